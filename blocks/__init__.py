@@ -1,0 +1,1 @@
+"""Prefect Blocks: typed configuration saved in Prefect; each turns itself into an adapter of `infra`."""
