@@ -1,0 +1,66 @@
+"""A version is released once: the port through which versions are read, reserved and made public.
+
+Two adapters: git (tags, and refs below `refs/slipway/` pushed on the condition that they do not exist) and registry
+(the repository's tags, with a lock on this machine). The same contract tests run on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flows.domain.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who reserves a version, and for what.
+
+    `run`: the flow run's id. `fingerprint`: identifies the source's content (a git revision, a checksum, a hash over a
+    directory's entries): a rerun with the same fingerprint continues a dead run's reservation instead of burning a
+    version. `digest`: of the pushed image, known once the build is done.
+    """
+
+    run: str
+    fingerprint: str
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A version that this run alone may release. `resumed`: taken over from a dead run of the same source."""
+
+    version: Version
+    claim: Claim
+    resumed: bool = False
+
+
+class VersionLedger(Protocol):
+    """Where an image's versions are known. All methods raise the adapter's SourceError or RegistryError on trouble."""
+
+    async def versions(self) -> Sequence[Version]:
+        """All released versions, in no particular order; tags that are no versions are passed over."""
+        ...
+
+    async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
+        """Atomically reserve the version that `choose` picks from the taken ones.
+
+        `choose` is called with released and currently reserved versions; when another run takes the chosen version in
+        the same moment it is called again. What a dead run left for the same fingerprint is taken over (`resumed`, its
+        digest in the claim); other leftovers of dead runs are dropped. Raises VersionReserved or VersionTaken when
+        `choose` insists on a version that cannot be had.
+        """
+        ...
+
+    async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
+        """Remember the pushed image, so that a rerun after a crash finishes this image instead of building another."""
+        ...
+
+    async def publish(self, reservation: Reservation) -> None:
+        """The image is public under its version: record that for good and end the reservation. Safe to run twice."""
+        ...
+
+    async def give_back(self, reservation: Reservation) -> None:
+        """End a reservation that came to nothing. Safe to run twice, and after `publish`."""
+        ...

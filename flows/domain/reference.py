@@ -1,0 +1,114 @@
+"""Image references, tags and digests as in the OCI distribution and image specifications.
+
+Grammar: github.com/distribution/reference (`reference.go`, `regexp.go`); a tag: OCI distribution spec, "Pulling
+manifests"; a digest: OCI image spec, descriptor.md "Digests".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from flows.domain.errors import InvalidReference, InvalidTag
+
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_DOMAIN_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+DOCKER_HUB = "docker.io"
+# Docker Hub's API lives at another name than its references use (distribution/reference, docker's registry client).
+_DOCKER_HUB_API = "registry-1.docker.io"
+_DOCKER_HUB_ALIASES = {"index.docker.io", "registry-1.docker.io"}
+
+
+def check_tag(tag: str) -> str:
+    """Give `tag` back if the OCI grammar allows it; raises InvalidTag."""
+    if not _TAG.fullmatch(tag):
+        raise InvalidTag(f"{tag!r} is not a legal image tag")
+    return tag
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is an OCI digest of a registered algorithm (sha256, sha512)."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """`registry/repository[:tag][@digest]`; `registry` is a host with an optional port, never empty."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageReference:
+        """Read a reference the way docker does: no registry means Docker Hub. Raises InvalidReference."""
+        rest, digest = text, None
+        if "@" in rest:
+            rest, _, digest = rest.partition("@")
+            if not is_digest(digest):
+                raise InvalidReference(f"{text!r}: {digest!r} is not a digest (sha256:<64 hex digits>)")
+        name, colon, tag = rest.rpartition(":")
+        if not colon or "/" in tag:
+            name, tag = rest, ""
+        elif not _TAG.fullmatch(tag):
+            raise InvalidReference(f"{text!r}: {tag!r} is not a legal image tag")
+        registry, repository = _split(name)
+        if not _HOST.fullmatch(registry):
+            raise InvalidReference(f"{text!r}: {registry!r} is not a registry's host name")
+        if not _REPOSITORY.fullmatch(repository):
+            hint = " (repositories are lower case)" if repository != repository.lower() else ""
+            raise InvalidReference(f"{text!r}: {repository!r} is not a legal repository name{hint}")
+        if len(repository) > 255:
+            raise InvalidReference(f"{text[:60]!r}...: the repository's name is longer than 255 characters")
+        return cls(registry.lower(), repository, tag or None, digest)
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def api_host(self) -> str:
+        """The host that serves the distribution API (differs from `registry` for Docker Hub alone)."""
+        return _DOCKER_HUB_API if self.registry == DOCKER_HUB else self.registry
+
+    def with_tag(self, tag: str) -> ImageReference:
+        return replace(self, tag=check_tag(tag), digest=None)
+
+    def with_digest(self, digest: str) -> ImageReference:
+        if not is_digest(digest):
+            raise InvalidReference(f"{digest!r} is not a digest")
+        return replace(self, digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
+
+
+def normalize_registry_host(host: str) -> str:
+    """The key under which a host's credential is kept: BuildKit asks for Docker Hub's API name, people write docker.io.
+
+    Accepts what docker's config.json holds (`https://index.docker.io/v1/`) as well.
+    """
+    bare = re.sub(r"^https?://", "", host.strip().lower()).split("/", 1)[0]
+    return DOCKER_HUB if bare in _DOCKER_HUB_ALIASES else bare
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether the registry is on this machine, where plain HTTP is taken as meant (as docker does)."""
+    host = registry.rpartition(":")[0] if re.search(r":[0-9]+$", registry) else registry
+    return host in {"localhost", "[::1]"} or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", host) is not None
+
+
+def _split(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
+        return DOCKER_HUB, name if slash else f"library/{name}"
+    return (DOCKER_HUB if first.lower() in _DOCKER_HUB_ALIASES else first), rest

@@ -1,0 +1,160 @@
+"""A child daemon: started detached with its output in a file, known by pid *and* start time, stopped by its group."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from flows.domain.errors import DaemonFailed, PartMissing, PortTaken
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class DaemonSpec:
+    """How a part is started and how one knows that it serves.
+
+    `ready`: returns True once the part answers; must not raise. `env` is added to the caller's environment; neither it
+    nor `argv` may hold a secret (both can be read from /proc). `start_timeout_s`: seconds until a start that neither
+    fails nor becomes ready is given up. `stop_timeout_s`: seconds between SIGTERM and SIGKILL.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    ready: Callable[[], bool]
+    env: Mapping[str, str] = field(default_factory=dict)
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 15.0
+
+
+class Daemon:
+    """One part's process. All its traces are `run_dir/NAME.pid` and `log_dir/NAME.log`."""
+
+    def __init__(self, spec: DaemonSpec, run_dir: Path, log_dir: Path) -> None:
+        self.spec = spec
+        self.pid_file = run_dir / f"{spec.name}.pid"
+        self.log_file = log_dir / f"{spec.name}.log"
+
+    def process(self) -> psutil.Process | None:
+        """The running process, None if there is none (a reused pid is not taken for it)."""
+        try:
+            noted = json.loads(self.pid_file.read_text())
+            process = psutil.Process(noted["pid"])
+            if abs(process.create_time() - noted["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        except (OSError, ValueError, KeyError, psutil.Error):
+            pass
+        return None
+
+    def start(self) -> None:
+        """Start it unless it runs, and wait until it is ready. Raises PartMissing or DaemonFailed (with its last lines)."""
+        if self.process() is not None and self.spec.ready():
+            return
+        self.stop()
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        self.pid_file.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            try:
+                # Its own session, no inherited descriptor: an inherited stdout would keep a killed flow run "Running".
+                child = subprocess.Popen(
+                    self.spec.argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **self.spec.env},
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise PartMissing(f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed") from error
+        try:
+            started = psutil.Process(child.pid).create_time()
+        except psutil.Error:
+            started = 0.0
+        self.pid_file.write_text(json.dumps({"pid": child.pid, "started": started}))
+        self._wait_ready(child)
+
+    def stop(self) -> bool:
+        """Stop the process and its group. True if there was one to stop."""
+        process = self.process()
+        if process is not None:
+            _signal_group(process, signal.SIGTERM)
+            _, alive = psutil.wait_procs([process], timeout=self.spec.stop_timeout_s)
+            if alive:
+                _signal_group(process, signal.SIGKILL)
+                psutil.wait_procs(alive, timeout=5.0)
+        self.pid_file.unlink(missing_ok=True)
+        return process is not None
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of the part's log, for error messages."""
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(0, os.SEEK_END)
+                log.seek(max(0, log.tell() - 16384))
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
+        except OSError:
+            return ""
+
+    def _wait_ready(self, child: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + self.spec.start_timeout_s
+        while True:
+            if self.spec.ready():
+                return
+            if (status := child.poll()) is not None:
+                self.pid_file.unlink(missing_ok=True)
+                raise DaemonFailed(
+                    f"{self.spec.name} ended while starting (exit status {status})", details=self.last_lines()
+                )
+            if time.monotonic() > deadline:
+                details = self.last_lines()
+                self.stop()
+                raise DaemonFailed(
+                    f"{self.spec.name} was not ready within {self.spec.start_timeout_s:.0f} s", details=details
+                )
+            time.sleep(_POLL_S)
+
+
+def check_port(part: str, port: int, option: str) -> None:
+    """Raise PortTaken if something already listens on the loopback `port`; `option` is what chooses another."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(
+                f"{part}: port {port} on 127.0.0.1 is taken{_holder(port)}",
+                action=f"stop what listens there, or choose another port with {option}",
+            ) from error
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else ""
+    except psutil.Error:
+        pass
+    return ""
+
+
+def _signal_group(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        os.killpg(os.getpgid(process.pid), number)
+    except (ProcessLookupError, PermissionError):
+        pass
