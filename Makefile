@@ -1,0 +1,59 @@
+# Slipway's two commands are `make release` and `make test`; plain `make` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# What to release; see `make help`.
+SOURCE ?= deployments/samples/simple
+BUMP ?= minor
+IMAGE ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make release SOURCE=DIR|GIT-URL BUMP=major|minor|patch|prerelease|auto IMAGE=REGISTRY/NAME ARGS='--more options'"
+
+setup: $(STAMP) ## install what is needed: system packages, .venv
+	@PYTHON="$(PYTHON)" sh infra/local/bootstrap.sh sample
+
+$(STAMP): requirements.lock pyproject.toml infra/local/bootstrap.sh
+	@PYTHON="$(PYTHON)" sh infra/local/bootstrap.sh packages
+	@PYTHON="$(PYTHON)" sh infra/local/bootstrap.sh venv
+	@touch $@
+
+release: setup ## start the embedded stack, release SOURCE and show the result
+	@$(BIN)/slipway up --quiet
+	@$(BIN)/slipway release "$(SOURCE)" --bump "$(BUMP)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
+
+test: setup ## run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## formatter, linter, types, import contracts, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m infra.buildkit.proto.generate --check
+
+format: $(STAMP) ## format and mend what the linter can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every supported Python)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --no-emit-index-url --group dev pyproject.toml --upgrade --output-file requirements.lock
+
+up: setup ## start the embedded stack
+	@$(BIN)/slipway up
+
+down: ## stop the embedded stack
+	@test ! -x $(BIN)/slipway || $(BIN)/slipway down
+
+clean: down ## stop the stack and remove its state
+	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
+
+.PHONY: help setup release test check format lock up down clean
