@@ -1,7 +1,8 @@
-"""A child daemon: started detached with its output in a file, known by pid *and* start time, stopped by its group."""
+"""A child daemon: started detached, its output in a file, known by pid *and* start time, stopped as a family."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,20 +19,30 @@ from flows.domain.errors import DaemonFailed, PartMissing, PortTaken
 
 _POLL_S = 0.05
 
+# What a part inherits of the caller's environment. An allow-list: the caller's may hold tokens (VAULT_TOKEN)
+# and settings that would turn a part into something else (PREFECT_*, BAO_*, DOCKER_HOST, REGISTRY_*).
+_INHERITED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+)
+
 
 @dataclass(frozen=True)
 class DaemonSpec:
     """How a part is started and how one knows that it serves.
 
-    `ready`: returns True once the part answers; must not raise. `env` is added to the caller's environment; neither it
-    nor `argv` may hold a secret (both can be read from /proc). `start_timeout_s`: seconds until a start that neither
-    fails nor becomes ready is given up. `stop_timeout_s`: seconds between SIGTERM and SIGKILL.
+    `ready`: returns True once the part answers; must not raise. `env` is added to the little that is inherited
+    of the caller's environment; neither it nor `argv` may hold a secret (both can be read from /proc).
+    `directory`: the process's working directory, None for the root directory. `start_timeout_s`: seconds until a
+    start that neither fails nor becomes ready is given up. `stop_timeout_s`: seconds between SIGTERM and SIGKILL.
     """
 
     name: str
     argv: tuple[str, ...]
     ready: Callable[[], bool]
     env: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 15.0
 
@@ -49,14 +60,17 @@ class Daemon:
         try:
             noted = json.loads(self.pid_file.read_text())
             process = psutil.Process(noted["pid"])
-            if abs(process.create_time() - noted["started"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE:
+            if noted["started"] == _start_mark(process.pid) and process.status() != psutil.STATUS_ZOMBIE:
                 return process
         except (OSError, ValueError, KeyError, psutil.Error):
             pass
         return None
 
     def start(self) -> None:
-        """Start it unless it runs, and wait until it is ready. Raises PartMissing or DaemonFailed (with its last lines)."""
+        """Start it unless it runs, and wait until it is ready.
+
+        Raises PartMissing, or DaemonFailed with the part's last lines.
+        """
         if self.process() is not None and self.spec.ready():
             return
         self.stop()
@@ -64,33 +78,37 @@ class Daemon:
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             try:
-                # Its own session, no inherited descriptor: an inherited stdout would keep a killed flow run "Running".
+                # Own session, no inherited descriptor: an inherited stdout keeps a killed flow run "Running".
                 child = subprocess.Popen(
                     self.spec.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={**os.environ, **self.spec.env},
+                    env={name: os.environ[name] for name in _INHERITED & os.environ.keys()}
+                    | dict(self.spec.env),
+                    cwd=self.spec.directory or "/",
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise PartMissing(f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed") from error
-        try:
-            started = psutil.Process(child.pid).create_time()
-        except psutil.Error:
-            started = 0.0
-        self.pid_file.write_text(json.dumps({"pid": child.pid, "started": started}))
+                raise PartMissing(
+                    f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed"
+                ) from error
+        # The child is not reaped before _wait_ready polls it, so its entry in /proc is still there.
+        self.pid_file.write_text(json.dumps({"pid": child.pid, "started": _start_mark(child.pid)}))
         self._wait_ready(child)
 
     def stop(self) -> bool:
-        """Stop the process and its group. True if there was one to stop."""
+        """Stop the process, its group and whatever it started elsewhere. True if there was one to stop."""
         process = self.process()
         if process is not None:
+            family = [process, *_descendants(process)]
             _signal_group(process, signal.SIGTERM)
-            _, alive = psutil.wait_procs([process], timeout=self.spec.stop_timeout_s)
-            if alive:
-                _signal_group(process, signal.SIGKILL)
-                psutil.wait_procs(alive, timeout=5.0)
+            psutil.wait_procs([process], timeout=self.spec.stop_timeout_s)
+            alive = [member for member in family if member.is_running()]
+            for member in alive:
+                with contextlib.suppress(psutil.Error):
+                    member.kill()
+            psutil.wait_procs(alive, timeout=5.0)
         self.pid_file.unlink(missing_ok=True)
         return process is not None
 
@@ -108,6 +126,8 @@ class Daemon:
         deadline = time.monotonic() + self.spec.start_timeout_s
         while True:
             if self.spec.ready():
+                # It outlives this process: nobody here waits for it, and Popen need not warn that nobody did.
+                child.returncode = 0
                 return
             if (status := child.poll()) is not None:
                 self.pid_file.unlink(missing_ok=True)
@@ -117,14 +137,16 @@ class Daemon:
             if time.monotonic() > deadline:
                 details = self.last_lines()
                 self.stop()
+                child.poll()
                 raise DaemonFailed(
-                    f"{self.spec.name} was not ready within {self.spec.start_timeout_s:.0f} s", details=details
+                    f"{self.spec.name} was not ready within {self.spec.start_timeout_s:.0f} s",
+                    details=details,
                 )
             time.sleep(_POLL_S)
 
 
 def check_port(part: str, port: int, option: str) -> None:
-    """Raise PortTaken if something already listens on the loopback `port`; `option` is what chooses another."""
+    """Raise PortTaken if something already listens on the loopback `port`; `option` chooses another."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -147,14 +169,33 @@ def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
-                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else ""
+                return (
+                    f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                    if connection.pid
+                    else ""
+                )
     except psutil.Error:
         pass
     return ""
 
 
-def _signal_group(process: psutil.Process, number: signal.Signals) -> None:
+def _start_mark(pid: int) -> str:
+    """What tells a process from others of the same pid at other times, even if the wall clock is set.
+
+    The boot's id and the start time in clock ticks after it: proc_pid_stat(5), field 22.
+    """
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    fields_after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return f"{boot}/{fields_after_name[19]}"
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
     try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _signal_group(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(os.getpgid(process.pid), number)
-    except (ProcessLookupError, PermissionError):
-        pass
