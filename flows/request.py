@@ -1,0 +1,128 @@
+"""What the user asks: one model behind the command line's options, the UI's form and a deployment's parameters."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from flows.domain.errors import InvalidOption
+from flows.domain.reference import ImageReference
+from flows.domain.version import Bump, parse_version
+
+
+class ReleaseRequest(BaseModel):
+    """One release. Every field is a plain value that may be shown: secrets are named by where they are, never given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(
+        default=".",
+        description="Directory, git URL, archive URL, or `block:NAME` of a saved source.",
+    )
+    ref: str | None = Field(
+        default=None, description="Git branch, tag or commit. None: a directory as it is, a URL's default branch."
+    )
+    path: str = Field(default="", description="Directory inside the source that holds the build context.")
+    checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
+    submodules: bool = Field(default=False, description="Fetch git submodules too.")
+    allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
+    git_credentials: str | None = Field(
+        default=None, description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous."
+    )
+
+    image: str | None = Field(
+        default=None,
+        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
+    )
+    credentials: list[str] = Field(
+        default_factory=list,
+        description=(
+            "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
+            "Empty: the embedded registry's own, otherwise anonymous."
+        ),
+    )
+    registry_ca: str | None = Field(default=None, description="PEM file with the CA of the registry's certificate.")
+    insecure_registry: bool = Field(
+        default=False, description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves."
+    )
+    vault: str | None = Field(
+        default=None, description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."
+    )
+
+    bump: Bump = Field(
+        default=Bump.MINOR,
+        description="Which part goes up; `auto` reads the Conventional Commits since the last version.",
+    )
+    version: str | None = Field(default=None, description="This very version instead of the next one.")
+    prerelease_token: str = Field(default="rc", description="Name of a prerelease series: rc gives 1.3.0-rc.1.")
+    tag_prefix: str | None = Field(
+        default=None,
+        description=(
+            "Prefix of the git tags that hold the versions (`v`, `app/v`). None: `v` where the source is a git "
+            "repository's root, and the registry's tags elsewhere."
+        ),
+    )
+    git_remote: str | None = Field(
+        default=None,
+        description="Remote of a local repository that keeps the tags. None: origin where there is one; `-`: none.",
+    )
+    moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
+
+    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
+    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
+    build_args: dict[str, str] = Field(default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
+    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+    no_cache: bool = Field(default=False, description="Build every step anew.")
+    reproducible: bool = Field(
+        default=False, description="Same source, same digest: times are the commit's (a directory: the epoch)."
+    )
+
+    builder: str | None = Field(
+        default=None,
+        description="tcp://HOST:PORT, unix://PATH, docker://[PATH] or `block:NAME`. None: the embedded engine.",
+    )
+    builder_ca: str | None = Field(default=None, description="PEM file with the builder's CA (turns TLS on for tcp).")
+    builder_cert: str | None = Field(default=None, description="PEM file with the client certificate for the builder.")
+    builder_key: str | None = Field(default=None, description="PEM file with the client certificate's key.")
+    builder_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
+
+    @field_validator("image")
+    @classmethod
+    def _image_has_no_tag(cls, value: str | None) -> str | None:
+        if value is not None:
+            reference = ImageReference.parse(value)
+            if reference.tag or reference.digest:
+                raise InvalidOption(
+                    f"the image {value!r} carries a tag or digest, but the version is Slipway's to choose",
+                    action="name the repository alone; --version picks a version",
+                )
+        return value
+
+    @field_validator("version")
+    @classmethod
+    def _version_is_semver(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_version(value)
+        return value
+
+    @field_validator("prerelease_token")
+    @classmethod
+    def _token_is_an_identifier(cls, value: str) -> str:
+        parse_version(f"0.0.0-{value}.1")
+        return value
+
+    @model_validator(mode="after")
+    def _client_certificate_is_complete(self) -> ReleaseRequest:
+        if (self.builder_cert is None) != (self.builder_key is None):
+            raise InvalidOption("--builder-cert and --builder-key go together", action="name both, or neither")
+        return self
+
+    @classmethod
+    def read(cls, values: dict[str, object]) -> ReleaseRequest:
+        """Validate `values`; raises the UsageError that says what is wrong, instead of pydantic's collection."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidOption(f"{where}: {first['msg']}") from None
