@@ -1,0 +1,58 @@
+"""What all steps share: a Prefect task that is retried on causes a retry can help, and on nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from flows.domain.errors import SlipwayError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Seconds before the second, third and fourth try; a server's Retry-After is waited for on top.
+RETRY_DELAYS_S = (0.5, 2.0, 5.0)
+# A server that asks for more than this is answered with a failure that says so: a builder is not kept waiting for it.
+LONGEST_RETRY_AFTER_S = 60.0
+
+
+async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Prefect's retry condition: only a SlipwayError that calls itself retryable is worth another try."""
+    error = state.data
+    if not isinstance(error, SlipwayError) or not error.retryable:
+        return False
+    if error.retry_after is not None:
+        if error.retry_after > LONGEST_RETRY_AFTER_S:
+            return False
+        await asyncio.sleep(error.retry_after)
+    return True
+
+
+def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
+    """Make an async function a step of a release. Steps are not cached: each looks at the world as it is."""
+    return task(
+        name=name,
+        retries=len(RETRY_DELAYS_S),
+        retry_delay_seconds=list(RETRY_DELAYS_S),
+        retry_jitter_factor=0.2,
+        retry_condition_fn=retry_helps,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+async def together(*steps: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+    """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
+    running = [asyncio.ensure_future(one) for one in steps]
+    try:
+        return tuple(await asyncio.gather(*running))
+    except BaseException:
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        raise
