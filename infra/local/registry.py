@@ -18,10 +18,9 @@ _BCRYPT_COST = 5
 
 
 def registry_spec(home: Path, port: int) -> DaemonSpec:
-    """How to run the registry on 127.0.0.1:`port` with its images below `home`/registry; writes its
-    configuration.
+    """How to run the registry on 127.0.0.1:`port` with its images below `home`/registry.
 
-    Its users are those of the last `write_users`, none if there was no such call.
+    Writes its configuration. Its users are those of the last `write_users`, none if there was no such call.
     """
     folder = private_folder(home / "registry")
     if not _users_file(home).exists():
@@ -46,10 +45,10 @@ def registry_spec(home: Path, port: int) -> DaemonSpec:
 
 
 def write_users(home: Path, users: Mapping[str, str]) -> None:
-    """Make `users` (name to password) the registry's only users; a running registry picks the change up by
-    itself.
+    """Make `users` (name to password) the registry's only users.
 
-    Only bcrypt hashes are written (distribution accepts no other kind).
+    A running registry picks the change up by itself. Only bcrypt hashes are written (distribution accepts no
+    other kind).
     """
     lines = [
         f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(_BCRYPT_COST)).decode()}\n"

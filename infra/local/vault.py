@@ -1,6 +1,7 @@
-"""The embedded Vault: OpenBao on loopback, holding the embedded registry's credential and a role that may
-read it.
- Who can read this machine's files as the same user can unseal it (`vault/unseal.json`): it keeps the
+"""The embedded Vault: OpenBao on loopback, with the embedded registry's credential and a role that may read
+it.
+
+Who can read this machine's files as the same user can unseal it (`vault/unseal.json`): it keeps the
 credential out of parameters, logs and images, and out of the hands of other users, not from its owner.
 """
 
@@ -78,11 +79,10 @@ def approle_file(home: Path) -> Path:
 
 
 def prepare_vault(home: Path, port: int, registry_host: str) -> None:
-    """Make the running Vault serve the credential of `registry_host` (127.0.0.1:PORT): initialise, unseal,
-    set up.
+    """Make the running Vault serve the credential of `registry_host` (127.0.0.1:PORT).
 
-    Called at every start. Where role, secret and the registry's user fit together nothing is changed;
-    otherwise all three are made anew with random values. Raises DaemonFailed.
+    Initialises, unseals and sets up. Called at every start. Where role, secret and the registry's user fit
+    together nothing is changed; otherwise all three are made anew with random values. Raises DaemonFailed.
     """
     with VaultApi(port) as api:
         unseal(home, api)

@@ -23,9 +23,7 @@ _POLL_S = 0.05
 
 
 class VaultApi:
-    """HTTP calls to the embedded Vault; a context manager. All raise DaemonFailed, naming path and status
-    only.
-    """
+    """HTTP calls to the embedded Vault; a context manager. All raise DaemonFailed with path and status only."""
 
     def __init__(self, port: int, token: str | None = None, client: httpx.Client | None = None) -> None:
         self._port = port
@@ -70,10 +68,10 @@ class VaultApi:
 
 
 def unseal(home: Path, api: VaultApi) -> None:
-    """Bring a running Vault into service; initialises it with one key, kept in `home`/vault/unseal.json
-    (0600).
+    """Bring a running Vault into service.
 
-    The root token that initialising gives is revoked at once. Raises DaemonFailed.
+    Initialises it with one key, kept in `home`/vault/unseal.json (0600). The root token that initialising
+    gives is revoked at once. Raises DaemonFailed.
     """
     root = None if api.call("GET", "sys/init")["initialized"] else _initialise(home, api)
     if api.call("GET", "sys/seal-status")["sealed"]:
