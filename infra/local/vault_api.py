@@ -23,7 +23,7 @@ _POLL_S = 0.05
 
 
 class VaultApi:
-    """HTTP calls to the embedded Vault; a context manager. All raise DaemonFailed with path and status only."""
+    """HTTP calls to the embedded Vault, a context manager; all raise DaemonFailed naming path and status."""
 
     def __init__(self, port: int, token: str | None = None, client: httpx.Client | None = None) -> None:
         self._port = port
