@@ -1,1 +1,12 @@
-"""Prefect Blocks: typed configuration saved in Prefect; each turns itself into an adapter of `infra`."""
+"""Prefect Blocks: typed configuration saved in Prefect.
+
+`Vault` turns itself into the adapter's access; the others stand for fields of a release request, so that what a block
+says, an option says too. `prefect block register -m blocks` registers all of them.
+"""
+
+from blocks.builder import Builder
+from blocks.registry import Registry
+from blocks.source import Source
+from blocks.vault import Vault
+
+__all__ = ["Builder", "Registry", "Source", "Vault"]

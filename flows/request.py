@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
@@ -80,6 +82,9 @@ class ReleaseRequest(BaseModel):
     builder: str | None = Field(
         default=None,
         description="tcp://HOST:PORT, unix://PATH, docker://[PATH] or `block:NAME`. None: the embedded engine.",
+    )
+    network: Literal["host", "none"] | None = Field(
+        default=None, description="Network of the RUN steps. None: the builder's default."
     )
     builder_ca: str | None = Field(default=None, description="PEM file with the builder's CA (turns TLS on for tcp).")
     builder_cert: str | None = Field(default=None, description="PEM file with the client certificate for the builder.")

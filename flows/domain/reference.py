@@ -6,6 +6,7 @@ manifests"; a digest: OCI image spec, descriptor.md "Digests".
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 DOCKER_HUB = "docker.io"
 # Docker Hub's API lives at another name than its references use (distribution/reference, docker's registry client).
 _DOCKER_HUB_API = "registry-1.docker.io"
-_DOCKER_HUB_ALIASES = {"index.docker.io", "registry-1.docker.io"}
+_DOCKER_HUB_ALIASES = {DOCKER_HUB, "index.docker.io", _DOCKER_HUB_API}
 
 
 def check_tag(tag: str) -> str:
@@ -59,7 +60,7 @@ class ImageReference:
         elif not _TAG.fullmatch(tag):
             raise InvalidReference(f"{text!r}: {tag!r} is not a legal image tag")
         registry, repository = _split(name)
-        if not _HOST.fullmatch(registry):
+        if not _HOST.fullmatch(registry) or not _legal_port(registry):
             raise InvalidReference(f"{text!r}: {registry!r} is not a registry's host name")
         if not _REPOSITORY.fullmatch(repository):
             hint = " (repositories are lower case)" if repository != repository.lower() else ""
@@ -104,11 +105,24 @@ def normalize_registry_host(host: str) -> str:
 def is_loopback(registry: str) -> bool:
     """Whether the registry is on this machine, where plain HTTP is taken as meant (as docker does)."""
     host = registry.rpartition(":")[0] if re.search(r":[0-9]+$", registry) else registry
-    return host in {"localhost", "[::1]"} or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", host) is not None
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _legal_port(registry: str) -> bool:
+    port = re.search(r":([0-9]+)$", registry)
+    return port is None or 0 < int(port[1]) < 65536
 
 
 def _split(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     if not slash or not ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        return DOCKER_HUB, name if slash else f"library/{name}"
-    return (DOCKER_HUB if first.lower() in _DOCKER_HUB_ALIASES else first), rest
+        first, rest = DOCKER_HUB, name
+    if normalize_registry_host(first) == DOCKER_HUB:
+        # Docker Hub's own images have no namespace in print, but one in the API.
+        return DOCKER_HUB, rest if "/" in rest else f"library/{rest}"
+    return first, rest

@@ -11,7 +11,10 @@ import semver
 from flows.domain.errors import InvalidVersion
 from flows.domain.reference import check_tag
 
-Version = semver.Version
+Version = semver.Version  # equality, order and hash ignore build metadata, as section 10 wants
+
+# What may stand in a version at all. Checked first: semver up to 3.0 takes a trailing line break and foreign digits.
+_CHARACTERS = re.compile(r"[0-9A-Za-z.+-]+")
 
 FIRST_VERSION = Version(0, 1, 0)
 
@@ -28,11 +31,11 @@ class Bump(StrEnum):
 
 def parse_version(text: str) -> Version:
     """Read SemVer 2.0 text without prefix. Raises InvalidVersion."""
-    try:
-        return Version.parse(text)
-    except (ValueError, TypeError) as error:
-        hint = f"; without the prefix: {text[1:]}" if re.match(r"[vV]\d", text) else ""
-        raise InvalidVersion(f"{text!r} is not a semantic version{hint}") from error
+    version = _parse(text)
+    if version is None:
+        hint = f"; without the prefix: {text[1:]}" if re.match(r"[vV][0-9]", text) else ""
+        raise InvalidVersion(f"{text!r} is not a semantic version{hint}")
+    return version
 
 
 def image_tag(version: Version) -> str:
@@ -45,21 +48,18 @@ def image_tag(version: Version) -> str:
 
 def version_of_tag(tag: str) -> Version | None:
     """The version an image tag shows, None if it shows none (`latest`, `1.2`)."""
-    try:
-        return Version.parse(tag.replace("_", "+", 1))
-    except ValueError:
-        return None
+    return None if "+" in tag else _parse(tag.replace("_", "+", 1))
 
 
 def versions_of_git_tags(names: Iterable[str], prefix: str) -> dict[Version, str]:
-    """The versions that git tags with this prefix (`v`, `app/v`) show, with the tag's name; other tags are passed over."""
-    found = {}
-    for name in names:
-        if name.startswith(prefix):
-            try:
-                found[Version.parse(name[len(prefix) :])] = name
-            except ValueError:
-                continue
+    """The versions that git tags with this prefix (`v`, `app/v`) show, with the tag's name; other tags are passed over.
+
+    Of tags that differ in build metadata alone, and so show one version, the first by name is kept.
+    """
+    found: dict[Version, str] = {}
+    for name in sorted(names):
+        if name.startswith(prefix) and (version := _parse(name[len(prefix) :])) is not None:
+            found.setdefault(version, name)
     return found
 
 
@@ -73,19 +73,15 @@ def next_version(versions: Sequence[Version], bump: Bump, *, token: str = "rc") 
 
     major, minor and patch count from the highest stable version. A prerelease of what they lead to is finished by them:
     after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above the highest stable version,
-    or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1). `auto` must be decided by the caller.
+    or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1), whatever the bump. `auto` must be
+    decided by the caller. Raises InvalidVersion for a token that SemVer does not allow.
     """
-    stable = latest(versions, stable_only=True)
     if bump is Bump.PRERELEASE:
-        highest = latest(versions)
-        if highest is None:
-            return FIRST_VERSION.replace(prerelease=f"{token}.1")
-        if highest.prerelease and (stable is None or highest > stable):
-            return _next_in_series(highest, token)
-        return highest.bump_patch().replace(prerelease=f"{token}.1")
+        return _next_prerelease(latest(versions), token)
+    stable = latest(versions, stable_only=True)
     if stable is None:
-        base = latest(versions)
-        return base.finalize_version() if base is not None else FIRST_VERSION
+        prerelease = latest(versions)
+        return FIRST_VERSION if prerelease is None else _finish(prerelease, bump)
     if bump is Bump.MAJOR:
         return stable.bump_major()
     if bump is Bump.MINOR:
@@ -113,10 +109,33 @@ def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bo
     return tags
 
 
-def _next_in_series(version: Version, token: str) -> Version:
-    series, _, number = (version.prerelease or "").rpartition(".")
-    if series == token and number.isdigit():
-        return version.replace(prerelease=f"{token}.{int(number) + 1}", build=None)
-    candidate = version.replace(prerelease=f"{token}.1", build=None)
-    # A series of another name may sort higher ("rc.1" after "zeta.3" would go back): then the next patch starts it.
-    return candidate if candidate > version else version.bump_patch().replace(prerelease=f"{token}.1")
+def _parse(text: str) -> Version | None:
+    if not _CHARACTERS.fullmatch(text):
+        return None
+    try:
+        return Version.parse(text)
+    except ValueError:
+        return None
+
+
+def _finish(prerelease: Version, bump: Bump) -> Version:
+    """The stable version that ends a first series of prereleases: 0.1.0-rc.2 ends in 0.1.0, or by major in 1.0.0."""
+    if bump is Bump.MAJOR and (prerelease.minor or prerelease.patch):
+        return prerelease.bump_major()
+    if bump is Bump.MINOR and prerelease.patch:
+        return prerelease.bump_minor()
+    return prerelease.finalize_version()
+
+
+def _next_prerelease(highest: Version | None, token: str) -> Version:
+    parse_version(f"0.0.0-{token}.1")
+    if highest is None:
+        return FIRST_VERSION.replace(prerelease=f"{token}.1")
+    if not highest.prerelease:
+        return highest.bump_patch().replace(prerelease=f"{token}.1")
+    series, number = token.split("."), highest.prerelease.split(".")[token.count(".") + 1 :]
+    same_series = highest.prerelease.split(".")[: len(series)] == series
+    count = int(number[0]) + 1 if same_series and number and number[0].isdigit() else 1
+    candidate = highest.replace(prerelease=f"{token}.{count}", build=None)
+    # A series of another name may sort lower (rc.1 after zeta.3 would go back): then the next patch starts it.
+    return candidate if candidate > highest else highest.bump_patch().replace(prerelease=f"{token}.1")

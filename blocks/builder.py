@@ -1,0 +1,36 @@
+"""A saved builder: a BuildKit daemon that can be reached."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+
+class Builder(Block):
+    """A BuildKit daemon. The client key stays in a file of the machine that runs the release."""
+
+    _block_type_name = "Slipway Builder"
+    _block_type_slug = "slipway-builder"
+    _description = "A BuildKit daemon: its address and how it is trusted."
+
+    address: str = Field(description="tcp://HOST:PORT, unix://PATH or docker://[PATH].")
+    ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; turns TLS on for tcp.")
+    cert_file: str | None = Field(default=None, description="PEM file with the client certificate.")
+    key_file: str | None = Field(default=None, description="PEM file with the client certificate's key.")
+    server_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
+    network: Literal["host", "none"] | None = Field(
+        default=None, description="Network of the RUN steps. Empty: the builder's default."
+    )
+
+    def request_fields(self) -> dict[str, Any]:
+        """The fields of a release request that this block stands for."""
+        return {
+            "builder": self.address,
+            "builder_ca": self.ca_file,
+            "builder_cert": self.cert_file,
+            "builder_key": self.key_file,
+            "builder_name": self.server_name,
+            "network": self.network,
+        }

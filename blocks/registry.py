@@ -1,0 +1,31 @@
+"""A saved registry: how it is spoken to and where in Vault its credential is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+
+class Registry(Block):
+    """An OCI registry. It holds no password: only the place in Vault where it is read at each use."""
+
+    _block_type_name = "Slipway Registry"
+    _block_type_slug = "slipway-registry"
+    _description = "An OCI registry and the place of its credential in Vault."
+
+    host: str = Field(description="Host name with an optional port, as in image references.")
+    credential: str = Field(description="vault:MOUNT/PATH of a secret with the fields username and password.")
+    ca_file: str | None = Field(
+        default=None, description="PEM file with the registry's CA, on the machine that runs the release."
+    )
+    insecure: bool = Field(default=False, description="The registry speaks plain HTTP.")
+
+    def request_fields(self) -> dict[str, Any]:
+        """The fields of a release request that this block stands for."""
+        return {
+            "credentials": [f"{self.host}={self.credential}"],
+            "registry_ca": self.ca_file,
+            "insecure_registry": self.insecure,
+        }

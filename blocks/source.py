@@ -1,0 +1,36 @@
+"""A saved source: what is released again and again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+
+class Source(Block):
+    """A directory, a git repository or an archive, with what it takes to read it."""
+
+    _block_type_name = "Slipway Source"
+    _block_type_slug = "slipway-source"
+    _description = "Where an image's Dockerfile and files come from."
+
+    source: str = Field(description="Directory, git URL or archive URL.")
+    ref: str | None = Field(default=None, description="Git branch, tag or commit. Empty: the default branch.")
+    path: str = Field(default="", description="Directory inside the source that holds the build context.")
+    checksum: str | None = Field(default=None, description="sha256:HEX of an archive; archives need it.")
+    submodules: bool = Field(default=False, description="Fetch git submodules too.")
+    git_credentials: str | None = Field(
+        default=None, description="vault:MOUNT/PATH of the git server's username and password."
+    )
+
+    def request_fields(self) -> dict[str, Any]:
+        """The fields of a release request that this block stands for."""
+        return {
+            "source": self.source,
+            "ref": self.ref,
+            "path": self.path,
+            "checksum": self.checksum,
+            "submodules": self.submodules,
+            "git_credentials": self.git_credentials,
+        }

@@ -1,0 +1,77 @@
+"""A saved way into Vault: a role, not a credential."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, model_validator
+
+from flows.domain.errors import InvalidOption
+from infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+
+
+class Vault(Block):
+    """Vault's address and the role a release logs in with.
+
+    Whoever may call Prefect's API can read a block, so prefer Kubernetes auth (nothing to steal) or an AppRole whose
+    secret id lies in a file of the worker.
+    """
+
+    _block_type_name = "Slipway Vault"
+    _block_type_slug = "slipway-vault"
+    _description = "Vault's address and the role a release logs in with."
+
+    address: str = Field(description="https://HOST:PORT of Vault or OpenBao.")
+    method: Literal["kubernetes", "approle", "token"] = Field(
+        default="approle", description="How a release logs in; a token is meant for trying things out."
+    )
+    role: str | None = Field(default=None, description="Name of the Kubernetes role, or the AppRole's role id.")
+    secret_id_file: str | None = Field(
+        default=None, description="File with the AppRole's secret id on the machine that runs the release."
+    )
+    secret_id: SecretStr | None = Field(default=None, description="The AppRole's secret id, if there is no such file.")
+    token: SecretStr | None = Field(default=None, description="A token, for the method token.")
+    mount: str | None = Field(default=None, description="Mount of the auth method. Empty: its usual name.")
+    namespace: str | None = Field(default=None, description="Vault namespace (Enterprise, OpenBao).")
+    ca_file: str | None = Field(default=None, description="PEM file with the CA of Vault's certificate.")
+
+    @model_validator(mode="after")
+    def _method_is_complete(self) -> Vault:
+        if self.method == "token" and self.token is None:
+            raise InvalidOption("the method token needs a token")
+        if self.method != "token" and self.role is None:
+            raise InvalidOption(f"the method {self.method} needs a role")
+        if self.method == "approle" and self.secret_id is None and self.secret_id_file is None:
+            raise InvalidOption("the method approle needs a secret id or the file that holds it")
+        return self
+
+    def access(self) -> VaultAccess:
+        """The adapter's configuration. Raises InvalidOption when the secret id's file cannot be read."""
+        return VaultAccess(
+            self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth()
+        )
+
+    def _auth(self) -> TokenAuth | AppRoleAuth | KubernetesAuth:
+        if self.method == "token":
+            assert self.token is not None, "validated"
+            return TokenAuth(self.token.get_secret_value())
+        assert self.role is not None, "validated"
+        mount = {"mount": self.mount} if self.mount else {}
+        if self.method == "kubernetes":
+            return KubernetesAuth(self.role, **mount)
+        return AppRoleAuth(self.role, self._secret_id(), **mount)
+
+    def _secret_id(self) -> str:
+        if self.secret_id_file is None:
+            assert self.secret_id is not None, "validated"
+            return self.secret_id.get_secret_value()
+        try:
+            return Path(self.secret_id_file).read_text().strip()
+        except OSError as error:
+            raise InvalidOption(f"the secret id's file {self.secret_id_file} cannot be read") from error
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -1,0 +1,46 @@
+"""The options of the commands that concern the embedded stack, and the configuration they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.local.config import StackConfig
+
+_VARIABLES = {
+    "registry_port": "SLIPWAY_REGISTRY_PORT",
+    "vault_port": "SLIPWAY_VAULT_PORT",
+    "prefect_port": "SLIPWAY_PREFECT_PORT",
+    "database": "SLIPWAY_PREFECT_DATABASE",
+}
+
+
+def add_stack_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where the parts listen (each also by the variable in brackets)")
+    group.add_argument("--registry-port", metavar="PORT", help="default 5000 [SLIPWAY_REGISTRY_PORT]")
+    group.add_argument("--vault-port", metavar="PORT", help="default 8200 [SLIPWAY_VAULT_PORT]")
+    group.add_argument("--prefect-port", metavar="PORT", help="default 4200 [SLIPWAY_PREFECT_PORT]")
+    group.add_argument(
+        "--database",
+        metavar="URL",
+        help="postgresql://… for Prefect, default SQLite [SLIPWAY_PREFECT_DATABASE: keeps a password off the "
+        "process list]",
+    )
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+
+
+def stack_config(args: argparse.Namespace) -> StackConfig:
+    """The environment's configuration, with the options of `add_stack_options` over it. Raises InvalidOption."""
+    from infra.local.config import StackConfig
+
+    named = {
+        variable: value
+        for option, variable in _VARIABLES.items()
+        if (value := getattr(args, option, None)) is not None
+    }
+    return StackConfig.from_env({**os.environ, **named})

@@ -1,0 +1,51 @@
+"""`slipway status`: what of the embedded stack runs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from flows.cli.stack_options import add_output_option, stack_config
+
+if TYPE_CHECKING:
+    from infra.local.stack import PartStatus
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "status",
+        help="show what of the embedded stack runs",
+        description="Shows each part's state: running, stopped, or foreign (one of your own is used). "
+        "Exits with 1 if a part is stopped.",
+    )
+    add_output_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from infra.local.stack import Stack
+
+    parts = Stack(stack_config(args)).status()
+    if args.output == "json":
+        print(json.dumps([dataclasses.asdict(part) for part in parts], default=str, indent=2))
+    else:
+        _show(parts)
+    return 0 if all(part.state != "stopped" for part in parts) else 1
+
+
+def _show(parts: list[PartStatus]) -> None:
+    rows = [("PART", "STATE", "PID", "SINCE", "ADDRESS")]
+    rows += [
+        (
+            part.name,
+            part.state,
+            str(part.pid or "-"),
+            f"{part.since:%Y-%m-%d %H:%M}" if part.since else "-",
+            part.address or "-",
+        )
+        for part in parts
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))

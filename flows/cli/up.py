@@ -1,0 +1,39 @@
+"""`slipway up`: start what is missing of the embedded stack."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from flows.cli.stack_options import add_stack_options, stack_config
+
+if TYPE_CHECKING:
+    from infra.local.connection import StackConnection
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "up",
+        help="start the embedded stack: builder, registry, Vault, Prefect",
+        description="Starts what is missing of the embedded stack and returns once all of it answers. "
+        "PREFECT_API_URL and VAULT_ADDR name servers of your own to be used instead.",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing unless something fails")
+    add_stack_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from infra.local.stack import Stack
+
+    stack = Stack(stack_config(args))
+    connection = stack.up(progress=(lambda line: None) if args.quiet else print)
+    if not args.quiet:
+        _show(connection)
+    return 0
+
+
+def _show(connection: StackConnection) -> None:
+    print(f"Builder   {connection.builder}")
+    print(f"Registry  {connection.registry or 'none: name one with --image and --credentials'}")
+    print(f"Vault     {connection.vault_address}")
+    print(f"Prefect   {connection.prefect_ui_url}")

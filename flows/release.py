@@ -1,0 +1,86 @@
+"""A release: source to pushed, versioned, verified and recorded image. The story; each step is a file in `tasks`."""
+
+from __future__ import annotations
+
+import time
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
+from flows.domain.reference import ImageReference
+from flows.report import Report
+from flows.request import ReleaseRequest
+from flows.tasks.build import build_and_push
+from flows.tasks.cleanup import clean_up
+from flows.tasks.credentials import read_credentials
+from flows.tasks.fetch import fetch_source
+from flows.tasks.provision import provision_builder
+from flows.tasks.record import name_run, record
+from flows.tasks.step import together
+from flows.tasks.tag import tag
+from flows.tasks.verify import verify
+from flows.tasks.version import plan_version
+from flows.workshop import open_workshop, workshop
+
+
+@flow(name="release", flow_run_name="release {request.source}", log_prints=False, validate_parameters=True)
+async def release(request: ReleaseRequest) -> ReleaseResult:
+    """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
+    async with open_workshop(request):
+        try:
+            return await _release()
+        finally:
+            await clean_up()
+
+
+async def _release() -> ReleaseResult:
+    started = time.monotonic()
+    builder, source, _ = await together(provision_builder(), fetch_source(), read_credentials())
+    plan = await plan_version(source)
+    await name_run(plan)
+    if plan.nothing_to_release:
+        result = _result(plan, started)
+        await record(Report(plan, result))
+        return result
+
+    built: BuiltImage | None = None
+    verified: VerifiedImage | None = None
+    try:
+        built = await build_and_push(plan, builder)
+        verified = await verify(plan, built.digest)
+        tags = await tag(plan, verified)
+    except BaseException as error:
+        await record(Report(plan, _result(plan, started, built), built, verified, workshop().timeline(), error))
+        raise
+    result = _result(plan, started, built, verified, tags)
+    await record(Report(plan, result, built, verified, built.timeline))
+    return result
+
+
+def _result(
+    plan: ReleasePlan,
+    started: float,
+    built: BuiltImage | None = None,
+    verified: VerifiedImage | None = None,
+    tags: list[str] | None = None,
+) -> ReleaseResult:
+    released = bool(tags)
+    return ReleaseResult(
+        image=plan.image,
+        released=released,
+        reason=plan.why,
+        version=plan.version,
+        tags=tuple(tags or ()),
+        digest=built.digest if built and released else None,
+        reference=(
+            str(ImageReference.parse(plan.reference).with_digest(built.digest)) if built and released else None
+        ),
+        revision=plan.source.revision,
+        flow_run_id=str(flow_run.id),
+        ui_url=flow_run.ui_url,
+        duration_s=round(time.monotonic() - started, 3),
+        steps=built.steps if built else 0,
+        cached_steps=built.cached_steps if built else 0,
+        size=verified.size if verified else 0,
+    )

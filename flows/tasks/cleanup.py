@@ -1,0 +1,26 @@
+"""Clean up: end the reservation of a version that was not released, and remove the run's own files."""
+
+from __future__ import annotations
+
+import logging
+
+from flows.domain.errors import SlipwayError
+from flows.tasks.step import step
+from flows.workshop import workshop
+
+logger = logging.getLogger(__name__)
+
+
+@step("clean up")
+async def clean_up() -> None:
+    """Safe to run twice. Reports what would not go instead of hiding the error the release may have ended with."""
+    shop = workshop()
+    if shop.ledger is not None and shop.reservation is not None:
+        try:
+            await shop.ledger.give_back(shop.reservation)
+            shop.reservation = None
+        except SlipwayError as error:
+            logger.warning("the reservation of %s could not be ended: %s", shop.reservation.version, error)
+    if shop.checkout is not None:
+        await shop.checkout.close()
+        shop.checkout = None

@@ -1,0 +1,67 @@
+"""Tag: give the verified image its public names; the version's tag first, and never another image's."""
+
+from __future__ import annotations
+
+from flows.domain.errors import VersionTaken
+from flows.domain.plan import ReleasePlan, VerifiedImage
+from flows.domain.reference import ImageReference
+from flows.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
+from flows.tasks.step import step
+from flows.workshop import workshop
+from infra.registry import RegistryClient
+
+
+@step("tag")
+async def tag(plan: ReleasePlan, image: VerifiedImage) -> list[str]:
+    """All tags that were written. Raises VersionTaken, TagImmutable, and what registry and git raise."""
+    assert plan.version is not None, "there is something to release"
+    shop = workshop()
+    reference = ImageReference.parse(plan.image)
+    registry = await shop.registry(reference)
+    version = parse_version(plan.version)
+    await _write_once(registry, reference, image_tag(version), image.digest)
+    written = [image_tag(version)]
+    if plan.moving_tags:
+        written += await _move_tags(registry, reference.repository, version)
+    if shop.ledger is not None and shop.reservation is not None:
+        await shop.ledger.publish(shop.reservation)
+        shop.reservation = None
+    return written
+
+
+async def _write_once(registry: RegistryClient, image: ImageReference, name: str, digest: str) -> None:
+    there = await registry.head(image.repository, name)
+    if there is not None and there.digest != digest:
+        raise VersionTaken(f"{image.name}:{name} exists with another digest ({there.digest})")
+    if there is None:
+        manifest = await registry.manifest(image.repository, digest)
+        await registry.put_tag(image.repository, name, manifest)
+
+
+async def _move_tags(registry: RegistryClient, repository: str, version: Version) -> list[str]:
+    """Move what may move. Looks again afterwards: a higher version may have been tagged in the same moment, and
+    whoever writes last has to see it."""
+    moved: list[str] = []
+    known = await _stable_versions(registry, repository)
+    for name in moving_tags(version, known):
+        await _point(registry, repository, name, version)
+        moved.append(name)
+    for name in list(moved):
+        scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]
+        highest = latest(scope)
+        if highest is not None and highest > version:
+            await _point(registry, repository, name, highest)
+            moved.remove(name)
+    return moved
+
+
+async def _point(registry: RegistryClient, repository: str, name: str, version: Version) -> None:
+    manifest = await registry.manifest(repository, image_tag(version))
+    there = await registry.head(repository, name)
+    if there is None or there.digest != manifest.digest:
+        await registry.put_tag(repository, name, manifest)
+
+
+async def _stable_versions(registry: RegistryClient, repository: str) -> list[Version]:
+    found = (version_of_tag(name) for name in await registry.tags(repository))
+    return [version for version in found if version is not None and not version.prerelease]

@@ -1,0 +1,22 @@
+"""Verify: the registry holds what was built, byte for byte, before any public name points to it."""
+
+from __future__ import annotations
+
+from flows.domain.plan import ReleasePlan, VerifiedImage
+from flows.domain.reference import ImageReference
+from flows.tasks.step import step
+from flows.workshop import workshop
+
+
+@step("verify")
+async def verify(plan: ReleasePlan, digest: str) -> VerifiedImage:
+    """Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
+    image = ImageReference.parse(plan.image)
+    registry = await workshop().registry(image)
+    manifest = await registry.manifest(image.repository, digest)
+    return VerifiedImage(
+        digest=manifest.digest,
+        media_type=manifest.media_type,
+        size=await registry.image_size(image.repository, manifest),
+        layers=len(manifest.layers),
+    )

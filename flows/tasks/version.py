@@ -1,0 +1,24 @@
+"""Plan version: decide what this release will do, and reserve its version."""
+
+from __future__ import annotations
+
+from prefect.runtime import flow_run
+
+from flows.domain.plan import ReleasePlan
+from flows.planning import plan_release
+from flows.tasks.step import step
+from flows.workshop import workshop
+
+
+@step("plan version")
+async def plan_version() -> ReleasePlan:
+    """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git and Vault raise."""
+    shop = workshop()
+    assert shop.checkout is not None, "the source is fetched before its version is planned"
+    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True)
+    if not plan.nothing_to_release and plan.existing_digest is None:
+        # A missing right to push is found now, not after a long build.
+        image = shop.image(plan.source.name)
+        registry = await shop.registry(image)
+        await registry.check_push(image.repository)
+    return plan

@@ -1,0 +1,226 @@
+"""The composition root: where a request, the environment and saved blocks become the adapters of one release.
+
+A workshop is opened once a run and holds what must not travel through Prefect: connections, the Vault session, the
+credential source, the version's reservation. Tasks take and return plain values and find the workshop by `workshop()`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from prefect.blocks.core import Block
+
+from blocks import Builder, Registry, Source, Vault
+from flows.domain.credentials import Anonymous, CredentialSource
+from flows.domain.errors import InvalidOption, StackDown
+from flows.domain.ledger import Reservation, VersionLedger
+from flows.domain.reference import ImageReference, is_loopback
+from flows.request import ReleaseRequest
+from infra.buildkit.address import BuilderAddress, TlsFiles
+from infra.local.config import StackConfig
+from infra.local.connection import StackConnection, read_connection
+from infra.registry import RegistryClient
+from infra.source import Checkout
+from infra.vault import AppRoleAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
+
+B = TypeVar("B", bound=Block)
+
+_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
+
+_current: ContextVar[Workshop] = ContextVar("workshop")
+
+
+@dataclass
+class Workshop:
+    """The adapters of one release. `checkout`, `reservation` and `ledger` are filled in by the steps that make them."""
+
+    request: ReleaseRequest
+    home: Path
+    stack: StackConnection | None
+    builder: BuilderAddress
+    builder_network: str | None
+    vault: VaultSession | None
+    exits: AsyncExitStack
+    checkout: Checkout | None = None
+    ledger: VersionLedger | None = None
+    reservation: Reservation | None = None
+    _registries: dict[str, RegistryClient] = field(default_factory=dict)
+
+    def image(self, source_name: str) -> ImageReference:
+        """The image to release: the one that was named, else the source's name in the embedded registry."""
+        if self.request.image is not None:
+            return ImageReference.parse(self.request.image)
+        if self.stack is None or self.stack.registry is None:
+            raise InvalidOption(
+                "no image was named and no embedded registry runs",
+                action="name one with --image REGISTRY/REPOSITORY, or run `slipway up`",
+            )
+        return ImageReference.parse(f"{self.stack.registry}/{source_name}")
+
+    @property
+    def registry_host(self) -> str:
+        """The host of the image's registry, known before the source is."""
+        return self.image("any").registry
+
+    def secret_paths(self) -> dict[str, SecretPath]:
+        """Which registry's credential is where in Vault."""
+        paths = {}
+        for text in self.request.credentials:
+            host, equals, rest = text.partition("=")
+            if equals and not host.startswith("vault:"):
+                paths[host] = SecretPath.parse(rest)
+            else:
+                paths[self.registry_host] = SecretPath.parse(text)
+        if self.stack is not None and self.stack.registry and self.stack.registry_secret:
+            paths.setdefault(self.stack.registry, SecretPath.parse(self.stack.registry_secret))
+        return paths
+
+    def credentials(self) -> CredentialSource:
+        """Where the registries' credentials come from; asked again at each use."""
+        paths = self.secret_paths()
+        if not paths:
+            return Anonymous()
+        if self.vault is None:
+            raise StackDown("credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION)
+        return VaultCredentials(self.vault, paths)
+
+    def git_credentials(self, host: str) -> CredentialSource | None:
+        """Where the git server's credential comes from, None for anonymous access."""
+        if self.request.git_credentials is None:
+            return None
+        if self.vault is None:
+            raise StackDown(
+                "the git credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION
+            )
+        return VaultCredentials(self.vault, {host: SecretPath.parse(self.request.git_credentials)})
+
+    def insecure(self, image: ImageReference) -> bool:
+        """Whether the image's registry is spoken to in plain HTTP."""
+        return self.request.insecure_registry or (is_loopback(image.registry) and self.request.registry_ca is None)
+
+    async def registry(self, image: ImageReference) -> RegistryClient:
+        """The client of the image's registry, opened once."""
+        if image.registry not in self._registries:
+            ca = self.request.registry_ca
+            client = RegistryClient(
+                image.api_host,
+                self.credentials(),
+                insecure=self.insecure(image),
+                ca_file=Path(ca) if ca else None,
+            )
+            self._registries[image.registry] = await self.exits.enter_async_context(client)
+        return self._registries[image.registry]
+
+
+def workshop() -> Workshop:
+    """The workshop of the release that is running here. Raises LookupError outside of one."""
+    return _current.get()
+
+
+@asynccontextmanager
+async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> AsyncIterator[Workshop]:
+    """Open what a release works with, and close all of it at the end (a Vault token of our own is revoked then)."""
+    request = await _with_blocks(request)
+    home = StackConfig.from_env(env).home
+    stack = _stack(home)
+    async with AsyncExitStack() as exits:
+        access = await _vault_access(request, stack, env)
+        vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
+        builder, network = _builder(request, stack)
+        shop = Workshop(request, home, stack, builder, network, vault, exits)
+        token = _current.set(shop)
+        try:
+            yield shop
+        finally:
+            _current.reset(token)
+
+
+def _stack(home: Path) -> StackConnection | None:
+    try:
+        return read_connection(home)
+    except StackDown:
+        return None
+
+
+def _builder(request: ReleaseRequest, stack: StackConnection | None) -> tuple[BuilderAddress, str | None]:
+    if request.builder is None:
+        if stack is None:
+            raise StackDown(
+                "no builder was named and no embedded stack runs",
+                action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
+            )
+        return BuilderAddress.parse(stack.builder), stack.builder_network
+    tls = None
+    if request.builder_ca or request.builder_cert:
+        tls = TlsFiles(
+            ca=_path(request.builder_ca),
+            cert=_path(request.builder_cert),
+            key=_path(request.builder_key),
+            server_name=request.builder_name,
+        )
+    # The embedded engine named by its address still has no bridge for its RUN steps.
+    network = stack.builder_network if stack is not None and request.builder == stack.builder else None
+    return BuilderAddress.parse(request.builder, tls), network
+
+
+async def _vault_access(
+    request: ReleaseRequest, stack: StackConnection | None, env: Mapping[str, str]
+) -> VaultAccess | None:
+    if request.vault is not None:
+        name = _block_name(request.vault)
+        if name is None:
+            raise InvalidOption(f"{request.vault!r} is not block:NAME", action="save a Slipway Vault block and name it")
+        return (await _load(Vault, name)).access()
+    if env.get("VAULT_ADDR"):
+        return VaultAccess.from_env(env)
+    if stack is None or stack.approle_file is None:
+        return None
+    try:
+        role = json.loads(stack.approle_file.read_text())
+    except (OSError, ValueError) as error:
+        raise StackDown("the embedded Vault's role cannot be read") from error
+    return VaultAccess(stack.vault_address, auth=AppRoleAuth(role["role_id"], role["secret_id"]))
+
+
+async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
+    """The request with every `block:NAME` replaced by what the saved block says."""
+    changes: dict[str, Any] = {}
+    if name := _block_name(request.source):
+        changes |= (await _load(Source, name)).request_fields()
+    if request.builder is not None and (name := _block_name(request.builder)):
+        changes |= (await _load(Builder, name)).request_fields()
+    credentials = []
+    for text in request.credentials:
+        if name := _block_name(text):
+            fields = (await _load(Registry, name)).request_fields()
+            credentials += fields.pop("credentials")
+            changes |= fields
+        else:
+            credentials.append(text)
+    return request.model_copy(update={**changes, "credentials": credentials})
+
+
+def _block_name(text: str) -> str | None:
+    return text.removeprefix("block:") if text.startswith("block:") else None
+
+
+async def _load(kind: type[B], name: str) -> B:
+    try:
+        return cast(B, await kind.aload(name))
+    except ValueError as error:
+        # Prefect's answer to an unknown name; its text names the block, nothing else.
+        raise InvalidOption(
+            f"no block of the type {kind._block_type_name!r} is saved as {name!r}",
+            action="save it in the UI under Blocks, or check the name",
+        ) from error
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
