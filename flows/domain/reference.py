@@ -1,7 +1,7 @@
 """Image references, tags and digests as in the OCI distribution and image specifications.
 
-Grammar: github.com/distribution/reference (`reference.go`, `regexp.go`); a tag: OCI distribution spec, "Pulling
-manifests"; a digest: OCI image spec, descriptor.md "Digests".
+Grammar: github.com/distribution/reference (`reference.go`, `regexp.go`); a tag: OCI distribution spec,
+"Pulling manifests"; a digest: OCI image spec, descriptor.md "Digests".
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from flows.domain.errors import InvalidReference, InvalidTag
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{1, 5})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 DOCKER_HUB = "docker.io"
-# Docker Hub's API lives at another name than its references use (distribution/reference, docker's registry client).
+# Docker Hub's API lives at another name than its references use (docker's registry client).
 _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_ALIASES = {DOCKER_HUB, "index.docker.io", _DOCKER_HUB_API}
 
@@ -94,7 +94,7 @@ class ImageReference:
 
 
 def normalize_registry_host(host: str) -> str:
-    """The key under which a host's credential is kept: BuildKit asks for Docker Hub's API name, people write docker.io.
+    """The key under which a host's credential is kept: `docker.io` for all names that Docker Hub goes by.
 
     Accepts what docker's config.json holds (`https://index.docker.io/v1/`) as well.
     """

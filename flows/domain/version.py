@@ -13,14 +13,14 @@ from flows.domain.reference import check_tag
 
 Version = semver.Version  # equality, order and hash ignore build metadata, as section 10 wants
 
-# What may stand in a version at all. Checked first: semver up to 3.0 takes a trailing line break and foreign digits.
+# What may stand in a version at all. Checked first: semver 3.0 takes a trailing line break and foreign digits.
 _CHARACTERS = re.compile(r"[0-9A-Za-z.+-]+")
 
 FIRST_VERSION = Version(0, 1, 0)
 
 
 class Bump(StrEnum):
-    """Which part of the version goes up. `auto`: what the Conventional Commits since the last version ask for."""
+    """Which part of the version goes up. `auto`: what the Conventional Commits since the last one ask for."""
 
     MAJOR = "major"
     MINOR = "minor"
@@ -39,9 +39,9 @@ def parse_version(text: str) -> Version:
 
 
 def image_tag(version: Version) -> str:
-    """The version as a legal image tag: `+` is not allowed there, so build metadata follows `_` (which SemVer never uses).
+    """The version as a legal image tag: `+` is not allowed there, so build metadata follows `_`.
 
-    Raises InvalidTag for a version of more than 128 characters.
+    SemVer never uses `_`, so the tag shows its version (`version_of_tag`). Raises InvalidTag for a version of more than 128 characters.
     """
     return check_tag(str(version).replace("+", "_"))
 
@@ -52,7 +52,7 @@ def version_of_tag(tag: str) -> Version | None:
 
 
 def versions_of_git_tags(names: Iterable[str], prefix: str) -> dict[Version, str]:
-    """The versions that git tags with this prefix (`v`, `app/v`) show, with the tag's name; other tags are passed over.
+    """The versions that git tags with this prefix (`v`, `app/v`) show, with the tag's name; others are passed over.
 
     Of tags that differ in build metadata alone, and so show one version, the first by name is kept.
     """
@@ -68,13 +68,18 @@ def latest(versions: Iterable[Version], *, stable_only: bool = False) -> Version
     return max((v for v in versions if not (stable_only and v.prerelease)), default=None)
 
 
-def next_version(versions: Sequence[Version], bump: Bump, *, token: str = "rc") -> Version:
+def next_version(
+    versions: Sequence[Version],
+    bump: Bump,
+    *,
+    token: str = "rc",  # noqa: S107 (a prerelease's name, no password)
+) -> Version:
     """The version after all of `versions`; `token` names a new prerelease series (`1.3.0-rc.1`).
 
-    major, minor and patch count from the highest stable version. A prerelease of what they lead to is finished by them:
-    after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above the highest stable version,
-    or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1), whatever the bump. `auto` must be
-    decided by the caller. Raises InvalidVersion for a token that SemVer does not allow.
+    major, minor and patch count from the highest stable version. A prerelease of what they lead to is finished by
+    them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above the highest stable
+    version, or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1), whatever the bump. `auto`
+    must be decided by the caller. Raises InvalidVersion for a token that SemVer does not allow.
     """
     if bump is Bump.PRERELEASE:
         return _next_prerelease(latest(versions), token)
@@ -92,7 +97,7 @@ def next_version(versions: Sequence[Version], bump: Bump, *, token: str = "rc") 
 
 
 def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bool = True) -> list[str]:
-    """The tags that move to `version`: `1`, `1.2`, `latest`, each only if no stable version it would leave is higher.
+    """The tags that move to `version`: `1`, `1.2`, `latest`, each unless a higher stable version holds it.
 
     None for a prerelease. `0` is left out: below 1.0.0 every minor may break (SemVer section 4).
     """
@@ -119,7 +124,7 @@ def _parse(text: str) -> Version | None:
 
 
 def _finish(prerelease: Version, bump: Bump) -> Version:
-    """The stable version that ends a first series of prereleases: 0.1.0-rc.2 ends in 0.1.0, or by major in 1.0.0."""
+    """The stable version that ends a first series of prereleases: 0.1.0-rc.2 in 0.1.0, or by major in 1.0.0."""
     if bump is Bump.MAJOR and (prerelease.minor or prerelease.patch):
         return prerelease.bump_major()
     if bump is Bump.MINOR and prerelease.patch:
@@ -137,5 +142,5 @@ def _next_prerelease(highest: Version | None, token: str) -> Version:
     same_series = highest.prerelease.split(".")[: len(series)] == series
     count = int(number[0]) + 1 if same_series and number and number[0].isdigit() else 1
     candidate = highest.replace(prerelease=f"{token}.{count}", build=None)
-    # A series of another name may sort lower (rc.1 after zeta.3 would go back): then the next patch starts it.
+    # A series of another name may sort lower (rc.1 after zeta.3 goes back): then the next patch starts it.
     return candidate if candidate > highest else highest.bump_patch().replace(prerelease=f"{token}.1")
