@@ -1,4 +1,4 @@
-"""A child daemon: started detached, its output in a file, known by pid *and* start time, stopped as a family."""
+"""A child daemon: started detached, output in a file, known by pid *and* start time, stopped as a family."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _INHERITED = frozenset(
 class DaemonSpec:
     """How a part is started and how one knows that it serves.
 
-    `ready`: returns True once the part answers; must not raise. `env` is added to the little that is inherited
-    of the caller's environment; neither it nor `argv` may hold a secret (both can be read from /proc).
-    `directory`: the process's working directory, None for the root directory. `start_timeout_s`: seconds until a
-    start that neither fails nor becomes ready is given up. `stop_timeout_s`: seconds between SIGTERM and SIGKILL.
+    `ready`: returns True once the part answers; must not raise. `env` is added to the little that is
+    inherited of the caller's environment; neither it nor `argv` may hold a secret (both can be read from
+    /proc). `directory`: the process's working directory, None for the root directory. `start_timeout_s`:
+    seconds until a start that neither fails nor becomes ready is given up. `stop_timeout_s`: seconds between
+    SIGTERM and SIGKILL.
     """
 
     name: str

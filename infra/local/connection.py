@@ -1,0 +1,60 @@
+"""What a release needs to know of the running stack (addresses, no secrets), and its file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import StackDown
+from infra.local.private import write_private
+
+STATE_FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class StackConnection:
+    """Where the parts are, embedded or one's own."""
+
+    home: Path
+    builder: str
+    """Address of the builder: `docker://SOCKET` or `unix://SOCKET`."""
+    builder_network: str | None
+    """`host`: RUN steps have to use the host's network, as the private engine has no bridge; None: no need."""
+    registry: str | None
+    """The embedded registry's `127.0.0.1:PORT`; None with a Vault of one's own: images name theirs."""
+    registry_secret: str | None
+    """Where its credential is, as `vault:MOUNT/PATH`; None without an embedded registry."""
+    vault_address: str
+    approle_file: Path | None
+    """JSON (0600) with the embedded Vault's `role_id` and `secret_id`; None with a Vault of one's own."""
+    prefect_api_url: str
+    prefect_ui_url: str
+
+
+@dataclass(frozen=True)
+class StackState:
+    """A stack that was brought up: the connection, and which parts are Slipway's own daemons."""
+
+    connection: StackConnection
+    embedded: tuple[str, ...]
+
+
+def write_state(state: StackState) -> None:
+    values = dataclasses.asdict(state)
+    write_private(state.connection.home / STATE_FILE, json.dumps(values, default=str, indent=2) + "\n")
+
+
+def read_state(home: Path) -> StackState:
+    """What `write_state` noted last. Raises StackDown when there is nothing, or another version's."""
+    try:
+        values = json.loads((home / STATE_FILE).read_text())
+        connection = values["connection"]
+        approle = connection.pop("approle_file")
+        connection |= {"home": home, "approle_file": Path(approle) if approle else None}
+        return StackState(StackConnection(**connection), tuple(values["embedded"]))
+    except FileNotFoundError as error:
+        raise StackDown(f"no embedded stack was started in {home}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise StackDown(f"{home / STATE_FILE} cannot be read: it may be of another version") from error

@@ -1,0 +1,92 @@
+"""What a killed engine leaves behind below the stack's home: processes, mounts, files of other users."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from flows.domain.errors import StackError
+
+# Everything that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
+STATE = (
+    *("run", "log", "registry", "vault", "prefect", "engine", "claims"),
+    *("stack.json", "ports.json", "lock"),
+)
+
+_ENGINE_PROGRAMS = ("dockerd", "containerd", "buildkit", "runc", "rootlesskit", "slirp4netns", "docker-proxy")
+
+
+def end_processes(home: Path) -> None:
+    """Kill what belongs to an engine of this home and outlived it: its helpers and its build steps."""
+    left = [process for process in psutil.process_iter() if _belongs(process, home)]
+    for process in left:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, timeout=5.0)
+
+
+def unmount_all(home: Path) -> None:
+    """Detach every mount at or below `home`, innermost first."""
+    for point in reversed(_mounts_below(home)):
+        subprocess.run(["umount", "--lazy", str(point)], check=False, capture_output=True)
+
+
+def remove_state(home: Path) -> None:
+    """Remove all of Slipway's state, and the folder itself if nothing else is in it.
+
+    Raises StackError if something cannot be removed.
+    """
+    for name in STATE:
+        path = home / name
+        if path.is_dir() and not path.is_symlink():
+            _remove_tree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        home.rmdir()
+
+
+def _belongs(process: psutil.Process, home: Path) -> bool:
+    below = f"{home}/"
+    try:
+        if process.name().startswith(_ENGINE_PROGRAMS) and any(below in word for word in process.cmdline()):
+            return True
+        # A build step's root file system is made of layers below the home: proc_pid_mountinfo(5).
+        mounts = Path(f"/proc/{process.pid}/mountinfo").read_text(errors="replace").splitlines()
+        return any(line.split()[4] == "/" and below.replace(" ", r"\040") in line for line in mounts)
+    except (psutil.Error, OSError):
+        return False
+
+
+def _mounts_below(home: Path) -> list[Path]:
+    points = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        # Space, tab, newline and backslash are written as three octal digits.
+        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[4]))
+        if point.is_relative_to(home):
+            points.append(point)
+    return points
+
+
+def _remove_tree(path: Path) -> None:
+    try:
+        shutil.rmtree(path)
+        return
+    except PermissionError as error:
+        # A rootless engine's files belong to subordinate user ids, which only a user namespace may remove.
+        if os.getuid() == 0 or shutil.which("rootlesskit") is None:
+            raise StackError(
+                f"{path} cannot be removed (permission denied)", action=f"sudo rm -rf {path}"
+            ) from error
+    removal = subprocess.run(["rootlesskit", "rm", "-rf", str(path)], check=False, capture_output=True)
+    if removal.returncode != 0:
+        raise StackError(
+            f"{path} cannot be removed in a user namespace (exit status {removal.returncode})",
+            action=f"sudo rm -rf {path}",
+        )

@@ -1,0 +1,53 @@
+"""The ports of the embedded parts: as configured, else as last time, else the defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import InvalidOption
+from infra.local.config import StackConfig
+from infra.local.private import write_private
+
+PORTS_FILE = "ports.json"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1; the defaults are those of the programs themselves and of their manuals."""
+
+    registry: int = 5000
+    vault: int = 8200
+    prefect: int = 4200
+
+
+def settle_ports(config: StackConfig) -> Ports:
+    """The ports to use. Raises InvalidOption when two parts would share one."""
+    last = _last(config.home)
+    ports = Ports(
+        registry=config.registry_port or last.registry,
+        vault=config.vault_port or last.vault,
+        prefect=config.prefect_port or last.prefect,
+    )
+    if len(set(dataclasses.astuple(ports))) < 3:
+        raise InvalidOption(
+            f"registry ({ports.registry}), Vault ({ports.vault}) and Prefect ({ports.prefect}) need three "
+            "different ports",
+            action="choose with --registry-port, --vault-port and --prefect-port",
+        )
+    return ports
+
+
+def remember_ports(home: Path, ports: Ports) -> None:
+    """Note them for the next start, so that a port that was chosen once need not be named again."""
+    if _last(home) != ports:
+        write_private(home / PORTS_FILE, json.dumps(dataclasses.asdict(ports)) + "\n")
+
+
+def _last(home: Path) -> Ports:
+    try:
+        return Ports(**json.loads((home / PORTS_FILE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return Ports()
