@@ -2,13 +2,13 @@
 
 The choices that the specification leaves open:
 
-- `feat` asks for a minor version, `fix` and `perf` for a patch; `!` or a `BREAKING CHANGE:` line, with any type,
-  for a major one. All other types (docs, test, chore ...) ask for nothing.
-- Below 1.0.0 a breaking change asks for a minor version (SemVer section 4: anything may change at any time). Only
-  an explicit `--bump major` leaves 0.y.z.
+- `feat` asks for a minor version, `fix` and `perf` for a patch; `!` or a `BREAKING CHANGE:` line, with any
+  type, for a major one. All other types (docs, test, chore ...) ask for nothing.
+- Below 1.0.0 a breaking change asks for a minor version (SemVer section 4: anything may change at any time).
+  Only an explicit `--bump major` leaves 0.y.z.
 - A revert of a commit of the same series cancels both; a revert of something already released is a patch.
-- A `BREAKING CHANGE:` line counts wherever it starts a line, and in commits whose header is not conventional as
-  well (merges): a breaking change that goes unnoticed is the worse mistake.
+- A `BREAKING CHANGE:` line counts wherever it starts a line, and in commits whose header is not conventional
+  as well (merges): a breaking change that goes unnoticed is the worse mistake.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class ConventionalMessage:
-    """A message that follows the specification. `type` is lower case; `footers` keeps order and repetitions."""
+    """A message that follows the specification. `type` is lower case; `footers` keeps the order."""
 
     type: str
     scope: str | None
@@ -64,8 +64,8 @@ class ConventionalMessage:
 class Decision:
     """What a series of commits asks for.
 
-    `bump`: None when there is nothing to release. `deciding`: the commits that ask for the highest bump, newest
-    first. `reason`: a sentence for people.
+    `bump`: None when there is nothing to release. `deciding`: the commits that ask for the highest bump,
+    newest first. `reason`: a sentence for people.
     """
 
     bump: Bump | None
@@ -91,7 +91,7 @@ def parse_message(message: str) -> ConventionalMessage | None:
 
 
 def decide(commits: Sequence[Commit], *, current: Version | None) -> Decision:
-    """The bump for `commits` (newest first, as git lists them) after the version `current`, None before the first."""
+    """The bump for `commits` (newest first, as git lists them) after `current`, None before the first version."""
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")
     asked = [
@@ -143,7 +143,7 @@ def _in_effect(commits: Sequence[Commit]) -> list[Commit]:
 
 
 def _reverts(commit: Commit) -> list[str]:
-    """The (perhaps shortened) ids that a revert names: git's sentence, or the `Refs:` of a `revert:` commit."""
+    """The (perhaps shortened) ids that a revert names: in git's sentence, or as `Refs:` of a `revert:`."""
     found = _GIT_REVERT.findall(commit.message)
     parsed = parse_message(commit.message)
     if parsed and parsed.type == "revert":
@@ -157,7 +157,7 @@ def _find(shortened: Sequence[str], series: Sequence[Commit]) -> list[str]:
 
 
 def _body_and_footers(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Footers begin with the first footer line after a blank line; a value lasts until the next footer line."""
+    """Footers begin with the first footer line after a blank line; a value lasts until the next one."""
     lines = text.split("\n")
     start = next(
         (i for i in range(1, len(lines)) if not lines[i - 1].strip() and _FOOTER.fullmatch(lines[i])), None

@@ -13,7 +13,8 @@ from flows.domain.reference import check_tag
 
 Version = semver.Version  # equality, order and hash ignore build metadata, as section 10 wants
 
-# What may stand in a version at all. Checked first: semver 3.0 takes a trailing line break and foreign digits.
+# What may stand in a version at all. Checked first: semver 3.0 takes a trailing line break and foreign
+# digits.
 _CHARACTERS = re.compile(r"[0-9A-Za-z.+-]+")
 
 FIRST_VERSION = Version(0, 1, 0)
@@ -41,7 +42,8 @@ def parse_version(text: str) -> Version:
 def image_tag(version: Version) -> str:
     """The version as a legal image tag: `+` is not allowed there, so build metadata follows `_`.
 
-    SemVer never uses `_`, so the tag shows its version (`version_of_tag`). Raises InvalidTag for a version of more than 128 characters.
+    SemVer never uses `_`, so the tag shows its version (`version_of_tag`). Raises InvalidTag for a version of
+    more than 128 characters.
     """
     return check_tag(str(version).replace("+", "_"))
 
@@ -52,7 +54,7 @@ def version_of_tag(tag: str) -> Version | None:
 
 
 def versions_of_git_tags(names: Iterable[str], prefix: str) -> dict[Version, str]:
-    """The versions that git tags with this prefix (`v`, `app/v`) show, with the tag's name; others are passed over.
+    """The versions that git tags with this prefix (`v`, `app/v`) show, each with its tag; others are passed over.
 
     Of tags that differ in build metadata alone, and so show one version, the first by name is kept.
     """
@@ -76,10 +78,11 @@ def next_version(
 ) -> Version:
     """The version after all of `versions`; `token` names a new prerelease series (`1.3.0-rc.1`).
 
-    major, minor and patch count from the highest stable version. A prerelease of what they lead to is finished by
-    them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above the highest stable
-    version, or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1), whatever the bump. `auto`
-    must be decided by the caller. Raises InvalidVersion for a token that SemVer does not allow.
+    major, minor and patch count from the highest stable version. A prerelease of what they lead to is
+    finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above
+    the highest stable version, or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1),
+    whatever the bump. `auto` must be decided by the caller. Raises InvalidVersion for a token that SemVer
+    does not allow.
     """
     if bump is Bump.PRERELEASE:
         return _next_prerelease(latest(versions), token)
@@ -124,7 +127,7 @@ def _parse(text: str) -> Version | None:
 
 
 def _finish(prerelease: Version, bump: Bump) -> Version:
-    """The stable version that ends a first series of prereleases: 0.1.0-rc.2 in 0.1.0, or by major in 1.0.0."""
+    """The stable version that ends a first series of prereleases: 0.1.0 for 0.1.0-rc.2, 1.0.0 by major."""
     if bump is Bump.MAJOR and (prerelease.minor or prerelease.patch):
         return prerelease.bump_major()
     if bump is Bump.MINOR and prerelease.patch:
