@@ -91,7 +91,7 @@ def parse_message(message: str) -> ConventionalMessage | None:
 
 
 def decide(commits: Sequence[Commit], *, current: Version | None) -> Decision:
-    """The bump for `commits` (newest first, as git lists them) after `current`, None before the first version."""
+    """The bump for `commits` (newest first, as git lists them) after `current`, None before the first."""
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")
     asked = [

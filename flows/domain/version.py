@@ -54,7 +54,7 @@ def version_of_tag(tag: str) -> Version | None:
 
 
 def versions_of_git_tags(names: Iterable[str], prefix: str) -> dict[Version, str]:
-    """The versions that git tags with this prefix (`v`, `app/v`) show, each with its tag; others are passed over.
+    """Versions that git tags with this prefix (`v`, `app/v`) show, each with its tag; others are passed over.
 
     Of tags that differ in build metadata alone, and so show one version, the first by name is kept.
     """
