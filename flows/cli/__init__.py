@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from flows.domain.errors import SlipwayError
 
 COMMANDS = {
+    "release": "flows.cli.release",
+    "plan": "flows.cli.plan",
     "up": "flows.cli.up",
     "status": "flows.cli.status",
     "down": "flows.cli.down",

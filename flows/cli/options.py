@@ -1,0 +1,77 @@
+"""The command line's options, made from the request model: an option, a form's field and a parameter are one thing."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from enum import StrEnum
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from flows.domain.errors import InvalidOption
+from flows.request import ReleaseRequest
+
+# Given as the one positional argument.
+_POSITIONAL = "source"
+_REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM"}
+_SINGULAR = {"build_args": "build-arg", "labels": "label", "platforms": "platform"}
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """One option for each field of ReleaseRequest, with the field's description as its help."""
+    for name, field in ReleaseRequest.model_fields.items():
+        text = (field.description or "").replace("%", "%%")
+        kind = _plain_type(field)
+        if name == _POSITIONAL:
+            parser.add_argument(name, nargs="?", default=None, metavar="SOURCE", help=text)
+        elif kind is bool:
+            parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
+        elif get_origin(kind) in (list, dict):
+            metavar = "KEY=VALUE" if get_origin(kind) is dict else _REPEATED.get(name, name.upper())
+            parser.add_argument(_flag(name), dest=name, action="append", metavar=metavar, help=text)
+        else:
+            parser.add_argument(_flag(name), dest=name, choices=_choices(kind), metavar=_metavar(name, kind), help=text)
+
+
+def request_of(args: argparse.Namespace) -> ReleaseRequest:
+    """The request that was typed. Raises the UsageErrors of the model."""
+    values: dict[str, Any] = {}
+    for name, field in ReleaseRequest.model_fields.items():
+        given = getattr(args, name)
+        if given is None:
+            continue
+        values[name] = _pairs(name, given) if get_origin(_plain_type(field)) is dict else given
+    return ReleaseRequest.read(values)
+
+
+def _flag(name: str) -> str:
+    return "--" + _SINGULAR.get(name, name).replace("_", "-")
+
+
+def _plain_type(field: FieldInfo) -> Any:
+    """The annotation without `| None`."""
+    annotation = field.annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(part for part in get_args(annotation) if part is not type(None))
+    return annotation
+
+
+def _choices(kind: Any) -> list[str] | None:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return [member.value for member in kind]
+    return list(get_args(kind)) if get_origin(kind) is Literal else None
+
+
+def _metavar(name: str, kind: Any) -> str | None:
+    return None if _choices(kind) else name.rpartition("_")[2].upper()
+
+
+def _pairs(name: str, texts: list[str]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InvalidOption(f"{_flag(name)} {text!r} is not KEY=VALUE")
+        pairs[key] = value
+    return pairs

@@ -1,0 +1,21 @@
+"""A release as its terminal shows it: steps and log lines while it runs, the report at the end."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from flows.report import Report
+
+
+class Terminal:
+    """Writes news to `stream` (stderr, so that stdout holds the result alone)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.report: str | None = None
+
+    def say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def show(self, report: Report) -> None:
+        self.report = report.as_text()

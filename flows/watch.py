@@ -1,0 +1,51 @@
+"""Who watches a release besides Prefect: the command line's terminal, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from flows.report import Report
+
+
+class Watcher(Protocol):
+    """Told what happens while it happens. Called in the event loop: must not block."""
+
+    def say(self, text: str) -> None:
+        """A step's news, or lines of the build's log."""
+        ...
+
+    def show(self, report: Report) -> None:
+        """The report at the end."""
+        ...
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def say(self, text: str) -> None:
+        pass
+
+    def show(self, report: Report) -> None:
+        pass
+
+
+_NOBODY = Nobody()
+_watcher: ContextVar[Watcher] = ContextVar("watcher", default=_NOBODY)
+
+
+def watcher() -> Watcher:
+    """Whoever watches the release that runs here."""
+    return _watcher.get()
+
+
+@contextmanager
+def watching(who: Watcher) -> Iterator[None]:
+    """Let `who` watch the releases that are run within."""
+    token = _watcher.set(who)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
