@@ -1,0 +1,157 @@
+"""Answering a registry's 401: Basic, or a Bearer token from the server it names.
+
+Source: distribution's token authentication specification (docs/spec/auth/token.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import httpx
+
+from flows.domain.credentials import Credential, CredentialSource
+from flows.domain.errors import RegistryProtocolError
+from infra.registry.errors import error_of, transport_error
+
+# "When omitted, this defaults to 60 seconds" (token.md, expires_in).
+_DEFAULT_LIFETIME_S = 60.0
+# A token is not used in its last seconds: it has to arrive while it is valid.
+_MARGIN_S = 10.0
+
+_PARAMETER = re.compile(
+    r"""(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))
+    """
+)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What a server asks for in WWW-Authenticate; `scheme` in lower case."""
+
+    scheme: str
+    parameters: dict[str, str]
+
+
+def parse_challenges(headers: Sequence[str]) -> list[Challenge]:
+    """The challenges of all WWW-Authenticate headers (RFC 9110, 11.6.1), in their order."""
+    found: list[Challenge] = []
+    for header in headers:
+        if re.fullmatch(r"\s*[A-Za-z]+\s*", header):
+            found.append(Challenge(header.strip().lower(), {}))
+            continue
+        first_of_header = True
+        for match in _PARAMETER.finditer(header):
+            if match["scheme"]:
+                found.append(Challenge(match["scheme"].lower(), {}))
+            elif first_of_header:
+                break
+            first_of_header = False
+            quoted = match["quoted"]
+            value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            found[-1].parameters[match["key"].lower()] = value
+    return found
+
+
+@dataclass(frozen=True)
+class _Token:
+    value: str = field(repr=False)
+    good_until: float
+
+
+class Authenticator:
+    """The Authorization header for each request to one registry. Nothing is sent before the registry asks for
+    it.
+
+    The credential source is asked at each use of Basic and for each new token; only tokens are kept, until
+    they expire.
+    """
+
+    def __init__(
+        self, http: httpx.AsyncClient, host: str, credentials: CredentialSource, *, insecure: bool
+    ) -> None:
+        self._http = http
+        self._host = host
+        self._credentials = credentials
+        self._insecure = insecure
+        self._challenge: Challenge | None = None
+        self._tokens: dict[str, _Token] = {}
+        self._fetching = asyncio.Lock()
+
+    async def header(self, scope: str) -> str | None:
+        """What to send with a request that needs `scope`, None while the registry asked for nothing."""
+        if self._challenge is None:
+            return None
+        return await self._answer(self._challenge, scope, scope)
+
+    async def after_401(self, response: httpx.Response, scope: str) -> str | None:
+        """What to send instead after this refusal, None if there is nothing to offer."""
+        challenge = _choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
+        if challenge is None:
+            return None
+        self._challenge = challenge
+        self._tokens.pop(scope, None)
+        # The registry knows best which scope this request needs.
+        return await self._answer(challenge, scope, challenge.parameters.get("scope") or scope)
+
+    async def _answer(self, challenge: Challenge, scope: str, asked: str) -> str | None:
+        if challenge.scheme == "basic":
+            credential = await self._credentials.credential(self._host)
+            return None if credential is None else _basic(credential)
+        async with self._fetching:
+            token = self._tokens.get(scope)
+            if token is None or time.monotonic() >= token.good_until:
+                token = self._tokens[scope] = await self._fetch(challenge, asked)
+            return f"Bearer {token.value}"
+
+    async def _fetch(self, challenge: Challenge, scope: str) -> _Token:
+        realm = self._realm(challenge)
+        query = httpx.QueryParams([("scope", each) for each in scope.split()])
+        if service := challenge.parameters.get("service"):
+            query = query.add("service", service)
+        credential = await self._credentials.credential(self._host)
+        headers = {} if credential is None else {"Authorization": _basic(credential)}
+        started = time.monotonic()
+        try:
+            response = await self._http.get(realm.copy_merge_params(query), headers=headers)
+        except httpx.RequestError as error:
+            raise transport_error(error, realm.netloc.decode("ascii"), "GET") from error
+        if not response.is_success:
+            raise error_of(response)
+        try:
+            answer = response.json()
+            value = answer.get("token") or answer["access_token"]
+            lifetime = float(answer.get("expires_in") or _DEFAULT_LIFETIME_S)
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise RegistryProtocolError(
+                f"the token server of {self._host} answered without a token"
+            ) from error
+        return _Token(str(value), started + max(lifetime - _MARGIN_S, lifetime / 2))
+
+    def _realm(self, challenge: Challenge) -> httpx.URL:
+        try:
+            realm = httpx.URL(challenge.parameters.get("realm", ""))
+        except httpx.InvalidURL as error:
+            raise RegistryProtocolError(f"{self._host} names a token server that is no URL") from error
+        if realm.scheme != "https" and not (realm.scheme == "http" and self._insecure):
+            raise RegistryProtocolError(
+                f"{self._host} names the token server {realm.host!r} without https: no password is sent there"
+            )
+        return realm
+
+
+def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
+    for scheme in ("bearer", "basic"):
+        for challenge in challenges:
+            if challenge.scheme == scheme:
+                return challenge
+    return None
+
+
+def _basic(credential: Credential) -> str:
+    pair = f"{credential.username}:{credential.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"

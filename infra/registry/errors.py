@@ -1,0 +1,168 @@
+"""From a registry's answer to a named cause: one table.
+
+Codes: OCI distribution specification, "Error Codes"; UNAVAILABLE and UNKNOWN are distribution's own
+(registry/api/errcode/register.go), NOT_FOUND and PRECONDITION are Harbor's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from flows.domain.errors import (
+    DigestMismatch,
+    ManifestUnknown,
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryThrottled,
+    RegistryTlsError,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    RegistryUnreachable,
+    RepositoryUnknown,
+    TagImmutable,
+    UploadBroken,
+)
+
+BY_CODE: dict[str, type[RegistryError]] = {
+    "BLOB_UNKNOWN": ManifestUnknown,
+    "BLOB_UPLOAD_INVALID": UploadBroken,
+    "BLOB_UPLOAD_UNKNOWN": UploadBroken,
+    "DIGEST_INVALID": DigestMismatch,
+    "MANIFEST_BLOB_UNKNOWN": UploadBroken,
+    "MANIFEST_INVALID": RegistryProtocolError,
+    "MANIFEST_UNKNOWN": ManifestUnknown,
+    "NAME_INVALID": RepositoryUnknown,
+    "NAME_UNKNOWN": RepositoryUnknown,
+    "SIZE_INVALID": UploadBroken,
+    "UNAUTHORIZED": RegistryUnauthorized,
+    "DENIED": RegistryForbidden,
+    "UNSUPPORTED": RegistryProtocolError,
+    "TOOMANYREQUESTS": RegistryThrottled,
+    "UNAVAILABLE": RegistryUnavailable,
+    "NOT_FOUND": RepositoryUnknown,
+}
+
+_BY_STATUS: dict[int, type[RegistryError]] = {
+    401: RegistryUnauthorized,
+    403: RegistryForbidden,
+    408: RegistryUnavailable,
+    416: UploadBroken,
+    429: RegistryThrottled,
+}
+
+# Registries have no common code for it. ECR: 400 TAG_INVALID "... cannot be overwritten because the tag is
+# immutable"; Harbor: 412 PRECONDITION; Quay: 409 "tag is immutable and cannot be overwritten"; Docker Hub:
+# 403.
+_IMMUTABLE_STATUSES = {409, 412}
+_IMMUTABLE_TEXT = re.compile(r"immutable|cannot be overwritten", re.IGNORECASE)
+# What Go's net/http answers when it is spoken to in plain text on a TLS port.
+_TLS_EXPECTED = "HTTP request to an HTTPS server"
+_CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
+
+
+def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
+    """The cause an unsuccessful answer stands for; its body must have been read.
+
+    `tag_write`: it answers the writing of a manifest under a tag. Of the server's text only its code is
+    shown.
+    """
+    code, text = _code_and_text(response)
+    shown = f"HTTP {response.status_code}" + (f" {code}" if code else "")
+    request = response.request
+    cause = f"{_host(request)} answered {request.method} {request.url.path} with {shown}"
+    if tag_write and (response.status_code in _IMMUTABLE_STATUSES or _is_immutable(response, text)):
+        return TagImmutable(cause)
+    if response.status_code == 400 and _TLS_EXPECTED in text:
+        return RegistryTlsError(
+            f"{_host(request)} wants HTTPS and was asked in plain HTTP",
+            action="leave out --insecure-registry",
+        )
+    return classify(response.status_code, code, _challenge_error(response))(
+        cause, retry_after=retry_after(response.headers.get("Retry-After"))
+    )
+
+
+def classify(status: int, code: str | None, challenge_error: str | None = None) -> type[RegistryError]:
+    """The class for a status, the OCI code in the body and the `error` of a Bearer challenge (RFC 6750)."""
+    if status >= 500:
+        return RegistryUnavailable
+    if status == 401 and challenge_error == "insufficient_scope":
+        # The token is good, but not for this: distribution answers 401 where others say 403.
+        return RegistryForbidden
+    if code in BY_CODE:
+        return BY_CODE[code]
+    return _BY_STATUS.get(status, RegistryProtocolError)
+
+
+def transport_error(error: httpx.RequestError, host: str, method: str) -> RegistryError:
+    """The cause for a request that got no answer. `host`: the one that was asked."""
+    kind = type(error).__name__
+    if (tls := _tls_cause(error)) is not None:
+        return RegistryTlsError(f"no TLS connection with {host}: {tls}")
+    if isinstance(error, (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol)):
+        return RegistryProtocolError(f"{host} gave an answer that cannot be followed ({kind})")
+    if method in {"PUT", "POST", "PATCH"} and not isinstance(
+        error, (httpx.ConnectError, httpx.ConnectTimeout)
+    ):
+        return UploadBroken(f"the connection to {host} broke off during an upload ({kind})")
+    return RegistryUnreachable(f"{host} cannot be reached ({kind})")
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds from now that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date), None if
+    unclear.
+    """
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*[0-9]+\s*", value):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
+def _code_and_text(response: httpx.Response) -> tuple[str | None, str]:
+    """The first error's code, if it looks like one, and the body's text (for recognition only)."""
+    try:
+        code = json.loads(response.content)["errors"][0]["code"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        code = None
+    known = isinstance(code, str) and _CODE.fullmatch(code) is not None
+    return (code if known else None), response.text
+
+
+def _is_immutable(response: httpx.Response, text: str) -> bool:
+    return response.is_client_error and _IMMUTABLE_TEXT.search(text) is not None
+
+
+def _challenge_error(response: httpx.Response) -> str | None:
+    found = re.search(r'\berror="?([a-z_]+)', response.headers.get("WWW-Authenticate", ""))
+    return found.group(1) if found else None
+
+
+def _tls_cause(error: BaseException | None) -> str | None:
+    """OpenSSL's name for what went wrong, None if it was not TLS."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        if isinstance(error, ssl.SSLError):
+            return (error.reason or type(error).__name__).replace("_", " ").lower()
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _host(request: httpx.Request) -> str:
+    return request.url.netloc.decode("ascii")
