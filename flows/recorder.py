@@ -1,0 +1,145 @@
+"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, and each step's place in time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flows.domain.plan import StepTime
+from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
+
+# One log record in Prefect holds that much: joined chunks cost a fraction of a record a line, and stay below the
+# server's limit of 1,000,000 bytes a record (PREFECT_LOGGING_TO_API_MAX_LOG_SIZE).
+CHUNK_LINES = 200
+CHUNK_CHARACTERS = 100_000
+
+
+@dataclass
+class _Seen:
+    number: int
+    step: Step
+    partial: dict[int, bytes] = field(default_factory=dict)
+
+
+class BuildRecorder:
+    """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+        self._lines: list[str] = []
+
+    def __call__(self, event: BuildEvent) -> None:
+        if isinstance(event, Step):
+            self._on_step(event)
+        elif isinstance(event, LogChunk):
+            self._on_log(event)
+        elif isinstance(event, Progress):
+            self._on_progress(event)
+        elif isinstance(event, Warned):
+            where = f" ({event.file}:{event.line})" if event.line is not None else ""
+            self._lines.append(f"WARN: {event.short}{where}")
+
+    def take_chunks(self) -> Iterator[str]:
+        """The lines that came since the last call, joined into chunks."""
+        lines, self._lines = self._lines, []
+        chunk: list[str] = []
+        size = 0
+        for line in lines:
+            if chunk and (len(chunk) >= CHUNK_LINES or size + len(line) > CHUNK_CHARACTERS):
+                yield "\n".join(chunk)
+                chunk, size = [], 0
+            chunk.append(line)
+            size += len(line) + 1
+        if chunk:
+            yield "\n".join(chunk)
+
+    def finish(self) -> None:
+        """The build is over: lines that lack their newline are complete now."""
+        for seen in self._seen.values():
+            for rest in seen.partial.values():
+                if rest:
+                    self._say(seen, rest.decode(errors="replace"))
+            seen.partial.clear()
+
+    @property
+    def percent(self) -> float:
+        """Share of the known steps that are completed, 0 to 100. It can fall when a stage makes new steps known."""
+        if not self._seen:
+            return 0.0
+        done = sum(1 for seen in self._seen.values() if seen.step.completed is not None)
+        return 100.0 * done / len(self._seen)
+
+    @property
+    def current(self) -> str:
+        """The name of a step that runs right now, "" if none does."""
+        running = [s.step for s in self._seen.values() if s.step.started and s.step.completed is None]
+        return running[-1].name if running else ""
+
+    def counts(self) -> tuple[int, int]:
+        """The Dockerfile's steps that were completed, and how many of these came from the cache."""
+        steps = [s.step for s in self._seen.values() if _of_the_dockerfile(s.step) and s.step.completed is not None]
+        return len(steps), sum(1 for step in steps if step.cached)
+
+    def timeline(self) -> tuple[StepTime, ...]:
+        """All steps that started, in their order."""
+        started = sorted(
+            (s.step for s in self._seen.values() if s.step.started is not None), key=lambda step: step.started or 0.0
+        )
+        if not started:
+            return ()
+        begin = started[0].started or 0.0
+        last = max(step.completed or step.started or begin for step in started)
+        return tuple(
+            StepTime(
+                name=step.name,
+                start_s=round((step.started or begin) - begin, 3),
+                end_s=round((step.completed or last) - begin, 3),
+                cached=step.cached,
+                failed=bool(step.error),
+            )
+            for step in started
+        )
+
+    def _on_step(self, step: Step) -> None:
+        seen = self._seen.get(step.digest)
+        if seen is None:
+            seen = self._seen[step.digest] = _Seen(len(self._seen) + 1, step)
+            before = None
+        else:
+            before, seen.step = seen.step, step
+        if step.started is not None and (before is None or before.started is None):
+            self._lines.append(f"#{seen.number} {step.name}")
+        if step.completed is not None and (before is None or before.completed is None):
+            self._lines.append(f"#{seen.number} {_ending(step)}")
+
+    def _on_log(self, chunk: LogChunk) -> None:
+        seen = self._seen.get(chunk.step)
+        if seen is None:
+            return
+        *whole, rest = (seen.partial.get(chunk.stream, b"") + chunk.data).split(b"\n")
+        seen.partial[chunk.stream] = rest
+        for line in whole:
+            self._say(seen, line.decode(errors="replace").rstrip("\r"), chunk.time)
+
+    def _on_progress(self, progress: Progress) -> None:
+        seen = self._seen.get(progress.step)
+        if seen is not None and progress.completed is not None:
+            # Of a transfer only its end is news for a log; the UI's progress shows the way there.
+            self._lines.append(f"#{seen.number} {progress.name or progress.id} {progress.current} done")
+
+    def _say(self, seen: _Seen, text: str, time: float | None = None) -> None:
+        since = f"{max(0.0, time - seen.step.started):.3f} " if time is not None and seen.step.started else ""
+        self._lines.append(f"#{seen.number} {since}{text}")
+
+
+def _ending(step: Step) -> str:
+    if step.error:
+        return f"ERROR: {step.error}"
+    if step.cached:
+        return "CACHED"
+    return f"DONE {(step.completed or 0.0) - (step.started or 0.0):.1f}s"
+
+
+def _of_the_dockerfile(step: Step) -> bool:
+    # The frontend names its own steps "[internal] …", the daemon's "exporting …", "[auth] …" carry no stage either.
+    return step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]"))
