@@ -1,7 +1,7 @@
 """The command line. Kept light: `slipway up`, `build` and the like must start without Prefect and pydantic.
 
-A command is a module with `add_parser(subparsers)` and `run(args) -> int`, named in `COMMANDS`. What it needs beyond
-the standard library and the domain it imports inside `run`.
+A command is a module with `add_parser(subparsers)` and `run(args) -> int`, named in `COMMANDS`. Only the
+module of the command that was typed is imported.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from flows.domain.errors import SlipwayError
 
 COMMANDS = {
-    "release": "flows.cli.release",
-    "plan": "flows.cli.plan",
-    "up": "flows.cli.up",
-    "status": "flows.cli.status",
-    "down": "flows.cli.down",
-    "doctor": "flows.cli.doctor",
+    "release": ("flows.cli.release", "release an image"),
+    "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
+    "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
+    "status": ("flows.cli.status", "show what of the embedded stack runs"),
+    "down": ("flows.cli.down", "stop the embedded stack"),
+    "doctor": ("flows.cli.doctor", "say what is missing on this machine, and the command that mends it"),
 }
+"""Name, module and summary of each command."""
 
 FAILED = 1
 USAGE = 2
@@ -33,8 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser(arguments).parse_args(arguments)
-        code: int = importlib.import_module(COMMANDS[args.command]).run(args)
-        # A reader that went away (`| head`) shows when the rest is written: here, not at the interpreter's exit.
+        code: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
+        # A reader that went away (`| head`) shows when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
     except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know
@@ -62,10 +63,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print Slipway's version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    # The one that was asked for; all of them for --help and for what is none of them.
-    named = [name for name in arguments[:1] if name in COMMANDS]
-    for name in named or COMMANDS:
-        importlib.import_module(COMMANDS[name]).add_parser(subparsers)
+    for name, (module, summary) in COMMANDS.items():
+        if arguments[:1] == [name]:
+            importlib.import_module(module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
     return parser
 
 

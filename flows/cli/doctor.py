@@ -13,7 +13,6 @@ from flows.cli.stack_options import add_output_option, stack_config
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "doctor",
-        help="say what is missing on this machine, and the command that mends it",
         description="Checks each part of the embedded stack. Exits with 1 if something is missing.",
     )
     add_output_option(parser)

@@ -11,7 +11,6 @@ from flows.cli.stack_options import stack_config
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "down",
-        help="stop the embedded stack",
         description="Stops the parts that `slipway up` started, and nothing else.",
     )
     parser.add_argument(

@@ -18,15 +18,15 @@ _VARIABLES = {
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where the parts listen (each also by the variable in brackets)")
-    group.add_argument("--registry-port", metavar="PORT", help="default 5000 [SLIPWAY_REGISTRY_PORT]")
-    group.add_argument("--vault-port", metavar="PORT", help="default 8200 [SLIPWAY_VAULT_PORT]")
-    group.add_argument("--prefect-port", metavar="PORT", help="default 4200 [SLIPWAY_PREFECT_PORT]")
+    group = parser.add_argument_group("where the parts listen (or by the variable)")
+    group.add_argument("--registry-port", metavar="PORT", help="at first 5000 [SLIPWAY_REGISTRY_PORT]")
+    group.add_argument("--vault-port", metavar="PORT", help="at first 8200 [SLIPWAY_VAULT_PORT]")
+    group.add_argument("--prefect-port", metavar="PORT", help="at first 4200 [SLIPWAY_PREFECT_PORT]")
     group.add_argument(
         "--database",
         metavar="URL",
-        help="postgresql://… for Prefect, default SQLite [SLIPWAY_PREFECT_DATABASE: keeps a password off the "
-        "process list]",
+        help="postgresql://… for Prefect when it starts next, default SQLite [SLIPWAY_PREFECT_DATABASE, which "
+        "keeps a password off the process list]",
     )
 
 
@@ -35,7 +35,7 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
 
 
 def stack_config(args: argparse.Namespace) -> StackConfig:
-    """The environment's configuration, with the options of `add_stack_options` over it. Raises InvalidOption."""
+    """The environment's configuration, the options of `add_stack_options` over it. Raises InvalidOption."""
     from infra.local.config import StackConfig
 
     named = {

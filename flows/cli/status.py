@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "status",
-        help="show what of the embedded stack runs",
         description="Shows each part's state: running, stopped, or foreign (one of your own is used). "
         "Exits with 1 if a part is stopped.",
     )

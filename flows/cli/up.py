@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "up",
-        help="start the embedded stack: builder, registry, Vault, Prefect",
         description="Starts what is missing of the embedded stack and returns once all of it answers. "
         "PREFECT_API_URL and VAULT_ADDR name servers of your own to be used instead.",
     )

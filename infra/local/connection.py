@@ -21,7 +21,7 @@ class StackConnection:
     builder: str
     """Address of the builder: `docker://SOCKET` or `unix://SOCKET`."""
     builder_network: str | None
-    """`host`: RUN steps have to use the host's network, as the private engine has no bridge; None: no need."""
+    """`host`: RUN steps have to use the host's network, as a private engine has no bridge; None: no need."""
     registry: str | None
     """The embedded registry's `127.0.0.1:PORT`; None with a Vault of one's own: images name theirs."""
     registry_secret: str | None
@@ -35,15 +35,20 @@ class StackConnection:
 
 @dataclass(frozen=True)
 class StackState:
-    """A stack that was brought up: the connection, and which parts are Slipway's own daemons."""
+    """A stack that was brought up. `private_engine`: the builder is a private one, started by Slipway."""
 
     connection: StackConnection
-    embedded: tuple[str, ...]
+    private_engine: bool
 
 
 def write_state(state: StackState) -> None:
     values = dataclasses.asdict(state)
     write_private(state.connection.home / STATE_FILE, json.dumps(values, default=str, indent=2) + "\n")
+
+
+def read_connection(home: Path) -> StackConnection:
+    """The connection that was noted last, whether or not all of it still runs. Raises StackDown."""
+    return read_state(home).connection
 
 
 def read_state(home: Path) -> StackState:
@@ -53,7 +58,7 @@ def read_state(home: Path) -> StackState:
         connection = values["connection"]
         approle = connection.pop("approle_file")
         connection |= {"home": home, "approle_file": Path(approle) if approle else None}
-        return StackState(StackConnection(**connection), tuple(values["embedded"]))
+        return StackState(StackConnection(**connection), bool(values["private_engine"]))
     except FileNotFoundError as error:
         raise StackDown(f"no embedded stack was started in {home}") from error
     except (ValueError, TypeError, KeyError) as error:

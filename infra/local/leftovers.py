@@ -13,9 +13,9 @@ import psutil
 
 from flows.domain.errors import StackError
 
-# Everything that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
+# All that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
 STATE = (
-    *("run", "log", "registry", "vault", "prefect", "engine", "claims"),
+    *("run", "log", "registry", "vault", "prefect", "engine", "claims", "prefect-client"),
     *("stack.json", "ports.json", "lock"),
 )
 

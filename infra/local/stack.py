@@ -1,0 +1,264 @@
+"""The embedded stack as a whole: start what is missing, say what runs, stop what was started."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from flows.domain.errors import StackDown
+from infra.local.builder import BuilderChoice, builder_answers, choose_builder
+from infra.local.config import StackConfig
+from infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
+from infra.local.daemon import Daemon, DaemonSpec, check_port
+from infra.local.leftovers import end_processes, remove_state, unmount_all
+from infra.local.lock import home_lock
+from infra.local.ports import remember_ports, settle_ports
+from infra.local.prefect import api_url, prefect_spec, ui_url
+from infra.local.private import private_folder
+from infra.local.probe import http_status
+from infra.local.together import Together
+
+BUILDER, VAULT, REGISTRY, PREFECT = PARTS = ("builder", "vault", "registry", "prefect")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One part. `state`: `foreign` is one's own, used but not started by Slipway, so its pid is not known."""
+
+    name: str
+    state: Literal["running", "stopped", "foreign"]
+    address: str | None
+    pid: int | None
+    since: datetime | None
+    log: Path | None
+
+
+class Stack:
+    """The embedded stack in `config.home`.
+
+    Own parts instead of embedded ones: with PREFECT_API_URL no Prefect server is started, with VAULT_ADDR
+    neither Vault nor registry; a usable Docker engine or a buildkitd is taken instead of a private engine.
+    """
+
+    def __init__(self, config: StackConfig) -> None:
+        self._config = config
+        self._home = config.home
+        self._ports = settle_ports(config)
+        # An address that is the embedded part's own was set for other programs' sake (`prefect`, `bao`).
+        self._own_vault = _unless_embedded(config.own_vault_address, self._ports.vault)
+        self._own_prefect = _unless_embedded(config.own_prefect_url, self._ports.prefect)
+
+    def up(self, progress: Progress = lambda line: None) -> StackConnection:
+        """Start what is missing and return once all of it answers; quick when nothing is missing.
+
+        What started stays if another part fails: the next `up` goes on from there, `down` stops it.
+        `progress` is called with lines to show. Raises PartMissing, PortTaken, DaemonFailed or Interrupted.
+        """
+        with home_lock(private_folder(self._home), progress):
+            connection = self._standing()
+            if connection is None:
+                connection = self._start(progress)
+            else:
+                progress("all parts run")
+        return connection
+
+    def connection(self) -> StackConnection:
+        """The running stack, with one's own Prefect and Vault where named. Raises StackDown."""
+        state = read_state(self._home)
+        for name in self._embedded(state.private_engine):
+            if self._noted(name).process() is None:
+                raise StackDown(f"the embedded stack is incomplete: the part {name} does not run")
+        return self._with_own_parts(state.connection)
+
+    def status(self) -> list[PartStatus]:
+        """Each part's state, in the order of `PARTS`."""
+        try:
+            state = read_state(self._home)
+            builder, private_engine = state.connection.builder, state.private_engine
+        except StackDown:
+            builder, private_engine = None, True
+        addresses = {
+            BUILDER: builder,
+            VAULT: self._own_vault or vault_url(self._ports.vault),
+            REGISTRY: self._registry_host,
+            PREFECT: self._own_prefect or ui_url(self._ports.prefect),
+        }
+        embedded = self._embedded(private_engine)
+        return [self._part_status(name, addresses[name], name in embedded) for name in PARTS]
+
+    def down(self, *, purge: bool = False, progress: Progress = lambda line: None) -> list[str]:
+        """Stop all parts that Slipway started and nothing else; returns the names of those that ran.
+
+        `purge` removes all state as well: images, secrets, Prefect's record. Raises StackError.
+        """
+        if not self._home.exists():
+            return []
+        with home_lock(self._home, progress):
+            names = sorted(path.stem for path in (self._home / "run").glob("*.pid"))
+            with ThreadPoolExecutor() as pool:
+                were_running = list(pool.map(lambda name: self._noted(name).stop(), names))
+            end_processes(self._home)
+            unmount_all(self._home)
+            (self._home / STATE_FILE).unlink(missing_ok=True)
+            if purge:
+                remove_state(self._home)
+        return [name for name, was_running in zip(names, were_running, strict=True) if was_running]
+
+    # Starting -----------------------------------------------------------------------------------------------
+
+    def _standing(self) -> StackConnection | None:
+        """The connection, if all that is wanted was brought up before, and answers where it is wanted."""
+        try:
+            embedded = self._embedded(read_state(self._home).private_engine)
+            connection = self.connection()
+        except StackDown:
+            return None
+        health = {
+            VAULT: (self._ports.vault, "/v1/sys/health"),
+            REGISTRY: (self._ports.registry, "/v2/"),
+            PREFECT: (self._ports.prefect, "/api/health"),
+        }
+        asked = [health[name] for name in embedded if name in health]
+        served = all(http_status(port, path) in {200, 401} for port, path in asked)
+        return connection if served and builder_answers(connection.builder) else None
+
+    def _start(self, progress: Progress) -> StackConnection:
+        (self._home / STATE_FILE).unlink(missing_ok=True)
+        remember_ports(self._home, self._ports)
+        together = Together()
+        choices: list[BuilderChoice] = []
+
+        def start(spec: DaemonSpec, port: int | None = None) -> None:
+            begun = time.monotonic()
+            daemon = self._daemon(together.interruptible(spec))
+            if daemon.process() is None or not spec.ready():
+                daemon.stop()
+                if port is not None:
+                    check_port(spec.name, port, f"--{spec.name}-port or SLIPWAY_{spec.name.upper()}_PORT")
+                daemon.start()
+            progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
+
+        def builder() -> None:
+            choice = choose_builder(self._home)
+            if choice.spec is None:
+                progress(f"{BUILDER}: your own, {choice.address}")
+            else:
+                start(choice.spec)
+            choices.append(choice)
+
+        def vault_then_registry() -> None:
+            # Imported here for the sake of a quick `up` when all runs.
+            from infra.local.registry import registry_spec
+            from infra.local.vault import prepare_vault, vault_spec
+
+            start(vault_spec(self._home, self._ports.vault), self._ports.vault)
+            prepare_vault(self._home, self._ports.vault, self._registry_host)
+            start(registry_spec(self._home, self._ports.registry), self._ports.registry)
+
+        def prefect() -> None:
+            spec = prefect_spec(self._home, self._ports.prefect, self._config.prefect_database)
+            start(spec, self._ports.prefect)
+
+        jobs = [builder]
+        if self._own_vault is None:
+            jobs.append(vault_then_registry)
+        else:
+            progress(f"{VAULT}: your own, {self._own_vault}")
+            progress(
+                f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image"
+            )
+        if self._own_prefect is None:
+            jobs.append(prefect)
+        else:
+            progress(f"{PREFECT}: your own, {self._own_prefect}")
+        together.run(jobs)
+        choice = choices[0]
+        connection = self._embedded_connection(choice)
+        write_state(StackState(connection, private_engine=choice.spec is not None))
+        return self._with_own_parts(connection)
+
+    # What is wanted -----------------------------------------------------------------------------------------
+
+    @property
+    def _registry_host(self) -> str:
+        return f"127.0.0.1:{self._ports.registry}"
+
+    def _embedded(self, private_engine: bool) -> list[str]:
+        """The parts that have to be Slipway's own daemons."""
+        names = [BUILDER] if private_engine else []
+        if self._own_vault is None:
+            names += [VAULT, REGISTRY]
+        if self._own_prefect is None:
+            names.append(PREFECT)
+        return names
+
+    def _embedded_connection(self, choice: BuilderChoice) -> StackConnection:
+        from infra.local.vault import REGISTRY_SECRET, approle_file
+
+        return StackConnection(
+            home=self._home,
+            builder=choice.address,
+            builder_network=choice.network,
+            registry=self._registry_host,
+            registry_secret=REGISTRY_SECRET,
+            vault_address=vault_url(self._ports.vault),
+            approle_file=approle_file(self._home),
+            prefect_api_url=api_url(self._ports.prefect),
+            prefect_ui_url=ui_url(self._ports.prefect),
+        )
+
+    def _with_own_parts(self, connection: StackConnection) -> StackConnection:
+        if self._own_vault is not None:
+            connection = dataclasses.replace(
+                connection,
+                vault_address=self._own_vault,
+                approle_file=None,
+                registry=None,
+                registry_secret=None,
+            )
+        if self._own_prefect is not None:
+            connection = dataclasses.replace(
+                connection,
+                prefect_api_url=self._own_prefect,
+                prefect_ui_url=self._config.own_prefect_ui_url or self._own_prefect.removesuffix("/api"),
+            )
+        return connection
+
+    # One part -----------------------------------------------------------------------------------------------
+
+    def _part_status(self, name: str, address: str | None, embedded: bool) -> PartStatus:
+        daemon = self._noted(name)
+        process = daemon.process()
+        if process is not None:
+            since = datetime.fromtimestamp(process.create_time(), UTC)
+            return PartStatus(name, "running", address, process.pid, since, daemon.log_file)
+        if embedded or (name == REGISTRY):
+            return PartStatus(name, "stopped", address, None, None, daemon.log_file)
+        return PartStatus(name, "foreign", address, None, None, None)
+
+    def _noted(self, name: str) -> Daemon:
+        """A part by its name alone: enough to look at it and to stop it."""
+        return self._daemon(DaemonSpec(name, argv=(), ready=lambda: False, stop_timeout_s=30.0))
+
+    def _daemon(self, spec: DaemonSpec) -> Daemon:
+        return Daemon(spec, self._home / "run", self._home / "log")
+
+
+def vault_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _unless_embedded(address: str | None, port: int) -> str | None:
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    return None if parts.port == port and parts.hostname in {"127.0.0.1", "localhost"} else address
