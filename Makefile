@@ -30,6 +30,7 @@ release: setup ## start the embedded stack, release SOURCE and show the result
 	@$(BIN)/slipway release "$(SOURCE)" --bump "$(BUMP)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
 
 test: setup ## run all tests
+	@sh infra/local/bootstrap.sh test-packages
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code
@@ -53,7 +54,7 @@ up: setup ## start the embedded stack
 down: ## stop the embedded stack
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down
 
-clean: down ## stop the stack and remove its state
+clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
 .PHONY: help setup release test check format lock up down clean

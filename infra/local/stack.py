@@ -52,10 +52,10 @@ class Stack:
     def __init__(self, config: StackConfig) -> None:
         self._config = config
         self._home = config.home
-        self._ports = settle_ports(config)
+        self.ports = settle_ports(config)
         # An address that is the embedded part's own was set for other programs' sake (`prefect`, `bao`).
-        self._own_vault = _unless_embedded(config.own_vault_address, self._ports.vault)
-        self._own_prefect = _unless_embedded(config.own_prefect_url, self._ports.prefect)
+        self._own_vault = _unless_embedded(config.own_vault_address, self.ports.vault)
+        self._own_prefect = _unless_embedded(config.own_prefect_url, self.ports.prefect)
 
     def up(self, progress: Progress = lambda line: None) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
@@ -88,9 +88,9 @@ class Stack:
             builder, private_engine = None, True
         addresses = {
             BUILDER: builder,
-            VAULT: self._own_vault or vault_url(self._ports.vault),
+            VAULT: self._own_vault or vault_url(self.ports.vault),
             REGISTRY: self._registry_host,
-            PREFECT: self._own_prefect or ui_url(self._ports.prefect),
+            PREFECT: self._own_prefect or ui_url(self.ports.prefect),
         }
         embedded = self._embedded(private_engine)
         return [self._part_status(name, addresses[name], name in embedded) for name in PARTS]
@@ -123,9 +123,9 @@ class Stack:
         except StackDown:
             return None
         health = {
-            VAULT: (self._ports.vault, "/v1/sys/health"),
-            REGISTRY: (self._ports.registry, "/v2/"),
-            PREFECT: (self._ports.prefect, "/api/health"),
+            VAULT: (self.ports.vault, "/v1/sys/health"),
+            REGISTRY: (self.ports.registry, "/v2/"),
+            PREFECT: (self.ports.prefect, "/api/health"),
         }
         asked = [health[name] for name in embedded if name in health]
         served = all(http_status(port, path) in {200, 401} for port, path in asked)
@@ -133,7 +133,7 @@ class Stack:
 
     def _start(self, progress: Progress) -> StackConnection:
         (self._home / STATE_FILE).unlink(missing_ok=True)
-        remember_ports(self._home, self._ports)
+        remember_ports(self._home, self.ports)
         together = Together()
         choices: list[BuilderChoice] = []
 
@@ -160,13 +160,13 @@ class Stack:
             from infra.local.registry import registry_spec
             from infra.local.vault import prepare_vault, vault_spec
 
-            start(vault_spec(self._home, self._ports.vault), self._ports.vault)
-            prepare_vault(self._home, self._ports.vault, self._registry_host)
-            start(registry_spec(self._home, self._ports.registry), self._ports.registry)
+            start(vault_spec(self._home, self.ports.vault), self.ports.vault)
+            prepare_vault(self._home, self.ports.vault, self._registry_host)
+            start(registry_spec(self._home, self.ports.registry), self.ports.registry)
 
         def prefect() -> None:
-            spec = prefect_spec(self._home, self._ports.prefect, self._config.prefect_database)
-            start(spec, self._ports.prefect)
+            spec = prefect_spec(self._home, self.ports.prefect, self._config.prefect_database)
+            start(spec, self.ports.prefect)
 
         jobs = [builder]
         if self._own_vault is None:
@@ -190,7 +190,7 @@ class Stack:
 
     @property
     def _registry_host(self) -> str:
-        return f"127.0.0.1:{self._ports.registry}"
+        return f"127.0.0.1:{self.ports.registry}"
 
     def _embedded(self, private_engine: bool) -> list[str]:
         """The parts that have to be Slipway's own daemons."""
@@ -210,10 +210,10 @@ class Stack:
             builder_network=choice.network,
             registry=self._registry_host,
             registry_secret=REGISTRY_SECRET,
-            vault_address=vault_url(self._ports.vault),
+            vault_address=vault_url(self.ports.vault),
             approle_file=approle_file(self._home),
-            prefect_api_url=api_url(self._ports.prefect),
-            prefect_ui_url=ui_url(self._ports.prefect),
+            prefect_api_url=api_url(self.ports.prefect),
+            prefect_ui_url=ui_url(self.ports.prefect),
         )
 
     def _with_own_parts(self, connection: StackConnection) -> StackConnection:

@@ -1,0 +1,31 @@
+"""One thing that `slipway doctor` found, and the commands that mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`found`: one sentence. `mend`: the exact command or setting that mends it, None where all is well."""
+
+    part: str
+    found: str
+    mend: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.mend is None
+
+
+def program(name: str) -> str | None:
+    """The path of a program, also where only an administrator's PATH has it."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+
+
+def install(*packages: str) -> str:
+    """The command that installs Debian packages."""
+    sudo = "" if os.getuid() == 0 else "sudo "
+    return f"{sudo}apt-get install --no-install-recommends {' '.join(packages)}"

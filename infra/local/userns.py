@@ -1,0 +1,48 @@
+"""Whether an ordinary user may make user namespaces, which a rootless engine is made of."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+from infra.local.findings import Finding, install, program
+
+_PART = "user namespaces"
+
+# Each switch, the value that forbids, and what it belongs to. Sources: user_namespaces(7); Debian's kernel patch;
+# Ubuntu's AppArmor restriction since 23.10.
+_SWITCHES = (
+    ("user.max_user_namespaces", "0", "1000"),
+    ("kernel.unprivileged_userns_clone", "0", "1"),
+    ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+)
+
+
+def user_namespaces() -> Finding:
+    """What a rootless engine needs of the kernel, of /etc/subuid and /etc/subgid, and of two programs."""
+    for name, forbids, allows in _SWITCHES:
+        if _switch(name) == forbids:
+            return Finding(_PART, f"{name} is {forbids}", mend=f"sudo sysctl -w {name}={allows}")
+    user = getpass.getuser()
+    for file in ("/etc/subuid", "/etc/subgid"):
+        if not _has_range(Path(file), user):
+            mend = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            return Finding(_PART, f"{file} gives {user} no subordinate ids", mend=mend)
+    for name, package in (("rootlesskit", "rootlesskit"), ("newuidmap", "uidmap")):
+        if program(name) is None:
+            return Finding(_PART, f"the program {name} is not installed", mend=install(package))
+    return Finding(_PART, "allowed for ordinary users")
+
+
+def _switch(name: str) -> str | None:
+    try:
+        return Path("/proc/sys", *name.split(".")).read_text().strip()
+    except OSError:
+        return None
+
+
+def _has_range(file: Path, user: str) -> bool:
+    try:
+        return any(line.startswith(f"{user}:") for line in file.read_text().splitlines())
+    except OSError:
+        return False

@@ -1,0 +1,110 @@
+"""What several rooms' tests share: one real embedded stack, and the command line run against it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.local.config import StackConfig
+from infra.local.connection import StackConnection
+from infra.local.daemon import free_port
+from infra.local.stack import Stack
+
+SLIPWAY = Path(sys.executable).parent / "slipway"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class RunningStack:
+    """An embedded stack that answers. `env`: the complete environment for commands against it."""
+
+    connection: StackConnection
+    env: Mapping[str, str]
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings that would reach for somebody's own servers."""
+    ours = ("SLIPWAY_", "PREFECT_", "VAULT_", "BAO_", "DOCKER_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | more
+
+
+def run_slipway(
+    *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = 200.0
+) -> subprocess.CompletedProcess[str]:
+    """`slipway ARGUMENTS` in a process of its own, with exactly this environment."""
+    return subprocess.run(
+        [SLIPWAY, *arguments],
+        env=env,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def stack_home(**more: str) -> Iterator[dict[str, str]]:
+    """The environment of an empty home with free ports; whatever runs in it ends with the test, or with pytest.
+
+    A path short enough for the sockets in it: sun_path has 108 bytes, unix(7).
+    """
+    folder = Path(tempfile.mkdtemp(prefix="sw", dir="/tmp"))
+    env = clean_environment(
+        SLIPWAY_HOME=str(folder / "home"),
+        SLIPWAY_REGISTRY_PORT=str(free_port()),
+        SLIPWAY_VAULT_PORT=str(free_port()),
+        SLIPWAY_PREFECT_PORT=str(free_port()),
+    )
+    purge = f"import subprocess, sys; sys.stdin.read(); subprocess.run([{str(SLIPWAY)!r}, 'down', '--purge'])"
+    # It waits for the pipe to close, which happens even if this process is killed.
+    undertaker = subprocess.Popen(
+        [sys.executable, "-c", purge],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield env | more
+    finally:
+        undertaker.communicate(timeout=120)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[RunningStack]:
+    """The session's embedded stack, all parts real."""
+    with stack_home() as env:
+        started = run_slipway("up", env=env)
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield RunningStack(Stack(StackConfig.from_env(env)).connection(), env)
+
+
+@pytest.fixture
+def slipway(stack: RunningStack) -> Run:
+    """The command line against the session's stack: `slipway("release", source, cwd=..., env={...})`.
+
+    `env` is added to the stack's.
+    """
+
+    def run(
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout: float = 200.0,
+    ) -> subprocess.CompletedProcess[str]:
+        return run_slipway(*arguments, env={**stack.env, **(env or {})}, cwd=cwd, timeout=timeout)
+
+    return run
