@@ -14,12 +14,15 @@
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
     │   ├── ChecksumMismatch           the archive is not the one that was named
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
+    │   ├── SourceTlsError             the server's certificate is not trusted
+    │   ├── SourceDiskFull             no space left where the source is put
     │   └── SourceUnreachable          network trouble on the way to the source        (retry)
     ├── VersionError
     │   ├── VersionTaken               the version exists with another digest
     │   └── VersionReserved            another release holds the version right now
     ├── VaultError
-    │   ├── VaultUnreachable           nobody answers                                  (retry)
+    │   ├── VaultUnreachable           nobody answers, or with a 500                   (retry)
+    │   ├── VaultTlsError              the certificate is not trusted
     │   ├── VaultSealed                sealed or a standby without a leader            (retry)
     │   ├── VaultDenied                policy or role does not allow it
     │   ├── VaultTokenExpired          the token is no longer valid and cannot be renewed
@@ -27,7 +30,8 @@
     │   ├── SecretMissing              nothing at that mount and path
     │   ├── SecretFieldMissing         the secret lacks a field
     │   ├── KvVersionMismatch          a KV v1 mount addressed as v2, or the other way round
-    │   └── VaultThrottled             429                                             (retry)
+    │   ├── VaultThrottled             429                                             (retry)
+    │   └── VaultProtocolError         an answer outside Vault's API
     ├── RegistryError
     │   ├── RegistryUnreachable        refused, no such host, timed out                (retry)
     │   ├── RegistryTlsError           the certificate is not trusted, or plain HTTP answered
@@ -171,6 +175,14 @@ class SourceDenied(SourceError):
     default_action = "check the credentials named by --git-credentials"
 
 
+class SourceTlsError(SourceError):
+    default_action = "add the server's CA to this machine's trusted ones (git: http.sslCAInfo)"
+
+
+class SourceDiskFull(SourceError):
+    default_action = "free space below SLIPWAY_HOME, or put it on a larger disk"
+
+
 class SourceUnreachable(SourceError):
     retryable = True
     default_action = "check the network and the host's name, then run the same command again"
@@ -201,6 +213,10 @@ class VaultError(SlipwayError):
 class VaultUnreachable(VaultError):
     retryable = True
     default_action = "check VAULT_ADDR and VAULT_CACERT; `slipway doctor` tries the connection"
+
+
+class VaultTlsError(VaultError):
+    default_action = "name its CA with VAULT_CACERT"
 
 
 class VaultSealed(VaultError):
@@ -235,6 +251,10 @@ class KvVersionMismatch(VaultError):
 class VaultThrottled(VaultError):
     retryable = True
     default_action = "wait; the server limits requests"
+
+
+class VaultProtocolError(VaultError):
+    default_action = "is VAULT_ADDR the address of a Vault server?"
 
 
 # Registry -----------------------------------------------------------------------------------------------------
