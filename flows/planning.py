@@ -12,7 +12,7 @@ from flows.domain.commits import decide
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
 from flows.domain.plan import OCI_REVISION, ReleasePlan, SourceFacts, image_labels
-from flows.domain.reference import ImageReference
+from flows.domain.reference import ImageReference, repository_name
 from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version
 from flows.request import ReleaseRequest
 from flows.workshop import Workshop
@@ -54,9 +54,9 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
     reserves nothing. Raises VersionTaken, VersionReserved, InvalidOption and what registry, git and Vault raise.
     """
     request = shop.request
-    image = shop.image(source_name(request, checkout))
+    source = source_facts(checkout)
+    image = shop.image(source.name)
     registry = await shop.registry(image)
-    source = source_facts(request, checkout)
     shop.ledger = ledger = await choose_ledger(shop, checkout, image, registry)
     released = await ledger.versions()
     previous = latest(released)
@@ -65,7 +65,7 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
     if same is not None:
         return _plan(shop, image, source, parse_version(request.version or ""), "this very release exists already", previous, same)
 
-    choice = await _choose(request, checkout, image, registry, released)
+    choice = await _choose(shop, checkout, image, registry, released)
     if choice.nothing:
         return ReleasePlan(
             image=image.name,
@@ -105,15 +105,10 @@ async def choose_ledger(
     return RegistryLedger(registry, image.repository, FileClaims(shop.home, image.name))
 
 
-def source_name(request: ReleaseRequest, checkout: Checkout) -> str:
-    """A repository name made from the source's own name: lower case, other characters as `-`."""
-    return checkout.name
-
-
-def source_facts(request: ReleaseRequest, checkout: Checkout) -> SourceFacts:
+def source_facts(checkout: Checkout) -> SourceFacts:
     """The plain values of a checkout."""
     return SourceFacts(
-        name=source_name(request, checkout),
+        name=repository_name(checkout.name),
         path=str(checkout.path),
         fingerprint=checkout.fingerprint,
         revision=checkout.revision,
@@ -133,12 +128,13 @@ def fingerprint(request: ReleaseRequest, source: SourceFacts) -> str:
 
 
 async def _choose(
-    request: ReleaseRequest,
+    shop: Workshop,
     checkout: Checkout,
     image: ImageReference,
     registry: RegistryClient,
     released: Sequence[Version],
 ) -> Choice:
+    request = shop.request
     if request.version is not None:
         return Choice(f"--version {request.version}", version=parse_version(request.version))
     if request.bump is not Bump.AUTO:
@@ -153,11 +149,11 @@ async def _choose(
     last = latest(released, stable_only=True) or latest(released)
     assert last is not None, "released is not empty"
     since = await _revision_of(request, checkout, image, registry, last)
-    decision = decide(await commits_since(checkout, since), current=last)
+    decision = decide(await commits_since(checkout, since, credentials=shop.git_credentials()), current=last)
     return Choice(
         decision.reason,
         bump=decision.bump,
-        commits=tuple(f"{commit.revision[:12]} {commit.subject}" for commit in decision.deciding),
+        commits=tuple(str(commit) for commit in decision.deciding),
     )
 
 

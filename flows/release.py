@@ -36,8 +36,8 @@ async def release(request: ReleaseRequest) -> ReleaseResult:
 
 async def _release() -> ReleaseResult:
     started = time.monotonic()
-    builder, source, _ = await together(provision_builder(), fetch_source(), read_credentials())
-    plan = await plan_version(source)
+    builder, _, _ = await together(provision_builder(), fetch_source(), read_credentials())
+    plan = await plan_version()
     await name_run(plan)
     if plan.nothing_to_release:
         result = _result(plan, started)
@@ -51,7 +51,9 @@ async def _release() -> ReleaseResult:
         verified = await verify(plan, built.digest)
         tags = await tag(plan, verified)
     except BaseException as error:
-        await record(Report(plan, _result(plan, started, built), built, verified, workshop().timeline(), error))
+        recorder = workshop().recorder
+        timeline = recorder.timeline() if recorder else ()
+        await record(Report(plan, _result(plan, started, built), built, verified, timeline, error))
         raise
     result = _result(plan, started, built, verified, tags)
     await record(Report(plan, result, built, verified, built.timeline))

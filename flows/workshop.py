@@ -18,14 +18,16 @@ from typing import Any, TypeVar, cast
 from prefect.blocks.core import Block
 
 from blocks import Builder, Registry, Source, Vault
-from flows.domain.credentials import Anonymous, CredentialSource
+from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
+from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
 from infra.buildkit.address import BuilderAddress, TlsFiles
 from infra.local.config import StackConfig
-from infra.local.connection import StackConnection, read_connection
+from infra.local.connection import StackConnection
+from infra.local.stack import Stack
 from infra.registry import RegistryClient
 from infra.source import Checkout
 from infra.vault import AppRoleAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
@@ -51,6 +53,7 @@ class Workshop:
     checkout: Checkout | None = None
     ledger: VersionLedger | None = None
     reservation: Reservation | None = None
+    recorder: BuildRecorder | None = None
     _registries: dict[str, RegistryClient] = field(default_factory=dict)
 
     def image(self, source_name: str) -> ImageReference:
@@ -91,7 +94,7 @@ class Workshop:
             raise StackDown("credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION)
         return VaultCredentials(self.vault, paths)
 
-    def git_credentials(self, host: str) -> CredentialSource | None:
+    def git_credentials(self) -> CredentialSource | None:
         """Where the git server's credential comes from, None for anonymous access."""
         if self.request.git_credentials is None:
             return None
@@ -99,7 +102,7 @@ class Workshop:
             raise StackDown(
                 "the git credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION
             )
-        return VaultCredentials(self.vault, {host: SecretPath.parse(self.request.git_credentials)})
+        return _OneSecret(self.vault, SecretPath.parse(self.request.git_credentials))
 
     def insecure(self, image: ImageReference) -> bool:
         """Whether the image's registry is spoken to in plain HTTP."""
@@ -119,6 +122,17 @@ class Workshop:
         return self._registries[image.registry]
 
 
+class _OneSecret:
+    """One secret whoever asks: the source's git server and the repository's remote may be known by several names."""
+
+    def __init__(self, vault: VaultSession, path: SecretPath) -> None:
+        self._vault = vault
+        self._path = path
+
+    async def credential(self, host: str) -> Credential | None:
+        return await VaultCredentials(self._vault, {host: self._path}).credential(host)
+
+
 def workshop() -> Workshop:
     """The workshop of the release that is running here. Raises LookupError outside of one."""
     return _current.get()
@@ -128,8 +142,8 @@ def workshop() -> Workshop:
 async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> AsyncIterator[Workshop]:
     """Open what a release works with, and close all of it at the end (a Vault token of our own is revoked then)."""
     request = await _with_blocks(request)
-    home = StackConfig.from_env(env).home
-    stack = _stack(home)
+    config = StackConfig.from_env(env)
+    home, stack = config.home, _stack(config)
     async with AsyncExitStack() as exits:
         access = await _vault_access(request, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
@@ -142,9 +156,9 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
             _current.reset(token)
 
 
-def _stack(home: Path) -> StackConnection | None:
+def _stack(config: StackConfig) -> StackConnection | None:
     try:
-        return read_connection(home)
+        return Stack(config).connection()
     except StackDown:
         return None
 

@@ -6,14 +6,14 @@ import os
 
 from flows.domain.errors import StackDown
 from infra.local.config import StackConfig
-from infra.local.connection import read_connection
+from infra.local.stack import Stack
 
 
 def use_prefect_server() -> None:
     """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one. Raises StackDown."""
     if not os.environ.get("PREFECT_API_URL"):
         try:
-            connection = read_connection(StackConfig.from_env(os.environ).home)
+            connection = Stack(StackConfig.from_env(os.environ)).connection()
         except StackDown as error:
             raise StackDown(
                 "no Prefect server to record the release with",

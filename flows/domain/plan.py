@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 # Annotation and label keys: OCI image specification, annotations.md "Pre-Defined Annotation Keys".
 OCI_TITLE = "org.opencontainers.image.title"
@@ -37,7 +37,7 @@ class BuilderFacts:
     address: str
     version: str
     platforms: tuple[str, ...] = ()
-    network: str | None = None
+    network: Literal["host", "none"] | None = None
     lifetime: str = "shared"
 
 

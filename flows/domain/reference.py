@@ -102,6 +102,11 @@ def normalize_registry_host(host: str) -> str:
     return DOCKER_HUB if bare in _DOCKER_HUB_ALIASES else bare
 
 
+def repository_name(text: str) -> str:
+    """A legal repository name made from any name: lower case, what the grammar forbids as `-`."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "image"
+
+
 def is_loopback(registry: str) -> bool:
     """Whether the registry is on this machine, where plain HTTP is taken as meant (as docker does)."""
     host = registry.rpartition(":")[0] if re.search(r":[0-9]+$", registry) else registry

@@ -14,9 +14,10 @@ async def provision_builder() -> BuilderFacts:
     shop = workshop()
     async with BuildKit(shop.builder) as buildkit:
         info = await buildkit.info()
+        workers = await buildkit.workers()
     return BuilderFacts(
         address=str(shop.builder),
         version=info.version,
-        platforms=tuple(info.platforms),
+        platforms=tuple(platform for worker in workers for platform in worker.platforms),
         network=shop.request.network or shop.builder_network,
     )

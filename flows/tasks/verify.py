@@ -17,6 +17,7 @@ async def verify(plan: ReleasePlan, digest: str) -> VerifiedImage:
     return VerifiedImage(
         digest=manifest.digest,
         media_type=manifest.media_type,
-        size=await registry.image_size(image.repository, manifest),
-        layers=len(manifest.layers),
+        size=await registry.total_size(image.repository, manifest),
+        # The first blob is the configuration; an index has none, its images count their own.
+        layers=max(0, len(manifest.blobs) - 1),
     )
