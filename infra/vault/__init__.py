@@ -1,0 +1,17 @@
+"""Vault (HashiCorp's, or OpenBao), which owns the credentials."""
+
+from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from infra.vault.credentials import VaultCredentials
+from infra.vault.secrets import SecretPath, SecretValues
+from infra.vault.session import VaultSession
+
+__all__ = [
+    "AppRoleAuth",
+    "KubernetesAuth",
+    "SecretPath",
+    "SecretValues",
+    "TokenAuth",
+    "VaultAccess",
+    "VaultCredentials",
+    "VaultSession",
+]

@@ -1,0 +1,36 @@
+"""Registry credentials that live in Vault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import InvalidOption
+from flows.domain.reference import normalize_registry_host
+from infra.vault.secrets import SecretPath
+from infra.vault.session import VaultSession
+
+
+class VaultCredentials:
+    """A CredentialSource over secrets with the fields `username`, `password` and, optionally, `registry`.
+
+    Read anew at each call, so that a rotated password is picked up. A secret that names its `registry` is
+    given to no other host: InvalidOption.
+    """
+
+    def __init__(self, session: VaultSession, paths: Mapping[str, SecretPath]) -> None:
+        self._session = session
+        self._paths = {normalize_registry_host(host): path for host, path in paths.items()}
+
+    async def credential(self, host: str) -> Credential | None:
+        host = normalize_registry_host(host)
+        path = self._paths.get(host)
+        if path is None:
+            return None
+        values = await self._session.read(path)
+        if values.get("registry") and normalize_registry_host(values.text("registry")) != host:
+            raise InvalidOption(
+                f"{path} is the credential of {values.text('registry')}, not of {host}",
+                action="name the secret of this registry with --credentials",
+            )
+        return Credential(values.text("username"), values.text("password"))

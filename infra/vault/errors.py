@@ -1,0 +1,67 @@
+"""From what hvac and requests raise to a named cause: one table for reading, and its exceptions for logging
+in.
+
+hvac maps a status to a class (hvac/exceptions.py, `VaultError.from_status`): 400 InvalidRequest, 401
+Unauthorized, 403 Forbidden, 404 InvalidPath, 429 RateLimitExceeded, 500, 501 VaultNotInitialized, 502
+BadGateway, 503 VaultDown, anything else UnexpectedError.
+"""
+
+from __future__ import annotations
+
+import hvac.exceptions as hvac_errors
+import requests.exceptions as requests_errors
+
+from flows.domain.errors import (
+    SecretMissing,
+    VaultDenied,
+    VaultError,
+    VaultLoginRefused,
+    VaultProtocolError,
+    VaultSealed,
+    VaultThrottled,
+    VaultTlsError,
+    VaultUnreachable,
+)
+
+# The first class that fits counts: SSLError is a ConnectionError, and every class its own library's base.
+_TABLE: tuple[tuple[type[Exception], type[VaultError], str], ...] = (
+    (hvac_errors.Forbidden, VaultDenied, "denies it (HTTP 403)"),
+    (hvac_errors.Unauthorized, VaultDenied, "denies it (HTTP 401)"),
+    (hvac_errors.InvalidPath, SecretMissing, "has nothing there (HTTP 404)"),
+    (hvac_errors.RateLimitExceeded, VaultThrottled, "limits requests (HTTP 429)"),
+    (hvac_errors.VaultDown, VaultSealed, "is sealed or has no leader (HTTP 503)"),
+    (hvac_errors.VaultNotInitialized, VaultSealed, "is not initialised (HTTP 501)"),
+    (hvac_errors.InternalServerError, VaultUnreachable, "failed (HTTP 500)"),
+    (hvac_errors.BadGateway, VaultUnreachable, "is not reached by its gateway (HTTP 502)"),
+    (hvac_errors.InvalidRequest, VaultProtocolError, "does not understand it (HTTP 400)"),
+    (hvac_errors.VaultError, VaultProtocolError, "gave an unexpected answer"),
+    (requests_errors.SSLError, VaultTlsError, "has no certificate that is trusted here"),
+    (requests_errors.Timeout, VaultUnreachable, "did not answer in time"),
+    (requests_errors.ConnectionError, VaultUnreachable, "cannot be reached"),
+    (requests_errors.ChunkedEncodingError, VaultUnreachable, "broke off its answer"),
+    (requests_errors.RequestException, VaultProtocolError, "gave an answer that cannot be read"),
+)
+
+# What a login endpoint says about role, secret id or service account (OpenBao: 400; Kubernetes auth: 403; an
+# auth method that is not mounted: 403 or 404).
+_LOGIN_REFUSALS = (
+    hvac_errors.InvalidRequest,
+    hvac_errors.Unauthorized,
+    hvac_errors.Forbidden,
+    hvac_errors.InvalidPath,
+)
+
+LIBRARY_ERRORS = (hvac_errors.VaultError, requests_errors.RequestException)
+"""All that hvac's calls raise on an answer, or on none."""
+
+
+def vault_error(error: Exception, address: str, doing: str, *, login: bool = False) -> VaultError:
+    """The cause for one of LIBRARY_ERRORS. `doing`: "reading vault:secret/app"; nothing of the server's text
+    is kept.
+    """
+    if login and isinstance(error, _LOGIN_REFUSALS):
+        return VaultLoginRefused(f"{doing}: Vault at {address} refuses the login ({type(error).__name__})")
+    for kind, cause, what in _TABLE:
+        if isinstance(error, kind):
+            return cause(f"{doing}: Vault at {address} {what}")
+    raise TypeError(f"{type(error).__name__} is not an error of hvac or requests") from error

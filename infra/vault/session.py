@@ -1,0 +1,274 @@
+"""A session with Vault: logs in when it is first needed, keeps its token alive, and revokes it at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import hvac
+import requests
+
+from flows.domain.errors import (
+    InvalidOption,
+    KvVersionMismatch,
+    SecretMissing,
+    VaultDenied,
+    VaultError,
+    VaultLoginRefused,
+    VaultProtocolError,
+    VaultTokenExpired,
+)
+from flows.domain.reference import is_loopback
+from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from infra.vault.errors import LIBRARY_ERRORS, vault_error
+from infra.vault.secrets import SecretPath, SecretValues
+
+# Seconds to connect, and between bytes of an answer: a thread cannot be cancelled, so these bound its life.
+_TIMEOUT_S = (5.0, 15.0)
+_MIN_WAIT_S = 0.5
+
+
+@dataclass(eq=False)
+class _Lease:
+    """A token with its client. `ttl_s`: seconds it lives when not renewed, 0 for ever or unknown. `own`: we
+    logged in.
+    """
+
+    client: hvac.Client
+    ttl_s: float
+    renewable: bool
+    own: bool
+
+
+class VaultSession:
+    """Reads secrets; an async context manager, usable by many tasks of one event loop at once.
+
+    Every method raises VaultErrors. Nothing is retried, but a read whose token was no longer valid after a
+    new login.
+    """
+
+    def __init__(self, access: VaultAccess) -> None:
+        self._access = access
+        self._http = requests.Session()
+        # hvac takes a given session's `verify` over its own parameter.
+        self._http.verify = str(access.ca_file) if access.ca_file is not None else True
+        self._http.trust_env = not is_loopback(urlsplit(access.address).netloc)
+        self._login: asyncio.Task[_Lease] | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        ca_file = self._access.ca_file
+        if ca_file is not None and not ca_file.is_file():
+            raise InvalidOption(f"there is no CA file {ca_file}", action="check VAULT_CACERT")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Revoke the token, if this session made it, and let go of all connections. Never raises a
+        VaultError.
+        """
+        try:
+            if self._renewal is not None:
+                self._renewal.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._renewal
+            if self._login is not None:
+                with suppress(VaultError):
+                    lease = await self._login
+                    if lease.own:
+                        await self._call("revoking the token", lease.client.auth.token.revoke_self)
+        finally:
+            self._login = self._renewal = None
+            self._http.close()
+
+    async def read(self, path: SecretPath) -> SecretValues:
+        """The latest version of a secret.
+
+        Raises SecretMissing (deleted versions too), KvVersionMismatch, VaultDenied, VaultTokenExpired (for a
+        given token; an own one is replaced) and what any call to Vault raises.
+        """
+        lease = await self._lease()
+        try:
+            return await self._read(lease, path)
+        except VaultTokenExpired:
+            if not lease.own:
+                raise
+        self._forget(lease)
+        try:
+            return await self._read(await self._lease(), path)
+        except VaultTokenExpired as error:
+            # A token of a moment ago is not expired: its policies allow neither the path nor looking itself
+            # up.
+            raise VaultDenied(
+                f"reading {path}: Vault at {self._access.address} denies it (HTTP 403)"
+            ) from error
+
+    async def _read(self, lease: _Lease, path: SecretPath) -> SecretValues:
+        kv = lease.client.secrets.kv.v2
+        try:
+            answer = await self._call(
+                f"reading {path}",
+                lambda: kv.read_secret_version(
+                    path.path, mount_point=path.mount, raise_on_deleted_version=True
+                ),
+            )
+        except (VaultDenied, SecretMissing) as error:
+            if isinstance(error, VaultDenied):
+                await self._check_token(lease, path, error)
+            mount = await self._mount(lease, path)
+            if mount is None:
+                raise
+            located = _within(mount, path)
+            if located == path:
+                raise
+            return await self._read(lease, located)
+        try:
+            # A KV v1 secret that happens to lie below `data/` has no such envelope.
+            return SecretValues(
+                path, answer["data"]["data"] if "metadata" in answer["data"] else _no_envelope(path)
+            )
+        except (KeyError, TypeError) as error:
+            raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
+
+    async def _check_token(self, lease: _Lease, path: SecretPath, denied: VaultDenied) -> None:
+        """Tell a policy from a token that is no more: Vault answers 403 to both."""
+        try:
+            await self._call("looking up the token", lease.client.auth.token.lookup_self)
+        except VaultDenied:
+            raise VaultTokenExpired(
+                f"reading {path}: Vault at {self._access.address} does not know the token (any more)"
+            ) from denied
+
+    async def _mount(self, lease: _Lease, path: SecretPath) -> dict[str, Any] | None:
+        """What mount a path belongs to, as the `vault kv` command asks it; None if Vault does not tell."""
+        url = f"/v1/sys/internal/ui/mounts/{path.mount}/{path.path}"
+        try:
+            answer = await self._call("looking up the mount", lambda: lease.client.adapter.get(url))
+            mount: dict[str, Any] = answer["data"]
+        except (VaultError, KeyError, TypeError):
+            return None
+        return mount
+
+    async def _lease(self) -> _Lease:
+        """The current token; logs in if there is none. Concurrent callers share one login."""
+        if self._login is None or _failed(self._login):
+            self._login = asyncio.create_task(self._log_in())
+        # Shielded: a caller that is cancelled must not lose a token nobody would revoke; close() waits for
+        # it.
+        return await asyncio.shield(self._login)
+
+    def _forget(self, lease: _Lease) -> None:
+        if self._login is not None and self._login.done() and self._login.result() is lease:
+            self._login = None
+
+    async def _log_in(self) -> _Lease:
+        auth = self._access.auth
+        if isinstance(auth, TokenAuth):
+            lease = await self._adopt(auth.token)
+        else:
+            lease = await self._obtain(auth)
+        if lease.renewable and lease.ttl_s > 0:
+            if self._renewal is not None:
+                self._renewal.cancel()
+            self._renewal = asyncio.create_task(self._keep_alive(lease))
+        return lease
+
+    async def _adopt(self, token: str) -> _Lease:
+        client = self._client(token)
+        try:
+            data = (await self._call("looking up the token", client.auth.token.lookup_self))["data"]
+        except VaultDenied:
+            # A token may do without the right to look itself up; if it is expired, the first read says so.
+            return _Lease(client, 0.0, renewable=False, own=False)
+        except (KeyError, TypeError) as error:
+            raise VaultProtocolError(
+                f"Vault at {self._access.address} does not describe the token"
+            ) from error
+        return _Lease(client, float(data.get("ttl") or 0), bool(data.get("renewable")), own=False)
+
+    async def _obtain(self, auth: AppRoleAuth | KubernetesAuth) -> _Lease:
+        # An empty token keeps hvac from looking for one in the environment and the home folder.
+        client = self._client("")
+        answer = await self._call("logging in", lambda: _login(client, auth), login=True)
+        try:
+            granted = answer["auth"]
+            return _Lease(
+                self._client(granted["client_token"]),
+                float(granted["lease_duration"]),
+                bool(granted["renewable"]),
+                own=True,
+            )
+        except (KeyError, TypeError) as error:
+            raise VaultProtocolError(f"Vault at {self._access.address} gave no token") from error
+
+    async def _keep_alive(self, lease: _Lease) -> None:
+        wait_s = lease.ttl_s * 2 / 3
+        while True:
+            await asyncio.sleep(max(wait_s, _MIN_WAIT_S))
+            try:
+                answer = await self._call("renewing the token", lease.client.auth.token.renew_self)
+                wait_s = float(answer["auth"]["lease_duration"]) * 2 / 3
+            except (VaultError, KeyError, TypeError) as error:
+                if not isinstance(error, VaultError) or not error.retryable:
+                    # The next read finds out, and logs in again if it can.
+                    return
+                wait_s = lease.ttl_s / 12
+
+    def _client(self, token: str) -> hvac.Client:
+        return hvac.Client(
+            url=self._access.address,
+            token=token,
+            namespace=self._access.namespace,
+            session=self._http,
+            timeout=_TIMEOUT_S,
+        )
+
+    async def _call(self, doing: str, call: Callable[[], Any], *, login: bool = False) -> Any:
+        try:
+            return await asyncio.to_thread(call)
+        except LIBRARY_ERRORS as error:
+            raise vault_error(error, self._access.address, doing, login=login) from error
+
+
+def _failed(login: asyncio.Task[_Lease]) -> bool:
+    return login.done() and (login.cancelled() or login.exception() is not None)
+
+
+def _login(client: hvac.Client, auth: AppRoleAuth | KubernetesAuth) -> Any:
+    if isinstance(auth, AppRoleAuth):
+        return client.auth.approle.login(
+            auth.role_id, auth.secret_id, use_token=False, mount_point=auth.mount
+        )
+    try:
+        jwt = auth.token_file.read_text().strip()
+    except OSError as error:
+        raise VaultLoginRefused(
+            f"the service account token {auth.token_file} cannot be read ({error.strerror})"
+        ) from error
+    return client.auth.kubernetes.login(auth.role, jwt, use_token=False, mount_point=auth.mount)
+
+
+def _within(mount: dict[str, Any], path: SecretPath) -> SecretPath:
+    """`path` split where its mount ends (a mount's name may have slashes). Raises KvVersionMismatch."""
+    name = str(mount.get("path", "")).strip("/")
+    version = str((mount.get("options") or {}).get("version", "1"))
+    if mount.get("type") in {"kv", "generic"} and version != "2":
+        raise KvVersionMismatch(f"{path}: the mount {name!r} is KV version {version}, version 2 is needed")
+    whole = f"{path.mount}/{path.path}"
+    inner = whole.removeprefix(f"{name}/")
+    if inner.startswith("data/"):
+        raise KvVersionMismatch(
+            f"{path}: the part data/ belongs to the API of KV version 2, not to the secret's path",
+            action=f"write vault:{name}/{inner.removeprefix('data/')}",
+        )
+    return SecretPath(name, inner) if name and inner != whole else path
+
+
+def _no_envelope(path: SecretPath) -> Any:
+    raise KvVersionMismatch(f"{path}: the mount {path.mount!r} is KV version 1, version 2 is needed")
