@@ -1,0 +1,29 @@
+"""BuildKit from Python: its gRPC API spoken directly, credentials served live, progress as plain values.
+
+`BuildKit` is the client; everything else here is what goes into it and comes out. Nothing of protobuf or HTTP/2 shows.
+"""
+
+from infra.buildkit.address import BuilderAddress, TlsFiles
+from infra.buildkit.build import BuildOutcome, BuildRequest, CacheEntry, CacheOnly, ImagePush
+from infra.buildkit.client import BuilderInfo, BuildKit, Worker
+from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
+from infra.buildkit.http2 import Keepalive
+
+__all__ = [
+    "BuildEvent",
+    "BuildKit",
+    "BuildOutcome",
+    "BuildRequest",
+    "BuilderAddress",
+    "BuilderInfo",
+    "CacheEntry",
+    "CacheOnly",
+    "ImagePush",
+    "Keepalive",
+    "LogChunk",
+    "Progress",
+    "Step",
+    "TlsFiles",
+    "Warned",
+    "Worker",
+]

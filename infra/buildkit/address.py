@@ -1,0 +1,83 @@
+"""Where a BuildKit daemon listens, as people write it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from flows.domain.errors import InvalidOption
+
+DEFAULT_ENGINE_SOCKET = Path("/var/run/docker.sock")
+# sun_path of sockaddr_un(7), less the terminating NUL.
+_SOCKET_PATH_LIMIT = 107
+_TCP = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
+_ACTION = "name the builder as tcp://HOST:PORT, unix://PATH or docker://[PATH]"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files for a builder on TCP. `ca`: who must have signed the server's certificate, None for the system's CAs.
+    `cert` and `key`: what this client shows of itself, None for none. `server_name`: the name the server's certificate
+    must carry, None for the address's host.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise InvalidOption(
+                "a client certificate and its key belong together", action="name both files or neither"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderAddress:
+    """A parsed address. `tcp` has `host` and `port` (and `tls`), the other kinds have `path`."""
+
+    kind: Literal["tcp", "unix", "docker"]
+    host: str = ""
+    port: int = 0
+    path: Path = Path()
+    tls: TlsFiles | None = None
+
+    @classmethod
+    def parse(cls, text: str, tls: TlsFiles | None = None) -> BuilderAddress:
+        """Read `tcp://HOST:PORT`, `unix://PATH` or `docker://[PATH]` (a Docker engine's socket). Raises InvalidOption."""
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme not in {"tcp", "unix", "docker"}:
+            raise InvalidOption(f"{text!r} is not a builder's address", action=_ACTION)
+        if scheme == "tcp":
+            return cls._parse_tcp(text, rest, tls)
+        if tls is not None:
+            raise InvalidOption(
+                f"{text!r}: TLS files belong to a tcp:// address", action="leave out the TLS files"
+            )
+        path = Path(rest) if rest else DEFAULT_ENGINE_SOCKET
+        if not path.is_absolute() or (scheme == "unix" and not rest):
+            raise InvalidOption(
+                f"{text!r}: the socket's path has to be absolute", action="write three slashes: unix:///run/…"
+            )
+        if len(bytes(path)) > _SOCKET_PATH_LIMIT:
+            raise InvalidOption(
+                f"the socket's path is longer than the {_SOCKET_PATH_LIMIT} bytes the system allows",
+                action="place the socket in a folder with a shorter path",
+            )
+        return cls("docker" if scheme == "docker" else "unix", path=path)
+
+    @classmethod
+    def _parse_tcp(cls, text: str, rest: str, tls: TlsFiles | None) -> BuilderAddress:
+        match = _TCP.fullmatch(rest)
+        if match is None or not 0 < int(match["port"]) < 65536:
+            raise InvalidOption(f"{text!r} is not tcp://HOST:PORT", action=_ACTION)
+        return cls("tcp", host=match["host"].strip("[]"), port=int(match["port"]), tls=tls)
+
+    def __str__(self) -> str:
+        if self.kind != "tcp":
+            return f"{self.kind}://{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"tcp://{host}:{self.port}"

@@ -1,0 +1,178 @@
+"""The client: one connection to a daemon, and builds on it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from flows.domain.credentials import CredentialSource
+from infra.buildkit.address import BuilderAddress
+from infra.buildkit.build import CONTEXT_DIR, BuildOutcome, BuildRequest
+from infra.buildkit.errors import build_error, call_error
+from infra.buildkit.events import BuildEvent, events_of
+from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
+from infra.buildkit.http2 import ConnectionLost, Keepalive, ProtocolViolation
+from infra.buildkit.record import BuildRecord
+from infra.buildkit.session import Session
+from infra.buildkit.tasks import cause_of
+from infra.buildkit.transport import open_stream
+from infra.buildkit.wire.control_pb2 import (
+    InfoRequest,
+    InfoResponse,
+    ListWorkersRequest,
+    ListWorkersResponse,
+    SolveResponse,
+    StatusRequest,
+    StatusResponse,
+)
+
+_CONTROL = "/moby.buildkit.v1.Control"
+# How long after Solve has ended Status may still be silent before it is given up (buildctl's client/solve.go: 5 s).
+_STATUS_SILENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class BuilderInfo:
+    """A daemon's version (such as `v0.13.2`) and revision."""
+
+    version: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Something in the daemon that runs steps. `platforms`: what it can run, `os/arch[/variant]`, its own first."""
+
+    id: str
+    platforms: tuple[str, ...]
+    labels: dict[str, str]
+
+
+class BuildKit:
+    """A BuildKit daemon; an async context manager that opens and closes the connection.
+
+    `connect_timeout_s`: seconds until an address that does not answer is given up. `keepalive`: when a silent
+    connection counts as lost. `cancel_timeout_s`: seconds a cancelled build waits for the daemon to be done with it.
+    """
+
+    def __init__(
+        self,
+        address: BuilderAddress,
+        *,
+        connect_timeout_s: float = 10.0,
+        keepalive: Keepalive | None = None,
+        cancel_timeout_s: float = 15.0,
+    ) -> None:
+        self._address = address
+        self._connect_timeout_s = connect_timeout_s
+        self._keepalive = keepalive or Keepalive()
+        self._cancel_timeout_s = cancel_timeout_s
+        self._client: GrpcClient | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises BuilderUnreachable, BuilderTlsError, BuilderProtocolError or InvalidOption."""
+        stream = await open_stream(self._address, timeout_s=self._connect_timeout_s)
+        self._client = GrpcClient(stream, keepalive=self._keepalive)
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.__aexit__(*exc)
+
+    async def info(self) -> BuilderInfo:
+        """Version and revision. Raises a BuilderError."""
+        answer = await self._ask("Info", InfoRequest(), InfoResponse)
+        return BuilderInfo(answer.buildkitVersion.version, answer.buildkitVersion.revision)
+
+    async def workers(self) -> list[Worker]:
+        """All workers. Raises a BuilderError."""
+        answer = await self._ask("ListWorkers", ListWorkersRequest(), ListWorkersResponse)
+        return [
+            Worker(
+                id=record.ID,
+                platforms=tuple(
+                    "/".join(part for part in (p.OS, p.Architecture, p.Variant) if part) for p in record.platforms
+                ),
+                labels=dict(record.Labels),
+            )
+            for record in answer.record
+        ]
+
+    async def build(
+        self,
+        request: BuildRequest,
+        credentials: CredentialSource,
+        on_event: Callable[[BuildEvent], None] = lambda _: None,
+    ) -> BuildOutcome:
+        """Build. All events have been given to `on_event` when this returns or raises.
+
+        `credentials` is asked each time the daemon needs some. When this is cancelled, the build on the daemon is, and
+        `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
+        Raises a BuildError, BuilderError, RegistryError, ContextError or what `credentials` raises.
+        """
+        session = Session(
+            request.directories(), credentials, name="slipway", shared_key=_shared_key(request)
+        )
+        solve = request.solve_request(secrets.token_hex(16), session.id)
+        record = BuildRecord(on_event)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tunnel = tasks.create_task(session.run(self._connected()))
+                status = tasks.create_task(self._follow(solve.Ref, record))
+                try:
+                    answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse)
+                except asyncio.CancelledError:
+                    # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build.
+                    await asyncio.wait([status], timeout=self._cancel_timeout_s)
+                    raise
+                finally:
+                    await _settled(status, record)
+                    status.cancel()
+                    tunnel.cancel()
+        except BaseExceptionGroup as group:
+            error = cause_of(group)
+            raise session.failure or build_error(error, self._address, request, record) from error
+        return BuildOutcome.from_response(
+            answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
+        )
+
+    async def _follow(self, ref: str, record: BuildRecord) -> None:
+        async for response in self._connected().stream(
+            f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse
+        ):
+            for event in events_of(response):
+                record.add(event)
+
+    async def _ask(self, method: str, request: Message, response: Callable[[], M]) -> M:
+        try:
+            return await self._connected().unary(f"{_CONTROL}/{method}", request, response)
+        except (GrpcError, ConnectionLost, ProtocolViolation) as error:
+            raise call_error(error, self._address) from error
+
+    def _connected(self) -> GrpcClient:
+        if self._client is None:
+            raise RuntimeError("BuildKit is used outside of its `async with` block")
+        return self._client
+
+
+async def _settled(status: asyncio.Task[None], record: BuildRecord) -> None:
+    """Wait for the status stream's end as long as it still brings something."""
+    while not status.done():
+        seen = record.events
+        await asyncio.wait([status], timeout=_STATUS_SILENCE_S)
+        if record.events == seen:
+            return
+
+
+def _shared_key(request: BuildRequest) -> str:
+    directory = request.directories().get(CONTEXT_DIR)
+    if directory is None:
+        return ""
+    return hashlib.sha256(f"{platform.node()}:{directory.resolve()}".encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,181 @@
+"""Patterns that pick paths, as BuildKit's daemon sends them: a gitignore-like list with `**` and `!`.
+
+Semantics: moby/patternmatcher (`patternmatcher.go`) and Go's filepath.Match. Paths are relative, separated by `/`,
+and `str`; bytes that are not UTF-8 stand in them as surrogates (`os.fsdecode`).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable
+
+SPECIAL = frozenset("*[]?^\\")
+
+
+class PatternError(ValueError):
+    """A pattern that Go's filepath.Match refuses as well."""
+
+
+class Pattern:
+    """One line of a list. `negative`: it started with `!`. `text`: cleaned, without the `!`."""
+
+    def __init__(self, text: str) -> None:
+        self.negative = text.startswith("!")
+        self.text = text[1:] if self.negative else text
+        if not self.text:
+            raise PatternError('the pattern "!" excludes nothing')
+        self.matches = _compile(self.text)
+
+    @property
+    def fixed_part(self) -> str:
+        """The text without a glob at its end (`/*`, `/**`): literal if it holds no character of SPECIAL."""
+        return self.text.removesuffix("/**").removesuffix("/*")
+
+
+class PatternList:
+    """An ordered list: the last pattern that matches a path, or one of its parents, decides."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        stripped = (text.strip() for text in patterns)
+        self.patterns = tuple(Pattern(_clean(text)) for text in stripped if text)
+        self.has_exceptions = any(pattern.negative for pattern in self.patterns)
+
+    def match(self, path: str, parent: tuple[bool, ...] | None) -> tuple[bool, tuple[bool, ...]]:
+        """Whether the list picks `path`, and what each pattern said (for the path's children).
+
+        `parent`: what the patterns said of the folder that holds `path`, None at the top.
+        """
+        picked = False
+        said = []
+        for index, pattern in enumerate(self.patterns):
+            hit = parent is not None and parent[index]
+            # A pattern that could not change the outcome is not tried, and its children do not inherit it.
+            if not hit and pattern.negative == picked:
+                hit = pattern.matches(path)
+            if hit:
+                picked = not pattern.negative
+            said.append(hit)
+        return picked, tuple(said)
+
+    def picks(self, path: str) -> bool:
+        """Whether the list picks `path` itself or through one of its parents."""
+        said: tuple[bool, ...] | None = None
+        picked = False
+        parts = path.split("/")
+        for depth in range(1, len(parts) + 1):
+            picked, said = self.match("/".join(parts[:depth]), said)
+        return picked
+
+    def may_pick_below(self, folder: str, *, negative: bool) -> bool:
+        """Whether a pattern (of those that are `negative` or not) names something below `folder`, by its fixed part."""
+        prefix = folder + "/"
+        return any(
+            (pattern.fixed_part + "/").startswith(prefix)
+            for pattern in self.patterns
+            if pattern.negative == negative
+        )
+
+    def all_fixed(self, *, negative: bool) -> bool:
+        """Whether all those patterns are literal but for a glob at their end."""
+        return not any(
+            SPECIAL & set(pattern.fixed_part) for pattern in self.patterns if pattern.negative == negative
+        )
+
+
+def _clean(text: str) -> str:
+    # Go's filepath.Clean; POSIX lets two leading slashes stand.
+    cleaned = posixpath.normpath(text)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned
+
+
+def _compile(text: str) -> Callable[[str], bool]:
+    check_syntax(text)
+    if not SPECIAL & set(text):
+        return text.__eq__
+    regex = re.compile(_regex(text))
+    return lambda path: regex.fullmatch(path) is not None
+
+
+def _regex(text: str) -> str:
+    """The regular expression for a pattern. `**` crosses separators but not newlines, `*` and `?` the other way round."""
+    parts = []
+    position = 0
+    while position < len(text):
+        char = text[position]
+        if text.startswith("**", position):
+            start, position = position, position + 2
+            if text.startswith("/", position):
+                position += 1
+            parts.append(_double_star(text, start, position))
+            continue
+        if char == "*":
+            parts.append("[^/]*")
+        elif char == "?":
+            parts.append("[^/]")
+        elif char == "[":
+            end, expression = _char_class(text, position)
+            parts.append(expression)
+            position = end
+            continue
+        elif char == "\\":
+            position += 1
+            parts.append(re.escape(text[position]))
+        else:
+            parts.append(re.escape(char))
+        position += 1
+    return "".join(parts)
+
+
+def _double_star(text: str, start: int, end: int) -> str:
+    rest = text[end:]
+    literal_before = not SPECIAL & set(text[:start])
+    if not rest:
+        # Nothing special before it: a plain prefix, which newlines do not end.
+        return "(?s:.*)" if literal_before else ".*"
+    if start == 0 and not SPECIAL & set(rest):
+        # `**/name` and `**name`: a plain suffix, on a component's border if there is a slash.
+        return "(?s:.*/)?" if text[end - 1] == "/" else "(?s:.*)"
+    return "(?:.*/)?"
+
+
+def check_syntax(text: str) -> None:
+    """Raise PatternError for what filepath.Match calls a bad pattern: an open or empty `[`, a `\\` at the end."""
+    position = 0
+    while position < len(text):
+        if text[position] == "[":
+            position, _ = _char_class(text, position)
+            continue
+        if text[position] == "\\":
+            position += 1
+            if position == len(text):
+                raise PatternError(f"the pattern {text!r} ends with a backslash")
+        position += 1
+
+
+def _char_class(text: str, start: int) -> tuple[int, str]:
+    """Read `[...]` at `start`: the position after it and its regular expression."""
+    position = start + 1
+    negated = text.startswith("^", position)
+    position += negated
+    ranges = []
+    while not (ranges and text.startswith("]", position)):
+        low, position = _class_char(text, position)
+        high = low
+        if text.startswith("-", position):
+            high, position = _class_char(text, position + 1)
+        if low <= high:
+            ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+        else:
+            raise PatternError(f"the pattern {text!r} has a range whose end comes before its start")
+    return position + 1, f"[{'^' if negated else ''}{''.join(ranges)}]"
+
+
+def _class_char(text: str, position: int) -> tuple[str, int]:
+    if position < len(text) and text[position] == "\\":
+        position += 1
+    elif text[position : position + 1] in {"-", "]"}:
+        position = len(text)
+    if position >= len(text):
+        raise PatternError(f"the pattern {text!r} has a [ that is not closed as it should be")
+    return text[position], position + 1

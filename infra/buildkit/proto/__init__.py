@@ -1,0 +1,1 @@
+"""The protocol definitions of `infra.buildkit.wire` and what generates it."""
