@@ -1,0 +1,95 @@
+"""The report: the same facts for the UI and the terminal, and nothing that was not checked for secrets."""
+
+import base64
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+
+from flows.domain.errors import RegistryForbidden
+from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, StepTime, VerifiedImage
+from flows.report import Report, human_size
+from flows.timeline import as_svg, as_text
+
+DIGEST = "sha256:" + "a" * 64
+PLAN = ReleasePlan(
+    image="registry.example/team/app",
+    version="1.3.0",
+    why="a feature",
+    source=SourceFacts("app", "/src", "f", revision="b" * 40, url="https://git.example/app"),
+    tags=("1.3.0",),
+    git_tag="v1.3.0",
+    deciding_commits=("abc123 feat: a | b",),
+    previous_version="1.2.0",
+)
+RESULT = ReleaseResult(
+    image=PLAN.image, released=True, reason="a feature", version="1.3.0", tags=("1.3.0", "1.3"), digest=DIGEST,
+    reference=f"{PLAN.image}:1.3.0@{DIGEST}", revision="b" * 40, ui_url="http://ui/run", duration_s=2.5,
+    steps=4, cached_steps=1, size=1_500_000,
+)  # fmt: skip
+STEPS = (StepTime("[1/2] COPY <x> & y", 0.0, 1.0, cached=True), StepTime("[2/2] RUN z", 1.0, 2.5, failed=True))
+REPORT = Report(PLAN, RESULT, BuiltImage(DIGEST, 4, 1, STEPS), VerifiedImage(DIGEST, "m", 1_500_000, 2), STEPS)
+
+
+def test_both_forms_tell_the_same_facts() -> None:
+    """Whatever the terminal shows, the UI shows: versions, digests, sizes, cached share, pull command."""
+    for text in (REPORT.as_markdown(), REPORT.as_text()):
+        for fact in (DIGEST, "1.3.0, 1.3", "1.2.0", "b" * 40, "1.5 MB in 2 layer(s)", "4, 1 cached (25 %)", "v1.3.0",
+                     f"docker pull {PLAN.image}:1.3.0@{DIGEST}"):  # fmt: skip
+            assert fact in text
+    assert "http://ui/run" in REPORT.as_text()
+
+
+def test_the_picture_is_a_data_uri_of_well_formed_svg() -> None:
+    """The UI strips inline SVG: the timeline travels as a picture that needs no network."""
+    encoded = re.search(r"\(data:image/svg\+xml;base64,([^)]+)\)", REPORT.as_markdown())
+    assert encoded is not None
+    root = ElementTree.fromstring(base64.b64decode(encoded[1]))
+    assert "[1/2] COPY <x> & y" in [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_timeline_of_very_many_steps_stays_a_picture() -> None:
+    """The longest steps are kept, in their order."""
+    steps = [StepTime(f"s{n}", float(n), n + (10.0 if n % 10 == 0 else 0.1)) for n in range(400)]
+    shown = re.findall(r">s(\d+)<", as_svg(steps))
+    assert len(shown) == 60
+    assert [int(n) for n in shown] == sorted(int(n) for n in shown)
+    assert {str(n) for n in range(0, 400, 10)} <= set(shown)
+
+
+def test_no_steps_draw_an_empty_timeline() -> None:
+    """A build that ended before its first step divides by nothing."""
+    ElementTree.fromstring(as_svg([]))
+    assert as_text([]) == []
+
+
+def test_a_table_cell_survives_a_pipe() -> None:
+    """A commit's subject cannot break the table."""
+    assert "a \\| b" in REPORT.as_markdown()
+
+
+def test_a_failure_shows_its_cause_and_next_action() -> None:
+    """The report of a failed release names the cause; nothing claims to be released."""
+    failed = replace(
+        REPORT,
+        error=RegistryForbidden("registry.example refuses the push (403)"),
+        result=replace(RESULT, released=False, tags=(), digest=None, reference=None),
+    )
+    text = failed.as_markdown()
+    assert "was not released" in text
+    assert "RegistryForbidden: registry.example refuses the push (403)" in text
+    assert "Next: give the account" in text
+    assert "docker pull" not in text
+
+
+def test_an_unexpected_errors_text_is_not_shown() -> None:
+    """Nobody checked it for secrets: its kind is all that the record tells."""
+    text = replace(REPORT, error=RuntimeError("password=hunter2")).as_markdown()
+    assert "RuntimeError" in text
+    assert "hunter2" not in text
+
+
+def test_sizes_are_in_decimal_units() -> None:
+    """As registries show them."""
+    assert [human_size(n) for n in (0, 999, 1000, 1_500_000, 2 * 10**12)] == [
+        "0 B", "999 B", "1.0 kB", "1.5 MB", "2.0 TB",
+    ]  # fmt: skip

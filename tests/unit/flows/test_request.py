@@ -1,0 +1,73 @@
+"""The request model and the options made from it."""
+
+import argparse
+
+import pytest
+
+from flows.cli.options import add_request_options, request_of
+from flows.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
+from flows.domain.version import Bump
+from flows.request import ReleaseRequest
+
+
+def _request(*arguments: str) -> ReleaseRequest:
+    parser = argparse.ArgumentParser()
+    add_request_options(parser)
+    return request_of(parser.parse_args(arguments))
+
+
+def test_every_field_is_an_option_with_its_description() -> None:
+    """What the form offers, the command line offers, with the same words."""
+    parser = argparse.ArgumentParser(prog="x")
+    add_request_options(parser)
+    options = {action.dest: action.help for action in parser._actions}
+    for name, field in ReleaseRequest.model_fields.items():
+        assert field.description, f"{name} has no description"
+        assert options[name] == field.description.replace("%", "%%")
+
+
+def test_nothing_typed_is_the_models_default() -> None:
+    """No option has a default of its own."""
+    assert _request() == ReleaseRequest()
+
+
+def test_options_become_fields() -> None:
+    """Flags, choices, repeated options and pairs arrive as their types."""
+    request = _request(
+        "app", "--bump", "auto", "--allow-dirty", "--build-arg", "A=1", "--build-arg", "B=x=y",
+        "--platform", "linux/amd64", "--platform", "linux/arm64", "--image", "r.example/app",
+        "--credentials", "vault:kv/a", "--credentials", "docker.io=vault:kv/b",
+    )  # fmt: skip
+    assert request.source == "app"
+    assert request.bump is Bump.AUTO
+    assert request.allow_dirty
+    assert request.build_args == {"A": "1", "B": "x=y"}
+    assert request.platforms == ["linux/amd64", "linux/arm64"]
+    assert request.credentials == ["vault:kv/a", "docker.io=vault:kv/b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"image": "registry.example/Upper"}, InvalidReference),
+        ({"image": "registry.example/app:1.0.0"}, InvalidOption),
+        ({"version": "1.2"}, InvalidVersion),
+        ({"version": "v1.2.3"}, InvalidVersion),
+        ({"prerelease_token": "r c"}, InvalidVersion),
+        ({"bump": "huge"}, InvalidOption),
+        ({"builder_cert": "c.pem"}, InvalidOption),
+        ({"unheard_of": 1}, InvalidOption),
+    ],
+)
+def test_bad_input_is_a_usage_error_that_says_what(values: dict[str, object], error: type[UsageError]) -> None:
+    """Each refusal is a named cause with exit code 2, not a validation dump."""
+    with pytest.raises(error) as raised:
+        ReleaseRequest.read(values)
+    assert raised.value.exit_code == 2
+    assert str(raised.value)
+
+
+def test_a_build_arg_without_a_value_is_refused() -> None:
+    """`--build-arg KEY` would silently take a value from somewhere else."""
+    with pytest.raises(InvalidOption, match="--build-arg"):
+        _request("--build-arg", "KEY")
