@@ -49,19 +49,16 @@ class Vault(Block):
 
     def access(self) -> VaultAccess:
         """The adapter's configuration. Raises InvalidOption when the secret id's file cannot be read."""
-        return VaultAccess(
-            self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth()
-        )
+        return VaultAccess(self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth())
 
     def _auth(self) -> TokenAuth | AppRoleAuth | KubernetesAuth:
         if self.method == "token":
             assert self.token is not None, "validated"
             return TokenAuth(self.token.get_secret_value())
         assert self.role is not None, "validated"
-        mount = {"mount": self.mount} if self.mount else {}
         if self.method == "kubernetes":
-            return KubernetesAuth(self.role, **mount)
-        return AppRoleAuth(self.role, self._secret_id(), **mount)
+            return KubernetesAuth(self.role, mount=self.mount or "kubernetes")
+        return AppRoleAuth(self.role, self._secret_id(), mount=self.mount or "approle")
 
     def _secret_id(self) -> str:
         if self.secret_id_file is None:

@@ -54,6 +54,10 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
     reserves nothing. Raises VersionTaken, VersionReserved, InvalidOption and what registry, git and Vault raise.
     """
     request = shop.request
+    if shop.ledger is not None and shop.reservation is not None:
+        # A second try of this step: what the first one had reserved would stand in its way.
+        await shop.ledger.give_back(shop.reservation)
+        shop.reservation = None
     source = source_facts(checkout)
     image = shop.image(source.name)
     registry = await shop.registry(image)
@@ -63,7 +67,15 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
 
     same = await _released_already(request, image, registry, source)
     if same is not None:
-        return _plan(shop, image, source, parse_version(request.version or ""), "this very release exists already", previous, same)
+        return _plan(
+            shop,
+            image,
+            source,
+            parse_version(request.version or ""),
+            "this very release exists already",
+            previous,
+            same,
+        )
 
     choice = await _choose(shop, checkout, image, registry, released)
     if choice.nothing:
@@ -96,6 +108,7 @@ async def choose_ledger(
                 checkout,
                 prefix=DEFAULT_TAG_PREFIX if prefix is None else prefix,
                 remote=shop.request.git_remote,
+                credentials=shop.git_credentials(),
             )
     elif prefix is not None:
         raise InvalidOption(
@@ -158,7 +171,11 @@ async def _choose(
 
 
 async def _revision_of(
-    request: ReleaseRequest, checkout: Checkout, image: ImageReference, registry: RegistryClient, version: Version
+    request: ReleaseRequest,
+    checkout: Checkout,
+    image: ImageReference,
+    registry: RegistryClient,
+    version: Version,
 ) -> str | None:
     """The git revision (or tag) of a released version: its git tag, else the revision its image carries."""
     if request.tag_prefix is not None or checkout.is_repository_root:
@@ -178,7 +195,7 @@ async def _revision_of(
 async def _released_already(
     request: ReleaseRequest, image: ImageReference, registry: RegistryClient, source: SourceFacts
 ) -> str | None:
-    """The digest of an image that has the named version and the same revision: running that release again is a success."""
+    """The digest of the image with the named version, if it is of the same revision: a rerun, so a success."""
     if request.version is None or source.revision is None or source.dirty:
         return None
     return await _same_revision(image, registry, source, image_tag(parse_version(request.version)))
@@ -204,9 +221,7 @@ async def _finishable(
     return None
 
 
-async def _same_revision(
-    image: ImageReference, registry: RegistryClient, source: SourceFacts, tag: str
-) -> str | None:
+async def _same_revision(image: ImageReference, registry: RegistryClient, source: SourceFacts, tag: str) -> str | None:
     if source.revision is None or await registry.head(image.repository, tag) is None:
         return None
     manifest = await registry.manifest(image.repository, tag)

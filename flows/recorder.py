@@ -1,4 +1,4 @@
-"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, and each step's place in time."""
+"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, each step's time."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ class BuildRecorder:
     def timeline(self) -> tuple[StepTime, ...]:
         """All steps that started, in their order."""
         started = sorted(
-            (s.step for s in self._seen.values() if s.step.started is not None), key=lambda step: step.started or 0.0
+            (s.step for s in self._seen.values() if s.step.started is not None),
+            key=lambda step: step.started or 0.0,
         )
         if not started:
             return ()

@@ -75,9 +75,7 @@ def _result(
         version=plan.version,
         tags=tuple(tags or ()),
         digest=built.digest if built and released else None,
-        reference=(
-            str(ImageReference.parse(plan.reference).with_digest(built.digest)) if built and released else None
-        ),
+        reference=(str(ImageReference.parse(plan.reference).with_digest(built.digest)) if built and released else None),
         revision=plan.source.revision,
         flow_run_id=str(flow_run.id),
         ui_url=flow_run.ui_url,

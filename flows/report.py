@@ -86,7 +86,7 @@ class Report:
 def describe(error: BaseException) -> str:
     """An error for people: a named cause with its next action; for anything else just its kind.
 
-    The text of an unexpected exception is left to the traceback in the log of the process: nobody checked it for secrets.
+    The text of an unexpected exception stays out: nobody checked it for secrets.
     """
     if isinstance(error, SlipwayError):
         return f"{error.name}: {error}"

@@ -21,14 +21,16 @@ class ReleaseRequest(BaseModel):
         description="Directory, git URL, archive URL, or `block:NAME` of a saved source.",
     )
     ref: str | None = Field(
-        default=None, description="Git branch, tag or commit. None: a directory as it is, a URL's default branch."
+        default=None,
+        description="Git branch, tag or commit. None: a directory as it is, a URL's default branch.",
     )
     path: str = Field(default="", description="Directory inside the source that holds the build context.")
     checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
     submodules: bool = Field(default=False, description="Fetch git submodules too.")
     allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
     git_credentials: str | None = Field(
-        default=None, description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous."
+        default=None,
+        description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
 
     image: str | None = Field(
@@ -44,10 +46,12 @@ class ReleaseRequest(BaseModel):
     )
     registry_ca: str | None = Field(default=None, description="PEM file with the CA of the registry's certificate.")
     insecure_registry: bool = Field(
-        default=False, description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves."
+        default=False,
+        description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.",
     )
     vault: str | None = Field(
-        default=None, description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."
+        default=None,
+        description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one.",
     )
 
     bump: Bump = Field(
@@ -71,12 +75,15 @@ class ReleaseRequest(BaseModel):
 
     file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
     target: str | None = Field(default=None, description="Stage to build. None: the last one.")
-    build_args: dict[str, str] = Field(default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets.")
+    build_args: dict[str, str] = Field(
+        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
+    )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
     platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
     no_cache: bool = Field(default=False, description="Build every step anew.")
     reproducible: bool = Field(
-        default=False, description="Same source, same digest: times are the commit's (a directory: the epoch)."
+        default=False,
+        description="Same source, same digest: times are the commit's (a directory: the epoch).",
     )
 
     builder: str | None = Field(

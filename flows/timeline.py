@@ -1,4 +1,4 @@
-"""The step timeline as a picture: an SVG that a Markdown artifact carries as a data URI (inline SVG is stripped there)."""
+"""The step timeline as a picture: SVG that a Markdown artifact carries as a data URI (inline it is stripped)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from prefect.blocks.core import Block
 
@@ -32,6 +32,7 @@ from infra.registry import RegistryClient
 from infra.source import Checkout
 from infra.vault import AppRoleAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
 
+Network = Literal["host", "none"] | None
 B = TypeVar("B", bound=Block)
 
 _VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
@@ -47,7 +48,7 @@ class Workshop:
     home: Path
     stack: StackConnection | None
     builder: BuilderAddress
-    builder_network: str | None
+    builder_network: Network
     vault: VaultSession | None
     exits: AsyncExitStack
     checkout: Checkout | None = None
@@ -163,14 +164,14 @@ def _stack(config: StackConfig) -> StackConnection | None:
         return None
 
 
-def _builder(request: ReleaseRequest, stack: StackConnection | None) -> tuple[BuilderAddress, str | None]:
+def _builder(request: ReleaseRequest, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
     if request.builder is None:
         if stack is None:
             raise StackDown(
                 "no builder was named and no embedded stack runs",
                 action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
             )
-        return BuilderAddress.parse(stack.builder), stack.builder_network
+        return BuilderAddress.parse(stack.builder), _network(stack)
     tls = None
     if request.builder_ca or request.builder_cert:
         tls = TlsFiles(
@@ -180,8 +181,12 @@ def _builder(request: ReleaseRequest, stack: StackConnection | None) -> tuple[Bu
             server_name=request.builder_name,
         )
     # The embedded engine named by its address still has no bridge for its RUN steps.
-    network = stack.builder_network if stack is not None and request.builder == stack.builder else None
+    network = _network(stack) if stack is not None and request.builder == stack.builder else None
     return BuilderAddress.parse(request.builder, tls), network
+
+
+def _network(stack: StackConnection) -> Network:
+    return "host" if stack.builder_network == "host" else None
 
 
 async def _vault_access(

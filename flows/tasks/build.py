@@ -37,7 +37,9 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
     shop.recorder = recorder = BuildRecorder()
     async with BuildKit(shop.builder) as buildkit, _live(recorder):
         outcome = await buildkit.build(
-            build_request(shop.request, plan, builder, insecure=shop.insecure(image)), shop.credentials(), recorder
+            build_request(shop.request, plan, builder, insecure=shop.insecure(image)),
+            shop.credentials(),
+            recorder,
         )
     if shop.ledger is not None and shop.reservation is not None:
         shop.reservation = await shop.ledger.note_digest(shop.reservation, outcome.digest)
@@ -45,9 +47,7 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
     return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
 
 
-def build_request(
-    request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFacts, *, insecure: bool
-) -> BuildRequest:
+def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFacts, *, insecure: bool) -> BuildRequest:
     """What BuildKit is asked for."""
     image = ImageReference.parse(plan.image)
     return BuildRequest(
@@ -62,7 +62,10 @@ def build_request(
         network=builder.network,
         source_date_epoch=plan.source_date_epoch,
         output=ImagePush(
-            name=image.name, by_digest=True, insecure=insecure, rewrite_timestamp=plan.source_date_epoch is not None
+            name=image.name,
+            by_digest=True,
+            insecure=insecure,
+            rewrite_timestamp=plan.source_date_epoch is not None,
         ),
     )
 

@@ -15,12 +15,13 @@ logger = logging.getLogger(__name__)
 async def clean_up() -> None:
     """Safe to run twice. Reports what would not go instead of hiding the error the release may have ended with."""
     shop = workshop()
-    if shop.ledger is not None and shop.reservation is not None:
+    reservation = shop.reservation
+    if shop.ledger is not None and reservation is not None:
         try:
-            await shop.ledger.give_back(shop.reservation)
+            await shop.ledger.give_back(reservation)
             shop.reservation = None
         except SlipwayError as error:
-            logger.warning("the reservation of %s could not be ended: %s", shop.reservation.version, error)
+            logger.warning("the reservation of %s could not be ended: %s", reservation.version, error)
     if shop.checkout is not None:
         await shop.checkout.close()
         shop.checkout = None
