@@ -1,0 +1,121 @@
+"""From what git says to named causes: one table, one converter."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import (
+    RefUnknown,
+    SourceDenied,
+    SourceDiskFull,
+    SourceError,
+    SourceMissing,
+    SourceTlsError,
+    SourceUnreachable,
+)
+from infra.source.command import Answer, Remote, git
+from infra.source.url import without_user
+
+_EXCERPT_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """If `pattern` is found in git's standard error (LC_ALL=C), the error is `kind`: "{subject}: {what}"."""
+
+    pattern: str
+    kind: type[SourceError]
+    what: str
+    action: str | None = None
+
+
+# The first that fits counts, so the specific ones stand above git's general last lines. The wording: git's
+# builtin/fetch.c, connect.c, remote-curl.c, http.c, transport.c, upload-pack.c, setup.c and ssh's messages.
+CAUSES = (
+    Cause(r"No space left on device", SourceDiskFull, "no space is left on this machine's disk"),
+    Cause(
+        r"dubious ownership",
+        SourceDenied,
+        "git refuses a repository that another user owns",
+        "run as its owner, or allow it with `git config --global --add safe.directory DIRECTORY`",
+    ),
+    Cause(
+        r"couldn't find remote ref|Remote branch .* not found|not our ref|unadvertised object|[Nn]o such ref",
+        RefUnknown,
+        "no such ref",
+    ),
+    Cause(r"Server certificate|SSL certificate|certificate verif|SSL: no alternative", SourceTlsError, "TLS failed"),
+    Cause(
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        SourceDenied,
+        "the server's ssh key is not known or has changed",
+        "check the key, then add it with `ssh-keyscan HOST >> ~/.ssh/known_hosts`",
+    ),
+    Cause(r"returned error: 40[13]\b", SourceDenied, "the server refuses the credentials"),
+    Cause(
+        r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled",
+        SourceDenied,
+        "the server asks for a user name and password, and got none that it takes",
+    ),
+    Cause(
+        r"Permission denied \((?:publickey|password|keyboard)|Too many authentication failures",
+        SourceDenied,
+        "the ssh server takes none of the keys",
+        "load a key that may read the repository (`ssh-add`)",
+    ),
+    Cause(
+        r"remote rejected|pre-receive hook declined|remote unpack failed|access denied|not allowed to",
+        SourceDenied,
+        "the server refuses the change",
+        "give the account the right to create tags, and refs below refs/slipway/",
+    ),
+    Cause(
+        r"Permission denied|insufficient permission|Read-only file system",
+        SourceDenied,
+        "this user may not write there",
+        "run as a user who may write to the repository",
+    ),
+    Cause(
+        r"returned error: 404\b|[Rr]epository .* not found|does not appear to be a git repository"
+        r"|not a git repository|does not exist|No such file or directory"
+        r"|not found: did you run git update-server-info|cannot change to",
+        SourceMissing,
+        "there is no git repository",
+    ),
+    Cause(
+        r"Could not resolve host|Failed to connect|Couldn't connect|Connection (?:refused|timed out|reset|closed)"
+        r"|timed out|Operation too slow|returned error: (?:408|429|5\d\d)|unable to access|early EOF|RPC failed"
+        r"|hung up unexpectedly|unexpected disconnect|Network is unreachable|No route to host"
+        r"|Could not read from remote repository|Temporary failure in name resolution",
+        SourceUnreachable,
+        "the server does not answer",
+    ),
+)
+
+
+def git_error(subject: str, answer: Answer) -> SourceError:
+    """The error that git's answer stands for. `subject`: what it is about, in words for people."""
+    details = _excerpt(answer.err)
+    for cause in CAUSES:
+        if re.search(cause.pattern, answer.err):
+            return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
+    command = f"git failed with exit status {answer.status}"
+    return SourceError(f"{subject}: {command}", action="git's own words stand above", details=details)
+
+
+async def run_git(
+    subject: str, *args: str, cwd: Path | None = None, remote: Remote | None = None, stdin: str = ""
+) -> str:
+    """Run git and return what it printed; raises the SourceError that its failure stands for."""
+    answer = await git(*args, cwd=cwd, remote=remote, stdin=stdin)
+    if answer.status != 0:
+        raise git_error(subject, answer)
+    return answer.out
+
+
+def _excerpt(text: str) -> str:
+    """Git's own last lines. What the other side sent (`remote: ...`) is left out: nobody knows what it holds."""
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith("remote:")]
+    return re.sub(r"\w+://\S+", lambda url: without_user(url[0]), "\n".join(lines[-_EXCERPT_LINES:]))

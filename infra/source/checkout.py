@@ -1,0 +1,83 @@
+"""A source that is ready to be built from: a directory on this machine, and what identifies it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from flows.domain.errors import SourceMissing
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """The build context and its identity. Closing removes what was fetched for it; a user's directory stays.
+
+    `path`: the directory to build from. `name`: the source's own name. `fingerprint`: the same for the same
+    content (`git:` a revision, `archive:` a checksum, `tree:` a hash over a directory's entries). `revision`:
+    the full git commit id, None without one. `source_url`: for the OCI label
+    `org.opencontainers.image.source`, without user information, None for a place on this machine.
+    `committed_at`: seconds since the epoch of the commit, of an archive's newest entry, None for a plain
+    directory. `dirty`: the directory differs from `revision`. `repository`: where git finds the repository (a
+    work tree's top, or a fetched repository's own directory). `subdirectory`: of `path` in the repository or
+    archive, "" at its root. `temporary`: the folder that closing removes.
+    """
+
+    path: Path
+    name: str
+    fingerprint: str
+    revision: str | None = None
+    source_url: str | None = None
+    committed_at: int | None = None
+    dirty: bool = False
+    repository: Path | None = None
+    subdirectory: str = ""
+    temporary: Path | None = None
+
+    @property
+    def is_repository_root(self) -> bool:
+        """Whether the source is a whole git repository, whose tags then are its versions."""
+        return self.repository is not None and not self.subdirectory
+
+    async def close(self) -> None:
+        """Remove what was fetched. Safe to call twice."""
+        if self.temporary is not None:
+            await asyncio.to_thread(remove_tree, self.temporary)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:
+    """The directory below `root`; symbolic links may lead on inside, not outside. Raises SourceMissing."""
+    path = (root / subdirectory).resolve()
+    if not path.is_dir() or not path.is_relative_to(root.resolve()):
+        raise SourceMissing(f"{source} has no directory {subdirectory!r}", action="check --path")
+    return path
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory whatever modes it holds; one that is gone already is fine."""
+
+    def unlock(function: Callable[..., Any], name: str, problem: Any) -> None:
+        if issubclass(problem[0], FileNotFoundError):
+            return
+        parent = Path(name).parent
+        parent.chmod(stat.S_IRWXU)
+        if not Path(name).is_symlink() and Path(name).is_dir():
+            Path(name).chmod(stat.S_IRWXU)
+            shutil.rmtree(name)
+        else:
+            Path(name).unlink()
+
+    shutil.rmtree(path, onerror=unlock)

@@ -1,0 +1,164 @@
+"""How git is run: without prompts, hooks and surprises from the environment, and ended with its children.
+
+A credential reaches git through an anonymous file in memory (memfd_create(2)) whose number alone is in git's
+environment: nothing of it is in an argument list, in an environment or on a disk. It is offered to its own
+host only (gitcredentials(7), `credential.<url>.helper`), and other helpers are turned off, since git would
+have them store it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.credentials import Credential, CredentialSource
+from flows.domain.errors import PartMissing, SourceDenied
+from infra.source.url import GitUrl
+
+_GRACE_S = 2.0
+
+# Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic or open
+# windows.
+_DROPPED = re.compile(
+    r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|INDEX_VERSION|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR"
+    r"|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE|INTERNAL_SUPER_PREFIX|IMPLICIT_WORK_TREE"
+    r"|CONFIG_PARAMETERS|CURL_VERBOSE|TRACE.*|(?:LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)|SSH_ASKPASS|LANGUAGE"
+)
+_CONFIG = {
+    "core.hooksPath": "/dev/null",
+    "core.fsmonitor": "false",
+    "core.quotePath": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "log.showSignature": "false",
+    # A transfer that stands still for a minute is broken off; both ends send keep-alives while they work.
+    "http.lowSpeedLimit": "1",
+    "http.lowSpeedTime": "60",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What git said. Bytes that are no UTF-8 are kept as surrogates."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A repository to talk to, and who is asked for its credential, at each call anew."""
+
+    url: GitUrl
+    credentials: CredentialSource | None = None
+
+    async def credential(self) -> Credential | None:
+        if self.url.scheme not in {"https", "http"}:
+            return None
+        found = await self.credentials.credential(self.url.host) if self.credentials is not None else None
+        return found or self.url.embedded
+
+
+async def git(
+    *args: str,
+    cwd: Path | None = None,
+    remote: Remote | None = None,
+    config: Mapping[str, str] | None = None,
+    stdin: str = "",
+    umask: int = -1,
+) -> Answer:
+    """Run git and return its answer, whatever its exit status.
+
+    `remote`: the one repository that is talked to. `config`: settings for this call. `umask`: of the files
+    that git makes, -1 for this process's own. Raises PartMissing when git is not installed, SourceDenied for
+    a credential that git cannot be given, and what the credential source raises.
+    """
+    credential = await remote.credential() if remote is not None else None
+    settings = {**_CONFIG, **(config or {})}
+    with _in_memory(credential) as descriptor:
+        extra = [] if remote is None or descriptor is None else _helper(remote.url, descriptor)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git",
+                "--literal-pathspecs",
+                *args,
+                cwd=cwd,
+                env=_environment(remote, [*settings.items(), *extra]),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                # No terminal: ssh could ask there. A group of its own: git's children end with it.
+                start_new_session=True,
+                pass_fds=() if descriptor is None else (descriptor,),
+                umask=umask,
+            )
+        except FileNotFoundError as error:
+            if error.filename != "git":  # the directory is not there
+                raise
+            raise PartMissing("git is not installed", action="install it (Debian: apt install git)") from error
+        try:
+            out, err = await process.communicate(stdin.encode())
+        finally:
+            if process.returncode is None:
+                await _end(process)
+    assert process.returncode is not None
+    return Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, so that git removes its lock files; SIGKILL if that does not help or the wait is cut off."""
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _GRACE_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _environment(remote: Remote | None, config: list[tuple[str, str]]) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not _DROPPED.fullmatch(name)}
+    # Submodules may point anywhere: only those of a repository on this machine may be on this machine.
+    local = remote is None or remote.url.scheme == "file"
+    env |= {
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ALLOW_PROTOCOL": "https:http:ssh:file" if local else "https:http:ssh",
+        "SSH_ASKPASS_REQUIRE": "never",
+    }
+    first = int(env.get("GIT_CONFIG_COUNT") or 0)
+    for number, (key, value) in enumerate(config, first):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env | {"GIT_CONFIG_COUNT": str(first + len(config))}
+
+
+def _helper(url: GitUrl, descriptor: int) -> list[tuple[str, str]]:
+    read = f'!f() {{ test "$1" = get && cat /proc/self/fd/{descriptor}; }}; f'
+    scope = f"credential.{url.scheme}://{url.host}"
+    # An empty value clears the list of helpers; for the host as well, where a user's own may be set for it.
+    return [("credential.helper", ""), (f"{scope}.helper", ""), (f"{scope}.helper", read)]
+
+
+@contextlib.contextmanager
+def _in_memory(credential: Credential | None) -> Iterator[int | None]:
+    if credential is None:
+        yield None
+        return
+    if re.search(r"[\n\r\0]", credential.username + credential.password):
+        raise SourceDenied("the git credential holds a line break, which git's credential protocol forbids")
+    descriptor = os.memfd_create("git-credential")
+    try:
+        os.write(descriptor, f"username={credential.username}\npassword={credential.password}\n".encode())
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,146 @@
+"""A directory on this machine as the source: as it is, with its git revision if it is in a work tree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import DirtyTree, InvalidOption, PartMissing, SourceDenied, SourceMissing
+from infra.source.causes import git_error, run_git
+from infra.source.checkout import Checkout
+from infra.source.command import Answer, git
+from infra.source.url import GitUrl
+from infra.source.workdir import in_thread
+
+_SHOWN_CHANGES = 10
+
+
+async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
+    """Take a directory as the source.
+
+    In a git work tree its revision is HEAD, and what is not committed below `path` (ignored files aside)
+    makes it dirty. A directory that git ignores counts as one outside of git. Raises SourceMissing,
+    SourceDenied, DirtyTree unless `allow_dirty`, PartMissing when git is needed and not installed.
+    """
+    path = _resolve(path)
+    tree = await _work_tree(path)
+    if tree is None:
+        return Checkout(path, path.name, await _fingerprint(path))
+    changes = await _changes(path)
+    if changes and not allow_dirty:
+        raise _dirty(path, tree, changes)
+    clean = tree.revision is not None and not changes
+    return Checkout(
+        path=path,
+        name=path.name,
+        fingerprint=f"git:{tree.revision}:{tree.subdirectory}" if clean else await _fingerprint(path),
+        revision=tree.revision,
+        source_url=await _source_url(tree.top),
+        committed_at=tree.committed_at,
+        dirty=bool(changes),
+        repository=tree.top,
+        subdirectory=tree.subdirectory,
+    )
+
+
+def _resolve(path: Path) -> Path:
+    if not path.is_dir():
+        raise SourceMissing(f"{path} is {'no directory' if path.exists() else 'not there'}")
+    return path.resolve()
+
+
+@dataclass(frozen=True, slots=True)
+class _WorkTree:
+    """`revision`, `committed_at`: of HEAD, None before the first commit."""
+
+    top: Path
+    subdirectory: str
+    revision: str | None
+    committed_at: int | None
+
+
+async def _work_tree(path: Path) -> _WorkTree | None:
+    try:
+        answer = await git("rev-parse", "--is-inside-work-tree", "--show-toplevel", "--show-prefix", cwd=path)
+    except PartMissing:
+        if any((parent / ".git").exists() for parent in (path, *path.parents)):
+            raise
+        return None
+    if answer.status != 0:
+        if "not a git repository" in answer.err or "must be run in a work tree" in answer.err:
+            return None
+        raise git_error(str(path), answer)
+    inside, top, prefix = answer.out.removesuffix("\n").split("\n")
+    if inside != "true" or (await git("check-ignore", "--quiet", ".", cwd=path)).status == 0:
+        return None
+    head = await git("log", "-1", "--format=%H %ct", "HEAD", "--", cwd=path)
+    if head.status == 0:
+        revision, committed_at = head.out.split()
+        return _WorkTree(Path(top), prefix.rstrip("/"), revision, int(committed_at))
+    if _is_unborn(head):
+        return _WorkTree(Path(top), prefix.rstrip("/"), None, None)
+    raise git_error(str(path), head)
+
+
+def _is_unborn(answer: Answer) -> bool:
+    return "bad revision 'HEAD'" in answer.err or "does not have any commits yet" in answer.err
+
+
+async def _changes(path: Path) -> list[str]:
+    """Paths below `path` that differ from HEAD, submodules and untracked files included."""
+    flags = ("--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=none", "--no-renames")
+    listed = await run_git(str(path), "status", *flags, "--", ".", cwd=path)
+    return [entry[3:] for entry in listed.split("\0") if entry]
+
+
+def _dirty(path: Path, tree: _WorkTree, changes: list[str]) -> DirtyTree:
+    more = len(changes) - _SHOWN_CHANGES
+    shown = [os.fsencode(change).decode(errors="replace") for change in changes[:_SHOWN_CHANGES]]
+    details = "\n".join(f"  {change}" for change in [*shown, *([f"and {more} more"] if more > 0 else [])])
+    if tree.revision is None:
+        return DirtyTree(f"nothing is committed yet in {tree.top}", details=details)
+    count = "1 uncommitted change" if len(changes) == 1 else f"{len(changes)} uncommitted changes"
+    return DirtyTree(f"{path} has {count}", details=details)
+
+
+async def _source_url(top: Path) -> str | None:
+    answer = await git("remote", "get-url", "origin", cwd=top)
+    if answer.status != 0:
+        return None
+    try:
+        return GitUrl.parse(answer.out.strip(), base=top).label
+    except InvalidOption:
+        return None  # an address only this machine understands: nothing for a label
+
+
+async def _fingerprint(path: Path) -> str:
+    return f"tree:{await in_thread(lambda check: _hash_entries(path, check))}"
+
+
+def _hash_entries(root: Path, check: Callable[[], None]) -> str:
+    """A hash over names, types, modes, sizes, times and link targets: quick, and another after a change."""
+    digest = hashlib.sha256()
+    for entry in _entries(root):
+        check()
+        facts = entry.stat(follow_symlinks=False)
+        target = str(Path(entry.path).readlink()) if entry.is_symlink() else ""
+        times = "" if entry.is_dir(follow_symlinks=False) else f"{facts.st_size} {facts.st_mtime_ns}"
+        line = f"{os.path.relpath(entry.path, root)}\0{facts.st_mode:o}\0{times}\0{target}\0"
+        digest.update(os.fsencode(line))
+    return digest.hexdigest()
+
+
+def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except PermissionError as error:
+        raise SourceDenied(f"{folder} may not be read", action="run as a user who may read the source") from error
+    for entry in entries:
+        if entry.name != ".git":  # changes with every git command, and is not what is released
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)

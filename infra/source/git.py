@@ -1,0 +1,117 @@
+"""A git repository as the source: exactly the revision that was asked for, in a folder of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import InvalidOption, RefUnknown
+from infra.source.causes import git_error, run_git
+from infra.source.checkout import Checkout, enter_subdirectory
+from infra.source.command import Remote, git
+from infra.source.url import GitUrl, check_ref, check_subdirectory
+from infra.source.workdir import fetch_folder, in_thread
+
+_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_UMASK = 0o022  # modes of files are part of an image's digest
+# What is checked out depends on the repository alone, not on this user's settings.
+_CHECKOUT_CONFIG = {"core.autocrlf": "false", "core.eol": "lf", "core.symlinks": "true"}
+
+
+async def fetch_git(
+    url: str,
+    *,
+    ref: str | None,
+    subdirectory: str = "",
+    submodules: bool = False,
+    credentials: CredentialSource | None = None,
+    workdir: Path,
+) -> Checkout:
+    """Fetch one revision of a repository, without its history, into a new folder below `workdir`.
+
+    `ref`: a branch, a tag (which goes before a branch of its name, as everywhere in git) or a full commit id;
+    None takes the repository's default branch. `submodules`: fetched too, as deep as they nest.
+    `credentials`: asked for the URL's host when it speaks http(s). The checked-out tree has no `.git`; the
+    repository is a directory beside it whose remote `origin` is the URL. Raises InvalidOption, RefUnknown,
+    SourceMissing, SourceDenied, SourceTlsError, SourceUnreachable, SourceDiskFull; whatever happens, nothing
+    but a returned checkout stays.
+    """
+    address = GitUrl.parse(url)
+    if address.embedded is not None and address.embedded.password:
+        raise InvalidOption(
+            f"the URL of {address.shown} holds a password, which would show in logs",
+            action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
+        )
+    ref = "HEAD" if ref is None else check_ref(ref)
+    subdirectory = check_subdirectory(subdirectory)
+    remote = Remote(address, credentials)
+    async with fetch_folder(workdir) as folder:
+        repository, tree = folder / "git", folder / "tree" / address.name
+        await _initialise(repository, remote)
+        revision = await _fetch(repository, remote, ref)
+        tree.mkdir(parents=True)
+        await _check_out(repository, tree, remote, revision, submodules=submodules)
+        committed_at = await run_git(str(repository), "show", "-s", "--format=%ct", revision, cwd=repository)
+        path = enter_subdirectory(tree, subdirectory, f"{address.shown} at {ref}")
+        return Checkout(
+            path=path,
+            name=path.name,
+            fingerprint=f"git:{revision}:{subdirectory}" + ("+submodules" if submodules else ""),
+            revision=revision,
+            source_url=address.label,
+            committed_at=int(committed_at),
+            repository=repository,
+            subdirectory=subdirectory,
+            temporary=folder,
+        )
+
+
+async def _initialise(repository: Path, remote: Remote) -> None:
+    await run_git(str(repository), "init", "--quiet", "--bare", "--template=", str(repository))
+    await run_git(str(repository), "config", "remote.origin.url", remote.url.text, cwd=repository)
+
+
+async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
+    """Fetch `ref` and return its commit id."""
+    subject = f"{remote.url.shown}, ref {ref}" if ref != "HEAD" else remote.url.shown
+    fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
+    answer = await git(*fetch, "--depth=1", "origin", ref, cwd=repository, remote=remote)
+    if answer.status != 0:
+        error = git_error(subject, answer)
+        if not isinstance(error, RefUnknown) or not _FULL_ID.fullmatch(ref):
+            raise error
+        # Servers may refuse commit ids that no ref shows: then the commit has to be among all there is.
+        everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
+        await run_git(subject, *fetch, "origin", *everything, cwd=repository, remote=remote)
+    name = ref if _FULL_ID.fullmatch(ref) else "FETCH_HEAD"
+    commit = await git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=repository)
+    if commit.status != 0:
+        raise RefUnknown(f"{subject}: no such commit")
+    revision = commit.out.strip()
+    # Keeps the commit, and says what to fetch when more of its history is needed.
+    kept = f"+{ref}:refs/remotes/origin/source"
+    await run_git(subject, "update-ref", "refs/heads/source", revision, cwd=repository)
+    await run_git(subject, "config", "remote.origin.fetch", kept, cwd=repository)
+    return revision
+
+
+async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str, *, submodules: bool) -> None:
+    where = (f"--git-dir={repository}", f"--work-tree={tree}")
+    steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
+    if submodules:
+        steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
+    for step in steps:
+        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK)
+        if answer.status != 0:
+            what = "a submodule of " if step[0] == "submodule" else ""
+            raise git_error(f"{what}{remote.url.shown}", answer)
+    if submodules:
+        await in_thread(lambda check: _forget_submodules(tree))
+
+
+def _forget_submodules(tree: Path) -> None:
+    """Submodules point to their repositories with a `.git` file that holds a path of this machine."""
+    for pointer in tree.rglob(".git"):
+        if pointer.is_file():
+            pointer.unlink()

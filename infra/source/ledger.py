@@ -1,0 +1,246 @@
+"""Versions as git knows them: tags for released ones, refs below `refs/slipway/` for those being released.
+
+A reservation is a ref `refs/slipway/PREFIX+VERSION` to a commit without parents and files whose message is
+the claim as JSON (see `claims`); it is made, changed and removed only on the condition that it is what it was
+seen as, in the remote repository where there is one (`git push --force-with-lease`, githooks never run), else
+here (`git update-ref`). The public tag is lightweight: an annotated one would need a user name and address,
+which a build machine has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import InvalidOption, VersionReserved, VersionTaken
+from flows.domain.ledger import Claim, Reservation
+from flows.domain.version import Version, versions_of_git_tags
+from infra.source.checkout import Checkout
+from infra.source.claims import Note, Owner, is_alive
+from infra.source.command import Remote
+from infra.source.history import remote_of
+from infra.source.refs import Change, RefStore, State
+from infra.source.url import GitUrl, check_ref
+
+_ATTEMPTS = 40
+_PAUSE_S = 0.05
+TTL_S = 7200
+
+
+class GitLedger:
+    """A VersionLedger over one git repository. All methods raise SourceErrors on trouble with git or remote.
+
+    `repository`: on this machine. `prefix`: of the tags (`v`, `app/v`). `revision`: the commit that a
+    released version's tag names. `remote`: where the tags are kept; None keeps them in `repository`. `ttl_s`:
+    seconds after which a reservation of another machine counts as left behind (each noted digest starts them
+    anew); on this machine a dead owner is seen at once (`owner_alive`).
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        prefix: str,
+        revision: str,
+        remote: Remote | None = None,
+        owner_alive: Callable[[Owner], bool | None] = is_alive,
+        ttl_s: float = TTL_S,
+    ) -> None:
+        check_ref(f"refs/tags/{prefix}0.1.0")
+        self.prefix = prefix
+        self.revision = revision
+        self._refs = RefStore(repository, remote)
+        self._owner_alive = owner_alive
+        self._ttl_s = ttl_s
+
+    @classmethod
+    async def open(
+        cls,
+        checkout: Checkout,
+        *,
+        prefix: str,
+        remote: str | None = None,
+        credentials: CredentialSource | None = None,
+    ) -> GitLedger:
+        """The ledger of a checkout's repository.
+
+        `remote`: the name of one of its remotes or a URL; `-` keeps the tags in a user's own repository; None
+        takes `origin` where there is one (a fetched source has it always). Raises InvalidOption for an
+        unknown remote.
+        """
+        if checkout.repository is None or checkout.revision is None:
+            raise ValueError("a git ledger needs a checkout with a revision")
+        place = None
+        if remote != "-":
+            place = await remote_of(checkout.repository, remote or "origin", credentials, push=True)
+            if place is None and remote is not None:
+                if not re.search(r"[:/]", remote):
+                    raise InvalidOption(f"{checkout.repository} has no remote {remote!r}", action="see `git remote -v`")
+                place = Remote(GitUrl.parse(remote, base=checkout.repository), credentials)
+        return cls(checkout.repository, prefix=prefix, revision=checkout.revision, remote=place)
+
+    def tag_name(self, version: Version) -> str:
+        """The git tag that makes a version public."""
+        return f"{self.prefix}{version}"
+
+    async def versions(self) -> Sequence[Version]:
+        return list(versions_of_git_tags((await self._read()).tags, self.prefix))
+
+    async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(random.uniform(0, _PAUSE_S * min(attempt, 10)))  # noqa: S311 (no secret)
+            reservation = await self._try_reserve(claim, choose)
+            if reservation is not None:
+                return reservation
+        raise VersionReserved(f"{self._refs.place}: other releases took each version that was tried")
+
+    async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
+        claim = replace(reservation.claim, digest=digest)
+        for _ in range(_ATTEMPTS):
+            held = await self._own(reservation)
+            new = await self._refs.store(self._note(reservation.version, claim).text)
+            change = Change(self._ref(reservation.version), held.revision if held else None, new)
+            if await self._refs.apply(change):
+                return replace(reservation, claim=claim)
+        raise self._lost(reservation)
+
+    async def publish(self, reservation: Reservation) -> None:
+        tag = self.tag_name(reservation.version)
+        for _ in range(_ATTEMPTS):
+            state = await self._read()
+            if tag in state.tags:
+                if state.tags[tag] != self.revision:
+                    raise VersionTaken(
+                        f"the tag {tag} of {self._refs.place} names the commit {state.tags[tag][:12]}, not "
+                        f"{self.revision[:12]}"
+                    )
+                await self.give_back(reservation)
+                break
+            held = await self._own(reservation)
+            changes = [Change(f"refs/tags/{tag}", None, self.revision)]
+            if held is not None:
+                changes.append(Change(self._ref(reservation.version), held.revision, None))
+            if await self._refs.apply(*changes):
+                break
+        else:
+            raise self._lost(reservation)
+        await self._refs.copy_tag(tag, self.revision)
+
+    async def give_back(self, reservation: Reservation) -> None:
+        for _ in range(_ATTEMPTS):
+            found = await self._find(reservation.version)
+            if found is None or found.note is None or found.note.claim.run != reservation.claim.run:
+                return
+            if await self._refs.apply(Change(self._ref(reservation.version), found.revision, None)):
+                return
+
+    async def _try_reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation | None:
+        """One attempt; None when another release was quicker, so that what is known is out of date."""
+        state = await self._read()
+        released = list(versions_of_git_tags(state.tags, self.prefix))
+        held = await self._reservations(state)
+        left = [entry for entry in held if self._is_left(entry, claim)]
+        taken = [*released, *(entry.version for entry in held if entry not in left)]
+        for entry in left:
+            resumed = await self._resume(entry, claim, choose, taken)
+            if resumed is not None:
+                return resumed
+            if not await self._refs.apply(Change(self._ref(entry.version), entry.revision, None)):
+                return None
+        version = choose(taken)
+        if version in released:
+            raise VersionTaken(f"the version {version} is released already: {self.tag_name(version)}")
+        if version in taken:
+            raise VersionReserved(f"another release holds the version {version} in {self._refs.place}")
+        new = await self._refs.store(self._note(version, claim).text)
+        if not await self._refs.apply(Change(self._ref(version), None, new)):
+            return None
+        # Published and its reservation gone between the look and the taking?
+        if version in versions_of_git_tags((await self._read()).tags, self.prefix):
+            await self._refs.apply(Change(self._ref(version), new, None))
+            return None
+        return Reservation(version, claim)
+
+    async def _resume(
+        self,
+        left: _Held,
+        claim: Claim,
+        choose: Callable[[Sequence[Version]], Version],
+        taken: Sequence[Version],
+    ) -> Reservation | None:
+        """Go on with what a dead run of the same source had reserved.
+
+        Only where this run would choose that version too: now or, if its image was pushed already, at the
+        time.
+        """
+        if left.note is None or left.note.claim.fingerprint != claim.fingerprint or left.version in taken:
+            return None
+        digest = left.note.claim.digest
+        known = taken if digest is None else [version for version in taken if version < left.version]
+        if str(choose(known)) != str(left.version):
+            return None
+        continued = replace(claim, digest=digest)
+        new = await self._refs.store(self._note(left.version, continued).text)
+        if not await self._refs.apply(Change(self._ref(left.version), left.revision, new)):
+            return None
+        return Reservation(left.version, continued, resumed=True)
+
+    def _is_left(self, entry: _Held, claim: Claim) -> bool:
+        """Whether nobody works on it any more: its run is this one, its process gone, or its time over."""
+        if entry.note is None or entry.note.claim.run == claim.run or entry.note.is_expired():
+            return True
+        return self._owner_alive(entry.note.owner) is False
+
+    async def _own(self, reservation: Reservation) -> _Held | None:
+        """The reservation as it stands, None if it is gone. Raises VersionReserved if another run has it."""
+        found = await self._find(reservation.version)
+        if found is not None and (found.note is None or found.note.claim.run != reservation.claim.run):
+            raise self._lost(reservation)
+        return found
+
+    def _lost(self, reservation: Reservation) -> VersionReserved:
+        return VersionReserved(
+            f"another release took {reservation.version} over in {self._refs.place}, taking this for dead"
+        )
+
+    async def _find(self, version: Version) -> _Held | None:
+        held = await self._reservations(await self._read())
+        return next((entry for entry in held if entry.version == version), None)
+
+    async def _reservations(self, state: State) -> list[_Held]:
+        start = f"refs/slipway/{self.prefix}"
+        refs = {ref: revision for ref, revision in state.reservations.items() if ref.startswith(start)}
+        found = versions_of_git_tags((ref.removeprefix("refs/slipway/") for ref in refs), self.prefix)
+        named = {version: f"refs/slipway/{name}" for version, name in found.items()}
+        texts = await self._refs.texts({ref: refs[ref] for ref in named.values()})
+        held = []
+        for version, ref in named.items():
+            if ref in texts:
+                note = Note.read(texts[ref])
+                held.append(_Held(note.version if note is not None else version, refs[ref], note))
+        return held
+
+    async def _read(self) -> State:
+        return await self._refs.read()
+
+    def _note(self, version: Version, claim: Claim) -> Note:
+        return Note.now(version, claim, self._ttl_s)
+
+    def _ref(self, version: Version) -> str:
+        # Without build metadata: versions that differ in it alone are one version (SemVer section 10).
+        return f"refs/slipway/{self.prefix}{version.replace(build=None)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A reservation that was found. `note`: None if its text cannot be read."""
+
+    version: Version
+    revision: str
+    note: Note | None

@@ -1,0 +1,142 @@
+"""Refs of a repository, here or remote, changed only if they still are what they were seen as."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import RefUnknown
+from infra.source.causes import git_error, run_git
+from infra.source.command import Answer, Remote, git
+from infra.source.history import read_tags
+
+_READ = ("refs/tags/*", "refs/slipway/*")
+# Lost races. Wording: git's refs/files-backend.c, builtin/receive-pack.c, send-pack.c, remote.c.
+_OUTDATED = re.compile(
+    r"stale info|fetch first|but expected|reference already exists|failed to update ref|failed to lock"
+    r"|File exists|incorrect old value|unable to resolve reference|reference is missing"
+    r"|remote ref does not exist"
+    r"|unexpected object ID|atomic transaction failed|atomic push failed"
+)
+_REFUSED = re.compile(r"hook declined|prohibited|deny updating|hidden ref|Permission denied|Read-only file")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From the object `old` (None: the ref must not exist) to `new` (None: the ref is removed)."""
+
+    ref: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What was seen: tags with the commits they name, reservation refs with the objects they name."""
+
+    tags: Mapping[str, str]
+    reservations: Mapping[str, str]
+
+
+class RefStore:
+    """The refs of `repository`, or of `remote` as seen from it."""
+
+    def __init__(self, repository: Path, remote: Remote | None) -> None:
+        self._repository = repository
+        self._remote = remote
+
+    @property
+    def place(self) -> str:
+        """Where the refs are, for messages."""
+        return self._remote.url.shown if self._remote is not None else str(self._repository)
+
+    async def read(self) -> State:
+        if self._remote is not None:
+            listed = await self._run("ls-remote", "--", self._remote.url.text, *_READ)
+        else:
+            answer = await git("show-ref", "--dereference", cwd=self._repository)
+            # Status 1 and no word: there are no refs.
+            if answer.status > 1 or answer.err:
+                raise git_error(self.place, answer)
+            listed = answer.out.replace(" ", "\t")
+        pairs = (line.partition("\t")[::2] for line in listed.splitlines())
+        reservations = {ref: revision for revision, ref in pairs if ref.startswith("refs/slipway/")}
+        return State(read_tags(listed), reservations)
+
+    async def store(self, message: str) -> str:
+        """Store a commit without parents and files, and return its id. Nothing refers to it yet."""
+        tree = (await self._run_here("hash-object", "-w", "-t", "tree", "--stdin")).strip()
+        who = f"Slipway <slipway@invalid> {int(time.time())} +0000"
+        text = f"tree {tree}\nauthor {who}\ncommitter {who}\n\n{message}"
+        return (await self._run_here("hash-object", "-w", "-t", "commit", "--stdin", stdin=text)).strip()
+
+    async def texts(self, refs: Mapping[str, str]) -> dict[str, str]:
+        """The messages of the commits that `refs` name, fetched if need be; refs that are gone are left out."""
+        found = {}
+        for ref, revision in refs.items():
+            text = await self._message(revision)
+            if text is None and self._remote is not None:
+                args = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+                answer = await self._git(*args, self._remote.url.text, ref)
+                if answer.status != 0 and not isinstance(error := git_error(self.place, answer), RefUnknown):
+                    raise error
+                text = await self._message(revision)
+            if text is not None:
+                found[ref] = text
+        return found
+
+    async def apply(self, *changes: Change) -> bool:
+        """Make all changes or none; False if a ref is not what it was seen as. Raises SourceErrors."""
+        if self._remote is None:
+            lines = "".join(
+                f"update {change.ref}\0{change.new or ''}\0{change.old or ''}\0"
+                if change.new is not None
+                else f"delete {change.ref}\0{change.old}\0"
+                for change in changes
+            )
+            return self._judge(await git("update-ref", "--stdin", "-z", cwd=self._repository, stdin=lines))
+        answer = await self._push(*changes, atomic=len(changes) > 1)
+        if "does not support --atomic" in answer.err:
+            # One after the other, the public tag first: what is left if the second fails is seen as finished
+            # later.
+            return all([self._judge(await self._push(change, atomic=False)) for change in changes])
+        return self._judge(answer)
+
+    async def copy_tag(self, tag: str, revision: str) -> None:
+        """Give a user's own work tree the tag that its remote has now; one that it has already stays."""
+        bare = (await self._run_here("rev-parse", "--is-bare-repository")).strip() == "true"
+        if self._remote is not None and not bare:
+            self._judge(await git("update-ref", f"refs/tags/{tag}", revision, "", cwd=self._repository))
+
+    def _judge(self, answer: Answer) -> bool:
+        if answer.status == 0:
+            return True
+        said = answer.out + answer.err
+        if _OUTDATED.search(said) and not _REFUSED.search(said):
+            return False
+        raise git_error(self.place, Answer(answer.status, "", said))
+
+    async def _push(self, *changes: Change, atomic: bool) -> Answer:
+        assert self._remote is not None, "only a remote is pushed to"
+        leases = [f"--force-with-lease={change.ref}:{change.old or ''}" for change in changes]
+        specs = [f"{change.new or ''}:{change.ref}" for change in changes]
+        quiet = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
+        return await self._git(
+            "push", *quiet, *(["--atomic"] if atomic else []), *leases, "--", self._remote.url.text, *specs
+        )
+
+    async def _message(self, revision: str) -> str | None:
+        answer = await git("cat-file", "commit", revision, cwd=self._repository, remote=self._remote)
+        return answer.out.partition("\n\n")[2] if answer.status == 0 else None
+
+    async def _git(self, *args: str) -> Answer:
+        return await git(*args, cwd=self._repository, remote=self._remote)
+
+    async def _run(self, *args: str) -> str:
+        return await run_git(self.place, *args, cwd=self._repository, remote=self._remote)
+
+    async def _run_here(self, *args: str, stdin: str = "") -> str:
+        return await run_git(str(self._repository), *args, cwd=self._repository, stdin=stdin)

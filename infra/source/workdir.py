@@ -1,0 +1,71 @@
+"""Folders that sources are fetched into, below a common one. What a killed process left there is removed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from infra.source.checkout import remove_tree
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"source-(?P<pid>\d+)-(?P<started>\d+)-.+")
+
+
+class Stopped(Exception):
+    """Work in a thread was told to stop; never seen outside of `in_thread`."""
+
+
+@asynccontextmanager
+async def fetch_folder(workdir: Path) -> AsyncIterator[Path]:
+    """A new folder, removed again if fetching fails or is cancelled; else it is the caller's to remove."""
+    folder = await asyncio.to_thread(_new_folder, workdir)
+    try:
+        yield folder
+    except BaseException:
+        remove_tree(folder)
+        raise
+
+
+async def in_thread(work: Callable[[Callable[[], None]], T]) -> T:
+    """Run `work(check)` in a thread. If the caller is cancelled, `check()` raises; the thread is waited for."""
+    stop = threading.Event()
+
+    def check() -> None:
+        if stop.is_set():
+            raise Stopped
+
+    task = asyncio.ensure_future(asyncio.to_thread(work, check))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()
+        raise
+
+
+def _new_folder(workdir: Path) -> Path:
+    workdir.mkdir(parents=True, exist_ok=True)
+    for folder in workdir.iterdir():
+        match = _NAME.fullmatch(folder.name)
+        if match and not _is_running(int(match["pid"]), int(match["started"])):
+            remove_tree(folder)
+    me = psutil.Process()
+    return Path(tempfile.mkdtemp(prefix=f"source-{me.pid}-{int(me.create_time())}-", dir=workdir))
+
+
+def _is_running(pid: int, started: int) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 2
+    except psutil.Error:
+        return False
