@@ -40,12 +40,12 @@ class Commit:
     message: str
 
     @property
-    def header(self) -> str:
+    def subject(self) -> str:
         """The message's first line."""
         return self.message.strip().partition("\n")[0].rstrip()
 
     def __str__(self) -> str:
-        return f"{self.revision[:8]} {self.header}"
+        return f"{self.revision[:8]} {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,7 @@ def decide(commits: Sequence[Commit], *, current: Version | None) -> Decision:
     """The bump for `commits` (newest first, as git lists them) after `current`, None before the first."""
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")
-    asked = [
-        (commit, bump) for commit in _in_effect(commits) if (bump := _bump_of(commit, commits)) is not None
-    ]
+    asked = [(commit, bump) for commit in _in_effect(commits) if (bump := _bump_of(commit, commits)) is not None]
     for bump in (Bump.MAJOR, Bump.MINOR, Bump.PATCH):
         deciding = tuple(commit for commit, wanted in asked if wanted is bump)
         if deciding:
@@ -159,9 +157,7 @@ def _find(shortened: Sequence[str], series: Sequence[Commit]) -> list[str]:
 def _body_and_footers(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Footers begin with the first footer line after a blank line; a value lasts until the next one."""
     lines = text.split("\n")
-    start = next(
-        (i for i in range(1, len(lines)) if not lines[i - 1].strip() and _FOOTER.fullmatch(lines[i])), None
-    )
+    start = next((i for i in range(1, len(lines)) if not lines[i - 1].strip() and _FOOTER.fullmatch(lines[i])), None)
     if start is None:
         return text.strip(), ()
     footers: list[tuple[str, str]] = []
