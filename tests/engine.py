@@ -1,0 +1,29 @@
+"""A private Docker engine for tests: Debian's dockerd as root, without a bridge or firewall rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.local.daemon import Daemon
+from infra.local.engine import engine_address, engine_daemon
+
+
+@contextmanager
+def private_engine(home: Path) -> Iterator[str]:
+    """Run an engine with its state under `home`; gives its address (docker://...) and stops it at the end.
+
+    RUN steps need the network mode `host` or `none`, since there is no bridge.
+    """
+    daemon = engine(home)
+    daemon.start()
+    try:
+        yield engine_address(home)
+    finally:
+        daemon.stop()
+
+
+def engine(home: Path) -> Daemon:
+    """The same engine to be started, killed and stopped by hand."""
+    return Daemon(engine_daemon(home), home / "run", home / "log")
