@@ -95,7 +95,7 @@ def engine_daemon(home: Path) -> DaemonSpec:
         argv=_as_root(home, dockerd) if os.geteuid() == 0 else _rootless(run, dockerd),
         ready=lambda: _info(run / "docker.sock") is not None,
         # A rootless engine looks for certs.d below XDG_CONFIG_HOME (moby: registry/config.go, CertsDir).
-        env={"XDG_CONFIG_HOME": str(state / "config")},
+        env={"XDG_CONFIG_HOME": str(state / "config"), "XDG_RUNTIME_DIR": str(run)},
         stop_timeout_s=20.0,
     )
 
@@ -174,10 +174,12 @@ def _as_root(home: Path, dockerd: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _rootless(run: Path, command: tuple[str, ...]) -> tuple[str, ...]:
-    # --net=host: there is no bridge to set up. --copy-up: the engine writes below both folders.
+    # --net=host: there is no bridge to set up. --copy-up: the engine writes below both folders; there the machine's own
+    # engine, if any, shows as links to folders of root's, which have to make room.
+    script = 'rm -f /run/docker /run/containerd /etc/docker; exec "$@"'
     return (
         *("rootlesskit", "--state-dir", str(run / "rootlesskit"), "--net=host"),
-        *("--copy-up=/etc", "--copy-up=/run", "--propagation=rslave", *command),
+        *("--copy-up=/etc", "--copy-up=/run", "sh", "-c", script, "sh", *command),
     )
 
 
