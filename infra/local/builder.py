@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.domain.errors import StackError
 from infra.local.daemon import DaemonSpec
+from infra.local.engine import (
+    buildkitd_address,
+    buildkitd_daemon,
+    engine_address,
+    engine_daemon,
+    find_buildkitd,
+    find_dockerd,
+    runtime_folder,
+    usable_engine,
+)
+from infra.local.findings import Finding, install
+from infra.local.userns import user_namespaces
+
+BUILDER = "builder"
 
 
 @dataclass(frozen=True)
 class BuilderChoice:
-    """`address` and `network` as in StackConnection; `spec`: how to start it, None if it runs already."""
+    """`address` and `network` as in StackConnection; `spec`: how Slipway runs it, None if it is one's own."""
 
     address: str
     network: str | None
     spec: DaemonSpec | None
 
 
-def choose_builder(home: Path) -> BuilderChoice:
-    raise NotImplementedError
+def choose_builder(home: Path, *, private_runs: bool) -> BuilderChoice:
+    """The builder for `home`. One that Slipway started and that runs is kept, whatever else came up since.
+
+    Raises StackError when there is no place for its socket.
+    """
+    found = None if private_runs else usable_engine().address
+    if found is not None:
+        return BuilderChoice(found, network=None, spec=None)
+    buildkitd = find_buildkitd()
+    if buildkitd is not None:
+        spec = dataclasses.replace(buildkitd_daemon(home, buildkitd), name=BUILDER)
+        return BuilderChoice(buildkitd_address(home), network=None, spec=spec)
+    # The private engine has no bridge, which would need the machine's firewall to be changed.
+    spec = dataclasses.replace(engine_daemon(home), name=BUILDER)
+    return BuilderChoice(engine_address(home), network="host", spec=spec)
 
 
 def builder_answers(address: str) -> bool:
-    """Whether something listens at the socket of a builder address."""
+    """Whether something listens at the socket of a builder's address."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(2.0)
         try:
@@ -31,3 +63,22 @@ def builder_answers(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def remove_sockets(home: Path) -> None:
+    """Remove the folder of the private engine's sockets, which is not always below `home`."""
+    with contextlib.suppress(StackError):  # no folder is fit for them: there are none
+        shutil.rmtree(runtime_folder(home), ignore_errors=True)
+
+
+def examine_builder() -> list[Finding]:
+    """What there is to choose from, and for an ordinary user whether a private one could run."""
+    engine = usable_engine()
+    if engine.address is not None:
+        return [Finding(BUILDER, f"{engine.reason}, will be used")]
+    private = find_buildkitd() or find_dockerd()
+    if private is None:
+        found = f"neither a usable engine ({engine.reason}) nor the program dockerd or buildkitd"
+        return [Finding(BUILDER, found, mend=install("docker.io"))]
+    finding = Finding(BUILDER, f"{private}, not started")
+    return [finding] if os.geteuid() == 0 else [finding, user_namespaces()]

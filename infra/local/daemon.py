@@ -85,15 +85,12 @@ class Daemon:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env={name: os.environ[name] for name in _INHERITED & os.environ.keys()}
-                    | dict(self.spec.env),
+                    env={**_inherited(), **self.spec.env},
                     cwd=self.spec.directory or "/",
                     start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise PartMissing(
-                    f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed"
-                ) from error
+                raise PartMissing(f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed") from error
         # The child is not reaped before _wait_ready polls it, so its entry in /proc is still there.
         self.pid_file.write_text(json.dumps({"pid": child.pid, "started": _start_mark(child.pid)}))
         self._wait_ready(child)
@@ -170,14 +167,16 @@ def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections(kind="tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
-                return (
-                    f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
-                    if connection.pid
-                    else ""
-                )
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})" if connection.pid else ""
     except psutil.Error:
         pass
     return ""
+
+
+def _inherited() -> dict[str, str]:
+    env = {name: os.environ[name] for name in _INHERITED & os.environ.keys()}
+    # Where Debian puts dockerd and runc, and what an ordinary user's PATH lacks there.
+    return env | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
 
 
 def _start_mark(pid: int) -> str:

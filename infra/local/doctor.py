@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import ssl
@@ -13,12 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from flows.domain.errors import PortTaken
-from infra.local.builder import examine_builder
+from infra.local.builder import BUILDER, examine_builder
 from infra.local.config import StackConfig
 from infra.local.daemon import check_port
 from infra.local.findings import Finding, install, program
-from infra.local.stack import BUILDER, PREFECT, REGISTRY, VAULT, PartStatus, Stack
-from infra.local.userns import user_namespaces
+from infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
 
@@ -28,13 +26,8 @@ def diagnose(config: StackConfig) -> list[Finding]:
     stack = Stack(config)
     parts = {part.name: part for part in stack.status()}
     findings = [_python(), _git()]
-    if parts[BUILDER].state == "stopped":
-        builder = examine_builder()
-        findings.append(builder)
-        if builder.ok and os.getuid() != 0 and "private" in builder.found:
-            findings.append(user_namespaces())
-    else:
-        findings.append(_in_use(parts[BUILDER]))
+    builder = parts[BUILDER]
+    findings += examine_builder() if builder.state == "stopped" else [_in_use(builder)]
     findings += [_vault(config, parts[VAULT]), _registry(parts), _prefect(parts[PREFECT])]
     return [*findings, *_ports(stack, parts), _disk(config.home)]
 

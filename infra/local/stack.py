@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from flows.domain.errors import StackDown
-from infra.local.builder import BuilderChoice, builder_answers, choose_builder
+from infra.local.builder import BUILDER, BuilderChoice, builder_answers, choose_builder, remove_sockets
 from infra.local.config import StackConfig
 from infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
 from infra.local.daemon import Daemon, DaemonSpec, check_port
@@ -25,7 +25,8 @@ from infra.local.private import private_folder
 from infra.local.probe import http_status
 from infra.local.together import Together
 
-BUILDER, VAULT, REGISTRY, PREFECT = PARTS = ("builder", "vault", "registry", "prefect")
+VAULT, REGISTRY, PREFECT = "vault", "registry", "prefect"
+PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
 
 Progress = Callable[[str], None]
 
@@ -110,6 +111,7 @@ class Stack:
             unmount_all(self._home)
             (self._home / STATE_FILE).unlink(missing_ok=True)
             if purge:
+                remove_sockets(self._home)
                 remove_state(self._home)
         return [name for name, was_running in zip(names, were_running, strict=True) if was_running]
 
@@ -148,7 +150,8 @@ class Stack:
             progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
 
         def builder() -> None:
-            choice = choose_builder(self._home)
+            private_runs = self._noted(BUILDER).process() is not None
+            choice = choose_builder(self._home, private_runs=private_runs)
             if choice.spec is None:
                 progress(f"{BUILDER}: your own, {choice.address}")
             else:
@@ -173,9 +176,7 @@ class Stack:
             jobs.append(vault_then_registry)
         else:
             progress(f"{VAULT}: your own, {self._own_vault}")
-            progress(
-                f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image"
-            )
+            progress(f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image")
         if self._own_prefect is None:
             jobs.append(prefect)
         else:

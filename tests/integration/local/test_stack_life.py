@@ -1,0 +1,217 @@
+"""The embedded stack as a user meets it: up, status, a part that dies, down, purge. All parts are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from infra.local.config import StackConfig
+from infra.local.daemon import free_port
+from infra.local.stack import PARTS, Stack
+from tests.conftest import clean_environment, run_slipway, stack_home
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[dict[str, str]]:
+    """A home in which `slipway up` ran once."""
+    with stack_home() as environment:
+        started = run_slipway("up", env=environment)
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield environment
+
+
+def statuses(env: dict[str, str]) -> dict[str, dict[str, Any]]:
+    answer = run_slipway("status", "--output", "json", env=env)
+    return {part["name"]: part for part in json.loads(answer.stdout)}
+
+
+def living_below(home: str) -> list[str]:
+    """Command lines of processes that work for or in `home`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()
+            # pytest's own undertaker has the home in its environment only.
+            if any(home in word for word in words):
+                found.append(" ".join(words))
+        except psutil.Error:
+            continue
+    return found
+
+
+# Looks like no other process on this machine.
+SLEEP = "86399"
+
+
+def sleeping() -> list[int]:
+    return [each.pid for each in psutil.process_iter(["cmdline"]) if SLEEP in (each.info["cmdline"] or [])]
+
+
+@contextmanager
+def a_step_that_sleeps(builder: str, folder: Path) -> Iterator[None]:
+    """A build in whose RUN step the engine is."""
+    shutil.copy("/bin/busybox", folder / "busybox")
+    lines = ["FROM scratch", "COPY busybox /", f'RUN --network=host ["/busybox", "sleep", "{SLEEP}"]']
+    (folder / "Dockerfile").write_text("\n".join(lines))
+    build = subprocess.Popen(
+        ["docker", "--host", builder.replace("docker://", "unix://"), "build", "--network=host", str(folder)],
+        env={**clean_environment(), "DOCKER_CONFIG": str(folder / "docker"), "DOCKER_BUILDKIT": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not sleeping():
+            assert build.poll() is None
+        yield
+    finally:
+        build.terminate()
+        build.wait(30)
+
+
+def test_all_parts_run_after_up(env: dict[str, str]) -> None:
+    """Each part is running (or one's own), and says where."""
+    parts = statuses(env)
+    assert tuple(parts) == PARTS
+    assert all(part["state"] in {"running", "foreign"} for part in parts.values())
+    assert all(part["address"] for part in parts.values())
+
+
+def test_a_second_up_changes_nothing(env: dict[str, str]) -> None:
+    """`up` may be called before every release: the processes stay the same."""
+    before = statuses(env)
+    again = run_slipway("up", "--quiet", env=env)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert statuses(env) == before
+
+
+def test_two_ups_at_once_do_not_quarrel(env: dict[str, str]) -> None:
+    """One waits for the other; both succeed, and there is one of each part."""
+    config = StackConfig.from_env(env)
+    victim = statuses(env)["registry"]["pid"]
+    os.kill(victim, signal.SIGKILL)
+
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(lambda _: run_slipway("up", env=env), range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert Stack(config).connection().registry == f"127.0.0.1:{env['SLIPWAY_REGISTRY_PORT']}"
+    assert len(living_below(f"{config.home}/registry/config.yml")) == 1
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_was_killed_is_started_by_the_next_up(env: dict[str, str], part: str) -> None:
+    """`status` shows it as stopped, `up` mends that and leaves the others alone."""
+    before = statuses(env)
+    if before[part]["pid"] is None:
+        pytest.skip(f"the {part} in use is none of Slipway's")
+    os.kill(before[part]["pid"], signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(before[part]["pid"])] if psutil.pid_exists(before[part]["pid"]) else [], 10)
+    assert statuses(env)[part]["state"] == "stopped"
+    mended = run_slipway("up", env=env)
+    assert mended.returncode == 0, mended.stderr
+    after = statuses(env)
+    assert after[part]["state"] == "running"
+    assert {name: each["pid"] for name, each in after.items() if name != part} == {
+        name: each["pid"] for name, each in before.items() if name != part
+    }
+
+
+def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
+    """A release is told which part is down before it starts."""
+    from flows.domain.errors import StackDown
+
+    os.kill(statuses(env)["registry"]["pid"], signal.SIGKILL)
+    with pytest.raises(StackDown, match="registry"):
+        Stack(StackConfig.from_env(env)).connection()
+    assert run_slipway("status", env=env).returncode == 1
+    assert run_slipway("up", env=env).returncode == 0
+
+
+def test_only_the_owner_can_read_the_state(env: dict[str, str]) -> None:
+    """The home keeps others out, and the files with secrets or their hashes do so by themselves."""
+    home = Path(env["SLIPWAY_HOME"])
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    private = [
+        home / "vault" / "unseal.json",
+        home / "vault" / "approle.json",
+        home / "registry" / "htpasswd",
+        home / "prefect" / "profiles.toml",
+        home / "stack.json",
+    ]
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in private} == {path.name: 0o600 for path in private}
+
+
+def test_down_stops_everything_and_keeps_the_state(env: dict[str, str]) -> None:
+    """After `down` nothing runs, and the next `up` finds images, secrets and record as they were."""
+    home = Path(env["SLIPWAY_HOME"])
+    role = (home / "vault" / "approle.json").read_text()
+    down = run_slipway("down", env=env)
+    assert down.returncode == 0
+    assert "registry" in down.stdout
+    assert living_below(f"{home}/") == []
+    assert run_slipway("down", env=env).stdout == "nothing was running\n"
+    assert run_slipway("up", env=env).returncode == 0
+    assert (home / "vault" / "approle.json").read_text() == role
+
+
+def test_a_purge_leaves_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    """No process, no mount, no file; even when the engine was killed in the middle of a build."""
+    home = Path(env["SLIPWAY_HOME"])
+    builder = statuses(env)["builder"]
+    if builder["state"] == "running":
+        with a_step_that_sleeps(builder["address"], tmp_path):
+            os.kill(builder["pid"], signal.SIGKILL)
+    purged = run_slipway("down", "--purge", env=env)
+    assert purged.returncode == 0, purged.stderr
+    assert not home.exists()
+    assert living_below(f"{home}/") == []
+    assert sleeping() == []
+    assert str(home) not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_taken_port_names_its_holder_and_the_option() -> None:
+    """What started stays, the failure is clear, and `down` cleans up."""
+    with stack_home(PREFECT_API_URL="http://127.0.0.1:9/api") as env, socket.socket() as holder:
+        holder.bind(("127.0.0.1", int(env["SLIPWAY_REGISTRY_PORT"])))
+        holder.listen()
+        failed = run_slipway("up", env=env)
+        assert failed.returncode == 1
+        assert f"registry: port {env['SLIPWAY_REGISTRY_PORT']} on 127.0.0.1 is taken" in failed.stderr
+        assert f"(pid {os.getpid()})" in failed.stderr
+        assert "--registry-port" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        other = run_slipway("up", "--registry-port", str(free_port()), env=env)
+        assert other.returncode == 0, other.stderr
+
+
+def test_ones_own_servers_are_used_instead() -> None:
+    """PREFECT_API_URL and VAULT_ADDR: neither Prefect nor Vault nor registry are started, and `up` says so."""
+    own = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "VAULT_ADDR": "https://vault.example.com"}
+    with stack_home(**own) as env:
+        started = run_slipway("up", env=env)
+        assert started.returncode == 0, started.stderr
+        assert "prefect: your own, http://127.0.0.1:9/api" in started.stdout
+        assert "vault: your own, https://vault.example.com" in started.stdout
+        parts = statuses(env)
+        assert parts["prefect"]["state"] == "foreign"
+        assert parts["vault"]["state"] == "foreign"
+        assert parts["registry"]["state"] == "stopped"
+        connection = Stack(StackConfig.from_env(env)).connection()
+        assert (connection.registry, connection.approle_file) == (None, None)
+        assert connection.vault_address == "https://vault.example.com"
+        assert connection.prefect_api_url == "http://127.0.0.1:9/api"
+        assert connection.prefect_ui_url == "http://127.0.0.1:9"
