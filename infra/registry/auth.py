@@ -24,8 +24,8 @@ _DEFAULT_LIFETIME_S = 60.0
 _MARGIN_S = 10.0
 
 _PARAMETER = re.compile(
-    r"""(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))
-    """
+    r"(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*"
+    r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))'
 )
 
 
@@ -71,9 +71,7 @@ class Authenticator:
     they expire.
     """
 
-    def __init__(
-        self, http: httpx.AsyncClient, host: str, credentials: CredentialSource, *, insecure: bool
-    ) -> None:
+    def __init__(self, http: httpx.AsyncClient, host: str, credentials: CredentialSource, *, insecure: bool) -> None:
         self._http = http
         self._host = host
         self._credentials = credentials
@@ -125,11 +123,9 @@ class Authenticator:
         try:
             answer = response.json()
             value = answer.get("token") or answer["access_token"]
-            lifetime = float(answer.get("expires_in") or _DEFAULT_LIFETIME_S)
+            lifetime = float(answer.get("expires_in", _DEFAULT_LIFETIME_S))
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise RegistryProtocolError(
-                f"the token server of {self._host} answered without a token"
-            ) from error
+            raise RegistryProtocolError(f"the token server of {self._host} answered without a token") from error
         return _Token(str(value), started + max(lifetime - _MARGIN_S, lifetime / 2))
 
     def _realm(self, challenge: Challenge) -> httpx.URL:

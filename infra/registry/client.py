@@ -81,13 +81,12 @@ class RegistryClient:
 
     async def check_push(self, repository: str) -> None:
         """Find out whether the credentials may push: an upload is begun and cancelled."""
-        scope = _push(repository)
-        begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=scope)
+        begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=_push(repository))
         location = begun.headers.get("Location")
         if location:
             # Not every registry can cancel one; all drop what was never finished.
             with suppress(RegistryError):
-                await self._send("DELETE", _own_path(begun, location), scope=scope)
+                await self._send("DELETE", _own_path(begun, location), scope=_delete(repository))
 
     async def tags(self, repository: str) -> list[str]:
         """All tags, on however many pages; none for a repository that does not exist (yet)."""
@@ -156,9 +155,7 @@ class RegistryClient:
         """Let `tag` name `manifest`, byte for byte. Raises TagImmutable, unless the tag names it already."""
         path = f"/v2/{repository}/manifests/{tag}"
         headers = {"Content-Type": manifest.media_type}
-        response = await self._request(
-            "PUT", path, scope=_push(repository), headers=headers, content=manifest.raw
-        )
+        response = await self._request("PUT", path, scope=_push(repository), headers=headers, content=manifest.raw)
         if not response.is_success:
             error = error_of(response, tag_write=True)
             if isinstance(error, TagImmutable):
@@ -174,7 +171,7 @@ class RegistryClient:
         """Try to delete a manifest; False if the registry did not do it (many do not allow it)."""
         try:
             path = f"/v2/{repository}/manifests/{digest}"
-            await self._send("DELETE", path, scope=f"repository:{repository}:delete")
+            await self._send("DELETE", path, scope=_delete(repository))
         except RegistryError:
             return False
         return True
@@ -240,6 +237,10 @@ def _pull(repository: str) -> str:
 
 def _push(repository: str) -> str:
     return f"repository:{repository}:pull,push"
+
+
+def _delete(repository: str) -> str:
+    return f"repository:{repository}:delete"
 
 
 def _own_path(response: httpx.Response, link: str) -> str:

@@ -108,9 +108,7 @@ def transport_error(error: httpx.RequestError, host: str, method: str) -> Regist
         return RegistryTlsError(f"no TLS connection with {host}: {tls}")
     if isinstance(error, (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol)):
         return RegistryProtocolError(f"{host} gave an answer that cannot be followed ({kind})")
-    if method in {"PUT", "POST", "PATCH"} and not isinstance(
-        error, (httpx.ConnectError, httpx.ConnectTimeout)
-    ):
+    if method in {"PUT", "POST", "PATCH"} and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return UploadBroken(f"the connection to {host} broke off during an upload ({kind})")
     return RegistryUnreachable(f"{host} cannot be reached ({kind})")
 

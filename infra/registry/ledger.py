@@ -58,8 +58,9 @@ class RegistryLedger:
         return [version for tag in tags if (version := version_of_tag(tag)) is not None]
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
-        released = await self.versions()
         async with self._claims.exclusive():
+            # Within the lock: a release that ended a moment ago shows in the tags or still in its claim.
+            released = await self.versions()
             living, dead = self._claims.survey()
             reserved = [Version.parse(name) for name in living]
             for leftover in dead:

@@ -1,0 +1,190 @@
+"""An HTTP front that passes requests on to a real server, but for those it was told to spoil."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.certificates import Certificates
+
+_HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "host"}
+
+
+@dataclass
+class Fault:
+    """What happens to the next `times` requests that match.
+
+    An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
+    (an upload that breaks off), `hang` keeps it silent until the front is closed.
+    """
+
+    method: str
+    path: re.Pattern[str]
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    hang: bool = False
+    times: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+class Front:
+    """The front's address, its faults and what it has seen."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.seen: list[Seen] = []
+        self.closing = threading.Event()
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def spoil(
+        self,
+        method: str,
+        path: str,
+        status: int | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        hang: bool = False,
+        times: int = 1_000_000,
+    ) -> None:
+        """Spoil requests with this method (`*`: any) whose path matches the regular expression `path`
+        somewhere.
+        """
+        with self._lock:
+            self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang=hang, times=times))
+
+    def heal(self) -> None:
+        """Forget all faults."""
+        with self._lock:
+            self._faults.clear()
+
+    def fault_for(self, request: Seen) -> Fault | None:
+        with self._lock:
+            self.seen.append(request)
+            for fault in self._faults:
+                if fault.times > 0 and fault.method in {"*", request.method} and fault.path.search(request.path):
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+@contextmanager
+def front(upstream: str, tls: Certificates | None = None) -> Iterator[Front]:
+    """A front before `upstream` (HOST:PORT, plain HTTP), itself on loopback, with HTTPS if certificates are
+    given.
+    """
+
+    class Handler(_Handler):
+        target = upstream
+
+    # Not a daemon thread server: closing it waits for its threads, so that no socket outlives the test.
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False
+    scheme_port = server.server_address[1]
+    Handler.front = Front(f"127.0.0.1:{scheme_port}")
+    if tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tls.cert, tls.key)
+        # The handshake happens in the connection's own thread: a client that refuses it must not stop the
+        # others.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield Handler.front
+    finally:
+        Handler.front.closing.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    target: str
+    front: Front
+    protocol_version = "HTTP/1.1"
+    timeout = 5.0
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (OSError, http.client.HTTPException):
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+    def _serve(self) -> None:
+        seen = Seen(self.command, self.path, dict(self.headers.items()))
+        fault = self.front.fault_for(seen)
+        if fault is None:
+            self._pass_on(self._body())
+        elif fault.hang:
+            self.front.closing.wait()
+            self.close_connection = True
+        elif fault.status is None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self._body()
+            self._answer(fault.status, list(fault.headers.items()), fault.body)
+
+    def _pass_on(self, body: bytes) -> None:
+        upstream = http.client.HTTPConnection(self.target, timeout=30.0)
+        try:
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in _HOP_BY_HOP:
+                    upstream.putheader(name, value)
+            # The server names itself by what the client called it.
+            upstream.putheader("Host", self.headers.get("Host", self.target))
+            upstream.putheader("Content-Length", str(len(body)))
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+            content = answer.read()
+            headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
+            if self.command == "HEAD" and (length := answer.getheader("Content-Length")):
+                headers.append(("Content-Length", length))
+            self._answer(answer.status, headers, content)
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if self.command != "HEAD" and status not in {204, 304}:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_LIST = _serve
