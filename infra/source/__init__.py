@@ -1,9 +1,24 @@
 """Where releases come from: directories, git repositories and archives; git as the keeper of versions."""
 
+from infra.source.archive import fetch_archive
 from infra.source.checkout import Checkout
 from infra.source.directory import open_directory
 from infra.source.git import fetch_git
 from infra.source.history import commits_since, tags
 from infra.source.ledger import GitLedger
+from infra.source.resolve import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
 
-__all__ = ["Checkout", "GitLedger", "commits_since", "fetch_git", "open_directory", "tags"]
+__all__ = [
+    "ArchiveSpec",
+    "Checkout",
+    "DirectorySpec",
+    "GitLedger",
+    "GitSpec",
+    "SourceSpec",
+    "commits_since",
+    "fetch_archive",
+    "fetch_git",
+    "open_directory",
+    "parse_source",
+    "tags",
+]

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, RefUnknown
+from flows.domain.errors import RefUnknown
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.command import Remote, git
-from infra.source.url import GitUrl, check_ref, check_subdirectory
+from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory
 from infra.source.workdir import fetch_folder, in_thread
 
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -38,11 +38,7 @@ async def fetch_git(
     but a returned checkout stays.
     """
     address = GitUrl.parse(url)
-    if address.embedded is not None and address.embedded.password:
-        raise InvalidOption(
-            f"the URL of {address.shown} holds a password, which would show in logs",
-            action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
-        )
+    check_no_password(url)
     ref = "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
     remote = Remote(address, credentials)

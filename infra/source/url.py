@@ -93,6 +93,15 @@ def without_user(url: str) -> str:
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
 
 
+def check_no_password(url: str) -> None:
+    """Raises InvalidOption for a URL that holds a password: it would show wherever the URL does."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*:[^/?#]*@", url):
+        raise InvalidOption(
+            f"the URL {without_user(url)} was given with a password, which would show in logs",
+            action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
+        )
+
+
 def check_ref(ref: str) -> str:
     """Give `ref` back if it may name a branch, tag or commit (git-check-ref-format(1)), or InvalidOption."""
     illegal = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)", ref)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import tempfile
 import threading
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import psutil
 
+from flows.domain.errors import SourceDiskFull
 from infra.source.checkout import remove_tree
 
 T = TypeVar("T")
@@ -26,12 +28,19 @@ class Stopped(Exception):
 
 @asynccontextmanager
 async def fetch_folder(workdir: Path) -> AsyncIterator[Path]:
-    """A new folder, removed again if fetching fails or is cancelled; else it is the caller's to remove."""
-    folder = await asyncio.to_thread(_new_folder, workdir)
+    """A new folder, removed again if fetching fails or is cancelled; else it is the caller's to remove.
+
+    Raises SourceDiskFull when there is no space left.
+    """
+    folder = None
     try:
+        folder = await asyncio.to_thread(_new_folder, workdir)
         yield folder
-    except BaseException:
-        remove_tree(folder)
+    except BaseException as error:
+        if folder is not None:
+            remove_tree(folder)
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise SourceDiskFull(f"no space is left below {workdir}") from error
         raise
 
 

@@ -1,0 +1,232 @@
+"""An archive as the source: downloaded, compared with its checksum, and only then unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import (
+    ChecksumMismatch,
+    InvalidOption,
+    SourceDenied,
+    SourceError,
+    SourceMissing,
+    SourceTlsError,
+    SourceUnreachable,
+)
+from infra.source.checkout import Checkout, enter_subdirectory
+from infra.source.unpack import UnpackLimits, unpack
+from infra.source.url import check_no_password, check_subdirectory, without_user
+from infra.source.workdir import fetch_folder, in_thread
+
+_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
+_SUFFIXES = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2|zst))?|tgz|txz|tbz2?|zip)$")
+_CHUNK = 1 << 20
+_TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """HTTP statuses from `first` to `last` mean `kind`."""
+
+    first: int
+    last: int
+    kind: type[SourceError]
+    what: str
+
+
+# RFC 9110 section 15. The first that fits counts.
+STATUSES = (
+    _Status(401, 401, SourceDenied, "the server asks for a user name and password"),
+    _Status(403, 403, SourceDenied, "the server refuses the credentials"),
+    _Status(407, 407, SourceDenied, "the proxy asks for a user name and password"),
+    _Status(408, 408, SourceUnreachable, "the server timed out"),
+    _Status(429, 429, SourceUnreachable, "the server limits requests"),
+    _Status(500, 599, SourceUnreachable, "the server has trouble of its own"),
+    _Status(400, 499, SourceMissing, "there is no such archive"),
+    _Status(100, 399, SourceMissing, "the server answered with something else than the archive"),
+)
+
+
+async def fetch_archive(
+    url: str,
+    checksum: str,
+    *,
+    subdirectory: str = "",
+    credentials: CredentialSource | None = None,
+    ca_file: Path | None = None,
+    workdir: Path,
+    limits: UnpackLimits | None = None,
+) -> Checkout:
+    """Download and unpack an archive (tar, plain or compressed, or zip) into a new folder below `workdir`.
+
+    `url`: https, http or file. `checksum`: `sha256:HEX` of the archive. A single folder at its top is left out.
+    `credentials`: asked for the URL's host; not given to a host that a redirect leads to. `ca_file`: PEM with further
+    CAs. Raises InvalidOption, ChecksumMismatch, SourceMissing, SourceDenied, SourceTlsError, SourceUnreachable,
+    SourceDiskFull, SourceError for an archive that is not safe to unpack; whatever happens, nothing but a returned
+    checkout stays.
+    """
+    shown = without_user(url)
+    check_checksum(checksum, shown)
+    check_no_password(url)
+    parts = urlsplit(url)
+    subdirectory = check_subdirectory(subdirectory)
+    limits = limits or UnpackLimits()
+    async with fetch_folder(workdir) as folder:
+        download, tree = folder / "archive", folder / "tree"
+        await _download(url, shown, download, checksum, credentials, ca_file, limits.total_bytes)
+        newest = await in_thread(lambda check: unpack(download, tree, shown, limits, check))
+        download.unlink()
+        root = _single_folder(tree)
+        return Checkout(
+            path=enter_subdirectory(root, subdirectory, shown),
+            name=subdirectory.rpartition("/")[2] or archive_name(parts.path),
+            fingerprint=f"archive:{checksum}:{subdirectory}",
+            source_url=shown if parts.scheme in {"http", "https"} else None,
+            committed_at=newest,
+            subdirectory=subdirectory,
+            temporary=folder,
+        )
+
+
+def check_checksum(checksum: str | None, shown: str) -> str:
+    """Give `checksum` back if it is one; raises InvalidOption."""
+    if checksum is None or not _CHECKSUM.fullmatch(checksum):
+        what = "an archive needs its checksum" if checksum is None else f"{checksum!r} is no checksum"
+        raise InvalidOption(f"{shown}: {what}", action="add --checksum sha256:HEX, as its publisher states it")
+    return checksum
+
+
+def archive_name(path: str) -> str:
+    """The source's name that an archive's path shows: its last part without suffix."""
+    last = unquote(path).rpartition("/")[2]
+    return _SUFFIXES.sub("", last) or "source"
+
+
+def is_archive(path: str) -> bool:
+    """Whether the path ends like an archive's."""
+    return _SUFFIXES.search(path) is not None
+
+
+async def _download(
+    url: str,
+    shown: str,
+    target: Path,
+    checksum: str,
+    credentials: CredentialSource | None,
+    ca_file: Path | None,
+    limit: int,
+) -> None:
+    digest = hashlib.sha256()
+    size = 0
+    async with _open(url, shown, credentials, ca_file) as opened, aclosing(opened) as chunks:
+        with target.open("wb") as file:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise SourceError(f"{shown}: more than {limit} bytes", action="is this the right archive?")
+                digest.update(chunk)
+                file.write(chunk)
+    found = f"sha256:{digest.hexdigest()}"
+    if found != checksum:
+        raise ChecksumMismatch(f"{shown} is {found}, not {checksum}")
+
+
+@asynccontextmanager
+async def _open(
+    url: str, shown: str, credentials: CredentialSource | None, ca_file: Path | None
+) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
+        with _open_file(Path(unquote(parts.path)), shown) as file:
+            yield _read(file)
+        return
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidOption(f"{shown} is no archive's address", action="use https://, http:// or file://")
+    credential = await credentials.credential(parts.netloc.lower()) if credentials is not None else None
+    # httpx drops the Authorization header itself when a redirect leads to another host.
+    auth = httpx.BasicAuth(credential.username, credential.password) if credential is not None else None
+    try:
+        async with (
+            httpx.AsyncClient(verify=_trust(ca_file), timeout=_TIMEOUT, follow_redirects=True, auth=auth) as client,
+            # As it is: a server that compresses on the way would change what the checksum is of.
+            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            if response.status_code != 200:
+                raise status_error(shown, response)
+            yield _raw(response)
+    except (httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
+        raise SourceMissing(f"{shown}: redirected to where no archive is") from error
+    except httpx.InvalidURL as error:
+        raise InvalidOption(f"{shown} is no legal URL") from error
+    except httpx.TransportError as error:
+        if _is_tls(error):
+            raise SourceTlsError(
+                f"{shown}: the server's certificate is not trusted", action="name its CA for this machine"
+            ) from error
+        raise SourceUnreachable(f"{shown}: {type(error).__name__}") from error
+
+
+def status_error(shown: str, response: httpx.Response) -> SourceError:
+    """The error that an HTTP status stands for."""
+    status = response.status_code
+    rule = next(rule for rule in STATUSES if rule.first <= status <= rule.last)
+    wait = response.headers.get("Retry-After", "")
+    return rule.kind(
+        f"{shown}: {rule.what} (HTTP status {status})",
+        retry_after=float(wait) if rule.kind.retryable and re.fullmatch(r"[0-9]{1,6}", wait) else None,
+    )
+
+
+async def _raw(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    async for chunk in response.aiter_raw(_CHUNK):
+        yield chunk
+
+
+def _open_file(path: Path, shown: str) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise SourceMissing(f"{shown} is no file") from error
+    except PermissionError as error:
+        raise SourceDenied(f"{shown} may not be read", action="run as a user who may read it") from error
+
+
+async def _read(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
+    while chunk := await in_thread(lambda check: file.read(_CHUNK)):
+        yield chunk
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidOption(f"{ca_file} is no PEM file with certificates") from error
+    return context
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _single_folder(tree: Path) -> Path:
+    entries = list(tree.iterdir())
+    if len(entries) == 1 and entries[0].is_dir() and not entries[0].is_symlink():
+        return entries[0]
+    return tree

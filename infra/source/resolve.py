@@ -1,0 +1,78 @@
+"""What kind of source a text names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from flows.domain.errors import InvalidOption
+from infra.source.archive import check_checksum, is_archive
+from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, without_user
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySpec:
+    """A directory on this machine, as it is."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GitSpec:
+    """A revision of a git repository. `ref`: None for the default branch."""
+
+    url: str
+    ref: str | None
+    subdirectory: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSpec:
+    """An archive. `checksum`: `sha256:HEX`."""
+
+    url: str
+    checksum: str
+    subdirectory: str
+
+
+SourceSpec = DirectorySpec | GitSpec | ArchiveSpec
+
+
+def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum: str | None = None) -> SourceSpec:
+    """Read what a user names as the source. Raises InvalidOption.
+
+    - with a `checksum`, or ending like an archive (`.tar.gz`, `.zip` ...) and without a `ref`: an archive;
+    - a path on this machine, without a `ref` and not ending in `.git`: a directory;
+    - everything else: a git repository. Its URL may end in `#REF` or `#REF:DIRECTORY`, as docker build has it.
+
+    `path`: the directory inside the source that holds the build context.
+    """
+    if not text:
+        raise InvalidOption("no source is named", action="name a directory, a git URL or an archive URL")
+    if ref is not None and checksum is not None:
+        raise InvalidOption("a ref is for git, a checksum for archives", action="leave one of --ref, --checksum out")
+    is_url = "://" in text or (re.match(r"[^/]+@[^/]+:", text) is not None and not Path(text).exists())
+    url, hash_, fragment = text.partition("#") if is_url else (text, "", "")
+    location = unquote(urlsplit(url).path) if "://" in url else url
+    as_archive = is_archive(location) and ref is None and not hash_ and not url.startswith(("git+", "ssh://"))
+    if checksum is not None or (as_archive and (is_url or Path(text).is_file())):
+        return _archive(url if is_url else Path(text).resolve().as_uri(), path, checksum)
+    if not is_url and ref is None and not text.rstrip("/").endswith(".git"):
+        return DirectorySpec(Path(text) / check_subdirectory(path))
+    if hash_:
+        in_url, _, directory = fragment.partition(":")
+        if (in_url and ref) or (directory and path):
+            raise InvalidOption(
+                f"{without_user(url)}: ref or directory stand in the URL and beside it", action="name each once"
+            )
+        ref, path = ref or in_url or None, path or directory
+    GitUrl.parse(url)
+    check_no_password(url)
+    return GitSpec(url, check_ref(ref) if ref is not None else None, check_subdirectory(path))
+
+
+def _archive(url: str, path: str, checksum: str | None) -> ArchiveSpec:
+    check_no_password(url)
+    return ArchiveSpec(url, check_checksum(checksum, without_user(url)), check_subdirectory(path))
