@@ -30,9 +30,7 @@ class TlsFiles:
 
     def __post_init__(self) -> None:
         if (self.cert is None) != (self.key is None):
-            raise InvalidOption(
-                "a client certificate and its key belong together", action="name both files or neither"
-            )
+            raise InvalidOption("a client certificate and its key belong together", action="name both files or neither")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +45,17 @@ class BuilderAddress:
 
     @classmethod
     def parse(cls, text: str, tls: TlsFiles | None = None) -> BuilderAddress:
-        """Read `tcp://HOST:PORT`, `unix://PATH` or `docker://[PATH]` (a Docker engine's socket). Raises InvalidOption."""
+        """Read `tcp://HOST:PORT`, `unix://PATH` or `docker://[PATH]` (a Docker engine's socket).
+
+        Raises InvalidOption.
+        """
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in {"tcp", "unix", "docker"}:
             raise InvalidOption(f"{text!r} is not a builder's address", action=_ACTION)
         if scheme == "tcp":
             return cls._parse_tcp(text, rest, tls)
         if tls is not None:
-            raise InvalidOption(
-                f"{text!r}: TLS files belong to a tcp:// address", action="leave out the TLS files"
-            )
+            raise InvalidOption(f"{text!r}: TLS files belong to a tcp:// address", action="leave out the TLS files")
         path = Path(rest) if rest else DEFAULT_ENGINE_SOCKET
         if not path.is_absolute() or (scheme == "unix" and not rest):
             raise InvalidOption(

@@ -117,9 +117,7 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, ContextError or what `credentials` raises.
         """
-        session = Session(
-            request.directories(), credentials, name="slipway", shared_key=_shared_key(request)
-        )
+        session = Session(request.directories(), credentials, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(secrets.token_hex(16), session.id)
         record = BuildRecord(on_event)
         try:
@@ -144,9 +142,7 @@ class BuildKit:
         )
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
-        async for response in self._connected().stream(
-            f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse
-        ):
+        async for response in self._connected().stream(f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse):
             for event in events_of(response):
                 record.add(event)
 

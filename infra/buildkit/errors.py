@@ -1,3 +1,228 @@
+"""The one converter from what a daemon answers to our causes.
+
+A call's gRPC status goes through CALL_ERRORS. A failed Solve almost always has the status UNKNOWN: its typed details
+and the shape of its message decide, first match first, in `_RULES`.
+"""
+
 from __future__ import annotations
-def build_error(error, address, request, record): return error
-def call_error(error, address): return error
+
+import re
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows.domain.errors import (
+    BaseImageUnavailable,
+    BuilderDiskFull,
+    BuilderError,
+    BuilderLost,
+    BuilderProtocolError,
+    BuildError,
+    BuilderTlsError,
+    BuilderTooOld,
+    DockerfileInvalid,
+    DockerfileMissing,
+    InvalidOption,
+    SlipwayError,
+    StepFailed,
+)
+from infra.buildkit.address import BuilderAddress
+from infra.buildkit.build import BuildRequest, ImagePush
+from infra.buildkit.details import SolveDetails
+from infra.buildkit.grpc import Code, GrpcError
+from infra.buildkit.http2 import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.record import BuildRecord
+from infra.buildkit.registry_errors import registry_error
+from infra.buildkit.scrub import scrub
+
+CALL_ERRORS: dict[Code, type[BuilderError]] = {
+    Code.CANCELLED: BuilderLost,
+    Code.UNKNOWN: BuilderError,
+    Code.INVALID_ARGUMENT: BuilderProtocolError,
+    Code.DEADLINE_EXCEEDED: BuilderLost,
+    Code.NOT_FOUND: BuilderProtocolError,
+    Code.ALREADY_EXISTS: BuilderProtocolError,
+    Code.PERMISSION_DENIED: BuilderError,
+    Code.RESOURCE_EXHAUSTED: BuilderError,
+    Code.FAILED_PRECONDITION: BuilderError,
+    Code.ABORTED: BuilderLost,
+    Code.OUT_OF_RANGE: BuilderProtocolError,
+    Code.UNIMPLEMENTED: BuilderTooOld,
+    Code.INTERNAL: BuilderError,
+    Code.UNAVAILABLE: BuilderLost,
+    Code.DATA_LOSS: BuilderLost,
+    Code.UNAUTHENTICATED: BuilderError,
+}
+
+_PUSH = re.compile(r"failed to push (?P<name>\S+): ")
+_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
+_BASE_IMAGE = re.compile(r"failed to (?:resolve source metadata for|load metadata for|pull) (?P<name>[^\s:]+\S*?): ")
+_BAD_DOCKERFILE = re.compile(
+    r"dockerfile parse error|Dockerfile cannot be empty|failed to parse stage name"
+    r"|target stage .* could not be found|failed to process .*: |circular dependency"
+)
+_BAD_OPTION = re.compile(
+    r"failed to parse target platform|unknown operating system or architecture"
+    r"|could not find .* cache (?:im|ex)porter|invalid (?:network mode|value)|entitlement|is not allowed"
+)
+_NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
+_SESSION_LOST = re.compile(
+    r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failed Solve, with all that its rules look at."""
+
+    error: GrpcError
+    details: SolveDetails
+    request: BuildRequest
+    record: BuildRecord
+    address: BuilderAddress
+
+    @property
+    def message(self) -> str:
+        return self.error.message
+
+
+def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
+    """The cause for a call that failed other than by its build (a GrpcError or an exception of `http2`)."""
+    if isinstance(error, GrpcError):
+        kind = CALL_ERRORS.get(error.code, BuilderError)
+        return kind(f"builder {address}: {error.code.name.lower().replace('_', ' ')}: {scrub(error.message)}")
+    if isinstance(error, ProtocolViolation):
+        return BuilderProtocolError(f"builder {address}: {error}")
+    if isinstance(error.__cause__, ssl.SSLError):
+        # TLS 1.3 servers refuse a client's certificate only after the handshake.
+        reason = (error.__cause__.reason or "no reason given").lower().replace("_", " ")
+        return BuilderTlsError(f"builder {address}: refused by TLS ({reason})")
+    return BuilderLost(f"builder {address}: {error}")
+
+
+def build_error(
+    error: BaseException, address: BuilderAddress, request: BuildRequest, record: BuildRecord
+) -> BaseException:
+    """The cause for a build that failed with `error`; what is not the daemon's doing is given back as it is."""
+    if isinstance(error, ConnectionLost | ProtocolViolation | StreamReset):
+        return call_error(error, address)
+    if not isinstance(error, GrpcError):
+        return error
+    failure = _Failure(error, SolveDetails.of(error), request, record, address)
+    for rule in _RULES:
+        if (cause := rule(failure)) is not None:
+            return cause
+    if error.code is Code.UNKNOWN:
+        return BuildError(f"the build failed: {scrub(error.message)}", details=failure.details.excerpt)
+    return call_error(error, address)
+
+
+def _push_failed(failure: _Failure) -> SlipwayError | None:
+    match = _PUSH.search(failure.message)
+    if match is None or not isinstance(failure.request.output, ImagePush):
+        return None
+    # What was pushed was named in full, with its registry.
+    registry, _, rest = failure.request.output.name.partition("/")
+    return registry_error(registry, f"pushing {rest}", failure.message[match.end() :])
+
+
+def _disk_full(failure: _Failure) -> SlipwayError | None:
+    step = failure.record.failed_step(failure.details.vertex)
+    lines = failure.record.last_lines(step) if step is not None else ""
+    if not _DISK_FULL.search(failure.message) and not (step is not None and _DISK_FULL.search(lines)):
+        return None
+    where = f" in step {step.name!r}" if step is not None else ""
+    return BuilderDiskFull(f"builder {failure.address}: no space left on its disk{where}", details=lines)
+
+
+def _process_failed(failure: _Failure) -> SlipwayError | None:
+    if failure.details.exit_code is None:
+        return None
+    step = failure.record.failed_step(failure.details.vertex)
+    name = step.name if step is not None else "RUN"
+    lines = failure.record.last_lines(step) if step is not None else ""
+    return StepFailed(
+        f"step {name!r} failed with exit code {failure.details.exit_code}",
+        step=name,
+        status=failure.details.exit_code,
+        details="\n".join(part for part in (lines, failure.details.excerpt) if part),
+    )
+
+
+def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_DOCKERFILE.search(failure.message)) is None:
+        return None
+    return DockerfileMissing(f"there is no {match['name']} in the source (or .dockerignore hides it)")
+
+
+def _base_image(failure: _Failure) -> SlipwayError | None:
+    if (match := _BASE_IMAGE.search(failure.message)) is None:
+        return None
+    name, rest = match["name"], failure.message[match.end() :]
+    if re.search(r"not found\s*$", rest):
+        reason = "not found"
+    else:
+        # The daemon names it in full.
+        registry = name.partition("/")[0]
+        reason = registry_error(registry, "asking for its manifest", rest).cause
+    return BaseImageUnavailable(f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt)
+
+
+def _dockerfile_invalid(failure: _Failure) -> SlipwayError | None:
+    blamed = failure.details.excerpt and failure.details.vertex is None
+    if not blamed and not _BAD_DOCKERFILE.search(failure.message):
+        return None
+    action = None if failure.details.excerpt else "mend the Dockerfile"
+    return DockerfileInvalid(scrub(failure.message), details=failure.details.excerpt, action=action)
+
+
+def _option_refused(failure: _Failure) -> SlipwayError | None:
+    if failure.details.vertex is not None or not _BAD_OPTION.search(failure.message):
+        return None
+    return InvalidOption(
+        f"the builder refuses what was asked for: {scrub(failure.message)}",
+        action="change the option, or allow it in the daemon's configuration",
+    )
+
+
+def _exporter_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_EXPORTER.search(failure.message)) is None:
+        return None
+    action = None
+    if failure.address.kind == "docker":
+        action = 'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true})'
+    return BuilderTooOld(f"builder {failure.address}: it has no exporter {match['name']!r}", action=action)
+
+
+def _lost(failure: _Failure) -> SlipwayError | None:
+    if failure.details.vertex is None and _SESSION_LOST.search(failure.message):
+        return BuilderLost(f"builder {failure.address}: it gave the build up ({scrub(failure.message)})")
+    return None
+
+
+def _step_failed(failure: _Failure) -> SlipwayError | None:
+    step = failure.record.failed_step(failure.details.vertex)
+    if step is None or failure.details.vertex is None:
+        return None
+    lines = failure.record.last_lines(step)
+    return StepFailed(
+        f"step {step.name!r} failed: {scrub(failure.message)}",
+        step=step.name,
+        details="\n".join(part for part in (lines, failure.details.excerpt) if part),
+        action="mend that step; a file it wants may be missing from the source or hidden by .dockerignore",
+    )
+
+
+_RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
+    _push_failed,
+    _disk_full,
+    _process_failed,
+    _dockerfile_missing,
+    _base_image,
+    _option_refused,
+    _exporter_missing,
+    _dockerfile_invalid,
+    _lost,
+    _step_failed,
+)

@@ -16,7 +16,8 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 from flows.domain.errors import ContextError
-from infra.buildkit.grpc import Code, GrpcError, ProtocolViolation, ServerCall, decode, frame
+from infra.buildkit.grpc import Code, GrpcError, ServerCall, decode, frame
+from infra.buildkit.http2 import ProtocolViolation
 from infra.buildkit.ignore import PatternError
 from infra.buildkit.tasks import cause_of, in_thread
 from infra.buildkit.walk import Selection, has_content, walk
@@ -108,9 +109,7 @@ class _Reader:
                 data = os.read(descriptor, _DATA_SIZE)
             except OSError as error:
                 raise self._changed(number, f"cannot be read: {error.strerror}") from error
-            frames += frame(
-                Packet(type=Packet.PACKET_DATA, ID=number, data=data).SerializeToString()
-            )
+            frames += frame(Packet(type=Packet.PACKET_DATA, ID=number, data=data).SerializeToString())
             if data:
                 self._open = (number, descriptor, done + len(data))
             else:
@@ -129,9 +128,7 @@ class _Reader:
             raise ProtocolViolation(f"the daemon asks for file {number}, which was not announced") from error
         try:
             # A named pipe that took the file's place must not block the open.
-            descriptor = os.open(
-                self._root + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            )
+            descriptor = os.open(self._root + b"/" + path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise self._changed(number, "vanished while the context was read") from error
         except OSError as error:
@@ -181,9 +178,7 @@ class _Transfer:
                 self._reader.requests.append(packet.ID)
                 self._asked.set()
             elif packet.type == Packet.PACKET_FIN:
-                await self._call.send_framed(
-                    frame(Packet(type=Packet.PACKET_FIN).SerializeToString())
-                )
+                await self._call.send_framed(frame(Packet(type=Packet.PACKET_FIN).SerializeToString()))
                 return
             elif packet.type == Packet.PACKET_ERR:
                 raise GrpcError(Code.UNKNOWN, "error from receiver")

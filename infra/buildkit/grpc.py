@@ -325,4 +325,4 @@ def _details(header: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 def _percent_encode(message: str) -> bytes:
-    return _ESCAPED.sub(lambda match: b"%%%02X" % match[0], message.encode(errors="replace"))
+    return _ESCAPED.sub(lambda match: b"%%%02X" % ord(match[0]), message.encode(errors="replace"))

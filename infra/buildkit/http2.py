@@ -85,7 +85,7 @@ class Http2Stream:
         self.id = stream_id
         self.headers: Headers = []
         self.trailers: Headers = []
-        self.on_reset: Callable[[], None] | None = None
+        self.on_reset: Callable[[], object] | None = None
         self._connection = connection
         self._received: deque[tuple[bytes, int]] = deque()
         self._readable = asyncio.Event()
@@ -330,10 +330,7 @@ class Http2Connection:
             self._goaway(event)
         elif isinstance(
             event,
-            h2.events.ResponseReceived
-            | h2.events.TrailersReceived
-            | h2.events.StreamEnded
-            | h2.events.StreamReset,
+            h2.events.ResponseReceived | h2.events.TrailersReceived | h2.events.StreamEnded | h2.events.StreamReset,
         ):
             stream = self._streams.get(event.stream_id)
             if stream is not None:
@@ -416,6 +413,4 @@ class Http2Connection:
                 await asyncio.sleep(keepalive.timeout_s)
                 # A loop that was itself held up has had no chance to read: then wait once more.
                 if self._bytes_seen == seen and time.monotonic() - due < keepalive.timeout_s / 2:
-                    raise ConnectionLost(
-                        f"no sign of life for {keepalive.idle_s + keepalive.timeout_s:g} s"
-                    )
+                    raise ConnectionLost(f"no sign of life for {keepalive.idle_s + keepalive.timeout_s:g} s")

@@ -71,16 +71,12 @@ class PatternList:
         """Whether a pattern (of those that are `negative` or not) names something below `folder`, by its fixed part."""
         prefix = folder + "/"
         return any(
-            (pattern.fixed_part + "/").startswith(prefix)
-            for pattern in self.patterns
-            if pattern.negative == negative
+            (pattern.fixed_part + "/").startswith(prefix) for pattern in self.patterns if pattern.negative == negative
         )
 
     def all_fixed(self, *, negative: bool) -> bool:
         """Whether all those patterns are literal but for a glob at their end."""
-        return not any(
-            SPECIAL & set(pattern.fixed_part) for pattern in self.patterns if pattern.negative == negative
-        )
+        return not any(SPECIAL & set(pattern.fixed_part) for pattern in self.patterns if pattern.negative == negative)
 
 
 def _clean(text: str) -> str:
@@ -98,7 +94,7 @@ def _compile(text: str) -> Callable[[str], bool]:
 
 
 def _regex(text: str) -> str:
-    """The regular expression for a pattern. `**` crosses separators but not newlines, `*` and `?` the other way round."""
+    """The regular expression for a pattern: `**` crosses separators but not newlines, `*` the other way round."""
     parts = []
     position = 0
     while position < len(text):
@@ -158,7 +154,7 @@ def _char_class(text: str, start: int) -> tuple[int, str]:
     position = start + 1
     negated = text.startswith("^", position)
     position += negated
-    ranges = []
+    ranges: list[str] = []
     while not (ranges and text.startswith("]", position)):
         low, position = _class_char(text, position)
         high = low

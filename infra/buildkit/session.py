@@ -20,12 +20,11 @@ from infra.buildkit.grpc import (
     GrpcError,
     GrpcServer,
     Handler,
-    ProtocolViolation,
     ServerCall,
     decode,
     frame,
 )
-from infra.buildkit.http2 import ConnectionLost, StreamReset
+from infra.buildkit.http2 import ConnectionLost, ProtocolViolation, StreamReset
 from infra.buildkit.wire.control_pb2 import BytesMessage
 from infra.buildkit.wire.rpc_pb2 import HealthCheckResponse
 from infra.buildkit.wire.session_pb2 import CredentialsRequest, CredentialsResponse

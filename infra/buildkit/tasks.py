@@ -18,7 +18,7 @@ def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run `work`, a short piece, in a thread. When cancelled, wait for it first: it may be using what is then closed."""
+    """Run `work`, a short piece, in a thread. When cancelled, wait for it first: it may use what is then closed."""
     future = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(future)

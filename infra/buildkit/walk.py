@@ -120,21 +120,13 @@ class _Walk:
         if self._include is not None:
             picked, entry.include = self._include.match(path, folder.include)
             if not picked:
-                if (
-                    is_folder
-                    and self._include_fixed
-                    and not self._include.may_pick_below(path, negative=False)
-                ):
+                if is_folder and self._include_fixed and not self._include.may_pick_below(path, negative=False):
                     return None
                 entry.sent = False
         if self._exclude is not None:
             excluded, entry.exclude = self._exclude.match(path, folder.exclude)
             if excluded:
-                if (
-                    is_folder
-                    and self._exclude_fixed
-                    and not self._exclude.may_pick_below(path, negative=True)
-                ):
+                if is_folder and self._exclude_fixed and not self._exclude.may_pick_below(path, negative=True):
                     return None
                 entry.sent = False
         return entry

@@ -123,8 +123,10 @@ def buildkitd_daemon(home: Path, buildkitd: Path) -> DaemonSpec:
     """A buildkitd with its state under `home/engine`. Raises StackError when no folder is fit for its socket."""
     address = buildkitd_address(home)
     root = private_folder(home / "engine") / "buildkit"
-    command = (str(buildkitd), "--addr", address, "--root", str(root))
-    command += ("--allow-insecure-entitlement", "network.host")
+    command = (
+        *(str(buildkitd), "--addr", address, "--root", str(root)),
+        *("--allow-insecure-entitlement", "network.host"),
+    )
     path = Path(address.removeprefix("unix://"))
     return DaemonSpec(
         name="engine",

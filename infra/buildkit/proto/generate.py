@@ -44,11 +44,7 @@ def differences() -> list[str]:
         fresh = generate(Path(folder))
         expected = {path.name for path in fresh.iterdir()}
         committed = {path.name for path in WIRE_DIR.glob("*_pb2.py*")}
-        stale = {
-            name
-            for name in expected & committed
-            if not filecmp.cmp(fresh / name, WIRE_DIR / name, shallow=False)
-        }
+        stale = {name for name in expected & committed if not filecmp.cmp(fresh / name, WIRE_DIR / name, shallow=False)}
         return sorted(stale | expected ^ committed)
 
 
