@@ -154,10 +154,11 @@ def _tls_cause(error: BaseException | None) -> str | None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
+        if isinstance(error, ssl.SSLEOFError):
+            return None  # the connection went away, which says nothing about certificates
         if isinstance(error, ssl.SSLError):
-            return (error.reason or type(error).__name__).replace("_", " ").lower()
+            found = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+            return (found or type(error).__name__).replace("_", " ").lower()
         error = error.__cause__ or error.__context__
     return None
 
