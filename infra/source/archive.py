@@ -76,9 +76,10 @@ async def fetch_archive(
     SourceDiskFull, SourceError for an archive that is not safe to unpack; whatever happens, nothing but a returned
     checkout stays.
     """
-    shown = without_user(url)
-    check_checksum(checksum, shown)
     check_no_password(url)
+    url = without_user(url)
+    shown = url.partition("?")[0]  # a query may hold a signature that lets one download
+    check_checksum(checksum, shown)
     parts = urlsplit(url)
     subdirectory = check_subdirectory(subdirectory)
     limits = limits or UnpackLimits()

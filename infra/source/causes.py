@@ -97,12 +97,18 @@ CAUSES = (
 
 def git_error(subject: str, answer: Answer) -> SourceError:
     """The error that git's answer stands for. `subject`: what it is about, in words for people."""
-    details = _excerpt(answer.err)
+    lines = own_words(answer.err)
+    details = re.sub(r"\w+://\S+", lambda url: without_user(url[0]), "\n".join(lines[-_EXCERPT_LINES:]))
     for cause in CAUSES:
-        if re.search(cause.pattern, answer.err):
+        if any(re.search(cause.pattern, line) for line in lines):
             return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
     command = f"git failed with exit status {answer.status}"
     return SourceError(f"{subject}: {command}", action="git's own words stand above", details=details)
+
+
+def own_words(text: str) -> list[str]:
+    """Git's own lines. What the other side sent (`remote: ...`) is left out: it may say, and hold, anything."""
+    return [line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith("remote:")]
 
 
 async def run_git(
@@ -113,9 +119,3 @@ async def run_git(
     if answer.status != 0:
         raise git_error(subject, answer)
     return answer.out
-
-
-def _excerpt(text: str) -> str:
-    """Git's own last lines. What the other side sent (`remote: ...`) is left out: nobody knows what it holds."""
-    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith("remote:")]
-    return re.sub(r"\w+://\S+", lambda url: without_user(url[0]), "\n".join(lines[-_EXCERPT_LINES:]))

@@ -54,6 +54,7 @@ class GitLedger:
         check_ref(f"refs/tags/{prefix}0.1.0")
         self.prefix = prefix
         self.revision = revision
+        self.remote = remote
         self._refs = RefStore(repository, remote)
         self._owner_alive = owner_alive
         self._ttl_s = ttl_s

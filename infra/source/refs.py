@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.domain.errors import RefUnknown
-from infra.source.causes import git_error, run_git
+from infra.source.causes import git_error, own_words, run_git
 from infra.source.command import Answer, Remote, git
 from infra.source.history import read_tags
 
@@ -91,12 +91,7 @@ class RefStore:
     async def apply(self, *changes: Change) -> bool:
         """Make all changes or none; False if a ref is not what it was seen as. Raises SourceErrors."""
         if self._remote is None:
-            lines = "".join(
-                f"update {change.ref}\0{change.new or ''}\0{change.old or ''}\0"
-                if change.new is not None
-                else f"delete {change.ref}\0{change.old}\0"
-                for change in changes
-            )
+            lines = "".join(_instruction(change) for change in changes)
             return self._judge(await git("update-ref", "--stdin", "-z", cwd=self._repository, stdin=lines))
         answer = await self._push(*changes, atomic=len(changes) > 1)
         if "does not support --atomic" in answer.err:
@@ -115,7 +110,7 @@ class RefStore:
         if answer.status == 0:
             return True
         said = answer.out + answer.err
-        if _OUTDATED.search(said) and not _REFUSED.search(said):
+        if _OUTDATED.search("\n".join(own_words(said))) and not _REFUSED.search(said):
             return False
         raise git_error(self.place, Answer(answer.status, "", said))
 
@@ -140,3 +135,12 @@ class RefStore:
 
     async def _run_here(self, *args: str, stdin: str = "") -> str:
         return await run_git(str(self._repository), *args, cwd=self._repository, stdin=stdin)
+
+
+def _instruction(change: Change) -> str:
+    """A line for `git update-ref --stdin -z` (where an empty old value would mean "whatever it is")."""
+    if change.old is None:
+        return f"create {change.ref}\0{change.new}\0"
+    if change.new is None:
+        return f"delete {change.ref}\0{change.old}\0"
+    return f"update {change.ref}\0{change.new}\0{change.old}\0"

@@ -1,0 +1,54 @@
+"""Real git repositories for tests, made with a fixed identity and none of the user's settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+_ENV = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "Test",
+    "GIT_AUTHOR_EMAIL": "test@example.com",
+    "GIT_COMMITTER_NAME": "Test",
+    "GIT_COMMITTER_EMAIL": "test@example.com",
+}
+
+
+def git(folder: Path, *args: str, **env: str) -> str:
+    """Run git in `folder` and return what it prints, without the last line break."""
+    done = subprocess.run(
+        ["git", "-c", "protocol.file.allow=always", *args],
+        cwd=folder,
+        env={**os.environ, **_ENV, **env},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.rstrip("\n")
+
+
+def make_repository(folder: Path, files: dict[str, str] | None = None) -> Path:
+    """A work tree with one commit on `main`."""
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "feat: begin", files or {"Dockerfile": "FROM scratch\n"})
+    return folder
+
+
+def commit(folder: Path, message: str, files: dict[str, str]) -> str:
+    """Write the files, commit them and return the commit's id."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def make_bare(folder: Path, source: Path) -> Path:
+    """A bare copy of a repository."""
+    git(source.parent, "clone", "--quiet", "--bare", str(source), str(folder))
+    return folder
