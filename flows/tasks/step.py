@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows.domain.errors import SlipwayError
+from flows.watch import watcher
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,7 +37,16 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
 
 def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
     """Make an async function a step of a release. Steps are not cached: each looks at the world as it is."""
-    return task(
+
+    def as_task(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
+        @functools.wraps(function)
+        async def announced(*args: P.args, **kwargs: P.kwargs) -> R:
+            watcher().say(f"> {name}")
+            return await function(*args, **kwargs)
+
+        return prefect_task(announced)
+
+    prefect_task = task(
         name=name,
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=list(RETRY_DELAYS_S),
@@ -44,6 +55,7 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         cache_policy=NO_CACHE,
         persist_result=False,
     )
+    return as_task
 
 
 async def together(*steps: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:

@@ -1,0 +1,36 @@
+"""Which way a requested source is read: a directory as it is, a git revision, or an archive."""
+
+from __future__ import annotations
+
+
+from flows.workshop import Workshop
+from infra.source import Checkout, fetch_archive, fetch_git, open_directory
+from infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
+
+
+async def open_source(shop: Workshop) -> Checkout:
+    """Read the request's source. What is fetched goes to a folder of its own, which goes when the checkout is closed.
+
+    Raises the SourceErrors, InvalidOption.
+    """
+    request = shop.request
+    spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
+    if isinstance(spec, DirectorySpec):
+        return await open_directory(spec.path, allow_dirty=request.allow_dirty)
+    workdir = shop.home / "work"
+    if isinstance(spec, ArchiveSpec):
+        return await fetch_archive(
+            spec.url,
+            spec.checksum,
+            subdirectory=spec.subdirectory,
+            credentials=shop.git_credentials(),
+            workdir=workdir,
+        )
+    return await fetch_git(
+        spec.url,
+        ref=spec.ref,
+        subdirectory=spec.subdirectory,
+        submodules=request.submodules,
+        credentials=shop.git_credentials(),
+        workdir=workdir,
+    )
