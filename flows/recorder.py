@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flows.domain.plan import StepTime
+from flows.domain.text import human_size
 from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
 
 # One log record in Prefect holds that much: joined chunks cost a fraction of a record a line, and stay below the
@@ -16,8 +18,11 @@ CHUNK_CHARACTERS = 100_000
 
 @dataclass
 class _Seen:
-    number: int
+    """A step and what was told of it. `number`: given when it is first told of, 0 before."""
+
     step: Step
+    number: int = 0
+    ended: bool = False
     partial: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -27,6 +32,7 @@ class BuildRecorder:
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
         self._lines: list[str] = []
+        self._numbers = itertools.count(1)
 
     def __call__(self, event: BuildEvent) -> None:
         if isinstance(event, Step):
@@ -41,6 +47,7 @@ class BuildRecorder:
 
     def take_chunks(self) -> Iterator[str]:
         """The lines that came since the last call, joined into chunks."""
+        self._tell_endings()
         lines, self._lines = self._lines, []
         chunk: list[str] = []
         size = 0
@@ -104,14 +111,26 @@ class BuildRecorder:
     def _on_step(self, step: Step) -> None:
         seen = self._seen.get(step.digest)
         if seen is None:
-            seen = self._seen[step.digest] = _Seen(len(self._seen) + 1, step)
-            before = None
-        else:
-            before, seen.step = seen.step, step
-        if step.started is not None and (before is None or before.started is None):
-            self._lines.append(f"#{seen.number} {step.name}")
-        if step.completed is not None and (before is None or before.completed is None):
-            self._lines.append(f"#{seen.number} {_ending(step)}")
+            seen = self._seen[step.digest] = _Seen(step)
+        seen.step = step
+        if step.started is not None:
+            self._introduce(seen)
+        if step.cached:
+            self._tell_endings()
+
+    def _introduce(self, seen: _Seen) -> None:
+        if not seen.number:
+            self._tell_endings()
+            seen.number = next(self._numbers)
+            self._lines.append(f"#{seen.number} {seen.step.name}")
+
+    def _tell_endings(self) -> None:
+        # Told late on purpose (before the next step, or when the news is taken): the daemon ends and restarts a step
+        # for each of its parts, and their news come after the first ending.
+        for seen in self._seen.values():
+            if seen.step.completed is not None and seen.number and not seen.ended:
+                seen.ended = True
+                self._lines.append(f"#{seen.number} {_ending(seen.step)}")
 
     def _on_log(self, chunk: LogChunk) -> None:
         seen = self._seen.get(chunk.step)
@@ -126,9 +145,12 @@ class BuildRecorder:
         seen = self._seen.get(progress.step)
         if seen is not None and progress.completed is not None:
             # Of a transfer only its end is news for a log; the UI's progress shows the way there.
-            self._lines.append(f"#{seen.number} {progress.name or progress.id} {progress.current} done")
+            self._introduce(seen)
+            amount = f" {human_size(progress.current)}" if progress.current else ""
+            self._lines.append(f"#{seen.number} {progress.id}{amount} done")
 
     def _say(self, seen: _Seen, text: str, time: float | None = None) -> None:
+        self._introduce(seen)
         since = f"{max(0.0, time - seen.step.started):.3f} " if time is not None and seen.step.started else ""
         self._lines.append(f"#{seen.number} {since}{text}")
 

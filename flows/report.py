@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
+from flows.domain.text import human_size
 from flows.timeline import as_data_uri, as_svg, as_text
 
 
@@ -91,16 +92,6 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SlipwayError):
         return f"{error.name}: {error}"
     return type(error).__name__
-
-
-def human_size(count: int) -> str:
-    """Bytes in decimal units, as registries show them."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from flows.workshop import Workshop
 from infra.source import Checkout, fetch_archive, fetch_git, open_directory
 from infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source

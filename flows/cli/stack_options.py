@@ -39,8 +39,6 @@ def stack_config(args: argparse.Namespace) -> StackConfig:
     from infra.local.config import StackConfig
 
     named = {
-        variable: value
-        for option, variable in _VARIABLES.items()
-        if (value := getattr(args, option, None)) is not None
+        variable: value for option, variable in _VARIABLES.items() if (value := getattr(args, option, None)) is not None
     }
     return StackConfig.from_env({**os.environ, **named})

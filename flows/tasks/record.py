@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 from flows.domain.plan import ReleasePlan
 from flows.report import Report
 from flows.tasks.step import step
+from flows.watch import watcher
 
 
 async def name_run(plan: ReleasePlan) -> None:
@@ -26,6 +27,7 @@ async def name_run(plan: ReleasePlan) -> None:
 @step("record")
 async def record(report: Report) -> None:
     """The report as a Markdown artifact of this run, under one key for each image."""
+    watcher().show(report)
     await acreate_markdown_artifact(
         markdown=report.as_markdown(), key=artifact_key(report.plan.image), description=report.title
     )

@@ -76,7 +76,7 @@ def test_warnings_and_finished_transfers_are_news() -> None:
     """A warning says where it is; a transfer is told once, at its end."""
     recorder = BuildRecorder()
     recorder(Step("a", "[internal] load build context", started=1.0))
-    recorder(Progress("a", "transferring", "transferring context:", 10, 0, 1.0))
-    recorder(Progress("a", "transferring", "transferring context:", 20, 0, 1.0, 1.2))
+    recorder(Progress("a", "transferring context:", "transferring", 10, 0, 1.0))
+    recorder(Progress("a", "transferring context:", "transferring", 20_000, 0, 1.0, 1.2))
     recorder(Warned("a", "FromAsCasing", file="Dockerfile", line=3))
-    assert _lines(recorder)[1:] == ["#1 transferring context: 20 done", "WARN: FromAsCasing (Dockerfile:3)"]
+    assert _lines(recorder)[1:] == ["#1 transferring context: 20.0 kB done", "WARN: FromAsCasing (Dockerfile:3)"]

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from flows.domain.errors import RegistryForbidden
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, StepTime, VerifiedImage
-from flows.report import Report, human_size
+from flows.domain.text import human_size
+from flows.report import Report
 from flows.timeline import as_svg, as_text
 
 DIGEST = "sha256:" + "a" * 64
@@ -26,7 +27,10 @@ RESULT = ReleaseResult(
     reference=f"{PLAN.image}:1.3.0@{DIGEST}", revision="b" * 40, ui_url="http://ui/run", duration_s=2.5,
     steps=4, cached_steps=1, size=1_500_000,
 )  # fmt: skip
-STEPS = (StepTime("[1/2] COPY <x> & y", 0.0, 1.0, cached=True), StepTime("[2/2] RUN z", 1.0, 2.5, failed=True))
+STEPS = (
+    StepTime("[1/2] COPY <x> & y", 0.0, 1.0, cached=True),
+    StepTime("[2/2] RUN z", 1.0, 2.5, failed=True),
+)
 REPORT = Report(PLAN, RESULT, BuiltImage(DIGEST, 4, 1, STEPS), VerifiedImage(DIGEST, "m", 1_500_000, 2), STEPS)
 
 
