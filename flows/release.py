@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
@@ -24,14 +26,17 @@ from flows.tasks.version import plan_version
 from flows.workshop import open_workshop, workshop
 
 
-@flow(name="release", flow_run_name="release {request.source}", log_prints=False, validate_parameters=True)
+# The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
+@flow(name="release", flow_run_name="release {request.source}", persist_result=True, result_serializer="json")
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
     async with open_workshop(request):
         try:
-            return await _release()
+            result = await _release()
         finally:
             await clean_up()
+    # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
+    return cast(ReleaseResult, Completed(message=result.summary, data=result))
 
 
 async def _release() -> ReleaseResult:

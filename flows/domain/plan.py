@@ -137,6 +137,11 @@ class ReleaseResult:
     cached_steps: int = 0
     size: int = 0
 
+    @property
+    def summary(self) -> str:
+        """A line for states and lists."""
+        return f"{self.image} {self.version} released" if self.released else f"nothing to release: {self.reason}"
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -48,6 +48,7 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
 
     prefect_task = task(
         name=name,
+        task_run_name=name,
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=list(RETRY_DELAYS_S),
         retry_jitter_factor=0.2,
