@@ -60,9 +60,6 @@ class VaultServer:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def enable_kv(self, mount: str, version: int) -> None:
-        self.root.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": str(version)}})
-
     def put(self, path: str, values: Mapping[str, Any]) -> None:
         """Write a secret of a KV v2 mount, as `MOUNT/PATH`."""
         mount, _, inner = path.partition("/")
@@ -98,6 +95,6 @@ def vault_server(home: Path) -> Iterator[VaultServer]:
         unseal(home, api)
         with root_token(home, api) as root:
             server = VaultServer(home, port, root)
-            server.enable_kv("secret", 2)
+            root.enable_kv("secret")
             root.call("POST", "sys/auth/approle", {"type": "approle"})
             yield server

@@ -99,9 +99,7 @@ def _is_set_up(home: Path, api: VaultApi, registry_host: str) -> bool:
         return False
     try:
         secret = role.call("GET", _DATA_PATH)["data"]["data"]
-        return bool(secret["registry"] == registry_host) and knows_user(
-            home, secret["username"], secret["password"]
-        )
+        return bool(secret["registry"] == registry_host) and knows_user(home, secret["username"], secret["password"])
     except (KeyError, TypeError, DaemonFailed):
         return False
     finally:
@@ -110,7 +108,7 @@ def _is_set_up(home: Path, api: VaultApi, registry_host: str) -> bool:
 
 def _set_up(home: Path, root: VaultApi, registry_host: str) -> None:
     if f"{_MOUNT}/" not in root.call("GET", "sys/mounts")["data"]:
-        root.call("POST", f"sys/mounts/{_MOUNT}", {"type": "kv", "options": {"version": "2"}})
+        root.enable_kv(_MOUNT)
     if "approle/" not in root.call("GET", "sys/auth")["data"]:
         root.call("POST", "sys/auth/approle", {"type": "approle"})
     root.call("POST", f"sys/policies/acl/{_ROLE}", {"policy": _POLICY})

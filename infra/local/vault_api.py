@@ -18,7 +18,7 @@ import httpx
 from flows.domain.errors import DaemonFailed
 from infra.local.private import private_folder, write_private
 
-_ACTIVE_TIMEOUT_S = 30.0
+_WAIT_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
 
@@ -29,9 +29,7 @@ class VaultApi:
         self._port = port
         self._token = token
         # Loopback: a proxy named in the environment has no business here, and there is no TLS to verify.
-        self._client = client or httpx.Client(
-            base_url=f"http://127.0.0.1:{port}/v1/", timeout=30.0, trust_env=False
-        )
+        self._client = client or httpx.Client(base_url=f"http://127.0.0.1:{port}/v1/", timeout=30.0, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +52,19 @@ class VaultApi:
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
 
-    def status(self, path: str) -> int:
-        return self._send("GET", path, None).status_code
+    def wait_for(self, path: str) -> None:
+        """Wait until GET `path` succeeds; some of Vault's changes take effect a moment after the call."""
+        deadline = time.monotonic() + _WAIT_TIMEOUT_S
+        while not self._send("GET", path, None).is_success:
+            if time.monotonic() > deadline:
+                raise DaemonFailed(f"the embedded Vault did not serve {path} within {_WAIT_TIMEOUT_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def enable_kv(self, mount: str) -> None:
+        """Mount a KV version 2 engine and wait until it serves."""
+        self.call("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": "2"}})
+        # Until its data is set up it answers 400 to everything.
+        self.wait_for(f"{mount}/config")
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
         headers = {"X-Vault-Token": self._token} if self._token else {}
@@ -76,7 +85,8 @@ def unseal(home: Path, api: VaultApi) -> None:
     root = None if api.call("GET", "sys/init")["initialized"] else _initialise(home, api)
     if api.call("GET", "sys/seal-status")["sealed"]:
         api.call("PUT", "sys/unseal", {"key": _unseal_key(home)})
-    _wait_active(api)
+    # Sealed, initialising and standby answer with other statuses than 200.
+    api.wait_for("sys/health")
     if root is not None:
         api.with_token(root).call("POST", "auth/token/revoke-self")
 
@@ -113,16 +123,6 @@ def _unseal_key(home: Path) -> str:
 
 def _key_file(home: Path) -> Path:
     return private_folder(home / "vault") / "unseal.json"
-
-
-def _wait_active(api: VaultApi) -> None:
-    deadline = time.monotonic() + _ACTIVE_TIMEOUT_S
-    while api.status("sys/health") != 200:
-        if time.monotonic() > deadline:
-            raise DaemonFailed(
-                f"the embedded Vault was not active within {_ACTIVE_TIMEOUT_S:.0f} s of unsealing"
-            )
-        time.sleep(_POLL_S)
 
 
 def _decode(encoded: str, otp: str) -> str:

@@ -94,9 +94,7 @@ def _auth(env: Mapping[str, str]) -> TokenAuth | AppRoleAuth | KubernetesAuth:
     if role_id and secret_id:
         return AppRoleAuth(role_id, secret_id)
     if role_id or secret_id:
-        raise InvalidOption(
-            "of VAULT_ROLE_ID and VAULT_SECRET_ID only one is set", action="set both, or VAULT_TOKEN"
-        )
+        raise InvalidOption("of VAULT_ROLE_ID and VAULT_SECRET_ID only one is set", action="set both, or VAULT_TOKEN")
     if role := env.get("VAULT_KUBERNETES_ROLE"):
         return KubernetesAuth(
             role,

@@ -56,6 +56,9 @@ class VaultSession:
         self._http = requests.Session()
         # hvac takes a given session's `verify` over its own parameter.
         self._http.verify = str(access.ca_file) if access.ca_file is not None else True
+        # Calls are few and far between: a connection kept for the next one would mostly be stale by then, and
+        # urllib3 closes those of a closed session only when they are collected.
+        self._http.headers["Connection"] = "close"
         self._http.trust_env = not is_loopback(urlsplit(access.address).netloc)
         self._login: asyncio.Task[_Lease] | None = None
         self._renewal: asyncio.Task[None] | None = None
@@ -105,18 +108,14 @@ class VaultSession:
         except VaultTokenExpired as error:
             # A token of a moment ago is not expired: its policies allow neither the path nor looking itself
             # up.
-            raise VaultDenied(
-                f"reading {path}: Vault at {self._access.address} denies it (HTTP 403)"
-            ) from error
+            raise VaultDenied(f"reading {path}: Vault at {self._access.address} denies it (HTTP 403)") from error
 
     async def _read(self, lease: _Lease, path: SecretPath) -> SecretValues:
         kv = lease.client.secrets.kv.v2
         try:
             answer = await self._call(
                 f"reading {path}",
-                lambda: kv.read_secret_version(
-                    path.path, mount_point=path.mount, raise_on_deleted_version=True
-                ),
+                lambda: kv.read_secret_version(path.path, mount_point=path.mount, raise_on_deleted_version=True),
             )
         except (VaultDenied, SecretMissing) as error:
             if isinstance(error, VaultDenied):
@@ -130,9 +129,7 @@ class VaultSession:
             return await self._read(lease, located)
         try:
             # A KV v1 secret that happens to lie below `data/` has no such envelope.
-            return SecretValues(
-                path, answer["data"]["data"] if "metadata" in answer["data"] else _no_envelope(path)
-            )
+            return SecretValues(path, answer["data"]["data"] if "metadata" in answer["data"] else _no_envelope(path))
         except (KeyError, TypeError) as error:
             raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
 
@@ -187,9 +184,7 @@ class VaultSession:
             # A token may do without the right to look itself up; if it is expired, the first read says so.
             return _Lease(client, 0.0, renewable=False, own=False)
         except (KeyError, TypeError) as error:
-            raise VaultProtocolError(
-                f"Vault at {self._access.address} does not describe the token"
-            ) from error
+            raise VaultProtocolError(f"Vault at {self._access.address} does not describe the token") from error
         return _Lease(client, float(data.get("ttl") or 0), bool(data.get("renewable")), own=False)
 
     async def _obtain(self, auth: AppRoleAuth | KubernetesAuth) -> _Lease:
@@ -242,9 +237,7 @@ def _failed(login: asyncio.Task[_Lease]) -> bool:
 
 def _login(client: hvac.Client, auth: AppRoleAuth | KubernetesAuth) -> Any:
     if isinstance(auth, AppRoleAuth):
-        return client.auth.approle.login(
-            auth.role_id, auth.secret_id, use_token=False, mount_point=auth.mount
-        )
+        return client.auth.approle.login(auth.role_id, auth.secret_id, use_token=False, mount_point=auth.mount)
     try:
         jwt = auth.token_file.read_text().strip()
     except OSError as error:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import InvalidOption, SecretFieldMissing
+from infra.vault import SecretPath, VaultCredentials
+from tests.contract.vault.conftest import reader
+from tests.servers import VaultServer
+
+
+async def test_a_rotated_credential_is_picked_up(vault: VaultServer, name: str) -> None:
+    """Each call reads anew: the password of now is given, never the one of a minute ago."""
+    path = SecretPath("secret", name)
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        source: CredentialSource = VaultCredentials(session, {"registry.example.com": path})
+        for password in ("first", "second"):
+            vault.put(f"secret/{name}", {"username": "alice", "password": password})
+            credential = await source.credential("registry.example.com")
+            assert credential is not None
+            assert (credential.username, credential.password) == ("alice", password)
+
+
+async def test_other_hosts_get_nothing(vault: VaultServer, name: str) -> None:
+    """A host that no secret was named for is accessed anonymously."""
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        source = VaultCredentials(session, {"registry.example.com": SecretPath("secret", name)})
+        assert await source.credential("other.example.com") is None
+
+
+@pytest.mark.parametrize("asked", ["registry-1.docker.io", "https://index.docker.io/v1/", "docker.io"])
+async def test_docker_hub_has_one_name(vault: VaultServer, name: str, asked: str) -> None:
+    """BuildKit's and docker's names for Docker Hub find the secret for docker.io, and its `registry` field
+    fits.
+    """
+    vault.put(f"secret/{name}", {"username": "a", "password": "b", "registry": "index.docker.io"})
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        source = VaultCredentials(session, {"docker.io": SecretPath("secret", name)})
+        assert await source.credential(asked) is not None
+
+
+async def test_a_secret_of_another_registry_is_not_given_away(vault: VaultServer, name: str) -> None:
+    """A secret that says which registry it is for is refused to any other."""
+    vault.put(f"secret/{name}", {"username": "a", "password": "hush", "registry": "good.example.com"})
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        source = VaultCredentials(session, {"bad.example.com": SecretPath("secret", name)})
+        with pytest.raises(InvalidOption, match=r"good\.example\.com, not of bad\.example\.com"):
+            await source.credential("bad.example.com")
+
+
+async def test_a_secret_without_a_password_is_told(vault: VaultServer, name: str) -> None:
+    """The missing field is named."""
+    vault.put(f"secret/{name}", {"username": "a"})
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        source = VaultCredentials(session, {"r.example.com": SecretPath("secret", name)})
+        with pytest.raises(SecretFieldMissing, match="'password'"):
+            await source.credential("r.example.com")

@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import (
+    DaemonFailed,
+    KvVersionMismatch,
+    SecretFieldMissing,
+    SecretMissing,
+    VaultDenied,
+    VaultLoginRefused,
+    VaultSealed,
+    VaultThrottled,
+    VaultTlsError,
+    VaultTokenExpired,
+    VaultUnreachable,
+)
+from infra.local.daemon import free_port
+from infra.vault import AppRoleAuth, KubernetesAuth, SecretPath, TokenAuth, VaultAccess, VaultSession
+from tests.certificates import make_certificates
+from tests.contract.vault.conftest import reader
+from tests.faults import Front, front
+from tests.servers import VaultServer, vault_server
+
+
+def token_session(server: VaultServer, token: str, address: str | None = None) -> VaultSession:
+    return VaultSession(VaultAccess(address or server.address, TokenAuth(token)))
+
+
+def seen(fronted: Front, path: str) -> int:
+    return sum(each.path.startswith(path) for each in fronted.seen)
+
+
+def accessors(server: VaultServer) -> set[str]:
+    return set(server.root.call("LIST", "auth/token/accessors")["data"]["keys"])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.02)
+
+
+async def test_a_secret_is_read_by_approle(vault: VaultServer, name: str) -> None:
+    """A role that may read one path reads it; the values are nowhere in the representation."""
+    vault.put(f"secret/team/{name}", {"username": "alice", "password": "pa55word-of-a-test"})
+    async with reader(vault, name, f"secret/data/team/{name}") as session:
+        values = await session.read(SecretPath.parse(f"vault:secret/team/{name}"))
+    assert values.text("password") == "pa55word-of-a-test"
+    assert sorted(values) == ["password", "username"]
+    assert "pa55word" not in repr(values) + str(values)
+
+
+async def test_nothing_is_asked_before_it_is_needed(vault: VaultServer) -> None:
+    """A session that reads nothing does not log in, nor fail if nobody is there."""
+    async with VaultSession(VaultAccess(f"http://127.0.0.1:{free_port()}", AppRoleAuth("r", "s"))):
+        pass
+
+
+async def test_concurrent_reads_share_one_login(vault: VaultServer, name: str) -> None:
+    """Ten readers at once, one login."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    role = vault.approle(name, f'path "secret/data/{name}" {{ capabilities = ["read"] }}')
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        access = VaultAccess(f"http://{fronted.host}", AppRoleAuth(role["role_id"], role["secret_id"]))
+        async with VaultSession(access) as session:
+            path = SecretPath.parse(f"vault:secret/{name}")
+            read = await asyncio.gather(*(session.read(path) for _ in range(10)))
+        assert [each["key"] for each in read] == ["value"] * 10
+        assert seen(fronted, "/v1/auth/approle/login") == 1
+
+
+async def test_an_own_token_is_revoked_at_the_end(vault: VaultServer, name: str) -> None:
+    """After the session its token's accessor is unknown to Vault."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    session = reader(vault, name, f"secret/data/{name}")
+    before = accessors(vault)
+    async with session:
+        await session.read(SecretPath.parse(f"vault:secret/{name}"))
+        (accessor,) = accessors(vault) - before
+        assert vault.root.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+    with pytest.raises(DaemonFailed, match="lookup-accessor"):
+        vault.root.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})
+
+
+async def test_a_given_token_is_never_revoked(vault: VaultServer, name: str) -> None:
+    """VAULT_TOKEN belongs to somebody else."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    given = vault.token(policies=["root"], ttl="10m")
+    async with token_session(vault, given["client_token"]) as session:
+        await session.read(SecretPath.parse(f"vault:secret/{name}"))
+    assert vault.root.call("POST", "auth/token/lookup-accessor", {"accessor": given["accessor"]})
+
+
+async def test_a_cancelled_reader_leaves_no_token(vault: VaultServer, name: str) -> None:
+    """Who is cancelled while logging in leaves a login behind that the session's end revokes."""
+    session = reader(vault, name, f"secret/data/{name}")
+    before = accessors(vault)
+    async with session:
+        task = asyncio.create_task(session.read(SecretPath.parse(f"vault:secret/{name}")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert accessors(vault) - before == set()
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_the_token_is_renewed_while_the_session_is_open(vault: VaultServer, name: str, given: bool) -> None:
+    """A token that lives a second is renewed and still reads when its first life is over; a given one too."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    policy = f'path "secret/data/{name}" {{ capabilities = ["read"] }}'
+    role = vault.approle(name, policy, token_ttl="2s", token_max_ttl="10m")
+    path = SecretPath.parse(f"vault:secret/{name}")
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        auth = (
+            TokenAuth(vault.token(policies=[name], ttl="2s")["client_token"])
+            if given
+            else AppRoleAuth(role["role_id"], role["secret_id"])
+        )
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", auth)) as session:
+            await session.read(path)
+            # After the second renewal the first life is over.
+            await until(lambda: seen(fronted, "/v1/auth/token/renew-self") >= 2)
+            assert (await session.read(path))["key"] == "value"
+        assert seen(fronted, "/v1/auth/approle/login") == (0 if given else 1)
+
+
+async def test_a_renewal_that_fails_for_a_moment_is_tried_again(vault: VaultServer, name: str) -> None:
+    """A Vault that cannot answer a renewal is asked again before the token expires."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    policy = f'path "secret/data/{name}" {{ capabilities = ["read"] }}'
+    role = vault.approle(name, policy, token_ttl="3s", token_max_ttl="10m")
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        fronted.spoil("*", "renew-self", 503, times=1)
+        auth = AppRoleAuth(role["role_id"], role["secret_id"])
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", auth)) as session:
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+            await until(lambda: seen(fronted, "/v1/auth/token/renew-self") >= 2)
+
+
+async def test_an_expired_own_token_is_replaced(vault: VaultServer, name: str) -> None:
+    """A token that was revoked under way costs a new login, not the release."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    session = reader(vault, name, f"secret/data/{name}")
+    path = SecretPath.parse(f"vault:secret/{name}")
+    before = accessors(vault)
+    async with session:
+        await session.read(path)
+        (accessor,) = accessors(vault) - before
+        vault.root.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+        assert (await session.read(path))["key"] == "value"
+    assert accessors(vault) - before == set()
+
+
+async def test_an_expired_given_token_is_told(vault: VaultServer, name: str) -> None:
+    """A VAULT_TOKEN whose time is over is expired, not forbidden; the token is not in the message."""
+    given = vault.token(policies=["root"], ttl="1s", renewable=False)
+    async with token_session(vault, given["client_token"]) as session:
+        await asyncio.sleep(1.2)
+        with pytest.raises(VaultTokenExpired) as caught:
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+    assert given["client_token"] not in str(caught.value)
+    assert not caught.value.retryable
+
+
+async def test_a_policy_that_does_not_allow_it_is_denied(vault: VaultServer, name: str) -> None:
+    """A valid token without the right: denied, with the path and what to grant; one login, not two."""
+    role = vault.approle(name, f'path "secret/data/{name}" {{ capabilities = ["read"] }}')
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        auth = AppRoleAuth(role["role_id"], role["secret_id"])
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", auth)) as session:
+            with pytest.raises(VaultDenied, match="vault:secret/other"):
+                await session.read(SecretPath.parse("vault:secret/other"))
+        assert seen(fronted, "/v1/auth/approle/login") == 1
+
+
+async def test_a_token_that_may_not_even_look_itself_up_is_denied(vault: VaultServer, name: str) -> None:
+    """Without the default policy a denial looks like an expired token; a new login settles it."""
+    session = reader(vault, name, "secret/data/nothing", token_no_default_policy="true")
+    before = accessors(vault)
+    async with session:
+        with pytest.raises(VaultDenied):
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+    # Such a token may not revoke itself either; its time to live ends it.
+    for accessor in accessors(vault) - before:
+        vault.root.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+
+
+async def test_a_path_that_does_not_exist_is_missing(vault: VaultServer, name: str) -> None:
+    """Nothing there, and nothing there any more."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    vault.root.call("DELETE", f"secret/data/{name}")
+    given = vault.token(policies=["root"], ttl="10m")
+    async with token_session(vault, given["client_token"]) as session:
+        for path in (f"vault:secret/{name}", f"vault:secret/{name}/below", "vault:no-such-mount/x"):
+            with pytest.raises(SecretMissing, match=path):
+                await session.read(SecretPath.parse(path))
+
+
+async def test_a_field_that_is_missing_is_named_with_those_there(vault: VaultServer, name: str) -> None:
+    """The message lists the fields' names and none of their values."""
+    vault.put(f"secret/{name}", {"user": "alice", "passwort": "hush", "password": ""})
+    async with reader(vault, name, f"secret/data/{name}") as session:
+        values = await session.read(SecretPath.parse(f"vault:secret/{name}"))
+    for field in ("username", "password"):
+        with pytest.raises(SecretFieldMissing, match="password, passwort, user") as caught:
+            values.text(field)
+        assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+async def test_kv_version_1_is_told(vault: VaultServer, name: str, as_root: bool) -> None:
+    """A KV v1 mount is named as such, to root (404) and to a role (403)."""
+    vault.root.call("POST", f"sys/mounts/{name}", {"type": "kv"})
+    vault.root.call("POST", f"{name}/app", {"key": "value"})
+    vault.root.call("POST", f"{name}/data/odd", {"key": "value"})
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    session = token_session(vault, given) if as_root else reader(vault, f"r{name}", f"{name}/app")
+    async with session:
+        with pytest.raises(KvVersionMismatch, match="version 1"):
+            await session.read(SecretPath.parse(f"vault:{name}/app"))
+        if as_root:
+            with pytest.raises(KvVersionMismatch, match="version 1"):
+                await session.read(SecretPath.parse(f"vault:{name}/odd"))
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+async def test_the_data_of_the_api_in_a_path_is_told(vault: VaultServer, name: str, as_root: bool) -> None:
+    """Who writes the API's path of KV v2 is told the secret's path."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    async with token_session(vault, given) if as_root else reader(vault, name, f"secret/data/{name}") as session:
+        with pytest.raises(KvVersionMismatch, match=f"write vault:secret/{name}"):
+            await session.read(SecretPath.parse(f"vault:secret/data/{name}"))
+
+
+@pytest.mark.parametrize("as_root", [True, False])
+async def test_a_mount_with_slashes_is_found(vault: VaultServer, name: str, as_root: bool) -> None:
+    """vault:a/b/c is read whether the mount is a or a/b."""
+    vault.root.enable_kv(f"{name}/kv")
+    vault.root.call("POST", f"{name}/kv/data/app/registry", {"data": {"key": "value"}})
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    readable = f"{name}/kv/data/app/registry"
+    async with token_session(vault, given) if as_root else reader(vault, f"r{name}", readable) as session:
+        assert (await session.read(SecretPath.parse(f"vault:{name}/kv/app/registry")))["key"] == "value"
+
+
+@pytest.mark.parametrize("secret_id", ["", "wrong"])
+async def test_a_wrong_role_or_secret_id_is_refused(vault: VaultServer, name: str, secret_id: str) -> None:
+    """A refused login is told as such, without the secret id; the next read tries again."""
+    role = vault.approle(name, 'path "secret/*" { capabilities = ["read"] }')
+    auth = AppRoleAuth(role["role_id"], secret_id or role["secret_id"], mount="approle" if secret_id else "nope")
+    async with VaultSession(VaultAccess(vault.address, auth)) as session:
+        for _ in range(2):
+            with pytest.raises(VaultLoginRefused) as caught:
+                await session.read(SecretPath.parse(f"vault:secret/{name}"))
+            assert auth.secret_id not in str(caught.value)
+
+
+async def test_kubernetes_login_reads_its_token_file(vault: VaultServer, name: str, tmp_path: Path) -> None:
+    """Without the file the cause is the file; with it the login reaches Vault (which has no such method
+    here).
+    """
+    auth = KubernetesAuth("builder", token_file=tmp_path / "token")
+    async with VaultSession(VaultAccess(vault.address, auth)) as session:
+        with pytest.raises(VaultLoginRefused, match="cannot be read"):
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+        auth.token_file.write_text("a.jwt.token\n")
+        with pytest.raises(VaultLoginRefused, match="refuses the login"):
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+
+
+async def test_a_vault_that_is_not_there_is_unreachable() -> None:
+    """Nobody listens: unreachable, worth a retry, the address named, and the session closes."""
+    address = f"http://127.0.0.1:{free_port()}"
+    async with VaultSession(VaultAccess(address, AppRoleAuth("role", "secret"))) as session:
+        with pytest.raises(VaultUnreachable, match=address) as caught:
+            await session.read(SecretPath.parse("vault:secret/x"))
+    assert caught.value.retryable
+
+
+async def test_closing_survives_a_vault_that_went_away(vault: VaultServer, name: str) -> None:
+    """The end of a session is no error when the token cannot be revoked any more."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    role = vault.approle(name, f'path "secret/data/{name}" {{ capabilities = ["read"] }}')
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        auth = AppRoleAuth(role["role_id"], role["secret_id"])
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", auth)) as session:
+            await session.read(SecretPath.parse(f"vault:secret/{name}"))
+            fronted.spoil("*", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(429, VaultThrottled), (500, VaultUnreachable), (502, VaultUnreachable), (503, VaultSealed)],
+)
+async def test_trouble_of_vault_is_worth_a_retry(vault: VaultServer, status: int, expected: type[Exception]) -> None:
+    """429 and 5xx, in reading and in logging in, are retryable causes."""
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        fronted.spoil("*", "/secret/|/login", status)
+        for auth in (TokenAuth(given), AppRoleAuth("role", "secret")):
+            async with VaultSession(VaultAccess(f"http://{fronted.host}", auth)) as session:
+                with pytest.raises(expected) as caught:
+                    await session.read(SecretPath.parse("vault:secret/x"))
+                assert getattr(caught.value, "retryable", False)
+
+
+async def test_a_sealed_vault_is_told_and_works_again_when_unsealed(tmp_path: Path) -> None:
+    """A Vault that is really sealed is VaultSealed; unsealed, the same session goes on."""
+    with vault_server(tmp_path) as server:
+        server.put("secret/app", {"key": "value"})
+        given = server.token(policies=["root"], ttl="10m")["client_token"]
+        path = SecretPath.parse("vault:secret/app")
+        async with token_session(server, given) as session:
+            await session.read(path)
+            server.seal()
+            with pytest.raises(VaultSealed) as caught:
+                await session.read(path)
+            assert caught.value.retryable
+            server.unseal()
+            assert (await session.read(path))["key"] == "value"
+
+
+async def test_https_with_an_own_ca(vault: VaultServer, name: str, tmp_path: Path) -> None:
+    """VAULT_CACERT makes HTTPS work; without it the cause is the certificate."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    certificates = make_certificates(tmp_path)
+    auth = TokenAuth(vault.token(policies=["root"], ttl="10m")["client_token"])
+    path = SecretPath.parse(f"vault:secret/{name}")
+    with front(f"127.0.0.1:{vault.port}", certificates) as fronted:
+        address = f"https://{fronted.host}"
+        async with VaultSession(VaultAccess(address, auth, ca_file=certificates.ca)) as session:
+            assert (await session.read(path))["key"] == "value"
+        async with VaultSession(VaultAccess(address, auth)) as session:
+            with pytest.raises(VaultTlsError) as caught:
+                await session.read(path)
+            assert not caught.value.retryable
+
+
+async def test_a_namespace_is_sent_along(vault: VaultServer, name: str) -> None:
+    """Secrets of a namespace are read within it, and not without it."""
+    vault.root.call("POST", f"sys/namespaces/{name}")
+    vault.root.call("POST", f"{name}/sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+    vault.root.wait_for(f"{name}/kv/config")
+    vault.root.call("POST", f"{name}/kv/data/app", {"data": {"key": "value"}})
+    auth = TokenAuth(vault.token(policies=["root"], ttl="10m")["client_token"])
+    async with VaultSession(VaultAccess(vault.address, auth, namespace=name)) as session:
+        assert (await session.read(SecretPath.parse("vault:kv/app")))["key"] == "value"
+    async with VaultSession(VaultAccess(vault.address, auth)) as session:
+        with pytest.raises(SecretMissing):
+            await session.read(SecretPath.parse("vault:kv/app"))
