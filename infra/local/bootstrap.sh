@@ -80,7 +80,7 @@ packages() {
         need python3-venv
     else
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-            say "$PYTHON is older than 3.11; name another: make setup PYTHON=python3.12"
+            say "$PYTHON is no Python 3.11 or newer; name one: make setup PYTHON=python3.12"
             exit 1
         }
         can_make_venv || need python3-venv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SLIPWAY, clean_environment, run_slipway
+from tests.conftest import SLIPWAY, clean_environment, run_slipway, stack_home
 
 
 @pytest.fixture
@@ -105,3 +106,24 @@ def test_doctor_says_when_ones_own_servers_do_not_answer(env: Mapping[str, str])
     assert answer.returncode == 1
     assert "check VAULT_ADDR" in answer.stdout
     assert "check PREFECT_API_URL" in answer.stdout
+
+
+def test_an_interrupted_up_ends_at_once() -> None:
+    """Ctrl-C while a part starts: exit code 130, and what was started is still known to `down`."""
+    with stack_home() as env:
+        command = subprocess.Popen(
+            [SLIPWAY, "up"],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            # As in a terminal; pytest may have been started with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        pid_file = Path(env["SLIPWAY_HOME"]) / "run" / "prefect.pid"
+        while not pid_file.exists():
+            assert command.poll() is None
+        command.send_signal(signal.SIGINT)
+        _, errors = command.communicate(timeout=30)
+        assert (command.returncode, errors) == (130, "slipway: interrupted\n")
+        assert "prefect" in run_slipway("down", env=env).stdout

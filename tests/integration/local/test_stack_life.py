@@ -66,7 +66,15 @@ def sleeping() -> list[int]:
 def a_step_that_sleeps(builder: str, folder: Path) -> Iterator[None]:
     """A build in whose RUN step the engine is."""
     shutil.copy("/bin/busybox", folder / "busybox")
-    lines = ["FROM scratch", "COPY busybox /", f'RUN --network=host ["/busybox", "sleep", "{SLEEP}"]']
+    (folder / "owned").mkdir()
+    (folder / "owned" / "file").touch()
+    # For an ordinary user the second copy's files belong to a subordinate user id.
+    lines = [
+        "FROM scratch",
+        "COPY busybox /",
+        "COPY --chown=1000:1000 owned /owned/",
+        f'RUN --network=host ["/busybox", "sleep", "{SLEEP}"]',
+    ]
     (folder / "Dockerfile").write_text("\n".join(lines))
     build = subprocess.Popen(
         ["docker", "--host", builder.replace("docker://", "unix://"), "build", "--network=host", str(folder)],
