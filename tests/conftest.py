@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,6 +53,15 @@ def run_slipway(
     )
 
 
+_BURY = """
+import shutil, subprocess, sys
+slipway, folder = sys.argv[1:]
+sys.stdin.read()
+subprocess.run([slipway, "down", "--purge"])
+shutil.rmtree(folder)
+"""
+
+
 @contextmanager
 def stack_home(**more: str) -> Iterator[dict[str, str]]:
     """The environment of an empty home with free ports; whatever runs in it ends with the test, or with pytest.
@@ -67,10 +75,9 @@ def stack_home(**more: str) -> Iterator[dict[str, str]]:
         SLIPWAY_VAULT_PORT=str(free_port()),
         SLIPWAY_PREFECT_PORT=str(free_port()),
     )
-    purge = f"import subprocess, sys; sys.stdin.read(); subprocess.run([{str(SLIPWAY)!r}, 'down', '--purge'])"
     # It waits for the pipe to close, which happens even if this process is killed.
     undertaker = subprocess.Popen(
-        [sys.executable, "-c", purge],
+        [sys.executable, "-c", _BURY, SLIPWAY, folder],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -80,7 +87,6 @@ def stack_home(**more: str) -> Iterator[dict[str, str]]:
         yield env | more
     finally:
         undertaker.communicate(timeout=120)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
