@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, replace
 from typing import Protocol
 
-from flows.domain.errors import VersionReserved
+from flows.domain.errors import VersionReserved, VersionTaken
 from flows.domain.ledger import Claim, Reservation
 from flows.domain.version import Version, version_of_tag
 
@@ -64,12 +64,14 @@ class RegistryLedger:
             living, dead = self._claims.survey()
             reserved = [Version.parse(name) for name in living]
             for leftover in dead:
-                resumed = self._resume(leftover, claim, choose, [*released, *reserved])
+                resumed = self._resume(leftover, claim, choose, released, reserved)
                 if resumed is not None:
                     _remove_all(other for other in dead if other is not leftover)
                     return resumed
             _remove_all(dead)
             version = choose([*released, *reserved])
+            if version in released:
+                raise VersionTaken(f"the version {version} of {self._repository} is released already")
             if version in reserved:
                 raise VersionReserved(f"another release on this machine holds {version} of {self._repository}")
             self._held[version] = self._claims.take(str(version), _as_text(claim))
@@ -95,14 +97,20 @@ class RegistryLedger:
         leftover: Held,
         claim: Claim,
         choose: Callable[[Sequence[Version]], Version],
-        taken: Sequence[Version],
+        released: Sequence[Version],
+        reserved: Sequence[Version],
     ) -> Reservation | None:
-        """Take a dead run's claim over if it is for the same source and this run would choose the same version."""
+        """Take a dead run's claim over if it is for the same source and this run would choose the same version.
+
+        Its version may be released: by the dead run itself, which then had noted its image's digest before.
+        """
         before = _from_text(leftover.text)
         version = Version.parse(leftover.name)
         if before is None or before.fingerprint != claim.fingerprint:
             return None
-        if choose([other for other in taken if other != version]) != version:
+        if version in released and before.digest is None:
+            return None
+        if str(choose([other for other in [*released, *reserved] if other != version])) != str(version):
             return None
         continued = replace(claim, digest=before.digest)
         leftover.write(_as_text(continued))
