@@ -74,8 +74,11 @@ async def _work_tree(path: Path) -> _WorkTree | None:
             return None
         raise git_error(str(path), answer)
     inside, top, prefix = answer.out.removesuffix("\n").split("\n")
-    if inside != "true" or (await git("check-ignore", "--quiet", ".", cwd=path)).status == 0:
+    if inside != "true":
         return None
+    listed = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", prefix)
+    if prefix and not await run_git(str(path), *listed, cwd=Path(top)):
+        return None  # all of it is ignored
     head = await git("log", "-1", "--format=%H %ct", "HEAD", "--", cwd=path)
     if head.status == 0:
         revision, committed_at = head.out.split()

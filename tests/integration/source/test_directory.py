@@ -1,0 +1,202 @@
+"""A directory as the source: plain, in a git work tree, dirty, ignored, without a commit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import DirtyTree, PartMissing, SourceDenied, SourceMissing
+from infra.source import open_directory
+from tests.git_repository import commit, git, make_repository
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return make_repository(
+        tmp_path / "work", {"Dockerfile": "FROM scratch\n", "app/main": "x\n", ".gitignore": "*.log\nbuild/\n"}
+    )
+
+
+async def test_a_plain_directory_has_no_revision(tmp_path: Path) -> None:
+    """Outside of git: identified by its entries, never dirty, and closing it removes nothing."""
+    (tmp_path / "source" / "sub").mkdir(parents=True)
+    (tmp_path / "source" / "file").write_text("x")
+    async with await open_directory(tmp_path / "source", allow_dirty=False) as checkout:
+        assert checkout.path == tmp_path / "source"
+        assert checkout.name == "source"
+        assert (checkout.revision, checkout.repository, checkout.committed_at) == (None, None, None)
+        assert checkout.fingerprint.startswith("tree:")
+        assert not checkout.dirty
+        assert not checkout.is_repository_root
+    assert (tmp_path / "source" / "file").exists()
+
+
+async def test_every_change_changes_a_plain_directorys_fingerprint(tmp_path: Path) -> None:
+    """Content, mode, time, name, link target and type count; reading the same again gives the same."""
+    root = tmp_path / "source"
+    (root / "sub").mkdir(parents=True)
+    (root / "file").write_text("one")
+    (root / "link").symlink_to("file")
+    seen = {(await open_directory(root, allow_dirty=False)).fingerprint}
+    assert {(await open_directory(root, allow_dirty=False)).fingerprint} == seen
+
+    async def changed(what: str) -> None:
+        fingerprint = (await open_directory(root, allow_dirty=False)).fingerprint
+        assert fingerprint not in seen, what
+        seen.add(fingerprint)
+
+    (root / "file").write_text("three")
+    await changed("size")
+    (root / "file").chmod(0o755)
+    await changed("mode")
+    os.utime(root / "file", ns=(1, 1))
+    await changed("time")
+    (root / "file").rename(root / "other")
+    await changed("name")
+    (root / "link").unlink()
+    (root / "link").symlink_to("other")
+    await changed("link target")
+    (root / "sub" / "empty").mkdir()
+    await changed("empty directory")
+
+
+async def test_a_clean_work_tree_is_its_revision(work: Path) -> None:
+    """HEAD's full id, time and place; ignored files do not matter."""
+    (work / "debug.log").write_text("x")
+    git(work, "remote", "add", "origin", "https://robot:secret@example.com/team/app.git")
+    checkout = await open_directory(work, allow_dirty=False)
+    assert checkout.revision == git(work, "rev-parse", "HEAD")
+    assert checkout.fingerprint == f"git:{checkout.revision}:"
+    assert checkout.committed_at == int(git(work, "show", "-s", "--format=%ct"))
+    assert checkout.repository == work
+    assert checkout.is_repository_root
+    assert checkout.source_url == "https://example.com/team/app.git"
+    assert "secret" not in repr(checkout)
+
+
+@pytest.mark.parametrize(
+    ("origin", "label"),
+    [
+        ("git@example.com:team/app.git", "ssh://example.com/team/app.git"),
+        ("ssh://git@example.com:2222/team/app.git", "ssh://example.com:2222/team/app.git"),
+        ("../elsewhere", None),
+        ("ext::sh -c x", None),
+    ],
+)
+async def test_the_label_is_the_origins_url(work: Path, origin: str, label: str | None) -> None:
+    """Without user information; a place on this machine is no label."""
+    git(work, "remote", "add", "origin", origin)
+    assert (await open_directory(work, allow_dirty=False)).source_url == label
+
+
+@pytest.mark.parametrize("change", ["modified", "staged", "untracked", "deleted", "renamed"])
+async def test_a_dirty_tree_is_refused_unless_allowed(work: Path, change: str) -> None:
+    """Every kind of uncommitted change is seen, named, and allowed on request; the fingerprint is the content's."""
+    match change:
+        case "modified":
+            (work / "app/main").write_text("changed\n")
+        case "staged":
+            (work / "app/main").write_text("changed\n")
+            git(work, "add", "--all")
+        case "untracked":
+            (work / "app/new").write_text("new\n")
+        case "deleted":
+            (work / "app/main").unlink()
+        case "renamed":
+            git(work, "mv", "app/main", "app/other")
+    with pytest.raises(DirtyTree) as caught:
+        await open_directory(work, allow_dirty=False)
+    assert "app/" in caught.value.details
+    checkout = await open_directory(work, allow_dirty=True)
+    assert checkout.dirty
+    assert checkout.revision == git(work, "rev-parse", "HEAD")
+    assert checkout.fingerprint.startswith("tree:")
+
+
+async def test_only_changes_below_the_source_count(work: Path) -> None:
+    """A subdirectory is clean while its neighbour is not."""
+    (work / "other").write_text("x")
+    checkout = await open_directory(work / "app", allow_dirty=False)
+    assert not checkout.dirty
+    assert checkout.subdirectory == "app"
+    assert checkout.fingerprint == f"git:{checkout.revision}:app"
+    assert not checkout.is_repository_root
+
+
+async def test_an_ignored_directory_is_a_plain_one(work: Path) -> None:
+    """What git ignores has no revision, whatever repository lies around it; a tracked file in it changes that."""
+    (work / "build").mkdir()
+    (work / "build" / "Dockerfile").write_text("FROM scratch\n")
+    checkout = await open_directory(work / "build", allow_dirty=False)
+    assert (checkout.revision, checkout.repository) == (None, None)
+    git(work, "add", "--force", "build/Dockerfile")
+    commit(work, "feat: build", {})
+    assert (await open_directory(work / "build", allow_dirty=False)).revision is not None
+
+
+async def test_a_modified_submodule_is_dirty(work: Path, tmp_path: Path) -> None:
+    """Changes inside a submodule are changes of the source."""
+    library = make_repository(tmp_path / "library")
+    git(work, "submodule", "--quiet", "add", str(library), "library")
+    commit(work, "feat: library", {})
+    assert not (await open_directory(work, allow_dirty=False)).dirty
+    (work / "library" / "new").write_text("x")
+    with pytest.raises(DirtyTree):
+        await open_directory(work, allow_dirty=False)
+
+
+async def test_a_repository_without_a_commit_is_dirty(tmp_path: Path) -> None:
+    """Nothing is committed yet: refused, or released without a revision when allowed."""
+    git(tmp_path, "init", "--quiet", "fresh")
+    (tmp_path / "fresh" / "Dockerfile").write_text("FROM scratch\n")
+    with pytest.raises(DirtyTree, match="nothing is committed yet"):
+        await open_directory(tmp_path / "fresh", allow_dirty=False)
+    checkout = await open_directory(tmp_path / "fresh", allow_dirty=True)
+    assert (checkout.revision, checkout.committed_at, checkout.dirty) == (None, None, True)
+
+
+async def test_odd_names_are_taken_as_they_are(tmp_path: Path) -> None:
+    """Pathspec magic, blanks and bytes that are no UTF-8 in names confuse nothing."""
+    work = make_repository(tmp_path / "work", {":(top) *": "x", "sub [a]/file": "x"})
+    Path(os.fsdecode(os.fsencode(work) + b"/sub [a]/\xff\n")).write_text("x")
+    with pytest.raises(DirtyTree) as caught:
+        await open_directory(work / "sub [a]", allow_dirty=False)
+    assert "1 uncommitted change" in caught.value.cause
+    str(caught.value).encode()
+
+
+async def test_missing_directories_are_said(tmp_path: Path) -> None:
+    """A path that is not there, or is a file, is SourceMissing."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceMissing, match="is not there"):
+        await open_directory(tmp_path / "nothing", allow_dirty=False)
+    with pytest.raises(SourceMissing, match="is no directory"):
+        await open_directory(tmp_path / "file", allow_dirty=False)
+
+
+async def test_another_users_repository_is_refused_with_the_way_out(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git's guard against foreign repositories is kept, and explained."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(SourceDenied, match=r"safe\.directory"):
+        await open_directory(work, allow_dirty=False)
+
+
+async def test_git_is_needed_only_in_a_repository(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without git on the machine a plain directory still works, and a work tree says what is missing."""
+    (tmp_path / "plain").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert (await open_directory(tmp_path / "plain", allow_dirty=False)).revision is None
+    with pytest.raises(PartMissing, match="git"):
+        await open_directory(work, allow_dirty=False)
+
+
+async def test_looking_changes_nothing(work: Path) -> None:
+    """The user's index is not even refreshed."""
+    os.utime(work / "app/main", ns=(1, 1))
+    before = (work / ".git" / "index").read_bytes()
+    await open_directory(work, allow_dirty=False)
+    assert (work / ".git" / "index").read_bytes() == before

@@ -1,0 +1,393 @@
+"""Fetching git revisions from real servers: files, HTTP with and without a password, submodules, faults, cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import (
+    InvalidOption,
+    RefUnknown,
+    SourceDenied,
+    SourceMissing,
+    SourceUnreachable,
+)
+from infra.local.daemon import free_port
+from infra.source import fetch_git
+from tests.git_repository import commit, git, make_bare, make_repository
+from tests.git_server import GitServer, serve_git
+
+PASSWORD = "hidden-treasure-4711"
+
+
+class Robot:
+    """Credentials of the server's user; `asked` is every host they were asked for."""
+
+    def __init__(self, password: str = PASSWORD) -> None:
+        self._password = password
+        self.asked: list[str] = []
+
+    async def credential(self, host: str) -> Credential | None:
+        self.asked.append(host)
+        return Credential("robot", self._password)
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    """A work tree with a branch, two tags and a subdirectory."""
+    work = make_repository(tmp_path / "origin", {"Dockerfile": "FROM scratch\n", "app/main.txt": "one\n"})
+    git(work, "tag", "v1.0.0")
+    commit(work, "feat: two", {"app/main.txt": "two\n"})
+    git(work, "tag", "--annotate", "--message", "second", "v2.0.0")
+    git(work, "switch", "--quiet", "--create", "topic")
+    commit(work, "feat: topic", {"app/main.txt": "topic\n"})
+    git(work, "switch", "--quiet", "main")
+    return work
+
+
+@pytest.fixture
+def bare(origin: Path, tmp_path: Path) -> Path:
+    return make_bare(tmp_path / "served" / "app.git", origin)
+
+
+@pytest.fixture
+def server(bare: Path) -> Iterator[GitServer]:
+    with serve_git(bare.parent) as running:
+        yield running
+
+
+def left(workdir: Path) -> list[Path]:
+    return list(workdir.iterdir()) if workdir.exists() else []
+
+
+@pytest.mark.parametrize("form", ["path", "file", "http", "git+http"])
+async def test_a_repository_is_fetched_in_every_form(form: str, bare: Path, server: GitServer, tmp_path: Path) -> None:
+    """A path, file:// and http give the same revision; the tree has no .git and the files' modes are fixed."""
+    url = {
+        "path": str(bare),
+        "file": bare.as_uri(),
+        "http": server.url("app.git"),
+        "git+http": f"git+{server.url('app.git')}",
+    }[form]
+    before = os.umask(0o077)
+    try:
+        checkout = await fetch_git(url, ref=None, workdir=tmp_path / "work")
+    finally:
+        os.umask(before)
+    async with checkout:
+        assert checkout.revision == git(bare, "rev-parse", "main")
+        assert checkout.fingerprint == f"git:{checkout.revision}:"
+        assert checkout.committed_at == int(git(bare, "show", "-s", "--format=%ct", "main"))
+        assert checkout.name == "app"
+        assert checkout.is_repository_root
+        assert not checkout.dirty
+        assert sorted(path.name for path in checkout.path.iterdir()) == ["Dockerfile", "app"]
+        assert (checkout.path / "app/main.txt").read_text() == "two\n"
+        assert (checkout.path / "app/main.txt").stat().st_mode & 0o777 == 0o644
+        assert (checkout.path / "app").stat().st_mode & 0o777 == 0o755
+        assert checkout.source_url == (server.url("app.git") if "http" in form else None)
+    assert left(tmp_path / "work") == []
+
+
+async def test_exactly_the_ref_is_fetched(bare: Path, server: GitServer, tmp_path: Path) -> None:
+    """A branch, a lightweight and an annotated tag, a full ref and a commit id give their commit, without history."""
+    old = git(bare, "rev-parse", "v1.0.0")
+    for ref, expected in {
+        "topic": "topic",
+        "v1.0.0": "v1.0.0",
+        "v2.0.0": "v2.0.0^{commit}",
+        "refs/heads/topic": "topic",
+        old: "v1.0.0",
+    }.items():
+        async with await fetch_git(server.url("app.git"), ref=ref, workdir=tmp_path / "work") as checkout:
+            assert checkout.revision == git(bare, "rev-parse", expected)
+            assert checkout.repository is not None
+            assert git(checkout.repository, "rev-list", "--count", "HEAD") == "1"
+
+
+async def test_a_tag_goes_before_a_branch_of_its_name(bare: Path, tmp_path: Path) -> None:
+    """Ambiguous names mean what they mean everywhere in git."""
+    git(bare, "update-ref", "refs/heads/v1.0.0", "topic")
+    async with await fetch_git(str(bare), ref="v1.0.0", workdir=tmp_path / "work") as checkout:
+        assert checkout.revision == git(bare, "rev-parse", "refs/tags/v1.0.0")
+
+
+async def test_a_server_that_refuses_commit_ids_is_asked_for_everything(server: GitServer, tmp_path: Path) -> None:
+    """With the old protocol a server may forbid ids that no ref shows; a branch's ancestor is found all the same."""
+    bare = server.root / "app.git"
+    git(bare, "tag", "--delete", "v1.0.0")
+    ancestor = git(bare, "rev-parse", "main~1")
+    with pytest.MonkeyPatch.context() as patch:
+        for number, (key, value) in enumerate({"protocol.version": "0"}.items()):
+            patch.setenv(f"GIT_CONFIG_KEY_{number}", key)
+            patch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+        patch.setenv("GIT_CONFIG_COUNT", "1")
+        async with await fetch_git(server.url("app.git"), ref=ancestor, workdir=tmp_path / "work") as checkout:
+            assert checkout.revision == ancestor
+            assert (checkout.path / "app/main.txt").read_text() == "one\n"
+
+
+async def test_a_subdirectory_is_the_context(bare: Path, tmp_path: Path) -> None:
+    """The path is inside the repository, which is no longer the whole source."""
+    async with await fetch_git(str(bare), ref=None, subdirectory="./app/", workdir=tmp_path / "work") as checkout:
+        assert [path.name for path in checkout.path.iterdir()] == ["main.txt"]
+        assert checkout.subdirectory == "app"
+        assert checkout.name == "app"
+        assert checkout.fingerprint == f"git:{checkout.revision}:app"
+        assert not checkout.is_repository_root
+
+
+async def test_a_subdirectory_may_not_lead_outside(origin: Path, tmp_path: Path) -> None:
+    """Neither by dots nor by a symbolic link in the repository; a missing one is said."""
+    (origin / "out").symlink_to("/etc")
+    commit(origin, "feat: link", {})
+    with pytest.raises(InvalidOption):
+        await fetch_git(str(origin), ref=None, subdirectory="../x", workdir=tmp_path / "work")
+    for missing in ("out", "nowhere", "Dockerfile"):
+        with pytest.raises(SourceMissing, match=missing):
+            await fetch_git(str(origin), ref=None, subdirectory=missing, workdir=tmp_path / "work")
+    assert left(tmp_path / "work") == []
+
+
+async def test_faults_have_names_and_leave_nothing(bare: Path, server: GitServer, tmp_path: Path) -> None:
+    """Unknown ref and id, no repository, refused, server trouble, nobody there: each its own cause."""
+    workdir = tmp_path / "work"
+    url = server.url("app.git")
+
+    async def fails(kind: type[Exception], url: str, ref: str | None = None) -> str:
+        with pytest.raises(kind) as caught:
+            await fetch_git(url, ref=ref, workdir=workdir)
+        assert left(workdir) == []
+        return str(caught.value)
+
+    assert "ref nowhere: no such ref" in await fails(RefUnknown, url, "nowhere")
+    await fails(RefUnknown, url, "1" * 40)
+    await fails(RefUnknown, str(bare), "1" * 40)
+    await fails(SourceMissing, server.url("other.git"))
+    await fails(SourceMissing, str(tmp_path / "nothing"))
+    await fails(SourceMissing, (tmp_path / "nothing").as_uri())
+    for status, kind in {401: SourceDenied, 403: SourceDenied, 404: SourceMissing, 500: SourceUnreachable}.items():
+        server.status = status
+        await fails(kind, url)
+    await fails(SourceUnreachable, f"http://127.0.0.1:{free_port()}/app.git")
+    await fails(SourceUnreachable, "http://no-such-host.invalid/app.git")
+    await fails(SourceUnreachable, f"ssh://127.0.0.1:{free_port()}/app.git")
+
+
+async def test_dangerous_addresses_and_refs_are_refused(tmp_path: Path) -> None:
+    """Options, helpers that run programs, unknown protocols, odd refs and passwords in URLs never reach git."""
+    mark = tmp_path / "mark"
+    for url in (
+        f"ext::sh -c 'touch {mark}'",
+        "--upload-pack=touch",
+        "-x",
+        "ftp://example.com/x.git",
+        "git://example.com/x.git",
+        "ssh://-oProxyCommand=touch/x",
+        "-oProxyCommand=x:y",
+        "https://user:secret@example.com/x.git",
+        "https://example.com/x\n.git",
+        "",
+    ):
+        with pytest.raises(InvalidOption) as caught:
+            await fetch_git(url, ref=None, workdir=tmp_path / "work")
+        assert "secret" not in str(caught.value)
+    for ref in ("--upload-pack=x", "+main", "a b", "a:b", "main~1", "^main", "a..b", "@{u}", "", "x.lock", "/x"):
+        with pytest.raises(InvalidOption):
+            await fetch_git("https://example.com/x.git", ref=ref, workdir=tmp_path / "work")
+    assert not mark.exists()
+
+
+async def test_a_private_repository_takes_the_credential(server: GitServer, tmp_path: Path) -> None:
+    """With its credential it is fetched; without, or with a wrong one, access is denied, and no secret is shown."""
+    server.password = PASSWORD
+    robot = Robot()
+    async with await fetch_git(
+        server.url("app.git"), ref=None, credentials=robot, workdir=tmp_path / "work"
+    ) as checkout:
+        assert set(robot.asked) == {server.host}
+        found = [path for path in tmp_path.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
+        assert found == []
+        assert checkout.source_url == server.url("app.git")
+    for credentials in (None, Robot("wrong-password-1")):
+        with pytest.raises(SourceDenied) as caught:
+            await fetch_git(server.url("app.git"), ref=None, credentials=credentials, workdir=tmp_path / "work")
+        assert "wrong-password-1" not in str(caught.value) + repr(caught.value.__dict__)
+
+
+async def test_the_credential_is_in_no_argument_and_no_environment(
+    server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While git runs, no process of this machine shows the password, and the user's own helpers never see it."""
+    server.password = PASSWORD
+    stored = tmp_path / "stored"
+    config = tmp_path / "gitconfig"
+    helper = f"store --file={stored}"
+    config.write_text(f'[credential]\n\thelper = {helper}\n[credential "http://{server.host}"]\n\thelper = {helper}\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_TRACE_CURL", str(tmp_path / "trace"))
+    monkeypatch.setenv("GIT_TRACE_REDACT", "0")
+    shown: list[str] = []
+    seen_git = threading.Event()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for process in psutil.process_iter():
+                try:
+                    command = process.cmdline()
+                    text = " ".join(command) + repr(process.environ())
+                except psutil.Error:
+                    continue
+                if "git-remote-http" in " ".join(command):
+                    seen_git.set()
+                if PASSWORD in text:
+                    shown.append(text)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(20):
+            async with await fetch_git(server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work"):
+                pass
+            if seen_git.is_set():
+                break
+    finally:
+        done.set()
+        watcher.join()
+    assert seen_git.is_set()
+    assert shown == []
+    assert not stored.exists()
+    assert not (tmp_path / "trace").exists()
+
+
+async def test_another_host_never_gets_the_credential(server: GitServer, tmp_path: Path) -> None:
+    """A server that redirects elsewhere does not pass the password on."""
+    with serve_git(server.root, password="something else") as other:
+        server.password = None
+        server.redirect = other.url("").rstrip("/")
+        with pytest.raises(SourceDenied):
+            await fetch_git(server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work")
+        assert other.seen == []
+
+
+@pytest.fixture
+def with_submodule(origin: Path, server: GitServer) -> GitServer:
+    """The served repository has a submodule beside it, which has one itself."""
+    inner = make_bare(server.root / "inner.git", make_repository(server.root.parent / "inner", {"deep": "deep\n"}))
+    library = make_repository(server.root.parent / "library", {"lib.txt": "lib\n"})
+    git(library, "submodule", "--quiet", "add", str(inner), "inner")
+    git(library, "config", "--file=.gitmodules", "submodule.inner.url", "../inner.git")
+    commit(library, "feat: inner", {})
+    make_bare(server.root / "library.git", library)
+    git(origin, "submodule", "--quiet", "add", str(server.root / "library.git"), "third party")
+    git(origin, "config", "--file=.gitmodules", "submodule.third party.url", "../library.git")
+    commit(origin, "feat: library", {})
+    git(origin, "push", "--quiet", str(server.root / "app.git"), "main")
+    return server
+
+
+async def test_submodules_are_fetched_on_request(with_submodule: GitServer, tmp_path: Path) -> None:
+    """Nested and private submodules come with it, without a trace of where they were put; else they stay empty."""
+    server = with_submodule
+    server.password = PASSWORD
+    url = server.url("app.git")
+    async with await fetch_git(url, ref=None, credentials=Robot(), workdir=tmp_path / "work") as checkout:
+        assert list((checkout.path / "third party").iterdir()) == []
+        plain = checkout.fingerprint
+    async with await fetch_git(
+        url, ref=None, submodules=True, credentials=Robot(), workdir=tmp_path / "work"
+    ) as checkout:
+        assert (checkout.path / "third party/lib.txt").read_text() == "lib\n"
+        assert (checkout.path / "third party/inner/deep").read_text() == "deep\n"
+        assert list(checkout.path.rglob(".git")) == []
+        assert checkout.fingerprint != plain
+
+
+async def test_a_submodule_may_not_read_this_machine(origin: Path, server: GitServer, tmp_path: Path) -> None:
+    """A remote repository whose submodule points to a local path does not get it."""
+    secret = make_repository(tmp_path / "secret", {"key": "private\n"})
+    git(origin, "submodule", "--quiet", "add", str(secret), "stolen")
+    commit(origin, "feat: steal", {})
+    git(origin, "push", "--quiet", str(server.root / "app.git"), "main")
+    with pytest.raises(Exception, match="submodule"):
+        await fetch_git(server.url("app.git"), ref=None, submodules=True, workdir=tmp_path / "work")
+    assert left(tmp_path / "work") == []
+
+
+async def test_a_missing_submodule_is_said(origin: Path, server: GitServer, tmp_path: Path) -> None:
+    """The error tells that it was a submodule."""
+    gone = make_repository(tmp_path / "gone")
+    git(origin, "submodule", "--quiet", "add", str(gone), "gone")
+    git(origin, "config", "--file=.gitmodules", "submodule.gone.url", "../gone.git")
+    commit(origin, "feat: gone", {})
+    git(origin, "push", "--quiet", str(server.root / "app.git"), "main")
+    with pytest.raises(SourceMissing, match="a submodule of"):
+        await fetch_git(server.url("app.git"), ref=None, submodules=True, workdir=tmp_path / "work")
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+async def test_cancelling_ends_git_and_removes_everything(tmp_path: Path) -> None:
+    """A fetch that hangs is cancelled at once: no process and no file stays."""
+    workdir = tmp_path / "work"
+    with silent_server() as port:
+        fetching = asyncio.create_task(fetch_git(f"http://127.0.0.1:{port}/app.git", ref=None, workdir=workdir))
+        while not (running := [p for p in psutil.Process().children(recursive=True) if "remote-http" in p.name()]):
+            await asyncio.sleep(0.01)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        psutil.wait_procs(running, timeout=10)
+        assert not any(process.is_running() for process in running)
+    assert left(workdir) == []
+
+
+async def test_what_a_killed_process_left_is_removed(bare: Path, tmp_path: Path) -> None:
+    """The next fetch removes folders of processes that are gone, and no others."""
+    workdir = tmp_path / "work"
+    me = psutil.Process()
+    dead = workdir / "source-999999999-1700000000-abc"
+    reused = workdir / f"source-{me.pid}-1700000000-abc"
+    alive = workdir / f"source-{me.pid}-{int(me.create_time())}-abc"
+    foreign = workdir / "notes"
+    for folder in (dead, reused, alive, foreign):
+        (folder / "read-only").mkdir(parents=True)
+        (folder / "read-only").chmod(0o500)
+    async with await fetch_git(str(bare), ref=None, workdir=workdir):
+        assert not dead.exists()
+        assert not reused.exists()
+    assert sorted(left(workdir)) == sorted([alive, foreign])
+
+
+async def test_users_settings_do_not_change_the_files(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line endings are those of the repository, and no template hook runs."""
+    hooks = tmp_path / "template" / "hooks"
+    hooks.mkdir(parents=True)
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path}/hooked\n")
+    (hooks / "post-checkout").chmod(0o755)
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n\tautocrlf = true\n\thooksPath = {hooks}\n[init]\n\ttemplateDir = {hooks.parent}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    async with await fetch_git(str(origin), ref=None, workdir=tmp_path / "work") as checkout:
+        assert (checkout.path / "Dockerfile").read_bytes() == b"FROM scratch\n"
+    assert not (tmp_path / "hooked").exists()
