@@ -34,7 +34,7 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
     (re.compile(words, re.IGNORECASE), kind, reason)
     for words, kind, reason in (
         (r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
-        (r"HTTP response to HTTPS client", RegistryTlsError, "it speaks plain HTTP"),
+        (r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, "it speaks plain HTTP"),
         (r"\btls: ", RegistryTlsError, "the TLS handshake failed"),
         (r"toomanyrequests", RegistryThrottled, "too many requests"),
         (r"insufficient_scope|access denied|\bdenied\b", RegistryForbidden, "the credentials lack a scope"),

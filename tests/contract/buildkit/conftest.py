@@ -1,0 +1,34 @@
+"""A private engine for all tests of the room, and a registry with a password."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.buildkit.parts import Engine, Registry, busybox_context
+from tests.engine import private_engine
+from tests.servers import registry_server
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory(prefix="engine-") as home, private_engine(Path(home)) as address:
+        yield Engine(address, Path(home))
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[Registry]:
+    with (
+        tempfile.TemporaryDirectory(prefix="registry-") as home,
+        registry_server(Path(home), {"builder": "correct horse"}) as host,
+    ):
+        yield Registry(host, "builder", "correct horse")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Callable[[str], Path]:
+    """Make a build context with a static busybox and this Dockerfile."""
+    return lambda dockerfile: busybox_context(tmp_path / "context", dockerfile)

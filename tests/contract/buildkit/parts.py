@@ -1,0 +1,125 @@
+"""What the tests of the room build with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.domain.credentials import Anonymous, Credential
+from infra.buildkit import (
+    BuilderAddress,
+    BuildEvent,
+    BuildKit,
+    BuildOutcome,
+    BuildRequest,
+    CacheOnly,
+    ImagePush,
+    LogChunk,
+)
+
+BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
+# A RUN that needs no image but busybox.
+SH = '["/bin/busybox", "sh", "-c", {command!r}]'
+BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
+
+
+@dataclass(frozen=True)
+class Engine:
+    address: str
+    home: Path
+
+    @property
+    def socket(self) -> Path:
+        return Path(self.address.removeprefix("docker://"))
+
+
+@dataclass(frozen=True)
+class Registry:
+    host: str
+    username: str
+    password: str
+
+    @property
+    def credentials(self) -> Answering:
+        return Answering(Credential(self.username, self.password))
+
+    def get(self, path: str, accept: str = "*/*") -> httpx.Response:
+        return httpx.get(
+            f"http://{self.host}/v2/{path}", auth=(self.username, self.password), headers={"Accept": accept}
+        )
+
+    def manifest(self, repository: str, reference: str) -> dict[str, Any]:
+        accept = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+        answer = self.get(f"{repository}/manifests/{reference}", accept)
+        answer.raise_for_status()
+        result: dict[str, Any] = answer.json()
+        return result
+
+    def config(self, repository: str, reference: str) -> dict[str, Any]:
+        digest = self.manifest(repository, reference)["config"]["digest"]
+        result: dict[str, Any] = self.get(f"{repository}/blobs/{digest}").raise_for_status().json()
+        return result
+
+
+@dataclass
+class Answering:
+    """A CredentialSource that answers with `current`, which a test may change, and notes who was asked for."""
+
+    current: Credential | None
+    asked: list[str] = field(default_factory=list)
+
+    async def credential(self, host: str) -> Credential | None:
+        self.asked.append(host)
+        return self.current
+
+
+def run(command: str) -> str:
+    """A RUN instruction in busybox's shell."""
+    quoted = command.replace("\\", "\\\\").replace('"', '\\"')
+    return f'RUN ["/bin/busybox", "sh", "-c", "{quoted}"]\n'
+
+
+def busybox_context(folder: Path, dockerfile: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "busybox").exists():
+        shutil.copy2(BUSYBOX, folder / "busybox")
+    (folder / "Dockerfile").write_text(dockerfile)
+    return folder
+
+
+async def build(
+    address: str,
+    context: Path,
+    *,
+    output: ImagePush | CacheOnly = CacheOnly(),
+    credentials: Answering | None = None,
+    events: list[BuildEvent] | None = None,
+    **options: Any,
+) -> BuildOutcome:
+    """One build on a connection of its own; RUN steps without a network."""
+    request = BuildRequest(context=context, output=output, network="none", **options)
+    async with BuildKit(BuilderAddress.parse(address)) as builder:
+        return await builder.build(
+            request, credentials or Anonymous(), events.append if events is not None else lambda _: None
+        )
+
+
+def output_of(events: list[BuildEvent]) -> str:
+    """All that the steps wrote."""
+    return b"".join(event.data for event in events if isinstance(event, LogChunk)).decode()
+
+
+def open_sockets() -> int:
+    """How many sockets this process holds."""
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            count += os.readlink(entry).startswith("socket:")
+        except OSError:
+            continue
+    return count

@@ -1,0 +1,96 @@
+"""Relays: one makes an engine look like a buildkitd (plain HTTP/2 or TLS, upgraded towards the engine)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Self
+
+UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Relay:
+    """Listens at `host`, or at the unix socket `path`, and passes on to what `upstream` opens (an engine's socket
+    stands for the engine's BuildKit). `frozen`: set it, and nothing goes through any more, although both connections
+    stay open."""
+
+    def __init__(
+        self,
+        upstream: Path | Callable[[], Awaitable[Streams]],
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        path: Path | None = None,
+    ) -> None:
+        self._connect = (lambda: _upgraded(upstream)) if isinstance(upstream, Path) else upstream
+        self._tls = tls
+        self._host = host
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self.frozen = asyncio.Event()
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        if self._path is not None:
+            self._server = await asyncio.start_unix_server(self._serve, self._path)
+        else:
+            self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
+            self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    @property
+    def address(self) -> str:
+        return f"unix://{self._path}" if self._path is not None else f"tcp://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        engine_reader, engine_writer = await self._connect()
+        self._writers += [writer, engine_writer]
+        try:
+            await asyncio.gather(self._pump(reader, engine_writer), self._pump(engine_reader, writer))
+        except asyncio.CancelledError:
+            pass
+        finally:
+            for end in (writer, engine_writer):
+                end.transport.abort()
+                with contextlib.suppress(OSError):
+                    await end.wait_closed()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                if self.frozen.is_set():
+                    await asyncio.Event().wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+async def _upgraded(engine: Path) -> Streams:
+    reader, writer = await asyncio.open_unix_connection(engine)
+    writer.write(UPGRADE)
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer

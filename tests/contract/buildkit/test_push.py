@@ -1,0 +1,198 @@
+"""An image gets to a registry, or the registry's refusal becomes a cause."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    RegistryThrottled,
+    RegistryTlsError,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    RegistryUnreachable,
+    RepositoryUnknown,
+    VaultSealed,
+)
+from infra.buildkit import ImagePush
+from infra.local.daemon import free_port
+from infra.local.engine import trust_registry_ca
+from tests.certificates import make_certificates
+from tests.contract.buildkit.parts import BASE, Answering, Engine, Registry, build
+from tests.contract.buildkit.relay import Relay
+from tests.contract.buildkit.self_signed import self_signed
+from tests.faults import front
+
+Context = Callable[[str], Path]
+
+
+async def test_push_by_digest_names_nothing(engine: Engine, registry: Registry, context: Context) -> None:
+    """A push by digest leaves a manifest without a tag in the registry, and no image in the engine."""
+    outcome = await build(
+        engine.address,
+        context(BASE),
+        output=ImagePush(f"{registry.host}/team/by-digest", by_digest=True),
+        credentials=registry.credentials,
+    )
+    assert registry.manifest("team/by-digest", outcome.digest)["config"]["digest"] == outcome.config_digest
+    assert registry.get("team/by-digest/tags/list").json().get("tags") in (None, [])
+    images = subprocess.run(
+        ["docker", "-H", f"unix://{engine.socket}", "images", "--all", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert images.stdout == ""
+
+
+async def test_push_under_a_tag(engine: Engine, registry: Registry, context: Context) -> None:
+    """A push under a tag names the image, and the outcome tells digest, size and name."""
+    name = f"{registry.host}/team/tagged:1.0.0"
+    outcome = await build(engine.address, context(BASE), output=ImagePush(name), credentials=registry.credentials)
+    head = registry.get("team/tagged/manifests/1.0.0", outcome.media_type)
+    assert head.headers["Docker-Content-Digest"] == outcome.digest
+    assert int(head.headers["Content-Length"]) == outcome.size
+    assert outcome.names == (name,)
+
+
+async def test_credentials_are_asked_for_at_each_build(engine: Engine, registry: Registry, context: Context) -> None:
+    """A credential that changed between two builds is the one that is used: none is kept on our side."""
+    source = Answering(Credential(registry.username, "not it"))
+    output = ImagePush(f"{registry.host}/team/rotated", by_digest=True)
+    with pytest.raises(RegistryUnauthorized) as refused:
+        await build(engine.address, context(BASE + "LABEL n=1\n"), output=output, credentials=source)
+    assert "not it" not in str(refused.value)
+    source.current = Credential(registry.username, registry.password)
+    assert (await build(engine.address, context(BASE + "LABEL n=1\n"), output=output, credentials=source)).digest
+    assert set(source.asked) == {registry.host}
+
+
+async def test_no_credentials_are_unauthorized(engine: Engine, registry: Registry, context: Context) -> None:
+    """Without credentials a registry that wants some is a cause that says so."""
+    with pytest.raises(RegistryUnauthorized, match=r"127\.0\.0\.1:\d+: pushing team/none failed \(HTTP 401"):
+        await build(
+            engine.address,
+            context(BASE),
+            output=ImagePush(f"{registry.host}/team/none", by_digest=True),
+            credentials=Answering(None),
+        )
+
+
+async def test_a_failing_source_of_credentials_is_the_cause(
+    engine: Engine, registry: Registry, context: Context
+) -> None:
+    """When the credential cannot be read, that is what is raised, not the registry's refusal."""
+
+    class Sealed(Answering):
+        async def credential(self, host: str) -> NoReturn:
+            raise VaultSealed("vault is sealed")
+
+    with pytest.raises(VaultSealed):
+        await build(
+            engine.address,
+            context(BASE),
+            output=ImagePush(f"{registry.host}/team/sealed", by_digest=True),
+            credentials=Sealed(None),
+        )
+
+
+async def test_nobody_listens(engine: Engine, context: Context) -> None:
+    """A registry that does not run is unreachable, which a retry can help."""
+    with pytest.raises(RegistryUnreachable, match="connection refused") as error:
+        await build(engine.address, context(BASE), output=ImagePush(f"127.0.0.1:{free_port()}/a", by_digest=True))
+    assert error.value.retryable
+
+
+async def test_no_such_host(engine: Engine, context: Context) -> None:
+    """A registry whose name nobody knows is unreachable."""
+    with pytest.raises(RegistryUnreachable):
+        await build(engine.address, context(BASE), output=ImagePush("registry.invalid/a", by_digest=True))
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (403, RegistryForbidden),
+        (404, RepositoryUnknown),
+        (429, RegistryThrottled),
+        (503, RegistryUnavailable),
+    ],
+)
+async def test_statuses(
+    engine: Engine,
+    registry: Registry,
+    context: Context,
+    tmp_path: Path,
+    status: int,
+    cause: type[RegistryError],
+) -> None:
+    """Each HTTP status of a registry has its cause, and the server's text is not repeated."""
+    with front(registry.host, make_certificates(tmp_path / "tls")) as spoilt:
+        body = b'{"errors":[{"code":"DENIED","message":"token=s3cr3t"}]}'
+        spoilt.spoil("POST", "/blobs/uploads", status, body=body)
+        spoilt.spoil("PUT", "/manifests/", status, body=body)
+        with pytest.raises(cause) as error:
+            await build(
+                engine.address,
+                context(BASE + f"LABEL status={status}\n"),
+                output=ImagePush(f"{spoilt.host}/team/status{status}", by_digest=True),
+                credentials=registry.credentials,
+            )
+    assert "s3cr3t" not in str(error.value)
+
+
+async def test_an_upload_that_breaks_off(engine: Engine, registry: Registry, context: Context, tmp_path: Path) -> None:
+    """A registry that drops the connection inside an upload is a cause that a retry can help."""
+    with front(registry.host, make_certificates(tmp_path / "tls")) as spoilt:
+        spoilt.spoil("PUT", "/blobs/uploads")
+        with pytest.raises(RegistryError) as error:
+            await build(
+                engine.address,
+                context(BASE + "LABEL broken=1\n"),
+                output=ImagePush(f"{spoilt.host}/team/broken", by_digest=True),
+                credentials=registry.credentials,
+            )
+    assert error.value.retryable, error.value
+
+
+async def test_plain_http_where_https_is_expected(engine: Engine, registry: Registry, context: Context) -> None:
+    """A server that answers HTTPS with something else is a TLS cause that names the way out."""
+    with front(registry.host) as plain, pytest.raises(RegistryTlsError, match="plain HTTP") as error:
+        await build(engine.address, context(BASE), output=ImagePush(f"{plain.host}/a", by_digest=True))
+    assert "--insecure-registry" in error.value.action
+
+
+async def test_a_registry_behind_an_unknown_ca(
+    engine: Engine, registry: Registry, context: Context, tmp_path: Path
+) -> None:
+    """A certificate nobody vouches for is refused; once its CA is named to the engine, the push goes through."""
+    # Not a loopback address: docker does not ask those for a good certificate.
+    address = _own_address()
+    ca, tls = self_signed(tmp_path / "tls", address)
+    host, _, port = registry.host.partition(":")
+    async with Relay(lambda: asyncio.open_connection(host, int(port)), tls=tls, host=address) as relay:
+        secure = f"{address}:{relay.port}"
+        output = ImagePush(f"{secure}/team/ca", by_digest=True)
+        with pytest.raises(RegistryTlsError, match="not trusted"):
+            await build(engine.address, context(BASE), output=output, credentials=registry.credentials)
+        trust_registry_ca(engine.home, secure, ca)
+        outcome = await build(engine.address, context(BASE), output=output, credentials=registry.credentials)
+    assert registry.manifest("team/ca", outcome.digest)
+
+
+def _own_address() -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("needs a network address besides loopback")
+        return str(probe.getsockname()[0])
