@@ -10,7 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx
 
@@ -26,7 +26,7 @@ from flows.domain.errors import (
 )
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.unpack import UnpackLimits, unpack
-from infra.source.url import check_no_password, check_subdirectory, without_user
+from infra.source.url import check_no_password, check_subdirectory, split_url, without_user
 from infra.source.workdir import fetch_folder, in_thread
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -80,7 +80,7 @@ async def fetch_archive(
     url = without_user(url)
     shown = url.partition("?")[0]  # a query may hold a signature that lets one download
     check_checksum(checksum, shown)
-    parts = urlsplit(url)
+    parts = split_url(url)
     subdirectory = check_subdirectory(subdirectory)
     limits = limits or UnpackLimits()
     async with fetch_folder(workdir) as folder:
@@ -147,7 +147,7 @@ async def _download(
 async def _open(
     url: str, shown: str, credentials: CredentialSource | None, ca_file: Path | None
 ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"}:
         with _open_file(Path(unquote(parts.path)), shown) as file:
             yield _read(file)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from flows.domain.errors import InvalidOption
 from infra.source.archive import check_checksum, is_archive
-from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, without_user
+from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, split_url, without_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum:
         raise InvalidOption("a ref is for git, a checksum for archives", action="leave one of --ref, --checksum out")
     is_url = "://" in text or (re.match(r"[^/]+@[^/]+:", text) is not None and not Path(text).exists())
     url, hash_, fragment = text.partition("#") if is_url else (text, "", "")
-    location = unquote(urlsplit(url).path) if "://" in url else url
+    location = unquote(split_url(url).path) if "://" in url else url
     as_archive = is_archive(location) and ref is None and not hash_ and not url.startswith(("git+", "ssh://"))
     if checksum is not None or (as_archive and (is_url or Path(text).is_file())):
         return _archive(url if is_url else Path(text).resolve().as_uri(), path, checksum)

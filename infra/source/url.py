@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from flows.domain.credentials import Credential
 from flows.domain.errors import InvalidOption
@@ -46,11 +46,8 @@ class GitUrl:
 
     @classmethod
     def _parse_url(cls, text: str) -> GitUrl:
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise InvalidOption("the git repository's URL has no legal host or port") from error
+        parts = split_url(text)
+        host, port = parts.hostname or "", parts.port
         scheme = parts.scheme.lower()
         if scheme == "file" and host in {"", "localhost"}:
             return cls(f"file://{parts.path}", "file", "")
@@ -86,6 +83,16 @@ class GitUrl:
         parts = re.split(r"[/:]", self.text.rstrip("/").removesuffix("/.git"))
         name = parts[-1].removesuffix(".git")
         return name if name not in {"", ".", ".."} else "source"
+
+
+def split_url(url: str) -> SplitResult:
+    """The URL's parts, of which host and port can be read; raises InvalidOption."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidOption(f"{without_user(url)!r} has no legal host or port") from error
+    return parts
 
 
 def without_user(url: str) -> str:
