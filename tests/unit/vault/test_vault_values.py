@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.domain.errors import InvalidOption
+from infra.vault import AppRoleAuth, KubernetesAuth, SecretPath, SecretValues, TokenAuth, VaultAccess
+
+SECRET = "s.a-secret-of-a-test"
+ADDRESS = {"VAULT_ADDR": "https://vault.example.com:8200/"}
+
+
+@pytest.mark.parametrize(
+    ("text", "mount", "path"),
+    [
+        ("vault:secret/app", "secret", "app"),
+        ("vault:secret/team/app/registry", "secret", "team/app/registry"),
+        ("vault:kv-v2/a.b_c@d=e", "kv-v2", "a.b_c@d=e"),
+    ],
+)
+def test_a_secrets_place_is_read(text: str, mount: str, path: str) -> None:
+    """vault:MOUNT/PATH, and back."""
+    assert SecretPath.parse(text) == SecretPath(mount, path)
+    assert str(SecretPath(mount, path)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "vault:",
+        "vault:secret",
+        "vault:secret/",
+        "vault:/secret/app",
+        "vault:secret//app",
+        "vault:secret/app/",
+        "secret/app",
+        "vault://secret/app",
+        "vault:secret/../sys/raw",
+        "vault:./app",
+        "vault:secret/a?version=1",
+        "vault:secret/a%2fb",
+        "vault:secret/a b",
+        "vault:secret/a\n",
+        "VAULT:secret/app",
+    ],
+)
+def test_nonsense_is_no_place(text: str) -> None:
+    """Whatever could mean another path of Vault's API is refused."""
+    with pytest.raises(InvalidOption, match="vault:MOUNT/PATH"):
+        SecretPath.parse(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """No text raises anything but InvalidOption, and what is read has no way out of its mount."""
+    try:
+        path = SecretPath.parse(f"vault:{text}")
+    except InvalidOption:
+        return
+    assert str(path) == f"vault:{text}"
+    assert not {"", ".", ".."} & set(f"{path.mount}/{path.path}".split("/"))
+
+
+@pytest.mark.parametrize(
+    ("env", "auth"),
+    [
+        ({"VAULT_TOKEN": SECRET}, TokenAuth(SECRET)),
+        ({"VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": SECRET}, AppRoleAuth("role", SECRET)),
+        ({"VAULT_TOKEN": SECRET, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "x"}, TokenAuth(SECRET)),
+        ({"VAULT_TOKEN": "", "VAULT_KUBERNETES_ROLE": "builder"}, KubernetesAuth("builder")),
+        (
+            {
+                "VAULT_KUBERNETES_ROLE": "builder",
+                "VAULT_KUBERNETES_MOUNT": "k8s/prod",
+                "VAULT_KUBERNETES_TOKEN_FILE": "/run/token",
+            },
+            KubernetesAuth("builder", "k8s/prod", Path("/run/token")),
+        ),
+    ],
+)
+def test_the_environment_names_the_way_in(env: dict[str, str], auth: object) -> None:
+    """A token comes before a role, and a role before a service account; empty variables are none."""
+    access = VaultAccess.from_env({**ADDRESS, **env})
+    assert access.auth == auth
+    assert (access.address, access.namespace, access.ca_file) == ("https://vault.example.com:8200", None, None)
+
+
+def test_the_environment_names_namespace_and_ca() -> None:
+    """VAULT_NAMESPACE and VAULT_CACERT are taken over."""
+    more = {"VAULT_TOKEN": SECRET, "VAULT_NAMESPACE": "team/a", "VAULT_CACERT": "/etc/ca.pem"}
+    access = VaultAccess.from_env({**ADDRESS, **more})
+    assert (access.namespace, access.ca_file) == ("team/a", Path("/etc/ca.pem"))
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {},
+        {"VAULT_TOKEN": SECRET},
+        ADDRESS,
+        {**ADDRESS, "VAULT_ROLE_ID": "role"},
+        {**ADDRESS, "VAULT_SECRET_ID": SECRET},
+        {"VAULT_ADDR": "vault.example.com", "VAULT_TOKEN": SECRET},
+        {"VAULT_ADDR": "ftp://vault.example.com", "VAULT_TOKEN": SECRET},
+        {"VAULT_ADDR": f"https://user:{SECRET}@vault.example.com", "VAULT_TOKEN": "t"},
+    ],
+)
+def test_an_incomplete_environment_is_refused(env: dict[str, str]) -> None:
+    """What cannot be a way into Vault is a usage error, without the secret."""
+    with pytest.raises(InvalidOption) as caught:
+        VaultAccess.from_env(env)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        TokenAuth(SECRET),
+        AppRoleAuth("role", SECRET),
+        VaultAccess("http://127.0.0.1:8200", TokenAuth(SECRET)),
+        SecretValues(SecretPath("secret", "app"), {"password": SECRET}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_secrets_are_neither_shown_nor_stored(value: object) -> None:
+    """No representation has the secret, and neither pickle nor copy takes it."""
+    assert SECRET not in repr(value) + str(value)
+    for store in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="not to be stored"):
+            store(value)
