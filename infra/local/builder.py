@@ -65,6 +65,13 @@ def builder_answers(address: str) -> bool:
     return True
 
 
+def forget_dead_engine(home: Path) -> None:
+    """Remove the pid files of an engine that was killed. After a reboot their pids are anybody's, and dockerd
+    takes any living process for its own. Raises StackError when no folder is fit for its sockets."""
+    for name in ("docker.pid", "exec/containerd/containerd.pid"):
+        (runtime_folder(home) / name).unlink(missing_ok=True)
+
+
 def remove_sockets(home: Path) -> None:
     """Remove the folder of the private engine's sockets, which is not always below `home`."""
     with contextlib.suppress(StackError):  # no folder is fit for them: there are none

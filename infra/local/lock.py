@@ -8,13 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.domain.errors import StackError
+
 LOCK_FILE = "lock"
 
 
 @contextmanager
 def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of an existing `home`, after waiting as long as it takes (and saying so)."""
-    descriptor = _acquire(home / LOCK_FILE, progress)
+    """Hold the lock of `home`, made if need be, after waiting as long as it takes (and saying so).
+
+    Raises StackError when the folder cannot be used.
+    """
+    try:
+        descriptor = _acquire(home / LOCK_FILE, progress)
+    except OSError as error:
+        raise StackError(
+            f"the folder {home} cannot be used ({error.strerror})",
+            action="set SLIPWAY_HOME to a folder of your own",
+        ) from error
     try:
         yield
     finally:
@@ -23,6 +34,7 @@ def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
 
 def _acquire(path: Path, progress: Callable[[str], None]) -> int:
     while True:
+        # An existing folder keeps its mode: it may be anything that SLIPWAY_HOME names.
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

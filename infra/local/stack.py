@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,22 +12,18 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from flows.domain.errors import StackDown
-from infra.local.builder import BUILDER, BuilderChoice, builder_answers, choose_builder, remove_sockets
+from infra.local.builder import BUILDER, BuilderChoice, builder_answers, remove_sockets
 from infra.local.config import StackConfig
 from infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
-from infra.local.daemon import Daemon, DaemonSpec, check_port
 from infra.local.leftovers import end_processes, remove_state, unmount_all
 from infra.local.lock import home_lock
 from infra.local.ports import remember_ports, settle_ports
-from infra.local.prefect import api_url, prefect_spec, ui_url
-from infra.local.private import private_folder
+from infra.local.prefect import api_url, ui_url
 from infra.local.probe import http_status
-from infra.local.together import Together
+from infra.local.start import Progress, Start, noted_daemon
 
 VAULT, REGISTRY, PREFECT = "vault", "registry", "prefect"
 PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,17 +49,16 @@ class Stack:
         self._config = config
         self._home = config.home
         self.ports = settle_ports(config)
-        # An address that is the embedded part's own was set for other programs' sake (`prefect`, `bao`).
-        self._own_vault = _unless_embedded(config.own_vault_address, self.ports.vault)
-        self._own_prefect = _unless_embedded(config.own_prefect_url, self.ports.prefect)
+        self._own_vault = self._unless_embedded(VAULT, config.own_vault_address, self.ports.vault)
+        self._own_prefect = self._unless_embedded(PREFECT, config.own_prefect_url, self.ports.prefect)
 
     def up(self, progress: Progress = lambda line: None) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
 
         What started stays if another part fails: the next `up` goes on from there, `down` stops it.
-        `progress` is called with lines to show. Raises PartMissing, PortTaken, DaemonFailed or Interrupted.
+        `progress` is called with lines to show. Raises a StackError or Interrupted.
         """
-        with home_lock(private_folder(self._home), progress):
+        with home_lock(self._home, progress):
             connection = self._standing()
             if connection is None:
                 connection = self._start(progress)
@@ -76,7 +70,7 @@ class Stack:
         """The running stack, with one's own Prefect and Vault where named. Raises StackDown."""
         state = read_state(self._home)
         for name in self._embedded(state.private_engine):
-            if self._noted(name).process() is None:
+            if noted_daemon(self._home, name).process() is None:
                 raise StackDown(f"the embedded stack is incomplete: the part {name} does not run")
         return self._with_own_parts(state.connection)
 
@@ -106,7 +100,7 @@ class Stack:
         with home_lock(self._home, progress):
             names = sorted(path.stem for path in (self._home / "run").glob("*.pid"))
             with ThreadPoolExecutor() as pool:
-                were_running = list(pool.map(lambda name: self._noted(name).stop(), names))
+                were_running = list(pool.map(lambda name: noted_daemon(self._home, name).stop(), names))
             end_processes(self._home)
             unmount_all(self._home)
             (self._home / STATE_FILE).unlink(missing_ok=True)
@@ -136,53 +130,18 @@ class Stack:
     def _start(self, progress: Progress) -> StackConnection:
         (self._home / STATE_FILE).unlink(missing_ok=True)
         remember_ports(self._home, self.ports)
-        together = Together()
-        choices: list[BuilderChoice] = []
-
-        def start(spec: DaemonSpec, port: int | None = None) -> None:
-            begun = time.monotonic()
-            daemon = self._daemon(together.interruptible(spec))
-            if daemon.process() is None or not spec.ready():
-                daemon.stop()
-                if port is not None:
-                    check_port(spec.name, port, f"--{spec.name}-port or SLIPWAY_{spec.name.upper()}_PORT")
-                daemon.start()
-            progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
-
-        def builder() -> None:
-            private_runs = self._noted(BUILDER).process() is not None
-            choice = choose_builder(self._home, private_runs=private_runs)
-            if choice.spec is None:
-                progress(f"{BUILDER}: your own, {choice.address}")
-            else:
-                start(choice.spec)
-            choices.append(choice)
-
-        def vault_then_registry() -> None:
-            # Imported here for the sake of a quick `up` when all runs.
-            from infra.local.registry import registry_spec
-            from infra.local.vault import prepare_vault, vault_spec
-
-            start(vault_spec(self._home, self.ports.vault), self.ports.vault)
-            prepare_vault(self._home, self.ports.vault, self._registry_host)
-            start(registry_spec(self._home, self.ports.registry), self.ports.registry)
-
-        def prefect() -> None:
-            spec = prefect_spec(self._home, self.ports.prefect, self._config.prefect_database)
-            start(spec, self.ports.prefect)
-
-        jobs = [builder]
+        start = Start(self._home, self.ports, self._config.prefect_database, progress)
+        jobs: list[Callable[[], None]] = [start.builder]
         if self._own_vault is None:
-            jobs.append(vault_then_registry)
+            jobs.append(start.vault_then_registry)
         else:
             progress(f"{VAULT}: your own, {self._own_vault}")
             progress(f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image")
         if self._own_prefect is None:
-            jobs.append(prefect)
+            jobs.append(start.prefect)
         else:
             progress(f"{PREFECT}: your own, {self._own_prefect}")
-        together.run(jobs)
-        choice = choices[0]
+        choice = start.together(jobs)
         connection = self._embedded_connection(choice)
         write_state(StackState(connection, private_engine=choice.spec is not None))
         return self._with_own_parts(connection)
@@ -192,6 +151,19 @@ class Stack:
     @property
     def _registry_host(self) -> str:
         return f"127.0.0.1:{self.ports.registry}"
+
+    def _unless_embedded(self, name: str, address: str | None, port: int) -> str | None:
+        """None for the embedded part's own address, which may be set for `prefect` or `bao` to find it.
+
+        Where that part does not run, whoever answers there is one's own.
+        """
+        if address is None:
+            return None
+        parts = urlsplit(address)
+        if parts.port != port or parts.hostname not in {"127.0.0.1", "localhost"}:
+            return address
+        is_embedded = noted_daemon(self._home, name).process() is not None or http_status(port, "/") is None
+        return None if is_embedded else address
 
     def _embedded(self, private_engine: bool) -> list[str]:
         """The parts that have to be Slipway's own daemons."""
@@ -237,29 +209,15 @@ class Stack:
     # One part -----------------------------------------------------------------------------------------------
 
     def _part_status(self, name: str, address: str | None, embedded: bool) -> PartStatus:
-        daemon = self._noted(name)
+        if not embedded and name != REGISTRY:
+            return PartStatus(name, "foreign", address, pid=None, since=None, log=None)
+        daemon = noted_daemon(self._home, name)
         process = daemon.process()
-        if process is not None:
-            since = datetime.fromtimestamp(process.create_time(), UTC)
-            return PartStatus(name, "running", address, process.pid, since, daemon.log_file)
-        if embedded or (name == REGISTRY):
-            return PartStatus(name, "stopped", address, None, None, daemon.log_file)
-        return PartStatus(name, "foreign", address, None, None, None)
-
-    def _noted(self, name: str) -> Daemon:
-        """A part by its name alone: enough to look at it and to stop it."""
-        return self._daemon(DaemonSpec(name, argv=(), ready=lambda: False, stop_timeout_s=30.0))
-
-    def _daemon(self, spec: DaemonSpec) -> Daemon:
-        return Daemon(spec, self._home / "run", self._home / "log")
+        if process is None:
+            return PartStatus(name, "stopped", address, pid=None, since=None, log=daemon.log_file)
+        since = datetime.fromtimestamp(process.create_time(), UTC)
+        return PartStatus(name, "running", address, process.pid, since, daemon.log_file)
 
 
 def vault_url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
-
-
-def _unless_embedded(address: str | None, port: int) -> str | None:
-    if address is None:
-        return None
-    parts = urlsplit(address)
-    return None if parts.port == port and parts.hostname in {"127.0.0.1", "localhost"} else address

@@ -149,6 +149,21 @@ def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
     assert run_slipway("up", env=env).returncode == 0
 
 
+def test_a_dead_engines_pid_files_do_not_keep_it_from_starting(env: dict[str, str]) -> None:
+    """After a power cut and a reboot the pids in them are those of living strangers."""
+    builder = statuses(env)["builder"]
+    if builder["state"] != "running":
+        pytest.skip("the builder in use is none of Slipway's")
+    os.kill(builder["pid"], signal.SIGKILL)
+    sockets = Path(builder["address"].removeprefix("docker://")).parent
+    for name in ("docker.pid", "exec/containerd/containerd.pid"):
+        assert (sockets / name).exists()
+        (sockets / name).write_text(str(os.getpid()))
+    mended = run_slipway("up", env=env)
+    assert mended.returncode == 0, mended.stderr
+    assert statuses(env)["builder"]["state"] == "running"
+
+
 def test_only_the_owner_can_read_the_state(env: dict[str, str]) -> None:
     """The home keeps others out, and the files with secrets or their hashes do so by themselves."""
     home = Path(env["SLIPWAY_HOME"])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import Interrupted, PartMissing, PortTaken, StackDown
+from flows.domain.errors import Interrupted, PartMissing, PortTaken, StackDown, StackError
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection, StackState, read_state, write_state
-from infra.local.daemon import DaemonSpec
+from infra.local.daemon import DaemonSpec, free_port
 from infra.local.leftovers import remove_state
 from infra.local.lock import home_lock
 from infra.local.prefect import prefect_spec
@@ -112,11 +113,9 @@ def test_a_state_file_of_another_version_is_said(tmp_path: Path, text: str) -> N
 
 def test_nothing_started_is_said_with_the_command(tmp_path: Path) -> None:
     """The next action stands in the message."""
-    with pytest.raises(StackDown, match="slipway up"):
-        try:
-            Stack(StackConfig(tmp_path)).connection()
-        except StackDown as error:
-            raise StackDown(str(error)) from None
+    with pytest.raises(StackDown) as caught:
+        Stack(StackConfig(tmp_path)).connection()
+    assert "slipway up" in str(caught.value)
 
 
 def test_stopping_where_nothing_ever_ran_makes_no_folder(tmp_path: Path) -> None:
@@ -179,3 +178,50 @@ def test_an_interrupted_start_stops_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(KeyboardInterrupt):
         together.run([job])
     assert len(ended) == 1
+
+
+def test_a_home_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """Not a traceback, but what to set."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError) as caught:
+        Stack(StackConfig(tmp_path / "file" / "home")).up()
+    assert "SLIPWAY_HOME" in str(caught.value)
+
+
+def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
+    """SLIPWAY_HOME may name a folder that others use as well."""
+    tmp_path.chmod(0o755)
+    with home_lock(tmp_path, silent):
+        assert tmp_path.stat().st_mode & 0o777 == 0o755
+    with home_lock(tmp_path / "new", silent):
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_embedded_parts_own_address_is_not_taken_for_ones_own_server(tmp_path: Path) -> None:
+    """VAULT_ADDR and PREFECT_API_URL may name the embedded parts, for `bao` and `prefect` to find them."""
+    vault, prefect = free_port(), free_port()
+    config = StackConfig(
+        tmp_path,
+        vault_port=vault,
+        prefect_port=prefect,
+        own_vault_address=f"http://localhost:{vault}",
+        own_prefect_url=f"http://127.0.0.1:{prefect}/api",
+    )
+    assert {part.state for part in Stack(config).status()} == {"stopped"}
+
+
+def test_ones_own_server_may_have_the_embedded_parts_port(tmp_path: Path) -> None:
+    """A Prefect server of one's own at 4200 is the usual case: what answers there and is not ours is one's own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        port = server.server_port
+        config = StackConfig(tmp_path, prefect_port=port, own_prefect_url=f"http://127.0.0.1:{port}/api")
+        states = {part.name: part.state for part in Stack(config).status()}
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert states["prefect"] == "foreign"
+    assert states["vault"] == "stopped"

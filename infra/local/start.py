@@ -1,0 +1,79 @@
+"""Bringing up the parts of the embedded stack, the independent ones at the same time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
+from infra.local.daemon import Daemon, DaemonSpec, check_port
+from infra.local.ports import Ports
+from infra.local.prefect import prefect_spec
+from infra.local.private import private_folder
+from infra.local.together import Together
+
+Progress = Callable[[str], None]
+
+
+class Start:
+    """One start. Its jobs leave alone what runs and answers; `together` runs them."""
+
+    def __init__(self, home: Path, ports: Ports, prefect_database: str | None, progress: Progress) -> None:
+        self._home = home
+        self._ports = ports
+        self._prefect_database = prefect_database
+        self._progress = progress
+        self._together = Together()
+        self._builders: list[BuilderChoice] = []
+
+    def together(self, jobs: Iterable[Callable[[], None]]) -> BuilderChoice:
+        """Run `jobs`, `builder` among them; returns the builder. Raises the first job's error."""
+        for name in ("run", "log"):
+            private_folder(self._home / name)
+        self._together.run(jobs)
+        return self._builders[0]
+
+    def builder(self) -> None:
+        private_runs = noted_daemon(self._home, BUILDER).process() is not None
+        choice = choose_builder(self._home, private_runs=private_runs)
+        if choice.spec is None:
+            self._progress(f"{BUILDER}: your own, {choice.address}")
+        else:
+            if not private_runs:
+                forget_dead_engine(self._home)
+            self._start(choice.spec)
+        self._builders.append(choice)
+
+    def vault_then_registry(self) -> None:
+        """The registry's only user is made when the Vault that keeps its password is set up."""
+        # Imported here for the sake of a quick `up` when all runs.
+        from infra.local.registry import registry_spec
+        from infra.local.vault import prepare_vault, vault_spec
+
+        self._start(vault_spec(self._home, self._ports.vault), self._ports.vault)
+        prepare_vault(self._home, self._ports.vault, f"127.0.0.1:{self._ports.registry}")
+        self._start(registry_spec(self._home, self._ports.registry), self._ports.registry)
+
+    def prefect(self) -> None:
+        port = self._ports.prefect
+        self._start(prefect_spec(self._home, port, self._prefect_database), port)
+
+    def _start(self, spec: DaemonSpec, port: int | None = None) -> None:
+        begun = time.monotonic()
+        daemon = _daemon(self._home, self._together.interruptible(spec))
+        if daemon.process() is None or not spec.ready():
+            daemon.stop()
+            if port is not None:
+                check_port(spec.name, port, f"--{spec.name}-port or SLIPWAY_{spec.name.upper()}_PORT")
+            daemon.start()
+        self._progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
+
+
+def noted_daemon(home: Path, name: str) -> Daemon:
+    """A part of `home` by its name alone: enough to look at it and to stop it."""
+    return _daemon(home, DaemonSpec(name, argv=(), ready=lambda: False, stop_timeout_s=30.0))
+
+
+def _daemon(home: Path, spec: DaemonSpec) -> Daemon:
+    return Daemon(spec, home / "run", home / "log")
