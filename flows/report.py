@@ -31,7 +31,7 @@ class Report:
     def facts(self) -> list[tuple[str, str]]:
         """Label and value, in the order in which people ask for them."""
         plan, result = self.plan, self.result
-        facts = [("image", result.reference or plan.reference)]
+        facts = [("image", plan.reference)]
         if result.tags:
             facts.append(("tags", ", ".join(result.tags)))
         if result.digest:

@@ -1,0 +1,117 @@
+"""Releases run in this process against the session's real stack, and the sources they are made from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+from flows.domain.plan import ReleaseResult
+from flows.release import release
+from flows.request import ReleaseRequest
+from flows.workshop import Workshop, open_workshop
+from infra.registry import RegistryClient
+from tests.conftest import RunningStack
+
+Release = Callable[..., Awaitable[ReleaseResult]]
+
+DOCKERFILE = """\
+FROM scratch
+COPY busybox /bin/busybox
+COPY message /message
+"""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Prefect keeps its clients' connections in caches and leaves them to the garbage collector.
+    for message in ("unclosed", "Exception ignored in"):
+        item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
+
+
+@pytest.fixture(autouse=True)
+def against_the_stack(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack's environment, whole: nothing of the developer's own servers is reached."""
+    for name in list(os.environ):
+        if name not in stack.env and name.startswith(("SLIPWAY_", "PREFECT_", "VAULT_")):
+            monkeypatch.delenv(name)
+    for name, value in stack.env.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+async def run_release(stack: RunningStack) -> AsyncIterator[Release]:
+    """`await run_release(source=..., bump=...)`: a release recorded by the stack's Prefect server."""
+    settings = {
+        PREFECT_API_URL: stack.connection.prefect_api_url,
+        PREFECT_UI_URL: stack.connection.prefect_ui_url,
+    }
+
+    async def run(**fields: object) -> ReleaseResult:
+        return await release(ReleaseRequest.read(fields))
+
+    with temporary_settings(settings):
+        yield run
+
+
+@pytest.fixture
+async def shop(stack: RunningStack) -> AsyncIterator[Workshop]:
+    """A workshop to look at the world with."""
+    async with open_workshop(ReleaseRequest()) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def registry(shop: Workshop) -> RegistryClient:
+    """The stack's registry, with the credential from Vault."""
+    return await shop.registry(shop.image("any"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A directory outside of git with a small image's Dockerfile; its name is unique to the test."""
+    return make_source(tmp_path / f"app-{abs(hash(tmp_path)) % 10**8}")
+
+
+@pytest.fixture
+def repository(source: Path) -> Path:
+    """The same as a git repository with one commit."""
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "feat: first")
+    return source
+
+
+def make_source(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "message").write_text("hello\n")
+    shutil.copy("/bin/busybox", folder / "busybox")
+    return folder
+
+
+def git(repository: Path, *arguments: str) -> str:
+    """git as some user, with nothing of this machine's configuration."""
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_AUTHOR_NAME": "A",
+        "GIT_AUTHOR_EMAIL": "a@example.com",
+        "GIT_COMMITTER_NAME": "A",
+        "GIT_COMMITTER_EMAIL": "a@example.com",
+    }
+    done = subprocess.run(["git", *arguments], cwd=repository, env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(repository: Path, message: str, **files: str) -> str:
+    """Commit everything, with these files changed; gives the revision."""
+    for name, text in files.items():
+        (repository / name).write_text(text)
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", message)
+    return git(repository, "rev-parse", "HEAD")

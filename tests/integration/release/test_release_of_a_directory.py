@@ -1,0 +1,107 @@
+"""A directory outside of git: versions from the registry's tags, the image as it was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import InvalidOption
+from flows.domain.plan import OCI_CREATED, OCI_TITLE, OCI_VERSION
+from infra.registry import RegistryClient
+from tests.integration.release.conftest import Release
+
+
+async def test_the_first_release_is_0_1_0_and_the_next_0_2_0(
+    run_release: Release, source: Path, registry: RegistryClient
+) -> None:
+    """Each release is pushed, tagged once and described by its result; the second builds from the cache."""
+    first = await run_release(source=str(source))
+    second = await run_release(source=str(source))
+    assert (first.version, second.version) == ("0.1.0", "0.2.0")
+    assert first.released and second.released
+    assert second.reference == f"{second.image}:0.2.0@{second.digest}"
+    assert (second.steps, second.cached_steps) == (2, 2)
+    assert second.size > 500_000
+    repository = second.image.partition("/")[2]
+    assert sorted(await registry.tags(repository)) == ["0.1.0", "0.2.0"]
+    held = await registry.head(repository, "0.2.0")
+    assert held is not None and held.digest == second.digest
+
+
+async def test_labels_and_annotations_say_what_it_is(
+    run_release: Release, source: Path, registry: RegistryClient
+) -> None:
+    """Title, version and time of creation are labels of the image and annotations of its manifest."""
+    result = await run_release(source=str(source), labels={"team": "blue"})
+    repository = result.image.partition("/")[2]
+    manifest = await registry.manifest(repository, "0.1.0")
+    config = await registry.image_config(repository, manifest)
+    labels = config["config"]["Labels"]
+    for found in (labels, manifest.document["annotations"]):
+        assert found[OCI_TITLE] == repository
+        assert found[OCI_VERSION] == "0.1.0"
+        assert found[OCI_CREATED].endswith("Z")
+        assert found["team"] == "blue"
+
+
+async def test_prereleases_form_a_series_and_move_no_tag(
+    run_release: Release, source: Path, registry: RegistryClient
+) -> None:
+    """1.0.0, then 1.0.1-rc.1 and -rc.2, then the patch they lead to; `latest` stays with stable versions."""
+    stable = await run_release(source=str(source), version="1.0.0", moving_tags=True)
+    candidates = [await run_release(source=str(source), bump="prerelease", moving_tags=True) for _ in range(2)]
+    repository = stable.image.partition("/")[2]
+    assert [c.version for c in candidates] == ["1.0.1-rc.1", "1.0.1-rc.2"]
+    latest = await registry.head(repository, "latest")
+    assert latest is not None and latest.digest == stable.digest
+    final = await run_release(source=str(source), bump="patch", moving_tags=True)
+    assert final.version == "1.0.1"
+    assert final.tags == ("1.0.1", "1", "1.0", "latest")
+    assert {t: (await registry.head(repository, t)).digest for t in ("1", "1.0", "latest")} == dict.fromkeys(  # type: ignore[union-attr]
+        ("1", "1.0", "latest"), final.digest
+    )
+
+
+async def test_moving_tags_never_move_backwards(run_release: Release, source: Path, registry: RegistryClient) -> None:
+    """A fix for an old line gets its own line's tags, and leaves the newer one's alone."""
+    newer = await run_release(source=str(source), version="1.1.0", moving_tags=True)
+    older = await run_release(source=str(source), version="1.0.1", moving_tags=True)
+    assert older.tags == ("1.0.1", "1.0")
+    repository = newer.image.partition("/")[2]
+    for tag in ("1", "1.1", "latest"):
+        held = await registry.head(repository, tag)
+        assert held is not None and held.digest == newer.digest
+
+
+async def test_build_metadata_becomes_a_legal_tag(run_release: Release, source: Path) -> None:
+    """`+` is not allowed in a tag; the label keeps the version as it is."""
+    result = await run_release(source=str(source), version="1.2.3+build.5")
+    assert result.version == "1.2.3+build.5"
+    assert result.tags == ("1.2.3_build.5",)
+
+
+async def test_reproducible_releases_have_the_same_digest(
+    run_release: Release, source: Path, registry: RegistryClient
+) -> None:
+    """Same source and version, whenever and wherever it is built: the very same image."""
+    host = registry.host
+    first = await run_release(source=str(source), image=f"{host}/one/app", reproducible=True, no_cache=True)
+    for file in source.iterdir():
+        file.touch()
+    second = await run_release(source=str(source), image=f"{host}/two/app", reproducible=True, no_cache=True)
+    assert first.version == second.version
+    assert first.digest == second.digest
+
+
+async def test_auto_needs_commits(run_release: Release, source: Path) -> None:
+    """Outside of git nothing says what changed: that is said, not guessed. The first version needs no reason."""
+    assert (await run_release(source=str(source), bump="auto")).version == "0.1.0"
+    with pytest.raises(InvalidOption, match="not in a git repository"):
+        await run_release(source=str(source), bump="auto")
+
+
+async def test_a_tag_prefix_needs_git(run_release: Release, source: Path) -> None:
+    """A prefix names git tags; without git it cannot be meant."""
+    with pytest.raises(InvalidOption, match="tag prefix"):
+        await run_release(source=str(source), tag_prefix="app/v")
