@@ -58,9 +58,13 @@ class VersionLedger(Protocol):
         ...
 
     async def publish(self, reservation: Reservation) -> None:
-        """The image is public under its version: record that for good and end the reservation. Safe to run twice."""
+        """The image is public under its version: record that for good. Safe to run twice.
+
+        The reservation stands until `give_back`: a run that dies before its end is then finished by its rerun, and
+        not followed by another version.
+        """
         ...
 
     async def give_back(self, reservation: Reservation) -> None:
-        """End a reservation that came to nothing. Safe to run twice, and after `publish`."""
+        """End a reservation: one that came to nothing, or a published one at the run's end. Safe to run twice."""
         ...

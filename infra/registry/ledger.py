@@ -83,8 +83,7 @@ class RegistryLedger:
         return replace(reservation, claim=claim)
 
     async def publish(self, reservation: Reservation) -> None:
-        # The registry's tag is the public record; nothing is left but to let the claim go.
-        await self.give_back(reservation)
+        """Nothing to do: the registry's tag is the public record."""
 
     async def give_back(self, reservation: Reservation) -> None:
         held = self._held.pop(reservation.version, None)

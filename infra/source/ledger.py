@@ -121,12 +121,13 @@ class GitLedger:
                         f"the tag {tag} of {self._refs.place} names the commit {state.tags[tag][:12]}, not "
                         f"{self.revision[:12]}"
                     )
-                await self.give_back(reservation)
                 break
             held = await self._own(reservation)
             changes = [Change(f"refs/tags/{tag}", None, self.revision)]
             if held is not None:
-                changes.append(Change(self._ref(reservation.version), held.revision, None))
+                # Written anew: the tag appears only if nobody has taken the reservation over meanwhile.
+                new = await self._refs.store(self._note(reservation.version, reservation.claim).text)
+                changes.append(Change(self._ref(reservation.version), held.revision, new))
             if await self._refs.apply(*changes):
                 break
         else:
@@ -149,7 +150,7 @@ class GitLedger:
         left = [entry for entry in held if self._is_left(entry, claim)]
         taken = [*released, *(entry.version for entry in held if entry not in left)]
         for entry in left:
-            resumed = await self._resume(entry, claim, choose, taken)
+            resumed = await self._resume(entry, claim, choose, taken, state)
             if resumed is not None:
                 return resumed
             if not await self._refs.apply(Change(self._ref(entry.version), entry.revision, None)):
@@ -174,15 +175,19 @@ class GitLedger:
         claim: Claim,
         choose: Callable[[Sequence[Version]], Version],
         taken: Sequence[Version],
+        state: State,
     ) -> Reservation | None:
-        """Go on with what a dead run of the same source had reserved.
+        """Go on with what a dead run of the same source had reserved, and perhaps published.
 
         Only where this run would choose that version too: now or, if its image was pushed already, at the
         time.
         """
-        if left.note is None or left.note.claim.fingerprint != claim.fingerprint or left.version in taken:
+        if left.note is None or left.note.claim.fingerprint != claim.fingerprint:
             return None
         digest = left.note.claim.digest
+        published = state.tags.get(self.tag_name(left.version)) == self.revision
+        if left.version in taken and not (published and digest is not None):
+            return None
         known = taken if digest is None else [version for version in taken if version < left.version]
         if str(choose(known)) != str(left.version):
             return None

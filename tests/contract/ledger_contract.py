@@ -120,7 +120,7 @@ class LedgerContract:
         assert not again.resumed
 
     async def test_a_published_version_is_released(self, world: World) -> None:
-        """After publish the version is listed and the next one is free; publishing or giving back again is fine."""
+        """After publish the version is listed and the next one is free; publishing again is fine."""
         ledger = await world.ledger()
         reservation = await ledger.reserve(Claim("one", "a"), minor)
         reservation = await ledger.note_digest(reservation, DIGEST)
@@ -179,6 +179,24 @@ class LedgerContract:
         assert str(reservation.version) == version == "0.1.0"
         assert reservation.resumed
         assert reservation.claim == Claim("rerun", "same source", DIGEST)
+
+    async def test_a_released_version_of_a_killed_release_is_finished(self, world: World) -> None:
+        """Killed between the public tag and the end: the rerun gets that version and digest, not the next."""
+        reserver = Reserver(world, "dead", "same source", DIGEST)
+        version = await reserver.version()
+        reserver.kill()
+        await world.release(version)
+        reservation = await (await world.ledger()).reserve(Claim("rerun", "same source"), minor)
+        assert (str(reservation.version), reservation.resumed, reservation.claim.digest) == (version, True, DIGEST)
+
+    async def test_a_version_that_was_released_without_the_dead_run_is_not_continued(self, world: World) -> None:
+        """A dead run that had noted no image cannot have made its version public: the next one is taken."""
+        reserver = Reserver(world, "dead", "same source")
+        version = await reserver.version()
+        reserver.kill()
+        await world.release(version)
+        reservation = await (await world.ledger()).reserve(Claim("rerun", "same source"), minor)
+        assert (str(reservation.version), reservation.resumed) == ("0.2.0", False)
 
     async def test_what_a_killed_release_left_does_not_block_others(self, world: World) -> None:
         """Another source gets the version that a dead release held, without its digest."""

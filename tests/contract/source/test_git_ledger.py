@@ -82,6 +82,7 @@ class TestGitLedger(LedgerContract):
         reservation = await ledger.reserve(Claim("one", "a"), minor)
         assert list(world.refs().keys() - before.keys()) == ["refs/slipway/v0.1.0"]
         await ledger.publish(reservation)
+        await ledger.give_back(reservation)
         assert world.refs() == before | {"refs/tags/v0.1.0": git(world.work, "rev-parse", "HEAD")}
 
     async def test_a_tag_is_never_moved(self, world: GitWorld) -> None:
@@ -208,7 +209,9 @@ async def test_a_commit_that_was_not_pushed_comes_with_its_tag(tmp_path: Path) -
     before = world.refs()
     revision = commit(world.work, "feat: not pushed", {"new": "x"})
     ledger = await open_ledger(str(world.work), "origin")
-    await ledger.publish(await ledger.reserve(Claim("one", "a"), minor))
+    reservation = await ledger.reserve(Claim("one", "a"), minor)
+    await ledger.publish(reservation)
+    await ledger.give_back(reservation)
     assert world.refs() == before | {"refs/tags/v0.1.0": revision}
 
 
@@ -266,6 +269,7 @@ async def test_a_fetched_source_is_released_over_http(server: GitServer, tmp_pat
     reservation = await ledger.reserve(Claim("one", "a"), minor)
     reservation = await ledger.note_digest(reservation, DIGEST)
     await ledger.publish(reservation)
+    await ledger.give_back(reservation)
     assert git(server.root / "app.git", "for-each-ref", "--format=%(refname)").split() == [
         "refs/heads/main",
         "refs/tags/v0.1.0",
