@@ -78,7 +78,7 @@ CAUSES = (
         "run as a user who may write to the repository",
     ),
     Cause(
-        r"returned error: 404\b|[Rr]epository .* not found|does not appear to be a git repository"
+        r"returned error: 404\b|[Rr]epository(?: .*)? not found|does not appear to be a git repository"
         r"|not a git repository|does not exist|No such file or directory"
         r"|not found: did you run git update-server-info|cannot change to",
         SourceMissing,
