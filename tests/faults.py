@@ -173,6 +173,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if self.command != "HEAD" and status not in {204, 304}:
             self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
