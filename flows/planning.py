@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from flows.domain.commits import decide
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
-from flows.domain.plan import OCI_REVISION, ReleasePlan, SourceFacts, image_labels
+from flows.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.reference import ImageReference, repository_name
-from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version
+from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version, version_of_tag
 from flows.request import ReleaseRequest
 from flows.workshop import Workshop
 from infra.local.claims import FileClaims
@@ -65,18 +65,6 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
     released = await ledger.versions()
     previous = latest(released)
 
-    same = await _released_already(request, image, registry, source)
-    if same is not None:
-        return _plan(
-            shop,
-            image,
-            source,
-            parse_version(request.version or ""),
-            "this very release exists already",
-            previous,
-            same,
-        )
-
     choice = await _choose(shop, checkout, image, registry, released)
     if choice.nothing:
         return ReleasePlan(
@@ -86,15 +74,16 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
             source=source,
             previous_version=str(previous) if previous else None,
         )
-    digest = None
-    if reserve:
-        claim = Claim(run=run, fingerprint=fingerprint(request, source))
-        shop.reservation = await ledger.reserve(claim, lambda taken: choice.pick(taken, request.prerelease_token))
-        version, digest = shop.reservation.version, shop.reservation.claim.digest
-    else:
-        version = choice.pick(released, request.prerelease_token)
-    existing = await _finishable(image, registry, source, version, digest)
-    return _plan(shop, image, source, version, choice.why, previous, existing, choice.commits)
+    mark = fingerprint(request, source)
+    try:
+        version, existing = await _settle(shop, image, registry, choice, Claim(run, mark), reserve=reserve)
+        why = choice.why
+    except VersionTaken:
+        existing = await _same_release(image, registry, choice.version, mark) if choice.version else None
+        if existing is None or choice.version is None:
+            raise
+        version, why = choice.version, "this very release exists already"
+    return _plan(shop, image, source, version, why, previous, existing, choice.commits)
 
 
 async def choose_ledger(
@@ -134,7 +123,7 @@ def source_facts(checkout: Checkout) -> SourceFacts:
 def fingerprint(request: ReleaseRequest, source: SourceFacts) -> str:
     """Identifies what would be built: the source's content and every option that changes the image."""
     options = request.model_dump(
-        mode="json", include={"file", "target", "build_args", "labels", "platforms", "reproducible", "path"}
+        mode="json", include={"file", "target", "build_args", "labels", "platforms", "reproducible"}
     )
     text = json.dumps([source.fingerprint, source.dirty, options], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -192,25 +181,47 @@ async def _revision_of(
     return str(revision)
 
 
-async def _released_already(
-    request: ReleaseRequest, image: ImageReference, registry: RegistryClient, source: SourceFacts
-) -> str | None:
-    """The digest of the image with the named version, if it is of the same revision: a rerun, so a success."""
-    if request.version is None or source.revision is None or source.dirty:
-        return None
-    return await _same_revision(image, registry, source, image_tag(parse_version(request.version)))
+async def _settle(
+    shop: Workshop, image: ImageReference, registry: RegistryClient, choice: Choice, claim: Claim, *, reserve: bool
+) -> tuple[Version, str | None]:
+    """The version to release, reserved if asked, and the digest of its image if a run that died had pushed it.
+
+    A version that only the registry knows (a run died before its git tag, and the source has changed since) is passed
+    over, unless it was named. Raises VersionTaken, VersionReserved.
+    """
+    request, ledger = shop.request, shop.ledger
+    assert ledger is not None, "the ledger is chosen before a version is"
+    elsewhere: list[Version] = []
+
+    def pick(taken: Sequence[Version]) -> Version:
+        return choice.pick([*taken, *elsewhere], request.prerelease_token)
+
+    while True:
+        if reserve:
+            shop.reservation = await ledger.reserve(claim, pick)
+            version, noted = shop.reservation.version, shop.reservation.claim.digest
+        else:
+            version, noted = pick(await ledger.versions()), None
+        try:
+            return version, await _finishable(image, registry, version, claim.fingerprint, noted)
+        except VersionTaken:
+            if choice.version is not None or elsewhere:
+                raise
+            if shop.reservation is not None:
+                await ledger.give_back(shop.reservation)
+                shop.reservation = None
+            tags = await registry.tags(image.repository)
+            elsewhere = [known for tag in tags if (known := version_of_tag(tag)) is not None]
 
 
 async def _finishable(
-    image: ImageReference, registry: RegistryClient, source: SourceFacts, version: Version, noted: str | None
+    image: ImageReference, registry: RegistryClient, version: Version, mark: str, noted: str | None
 ) -> str | None:
     """The digest of this release's image if a run that died had pushed it. Raises VersionTaken for another's image."""
     tag = image_tag(version)
     tagged = await registry.head(image.repository, tag)
     if tagged is not None:
-        if tagged.digest == noted:
-            return noted
-        if not source.dirty and await _same_revision(image, registry, source, tag) is not None:
+        if tagged.digest == noted or await _same_release(image, registry, version, mark) is not None:
             return tagged.digest
         raise VersionTaken(
             f"{image.name}:{tag} exists in the registry ({tagged.digest}), but is not this release",
@@ -221,13 +232,14 @@ async def _finishable(
     return None
 
 
-async def _same_revision(image: ImageReference, registry: RegistryClient, source: SourceFacts, tag: str) -> str | None:
-    if source.revision is None or await registry.head(image.repository, tag) is None:
+async def _same_release(image: ImageReference, registry: RegistryClient, version: Version, mark: str) -> str | None:
+    """The digest of the image with this version if it was built from the same source with the same options."""
+    if await registry.head(image.repository, image_tag(version)) is None:
         return None
-    manifest = await registry.manifest(image.repository, tag)
+    manifest = await registry.manifest(image.repository, image_tag(version))
     config = await registry.image_config(image.repository, manifest)
     labels = config.get("config", {}).get("Labels") or {}
-    return manifest.digest if labels.get(OCI_REVISION) == source.revision else None
+    return manifest.digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
 
 
 def _plan(
@@ -257,7 +269,15 @@ def _plan(
         git_tag=git_tag,
         deciding_commits=commits,
         previous_version=str(previous) if previous else None,
-        labels={**image_labels(title, str(version), source, created), **request.labels},
+        labels={**image_labels(title, str(version), source, created), **_mark(request, source), **request.labels},
         source_date_epoch=epoch,
         existing_digest=existing,
     )
+
+
+def _mark(request: ReleaseRequest, source: SourceFacts) -> dict[str, str]:
+    """The label by which a rerun knows its own image."""
+    if request.reproducible and source.fingerprint.startswith("tree:"):
+        # A directory is known by its files' times, which a reproducible image must not depend on.
+        return {}
+    return {SLIPWAY_FINGERPRINT: fingerprint(request, source)}

@@ -11,6 +11,7 @@ from prefect.states import Completed
 
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
+from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.report import Report
 from flows.request import ReleaseRequest
 from flows.tasks.build import build_and_push
@@ -30,11 +31,12 @@ from flows.workshop import open_workshop, workshop
 @flow(name="release", flow_run_name="release {request.source}", persist_result=True, result_serializer="json")
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
-    async with open_workshop(request):
-        try:
-            result = await _release()
-        finally:
-            await clean_up()
+    with terminated_like_interrupted():
+        async with open_workshop(request):
+            try:
+                result = await _release()
+            finally:
+                await whatever_comes(clean_up())
     # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
     return cast(ReleaseResult, Completed(message=result.summary, data=result))
 
@@ -54,14 +56,15 @@ async def _release() -> ReleaseResult:
     try:
         built = await build_and_push(plan, builder)
         verified = await verify(plan, built.digest)
-        tags = await tag(plan, verified)
+        # From here on the release becomes public: an interruption is too late.
+        tags = await whatever_comes(tag(plan, verified))
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
         await record(Report(plan, _result(plan, started, built), built, verified, timeline, error))
         raise
     result = _result(plan, started, built, verified, tags)
-    await record(Report(plan, result, built, verified, built.timeline))
+    await whatever_comes(record(Report(plan, result, built, verified, built.timeline)))
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from typing import Any
 
@@ -28,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from flows.cli.options import request_of
     from flows.cli.surroundings import use_prefect_server
 
+    # SIGTERM before and after the flow, which handles it by itself, is a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = request_of(args)
     use_prefect_server()
     # Only now: importing Prefect takes a second and reads its settings from the environment.
@@ -41,8 +44,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         with watching(terminal):
             result = asyncio.run(release(request))
-    except (KeyboardInterrupt, TerminationSignal) as signal:
-        raise Interrupted("the release was interrupted") from signal
+    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError) as interruption:
+        if terminal.result is None or not terminal.result.released:
+            raise Interrupted("the release was interrupted") from interruption
+        # Too late: it is public, and running the same command again would release the next version.
+        result = terminal.result
     if args.output == "json":
         print(json.dumps(result.as_dict()))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from flows.domain.plan import ReleaseResult
 from flows.report import Report
 
 
@@ -13,9 +14,10 @@ class Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.report: str | None = None
+        self.result: ReleaseResult | None = None
 
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
     def show(self, report: Report) -> None:
-        self.report = report.as_text()
+        self.report, self.result = report.as_text(), report.result

@@ -12,6 +12,8 @@ OCI_VERSION = "org.opencontainers.image.version"
 OCI_REVISION = "org.opencontainers.image.revision"
 OCI_SOURCE = "org.opencontainers.image.source"
 OCI_CREATED = "org.opencontainers.image.created"
+# What an image was made of (ledger.Claim.fingerprint): a rerun recognises its own image by it.
+SLIPWAY_FINGERPRINT = "slipway.fingerprint"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
     """Raises the BuildErrors, BuilderErrors, RegistryErrors and VaultErrors; a retry builds from the daemon's cache."""
     if plan.existing_digest is not None:
         get_run_logger().info("the image %s was pushed before: finishing it", plan.existing_digest)
+        await _note(plan.existing_digest)
         return BuiltImage(plan.existing_digest, 0, 0)
     shop = workshop()
     image = ImageReference.parse(plan.image)
@@ -41,10 +42,16 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
             shop.credentials(),
             recorder,
         )
-    if shop.ledger is not None and shop.reservation is not None:
-        shop.reservation = await shop.ledger.note_digest(shop.reservation, outcome.digest)
+    await _note(outcome.digest)
     steps, cached = recorder.counts()
     return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
+
+
+async def _note(digest: str) -> None:
+    """Let a rerun after a crash finish this image instead of building another."""
+    shop = workshop()
+    if shop.ledger is not None and shop.reservation is not None and shop.reservation.claim.digest != digest:
+        shop.reservation = await shop.ledger.note_digest(shop.reservation, digest)
 
 
 def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFacts, *, insecure: bool) -> BuildRequest:

@@ -1,4 +1,4 @@
-"""Clean up: end the reservation of a version that was not released, and remove the run's own files."""
+"""Clean up: end the version's reservation, released or not, and remove the run's own files."""
 
 from __future__ import annotations
 

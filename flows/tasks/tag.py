@@ -25,7 +25,6 @@ async def tag(plan: ReleasePlan, image: VerifiedImage) -> list[str]:
         written += await _move_tags(registry, reference.repository, version)
     if shop.ledger is not None and shop.reservation is not None:
         await shop.ledger.publish(shop.reservation)
-        shop.reservation = None
     return written
 
 
