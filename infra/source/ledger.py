@@ -13,11 +13,12 @@ import asyncio
 import random
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, VersionReserved, VersionTaken
+from flows.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
 from flows.domain.ledger import Claim, Reservation
 from flows.domain.version import Version, versions_of_git_tags
 from infra.source.checkout import Checkout
@@ -99,7 +100,9 @@ class GitLedger:
             reservation = await self._try_reserve(claim, choose)
             if reservation is not None:
                 return reservation
-        raise VersionReserved(f"{self._refs.place}: other releases took each version that was tried")
+        raise VersionReserved(
+            f"{self._refs.place}: other releases took each version that was tried", details=self._refs.last_refusal
+        )
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
         claim = replace(reservation.claim, digest=digest)
@@ -161,13 +164,18 @@ class GitLedger:
         if version in taken:
             raise VersionReserved(f"another release holds the version {version} in {self._refs.place}")
         new = await self._refs.store(self._note(version, claim).text)
-        if not await self._refs.apply(Change(self._ref(version), None, new)):
-            return None
-        # Published and its reservation gone between the look and the taking?
-        if version in versions_of_git_tags((await self._read()).tags, self.prefix):
-            await self._refs.apply(Change(self._ref(version), new, None))
-            return None
-        return Reservation(version, claim)
+        kept = False
+        try:
+            if not await self._refs.apply(Change(self._ref(version), None, new)):
+                kept = True  # by somebody else
+                return None
+            # It may have been published, and its reservation be gone, between the look and the taking.
+            kept = version not in versions_of_git_tags((await self._read()).tags, self.prefix)
+            return Reservation(version, claim) if kept else None
+        finally:
+            if not kept:  # also when this was cancelled, or the network failed, with the ref taken or not
+                with suppress(SourceError):
+                    await self._refs.apply(Change(self._ref(version), new, None))
 
     async def _resume(
         self,

@@ -47,6 +47,8 @@ class RefStore:
     def __init__(self, repository: Path, remote: Remote | None) -> None:
         self._repository = repository
         self._remote = remote
+        self.last_refusal = ""
+        """Git's words when a change was last found out of date."""
 
     @property
     def place(self) -> str:
@@ -110,7 +112,9 @@ class RefStore:
         if answer.status == 0:
             return True
         said = answer.out + answer.err
-        if _OUTDATED.search("\n".join(own_words(said))) and not _REFUSED.search(said):
+        ours = "\n".join(own_words(said))
+        if _OUTDATED.search(ours) and not _REFUSED.search(said):
+            self.last_refusal = ours
             return False
         raise git_error(self.place, Answer(answer.status, "", said))
 

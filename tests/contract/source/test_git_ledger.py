@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +166,36 @@ class TestGitLedger(LedgerContract):
             assert str(reservation.version) == "0.1.0"
             await ledger.publish(reservation)
         assert {"refs/tags/app/v0.1.0", "refs/tags/lib/v0.1.0", "refs/tags/v0.1.0"} <= world.refs().keys()
+
+
+async def test_cancelling_a_reservation_leaves_none(world: GitWorld) -> None:
+    """At whatever moment a release is cancelled while it reserves, nothing stays reserved."""
+    ledger = await world.ledger()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await ledger.give_back(await ledger.reserve(Claim("measure", "a"), minor))
+    whole = loop.time() - began
+    for step in range(12):
+        reserving = asyncio.create_task(ledger.reserve(Claim(f"run-{step}", f"source-{step}"), minor))
+        await asyncio.wait([reserving], timeout=whole * step / 12)
+        if reserving.cancel():
+            with contextlib.suppress(asyncio.CancelledError):
+                await reserving
+        else:
+            await ledger.give_back(reserving.result())
+        assert not [ref for ref in world.refs() if ref.startswith("refs/slipway/")]
+
+
+async def test_a_lock_that_was_left_is_named(world: GitWorld) -> None:
+    """When git itself was killed and its lock file stays, the error shows git's words about it."""
+    lock = (world.remote or world.work / ".git") / "refs" / "slipway" / "v0.1.0.lock"
+    lock.parent.mkdir()
+    lock.write_text("")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.source.ledger._ATTEMPTS", 2)
+        with pytest.raises(VersionReserved) as caught:
+            await (await world.ledger()).reserve(Claim("one", "a"), minor)
+    assert "v0.1.0" in caught.value.details
 
 
 async def test_no_identity_is_needed(world: GitWorld, monkeypatch: pytest.MonkeyPatch) -> None:
