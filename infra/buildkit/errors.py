@@ -98,6 +98,11 @@ def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
         # TLS 1.3 servers refuse a client's certificate only after the handshake.
         reason = (error.__cause__.reason or "no reason given").lower().replace("_", " ")
         return BuilderTlsError(f"builder {address}: refused by TLS ({reason})")
+    if isinstance(error, ConnectionLost) and error.mute and address.tls is not None:
+        return BuilderTlsError(
+            f"builder {address}: it ended the connection right after the TLS handshake",
+            action="does it want a client certificate, or another one?",
+        )
     return BuilderLost(f"builder {address}: {error}")
 
 

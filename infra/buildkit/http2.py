@@ -30,6 +30,8 @@ Headers = list[tuple[bytes, bytes]]
 
 _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 32 << 20
+# A server speaks first, with a SETTINGS frame (RFC 9113 section 3.4); the type is a frame's fourth byte.
+_SETTINGS = b"\x04"
 _MAX_FRAME = 1 << 20
 # A session call carries every pattern of a .dockerignore as a header.
 _MAX_HEADERS = 4 << 20
@@ -39,7 +41,11 @@ _SLICE = 1 << 18
 
 
 class ConnectionLost(Exception):
-    """The connection ended while something still needed it."""
+    """The connection ended while something still needed it. `mute`: the other side has never sent a byte."""
+
+    def __init__(self, reason: str, *, mute: bool = False) -> None:
+        super().__init__(reason)
+        self.mute = mute
 
 
 class ProtocolViolation(Exception):
@@ -219,8 +225,12 @@ class Http2Connection:
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             self._runner.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._runner
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._runner
+            finally:
+                self._fail(ConnectionLost("the connection was closed"))
+                await self._stream.close()
 
     async def wait_over(self) -> None:
         """Return when the connection has ended."""
@@ -286,7 +296,8 @@ class Http2Connection:
         except BaseExceptionGroup as group:
             error = cause_of(group)
             if isinstance(error, OSError):
-                lost = ConnectionLost(f"the connection broke off ({error.strerror or type(error).__name__})")
+                reason = error.strerror or type(error).__name__
+                lost = ConnectionLost(f"the connection broke off ({reason})", mute=self._bytes_seen == 0)
                 lost.__cause__ = error
                 error = lost
             if not isinstance(error, ConnectionLost | ProtocolViolation):
@@ -294,7 +305,6 @@ class Http2Connection:
             self._fail(error)
         finally:
             self._fail(ConnectionLost("the connection was closed"))
-            await self._stream.close()
 
     def _fail(self, error: Exception) -> None:
         if self._over is None:
@@ -307,7 +317,9 @@ class Http2Connection:
         while True:
             data = await self._stream.read()
             if not data:
-                raise ConnectionLost("the other side closed the connection")
+                raise ConnectionLost("the other side closed the connection", mute=self._bytes_seen == 0)
+            if self._on_stream is None and self._bytes_seen == 0 and data[3:4] not in {b"", _SETTINGS}:
+                raise ProtocolViolation("it does not speak HTTP/2")
             self._bytes_seen += len(data)
             try:
                 events = self._h2.receive_data(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,6 @@ from infra.buildkit import (
 )
 
 BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
-# A RUN that needs no image but busybox.
-SH = '["/bin/busybox", "sh", "-c", {command!r}]'
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
 
 
@@ -96,13 +93,13 @@ async def build(
     address: str,
     context: Path,
     *,
-    output: ImagePush | CacheOnly = CacheOnly(),
+    output: ImagePush | CacheOnly | None = None,
     credentials: Answering | None = None,
     events: list[BuildEvent] | None = None,
     **options: Any,
 ) -> BuildOutcome:
     """One build on a connection of its own; RUN steps without a network."""
-    request = BuildRequest(context=context, output=output, network="none", **options)
+    request = BuildRequest(context=context, output=output or CacheOnly(), network="none", **options)
     async with BuildKit(BuilderAddress.parse(address)) as builder:
         return await builder.build(
             request, credentials or Anonymous(), events.append if events is not None else lambda _: None
@@ -119,7 +116,7 @@ def open_sockets() -> int:
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
-            count += os.readlink(entry).startswith("socket:")
+            count += str(entry.readlink()).startswith("socket:")
         except OSError:
             continue
     return count

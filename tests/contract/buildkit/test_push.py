@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import socket
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,11 +27,12 @@ from flows.domain.errors import (
 from infra.buildkit import ImagePush
 from infra.local.daemon import free_port
 from infra.local.engine import trust_registry_ca
+from infra.local.registry import registry_spec
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Answering, Engine, Registry, build
-from tests.contract.buildkit.relay import Relay
 from tests.contract.buildkit.self_signed import self_signed
 from tests.faults import front
+from tests.servers import running
 
 Context = Callable[[str], Path]
 
@@ -171,22 +173,31 @@ async def test_plain_http_where_https_is_expected(engine: Engine, registry: Regi
     assert "--insecure-registry" in error.value.action
 
 
-async def test_a_registry_behind_an_unknown_ca(
-    engine: Engine, registry: Registry, context: Context, tmp_path: Path
-) -> None:
+async def test_a_registry_behind_an_unknown_ca(engine: Engine, context: Context, tmp_path: Path) -> None:
     """A certificate nobody vouches for is refused; once its CA is named to the engine, the push goes through."""
     # Not a loopback address: docker does not ask those for a good certificate.
-    address = _own_address()
-    ca, tls = self_signed(tmp_path / "tls", address)
-    host, _, port = registry.host.partition(":")
-    async with Relay(lambda: asyncio.open_connection(host, int(port)), tls=tls, host=address) as relay:
-        secure = f"{address}:{relay.port}"
-        output = ImagePush(f"{secure}/team/ca", by_digest=True)
+    address, port = _own_address(), free_port()
+    ca, _ = self_signed(tmp_path / "tls", address)
+    spec = registry_spec(tmp_path, port)
+    config = tmp_path / "registry" / "config.yml"
+    settings = json.loads(config.read_text())
+    settings["http"] = {
+        "addr": f"{address}:{port}",
+        "tls": {"certificate": str(ca), "key": str(ca.with_name("key.pem"))},
+    }
+    del settings["auth"]
+    config.write_text(json.dumps(settings))
+    with running(replace(spec, ready=lambda: _accepts(address, port)), tmp_path):
+        output = ImagePush(f"{address}:{port}/team/ca", by_digest=True)
         with pytest.raises(RegistryTlsError, match="not trusted"):
-            await build(engine.address, context(BASE), output=output, credentials=registry.credentials)
-        trust_registry_ca(engine.home, secure, ca)
-        outcome = await build(engine.address, context(BASE), output=output, credentials=registry.credentials)
-    assert registry.manifest("team/ca", outcome.digest)
+            await build(engine.address, context(BASE), output=output)
+        trust_registry_ca(engine.home, f"{address}:{port}", ca)
+        assert (await build(engine.address, context(BASE), output=output)).digest
+
+
+def _accepts(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0
 
 
 def _own_address() -> str:

@@ -1,0 +1,130 @@
+"""What is wrong with a source becomes a cause that shows where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.domain.credentials import Anonymous
+from flows.domain.errors import (
+    BaseImageUnavailable,
+    ContextError,
+    DockerfileInvalid,
+    DockerfileMissing,
+    InvalidOption,
+    StepFailed,
+)
+from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush
+from infra.local.daemon import free_port
+from tests.contract.buildkit.parts import BASE, Engine, Registry, build, output_of, run
+
+Context = Callable[[str], Path]
+
+
+async def test_a_failing_run(engine: Engine, context: Context) -> None:
+    """A RUN that fails tells its step, exit code, last lines and place; the log is complete."""
+    events: list[BuildEvent] = []
+    script = "i=0; while [ $i -lt 50 ]; do echo out $i; i=$((i+1)); done; echo broken >&2; exit 7"
+    with pytest.raises(StepFailed) as error:
+        await build(engine.address, context(BASE + run(script)), events=events)
+    assert error.value.status == 7
+    assert error.value.step.startswith("[2/2] RUN")
+    details = error.value.details.splitlines()
+    assert details[19] == "broken"
+    assert details[0] == "out 31"
+    assert any(line.startswith('   3 | >>> RUN ["/bin/busybox"') for line in details)
+    assert len(output_of(events).splitlines()) == 51
+    assert not error.value.retryable
+
+
+async def test_a_syntax_error(engine: Engine, context: Context) -> None:
+    """A Dockerfile that cannot be read is shown with the line that is to blame."""
+    with pytest.raises(DockerfileInvalid, match="unknown instruction: FOO") as error:
+        await build(engine.address, context("FROM scratch\nLABEL a=b\nFOO bar\nLABEL c=d\n"))
+    assert error.value.details.splitlines() == [
+        "Dockerfile:3",
+        "-" * 20,
+        "   1 |     FROM scratch",
+        "   2 |     LABEL a=b",
+        "   3 | >>> FOO bar",
+        "   4 |     LABEL c=d",
+        "   5 |     ",
+        "-" * 20,
+    ]
+
+
+@pytest.mark.parametrize("dockerfile", ["", "FROM UPPER\n", "FROM scratch\nCOPY --nope=1 busybox /\n"])
+async def test_other_bad_dockerfiles(engine: Engine, context: Context, dockerfile: str) -> None:
+    """An empty Dockerfile, a bad image name and an unknown flag are the Dockerfile's fault as well."""
+    with pytest.raises(DockerfileInvalid):
+        await build(engine.address, context(dockerfile))
+
+
+async def test_an_unknown_target(engine: Engine, context: Context) -> None:
+    """A stage that does not exist is named."""
+    with pytest.raises(DockerfileInvalid, match="nowhere"):
+        await build(engine.address, context(BASE), target="nowhere")
+
+
+async def test_a_missing_dockerfile(engine: Engine, context: Context) -> None:
+    """A Dockerfile that is not there is said before the daemon is asked."""
+    with pytest.raises(DockerfileMissing, match="Nope"):
+        await build(engine.address, context(BASE), dockerfile=Path("Nope"))
+
+
+async def test_a_missing_context(engine: Engine, tmp_path: Path) -> None:
+    """A context that is no directory is said before the daemon is asked."""
+    with pytest.raises(ContextError):
+        await build(engine.address, tmp_path / "nowhere")
+
+
+async def test_a_file_that_copy_wants(engine: Engine, context: Context) -> None:
+    """COPY of a file that is not in the context names it and the line."""
+    with pytest.raises(StepFailed, match='"/absent"') as error:
+        await build(engine.address, context(BASE + "COPY absent /\n"))
+    assert error.value.status is None
+    assert ">>> COPY absent /" in error.value.details
+
+
+async def test_a_base_image_nobody_has(engine: Engine, registry: Registry, context: Context) -> None:
+    """A FROM image that is not in its registry, or whose registry does not answer, is named with the reason."""
+    with pytest.raises(BaseImageUnavailable, match=r"no/such:latest cannot be pulled: not found"):
+        await build(
+            engine.address,
+            context(f"FROM {registry.host}/no/such\nLABEL a=b\n"),
+            credentials=registry.credentials,
+        )
+    with pytest.raises(BaseImageUnavailable, match="connection refused"):
+        await build(engine.address, context(f"FROM 127.0.0.1:{free_port()}/no/such\nLABEL a=b\n"))
+
+
+async def test_an_unreadable_platform(engine: Engine, context: Context) -> None:
+    """A platform that is none is an option that cannot be read."""
+    with pytest.raises(InvalidOption, match="beos"):
+        await build(engine.address, context(BASE), platforms=("beos",))
+
+
+async def test_a_file_that_changes_while_it_is_read(engine: Engine, context: Context) -> None:
+    """A file that grows between its announcement and its reading is a context error that names it, and no hang."""
+    folder = context(BASE + "COPY growing /\n")
+    growing = folder / "growing"
+    growing.write_bytes(b"x")
+
+    def grow(_: BuildEvent) -> None:
+        growing.write_bytes(growing.read_bytes() + b"x")
+
+    with pytest.raises(ContextError, match="'growing' changed"):
+        # Whether the change falls between the two is a race; it is won within a few builds.
+        for _ in range(50):
+            async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
+                await builder.build(BuildRequest(folder), Anonymous(), grow)
+
+
+async def test_a_failed_build_is_not_pushed(engine: Engine, context: Context) -> None:
+    """A push of an image that never was built ends with the build's cause, not with the registry's."""
+    with pytest.raises(StepFailed):
+        await build(
+            engine.address, context(BASE + run("exit 1")), output=ImagePush("registry.invalid/a", by_digest=True)
+        )

@@ -1,0 +1,271 @@
+"""The builder goes away, is not one, or the build is given up: nothing hangs, nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.domain.credentials import Anonymous
+from flows.domain.errors import (
+    BuilderLost,
+    BuilderProtocolError,
+    BuilderTlsError,
+    BuilderUnreachable,
+    InvalidOption,
+)
+from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, Keepalive, LogChunk, TlsFiles
+from infra.buildkit.client import BuildOutcome
+from infra.local.daemon import free_port
+from infra.local.engine import engine_address
+from tests.certificates import make_certificates
+from tests.contract.buildkit.parts import BASE, Engine, open_sockets, run
+from tests.contract.buildkit.relay import Relay
+from tests.contract.buildkit.self_signed import self_signed
+from tests.engine import engine as engine_by_hand
+
+Context = Callable[[str], Path]
+
+
+def sleeping(seconds: int) -> str:
+    """A Dockerfile whose last step says that it has begun, and then sleeps."""
+    return BASE + run(f"echo begun; exec /bin/busybox sleep {seconds}")
+
+
+@asynccontextmanager
+async def begun_build(
+    address: str, folder: Path, keepalive: Keepalive | None = None
+) -> AsyncIterator[asyncio.Task[BuildOutcome]]:
+    """A build whose last step is running."""
+    begun = asyncio.Event()
+
+    def watch(event: BuildEvent) -> None:
+        if isinstance(event, LogChunk) and b"begun" in event.data:
+            begun.set()
+
+    async with BuildKit(BuilderAddress.parse(address), keepalive=keepalive) as builder:
+        request = BuildRequest(folder, network="none", no_cache=True)
+        task = asyncio.create_task(builder.build(request, Anonymous(), watch))
+        waiting = asyncio.create_task(begun.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if task.done():
+            task.result()
+        yield task
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def running_steps(seconds: int) -> list[str]:
+    """The processes of such a step."""
+    found = subprocess.run(["pgrep", "-f", f"sleep {seconds}$"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+async def test_cancel_ends_the_daemons_build(engine: Engine, context: Context) -> None:
+    """When a cancelled build has returned, its step's process is gone from the daemon."""
+    async with begun_build(engine.address, context(sleeping(45671))) as task:
+        assert running_steps(45671)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not running_steps(45671)
+
+
+async def test_a_killed_daemon_is_lost(context: Context) -> None:
+    """A daemon that is killed mid-build is lost, which a retry can help."""
+    with tempfile.TemporaryDirectory(prefix="engine-") as home:
+        daemon = engine_by_hand(Path(home))
+        daemon.start()
+        try:
+            process = daemon.process()
+            assert process is not None
+            async with begun_build(engine_address(Path(home)), context(sleeping(45672))) as task:
+                process.kill()
+                with pytest.raises(BuilderLost) as error:
+                    await asyncio.wait_for(task, 20)
+            assert error.value.retryable
+        finally:
+            daemon.stop()
+            for pid in subprocess.run(
+                ["pgrep", "-f", home], capture_output=True, text=True, check=False
+            ).stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+            for pid in running_steps(45672):
+                os.kill(int(pid), signal.SIGKILL)
+
+
+async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) -> None:
+    """A connection through which nothing comes any more, without being closed, is lost after the keepalive."""
+    keepalive = Keepalive(idle_s=0.3, timeout_s=0.3)
+    async with (
+        Relay(engine.socket) as relay,
+        begun_build(relay.address, context(sleeping(45673)), keepalive) as task,
+    ):
+        relay.frozen.set()
+        with pytest.raises(BuilderLost, match="no sign of life"):
+            await asyncio.wait_for(task, 20)
+
+
+async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> None:
+    """A step that says nothing for many keepalive periods goes on: the daemon answers the pings."""
+    async with Relay(engine.socket) as relay:
+        keepalive = Keepalive(idle_s=0.1, timeout_s=2.0)
+        async with begun_build(relay.address, context(sleeping(2)), keepalive) as task:
+            assert (await asyncio.wait_for(task, 30)).steps == 2
+
+
+async def test_a_cut_connection_is_lost(engine: Engine, context: Context) -> None:
+    """A connection that is reset is lost, and the daemon ends the build by itself."""
+    async with Relay(engine.socket) as relay, begun_build(relay.address, context(sleeping(45674))) as task:
+        relay.cut()
+        with pytest.raises(BuilderLost):
+            await asyncio.wait_for(task, 20)
+    for _ in range(200):
+        if not running_steps(45674):
+            break
+        await asyncio.sleep(0.1)
+    assert not running_steps(45674)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"\x00" * 4096,
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x01" + b"\xff" * 64,
+    ],
+    ids=["http1", "zeros", "ssh", "frames"],
+)
+async def test_garbage_on_the_wire(answer: bytes) -> None:
+    """A server that speaks something else is a protocol error, at once."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(answer)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, BuildKit(BuilderAddress.parse(f"tcp://127.0.0.1:{port}")) as builder:
+        with pytest.raises(BuilderProtocolError):
+            await asyncio.wait_for(builder.info(), 10)
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    """A port or a socket without a server is unreachable, which a retry can help."""
+    for address in (f"tcp://127.0.0.1:{free_port()}", f"unix://{tmp_path}/no.sock", f"docker://{tmp_path}/no.sock"):
+        with pytest.raises(BuilderUnreachable) as error:
+            async with BuildKit(BuilderAddress.parse(address)):
+                pass
+        assert address in error.value.cause
+
+
+async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
+    """An engine's socket where nobody answers the upgrade is given up after the time that was set."""
+    path = tmp_path / "silent.sock"
+    server = await asyncio.start_unix_server(lambda reader, writer: reader.read(), path)
+    async with server:
+        with pytest.raises(BuilderUnreachable, match="no answer within"):
+            async with BuildKit(BuilderAddress.parse(f"docker://{path}"), connect_timeout_s=0.2):
+                pass
+
+
+async def test_an_engine_without_buildkit(tmp_path: Path) -> None:
+    """A Docker engine that does not know POST /grpc says so."""
+    path = tmp_path / "old.sock"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, path):
+        with pytest.raises(BuilderProtocolError, match="404"):
+            async with BuildKit(BuilderAddress.parse(f"docker://{path}")):
+                pass
+
+
+async def test_certificates_that_are_not_accepted(engine: Engine, tmp_path: Path) -> None:
+    """An unknown CA, an expired certificate, another name and a missing client certificate are TLS causes."""
+    good, good_tls = self_signed(tmp_path / "good", "127.0.0.1")
+    expired, expired_tls = self_signed(tmp_path / "expired", "127.0.0.1", expired=True)
+    other = make_certificates(tmp_path / "other")
+    demanding = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    demanding.load_cert_chain(good, good.with_name("key.pem"))
+    demanding.load_verify_locations(other.ca)
+    demanding.verify_mode = ssl.CERT_REQUIRED
+    for server, files, reason in (
+        (good_tls, TlsFiles(other.ca), "not accepted"),
+        (good_tls, TlsFiles(), "not accepted"),
+        (expired_tls, TlsFiles(expired), "expired"),
+        (good_tls, TlsFiles(good, server_name="builder.example"), "mismatch"),
+        (demanding, TlsFiles(good), "client certificate"),
+    ):
+        async with Relay(engine.socket, tls=server) as relay:
+            with pytest.raises(BuilderTlsError, match=reason):
+                async with BuildKit(BuilderAddress.parse(relay.address, files)) as builder:
+                    await builder.info()
+
+
+async def test_a_refused_client_certificate(tmp_path: Path) -> None:
+    """A server's alert about the client's certificate comes after TLS 1.3's handshake, and is a TLS cause all the same."""
+    cert, context = self_signed(tmp_path / "server", "127.0.0.1")
+    context.load_verify_locations(cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        refusing = asyncio.create_task(asyncio.to_thread(refuse, listener))
+        address = BuilderAddress.parse(f"tcp://127.0.0.1:{listener.getsockname()[1]}", TlsFiles(cert))
+        with pytest.raises(BuilderTlsError):
+            async with BuildKit(address) as builder:
+                await builder.info()
+        await refusing
+
+
+async def test_tls_towards_a_plain_port(engine: Engine, tmp_path: Path) -> None:
+    """TLS where the builder speaks plain is a TLS cause, and files that are none are an option that is wrong."""
+    async with Relay(engine.socket) as relay:
+        with pytest.raises(BuilderTlsError):
+            async with BuildKit(BuilderAddress.parse(relay.address, TlsFiles())):
+                pass
+    with pytest.raises(InvalidOption):
+        async with BuildKit(BuilderAddress.parse("tcp://127.0.0.1:1", TlsFiles(tmp_path / "no.pem"))):
+            pass
+
+
+async def test_twenty_builds_leave_nothing(engine: Engine, context: Context) -> None:
+    """Builds, good and bad, leave no task, thread or socket behind."""
+    folder = context(BASE)
+
+    async def round_of(count: int) -> tuple[int, int, int]:
+        for number in range(count):
+            async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
+                await builder.build(BuildRequest(folder, build_args={"N": str(number)}), Anonymous())
+        return len(asyncio.all_tasks()), threading.active_count(), open_sockets()
+
+    before = await round_of(3)
+    tasks, threads, sockets = await round_of(20)
+    assert (tasks, sockets) == (before[0], before[2])
+    # The default executor makes threads on demand, up to its limit, and keeps them.
+    assert threads <= before[1] + 4
