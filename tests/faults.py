@@ -65,9 +65,7 @@ class Front:
         hang: bool = False,
         times: int = 1_000_000,
     ) -> None:
-        """Spoil requests with this method (`*`: any) whose path matches the regular expression `path`
-        somewhere.
-        """
+        """Spoil requests with this method (`*`: any) whose path has a match of the regular expression."""
         with self._lock:
             self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang=hang, times=times))
 
@@ -88,9 +86,7 @@ class Front:
 
 @contextmanager
 def front(upstream: str, tls: Certificates | None = None) -> Iterator[Front]:
-    """A front before `upstream` (HOST:PORT, plain HTTP), itself on loopback, with HTTPS if certificates are
-    given.
-    """
+    """A front before `upstream` (HOST:PORT, plain HTTP), on loopback; speaks HTTPS if certificates are given."""
 
     class Handler(_Handler):
         target = upstream
@@ -103,8 +99,7 @@ def front(upstream: str, tls: Certificates | None = None) -> Iterator[Front]:
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls.cert, tls.key)
-        # The handshake happens in the connection's own thread: a client that refuses it must not stop the
-        # others.
+        # The handshake happens in the connection's own thread: one that fails must not stop the others.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

@@ -1,6 +1,4 @@
-"""Real servers for tests: the registry and the Vault of the embedded stack, started for a test and stopped
-after it.
-"""
+"""Real servers for tests: the embedded stack's registry and Vault, stopped at the end."""
 
 from __future__ import annotations
 

@@ -31,9 +31,7 @@ _SERVICE, _ISSUER = "a test's registry", "a test's token server"
 
 @dataclass
 class TokenServer:
-    """Gives tokens for what `grants` allows; `asked` collects the scopes and whether a password came with
-    them.
-    """
+    """Gives tokens for what `grants` allows; `asked`: the scopes, and whether a password came with them."""
 
     certificates: Certificates
     users: dict[str, str] = field(default_factory=dict)

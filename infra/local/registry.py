@@ -27,8 +27,7 @@ def registry_spec(home: Path, port: int) -> DaemonSpec:
         # Without the file the registry would make up a user and print the password into its log.
         write_users(home, {})
     config = folder / "config.yml"
-    # JSON is YAML. `http.secret`, which signs upload sessions, is left out: the registry makes one up at each
-    # start.
+    # JSON is YAML. `http.secret`, which signs upload sessions, is left out: the registry makes one up.
     settings = {
         "version": "0.1",
         "log": {"level": "warn", "formatter": "text", "accesslog": {"disabled": True}},

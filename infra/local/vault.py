@@ -1,5 +1,4 @@
-"""The embedded Vault: OpenBao on loopback, with the embedded registry's credential and a role that may read
-it.
+"""The embedded Vault: OpenBao on loopback, with the registry's credential and a role that may read it.
 
 Who can read this machine's files as the same user can unseal it (`vault/unseal.json`): it keeps the
 credential out of parameters, logs and images, and out of the hands of other users, not from its owner.
@@ -52,8 +51,7 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
         "log_level": "info",
         "api_addr": f"http://127.0.0.1:{port}",
         "cluster_addr": "https://127.0.0.1:0",
-        # Raft is the only storage OpenBao has on files; the multiplier makes a lone node elect itself within
-        # a second.
+        # Raft is the only storage OpenBao has on files; the multiplier lets it elect itself in a second.
         "storage": {
             "raft": {
                 "path": str(private_folder(folder / "data")),

@@ -64,8 +64,7 @@ class _Token:
 
 
 class Authenticator:
-    """The Authorization header for each request to one registry. Nothing is sent before the registry asks for
-    it.
+    """The Authorization header for each request to one registry, sent once the registry asks for it.
 
     The credential source is asked at each use of Basic and for each new token; only tokens are kept, until
     they expire.

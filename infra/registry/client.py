@@ -37,12 +37,12 @@ _MAX_SENDS = 3
 
 
 class RegistryClient:
-    """One registry; an async context manager. Every method raises RegistryErrors and what the credential
-    source raises.
+    """One registry; an async context manager.
 
-    `host`: `ImageReference.api_host`. `insecure`: plain HTTP and nothing else; HTTPS is not tried first.
-    `ca_file`: PEM file of further CAs to trust, None for the system's alone. `timeout_s`: seconds without a
-    byte until a request is given up.
+    Every method raises RegistryErrors, and what the credential source raises. `host`:
+    `ImageReference.api_host`. `insecure`: plain HTTP and nothing else; HTTPS is not tried first. `ca_file`:
+    PEM file of further CAs to trust, None for the system's alone. `timeout_s`: seconds without a byte until a
+    request is given up.
     """
 
     def __init__(
@@ -143,9 +143,7 @@ class RegistryClient:
         return self._json(response)
 
     async def total_size(self, repository: str, manifest: Manifest) -> int:
-        """Bytes of configurations and layers of an image or of all that an index lists; shared ones count
-        once.
-        """
+        """Bytes of configurations and layers of an image or of all in an index, shared ones once."""
         manifests = [manifest]
         for child in manifest.children:
             manifests.append(await self.manifest(repository, child.digest))
@@ -199,8 +197,7 @@ class RegistryClient:
             if authorization is not None:
                 sent["Authorization"] = authorization
             try:
-                # Blobs may be served from elsewhere: httpx drops Authorization when a redirect leaves this
-                # origin.
+                # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
                 response = await self._http.request(
                     method, path, headers=sent, content=content, follow_redirects=method in {"GET", "HEAD"}
                 )

@@ -70,8 +70,7 @@ _CODE = re.compile(r"[A-Z][A-Z_]{1,39}")
 def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
     """The cause an unsuccessful answer stands for; its body must have been read.
 
-    `tag_write`: it answers the writing of a manifest under a tag. Of the server's text only its code is
-    shown.
+    `tag_write`: it answers the writing of a manifest under a tag. Only the server's code is shown, not its text.
     """
     code, text = _code_and_text(response)
     shown = f"HTTP {response.status_code}" + (f" {code}" if code else "")
@@ -114,9 +113,7 @@ def transport_error(error: httpx.RequestError, host: str, method: str) -> Regist
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds from now that a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date), None if
-    unclear.
-    """
+    """Seconds from now that a Retry-After header asks for (RFC 9110, 10.2.3), None if it is unclear."""
     if value is None:
         return None
     if re.fullmatch(r"\s*[0-9]+\s*", value):

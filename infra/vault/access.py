@@ -69,8 +69,9 @@ class VaultAccess(InMemory):
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> VaultAccess:
-        """Read VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT and one way to log in; empty variables count as
-        unset.
+        """Read VAULT_ADDR, VAULT_NAMESPACE, VAULT_CACERT and one way to log in.
+
+        Empty variables count as unset.
 
         In this order: VAULT_TOKEN; VAULT_ROLE_ID with VAULT_SECRET_ID; VAULT_KUBERNETES_ROLE, optionally with
         VAULT_KUBERNETES_MOUNT and VAULT_KUBERNETES_TOKEN_FILE. Raises InvalidOption.

@@ -1,5 +1,4 @@
-"""From what hvac and requests raise to a named cause: one table for reading, and its exceptions for logging
-in.
+"""From what hvac and requests raise to a named cause: one table, and what differs in a login.
 
 hvac maps a status to a class (hvac/exceptions.py, `VaultError.from_status`): 400 InvalidRequest, 401
 Unauthorized, 403 Forbidden, 404 InvalidPath, 429 RateLimitExceeded, 500, 501 VaultNotInitialized, 502
@@ -56,9 +55,7 @@ LIBRARY_ERRORS = (hvac_errors.VaultError, requests_errors.RequestException)
 
 
 def vault_error(error: Exception, address: str, doing: str, *, login: bool = False) -> VaultError:
-    """The cause for one of LIBRARY_ERRORS. `doing`: "reading vault:secret/app"; nothing of the server's text
-    is kept.
-    """
+    """The cause for one of LIBRARY_ERRORS. `doing`: "reading vault:secret/app"; the server's text is dropped."""
     if login and isinstance(error, _LOGIN_REFUSALS):
         return VaultLoginRefused(f"{doing}: Vault at {address} refuses the login ({type(error).__name__})")
     for kind, cause, what in _TABLE:

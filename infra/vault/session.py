@@ -27,15 +27,14 @@ from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAcce
 from infra.vault.errors import LIBRARY_ERRORS, vault_error
 from infra.vault.secrets import SecretPath, SecretValues
 
-# Seconds to connect, and between bytes of an answer: a thread cannot be cancelled, so these bound its life.
-_TIMEOUT_S = (5.0, 15.0)
 _MIN_WAIT_S = 0.5
 
 
 @dataclass(eq=False)
 class _Lease:
-    """A token with its client. `ttl_s`: seconds it lives when not renewed, 0 for ever or unknown. `own`: we
-    logged in.
+    """A token with its client.
+
+    `ttl_s`: seconds it lives when not renewed, 0 for ever or unknown. `own`: this session logged in for it.
     """
 
     client: hvac.Client
@@ -47,12 +46,14 @@ class _Lease:
 class VaultSession:
     """Reads secrets; an async context manager, usable by many tasks of one event loop at once.
 
-    Every method raises VaultErrors. Nothing is retried, but a read whose token was no longer valid after a
-    new login.
+    Every method raises VaultErrors. Nothing is retried, but after a new login the read whose token was no
+    longer valid. `timeout_s`: seconds without a byte until a call is given up; a cancelled call's thread may
+    live on for as long.
     """
 
-    def __init__(self, access: VaultAccess) -> None:
+    def __init__(self, access: VaultAccess, *, timeout_s: float = 15.0) -> None:
         self._access = access
+        self._timeout_s = timeout_s
         self._http = requests.Session()
         # hvac takes a given session's `verify` over its own parameter.
         self._http.verify = str(access.ca_file) if access.ca_file is not None else True
@@ -73,18 +74,15 @@ class VaultSession:
         await self.close()
 
     async def close(self) -> None:
-        """Revoke the token, if this session made it, and let go of all connections. Never raises a
-        VaultError.
-        """
+        """Revoke the token, if this session made it, and let go of all connections. Raises no VaultError."""
         try:
             if self._renewal is not None:
                 self._renewal.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._renewal
+                await asyncio.wait([self._renewal])
             if self._login is not None:
-                with suppress(VaultError):
-                    lease = await self._login
-                    if lease.own:
+                await asyncio.wait([self._login])
+                if not _failed(self._login) and (lease := self._login.result()).own:
+                    with suppress(VaultError):
                         await self._call("revoking the token", lease.client.auth.token.revoke_self)
         finally:
             self._login = self._renewal = None
@@ -106,8 +104,7 @@ class VaultSession:
         try:
             return await self._read(await self._lease(), path)
         except VaultTokenExpired as error:
-            # A token of a moment ago is not expired: its policies allow neither the path nor looking itself
-            # up.
+            # A new token is not expired: its policies allow neither the path nor looking itself up.
             raise VaultDenied(f"reading {path}: Vault at {self._access.address} denies it (HTTP 403)") from error
 
     async def _read(self, lease: _Lease, path: SecretPath) -> SecretValues:
@@ -156,12 +153,12 @@ class VaultSession:
         """The current token; logs in if there is none. Concurrent callers share one login."""
         if self._login is None or _failed(self._login):
             self._login = asyncio.create_task(self._log_in())
-        # Shielded: a caller that is cancelled must not lose a token nobody would revoke; close() waits for
-        # it.
+        # Shielded: a caller that is cancelled must not lose a token; close() waits for it and revokes it.
         return await asyncio.shield(self._login)
 
     def _forget(self, lease: _Lease) -> None:
-        if self._login is not None and self._login.done() and self._login.result() is lease:
+        login = self._login
+        if login is not None and login.done() and not _failed(login) and login.result() is lease:
             self._login = None
 
     async def _log_in(self) -> _Lease:
@@ -221,7 +218,7 @@ class VaultSession:
             token=token,
             namespace=self._access.namespace,
             session=self._http,
-            timeout=_TIMEOUT_S,
+            timeout=(min(5.0, self._timeout_s), self._timeout_s),
         )
 
     async def _call(self, doing: str, call: Callable[[], Any], *, login: bool = False) -> Any:

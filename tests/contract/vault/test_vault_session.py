@@ -284,6 +284,16 @@ async def test_a_vault_that_is_not_there_is_unreachable() -> None:
     assert caught.value.retryable
 
 
+async def test_a_silent_vault_is_unreachable(vault: VaultServer) -> None:
+    """A Vault that takes a request and never answers is given up after the timeout; closing waits no longer."""
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        fronted.spoil("*", "", hang=True)
+        access = VaultAccess(f"http://{fronted.host}", AppRoleAuth("role", "secret"))
+        async with VaultSession(access, timeout_s=0.2) as session:
+            with pytest.raises(VaultUnreachable, match="in time"):
+                await session.read(SecretPath.parse("vault:secret/x"))
+
+
 async def test_closing_survives_a_vault_that_went_away(vault: VaultServer, name: str) -> None:
     """The end of a session is no error when the token cannot be revoked any more."""
     vault.put(f"secret/{name}", {"key": "value"})
