@@ -68,9 +68,7 @@ def _home(env: Mapping[str, str]) -> Path:
         return Path(platformdirs.user_data_path("slipway"))
     home = Path(named).expanduser().absolute()
     if home.exists() and not home.is_dir():
-        raise InvalidOption(
-            f"SLIPWAY_HOME: {home} is not a folder", action="name a folder, or one to be made"
-        )
+        raise InvalidOption(f"SLIPWAY_HOME: {home} is not a folder", action="name a folder, or one to be made")
     return home
 
 

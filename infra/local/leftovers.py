@@ -81,9 +81,7 @@ def _remove_tree(path: Path) -> None:
     except PermissionError as error:
         # A rootless engine's files belong to subordinate user ids, which only a user namespace may remove.
         if os.getuid() == 0 or shutil.which("rootlesskit") is None:
-            raise StackError(
-                f"{path} cannot be removed (permission denied)", action=f"sudo rm -rf {path}"
-            ) from error
+            raise StackError(f"{path} cannot be removed (permission denied)", action=f"sudo rm -rf {path}") from error
     removal = subprocess.run(["rootlesskit", "rm", "-rf", str(path)], check=False, capture_output=True)
     if removal.returncode != 0:
         raise StackError(

@@ -33,9 +33,7 @@ class Together:
         named = [error for error in errors if isinstance(error, SlipwayError)]
         if named:
             first, *others = named
-            first.details = "\n".join(
-                filter(None, [first.details, *(f"Also: {other.cause}" for other in others)])
-            )
+            first.details = "\n".join(filter(None, [first.details, *(f"Also: {other.cause}" for other in others)]))
             raise first
 
     def interruptible(self, spec: DaemonSpec) -> DaemonSpec:
