@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from flows.domain.plan import ReleaseResult
@@ -43,8 +45,16 @@ def against_the_stack(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(scope="session")
+def prefect_client(stack: RunningStack) -> Iterator[None]:
+    """Prefect's client side; what it has not sent yet is sent before the server goes."""
+    yield
+    APILogWorker.drain_all(timeout=20)
+    EventsWorker.drain_all(timeout=20)
+
+
 @pytest.fixture
-async def run_release(stack: RunningStack) -> AsyncIterator[Release]:
+async def run_release(stack: RunningStack, prefect_client: None) -> AsyncIterator[Release]:
     """`await run_release(source=..., bump=...)`: a release recorded by the stack's Prefect server."""
     settings = {
         PREFECT_API_URL: stack.connection.prefect_api_url,
@@ -108,7 +118,7 @@ def git(repository: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def commit(repository: Path, message: str, **files: str) -> str:
+def commit(repository: Path, message: str, /, **files: str) -> str:
     """Commit everything, with these files changed; gives the revision."""
     for name, text in files.items():
         (repository / name).write_text(text)

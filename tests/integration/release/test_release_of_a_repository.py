@@ -1,0 +1,173 @@
+"""A git repository: versions from its tags, the bump from its commits, the revision on the image."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import DirtyTree, RefUnknown, VersionTaken
+from flows.domain.plan import OCI_REVISION, ReleaseResult
+from flows.planning import plan_release
+from flows.request import ReleaseRequest
+from flows.sources import open_source
+from flows.workshop import open_workshop
+from infra.registry import RegistryClient
+from tests.integration.release.conftest import Release, commit, git, make_source
+
+
+async def _label(registry: RegistryClient, result: ReleaseResult, key: str) -> str | None:
+    repository = result.image.partition("/")[2]
+    manifest = await registry.manifest(repository, result.tags[0])
+    config = await registry.image_config(repository, manifest)
+    value = config["config"]["Labels"].get(key)
+    return None if value is None else str(value)
+
+
+async def test_versions_are_git_tags(run_release: Release, repository: Path, registry: RegistryClient) -> None:
+    """The tag names the released commit, the image carries it, and no reservation stays."""
+    revision = git(repository, "rev-parse", "HEAD")
+    first = await run_release(source=str(repository))
+    second_revision = commit(repository, "feat: more", message="more\n")
+    second = await run_release(source=str(repository))
+    assert (first.version, second.version) == ("0.1.0", "0.2.0")
+    assert git(repository, "rev-parse", "v0.1.0") == revision
+    assert git(repository, "rev-parse", "v0.2.0") == second_revision
+    assert await _label(registry, second, OCI_REVISION) == second.revision == second_revision
+    assert git(repository, "for-each-ref", "refs/slipway") == ""
+
+
+async def test_commits_decide_when_asked(run_release: Release, repository: Path) -> None:
+    """fix gives a patch, feat a minor, and chores nothing at all, which is a success that says so."""
+    await run_release(source=str(repository), version="1.0.0")
+    nothing = await run_release(source=str(repository), bump="auto")
+    assert not nothing.released and nothing.version is None
+    commit(repository, "chore: tidy")
+    assert not (await run_release(source=str(repository), bump="auto")).released
+    commit(repository, "fix: a bug")
+    assert (await run_release(source=str(repository), bump="auto")).version == "1.0.1"
+    commit(repository, "feat: a feature")
+    commit(repository, "fix: another bug")
+    minor = await run_release(source=str(repository), bump="auto")
+    assert minor.version == "1.1.0"
+    commit(repository, "refactor!: all is new")
+    assert (await run_release(source=str(repository), bump="auto")).version == "2.0.0"
+    assert git(repository, "tag").split() == ["v1.0.0", "v1.0.1", "v1.1.0", "v2.0.0"]
+
+
+async def test_a_monorepos_parts_have_versions_of_their_own(run_release: Release, tmp_path: Path) -> None:
+    """With a prefix each part counts its own tags and only the commits that touch it."""
+    mono = tmp_path / "mono"
+    for part in ("app", "lib"):
+        make_source(mono / part)
+    git(mono, "init", "--quiet", "--initial-branch=main")
+    commit(mono, "feat: both")
+    for part in ("app", "lib"):
+        assert (await run_release(source=str(mono / part), tag_prefix=f"{part}/v")).version == "0.1.0"
+    commit(mono, "fix: app alone", **{"app/message": "changed\n"})
+    app = await run_release(source=str(mono), path="app", tag_prefix="app/v", bump="auto")
+    lib = await run_release(source=str(mono / "lib"), tag_prefix="lib/v", bump="auto")
+    assert app.version == "0.1.1"
+    assert not lib.released
+    assert git(mono, "tag").split() == ["app/v0.1.0", "app/v0.1.1", "lib/v0.1.0"]
+
+
+async def test_a_part_without_a_prefix_counts_the_registrys_tags(run_release: Release, tmp_path: Path) -> None:
+    """The last image's revision tells where its commits begin; git gets no tag."""
+    mono = tmp_path / f"mono{abs(hash(tmp_path)) % 10**6}"
+    part = make_source(mono / f"part{abs(hash(tmp_path)) % 10**6}")
+    git(mono, "init", "--quiet", "--initial-branch=main")
+    commit(mono, "feat: first")
+    assert (await run_release(source=str(part))).version == "0.1.0"
+    assert not (await run_release(source=str(part), bump="auto")).released
+    commit(mono, "feat: second", **{f"{part.name}/message": "changed\n"})
+    assert (await run_release(source=str(part), bump="auto")).version == "0.2.0"
+    assert git(mono, "tag") == ""
+
+
+async def test_a_dirty_tree_is_refused_unless_allowed(run_release: Release, repository: Path) -> None:
+    """What is released is what a revision names; --allow-dirty says otherwise on purpose."""
+    (repository / "message").write_text("changed\n")
+    with pytest.raises(DirtyTree):
+        await run_release(source=str(repository))
+    assert git(repository, "tag") == ""
+    assert (await run_release(source=str(repository), allow_dirty=True)).released
+
+
+async def test_the_same_version_again_is_a_rerun(
+    run_release: Release, repository: Path, registry: RegistryClient
+) -> None:
+    """The same revision under the same version succeeds with the same image; another revision is refused."""
+    first = await run_release(source=str(repository), version="1.0.0")
+    again = await run_release(source=str(repository), version="1.0.0")
+    assert again.released and again.digest == first.digest
+    commit(repository, "feat: other", message="other\n")
+    with pytest.raises(VersionTaken):
+        await run_release(source=str(repository), version="1.0.0")
+    held = await registry.head(first.image.partition("/")[2], "1.0.0")
+    assert held is not None and held.digest == first.digest
+
+
+async def test_a_remote_keeps_the_tags(run_release: Release, repository: Path, tmp_path: Path) -> None:
+    """With an origin the versions are its tags, and a stale clone goes on from them."""
+    bare = tmp_path / "origin.git"
+    git(tmp_path, "init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+    git(repository, "remote", "add", "origin", str(bare))
+    git(repository, "push", "--quiet", "origin", "main")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(bare), str(clone))
+    image = (await run_release(source=str(repository))).image
+    assert git(bare, "tag") == "v0.1.0"
+    second = await run_release(source=str(clone), image=image)
+    assert second.version == "0.2.0"
+    assert git(bare, "tag").split() == ["v0.1.0", "v0.2.0"]
+    assert git(bare, "for-each-ref", "refs/slipway") == ""
+
+
+async def test_a_url_is_fetched_at_its_ref(
+    run_release: Release, repository: Path, registry: RegistryClient, tmp_path: Path
+) -> None:
+    """A branch of a repository elsewhere: shallow, released at its revision, tagged there, and nothing stays here."""
+    git(repository, "checkout", "--quiet", "-b", "topic")
+    revision = commit(repository, "feat: topic", message="topic\n")
+    git(repository, "checkout", "--quiet", "main")
+    bare = tmp_path / "origin.git"
+    git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
+    result = await run_release(source=f"file://{bare}", ref="topic", image=f"{registry.host}/{repository.name}")
+    assert result.revision == revision
+    assert git(bare, "rev-parse", "v0.1.0") == revision
+    commit(repository, "fix: on top")
+    git(repository, "push", "--quiet", str(bare), "main")
+    patch = await run_release(source=f"file://{bare}", image=result.image, bump="auto")
+    assert patch.version == "0.1.1"
+    with pytest.raises(RefUnknown):
+        await run_release(source=f"file://{bare}", ref="nowhere", image=result.image)
+    async with open_workshop(ReleaseRequest()) as shop:
+        assert not list((shop.home / "work").iterdir())
+
+
+async def test_an_archive_is_released_by_its_checksum(
+    run_release: Release, source: Path, registry: RegistryClient, tmp_path: Path
+) -> None:
+    """The archive that was named, unpacked into a folder of the run's own."""
+    archive = tmp_path / "app-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, arcname="app-1.0")
+    checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
+    result = await run_release(
+        source=archive.as_uri(), checksum=checksum, image=f"{registry.host}/{source.name}", version="1.0.0"
+    )
+    assert result.released and result.revision is None
+
+
+async def test_a_plan_does_nothing(repository: Path, registry: RegistryClient) -> None:
+    """It says what a release would do: version, why, tags, effects; and git and registry are as before."""
+    request = ReleaseRequest(source=str(repository), moving_tags=True)
+    async with open_workshop(request) as shop, await open_source(shop) as checkout:
+        plan = await plan_release(shop, checkout, run="plan", reserve=False)
+    assert (plan.version, plan.tags, plan.git_tag) == ("0.1.0", ("0.1.0",), "v0.1.0")
+    assert plan.effects()[0].startswith(f"build {repository} and push it")
+    assert git(repository, "for-each-ref", "refs/slipway", "refs/tags") == ""
+    assert await registry.tags(repository.name) == []
