@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import stat
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from flows.domain.errors import SourceMissing
 
@@ -68,16 +69,12 @@ def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:
 
 def remove_tree(path: Path) -> None:
     """Remove a directory whatever modes it holds; one that is gone already is fine."""
-
-    def unlock(function: Callable[..., Any], name: str, problem: Any) -> None:
-        if issubclass(problem[0], FileNotFoundError):
-            return
-        parent = Path(name).parent
-        parent.chmod(stat.S_IRWXU)
-        if not Path(name).is_symlink() and Path(name).is_dir():
-            Path(name).chmod(stat.S_IRWXU)
-            shutil.rmtree(name)
-        else:
-            Path(name).unlink()
-
-    shutil.rmtree(path, onerror=unlock)
+    with suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(path)
+        except PermissionError:
+            for folder, directories, _ in os.walk(path):
+                for name in directories:
+                    if not Path(folder, name).is_symlink():
+                        Path(folder, name).chmod(stat.S_IRWXU)
+            shutil.rmtree(path)

@@ -21,6 +21,9 @@ from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import PartMissing, SourceDenied
 from infra.source.url import GitUrl
 
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
+"""Fetches what is asked for and nothing else, whatever the user's settings are."""
+
 _GRACE_S = 2.0
 
 # Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic or open

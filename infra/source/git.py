@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import RefUnknown
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.command import Remote, git
-from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory
+from infra.source.command import FETCH, Remote, git
+from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, is_full_id
 from infra.source.workdir import fetch_folder, in_thread
 
-_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _UMASK = 0o022  # modes of files are part of an image's digest
 # What is checked out depends on the repository alone, not on this user's settings.
 _CHECKOUT_CONFIG = {"core.autocrlf": "false", "core.eol": "lf", "core.symlinks": "true"}
@@ -71,16 +69,15 @@ async def _initialise(repository: Path, remote: Remote) -> None:
 async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     """Fetch `ref` and return its commit id."""
     subject = f"{remote.url.shown}, ref {ref}" if ref != "HEAD" else remote.url.shown
-    fetch = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-    answer = await git(*fetch, "--depth=1", "origin", ref, cwd=repository, remote=remote)
+    answer = await git(*FETCH, "--depth=1", "origin", ref, cwd=repository, remote=remote)
     if answer.status != 0:
         error = git_error(subject, answer)
-        if not isinstance(error, RefUnknown) or not _FULL_ID.fullmatch(ref):
+        if not isinstance(error, RefUnknown) or not is_full_id(ref):
             raise error
         # Servers may refuse commit ids that no ref shows: then the commit has to be among all there is.
         everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-        await run_git(subject, *fetch, "origin", *everything, cwd=repository, remote=remote)
-    name = ref if _FULL_ID.fullmatch(ref) else "FETCH_HEAD"
+        await run_git(subject, *FETCH, "origin", *everything, cwd=repository, remote=remote)
+    name = ref if is_full_id(ref) else "FETCH_HEAD"
     commit = await git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=repository)
     if commit.status != 0:
         raise RefUnknown(f"{subject}: no such commit")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from flows.domain.commits import Commit
@@ -10,10 +9,8 @@ from flows.domain.credentials import CredentialSource
 from flows.domain.errors import RefUnknown
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout
-from infra.source.command import Remote, git
-from infra.source.url import GitUrl
-
-_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+from infra.source.command import FETCH, Remote, git
+from infra.source.url import GitUrl, is_full_id
 
 
 async def remote_of(
@@ -83,7 +80,7 @@ class _Past:
 
     async def find(self, since: str) -> str:
         """The commit id of a tag, from this repository or from its remote, whose tag it need not have."""
-        if _FULL_ID.fullmatch(since):
+        if is_full_id(since):
             return since
         tag = since.removeprefix("refs/tags/")
         for place in (self._repository, self._remote):
@@ -117,5 +114,13 @@ class _Past:
         # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
         place = "origin" if self._ours else self._remote.url.text
         refs = () if since is None else (since,)
-        args = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
-        await run_git(self._remote.url.shown, *args, *options, place, *refs, cwd=self._repository, remote=self._remote)
+        await run_git(
+            self._remote.url.shown,
+            *FETCH,
+            "--no-write-fetch-head",
+            *options,
+            place,
+            *refs,
+            cwd=self._repository,
+            remote=self._remote,
+        )

@@ -22,9 +22,10 @@ from flows.domain.errors import InvalidOption, SourceError, VersionReserved, Ver
 from flows.domain.ledger import Claim, Reservation
 from flows.domain.version import Version, versions_of_git_tags
 from infra.source.checkout import Checkout
-from infra.source.claims import Note, Owner, is_alive
+from infra.source.claims import Note
 from infra.source.command import Remote
 from infra.source.history import remote_of
+from infra.source.processes import Owner, is_alive
 from infra.source.refs import Change, RefStore, State
 from infra.source.url import GitUrl, check_ref
 
@@ -91,7 +92,7 @@ class GitLedger:
         return f"{self.prefix}{version}"
 
     async def versions(self) -> Sequence[Version]:
-        return list(versions_of_git_tags((await self._read()).tags, self.prefix))
+        return list(versions_of_git_tags((await self._refs.read()).tags, self.prefix))
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
         for attempt in range(_ATTEMPTS):
@@ -117,7 +118,7 @@ class GitLedger:
     async def publish(self, reservation: Reservation) -> None:
         tag = self.tag_name(reservation.version)
         for _ in range(_ATTEMPTS):
-            state = await self._read()
+            state = await self._refs.read()
             if tag in state.tags:
                 if state.tags[tag] != self.revision:
                     raise VersionTaken(
@@ -147,7 +148,7 @@ class GitLedger:
 
     async def _try_reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation | None:
         """One attempt; None when another release was quicker, so that what is known is out of date."""
-        state = await self._read()
+        state = await self._refs.read()
         released = list(versions_of_git_tags(state.tags, self.prefix))
         held = await self._reservations(state)
         left = [entry for entry in held if self._is_left(entry, claim)]
@@ -170,7 +171,7 @@ class GitLedger:
                 kept = True  # by somebody else
                 return None
             # It may have been published, and its reservation be gone, between the look and the taking.
-            kept = version not in versions_of_git_tags((await self._read()).tags, self.prefix)
+            kept = version not in versions_of_git_tags((await self._refs.read()).tags, self.prefix)
             return Reservation(version, claim) if kept else None
         finally:
             if not kept:  # also when this was cancelled, or the network failed, with the ref taken or not
@@ -224,7 +225,7 @@ class GitLedger:
         )
 
     async def _find(self, version: Version) -> _Held | None:
-        held = await self._reservations(await self._read())
+        held = await self._reservations(await self._refs.read())
         return next((entry for entry in held if entry.version == version), None)
 
     async def _reservations(self, state: State) -> list[_Held]:
@@ -239,9 +240,6 @@ class GitLedger:
                 note = Note.read(texts[ref])
                 held.append(_Held(note.version if note is not None else version, refs[ref], note))
         return held
-
-    async def _read(self) -> State:
-        return await self._refs.read()
 
     def _note(self, version: Version, claim: Claim) -> Note:
         return Note.now(version, claim, self._ttl_s)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.domain.errors import RefUnknown
 from infra.source.causes import git_error, own_words, run_git
-from infra.source.command import Answer, Remote, git
+from infra.source.command import FETCH, Answer, Remote, git
 from infra.source.history import read_tags
 
 _READ = ("refs/tags/*", "refs/slipway/*")
@@ -81,8 +81,7 @@ class RefStore:
         for ref, revision in refs.items():
             text = await self._message(revision)
             if text is None and self._remote is not None:
-                args = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
-                answer = await self._git(*args, self._remote.url.text, ref)
+                answer = await self._git(*FETCH, "--no-write-fetch-head", "--", self._remote.url.text, ref)
                 if answer.status != 0 and not isinstance(error := git_error(self.place, answer), RefUnknown):
                     raise error
                 text = await self._message(revision)

@@ -117,6 +117,11 @@ def check_ref(ref: str) -> str:
     return ref
 
 
+def is_full_id(ref: str) -> bool:
+    """Whether `ref` is a complete commit id (SHA-1 or SHA-256)."""
+    return re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", ref) is not None
+
+
 def check_subdirectory(subdirectory: str) -> str:
     """The path below a source's root in normal form, "" for the root. Raises InvalidOption if it leads out."""
     parts = [part for part in subdirectory.split("/") if part not in {"", "."}]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import re
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
-
 from flows.domain.errors import SourceDiskFull
 from infra.source.checkout import remove_tree
+from infra.source.processes import Owner, is_alive, this_process
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"source-(?P<pid>\d+)-(?P<started>\d+)-.+")
+_NAME = re.compile(r"source-(?P<host>[0-9a-f]{12})-(?P<pid>\d+)-(?P<started>\d+)-.+")
+_STRANGERS_AGE_S = 86400
 
 
 class Stopped(Exception):
@@ -65,16 +67,16 @@ async def in_thread(work: Callable[[Callable[[], None]], T]) -> T:
 
 def _new_folder(workdir: Path) -> Path:
     workdir.mkdir(parents=True, exist_ok=True)
+    me = this_process()
+    host = hashlib.sha256(me.host.encode()).hexdigest()[:12]
     for folder in workdir.iterdir():
         match = _NAME.fullmatch(folder.name)
-        if match and not _is_running(int(match["pid"]), int(match["started"])):
+        if match is None:
+            continue
+        if match["host"] == host:
+            left = not is_alive(Owner(me.host, int(match["pid"]), int(match["started"])))
+        else:  # before a reboot, or in another container, where nobody can look
+            left = time.time() - folder.stat().st_mtime > _STRANGERS_AGE_S
+        if left:
             remove_tree(folder)
-    me = psutil.Process()
-    return Path(tempfile.mkdtemp(prefix=f"source-{me.pid}-{int(me.create_time())}-", dir=workdir))
-
-
-def _is_running(pid: int, started: int) -> bool:
-    try:
-        return abs(psutil.Process(pid).create_time() - started) < 2
-    except psutil.Error:
-        return False
+    return Path(tempfile.mkdtemp(prefix=f"source-{host}-{me.pid}-{me.started}-", dir=workdir))

@@ -14,7 +14,7 @@ from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import InvalidOption, SourceDenied, VersionReserved, VersionTaken
 from flows.domain.ledger import Claim, Reservation, VersionLedger
 from infra.source import GitLedger, fetch_git, open_directory
-from infra.source.claims import Owner
+from infra.source.processes import Owner, is_alive, this_process
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
@@ -264,11 +264,9 @@ async def test_an_illegal_prefix_is_said(tmp_path: Path) -> None:
 
 async def test_dead_owners_are_recognised_by_pid_and_start(tmp_path: Path) -> None:
     """A reused pid is not taken for the owner; a process elsewhere is neither dead nor alive."""
-    from infra.source.claims import is_alive, this_process
-
     me = this_process()
     assert is_alive(me) is True
-    assert is_alive(Owner(me.host, me.pid, me.started - 60)) is False
+    assert is_alive(Owner(me.host, me.pid, me.started - 1)) is False
     assert is_alive(Owner("elsewhere", me.pid, me.started)) is None
 
 

@@ -23,6 +23,7 @@ from flows.domain.errors import (
 )
 from infra.local.daemon import free_port
 from infra.source import fetch_git
+from infra.source.processes import this_process
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 
@@ -362,18 +363,22 @@ async def test_cancelling_ends_git_and_removes_everything(tmp_path: Path) -> Non
 async def test_what_a_killed_process_left_is_removed(bare: Path, tmp_path: Path) -> None:
     """The next fetch removes folders of processes that are gone, and no others."""
     workdir = tmp_path / "work"
-    me = psutil.Process()
-    dead = workdir / "source-999999999-1700000000-abc"
-    reused = workdir / f"source-{me.pid}-1700000000-abc"
-    alive = workdir / f"source-{me.pid}-{int(me.create_time())}-abc"
+    me = this_process()
+    async with await fetch_git(str(bare), ref=None, workdir=workdir) as checkout:
+        assert checkout.temporary is not None
+        host = checkout.temporary.name.split("-")[1]
+    dead = workdir / f"source-{host}-999999999-{me.started}-abc"
+    reused = workdir / f"source-{host}-{me.pid}-1-abc"
+    long_ago = workdir / f"source-{'0' * 12}-{me.pid}-{me.started}-abc"
+    alive = workdir / f"source-{host}-{me.pid}-{me.started}-abc"
+    elsewhere = workdir / f"source-{'1' * 12}-{me.pid}-{me.started}-abc"
     foreign = workdir / "notes"
-    for folder in (dead, reused, alive, foreign):
-        (folder / "read-only").mkdir(parents=True)
-        (folder / "read-only").chmod(0o500)
-    async with await fetch_git(str(bare), ref=None, workdir=workdir):
-        assert not dead.exists()
-        assert not reused.exists()
-    assert sorted(left(workdir)) == sorted([alive, foreign])
+    for folder in (dead, reused, long_ago, alive, elsewhere, foreign):
+        (folder / "locked" / "deep").mkdir(parents=True)
+        (folder / "locked").chmod(0o500)
+    os.utime(long_ago, (1, 1))
+    async with await fetch_git(str(bare), ref=None, workdir=workdir) as checkout:
+        assert sorted(left(workdir)) == sorted([alive, elsewhere, foreign, checkout.temporary or Path()])
 
 
 async def test_users_settings_do_not_change_the_files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from flows.domain.errors import (
@@ -86,11 +87,9 @@ def test_the_other_side_is_not_believed() -> None:
     assert "hunter" not in str(error)
 
 
-@pytest.mark.parametrize("status", range(100, 600))
-def test_every_http_status_has_a_cause(status: int) -> None:
+def test_every_http_status_has_a_cause() -> None:
     """The table of statuses is complete."""
-    import httpx
-
-    error = status_error("https://h/x.zip", httpx.Response(status))
-    assert isinstance(error, SourceError)
-    assert error.retryable == (status in {408, 429} or status >= 500)
+    for status in range(100, 600):
+        error = status_error("https://h/x.zip", httpx.Response(status))
+        assert isinstance(error, SourceError)
+        assert error.retryable == (status in {408, 429} or status >= 500)
