@@ -188,8 +188,7 @@ class GitLedger:
     ) -> Reservation | None:
         """Go on with what a dead run of the same source had reserved, and perhaps published.
 
-        Only where this run would choose that version too: now or, if its image was pushed already, at the
-        time.
+        Only where this run would choose that version too: now or, if its image was pushed already, at the time.
         """
         if left.note is None or left.note.claim.fingerprint != claim.fingerprint:
             return None
