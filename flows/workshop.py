@@ -197,10 +197,9 @@ async def _vault_access(
         if name is None:
             raise InvalidOption(f"{request.vault!r} is not block:NAME", action="save a Slipway Vault block and name it")
         return (await _load(Vault, name)).access()
-    if env.get("VAULT_ADDR"):
-        return VaultAccess.from_env(env)
     if stack is None or stack.approle_file is None:
-        return None
+        # A stack that runs with a Vault of one's own has no role file; VAULT_ADDR may also name the embedded one.
+        return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
     try:
         role = json.loads(stack.approle_file.read_text())
     except (OSError, ValueError) as error:

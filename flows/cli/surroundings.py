@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.domain.errors import StackDown
-from infra.local.config import StackConfig
-from infra.local.stack import Stack
+
+if TYPE_CHECKING:
+    from infra.local.connection import StackConnection
 
 
 def use_prefect_server() -> None:
     """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one. Raises StackDown."""
     if not os.environ.get("PREFECT_API_URL"):
+        from infra.local.config import StackConfig
+        from infra.local.stack import Stack
+
         try:
             connection = Stack(StackConfig.from_env(os.environ)).connection()
         except StackDown as error:
@@ -19,11 +27,40 @@ def use_prefect_server() -> None:
                 "no Prefect server to record the release with",
                 action="run `slipway up`, or set PREFECT_API_URL to a server of your own",
             ) from error
-        os.environ["PREFECT_API_URL"] = connection.prefect_api_url
-        os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
-        # The embedded server's own client settings: nothing of the user's profile for another server is mixed in.
-        os.environ.setdefault("PREFECT_HOME", str(connection.home / "prefect-client"))
+        _use(connection)
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,infra")
     # The terminal is Slipway's: Prefect's console handler would say everything a second time.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+def register_blocks(connection: StackConnection) -> None:
+    """Let the UI offer Slipway's blocks. Done once for each state of their code: importing Prefect takes a second."""
+    code = sorted((Path(__file__).parents[2] / "blocks").glob("*.py"))
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+    mark = _client_folder(connection) / "blocks"
+    known = f"{connection.prefect_api_url} {state}\n"
+    if mark.exists() and mark.read_text() == known:
+        return
+    _use(connection)
+    from blocks import Builder, Registry, Source, Vault
+
+    async def register() -> None:
+        for block in (Builder, Registry, Source, Vault):
+            await block.aregister_type_and_schema()
+
+    asyncio.run(register())
+    mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark.write_text(known)
+
+
+def _use(connection: StackConnection) -> None:
+    os.environ["PREFECT_API_URL"] = connection.prefect_api_url
+    os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
+    # Client settings of the embedded server's own: nothing of the user's profile for another server is mixed in.
+    os.environ.setdefault("PREFECT_HOME", str(_client_folder(connection)))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def _client_folder(connection: StackConnection) -> Path:
+    return connection.home / "prefect-client"

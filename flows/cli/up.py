@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.stack_options import add_stack_options, stack_config
+from flows.cli.surroundings import register_blocks
 
 if TYPE_CHECKING:
     from infra.local.connection import StackConnection
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     stack = Stack(stack_config(args))
     connection = stack.up(progress=(lambda line: None) if args.quiet else print)
+    register_blocks(connection)
     if not args.quiet:
         _show(connection)
     return 0

@@ -55,7 +55,7 @@ class FileClaims:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            while not _try_lock(descriptor):
+            while not _try_lock(descriptor):  # noqa: ASYNC110 (another process holds it: there is no event to wait for)
                 await asyncio.sleep(_POLL_S)
             yield
         finally:
