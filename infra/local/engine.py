@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from flows.domain.errors import StackError
 from infra.local.daemon import DaemonSpec
 from infra.local.findings import program
@@ -82,7 +84,7 @@ def engine_daemon(home: Path) -> DaemonSpec:
     state = private_folder(home / "engine")
     run = runtime_folder(home)
     config = state / "daemon.json"
-    config.write_text(json.dumps(_CONFIG))
+    config.write_text(json.dumps(_CONFIG | _storage(state)))
     private_folder(_docker_config(home) / _CERTS)
     dockerd = (
         *(str(find_dockerd() or "dockerd"), "--config-file", str(config)),
@@ -160,6 +162,13 @@ def runtime_folder(home: Path) -> Path:
     return folder
 
 
+def _storage(state: Path) -> dict[str, str]:
+    """Layers cannot be overlays on an overlay (a home inside a plain container): there they are copies."""
+    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    holder = next(folder for folder in (state, *state.parents) if folder in mounts or folder == folder.parent)
+    return {"storage-driver": "native"} if mounts.get(holder) == "overlay" else {}
+
+
 def _docker_config(home: Path) -> Path:
     """What stands in for /etc/docker (root) or ~/.config/docker."""
     return home / "engine" / "config" / "docker"
@@ -178,7 +187,9 @@ def _as_root(home: Path, dockerd: tuple[str, ...]) -> tuple[str, ...]:
 def _rootless(run: Path, command: tuple[str, ...]) -> tuple[str, ...]:
     # --net=host: there is no bridge to set up. --copy-up: the engine writes below both folders; there the machine's own
     # engine, if any, shows as links to folders of root's, which have to make room.
-    script = 'rm -f /run/docker /run/containerd /etc/docker; exec "$@"'
+    # ROOTLESSKIT_STATE_DIR: dockerd asks rootlesskit there for its network driver and panics when there is none, as
+    # with --net=host (moby: daemon/info_unix.go, fillRootlessVersion); it passes over a folder that is not there.
+    script = 'rm -f /run/docker /run/containerd /etc/docker; ROOTLESSKIT_STATE_DIR=/nonexistent exec "$@"'
     return (
         *("rootlesskit", "--state-dir", str(run / "rootlesskit"), "--net=host"),
         *("--copy-up=/etc", "--copy-up=/run", "sh", "-c", script, "sh", *command),
