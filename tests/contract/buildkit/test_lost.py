@@ -224,7 +224,7 @@ async def test_certificates_that_are_not_accepted(engine: Engine, tmp_path: Path
 
 
 async def test_a_refused_client_certificate(tmp_path: Path) -> None:
-    """A server's alert about the client's certificate comes after TLS 1.3's handshake, and is a TLS cause all the same."""
+    """A server's refusal of the client's certificate comes after TLS 1.3's handshake, and is a TLS cause still."""
     cert, context = self_signed(tmp_path / "server", "127.0.0.1")
     context.load_verify_locations(cert)
     context.verify_mode = ssl.CERT_REQUIRED

@@ -1,0 +1,33 @@
+"""docker buildx on the private engine: the client that ours is compared with."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from pathlib import Path
+
+from tests.contract.buildkit.parts import Engine
+
+_fresh = itertools.count()
+
+
+def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=cacheonly") -> bool:
+    """Build; True if the copied files came from the cache."""
+    done = subprocess.run(
+        ["docker", "buildx", "build", "--progress=plain", "--output", output, "-f", str(dockerfile), str(context)],
+        env={**os.environ, "DOCKER_HOST": f"unix://{engine.socket}", "BUILDX_CONFIG": str(engine.home / "buildx")},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return " CACHED" in done.stderr
+
+
+def copy_everything(folder: Path) -> Path:
+    """A Dockerfile that copies the whole context, to a place that no build of this session has copied to before."""
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(f"FROM scratch\nCOPY . /tree{next(_fresh)}-{os.getpid()}/\n")
+    return dockerfile
