@@ -105,6 +105,15 @@ class Workshop:
             )
         return _OneSecret(self.vault, SecretPath.parse(self.request.git_credentials))
 
+    @property
+    def has_private_engine(self) -> bool:
+        """Whether the builder is the stack's private engine, the one that has no bridge."""
+        return (
+            self.stack is not None
+            and self.stack.builder_network == "host"
+            and (str(self.builder) == self.stack.builder)
+        )
+
     def insecure(self, image: ImageReference) -> bool:
         """Whether the image's registry is spoken to in plain HTTP."""
         return self.request.insecure_registry or (is_loopback(image.registry) and self.request.registry_ca is None)

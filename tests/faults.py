@@ -116,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
     target: str
     front: Front
     protocol_version = "HTTP/1.1"
+    # Also to what is no HTTP: a Docker engine tries HTTPS first and goes on in plain HTTP if the answer is "HTTP/…".
+    default_request_version = "HTTP/1.1"
     timeout = 5.0
 
     def handle(self) -> None:
@@ -151,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
                     upstream.putheader(name, value)
             # The server names itself by what the client called it.
             upstream.putheader("Host", self.headers.get("Host", self.target))
+            if isinstance(self.connection, ssl.SSLSocket):
+                upstream.putheader("X-Forwarded-Proto", "https")
             upstream.putheader("Content-Length", str(len(body)))
             upstream.endheaders(body)
             answer = upstream.getresponse()

@@ -145,7 +145,7 @@ class InvalidTag(UsageError):
 
 
 class InvalidOption(UsageError):
-    pass
+    default_action = "see the command's --help"
 
 
 # Source -------------------------------------------------------------------------------------------------------

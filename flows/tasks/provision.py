@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flows.domain.plan import BuilderFacts
 from flows.tasks.step import step
-from flows.workshop import workshop
+from flows.workshop import Workshop, workshop
 from infra.buildkit import BuildKit
+from infra.local.engine import trust_registry_ca
 
 
 @step("provision builder")
 async def provision_builder() -> BuilderFacts:
     """Raises BuilderUnreachable, BuilderTlsError, BuilderProtocolError."""
     shop = workshop()
+    _share_registry_ca(shop)
     async with BuildKit(shop.builder) as buildkit:
         info = await buildkit.info()
         workers = await buildkit.workers()
@@ -21,3 +25,9 @@ async def provision_builder() -> BuilderFacts:
         platforms=tuple(platform for worker in workers for platform in worker.platforms),
         network=shop.request.network or shop.builder_network,
     )
+
+
+def _share_registry_ca(shop: Workshop) -> None:
+    """The daemon pushes, so it has to trust the registry's CA. BuildKit's API cannot tell it that; our engine's files can."""
+    if shop.request.registry_ca is not None and shop.has_private_engine:
+        trust_registry_ca(shop.home, shop.registry_host, Path(shop.request.registry_ca))

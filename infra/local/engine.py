@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from flows.domain.errors import StackError
+from flows.domain.errors import InvalidOption, StackError
 from infra.local.daemon import DaemonSpec
 from infra.local.findings import program
 from infra.local.private import private_folder
@@ -105,13 +105,13 @@ def engine_daemon(home: Path) -> DaemonSpec:
 def trust_registry_ca(home: Path, registry: str, ca_file: Path) -> None:
     """Have the private engine of `home` accept `registry` (`host[:port]`) by the CA in `ca_file` (PEM).
 
-    Takes effect at the next push, also in an engine that runs. Raises StackError when the file cannot be read.
+    Takes effect at the next push, also in an engine that runs. Raises InvalidOption when the file cannot be read.
     """
     folder = private_folder(_docker_config(home) / _CERTS / registry)
     try:
         shutil.copyfile(ca_file, folder / "ca.crt")
     except OSError as error:
-        raise StackError(
+        raise InvalidOption(
             f"the CA file {ca_file} cannot be read: {error.strerror}", action="check the path given by --registry-ca"
         ) from error
 

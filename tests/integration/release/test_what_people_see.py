@@ -132,5 +132,3 @@ async def test_blocks_stand_for_what_options_say(run_release: Release, source: P
     assert result.released
     with pytest.raises(InvalidOption, match="no block"):
         await run_release(source="block:absent")
-
-
