@@ -17,6 +17,8 @@ from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
 from infra.local.daemon import free_port
 from infra.local.stack import Stack
+from tests.releases import Traces
+from tests.warm import WarmStarter, warm_starter
 
 SLIPWAY = Path(sys.executable).parent / "slipway"
 
@@ -96,6 +98,19 @@ def stack() -> Iterator[RunningStack]:
         started = run_slipway("up", env=env)
         assert started.returncode == 0, started.stdout + started.stderr
         yield RunningStack(Stack(StackConfig.from_env(env)).connection(), env)
+
+
+@pytest.fixture(scope="session")
+def commands(stack: RunningStack) -> Iterator[WarmStarter]:
+    """The same command line started warm, for tests that run many: `commands.run("release", source, env={...})`."""
+    with warm_starter(stack.env) as starter:
+        yield starter
+
+
+@pytest.fixture(scope="session")
+def traces(stack: RunningStack) -> Traces:
+    """What releases leave in the session's stack."""
+    return Traces(stack.connection)
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from infra.local.daemon import Daemon
 from infra.local.engine import engine_address, engine_daemon
@@ -27,3 +29,14 @@ def private_engine(home: Path) -> Iterator[str]:
 def engine(home: Path) -> Daemon:
     """The same engine to be started, killed and stopped by hand."""
     return Daemon(engine_daemon(home), home / "run", home / "log")
+
+
+def kill(daemon: Daemon) -> None:
+    """kill -9 of an engine with all that it runs."""
+    process = daemon.process()
+    assert process is not None, "the engine runs"
+    family = [process, *process.children(recursive=True)]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(family, timeout=10)

@@ -83,9 +83,9 @@ def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryEr
             f"{_host(request)} wants HTTPS and was asked in plain HTTP",
             action="leave out --insecure-registry",
         )
-    return classify(response.status_code, code, _challenge_error(response))(
-        cause, retry_after=retry_after(response.headers.get("Retry-After"))
-    )
+    wait_s = retry_after(response.headers.get("Retry-After"))
+    asked = f" and asks to wait {wait_s:.0f} s" if wait_s is not None else ""
+    return classify(response.status_code, code, _challenge_error(response))(cause + asked, retry_after=wait_s)
 
 
 def classify(status: int, code: str | None, challenge_error: str | None = None) -> type[RegistryError]:

@@ -1,0 +1,99 @@
+"""What cannot be released as asked is refused with its cause and the next action, before anything is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.git_repository import git, make_repository
+from tests.integration.faults.conftest import Make
+from tests.releases import DOCKERFILE, Traces, complaint, result_of
+from tests.warm import WarmStarter
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (["--image", "registry.example.com/Team/App"], "'registry.example.com/Team/App'"),
+        (["--image", "registry.example.com/app:1.0.0"], "carries a tag or digest"),
+        (["--version", "1.2"], "'1.2' is not"),
+        (["--version", "v1.2.3"], "v1.2.3"),
+        (["--prerelease-token", "r_c"], "r_c"),
+        (["--label", "novalue"], "not KEY=VALUE"),
+        (["--builder", "ftp://somewhere"], "ftp"),
+        (["--credentials", "vault:nothing"], "vault:MOUNT/PATH"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_a_usage_error(
+    commands: WarmStarter, traces: Traces, source: Make, options: list[str], cause: str
+) -> None:
+    """Exit code 2, what is wrong with it and what to write instead."""
+    folder = source()
+    said = complaint(commands.run("release", folder, *options, "--output", "json"), code=2)
+    assert cause in said
+    traces.assert_nothing_left()
+
+
+def test_an_unknown_bump_shows_the_known_ones(commands: WarmStarter, source: Make) -> None:
+    """Exit code 2, with the choices."""
+    ended = commands.run("release", source(), "--bump", "huge")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "'huge'" in ended.stderr
+    for choice in ("major", "minor", "patch", "prerelease", "auto"):
+        assert choice in ended.stderr
+
+
+def test_an_illegal_tag_prefix_is_refused(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """A prefix git allows in no tag."""
+    repository = make_repository(tmp_path / "app-prefix", {"Dockerfile": DOCKERFILE})
+    said = complaint(commands.run("release", repository, "--tag-prefix", "a b", "--output", "json"), code=2)
+    assert "a b" in said
+    traces.assert_failed("app-prefix", "a b")
+
+
+def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, source: Make) -> None:
+    """A plain directory has no git tags."""
+    folder = source()
+    said = complaint(commands.run("release", folder, "--tag-prefix", "v", "--output", "json"), code=2)
+    assert "not in a git repository" in said
+    traces.assert_failed(folder.name, "not in a git repository")
+
+
+def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The path, and to check it."""
+    missing = tmp_path / "app-nowhere"
+    said = complaint(commands.run("release", missing, "--output", "json"))
+    assert said.startswith(f"{missing} is not there\nNext: check the path")
+    traces.assert_failed("app-nowhere", "is not there")
+
+
+def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The same for one that would have to be cloned; its folder is gone again."""
+    complaint(commands.run("release", f"file://{tmp_path}/app-gone.git", "--output", "json"))
+    traces.assert_failed("app-gone", "app-gone.git")
+
+
+def test_an_unknown_ref_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The ref, and how to look."""
+    repository = make_repository(tmp_path / "app-ref", {"Dockerfile": DOCKERFILE})
+    said = complaint(commands.run("release", f"file://{repository}", "--ref", "no-such", "--output", "json"))
+    assert "no-such" in said
+    assert "git ls-remote" in said
+    traces.assert_failed("app-ref", "no-such")
+
+
+def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The files that differ are named; --allow-dirty releases them."""
+    repository = make_repository(
+        tmp_path / "app-dirty", {"Dockerfile": "FROM scratch\nCOPY message /\n", "message": "1"}
+    )
+    (repository / "message").write_text("2")
+    said = complaint(commands.run("release", repository, "--output", "json"))
+    assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or say --allow-dirty" in said
+    traces.assert_failed("app-dirty", "1 uncommitted change")
+    assert git(repository, "tag") == ""
+    result = result_of(commands.run("release", repository, "--allow-dirty", "--output", "json"))
+    assert result["version"] == "0.1.0"
+    assert git(repository, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v0.1.0"]
+    traces.assert_nothing_left()

@@ -1,0 +1,64 @@
+"""A builder that is not what it should be, or that goes away for a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.local.engine import engine_address
+from tests.certificates import make_certificates
+from tests.engine import engine, kill
+from tests.faults import front
+from tests.integration.faults.conftest import Make, OwnRegistry
+from tests.releases import BASE, Traces, complaint, result_of, run_line
+from tests.warm import WarmStarter
+
+
+def test_a_builder_with_another_ca_is_refused(
+    commands: WarmStarter, traces: Traces, own_registry: OwnRegistry, source: Make, tmp_path: Path
+) -> None:
+    """A certificate that --builder-ca did not sign: said at once, and not tried again."""
+    folder = source()
+    theirs, ours = make_certificates(tmp_path / "theirs"), make_certificates(tmp_path / "ours")
+    with front(own_registry.host, theirs) as listening:
+        options = ("--builder", f"tcp://{listening.host}", "--builder-ca", str(ours.ca))
+        ended = commands.run("release", folder, *options, "--output", "json")
+    said = complaint(ended)
+    assert said.startswith(f"builder tcp://{listening.host}: ")
+    assert "Next: check the CA, the client certificate and the server name of the builder" in said
+    assert ended.stderr.count("> provision builder\n") == 1
+    traces.assert_failed(folder.name, "certificate")
+
+
+def test_a_builder_that_is_none_is_said(
+    commands: WarmStarter, traces: Traces, own_registry: OwnRegistry, source: Make
+) -> None:
+    """A registry's address in place of a BuildKit daemon's."""
+    folder = source()
+    builder = f"tcp://{own_registry.host}"
+    said = complaint(commands.run("release", folder, "--builder", builder, "--output", "json"))
+    assert said.startswith(f"builder {builder}: ")
+    assert "Next: is this the address of a BuildKit daemon?" in said
+    traces.assert_failed(folder.name, f"builder {builder}")
+
+
+@pytest.mark.root
+def test_a_builder_that_comes_back_finishes_the_release(
+    commands: WarmStarter, traces: Traces, source: Make, short_path: Path
+) -> None:
+    """The daemon dies in the middle of a step and is started again: the release goes on by itself, one version."""
+    folder = source(BASE + run_line("echo now; exec sleep 2"))
+    daemon = engine(short_path)
+    daemon.start()
+    try:
+        builder = engine_address(short_path)
+        release = commands.start("release", folder, "--builder", builder, "--network", "none", "--output", "json")
+        release.until(" now\n")
+        kill(daemon)
+        daemon.start()
+        result = result_of(release.end())
+    finally:
+        daemon.stop()
+    assert traces.tags(folder.name) == [result["version"]] == ["0.1.0"]
+    traces.assert_nothing_left()

@@ -1,0 +1,128 @@
+"""Servers that stay away: tried again for a while, then said. All at once, since most of the time is waiting."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from infra.local.daemon import free_port
+from infra.local.engine import engine_address
+from tests.engine import engine, kill
+from tests.faults import front
+from tests.integration.faults.conftest import PASSWORD, SECRET, USER, OwnRegistry
+from tests.releases import BASE, DOCKERFILE, Traces, complaint, make_source, registry_tags, run_line
+from tests.servers import VaultServer, vault_server
+from tests.warm import Command, Ended, WarmStarter
+
+UPLOADS = r"/blobs/uploads/"
+
+
+class Patience:
+    """Releases that fail after their last try, by what is wrong with them."""
+
+    def __init__(self, commands: WarmStarter, folder: Path, env: Mapping[str, str]) -> None:
+        self._commands = commands
+        self._folder = folder
+        self._env = env
+        self._running: dict[str, tuple[str, Command]] = {}
+        self._ended: dict[str, tuple[str, Ended]] = {}
+
+    def start(
+        self, what: str, *options: str, image: str = "", dockerfile: str = DOCKERFILE, env: Mapping[str, str] = {}
+    ) -> Command:
+        source = make_source(self._folder / f"app-{uuid.uuid4().hex[:8]}", dockerfile)
+        if image:
+            options = (*options, "--image", f"{image}/{source.name}", "--credentials", f"vault:{SECRET}")
+        environment = {**self._env, **env} if image else env
+        command = self._commands.start("release", source, *options, "--output", "json", env=environment)
+        self._running[what] = (source.name, command)
+        return command
+
+    def wait(self) -> None:
+        self._ended = {what: (name, command.end()) for what, (name, command) in self._running.items()}
+
+    def of(self, what: str) -> tuple[str, Ended]:
+        """The source's name, and how its release ended."""
+        return self._ended[what]
+
+
+@pytest.fixture(scope="module")
+def patience(
+    commands: WarmStarter, vault: VaultServer, own_registry: OwnRegistry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Patience]:
+    env = {"VAULT_ADDR": vault.address, "VAULT_TOKEN": vault.token(policies=["reads"])["client_token"]}
+    nowhere = f"127.0.0.1:{free_port()}"
+    with ExitStack() as exits:
+        home = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="sw", dir="/tmp")))
+        daemon = engine(home)
+        daemon.start()
+        exits.callback(daemon.stop)
+        sealed = exits.enter_context(vault_server(tmp_path_factory.mktemp("sealed")))
+        token = sealed.token()["client_token"]
+        sealed.seal()
+        failing, breaking = (exits.enter_context(front(own_registry.host)) for _ in range(2))
+        failing.spoil("PUT", r"/manifests/", 502)
+        breaking.spoil("PUT", UPLOADS)
+
+        running = Patience(commands, tmp_path_factory.mktemp("sources"), env)
+        options = ("--builder", engine_address(home), "--network", "none")
+        dying = running.start("builder dies", *options, dockerfile=BASE + run_line("echo now; exec sleep 300"))
+        running.start("registry", image=nowhere)
+        running.start("registry fails", image=failing.host)
+        running.start("upload breaks", image=breaking.host)
+        running.start("vault", image=own_registry.host, env={"VAULT_ADDR": f"http://{nowhere}"})
+        sealing = {"VAULT_ADDR": sealed.address, "VAULT_TOKEN": token}
+        running.start("vault is sealed", image=own_registry.host, env=sealing)
+        running.start("builder", "--builder", f"tcp://{nowhere}")
+        running.start("builder's socket", "--builder", f"unix://{home}/nobody.sock")
+        dying.until(" now\n")
+        kill(daemon)
+        running.wait()
+        exits.callback(sealed.unseal)
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("what", "cause", "action"),
+    [
+        ("registry", "127.0.0.1:", "check the registry's host name and port"),
+        ("registry fails", "HTTP 502", "the registry has trouble of its own"),
+        ("upload breaks", "the upload broke off", "run the same command again; what was uploaded is not lost"),
+        ("vault", "cannot be reached", "check VAULT_ADDR and VAULT_CACERT"),
+        ("vault is sealed", "is sealed or has no leader (HTTP 503)", "unseal it"),
+        ("builder", "builder tcp://127.0.0.1:", "check the address given by --builder"),
+        ("builder's socket", "nobody.sock", "check the address given by --builder"),
+        ("builder dies", "builder docker://", "check the address given by --builder"),
+    ],
+)
+def test_what_stays_away_is_said_in_the_end(
+    patience: Patience, traces: Traces, own_registry: OwnRegistry, what: str, cause: str, action: str
+) -> None:
+    """The cause with the address, the next action; tried four times, nothing left."""
+    name, ended = patience.of(what)
+    said = complaint(ended)
+    assert cause in said
+    assert f"Next: {action}" in said
+    assert registry_tags(own_registry.host, name, (USER, PASSWORD)) == []
+    traces.assert_failed(name, cause)
+
+
+@pytest.mark.parametrize(
+    ("what", "step"),
+    [
+        ("registry", "plan version"),
+        ("registry fails", "build and push"),
+        ("vault", "read credentials"),
+        ("builder", "provision builder"),
+        ("builder dies", "build and push"),
+    ],
+)
+def test_it_was_tried_four_times(patience: Patience, what: str, step: str) -> None:
+    """Once and three times again."""
+    _, ended = patience.of(what)
+    assert ended.stderr.count(f"> {step}\n") == 4

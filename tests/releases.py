@@ -1,0 +1,144 @@
+"""Releases by the command line in tests: sources for them, and what they leave in the world."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from infra.local.connection import StackConnection
+from infra.local.vault_api import VaultApi
+from tests.warm import Ended
+
+BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
+DOCKERFILE = BASE + 'RUN ["/bin/busybox", "true"]\n'
+
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def run_line(command: str) -> str:
+    """A RUN instruction in busybox's shell."""
+    return f"RUN {json.dumps(['/bin/busybox', 'sh', '-c', command])}\n"
+
+
+def make_source(folder: Path, dockerfile: str = DOCKERFILE) -> Path:
+    """A directory outside of git that builds; nothing of it is in any cache but busybox's layer."""
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text(dockerfile)
+    shutil.copy2(shutil.which("busybox") or "/bin/busybox", folder / "busybox")
+    return folder
+
+
+def result_of(ended: Ended) -> dict[str, Any]:
+    """The one object that a successful release printed."""
+    assert ended.code == 0, ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout)
+    return result
+
+
+def complaint(ended: Ended, code: int = 1) -> str:
+    """What a failed release said at its end: cause, details and next action, and nothing but that."""
+    assert ended.code == code, (ended.code, ended.stderr)
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr, ended.stderr
+    _, found, said = ended.stderr.rpartition("slipway: ")
+    assert found, ended.stderr
+    assert "\nNext: " in said, said
+    return said
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What there is of releases in a stack: to be compared before and after."""
+
+    connection: StackConnection
+
+    def claims(self) -> list[str]:
+        """Reservations in the stack's home."""
+        return sorted(path.stem for path in (self.connection.home / "claims").rglob("*.claim"))
+
+    def fetched(self) -> list[str]:
+        """Folders that sources were fetched into."""
+        folder = self.connection.home / "work"
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    def images(self) -> list[str]:
+        """Images in the builder's store."""
+        return sorted(image["Id"] for image in docker(self.connection.builder, "/images/json?all=1"))
+
+    def state(self, name: str) -> dict[str, Any]:
+        """The Prefect state of the newest run whose name holds `name`; it is a final one."""
+        run = self.runs(name)[0]
+        state: dict[str, Any] = run["state"]
+        assert state["type"] in _FINAL, state
+        return state
+
+    def runs(self, name: str) -> list[dict[str, Any]]:
+        """The Prefect runs whose name holds `name`, newest first."""
+        query = {"flow_runs": {"name": {"like_": name}}, "sort": "START_TIME_DESC"}
+        answer = httpx.post(f"{self.connection.prefect_api_url}/flow_runs/filter", json=query, trust_env=False)
+        runs: list[dict[str, Any]] = answer.raise_for_status().json()
+        return runs
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags in the stack's registry."""
+        return registry_tags(str(self.connection.registry), repository, registry_login(self.connection))
+
+    def assert_nothing_left(self) -> None:
+        """No reservation, no fetched source, no image in the builder's store."""
+        assert (self.claims(), self.fetched(), self.images()) == ([], [], [])
+
+    def assert_failed(self, name: str, cause: str) -> None:
+        """Nothing is left, no tag was made, and the run's final state says the cause."""
+        self.assert_nothing_left()
+        assert self.tags(name) == []
+        state = self.state(name)
+        assert state["type"] in {"FAILED", "CRASHED"}
+        assert cause in state["message"]
+
+
+def registry_login(connection: StackConnection) -> tuple[str, str]:
+    """User and password of the stack's registry, read as a release reads them."""
+    assert connection.approle_file is not None
+    port = urlsplit(connection.vault_address).port
+    with VaultApi(port or 0) as api:
+        login = api.call("POST", "auth/approle/login", json.loads(connection.approle_file.read_text()))
+        role = api.with_token(login["auth"]["client_token"])
+        values = role.call("GET", "secret/data/slipway/registry")["data"]["data"]
+        role.call("POST", "auth/token/revoke-self")
+    return values["username"], values["password"]
+
+
+def registry_tags(host: str, repository: str, login: tuple[str, str] | None) -> list[str]:
+    """All tags of a repository, none if it does not exist."""
+    answer = httpx.get(f"http://{host}/v2/{repository}/tags/list", auth=login, trust_env=False)
+    if answer.status_code == 404:
+        return []
+    return sorted(answer.raise_for_status().json()["tags"] or [])
+
+
+def digest_of_tag(host: str, repository: str, tag: str, login: tuple[str, str] | None) -> str:
+    """What a tag names."""
+    accept = "application/vnd.oci.image.manifest.v1+json"
+    url = f"http://{host}/v2/{repository}/manifests/{tag}"
+    answer = httpx.head(url, auth=login, headers={"Accept": accept}, trust_env=False).raise_for_status()
+    return answer.headers["Docker-Content-Digest"]
+
+
+def docker(address: str, path: str) -> Any:
+    """GET of a Docker engine's API."""
+    connection = http.client.HTTPConnection("docker", timeout=10.0)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(address.removeprefix("docker://"))
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()

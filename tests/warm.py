@@ -1,0 +1,192 @@
+"""The command line started warm: a process that has imported all a release needs forks for each command.
+
+What runs is `flows.cli.main` in a process of its own, as `slipway` does it, without the two seconds of imports.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_MESSAGE_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `code`: negative for a signal, as subprocess has it."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Command:
+    """A command that runs, the leader of its own process group."""
+
+    def __init__(self, pid: int, stdout: IO[str], stderr: IO[str], status: IO[str]) -> None:
+        self.pid = pid
+        self._status = status
+        self._news = threading.Condition()
+        self._said = ""
+        self._result = ""
+        self._readers = [
+            threading.Thread(target=self._read_result, args=(stdout,)),
+            threading.Thread(target=self._read_news, args=(stderr,)),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def until(self, text: str, timeout_s: float = 60.0) -> None:
+        """Wait until the command has said `text` on its error output."""
+        with self._news:
+            assert self._news.wait_for(lambda: text in self._said or not self._readers[1].is_alive(), timeout_s), (
+                f"{text!r} did not come:\n{self._said}"
+            )
+        assert text in self._said, f"it ended without {text!r}:\n{self._said}"
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """kill -9 of all that belongs to it."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+    def end(self, timeout_s: float = 120.0) -> Ended:
+        """Wait for its end."""
+        for reader in self._readers:
+            reader.join(timeout_s)
+            if reader.is_alive():
+                self.kill()
+                raise TimeoutError(f"the command did not end within {timeout_s} s:\n{self._said}")
+        with self._status:
+            code = int(self._status.readline())
+        return Ended(code, self._result, self._said)
+
+    def _read_result(self, stream: IO[str]) -> None:
+        with stream:
+            self._result = stream.read()
+
+    def _read_news(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._news:
+                    self._said += line
+                    self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+
+class WarmStarter:
+    """Starts commands; see `warm_starter`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Command:
+        """`slipway ARGUMENTS`, with `env` added to the starter's environment."""
+        pipes = [os.pipe() for _ in range(3)]
+        request = {"arguments": [str(one) for one in arguments], "env": dict(env or {}), "cwd": str(cwd or Path.cwd())}
+        descriptors = array.array("i", [writing for _, writing in pipes])
+        with self._lock:
+            self._connection.sendmsg(
+                [json.dumps(request).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+            )
+        for _, writing in pipes:
+            os.close(writing)
+        stdout, stderr, status = (os.fdopen(reading, errors="replace") for reading, _ in pipes)
+        return Command(int(status.readline()), stdout, stderr, status)
+
+    def run(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Ended:
+        """The same, to its end."""
+        return self.start(*arguments, env=env, cwd=cwd).end()
+
+
+@contextmanager
+def warm_starter(env: Mapping[str, str]) -> Iterator[WarmStarter]:
+    """Commands with exactly this environment, against the stack that runs in it."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    program = subprocess.Popen(
+        [sys.executable, "-m", __name__, str(there.fileno())],
+        env=env,
+        cwd=Path(__file__).parent.parent,
+        pass_fds=[there.fileno()],
+        stdin=subprocess.DEVNULL,
+    )
+    there.close()
+    with here:
+        yield WarmStarter(here)
+    program.wait(30)
+
+
+def _serve(connection: socket.socket) -> None:
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    import flows.cli.options
+    import flows.cli.terminal
+    import flows.release  # noqa: F401
+
+    # What the commands leave is not waited for here.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        message, ancillary, _, _ = connection.recvmsg(_MESSAGE_BYTES, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+        if not message:
+            return
+        descriptors = array.array("i")
+        for _, _, data in ancillary:
+            descriptors.frombytes(data)
+        if os.fork() == 0:
+            connection.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _attend(json.loads(message), *descriptors)
+            os._exit(0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _attend(request: dict[str, object], stdout: int, stderr: int, status: int) -> None:
+    """Run one command in a child, and report its pid and how it ended."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(status)
+        os.setsid()
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        os.close(stdout)
+        os.close(stderr)
+        _command(request)
+    os.close(stdout)
+    os.close(stderr)
+    with suppress(BrokenPipeError):
+        os.write(status, f"{pid}\n".encode())
+        _, code = os.waitpid(pid, 0)
+        os.write(status, f"{os.waitstatus_to_exitcode(code)}\n".encode())
+
+
+def _command(request: dict[str, object]) -> None:
+    from flows.cli import main
+
+    arguments, env = request["arguments"], request["env"]
+    assert isinstance(arguments, list)
+    assert isinstance(env, dict)
+    os.chdir(str(request["cwd"]))
+    os.environ.update(env)
+    # As the interpreter itself ends: what is registered for the exit runs (Prefect sends its last logs then).
+    sys.exit(main(arguments))
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as given:
+        _serve(given)
