@@ -28,6 +28,6 @@ async def provision_builder() -> BuilderFacts:
 
 
 def _share_registry_ca(shop: Workshop) -> None:
-    """The daemon pushes, so it has to trust the registry's CA. BuildKit's API cannot tell it that; our engine's files can."""
+    """The daemon pushes, so it has to trust the registry's CA: BuildKit's API can't tell it, our engine's files can."""
     if shop.request.registry_ca is not None and shop.has_private_engine:
         trust_registry_ca(shop.home, shop.registry_host, Path(shop.request.registry_ca))
