@@ -1,0 +1,97 @@
+"""A build request becomes the message BuildKit wants, and its answer an outcome."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import BuilderProtocolError, InvalidOption
+from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, CacheOnly, ImagePush
+from infra.buildkit.proto.generate import differences
+
+
+def test_frontend_attributes() -> None:
+    """Each option is the attribute the Dockerfile frontend reads."""
+    request = BuildRequest(
+        Path("/src"),
+        dockerfile=Path("docker/Dockerfile.prod"),
+        target="final",
+        build_args={"A": "1"},
+        labels={"l": "2"},
+        platforms=("linux/amd64", "linux/arm64"),
+        no_cache=True,
+        network="host",
+        source_date_epoch=0,
+        attests={"provenance": "mode=max"},
+    ).solve_request("ref", "session")
+    assert dict(request.FrontendAttrs) == {
+        "filename": "Dockerfile.prod",
+        "target": "final",
+        "build-arg:A": "1",
+        "build-arg:SOURCE_DATE_EPOCH": "0",
+        "label:l": "2",
+        "platform": "linux/amd64,linux/arm64",
+        "no-cache": "",
+        "force-network-mode": "host",
+        "attest:provenance": "mode=max",
+    }
+    assert list(request.Entitlements) == ["network.host"]
+    assert (request.Ref, request.Session, request.Frontend) == ("ref", "session", "dockerfile.v0")
+
+
+def test_the_exporter_is_named_twice() -> None:
+    """Old daemons read one exporter from two other fields; without an output there is none."""
+    request = BuildRequest(Path("/src"), output=ImagePush("r.example/a:1", insecure=True)).solve_request("r", "s")
+    (exporter,) = request.Exporters
+    assert dict(exporter.Attrs) == {
+        "name": "r.example/a:1",
+        "push": "true",
+        "registry.insecure": "true",
+        "store": "false",
+    }
+    assert dict(request.ExporterAttrsDeprecated) == dict(exporter.Attrs)
+    assert request.ExporterDeprecated == exporter.Type == "image"
+    assert not BuildRequest(Path("/src"), output=CacheOnly()).solve_request("r", "s").Exporters
+
+
+def test_a_url_is_the_daemons_to_fetch() -> None:
+    """A context that is a URL is handed to the frontend, and no directory is offered."""
+    request = BuildRequest("https://git.example/x.git#main", dockerfile=Path("a/Dockerfile"))
+    assert request.directories() == {}
+    attributes = request.solve_request("r", "s").FrontendAttrs
+    assert (attributes["context"], attributes["filename"]) == ("https://git.example/x.git#main", "a/Dockerfile")
+
+
+def test_cache_entries() -> None:
+    """Imports and exports carry their type and attributes; one without a type is refused."""
+    entry = CacheEntry("registry", {"ref": "r.example/cache"})
+    request = BuildRequest(Path("/src"), cache_imports=(entry,), cache_exports=(CacheEntry("inline"),))
+    cache = request.solve_request("r", "s").Cache
+    assert [(item.Type, dict(item.Attrs)) for item in cache.Imports] == [("registry", {"ref": "r.example/cache"})]
+    assert [item.Type for item in cache.Exports] == ["inline"]
+    with pytest.raises(InvalidOption):
+        BuildRequest(Path("/src"), cache_imports=(CacheEntry(""),)).solve_request("r", "s")
+
+
+def test_an_outcome_is_read() -> None:
+    """Digest, descriptor and names come from the exporter's answer; a broken descriptor is a protocol error."""
+    descriptor = base64.b64encode(b'{"mediaType": "m", "digest": "sha256:1", "size": 7}').decode()
+    answer = {
+        "containerimage.digest": "sha256:1",
+        "containerimage.config.digest": "sha256:2",
+        "containerimage.descriptor": descriptor,
+        "image.name": "r.example/a:1,r.example/a:latest",
+    }
+    outcome = BuildOutcome.from_response(answer, steps=3, cached_steps=1)
+    assert (outcome.digest, outcome.config_digest, outcome.media_type, outcome.size) == ("sha256:1", "sha256:2", "m", 7)
+    assert outcome.names == ("r.example/a:1", "r.example/a:latest")
+    for broken in ("!", base64.b64encode(b"[").decode()):
+        with pytest.raises(BuilderProtocolError):
+            BuildOutcome.from_response({"containerimage.descriptor": broken}, steps=0, cached_steps=0)
+
+
+def test_generated_modules_are_fresh() -> None:
+    """infra/buildkit/wire is what the .proto files give."""
+    assert differences() == []

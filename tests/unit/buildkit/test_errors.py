@@ -1,0 +1,156 @@
+"""What a daemon answers becomes a cause: every status, every known shape, no secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.domain import errors
+from flows.domain.errors import BuilderError, SlipwayError
+from infra.buildkit import BuilderAddress, BuildRequest, ImagePush, LogChunk, Step
+from infra.buildkit.details import SolveDetails, excerpt
+from infra.buildkit.errors import CALL_ERRORS, build_error, call_error
+from infra.buildkit.grpc import Code, GrpcError
+from infra.buildkit.http2 import ConnectionLost, ProtocolViolation
+from infra.buildkit.record import BuildRecord
+from infra.buildkit.registry_errors import registry_error
+from infra.buildkit.scrub import scrub
+
+ADDRESS = BuilderAddress.parse("docker:///run/docker.sock")
+REQUEST = BuildRequest(Path("/src"), output=ImagePush("registry.example/team/app", by_digest=True))
+PUSH = "failed to push registry.example/team/app: "
+
+
+def cause(message: str, code: Code = Code.UNKNOWN, *details: tuple[str, object]) -> SlipwayError:
+    record = BuildRecord(lambda _: None)
+    record.add(Step("sha256:1", "[2/2] RUN make", error="failed"))
+    record.add(LogChunk("sha256:1", 2, b"first\nlast\n", 0.0))
+    packed = tuple((f"github.com/moby/buildkit/{name}+json", json.dumps(value).encode()) for name, value in details)
+    found = build_error(GrpcError(code, message, packed), ADDRESS, REQUEST, record)
+    assert isinstance(found, SlipwayError)
+    return found
+
+
+def test_every_status_has_a_cause() -> None:
+    """Each gRPC status but OK has its class, and the converter uses it."""
+    assert set(CALL_ERRORS) == set(Code) - {Code.OK}
+    for code, kind in CALL_ERRORS.items():
+        found = call_error(GrpcError(code, "text"), ADDRESS)
+        assert type(found) is kind
+        assert isinstance(found, BuilderError)
+
+
+def test_what_ends_a_connection() -> None:
+    """A lost connection is retryable, a peer that speaks something else is not, a bug is given back as it is."""
+    assert type(call_error(ConnectionLost("gone"), ADDRESS)) is errors.BuilderLost
+    assert type(call_error(ProtocolViolation("odd"), ADDRESS)) is errors.BuilderProtocolError
+    bug = ZeroDivisionError()
+    assert build_error(bug, ADDRESS, REQUEST, BuildRecord(lambda _: None)) is bug
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("failed to read dockerfile: open Dockerfile: no such file or directory", errors.DockerfileMissing),
+        ("dockerfile parse error on line 2: unknown instruction: FOO", errors.DockerfileInvalid),
+        ('target stage "x" could not be found', errors.DockerfileInvalid),
+        ("write /var/lib/x: no space left on device", errors.BuilderDiskFull),
+        ('exporter "image" could not be found', errors.BuilderTooOld),
+        ("network.host is not allowed", errors.InvalidOption),
+        (
+            "a: failed to resolve source metadata for docker.io/library/a:latest: pull access denied",
+            errors.BaseImageUnavailable,
+        ),
+        ("no active session for abc: context deadline exceeded", errors.BuilderLost),
+        ("something new", errors.BuildError),
+        (PUSH + "unexpected status from POST request to https://r/v2/: 401 Unauthorized", errors.RegistryUnauthorized),
+        (PUSH + "unexpected status: 403 Forbidden", errors.RegistryForbidden),
+        (PUSH + "unexpected status from PUT request to http://r/v2/: 500 Internal", errors.RegistryUnavailable),
+        (PUSH + "push access denied, repository does not exist: insufficient_scope", errors.RegistryForbidden),
+        (PUSH + "failed to authorize: no basic auth credentials", errors.RegistryUnauthorized),
+        (PUSH + "dial tcp: lookup r on 10.0.0.1:53: no such host", errors.RegistryUnreachable),
+        (PUSH + "dial tcp 1.2.3.4:443: i/o timeout", errors.RegistryUnreachable),
+        (PUSH + "x509: certificate signed by unknown authority", errors.RegistryTlsError),
+        (PUSH + "http: server gave HTTP response to HTTPS client", errors.RegistryTlsError),
+        (PUSH + "write tcp: connection reset by peer", errors.UploadBroken),
+        (PUSH + "what is this", errors.RegistryProtocolError),
+    ],
+)
+def test_known_shapes(message: str, kind: type[SlipwayError]) -> None:
+    """Each shape of a daemon's message has its cause."""
+    assert type(cause(message)) is kind
+
+
+def test_a_shutdown_is_a_lost_builder() -> None:
+    """A daemon that is going down ends a build as lost."""
+    assert type(cause("transport is closing", Code.UNAVAILABLE)) is errors.BuilderLost
+
+
+def test_a_process_that_failed() -> None:
+    """Exit code, step, last lines and excerpt come from the typed details."""
+    source = {
+        "info": {"filename": "Dockerfile", "data": base64.b64encode(b"FROM a\nRUN make\n").decode()},
+        "ranges": [{"start": {"line": 2}, "end": {"line": 2}}],
+    }
+    found = cause(
+        'process "make" did not complete successfully: exit code: 2',
+        Code.UNKNOWN,
+        ("errdefs.Vertex", {"digest": "sha256:1"}),
+        ("errdefs.Source", source),
+    )
+    assert isinstance(found, errors.StepFailed)
+    assert (found.step, found.status) == ("[2/2] RUN make", 2)
+    assert found.details.startswith("first\nlast\nDockerfile:2\n")
+    assert "   2 | >>> RUN make" in found.details
+
+
+@pytest.mark.parametrize("value", [b"not json", b"[]", b"{}", b'{"digest": 1, "Code": "x", "info": 3}'])
+def test_details_that_cannot_be_read(value: bytes) -> None:
+    """Broken details are left out; the message still has its cause."""
+    names = ("errdefs.Vertex", "errdefs.Source", "gatewayapi.ExitMessage")
+    packed = tuple((f"github.com/moby/buildkit/{name}+json", value) for name in names)
+    assert SolveDetails.of(GrpcError(Code.UNKNOWN, "text", packed)).exit_code is None
+
+
+def test_excerpts_stay_inside_the_file() -> None:
+    """Lines at the ends of a file, several lines and lines that are not there are no trouble."""
+    text = "a\nb\nc\nd\ne"
+    assert excerpt("F", text, [(1, 1)]).splitlines()[2:5] == ["   1 | >>> a", "   2 |     b", "   3 |     c"]
+    assert excerpt("F", text, [(5, 9)]).splitlines()[-2] == "   5 | >>> e"
+    assert [line[6:] for line in excerpt("F", text, [(2, 3)]).splitlines()[2:-1]] == [
+        "     a",
+        " >>> b",
+        " >>> c",
+        "     d",
+    ]
+    assert excerpt("F", text, [(9, 9)]) == ""
+    assert excerpt("F", text, []) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Get https://user:S3CRET@registry.example/v2/: denied",
+        "https://token:S3CRET@git.example/x.git",
+        'header Authorization: Basic S3CRET=="',
+        "authorization: bearer S3CRET.abc",
+        "Bearer S3CRETS3CRET",
+        "GET https://cdn.example/blob?X-Amz-Signature=S3CRET&a=b failed",
+        '{"password":"S3CRET"}',
+        "token=S3CRET",
+    ],
+)
+def test_secrets_do_not_get_through(text: str) -> None:
+    """What looks like a credential is not repeated, neither from a build's message nor from a push's."""
+    assert "S3CRET" not in scrub(text)
+    assert "S3CRET" not in str(cause(text))
+    assert "S3CRET" not in str(registry_error("r", "pushing a", text))
+
+
+def test_scrubbed_text_is_one_short_line() -> None:
+    """Control characters and length are bounded."""
+    assert scrub("a\x1b[31m\nb\tc") == "a [31m b c"
+    assert len(scrub("x" * 5000)) == 600
