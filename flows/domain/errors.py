@@ -51,7 +51,33 @@
     │   ├── BuilderLost                the daemon went away mid-build                  (retry)
     │   ├── BuilderTooOld              the daemon lacks a feature that was asked for
     │   ├── BuilderDiskFull            no space left on the daemon's disk
+    │   ├── BuilderImagePull           its pod's image cannot be pulled
+    │   ├── BuilderUnschedulable       no node takes its pod
+    │   ├── BuilderRefused             a policy, a quota or the kubelet forbids its pod
+    │   ├── BuilderCrashed             the daemon ends by itself, with its last lines
+    │   ├── BuilderOutOfMemory         the kernel killed it at its memory limit
+    │   ├── BuilderEvicted             its node or the scheduler put its pod out        (retry)
+    │   ├── BuilderDeleted             somebody deleted its pod                         (retry)
+    │   ├── BuilderNodeLost            its node does not answer                         (retry)
+    │   ├── BuilderNotReady            not ready in time, for no reason that shows
     │   └── BuilderProtocolError       an answer outside BuildKit's API
+    ├── ClusterError                   Kubernetes' API
+    │   ├── KubeconfigInvalid          no kubeconfig, no such context, or one that cannot be read
+    │   ├── ClusterUnreachable         refused, no such host, timed out, broken off     (retry)
+    │   ├── ClusterTlsError            the certificate is not trusted
+    │   ├── ClusterUnauthorized        401: who asks is not known
+    │   ├── ClusterForbidden           403: a verb on a resource is missing in the Role
+    │   ├── ClusterRefused             403, 422: admission, a quota or validation refuses the object
+    │   ├── NamespaceMissing           404 of the namespace itself
+    │   ├── NamespaceTerminating       it is being deleted
+    │   ├── ObjectMissing              404 of an object
+    │   ├── ObjectConflict             409: somebody changed it at the same time        (retry)
+    │   ├── NotOurs                    an object of that name is there and was not made by Slipway
+    │   ├── WatchExpired               410: the watch is too old to go on               (retry)
+    │   ├── ClusterThrottled           429, with the server's Retry-After               (retry)
+    │   ├── ClusterUnavailable         5xx                                              (retry)
+    │   ├── ClusterProtocolError       an answer outside Kubernetes' API
+    │   └── Leftovers                  objects that would not go at the end
     ├── BuildError
     │   ├── DockerfileMissing
     │   ├── DockerfileInvalid          syntax error, with the excerpt
@@ -347,6 +373,121 @@ class BuilderDiskFull(BuilderError):
 
 class BuilderProtocolError(BuilderError):
     default_action = "is this the address of a BuildKit daemon?"
+
+
+class BuilderImagePull(BuilderError):
+    default_action = "check the builder's image, and the pull secrets for its registry"
+
+
+class BuilderUnschedulable(BuilderError):
+    default_action = "free or add a node, or ask for less (requests, node selector, tolerations)"
+
+
+class BuilderRefused(BuilderError):
+    default_action = "the reason stands above; change the namespace's policy or quota, or what the builder asks for"
+
+
+class BuilderCrashed(BuilderError):
+    default_action = "its last lines stand above; rootless BuildKit needs user namespaces on the node"
+
+
+class BuilderOutOfMemory(BuilderError):
+    default_action = "give the builder a higher memory limit, or the build fewer parallel steps"
+
+
+class BuilderEvicted(BuilderError):
+    retryable = True
+    default_action = "running the same command again is safe; a request for what it needs keeps a pod on its node"
+
+
+class BuilderDeleted(BuilderError):
+    retryable = True
+    default_action = "running the same command again is safe"
+
+
+class BuilderNodeLost(BuilderError):
+    retryable = True
+    default_action = "running the same command again is safe; look at the node"
+
+
+class BuilderNotReady(BuilderError):
+    default_action = "look at it with `kubectl describe pod`; give it more time if nothing is wrong"
+
+
+# Kubernetes ---------------------------------------------------------------------------------------------------
+
+
+class ClusterError(SlipwayError):
+    pass
+
+
+class KubeconfigInvalid(ClusterError):
+    default_action = "check KUBECONFIG and --context (`kubectl config get-contexts`)"
+
+
+class ClusterUnreachable(ClusterError):
+    retryable = True
+    default_action = "check the network and the API server's address in the kubeconfig"
+
+
+class ClusterTlsError(ClusterError):
+    default_action = "check `certificate-authority` in the kubeconfig"
+
+
+class ClusterUnauthorized(ClusterError):
+    default_action = "log in to the cluster again (`kubectl auth whoami`)"
+
+
+class ClusterForbidden(ClusterError):
+    default_action = "give this user the Role in infra/kubernetes/role.yaml"
+
+
+class ClusterRefused(ClusterError):
+    default_action = "the reason stands above; change the options, or the namespace's policy or quota"
+
+
+class NamespaceMissing(ClusterError):
+    default_action = "create it (`kubectl create namespace`), or name another with --namespace"
+
+
+class NamespaceTerminating(ClusterError):
+    default_action = "wait until it is gone and create it again, or name another with --namespace"
+
+
+class ObjectMissing(ClusterError):
+    default_action = "somebody removed it; run the same command again"
+
+
+class ObjectConflict(ClusterError):
+    retryable = True
+    default_action = "run the same command again"
+
+
+class NotOurs(ClusterError):
+    default_action = "remove or rename the object, or choose another namespace or builder name"
+
+
+class WatchExpired(ClusterError):
+    retryable = True
+    default_action = "run the same command again"
+
+
+class ClusterThrottled(ClusterError):
+    retryable = True
+    default_action = "wait; the API server limits requests"
+
+
+class ClusterUnavailable(ClusterError):
+    retryable = True
+    default_action = "the API server has trouble of its own; run the same command again later"
+
+
+class ClusterProtocolError(ClusterError):
+    default_action = "is this the address of a Kubernetes API server?"
+
+
+class Leftovers(ClusterError):
+    default_action = "see what holds them (finalizers); `slipway sweep` tries again"
 
 
 # Build --------------------------------------------------------------------------------------------------------
