@@ -23,6 +23,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
+from infra.buildkit.frames import WindowUpdates
 from infra.buildkit.tasks import cause_of
 from infra.buildkit.transport import ByteStream
 
@@ -210,6 +211,7 @@ class Http2Connection:
         self._h2.decoder.max_header_list_size = _MAX_HEADERS
         self._streams: dict[int, Http2Stream] = {}
         self._sending: dict[int, Http2Stream] = {}
+        self._updates = WindowUpdates()
         self._wake = asyncio.Event()
         self._bytes_seen = 0
         self._over: Exception | None = None
@@ -322,7 +324,7 @@ class Http2Connection:
                 raise ProtocolViolation("it does not speak HTTP/2")
             self._bytes_seen += len(data)
             try:
-                events = self._h2.receive_data(data)
+                events = self._h2.receive_data(self._updates.join(data))
             except h2.exceptions.ProtocolError as error:
                 raise ProtocolViolation(f"not HTTP/2 as RFC 9113 has it ({type(error).__name__})") from error
             for event in events:
