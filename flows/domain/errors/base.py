@@ -1,0 +1,60 @@
+"""What all named causes share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+
+class SlipwayError(Exception):
+    """A named cause. `str()` is "what happened" and, on a second line, the next action.
+
+    `cause`: one sentence, no secret in it. `action`: what to do next; None takes the class's default.
+    `retry_after`: seconds the other side asked to wait, None when it did not say. `details`: further lines to show
+    below (an excerpt of a Dockerfile, a daemon's last lines).
+    """
+
+    retryable: ClassVar[bool] = False
+    default_action: ClassVar[str] = ""
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, cause: str, *, action: str | None = None, retry_after: float | None = None, details: str = ""
+    ) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.action = self.default_action if action is None else action
+        self.retry_after = retry_after
+        self.details = details
+
+    @property
+    def name(self) -> str:
+        """The cause's name, as metrics and states show it."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        parts = [self.cause]
+        if self.details:
+            parts.append(self.details.rstrip("\n"))
+        if self.action:
+            parts.append(f"Next: {self.action}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments: the default reduction would lose them, and a task runner may pickle errors.
+        return _rebuild, (type(self), self.__dict__.copy())
+
+    @classmethod
+    def _restore(cls, state: dict[str, Any]) -> Self:
+        error = cls.__new__(cls)
+        error.__dict__.update(state)
+        error.args = (state["cause"],)
+        return error
+
+
+def _rebuild(cls: type[SlipwayError], state: dict[str, Any]) -> SlipwayError:
+    return cls._restore(state)
+
+
+class Interrupted(SlipwayError):
+    exit_code = 130
+    default_action = "nothing was left behind; the same command may be run again"

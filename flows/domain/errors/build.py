@@ -1,0 +1,45 @@
+"""Builds."""
+
+from __future__ import annotations
+
+from flows.domain.errors.base import SlipwayError
+
+
+class BuildError(SlipwayError):
+    pass
+
+
+class DockerfileMissing(BuildError):
+    default_action = "name the Dockerfile with --file, relative to the source"
+
+
+class DockerfileInvalid(BuildError):
+    default_action = "mend the line that is marked above"
+
+
+class StepFailed(BuildError):
+    """`step`: the step's name as BuildKit shows it; `status`: the process's exit code, None if there was none."""
+
+    default_action = "the step's last lines stand above; the complete log is in the run"
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        step: str = "",
+        status: int | None = None,
+        action: str | None = None,
+        retry_after: float | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(cause, action=action, retry_after=retry_after, details=details)
+        self.step = step
+        self.status = status
+
+
+class ContextError(BuildError):
+    default_action = "keep the source still while it is read, or exclude the file in .dockerignore"
+
+
+class BaseImageUnavailable(BuildError):
+    default_action = "check the image's name; a private one needs credentials for its registry"

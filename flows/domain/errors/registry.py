@@ -1,0 +1,61 @@
+"""Registries."""
+
+from __future__ import annotations
+
+from flows.domain.errors.base import SlipwayError
+
+
+class RegistryError(SlipwayError):
+    pass
+
+
+class RegistryUnreachable(RegistryError):
+    retryable = True
+    default_action = "check the registry's host name and port, and that it runs"
+
+
+class RegistryTlsError(RegistryError):
+    default_action = "name its CA with --registry-ca FILE; for plain HTTP say --insecure-registry"
+
+
+class RegistryUnauthorized(RegistryError):
+    default_action = "check the user and password at --credentials vault:MOUNT/PATH"
+
+
+class RegistryForbidden(RegistryError):
+    default_action = "give the account the right to push to this repository"
+
+
+class RepositoryUnknown(RegistryError):
+    default_action = "check the repository's name; some registries want it created first"
+
+
+class ManifestUnknown(RegistryError):
+    default_action = "check the tag or digest"
+
+
+class RegistryThrottled(RegistryError):
+    retryable = True
+    default_action = "wait as long as the registry asked, then run the same command again"
+
+
+class RegistryUnavailable(RegistryError):
+    retryable = True
+    default_action = "the registry has trouble of its own; run the same command again later"
+
+
+class UploadBroken(RegistryError):
+    retryable = True
+    default_action = "run the same command again; what was uploaded is not lost"
+
+
+class TagImmutable(RegistryError):
+    default_action = "the registry forbids moving this tag; choose another version or allow it there"
+
+
+class DigestMismatch(RegistryError):
+    default_action = "do not use this image; find out what stands between here and the registry"
+
+
+class RegistryProtocolError(RegistryError):
+    default_action = "is this the address of an OCI registry?"

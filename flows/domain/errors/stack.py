@@ -1,0 +1,25 @@
+"""The embedded stack on this machine."""
+
+from __future__ import annotations
+
+from flows.domain.errors.base import SlipwayError
+
+
+class StackError(SlipwayError):
+    pass
+
+
+class PartMissing(StackError):
+    default_action = "run `make setup`, or install it by hand; `slipway doctor` names the command"
+
+
+class PortTaken(StackError):
+    default_action = "stop what listens there, or choose another port"
+
+
+class DaemonFailed(StackError):
+    default_action = "its last lines stand above; `slipway doctor` checks all parts"
+
+
+class StackDown(StackError):
+    default_action = "run `slipway up`"
