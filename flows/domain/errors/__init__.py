@@ -92,8 +92,8 @@
     └── Interrupted                    Ctrl-C or SIGTERM, exit code 130
 
 Each class answers `retryable` ("would the same again help?"); tasks retry on that alone. Messages are composed by
-Slipway from allow-listed fields (host, path, step, HTTP status, server's error code): a server's free text goes
-through `redact` first, so no message can carry a credential.
+Slipway from allow-listed fields (host, path, step, HTTP status, server's error code); where a server's free text has
+to be shown (BuildKit's), what could be a credential in it is taken out first (`infra.buildkit.scrub`).
 """
 
 from flows.domain.errors.base import (
