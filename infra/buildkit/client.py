@@ -16,7 +16,8 @@ from infra.buildkit.build import CONTEXT_DIR, BuildOutcome, BuildRequest
 from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
-from infra.buildkit.http2 import ConnectionLost, Keepalive, ProtocolViolation
+from infra.buildkit.http2 import Keepalive
+from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of

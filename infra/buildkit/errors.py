@@ -30,7 +30,7 @@ from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildRequest, ImagePush
 from infra.buildkit.details import SolveDetails
 from infra.buildkit.grpc import Code, GrpcError
-from infra.buildkit.http2 import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.registry_errors import registry_error
 from infra.buildkit.scrub import scrub

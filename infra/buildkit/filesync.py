@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 
 from flows.domain.errors import ContextError
 from infra.buildkit.grpc import Code, GrpcError, ServerCall, decode, frame
-from infra.buildkit.http2 import ProtocolViolation
+from infra.buildkit.http2_stream import ProtocolViolation
 from infra.buildkit.ignore import PatternError
 from infra.buildkit.tasks import cause_of, in_thread
 from infra.buildkit.walk import Selection, has_content, walk

@@ -18,15 +18,8 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.message import DecodeError
 
-from infra.buildkit.http2 import (
-    ConnectionLost,
-    Headers,
-    Http2Connection,
-    Http2Stream,
-    Keepalive,
-    ProtocolViolation,
-    StreamReset,
-)
+from infra.buildkit.http2 import Http2Connection, Keepalive
+from infra.buildkit.http2_stream import ConnectionLost, Headers, Http2Stream, ProtocolViolation, StreamReset
 from infra.buildkit.transport import ByteStream
 from infra.buildkit.wire.rpc_pb2 import Status
 

@@ -24,7 +24,7 @@ from infra.buildkit.grpc import (
     decode,
     frame,
 )
-from infra.buildkit.http2 import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
 from infra.buildkit.wire.control_pb2 import BytesMessage
 from infra.buildkit.wire.rpc_pb2 import HealthCheckResponse
 from infra.buildkit.wire.session_pb2 import CredentialsRequest, CredentialsResponse

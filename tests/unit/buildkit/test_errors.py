@@ -14,7 +14,7 @@ from infra.buildkit import BuilderAddress, BuildRequest, ImagePush, LogChunk, St
 from infra.buildkit.details import SolveDetails, excerpt
 from infra.buildkit.errors import CALL_ERRORS, build_error, call_error
 from infra.buildkit.grpc import Code, GrpcError
-from infra.buildkit.http2 import ConnectionLost, ProtocolViolation
+from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.registry_errors import registry_error
 from infra.buildkit.scrub import scrub

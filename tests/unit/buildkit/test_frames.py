@@ -42,7 +42,7 @@ def windows(frames: list[tuple[int, int, bytes]]) -> dict[int, int]:
     sums: dict[int, int] = {}
     for kind, stream, body in frames:
         if kind == 8 and len(body) == 4:
-            sums[stream] = sums.get(stream, 0) + int.from_bytes(body, "big")
+            sums[stream] = sums.get(stream, 0) + (int.from_bytes(body, "big") & 0x7FFFFFFF)
     return {stream: total for stream, total in sums.items() if total}
 
 

@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
+from hyperframe.frame import GoAwayFrame
 
 from infra.buildkit.grpc import Code, GrpcClient, GrpcError, GrpcServer, Handler, ServerCall, frame
-from infra.buildkit.http2 import ConnectionLost, Keepalive, ProtocolViolation
+from infra.buildkit.http2 import Keepalive
+from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
 
@@ -174,6 +179,26 @@ async def test_pings_keep_an_idle_connection() -> None:
     keepalive = Keepalive(idle_s=0.02, timeout_s=5.0)
     async with connected({"/s/Wait": wait}, keepalive) as client, client.call("/s/Wait") as call:
         assert await call.receive() is None
+
+
+async def test_a_server_that_shuts_down_in_order() -> None:
+    """After a GOAWAY without an error the running call is served to its end, and a new one is refused as lost."""
+    near, far = pipe()
+    server = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    server.initiate_connection()
+    await far.write(server.data_to_send())
+    async with GrpcClient(near) as client, client.call("/s/Any") as call:
+        while not any(isinstance(e, h2.events.RequestReceived) for e in server.receive_data(await far.read())):
+            pass
+        await far.write(GoAwayFrame(0, last_stream_id=1).serialize())
+        server.send_headers(1, [(":status", "200"), ("content-type", "application/grpc")])
+        server.send_data(1, frame(b"still here"))
+        server.send_headers(1, [("grpc-status", "0")], end_stream=True)
+        await far.write(server.data_to_send())
+        assert await asyncio.wait_for(call.receive(), 5) == b"still here"
+        assert await call.receive() is None
+        with pytest.raises(ConnectionLost, match="shutting down"):
+            await client.unary("/s/Any", BytesMessage(), BytesMessage)
 
 
 async def test_a_handlers_bug_is_not_hidden() -> None:
