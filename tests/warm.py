@@ -50,10 +50,12 @@ class Command:
     def until(self, text: str, timeout_s: float = 60.0) -> None:
         """Wait until the command has said `text` on its error output."""
         with self._news:
-            assert self._news.wait_for(lambda: text in self._said or not self._readers[1].is_alive(), timeout_s), (
-                f"{text!r} did not come:\n{self._said}"
-            )
-        assert text in self._said, f"it ended without {text!r}:\n{self._said}"
+            self._news.wait_for(lambda: text in self._said or not self._readers[1].is_alive(), timeout_s)
+        if text not in self._said:
+            with suppress(ProcessLookupError):
+                self.kill()
+            self.end()
+            raise AssertionError(f"it did not say {text!r}:\n{self._said}")
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

@@ -66,8 +66,8 @@ def patience(
         token = sealed.token()["client_token"]
         sealed.seal()
         failing, breaking = (exits.enter_context(front(own_registry.host)) for _ in range(2))
-        failing.spoil("PUT", r"/manifests/", 502)
-        breaking.spoil("PUT", UPLOADS)
+        failing.spoil("POST", UPLOADS, 502)
+        breaking.spoil("POST", UPLOADS)
 
         running = Patience(commands, tmp_path_factory.mktemp("sources"), env)
         options = ("--builder", engine_address(home), "--network", "none")
@@ -92,7 +92,7 @@ def patience(
     [
         ("registry", "127.0.0.1:", "check the registry's host name and port"),
         ("registry fails", "HTTP 502", "the registry has trouble of its own"),
-        ("upload breaks", "the upload broke off", "run the same command again; what was uploaded is not lost"),
+        ("upload breaks", "broke off during an upload", "run the same command again; what was uploaded is not lost"),
         ("vault", "cannot be reached", "check VAULT_ADDR and VAULT_CACERT"),
         ("vault is sealed", "is sealed or has no leader (HTTP 503)", "unseal it"),
         ("builder", "builder tcp://127.0.0.1:", "check the address given by --builder"),
@@ -116,7 +116,7 @@ def test_what_stays_away_is_said_in_the_end(
     ("what", "step"),
     [
         ("registry", "plan version"),
-        ("registry fails", "build and push"),
+        ("registry fails", "plan version"),
         ("vault", "read credentials"),
         ("builder", "provision builder"),
         ("builder dies", "build and push"),

@@ -1,0 +1,113 @@
+"""Sources whose versions are in the registry, in a git repository, or in its remote."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.git_repository import commit, git, make_bare
+from tests.releases import BASE, Traces, digest_of_tag, make_source, registry_login, run_line
+
+# The build takes long enough for a kill in the middle of it; what it says is told from the Dockerfile's own text.
+BUILDING = "42 now"
+
+
+def dockerfile() -> str:
+    """One whose step nobody has built before."""
+    return BASE + run_line(f"echo $((6*7)) now {uuid.uuid4().hex}; exec sleep 1")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A source, and everything that may hold its versions."""
+
+    source: Path
+    git: Path | None
+    traces: Traces
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def tags(self) -> list[str]:
+        """The registry's."""
+        return self.traces.tags(self.name)
+
+    def digest(self, tag: str) -> str:
+        connection = self.traces.connection
+        return digest_of_tag(str(connection.registry), self.name, tag, registry_login(connection))
+
+    def change(self) -> None:
+        """Make it another source, as a person does."""
+        (self.source / "Dockerfile").write_text(dockerfile())
+        if self.git is not None:
+            commit(self.source, "feat: change", {})
+
+    def assert_released(self, *versions: str) -> None:
+        """These versions are there, each once, in the registry and in git; and nothing else is left anywhere."""
+        assert self.tags() == sorted(versions)
+        if self.git is not None:
+            refs = git(self.git, "for-each-ref", "--format=%(refname)").split()
+            assert refs == sorted(["refs/heads/main", *(f"refs/tags/v{version}" for version in versions)])
+        self.traces.assert_nothing_left()
+
+
+def place(kind: str, folder: Path, traces: Traces) -> Place:
+    source = make_source(folder / f"app-{uuid.uuid4().hex[:8]}", dockerfile())
+    if kind == "directory":
+        return Place(source, None, traces)
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "feat: begin", {})
+    if kind == "repository":
+        return Place(source, source, traces)
+    remote = make_bare(folder / "remote.git", source)
+    git(source, "remote", "add", "origin", str(remote))
+    return Place(source, remote, traces)
+
+
+@pytest.fixture(params=["directory", "repository", "remote"])
+def everywhere(request: pytest.FixtureRequest, tmp_path: Path, traces: Traces) -> Place:
+    """One place of each kind."""
+    return place(request.param, tmp_path, traces)
+
+
+@pytest.fixture(params=["directory", "remote"])
+def both(request: pytest.FixtureRequest, tmp_path: Path, traces: Traces) -> Place:
+    """One place for each of the two ledgers."""
+    return place(request.param, tmp_path, traces)
+
+
+@pytest.fixture
+def directory(tmp_path: Path, traces: Traces) -> Place:
+    return place("directory", tmp_path, traces)
+
+
+@pytest.fixture
+def remote(tmp_path: Path, traces: Traces) -> Place:
+    return place("remote", tmp_path, traces)
+
+
+def hold_tags(repository: Path) -> None:
+    """Let pushes of tags to a bare repository wait until `let_tags_pass`."""
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text('#!/bin/sh\ngrep -q refs/tags/ || exit 0\nwhile [ -e "$GIT_DIR/held" ]; do sleep 0.1; done\n')
+    hook.chmod(0o755)
+    (repository / "held").touch()
+
+
+def let_tags_pass(repository: Path) -> None:
+    (repository / "held").unlink()
+    (repository / "hooks" / "pre-receive").unlink()
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)

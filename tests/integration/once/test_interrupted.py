@@ -1,0 +1,65 @@
+"""Ctrl-C and SIGTERM at each step: the release ends in order, or, once it is public, is finished."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from tests.integration.once.conftest import BUILDING, Place
+from tests.releases import Traces, complaint, result_of
+from tests.warm import WarmStarter
+
+BEFORE = ["> provision builder", "> plan version", BUILDING, "> verify"]
+PUBLIC = ["> tag", "> record", "> clean up"]
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_an_interrupted_release_leaves_nothing_and_burns_no_version(
+    commands: WarmStarter, traces: Traces, remote: Place, number: signal.Signals
+) -> None:
+    """At each step up to the tag: exit code 130, said so, nothing anywhere; then the same command releases 0.1.0."""
+    for moment in BEFORE:
+        release = commands.start("release", remote.source, "--output", "json")
+        release.until(moment)
+        release.signal(number)
+        said = complaint(release.end(), code=130)
+        assert said.startswith("the release was interrupted\nNext: nothing was left behind"), moment
+        remote.assert_released()
+        assert traces.state(remote.name)["type"] == "CRASHED", moment
+    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    assert result["version"] == "0.1.0"
+    remote.assert_released("0.1.0")
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_an_interruption_that_comes_too_late_changes_nothing(
+    commands: WarmStarter, traces: Traces, remote: Place, number: signal.Signals
+) -> None:
+    """From the tag on the release becomes public, so it is finished and says so: exit code 0, its result."""
+    released = []
+    for moment in PUBLIC:
+        release = commands.start("release", remote.source, "--output", "json")
+        release.until(moment)
+        release.signal(number)
+        result = result_of(release.end())
+        released.append(result["version"])
+        assert remote.digest(result["version"]) == result["digest"]
+        remote.assert_released(*released)
+    assert released == ["0.1.0", "0.2.0", "0.3.0"]
+
+
+def test_the_builds_processes_are_gone(commands: WarmStarter, directory: Place) -> None:
+    """An interrupted step's process does not run on in the builder."""
+    directory.source.joinpath("Dockerfile").write_text(
+        directory.source.joinpath("Dockerfile").read_text().replace("sleep 1", "sleep 4711")
+    )
+    release = commands.start("release", directory.source)
+    release.until(BUILDING)
+    sleeping = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "4711"]]
+    assert len(sleeping) == 1
+    release.signal(signal.SIGINT)
+    complaint(release.end(), code=130)
+    assert not sleeping[0].is_running()
