@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import platform
 import secrets
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from infra.buildkit.wire.control_pb2 import (
     StatusRequest,
     StatusResponse,
 )
+
+_log = logging.getLogger(__name__)
 
 _CONTROL = "/moby.buildkit.v1.Control"
 # How long after Solve has ended Status may still be silent before it is given up (buildctl's client/solve.go: 5 s).
@@ -130,6 +133,13 @@ class BuildKit:
                 except asyncio.CancelledError:
                     # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build.
                     await asyncio.wait([status], timeout=self._cancel_timeout_s)
+                    if not status.done():
+                        _log.warning(
+                            "builder %s has not ended the build within %g s of its being cancelled",
+                            self._address,
+                            self._cancel_timeout_s,
+                        )
+                        status.cancel()
                     raise
                 finally:
                     await _settled(status, record)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from typing import Protocol
 
@@ -145,5 +147,11 @@ def _connection_error(address: BuilderAddress, error: OSError) -> SlipwayError:
     if isinstance(error, ConnectionResetError | ConnectionAbortedError) and address.tls is not None:
         # A server that wants a client certificate may break off instead of sending an alert.
         return BuilderTlsError(f"builder {address}: the connection broke off during the TLS handshake")
-    reason = error.strerror or type(error).__name__
-    return BuilderUnreachable(f"builder {address}: {reason}")
+    return BuilderUnreachable(f"builder {address}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "no such host"
+    # asyncio puts the address into its text, and several attempts into one error without a number.
+    return os.strerror(error.errno).lower() if error.errno else "connection refused by all its addresses"

@@ -31,7 +31,7 @@ from infra.local.daemon import free_port
 from infra.local.engine import engine_address
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Engine, open_sockets, run
-from tests.contract.buildkit.relay import Relay
+from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
 
@@ -45,16 +45,18 @@ def sleeping(seconds: int) -> str:
 
 @asynccontextmanager
 async def begun_build(
-    address: str, folder: Path, keepalive: Keepalive | None = None
+    builder: BuildKit | str, folder: Path, keepalive: Keepalive | None = None
 ) -> AsyncIterator[asyncio.Task[BuildOutcome]]:
-    """A build whose last step is running."""
+    """A build on a builder or an address, whose last step is running."""
     begun = asyncio.Event()
 
     def watch(event: BuildEvent) -> None:
         if isinstance(event, LogChunk) and b"begun" in event.data:
             begun.set()
 
-    async with BuildKit(BuilderAddress.parse(address), keepalive=keepalive) as builder:
+    if isinstance(builder, str):
+        builder = BuildKit(BuilderAddress.parse(builder), keepalive=keepalive)
+    async with builder:
         request = BuildRequest(folder, network="none", no_cache=True)
         task = asyncio.create_task(builder.build(request, Anonymous(), watch))
         waiting = asyncio.create_task(begun.wait())
@@ -158,11 +160,8 @@ async def test_garbage_on_the_wire(answer: bytes) -> None:
         writer.write(answer)
         await writer.drain()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, BuildKit(BuilderAddress.parse(f"tcp://127.0.0.1:{port}")) as builder:
+    async with listener(serve) as port, BuildKit(BuilderAddress.parse(f"tcp://127.0.0.1:{port}")) as builder:
         with pytest.raises(BuilderProtocolError):
             await asyncio.wait_for(builder.info(), 10)
 
@@ -173,14 +172,34 @@ async def test_nobody_listens(tmp_path: Path) -> None:
         with pytest.raises(BuilderUnreachable) as error:
             async with BuildKit(BuilderAddress.parse(address)):
                 pass
-        assert address in error.value.cause
+        assert error.value.cause in {
+            f"builder {address}: connection refused",
+            f"builder {address}: there is no such socket",
+        }
+    with pytest.raises(BuilderUnreachable, match="no such host"):
+        async with BuildKit(BuilderAddress.parse("tcp://builder.invalid:1")):
+            pass
+
+
+async def test_a_daemon_that_does_not_end_is_not_waited_for(engine: Engine, context: Context) -> None:
+    """A cancelled build returns after the time that was set even if the daemon says nothing more."""
+    async with Relay(engine.socket) as relay:
+        builder = BuildKit(BuilderAddress.parse(relay.address), cancel_timeout_s=0.2)
+        async with begun_build(builder, context(sleeping(45675))) as task:
+            relay.frozen.set()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 20)
 
 
 async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
     """An engine's socket where nobody answers the upgrade is given up after the time that was set."""
     path = tmp_path / "silent.sock"
-    server = await asyncio.start_unix_server(lambda reader, writer: reader.read(), path)
-    async with server:
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with listener(serve, path):
         with pytest.raises(BuilderUnreachable, match="no answer within"):
             async with BuildKit(BuilderAddress.parse(f"docker://{path}"), connect_timeout_s=0.2):
                 pass
@@ -193,9 +212,8 @@ async def test_an_engine_without_buildkit(tmp_path: Path) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
 
-    async with await asyncio.start_unix_server(serve, path):
+    async with listener(serve, path):
         with pytest.raises(BuilderProtocolError, match="404"):
             async with BuildKit(BuilderAddress.parse(f"docker://{path}")):
                 pass

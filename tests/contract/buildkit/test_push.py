@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
@@ -30,6 +31,7 @@ from infra.local.engine import trust_registry_ca
 from infra.local.registry import registry_spec
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Answering, Engine, Registry, build
+from tests.contract.buildkit.relay import listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.faults import front
 from tests.servers import running
@@ -166,10 +168,16 @@ async def test_an_upload_that_breaks_off(engine: Engine, registry: Registry, con
     assert error.value.retryable, error.value
 
 
-async def test_plain_http_where_https_is_expected(engine: Engine, registry: Registry, context: Context) -> None:
-    """A server that answers HTTPS with something else is a TLS cause that names the way out."""
-    with front(registry.host) as plain, pytest.raises(RegistryTlsError, match="plain HTTP") as error:
-        await build(engine.address, context(BASE), output=ImagePush(f"{plain.host}/a", by_digest=True))
+async def test_something_else_where_https_is_expected(engine: Engine, context: Context) -> None:
+    """A server that answers a TLS handshake with plain text is a TLS cause that names the way out."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"<html>400 Bad Request</html>")
+
+    async with listener(serve) as port:
+        with pytest.raises(RegistryTlsError, match="plain HTTP") as error:
+            await build(engine.address, context(BASE), output=ImagePush(f"127.0.0.1:{port}/a", by_digest=True))
     assert "--insecure-registry" in error.value.action
 
 
