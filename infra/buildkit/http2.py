@@ -117,11 +117,12 @@ class Http2Connection:
         if self._runner is not None:
             self._runner.cancel()
             try:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self._runner
+                await asyncio.wait([self._runner])
             finally:
                 self._fail(ConnectionLost("the connection was closed"))
                 await self._stream.close()
+            if not self._runner.cancelled():
+                self._runner.result()  # raises what is a bug; what the other side did has been told to the streams
 
     async def wait_over(self) -> None:
         """Return when the connection has ended."""
