@@ -26,12 +26,13 @@ FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
 
 _GRACE_S = 2.0
 
-# Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic or open
-# windows.
+# Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic, open windows, or
+# hold secrets that are none of git's business.
 _DROPPED = re.compile(
     r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|INDEX_VERSION|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR"
     r"|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE|INTERNAL_SUPER_PREFIX|IMPLICIT_WORK_TREE"
     r"|CONFIG_PARAMETERS|CURL_VERBOSE|TRACE.*|(?:LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)|SSH_ASKPASS|LANGUAGE"
+    r"|VAULT_.*|BAO_.*|PREFECT_.*|SLIPWAY_.*"
 )
 _CONFIG = {
     "core.hooksPath": "/dev/null",
