@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -23,13 +25,16 @@ class _Seen:
     step: Step
     number: int = 0
     ended: bool = False
+    tail: deque[str] | None = None
     partial: dict[int, bytes] = field(default_factory=dict)
 
 
 class BuildRecorder:
     """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_tail: int = 0) -> None:
+        """`keep_tail`: lines of output kept of each step, for `table`."""
+        self._keep_tail = keep_tail
         self._seen: dict[str, _Seen] = {}
         self._lines: list[str] = []
         self._numbers = itertools.count(1)
@@ -45,13 +50,18 @@ class BuildRecorder:
             where = f" ({event.file}:{event.line})" if event.line is not None else ""
             self._lines.append(f"WARN: {event.short}{where}")
 
-    def take_chunks(self) -> Iterator[str]:
-        """The lines that came since the last call, joined into chunks."""
-        self._tell_endings()
+    def take_lines(self, *, settled: bool = True) -> list[str]:
+        """The lines that came since the last call. `settled`: tell endings now, not only before the next step."""
+        if settled:
+            self._tell_endings()
         lines, self._lines = self._lines, []
+        return lines
+
+    def take_chunks(self) -> Iterator[str]:
+        """The same, joined into chunks."""
         chunk: list[str] = []
         size = 0
-        for line in lines:
+        for line in self.take_lines():
             if chunk and (len(chunk) >= CHUNK_LINES or size + len(line) > CHUNK_CHARACTERS):
                 yield "\n".join(chunk)
                 chunk, size = [], 0
@@ -67,6 +77,26 @@ class BuildRecorder:
                 if rest:
                     self._say(seen, rest.decode(errors="replace"))
             seen.partial.clear()
+
+    def table(self, width: int) -> list[str]:
+        """The steps that started, a line each, and the last lines of output of those that run (`keep_tail`)."""
+        lines = []
+        for seen in self._seen.values():
+            step = seen.step
+            if step.started is None:
+                continue
+            if step.completed is None:
+                note = f"{max(0.0, time.time() - step.started):.1f}s"
+            elif step.error:
+                note = "ERROR"
+            else:
+                note = "CACHED" if step.cached else f"{step.completed - step.started:.1f}s"
+            room = max(10, width - len(note) - 6)
+            name = " ".join(step.name.split())
+            lines.append(f" => {name if len(name) <= room else name[: room - 1] + '…':<{room}} {note}")
+            if step.completed is None and seen.tail:
+                lines += [f" => => # {line}" for line in seen.tail]
+        return lines
 
     @property
     def percent(self) -> float:
@@ -149,9 +179,12 @@ class BuildRecorder:
             amount = f" {human_size(progress.current)}" if progress.current else ""
             self._lines.append(f"#{seen.number} {progress.id}{amount} done")
 
-    def _say(self, seen: _Seen, text: str, time: float | None = None) -> None:
+    def _say(self, seen: _Seen, text: str, at: float | None = None) -> None:
         self._introduce(seen)
-        since = f"{max(0.0, time - seen.step.started):.3f} " if time is not None and seen.step.started else ""
+        if self._keep_tail:
+            seen.tail = seen.tail if seen.tail is not None else deque(maxlen=self._keep_tail)
+            seen.tail.append(text)
+        since = f"{max(0.0, at - seen.step.started):.3f} " if at is not None and seen.step.started else ""
         self._lines.append(f"#{seen.number} {since}{text}")
 
 

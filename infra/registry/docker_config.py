@@ -1,0 +1,105 @@
+"""Credentials as docker keeps them: `config.json` with `auths`, `credHelpers` and `credsStore`.
+
+Read anew at each call, and helpers are run anew, so that a fresh token is found during a long build. Format:
+docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers (`get`:
+the server's name on standard input, JSON with Username and Secret on standard output).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import InvalidOption
+from flows.domain.reference import DOCKER_HUB, normalize_registry_host
+
+# The key under which docker stores Docker Hub's credential (docker/cli `registry.IndexServer`).
+_HUB_KEY = "https://index.docker.io/v1/"
+
+
+class DockerConfigCredentials:
+    """A CredentialSource over docker's configuration; anonymous for hosts it does not know."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> DockerConfigCredentials:
+        """DOCKER_CONFIG's folder, else `~/.docker`."""
+        folder = env.get("DOCKER_CONFIG")
+        return cls((Path(folder) if folder else Path.home() / ".docker") / "config.json")
+
+    async def credential(self, host: str) -> Credential | None:
+        """Raises InvalidOption when the file is no docker configuration or a helper cannot be run."""
+        config = await asyncio.to_thread(self._read)
+        key = _HUB_KEY if normalize_registry_host(host) == DOCKER_HUB else host
+        helper = (config.get("credHelpers") or {}).get(host) or config.get("credsStore")
+        if helper:
+            found = await self._ask(str(helper), key)
+            if found is not None:
+                return found
+        for name, entry in (config.get("auths") or {}).items():
+            if normalize_registry_host(name) == normalize_registry_host(host):
+                return self._entry(name, entry)
+        return None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            config = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InvalidOption(
+                f"{self._file} is no readable docker configuration", action="mend or remove it"
+            ) from error
+        return config if isinstance(config, dict) else {}
+
+    def _entry(self, name: str, entry: dict[str, Any]) -> Credential | None:
+        if entry.get("auth"):
+            try:
+                user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            except (binascii.Error, ValueError) as error:
+                raise InvalidOption(
+                    f"{self._file}: the entry of {name} cannot be read", action=f"log in again: docker login {name}"
+                ) from error
+            return Credential(user, password.rstrip("\0"))
+        if entry.get("username") and entry.get("password"):
+            return Credential(entry["username"], entry["password"])
+        return None
+
+    async def _ask(self, helper: str, key: str) -> Credential | None:
+        program = f"docker-credential-{helper}"
+        try:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                "get",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={**os.environ},
+            )
+        except OSError as error:
+            raise InvalidOption(
+                f"the credential helper {program}, named in {self._file}, cannot be run", action="install it"
+            ) from error
+        try:
+            answer, _ = await process.communicate(key.encode())
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            # "credentials not found in native keychain": a helper's way to say that it has none.
+            return None
+        try:
+            found = json.loads(answer)
+            return Credential(str(found["Username"]), str(found["Secret"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidOption(f"the credential helper {program} answered with no credential", action="") from error
