@@ -1,0 +1,111 @@
+"""How a cluster is reached: a context of the kubeconfig, or the service account of the pod one runs in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config
+from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
+
+from flows.domain.errors import KubeconfigInvalid
+from infra.kubernetes.private_files import PrivateFiles
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """`kubeconfig`: one path or several separated as in PATH, None for this pod's service account.
+    `context`: None for the kubeconfig's current one. `namespace`: None for the context's (or the pod's).
+    """
+
+    kubeconfig: str | None
+    context: str | None = None
+    namespace: str | None = None
+
+    @classmethod
+    def from_env(
+        cls, env: Mapping[str, str], *, context: str | None = None, namespace: str | None = None
+    ) -> ClusterAccess:
+        """KUBECONFIG, else ~/.kube/config, else the pod's service account. Raises KubeconfigInvalid."""
+        named = env.get("KUBECONFIG")
+        default = Path(env.get("HOME") or "~").expanduser() / ".kube" / "config"
+        if named or default.is_file():
+            return cls(named or str(default), context, namespace)
+        if env.get("KUBERNETES_SERVICE_HOST") and context is None:
+            return cls(None, None, namespace)
+        raise KubeconfigInvalid(f"there is no kubeconfig (KUBECONFIG is not set, {default} does not exist)")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A client that is logged in. `in_cluster`: it runs in a pod of the very cluster."""
+
+    client: ApiClient
+    loader: KubeConfigLoader | None
+    namespace: str
+    in_cluster: bool
+
+    async def refresh(self) -> None:
+        """Take a new token from the kubeconfig's exec plugin when the last one nears its end."""
+        if self.loader is not None and hasattr(self.loader, "exec_plugin_expiry"):
+            await self.loader.load_from_exec_plugin()
+            self.client.configuration.api_key["BearerToken"] = self.loader.token
+
+
+async def log_in(access: ClusterAccess) -> Login:
+    """A client for the cluster; nothing is asked of it yet. Raises KubeconfigInvalid."""
+    configuration = Configuration()
+    files = PrivateFiles()
+    try:
+        if access.kubeconfig is None:
+            load_incluster_config(client_configuration=configuration)
+            return Login(ApiClient(configuration), None, access.namespace or _pod_namespace(), in_cluster=True)
+        loader = _loader(access.kubeconfig, access.context, files)
+        await loader.load_and_set(configuration)
+        client = ApiClient(configuration)
+    except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError, binascii.Error) as error:
+        raise KubeconfigInvalid(_what_is_wrong(access, error)) from error
+    finally:
+        files.close()  # OpenSSL has read them
+    context = loader.current_context["context"]
+    return Login(client, loader, access.namespace or context.get("namespace") or "default", in_cluster=False)
+
+
+def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigLoader:
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+        raise ConfigException("there is no such file")
+    config = KubeConfigMerger(paths).config
+    # The library would write keys that stand in the file itself to /tmp, and leave them there after a kill -9.
+    for user in config.value["users"]:
+        _inline(user.value.get("user") or {}, ("client-certificate", "client-key"), files)
+    for cluster in config.value["clusters"]:
+        _inline(cluster.value.get("cluster") or {}, ("certificate-authority",), files)
+    return KubeConfigLoader(config_dict=config, active_context=context, config_base_path=None)
+
+
+def _inline(part: dict[str, Any], fields: tuple[str, ...], files: PrivateFiles) -> None:
+    for field in fields:
+        data = part.pop(f"{field}-data", None)
+        if data:
+            part[field] = str(files.add(field, base64.b64decode(data)))
+
+
+def _pod_namespace() -> str:
+    return _NAMESPACE_FILE.read_text().strip() or "default"
+
+
+def _what_is_wrong(access: ClusterAccess, error: Exception) -> str:
+    where = access.kubeconfig or "this pod's service account"
+    # ConfigException names keys, contexts and paths; everything else might quote the file.
+    what = str(error) if isinstance(error, ConfigException) else type(error).__name__
+    context = f", context {access.context}" if access.context else ""
+    return f"{where}{context} cannot be used: {what}"

@@ -1,0 +1,231 @@
+"""A BuildKit builder in a cluster: from nothing to an address one can build at, and back to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import (
+    BuilderDeleted,
+    BuilderLost,
+    BuilderNodeLost,
+    BuilderUnreachable,
+    ClusterError,
+    ClusterUnavailable,
+    ObjectConflict,
+    SlipwayError,
+)
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.apply import apply_ours
+from infra.kubernetes.certificates import BuilderCertificates, make_certificates, service_names
+from infra.kubernetes.kinds import POD, SECRET, SERVICE, Object, name_of
+from infra.kubernetes.lease import Renewal, timestamp
+from infra.kubernetes.manifests import build_config, builder_objects, owned, registry_credentials, run_lease
+from infra.kubernetes.model import PORT, BuilderSpec, Names, Run
+from infra.kubernetes.pods import is_ready, summary
+from infra.kubernetes.private_files import PrivateFiles
+from infra.kubernetes.reach import PortForward
+from infra.kubernetes.ready import error_of, wait_ready
+from infra.kubernetes.replicas import choose_replica
+from infra.kubernetes.secrets import RegistrySecret
+from infra.kubernetes.sentinel import Sentinel
+from infra.kubernetes.shared import other_users, share
+from infra.kubernetes.sweep import remove_run
+
+Reach = Literal["auto", "service", "port-forward"]
+
+_CERTIFICATE_LIFETIME = timedelta(days=7)
+_DIAGNOSIS_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionedBuilder:
+    """A builder that is ready. `address`: `tcp://HOST:PORT`; `ca`, `cert`, `key`: files for mutual TLS, readable by
+    this process until the builder is closed; `server_name`: what the server's certificate is checked against.
+    `found`: it was there already (shared).
+    """
+
+    address: str
+    ca: Path
+    cert: Path
+    key: Path
+    server_name: str
+    pod: str
+    reached: Literal["service", "port-forward"]
+    found: bool
+
+
+class KubernetesBuilder:
+    """The builder of one run; an async context manager that leaves nothing of the run behind.
+
+    `source`: what is built, so that a source always gets the same replica. `lease_s`: seconds after which a run that
+    gave no sign of life may be swept; an API server that is away for less hurts nobody. All methods raise
+    ClusterErrors and BuilderErrors.
+    """
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        spec: BuilderSpec,
+        run: Run,
+        *,
+        source: str,
+        reach: Reach = "auto",
+        lease_s: int = 300,
+    ) -> None:
+        self._api = api
+        self._spec = spec
+        self._run = run
+        self._names = Names.of(spec, run)
+        self._source = source
+        self._reach = reach
+        self._lease_s = lease_s
+        self._exits = AsyncExitStack()
+        self._connection = AsyncExitStack()
+        self._root: Object | None = None
+        self._owner: Object | None = None
+        self._certificates: BuilderCertificates | None = None
+        self._sentinel: Sentinel | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def provision(self) -> ProvisionedBuilder:
+        """Make the builder (or find the shared one), wait until it is ready, and give a way to it.
+
+        May be called again when the builder was lost: what is missing is made anew.
+        """
+        await self._connection.aclose()
+        owner = await self._run_root()
+        found = False
+        if self._spec.lifetime == "shared":
+            shared = await share(self._api, self._spec, self._run)
+            owner, self._certificates, found = shared.root, shared.certificates, shared.found
+            if self._owner is None or self._owner["metadata"]["uid"] != owner["metadata"]["uid"]:
+                self._exits.push_async_callback(Renewal(self._api, owner, self._lease_s).stop)
+        elif self._certificates is None:
+            self._certificates = make_certificates(self._names.builder, self._api.namespace, _CERTIFICATE_LIFETIME)
+        self._owner = owner
+        if not found:
+            for obj in builder_objects(self._spec, self._run, self._certificates, owner):
+                await apply_ours(self._api, obj)
+        pods = await wait_ready(self._api, self._names.builder, self._spec)
+        return await self._connect(pods, self._certificates, found=found)
+
+    async def publish(
+        self, source: CredentialSource, hosts: Iterable[str], *, registry: str, repository: str
+    ) -> CredentialSource:
+        """Put the credentials for `hosts` into the Secret `registry-creds` and where the image goes into the ConfigMap
+        `build-config`; gives the source that reads that Secret at each use. After `provision`.
+        """
+        if self._owner is None:
+            raise RuntimeError("credentials are published before there is a builder")
+        owner = self._owner
+        await apply_ours(self._api, owned(build_config(self._spec, self._run, registry, repository), owner))
+        secret = RegistrySecret(
+            self._api, source, hosts, lambda text: owned(registry_credentials(self._spec, self._run, text), owner)
+        )
+        await secret.start()
+        self._exits.push_async_callback(secret.stop)
+        return secret
+
+    async def diagnose(self, error: SlipwayError) -> SlipwayError:
+        """Why the builder was lost, as its pod tells it; `error` itself, with the pod's status, if the pod is well."""
+        sentinel = self._sentinel
+        if not isinstance(error, BuilderLost | BuilderUnreachable) or sentinel is None:
+            return error
+        found = await sentinel.verdict(_DIAGNOSIS_S)
+        if found is not None:
+            details = await error_of(self._api, found, sentinel.pod)
+            if found.cause is not BuilderDeleted:
+                details.details = "\n".join(part for part in (details.details, summary(sentinel.pod)) if part)
+            return details
+        try:
+            await self._api.logs(name_of(sentinel.pod), lines=1)
+        except ClusterUnavailable:  # the API server asks the node's kubelet for it
+            return BuilderNodeLost(
+                f"the node of pod/{name_of(sentinel.pod)} does not answer", details=summary(sentinel.pod)
+            )
+        except ClusterError:
+            pass  # the log itself does not matter
+        error.details = "\n".join(part for part in (error.details, summary(sentinel.pod)) if part)
+        return error
+
+    async def close(self) -> list[str]:
+        """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.
+
+        A shared builder stays for others; its registry credentials go with the last release that used it. Raises
+        Leftovers.
+        """
+        await self._connection.aclose()
+        await self._exits.aclose()
+        if self._root is None:
+            return []
+        if self._spec.lifetime == "shared" and not await other_users(self._api, self._spec, self._run):
+            secret = await self._api.get(SECRET, self._names.credentials)
+            if secret is not None:
+                with suppress(ObjectConflict):  # a release that has just come has written it
+                    await self._api.delete(secret, kind=SECRET, unchanged=True)
+        gone = await remove_run(self._api, self._run.id)
+        self._root = self._owner = None
+        return gone
+
+    async def _run_root(self) -> Object:
+        if self._root is None:
+            wanted = run_lease(self._spec, self._run, self._lease_s, timestamp(self._api.now()))
+            self._root = await self._api.create(wanted)
+            self._exits.push_async_callback(Renewal(self._api, self._root, self._lease_s).stop)
+        return self._root
+
+    async def _connect(
+        self, pods: list[Object], certificates: BuilderCertificates, *, found: bool
+    ) -> ProvisionedBuilder:
+        by_name = {name_of(pod): pod for pod in pods}
+        chosen = by_name[choose_replica(self._source, by_name)]
+        self._sentinel = Sentinel(self._api, chosen)
+        self._connection.push_async_callback(self._sentinel.stop)
+        files = PrivateFiles()
+        self._connection.callback(files.close)
+        inside = self._reach == "service" or (self._reach == "auto" and self._api.in_cluster)
+        address = await self._service_address(chosen) if inside else await self._forwarded()
+        return ProvisionedBuilder(
+            address=address,
+            ca=files.add("ca.pem", certificates.ca),
+            cert=files.add("cert.pem", certificates.client_cert),
+            key=files.add("key.pem", certificates.client_key),
+            server_name=service_names(self._names.builder, self._api.namespace)[2],
+            pod=name_of(chosen),
+            reached="service" if inside else "port-forward",
+            found=found,
+        )
+
+    async def _service_address(self, chosen: Object) -> str:
+        """By number: a cluster's DNS may take some seconds to know a Service that is new."""
+        if self._spec.replicas > 1:
+            return _tcp(str(chosen["status"]["podIP"]))
+        service = await self._api.get(SERVICE, self._names.builder)
+        ip = str(((service or {}).get("spec") or {}).get("clusterIP") or "None")
+        return _tcp(ip if ip != "None" else str(chosen["status"]["podIP"]))
+
+    async def _forwarded(self) -> str:
+        forward = await self._connection.enter_async_context(PortForward(self._api, self._current_pod))
+        return forward.address
+
+    async def _current_pod(self) -> str:
+        pods = await self._api.find(POD, f"app={self._names.builder}")
+        ready = [name_of(pod) for pod in pods if is_ready(pod)]
+        if not ready:
+            raise BuilderUnreachable(f"builder {self._names.builder} has no ready pod")
+        return choose_replica(self._source, ready)
+
+
+def _tcp(host: str) -> str:
+    return f"tcp://[{host}]:{PORT}" if ":" in host else f"tcp://{host}:{PORT}"

@@ -1,0 +1,57 @@
+"""The kinds of objects that Slipway makes, and where the API keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+"""A Kubernetes object as the API writes it in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`name`: as in an object's `kind`; `api`: its `apiVersion`; `plural`: as in the API's paths and in Roles."""
+
+    name: str
+    api: str
+    plural: str
+
+    @property
+    def group(self) -> str:
+        """The API group, "" for the core one."""
+        return self.api.partition("/")[0] if "/" in self.api else ""
+
+    def path(self, namespace: str, name: str = "") -> str:
+        """The path of one object, or of all in a namespace."""
+        root = f"/apis/{self.api}" if self.group else f"/api/{self.api}"
+        collection = f"{root}/namespaces/{namespace}/{self.plural}"
+        return f"{collection}/{name}" if name else collection
+
+
+DEPLOYMENT = Kind("Deployment", "apps/v1", "deployments")
+REPLICA_SET = Kind("ReplicaSet", "apps/v1", "replicasets")
+POD = Kind("Pod", "v1", "pods")
+SERVICE = Kind("Service", "v1", "services")
+SECRET = Kind("Secret", "v1", "secrets")
+CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
+NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
+CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
+LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
+
+KINDS = (LEASE, DEPLOYMENT, REPLICA_SET, POD, SERVICE, SECRET, CONFIG_MAP, NETWORK_POLICY, CLAIM)
+"""All kinds that can bear a run's label: what cleaning up looks at."""
+
+
+def kind_of(obj: Object) -> Kind:
+    """The kind of an object. Raises KeyError for one that Slipway does not make."""
+    return {kind.name: kind for kind in KINDS}[obj["kind"]]
+
+
+def name_of(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def shown(kind: Kind, name: str) -> str:
+    """An object as kubectl names it: `secret/registry-creds`."""
+    return f"{kind.name.lower()}/{name}"

@@ -1,0 +1,60 @@
+"""The run root: a Lease that owns all objects of a run and is renewed while the run lives.
+
+A run that dies stops renewing; whoever sweeps after `duration_s` deletes the Lease, and with it what it owns. All times
+are the API server's, so clocks that differ expire nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+from flows.domain.errors import ClusterError, ObjectMissing
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import LEASE, Object, name_of
+
+_MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # apimachinery, MicroTime
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.strftime(_MICRO_TIME)
+
+
+def expires(lease: Object) -> datetime:
+    """When the Lease ends if nobody renews it again."""
+    spec = lease.get("spec") or {}
+    renewed = spec.get("renewTime") or lease["metadata"]["creationTimestamp"]
+    return datetime.fromisoformat(renewed) + timedelta(seconds=spec.get("leaseDurationSeconds") or 0)
+
+
+class Renewal:
+    """Renews a Lease in the background, three times within its duration; `lost` is set when that can go on no more
+    (somebody deleted it).
+    """
+
+    def __init__(self, api: KubernetesApi, lease: Object, duration_s: float) -> None:
+        self._api = api
+        self._name = name_of(lease)
+        self._every_s = duration_s / 3
+        self.lost = asyncio.Event()
+        self._task = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await renew(self._api, self._name)
+            except ObjectMissing:
+                self.lost.set()
+                return
+            except ClusterError:
+                continue  # the next one may get through; until it expires nothing is lost
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+
+async def renew(api: KubernetesApi, name: str) -> Object:
+    """Raises ObjectMissing when there is no such Lease any more."""
+    return await api.merge(LEASE, name, {"spec": {"renewTime": timestamp(api.now())}})

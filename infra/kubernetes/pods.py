@@ -1,0 +1,121 @@
+"""What a pod's status says, as a named cause.
+
+Statuses: core/v1 PodStatus; reasons of waiting containers: kubelet (pkg/kubelet/images/types.go,
+pkg/kubelet/kuberuntime/kuberuntime_container.go); reasons of the condition DisruptionTarget:
+https://kubernetes.io/docs/concepts/workloads/pods/disruptions/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flows.domain.errors import (
+    BuilderCrashed,
+    BuilderDeleted,
+    BuilderError,
+    BuilderEvicted,
+    BuilderImagePull,
+    BuilderNodeLost,
+    BuilderOutOfMemory,
+    BuilderRefused,
+    BuilderUnschedulable,
+)
+from infra.kubernetes.kinds import Object, name_of
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
+_NODE_GONE = {"NodeLost", "NodeShutdown", "Terminated"}
+_UNSCHEDULABLE = "Unschedulable"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`cause`: the error's class; `text`: one sentence; `details`: what Kubernetes says of it. `wants_log`: the
+    container's last lines belong to it; `previous`: of the container before its restart. `may_pass`: it may be over
+    in a while (a node that is still coming).
+    """
+
+    cause: type[BuilderError]
+    text: str
+    details: str = ""
+    wants_log: bool = False
+    previous: bool = False
+    may_pass: bool = False
+
+
+def is_ready(pod: Object) -> bool:
+    return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
+
+
+def verdict(pod: Object) -> Verdict | None:
+    """Why this pod does not run as it should, None if nothing shows."""
+    name = f"pod/{name_of(pod)}"
+    status = pod.get("status") or {}
+    reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+    if reason in _NODE_GONE:
+        return Verdict(BuilderNodeLost, f"the node of {name} is gone ({reason})", message)
+    disrupted = _condition(pod, "DisruptionTarget")
+    if reason == "Evicted" or (disrupted.get("status") == "True"):
+        why = str(disrupted.get("reason") or reason)
+        cause = BuilderNodeLost if why == "DeletionByTaintManager" else BuilderEvicted
+        return Verdict(cause, f"{name} was evicted ({why})", message or str(disrupted.get("message") or ""))
+    container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    if (found := _container_verdict(name, container)) is not None:
+        return found
+    if pod["metadata"].get("deletionTimestamp"):
+        return Verdict(BuilderDeleted, f"{name} is being deleted")
+    if status.get("phase") == "Failed":  # the kubelet did not admit it: OutOfcpu, NodeAffinity ...
+        return Verdict(BuilderRefused, f"the node refuses {name} ({reason or 'no reason given'})", message)
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False" and scheduled.get("reason") == _UNSCHEDULABLE:
+        return Verdict(
+            BuilderUnschedulable, f"no node takes {name}", str(scheduled.get("message") or ""), may_pass=True
+        )
+    return None
+
+
+def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
+    if reason in _PULL:
+        image = container.get("image") or "its image"
+        return Verdict(BuilderImagePull, f"{name}: {image} cannot be pulled ({reason})", message)
+    if reason in _REFUSED:
+        return Verdict(BuilderRefused, f"the kubelet cannot make the container of {name} ({reason})", message)
+    last = container.get("lastState") or {}
+    ended, previous = (state["terminated"], False) if "terminated" in state else (last.get("terminated"), True)
+    if not ended:
+        return None
+    if ended.get("reason") == "OOMKilled":
+        return Verdict(BuilderOutOfMemory, f"the daemon in {name} was killed at its memory limit (OOMKilled)")
+    code = ended.get("exitCode")
+    return Verdict(
+        BuilderCrashed,
+        f"the daemon in {name} ended with exit code {code} ({ended.get('reason') or 'no reason given'})",
+        wants_log=True,
+        previous=previous,
+    )
+
+
+def summary(pod: Object) -> str:
+    """The pod's status in a line, for people."""
+    status = pod.get("status") or {}
+    parts = [f"phase {status.get('phase', 'unknown')}"]
+    for container in status.get("containerStatuses") or ():
+        for state, facts in (container.get("state") or {}).items():
+            parts.append(f"container {state}" + (f" ({facts['reason']})" if (facts or {}).get("reason") else ""))
+        if container.get("restartCount"):
+            parts.append(f"{container['restartCount']} restarts")
+    for condition in status.get("conditions") or ():
+        if condition.get("status") == "False" and condition.get("reason"):
+            parts.append(f"{condition['type']}: {condition['reason']}")
+    if pod["metadata"].get("deletionTimestamp"):
+        parts.append("being deleted")
+    return f"pod/{name_of(pod)}: " + ", ".join(parts)
+
+
+def _condition(pod: Object, kind: str) -> dict[str, Any]:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return next((each for each in conditions if each.get("type") == kind), {})
