@@ -6,18 +6,18 @@ credential source, the version's reservation. Tasks take and return plain values
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prefect.blocks.core import Block
 
 from blocks import Builder, Registry, Source, Vault
+from flows.access import Network, find_builder, secret_paths, vault_access
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
@@ -30,9 +30,8 @@ from infra.local.connection import StackConnection
 from infra.local.stack import Stack
 from infra.registry import RegistryClient
 from infra.source import Checkout
-from infra.vault import AppRoleAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
+from infra.vault import SecretPath, VaultAccess, VaultCredentials, VaultSession
 
-Network = Literal["host", "none"] | None
 B = TypeVar("B", bound=Block)
 
 _VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
@@ -75,16 +74,7 @@ class Workshop:
 
     def secret_paths(self) -> dict[str, SecretPath]:
         """Which registry's credential is where in Vault."""
-        paths = {}
-        for text in self.request.credentials:
-            host, equals, rest = text.partition("=")
-            if equals and not host.startswith("vault:"):
-                paths[host] = SecretPath.parse(rest)
-            else:
-                paths[self.registry_host] = SecretPath.parse(text)
-        if self.stack is not None and self.stack.registry and self.stack.registry_secret:
-            paths.setdefault(self.stack.registry, SecretPath.parse(self.stack.registry_secret))
-        return paths
+        return secret_paths(self.request.credentials, self.registry_host, self.stack)
 
     def credentials(self) -> CredentialSource:
         """Where the registries' credentials come from; asked again at each use."""
@@ -157,7 +147,7 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
     async with AsyncExitStack() as exits:
         access = await _vault_access(request, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
-        builder, network = _builder(request, stack)
+        builder, network = find_builder(request.builder, _tls(request), stack)
         shop = Workshop(request, home, stack, builder, network, vault, exits)
         token = _current.set(shop)
         try:
@@ -173,29 +163,15 @@ def _stack(config: StackConfig) -> StackConnection | None:
         return None
 
 
-def _builder(request: ReleaseRequest, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
-    if request.builder is None:
-        if stack is None:
-            raise StackDown(
-                "no builder was named and no embedded stack runs",
-                action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
-            )
-        return BuilderAddress.parse(stack.builder), _network(stack)
-    tls = None
-    if request.builder_ca or request.builder_cert:
-        tls = TlsFiles(
-            ca=_path(request.builder_ca),
-            cert=_path(request.builder_cert),
-            key=_path(request.builder_key),
-            server_name=request.builder_name,
-        )
-    # The embedded engine named by its address still has no bridge for its RUN steps.
-    network = _network(stack) if stack is not None and request.builder == stack.builder else None
-    return BuilderAddress.parse(request.builder, tls), network
-
-
-def _network(stack: StackConnection) -> Network:
-    return "host" if stack.builder_network == "host" else None
+def _tls(request: ReleaseRequest) -> TlsFiles | None:
+    if not (request.builder_ca or request.builder_cert):
+        return None
+    return TlsFiles(
+        ca=_path(request.builder_ca),
+        cert=_path(request.builder_cert),
+        key=_path(request.builder_key),
+        server_name=request.builder_name,
+    )
 
 
 async def _vault_access(
@@ -206,14 +182,7 @@ async def _vault_access(
         if name is None:
             raise InvalidOption(f"{request.vault!r} is not block:NAME", action="save a Slipway Vault block and name it")
         return (await _load(Vault, name)).access()
-    if stack is None or stack.approle_file is None:
-        # A stack that runs with a Vault of one's own has no role file; VAULT_ADDR may also name the embedded one.
-        return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
-    try:
-        role = json.loads(stack.approle_file.read_text())
-    except (OSError, ValueError) as error:
-        raise StackDown("the embedded Vault's role cannot be read") from error
-    return VaultAccess(stack.vault_address, auth=AppRoleAuth(role["role_id"], role["secret_id"]))
+    return vault_access(stack, env)
 
 
 async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
