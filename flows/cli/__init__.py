@@ -16,6 +16,7 @@ from flows.domain.errors import SlipwayError
 
 COMMANDS = {
     "release": ("flows.cli.release", "release an image"),
+    "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
     "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
     "status": ("flows.cli.status", "show what of the embedded stack runs"),

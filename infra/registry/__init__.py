@@ -1,6 +1,26 @@
-"""The image's registry, spoken to by the OCI distribution API."""
+"""The image's registry, spoken to by the OCI distribution API.
 
-from infra.registry.client import RegistryClient
-from infra.registry.model import Descriptor, Manifest
+Names are imported when they are used: docker's credentials, which a plain build needs, come without the HTTP client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infra.registry.client import RegistryClient
+    from infra.registry.model import Descriptor, Manifest
 
 __all__ = ["Descriptor", "Manifest", "RegistryClient"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "RegistryClient":
+        from infra.registry.client import RegistryClient
+
+        return RegistryClient
+    if name in {"Descriptor", "Manifest"}:
+        from infra.registry import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
