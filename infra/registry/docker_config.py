@@ -64,7 +64,7 @@ class DockerConfigCredentials:
     def _entry(self, name: str, entry: dict[str, Any]) -> Credential | None:
         if entry.get("auth"):
             try:
-                user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+                user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
             except (binascii.Error, ValueError) as error:
                 raise InvalidOption(
                     f"{self._file}: the entry of {name} cannot be read", action=f"log in again: docker login {name}"

@@ -20,7 +20,7 @@ class DockerfileInvalid(BuildError):
 class StepFailed(BuildError):
     """`step`: the step's name as BuildKit shows it; `status`: the process's exit code, None if there was none."""
 
-    default_action = "the step's last lines stand above; the complete log is in the run"
+    default_action = "mend the step; its last lines stand above"
 
     def __init__(
         self,

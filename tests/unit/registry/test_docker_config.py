@@ -1,0 +1,71 @@
+"""Credentials as docker keeps them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import InvalidOption
+from infra.registry.docker_config import DockerConfigCredentials
+
+
+def _source(folder: Path, config: Any) -> DockerConfigCredentials:
+    (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
+    return DockerConfigCredentials(folder / "config.json")
+
+
+def _auth(user: str, password: str) -> dict[str, str]:
+    return {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+async def test_an_entry_is_found_by_its_host(tmp_path: Path) -> None:
+    """Docker Hub is asked for by its API's name and kept under its index's; a password may hold a colon."""
+    source = _source(
+        tmp_path,
+        {"auths": {"r.example:5000": _auth("a", "b:c"), "https://index.docker.io/v1/": _auth("hub", "secret")}},
+    )
+    assert await source.credential("r.example:5000") == Credential("a", "b:c")
+    assert await source.credential("registry-1.docker.io") == Credential("hub", "secret")
+    assert await source.credential("other.example") is None
+
+
+async def test_no_file_means_anonymous(tmp_path: Path) -> None:
+    """Who never logged in anywhere has no configuration."""
+    assert await DockerConfigCredentials(tmp_path / "config.json").credential("r.example") is None
+
+
+async def test_a_change_is_seen_at_the_next_call(tmp_path: Path) -> None:
+    """A login during a long build is picked up."""
+    source = _source(tmp_path, {"auths": {"r.example": _auth("a", "old")}})
+    assert await source.credential("r.example") == Credential("a", "old")
+    _source(tmp_path, {"auths": {"r.example": _auth("a", "new")}})
+    assert await source.credential("r.example") == Credential("a", "new")
+
+
+async def test_a_helper_is_run_for_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The helper gets the host on its standard input; one that has nothing leaves the file's own entry."""
+    helper = tmp_path / "docker-credential-test"
+    helper.write_text(
+        '#!/bin/sh\nread host\n[ "$1" = get ] && [ "$host" = r.example ] || exit 1\n'
+        'printf \'{"Username": "u", "Secret": "s"}\'\n'
+    )
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    source = _source(tmp_path, {"credsStore": "test", "auths": {"other.example": _auth("a", "b")}})
+    assert await source.credential("r.example") == Credential("u", "s")
+    assert await source.credential("other.example") == Credential("a", "b")
+
+
+@pytest.mark.parametrize(
+    "config", ["no json", {"auths": {"r.example": {"auth": "%%%"}}}, {"credHelpers": {"r.example": "absent"}}]
+)
+async def test_what_cannot_be_read_is_said(tmp_path: Path, config: Any) -> None:
+    """A broken file, entry or helper is named, and nothing of its content."""
+    with pytest.raises(InvalidOption) as raised:
+        await _source(tmp_path, config).credential("r.example")
+    assert "config.json" in str(raised.value)
