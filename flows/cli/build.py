@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -65,7 +64,10 @@ def run(args: argparse.Namespace) -> int:
         tls = TlsFiles(ca=ca, cert=cert, key=key, server_name=args.builder_name)
     builder, network = find_builder(args.builder or os.environ.get("BUILDKIT_HOST") or None, tls, stack)
     request = build_request(args, network, os.environ)
-    outcome = asyncio.run(_build(args, builder, request, stack))
+    try:
+        outcome = asyncio.run(_build(args, builder, request, stack))
+    except (KeyboardInterrupt, asyncio.CancelledError) as signal:
+        raise Interrupted("the build was interrupted") from signal
     _write_files(args, outcome)
     if args.quiet and outcome.digest:
         print(outcome.digest)
@@ -76,38 +78,16 @@ async def _build(
     args: argparse.Namespace, builder: BuilderAddress, request: BuildRequest, stack: StackConnection | None
 ) -> BuildOutcome:
     from flows.cli.display import display_for
+    from flows.interrupts import terminated_like_interrupted
     from infra.buildkit import BuildKit
 
     display = display_for("quiet" if args.quiet else args.progress, sys.stderr)
-    async with _ended_by_sigterm(), _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
-        try:
-            return await buildkit.build(request, credentials, display)
-        finally:
-            display.finish()
-
-
-@contextlib.asynccontextmanager
-async def _ended_by_sigterm() -> AsyncIterator[None]:
-    """SIGTERM cancels, as Ctrl-C does: the build on the daemon is ended, too. Raises Interrupted."""
-    task = asyncio.current_task()
-    assert task is not None
-    terminated = False
-
-    def cancel() -> None:
-        nonlocal terminated
-        terminated = True
-        task.cancel()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, cancel)
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        if terminated:
-            raise Interrupted("the build was ended by SIGTERM") from error
-        raise
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
+    with terminated_like_interrupted():
+        async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
+            try:
+                return await buildkit.build(request, credentials, display)
+            finally:
+                display.finish()
 
 
 @contextlib.asynccontextmanager
