@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from infra.kubernetes.certificates import BuilderCertificates, make_certificates
 from infra.kubernetes.kinds import POD, SECRET, SERVICE, Object, name_of
 from infra.kubernetes.lease import Renewal, timestamp
 from infra.kubernetes.manifests import build_config, builder_objects, owned, registry_credentials, run_lease
-from infra.kubernetes.model import PORT, BuilderSpec, Names, Run
+from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
 from infra.kubernetes.pods import is_ready, summary
 from infra.kubernetes.private_files import PrivateFiles
 from infra.kubernetes.reach import PortForward
@@ -41,6 +42,8 @@ Reach = Literal["auto", "service", "port-forward"]
 
 _CERTIFICATE_LIFETIME = timedelta(days=7)
 _DIAGNOSIS_S = 5.0
+_SERVICE_S = 15.0
+_SERVICE_RETRY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class KubernetesBuilder:
         self._owner: Object | None = None
         self._certificates: BuilderCertificates | None = None
         self._sentinel: Sentinel | None = None
+        self._published = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +138,7 @@ class KubernetesBuilder:
             self._api, source, hosts, lambda text: owned(registry_credentials(self._spec, self._run, text), owner)
         )
         await secret.start()
+        self._published = True
         self._exits.push_async_callback(secret.stop)
         return secret
 
@@ -169,7 +174,8 @@ class KubernetesBuilder:
         await self._exits.aclose()
         if self._root is None:
             return []
-        if self._spec.lifetime == "shared" and not await other_users(self._api, self._spec, self._run):
+        shared = self._published and self._spec.lifetime == "shared"
+        if shared and not await other_users(self._api, self._spec, self._run):
             secret = await self._api.get(SECRET, self._names.credentials)
             if secret is not None:
                 with suppress(ObjectConflict):  # a release that has just come has written it
@@ -209,11 +215,12 @@ class KubernetesBuilder:
 
     async def _service_address(self, chosen: Object) -> str:
         """By number: a cluster's DNS may take some seconds to know a Service that is new."""
-        if self._spec.replicas > 1:
-            return _tcp(str(chosen["status"]["podIP"]))
-        service = await self._api.get(SERVICE, self._names.builder)
-        ip = str(((service or {}).get("spec") or {}).get("clusterIP") or "None")
-        return _tcp(ip if ip != "None" else str(chosen["status"]["podIP"]))
+        host = str(chosen["status"]["podIP"])
+        if self._spec.replicas == 1:
+            service = await self._api.get(SERVICE, self._names.builder)
+            host = str(((service or {}).get("spec") or {}).get("clusterIP") or host)
+        await _answers(host, self._spec.name)
+        return f"tcp://[{host}]:{PORT}" if ":" in host else f"tcp://{host}:{PORT}"
 
     async def _forwarded(self) -> str:
         forward = await self._connection.enter_async_context(PortForward(self._api, self._current_pod))
@@ -227,5 +234,20 @@ class KubernetesBuilder:
         return choose_replica(self._source, ready)
 
 
-def _tcp(host: str) -> str:
-    return f"tcp://[{host}]:{PORT}" if ":" in host else f"tcp://{host}:{PORT}"
+async def _answers(host: str, name: str) -> None:
+    """Wait for the port: a Service leads to a pod some time after the pod is ready."""
+    try:
+        async with asyncio.timeout(_SERVICE_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(host, PORT)
+                except OSError:
+                    await asyncio.sleep(_SERVICE_RETRY_S)
+                    continue
+                writer.transport.abort()
+                return
+    except TimeoutError as error:
+        raise BuilderUnreachable(
+            f"builder {name} is ready, but {host}:{PORT} does not answer within {_SERVICE_S:g} s",
+            action=f"the NetworkPolicy lets in pods with the label {CLIENT}={name} only: give it to this one",
+        ) from error

@@ -116,7 +116,9 @@ def cache_claim(spec: BuilderSpec, run: Run) -> Object:
 
 
 def network_policy(spec: BuilderSpec, run: Run) -> Object:
-    """Only pods that are labelled as this builder's clients reach it (port-forward comes from the node itself)."""
+    """Only pods labelled `slipway.dev/client: NAME` reach it (port-forward comes from the node itself). NAME is without
+    the run's id: a worker's pod is labelled before there is a run.
+    """
     name = Names.of(spec, run).builder
     return {
         **_object(NETWORK_POLICY, name, spec, run),
@@ -125,7 +127,7 @@ def network_policy(spec: BuilderSpec, run: Run) -> Object:
             "policyTypes": ["Ingress"],
             "ingress": [
                 {
-                    "from": [{"podSelector": {"matchLabels": {CLIENT: name}}}],
+                    "from": [{"podSelector": {"matchLabels": {CLIENT: spec.name}}}],
                     "ports": [{"protocol": "TCP", "port": PORT}],
                 }
             ],

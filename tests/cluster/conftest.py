@@ -1,0 +1,111 @@
+"""A real cluster, found by KUBECONFIG; each test gets a namespace of its own in it.
+
+Pods have to reach this machine: its registry listens on the address from which this machine reaches the first node
+(SLIPWAY_CLUSTER_HOST names another).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.domain.credentials import Credential
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.local.daemon import free_port
+from infra.local.registry import registry_spec, write_users
+from tests.conftest import clean_environment
+from tests.kubernetes.cluster import ClusterUnderTest
+from tests.kubernetes.contract import run_killed
+from tests.servers import running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not os.environ.get("KUBECONFIG"):
+        skip = pytest.mark.skip(reason="KUBECONFIG names no cluster to test on")
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(skip)
+
+
+def kubectl(*arguments: str, stdin: str | None = None) -> Any:
+    """kubectl's answer as JSON, as text where it is none."""
+    done = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def host_address() -> str:
+    """This machine, as pods see it."""
+    if named := os.environ.get("SLIPWAY_CLUSTER_HOST"):
+        return named
+    node = kubectl("get", "nodes", "-o", "json")["items"][0]
+    address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])
+
+
+@pytest.fixture(scope="session")
+def pushed_to(host_address: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="registry-") as folder:
+        home, port = Path(folder), free_port()
+        write_users(home, {"builder": "correct horse"})
+        spec = registry_spec(home, port)
+        config = home / "registry" / "config.yml"
+        settings = json.loads(config.read_text())
+        settings["http"]["addr"] = f":{port}"
+        config.write_text(json.dumps(settings))
+        with running(spec, home):
+            yield f"{host_address}:{port}"
+
+
+@pytest.fixture
+async def namespace() -> AsyncIterator[str]:
+    name = f"slipway-test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    # A Pod needs the namespace's service account, which a controller makes.
+    await asyncio.to_thread(kubectl, "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=20s")
+    yield name
+    await asyncio.to_thread(kubectl, "delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+async def cluster(namespace: str, pushed_to: str) -> ClusterUnderTest:
+    async def evict(pod: str) -> None:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
+        await asyncio.to_thread(kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+
+    return ClusterUnderTest(
+        ClusterAccess(os.environ["KUBECONFIG"], namespace=namespace),
+        pushed_to,
+        Credential("builder", "correct horse"),
+        evict,
+        clean_environment(TEST_NAMESPACE=namespace, PYTHONPATH="."),
+    )
+
+
+@pytest.fixture
+async def api(cluster: ClusterUnderTest) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(cluster.access) as api:
+        yield api
+
+
+@pytest.fixture
+def killed(cluster: ClusterUnderTest) -> Callable[..., Awaitable[str]]:
+    return lambda *arguments: asyncio.ensure_future(run_killed(cluster, *arguments))

@@ -1,0 +1,69 @@
+"""A Kubernetes in this process whose pods are a private Docker engine, and a registry."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.domain.credentials import Credential
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from tests.conftest import clean_environment
+from tests.engine import private_engine
+from tests.kubernetes.cluster import ClusterUnderTest
+from tests.kubernetes.contract import run_killed
+from tests.kubernetes.server import KubernetesServer
+from tests.servers import registry_server
+
+
+@pytest.fixture(scope="session")
+def engine_socket() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="engine-") as home, private_engine(Path(home)) as address:
+        yield Path(address.removeprefix("docker://"))
+
+
+@pytest.fixture(scope="session")
+def pushed_to() -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(prefix="registry-") as home,
+        registry_server(Path(home), {"builder": "correct horse"}) as host,
+    ):
+        yield host
+
+
+@pytest.fixture
+async def kubernetes(engine_socket: Path) -> AsyncIterator[KubernetesServer]:
+    async with KubernetesServer(engine_socket) as server:
+        yield server
+
+
+@pytest.fixture
+def cluster(kubernetes: KubernetesServer, pushed_to: str, tmp_path: Path) -> ClusterUnderTest:
+    kubeconfig = str(kubernetes.kubeconfig(tmp_path))
+
+    async def evict(pod: str) -> None:
+        kubernetes.controller.evict(("pods", "default", pod))
+
+    return ClusterUnderTest(
+        ClusterAccess(kubeconfig),
+        pushed_to,
+        Credential("builder", "correct horse"),
+        evict,
+        clean_environment(KUBECONFIG=kubeconfig, PYTHONPATH=os.pathsep.join(["."])),
+    )
+
+
+@pytest.fixture
+async def api(cluster: ClusterUnderTest) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(cluster.access) as api:
+        yield api
+
+
+@pytest.fixture
+def killed(cluster: ClusterUnderTest) -> Callable[..., Awaitable[str]]:
+    return lambda *arguments: asyncio.ensure_future(run_killed(cluster, *arguments))

@@ -1,0 +1,74 @@
+"""What the contract tests of a builder in a cluster need, on the in-process Kubernetes and on a real one alike."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows.domain.credentials import Credential, CredentialSource
+from infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush, TlsFiles
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import ProvisionedBuilder
+from infra.kubernetes.kinds import name_of
+from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run
+from infra.kubernetes.sweep import everything
+from tests.contract.buildkit.parts import Answering, busybox_context
+
+
+@dataclass
+class ClusterUnderTest:
+    """`registry`: a registry (HOST:PORT, plain HTTP) that pods reach, with this credential.
+
+    `access`: an empty namespace. `evict`: put a pod out as `kubectl drain` does. `environment`: for processes that
+    are to find the same cluster.
+    """
+
+    access: ClusterAccess
+    registry: str
+    credential: Credential
+    evict: Callable[[str], Awaitable[None]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def spec(self, **changes: Any) -> BuilderSpec:
+        """A small builder for this cluster."""
+        usual: dict[str, Any] = {
+            "cache": Cache(size="2Gi"),
+            "resources": Resources(cpu="50m", memory="64Mi"),
+            "registries": {self.registry: RegistrySettings(plain_http=True)},
+            "scheduling_patience_s": 1.0,
+            "ready_s": 90.0,
+        }
+        return BuilderSpec(**{**usual, **self.extra, **changes})
+
+    @property
+    def credentials(self) -> Answering:
+        return Answering(self.credential)
+
+
+def new_run() -> Run:
+    return Run(secrets.token_hex(4), {"team": "tests"})
+
+
+def buildkit(builder: ProvisionedBuilder) -> BuildKit:
+    tls = TlsFiles(builder.ca, builder.cert, builder.key, builder.server_name)
+    return BuildKit(BuilderAddress.parse(builder.address, tls))
+
+
+async def build(builder: ProvisionedBuilder, context: Path, image: str, credentials: CredentialSource) -> BuildOutcome:
+    request = BuildRequest(context=context, network="none", output=ImagePush(image, insecure=True))
+    async with buildkit(builder) as daemon:
+        return await daemon.build(request, credentials, lambda event: None)
+
+
+def small_context(folder: Path, steps: str = "") -> Path:
+    """Without `steps` nothing is run. A step of one's own gives each test an image of its own."""
+    return busybox_context(folder / "context", f"FROM scratch\nCOPY busybox /bin/busybox\n{steps}")
+
+
+async def names_left(api: KubernetesApi, selector: str) -> list[str]:
+    return sorted(f"{kind.name}/{name_of(obj)}" for kind, obj in await everything(api, selector))

@@ -1,0 +1,280 @@
+"""What must hold of a builder in a cluster, whichever the cluster is."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import (
+    BuilderCrashed,
+    BuilderDeleted,
+    BuilderError,
+    BuilderEvicted,
+    BuilderImagePull,
+    BuilderLost,
+    BuilderRefused,
+    BuilderTlsError,
+    BuilderUnschedulable,
+    NotOurs,
+)
+from infra.buildkit import BuilderAddress, BuildKit, TlsFiles
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.kinds import LEASE, POD, SECRET, Kind
+from infra.kubernetes.lease import renew
+from infra.kubernetes.secrets import parse_docker_config
+from infra.kubernetes.sweep import remove_run, sweep
+from tests.contract.buildkit.parts import run as run_step
+from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
+
+OURS = "app.kubernetes.io/managed-by=slipway"
+
+
+def secret_config(secret: dict[str, Any]) -> dict[str, Credential]:
+    return parse_docker_config(base64.b64decode(secret["data"][".dockerconfigjson"]).decode())
+
+
+class BuilderContract:
+    """Fixtures: `cluster` (an empty namespace), `api` (open on it)."""
+
+    @pytest.mark.parametrize("reach", ["service", "port-forward"])
+    async def test_a_build_goes_through_and_nothing_is_left(
+        self, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, reach: Literal["service", "port-forward"]
+    ) -> None:
+        """Provisioned, built and pushed with the Secret's credentials, by either way; then the namespace is empty."""
+        run = new_run()
+        async with KubernetesBuilder(api, cluster.spec(), run, source="s", reach=reach) as builder:
+            provisioned = await builder.provision()
+            assert (provisioned.reached, provisioned.found) == (reach, False)
+            credentials = await builder.publish(
+                cluster.credentials, [cluster.registry], registry=cluster.registry, repository="team"
+            )
+            context = small_context(tmp_path, run_step(f"echo {run.id} > /id"))
+            outcome = await build(provisioned, context, f"{cluster.registry}/team/app:{run.id}", credentials)
+            assert outcome.digest.startswith("sha256:")
+            made = await names_left(api, f"slipway.dev/run={run.id}")
+            assert f"Secret/registry-creds-{run.id}" in made
+            assert f"ConfigMap/build-config-{run.id}" in made
+            assert f"Lease/slipway-{run.id}" in made
+            gone = await builder.close()
+            assert {f"secret/registry-creds-{run.id}", f"service/buildkitd-{run.id}"} <= set(gone)
+        assert await names_left(api, OURS) == []
+
+    async def test_only_the_runs_own_client_is_let_in(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """Without the client's certificate, or with another name expected, there is no connection."""
+        async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s") as builder:
+            provisioned = await builder.provision()
+            for tls in (
+                TlsFiles(ca=provisioned.ca, server_name=provisioned.server_name),
+                TlsFiles(provisioned.ca, provisioned.cert, provisioned.key, server_name="another.default.svc"),
+            ):
+                with pytest.raises((BuilderTlsError, BuilderLost)):
+                    async with BuildKit(BuilderAddress.parse(provisioned.address, tls)) as daemon:
+                        await daemon.info()
+            async with buildkit(provisioned) as daemon:
+                await daemon.info()
+
+    @pytest.mark.parametrize(
+        ("changes", "cause", "told"),
+        [
+            ({"image": "127.0.0.1:9/no/such:1"}, BuilderImagePull, "no/such"),
+            ({"node_selector": {"slipway.dev/no-such-node": "x"}}, BuilderUnschedulable, "0/1 nodes"),
+            # Not made for the pod's user: the daemon ends at once, and says why.
+            ({"image": "docker.io/moby/buildkit:buildx-stable-1"}, BuilderCrashed, "rootless mode requires"),
+        ],
+    )
+    async def test_what_cannot_succeed_says_why_at_once(
+        self,
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        changes: dict[str, Any],
+        cause: type[BuilderError],
+        told: str,
+    ) -> None:
+        """Long before the time for getting ready is over; and nothing is left of the attempt."""
+        async with KubernetesBuilder(api, cluster.spec(**changes), new_run(), source="s") as builder:
+            with pytest.raises(cause, match=told):
+                await builder.provision()
+        assert await names_left(api, OURS) == []
+
+    async def test_a_quota_is_named(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """Pods that may not be made are no reason to wait."""
+        quota = Kind("ResourceQuota", "v1", "resourcequotas")
+        body = {
+            "apiVersion": "v1",
+            "kind": "ResourceQuota",
+            "metadata": {"name": "none"},
+            "spec": {"hard": {"pods": "0"}},
+        }
+        made = await api._json("create", quota, "none", method="POST", path=quota.path(api.namespace), body=body)
+        try:
+            async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s") as builder:
+                with pytest.raises(BuilderRefused, match="exceeded quota"):
+                    await builder.provision()
+        finally:
+            await api.delete(made, kind=quota)
+
+    @pytest.mark.parametrize("how", ["deleted", "evicted"])
+    async def test_a_builder_lost_in_a_build_is_named_and_can_be_made_anew(
+        self, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, how: str
+    ) -> None:
+        """The pod's end is the cause, not a broken connection; the same builder provisions again and builds."""
+        run = new_run()
+        async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+            provisioned = await builder.provision()
+            slow = small_context(tmp_path, run_step(f"echo {run.id}; sleep 60"))
+            image = f"{cluster.registry}/team/lost:{run.id}"
+            building = asyncio.create_task(build(provisioned, slow, image, cluster.credentials))
+            await asyncio.sleep(1.5)
+            assert not building.done()
+            if how == "deleted":
+                await api.delete((await api.get(POD, provisioned.pod)) or {}, kind=POD, grace_s=0)
+            else:
+                await cluster.evict(provisioned.pod)
+            with pytest.raises(BuilderLost) as lost:
+                await building
+            cause = await builder.diagnose(lost.value)
+            assert isinstance(cause, BuilderDeleted if how == "deleted" else BuilderEvicted)
+            assert cause.retryable
+            assert provisioned.pod in str(cause)
+            again = await builder.provision()
+            assert again.pod != provisioned.pod
+            context = small_context(tmp_path, run_step(f"echo {run.id}"))
+            await build(again, context, image, cluster.credentials)
+
+    async def test_a_rotated_credential_is_picked_up(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """The next callback gets the new value, and the Secret holds it."""
+        run, source = new_run(), cluster.credentials
+        async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+            await builder.provision()
+            hosts = [cluster.registry]
+            credentials = await builder.publish(source, hosts, registry=cluster.registry, repository="team")
+            assert await credentials.credential(cluster.registry) == cluster.credential
+            source.current = Credential("builder", "rotated")
+            assert await credentials.credential(cluster.registry) == Credential("builder", "rotated")
+            secret = await api.get(SECRET, f"registry-creds-{run.id}")
+            assert secret is not None
+            assert secret["type"] == "kubernetes.io/dockerconfigjson"
+            assert secret_config(secret) == {cluster.registry: Credential("builder", "rotated")}
+
+    async def test_somebody_elses_secret_is_refused(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """An object of the same name that Slipway did not make stays as it is."""
+        metadata = {"name": "registry-creds"}
+        theirs = await api.create(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"theirs": "eA=="}}
+        )
+        async with KubernetesBuilder(api, cluster.spec(lifetime="shared"), new_run(), source="s") as builder:
+            await builder.provision()
+            with pytest.raises(NotOurs, match="registry-creds"):
+                await builder.publish(cluster.credentials, [cluster.registry], registry="r", repository="t")
+        there = await api.get(SECRET, "registry-creds")
+        assert there is not None
+        assert there["data"] == theirs["data"]
+
+    async def test_a_shared_builder_is_found_kept_and_swept(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """Two releases share the pod; who leaves takes nothing from the other, nor the last one the builder; the sweep
+        does when it was idle for its time.
+        """
+        spec = cluster.spec(lifetime="shared", idle_s=600)
+        first, second = (KubernetesBuilder(api, spec, new_run(), source="s") for _ in range(2))
+        here, there = await first.provision(), await second.provision()
+        assert (here.found, there.found) == (False, True)
+        assert here.pod == there.pod
+        for each in (first, second):
+            await each.publish(cluster.credentials, [cluster.registry], registry="r", repository="t")
+        await first.close()
+        assert await api.get(SECRET, "registry-creds") is not None
+        async with buildkit(there) as daemon:
+            await daemon.info()
+        await second.close()
+        assert await api.get(SECRET, "registry-creds") is None
+        assert (await sweep(api)).roots == ()
+        async with KubernetesBuilder(api, spec, new_run(), source="s") as third:
+            assert (await third.provision()).pod == here.pod
+        await api.merge(
+            LEASE, "buildkitd", {"spec": {"leaseDurationSeconds": 1, "renewTime": "2020-01-01T00:00:00.0Z"}}
+        )
+        assert (await sweep(api)).roots == ("lease/buildkitd",)
+        assert await names_left(api, OURS) == []
+
+    async def test_a_builder_that_is_taken_up_while_it_is_swept_stays(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """The root is deleted only as the sweep read it."""
+        spec = cluster.spec(lifetime="shared", image="127.0.0.1:9/no/such:1")
+        with suppress(BuilderImagePull):
+            async with KubernetesBuilder(api, spec, new_run(), source="s") as builder:
+                await builder.provision()
+        seen = await api.get(LEASE, "buildkitd")
+        assert seen is not None
+        await renew(api, "buildkitd")
+        with pytest.raises(Exception, match="409"):
+            await api.delete(seen, kind=LEASE, unchanged=True)
+        await remove_run(api, "shared")
+
+    async def test_two_releases_at_once_do_not_see_each_other(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """With the lifetime `run` each has objects of its own, and takes only those away."""
+        one, two = new_run(), new_run()
+        async with KubernetesBuilder(api, cluster.spec(), two, source="s") as second:
+            async with KubernetesBuilder(api, cluster.spec(), one, source="s") as first:
+                here, there = await asyncio.gather(first.provision(), second.provision())
+                assert here.pod != there.pod
+            assert await names_left(api, f"slipway.dev/run={one.id}") == []
+            async with buildkit(there) as daemon:
+                await daemon.info()
+        assert await names_left(api, OURS) == []
+
+    async def test_a_source_keeps_its_replica(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """Each of several sources gets the same pod again."""
+        spec = cluster.spec(lifetime="shared", replicas=2)
+        chosen: dict[str, set[str]] = {}
+        for source in ("a", "b", "c", "a", "b", "c"):
+            async with KubernetesBuilder(api, spec, new_run(), source=source, reach="service") as builder:
+                chosen.setdefault(source, set()).add((await builder.provision()).pod)
+        assert all(len(pods) == 1 for pods in chosen.values())
+        await remove_run(api, "shared")
+
+    @pytest.mark.parametrize("lifetime", ["run", "shared"])
+    async def test_killed_at_any_step_one_sweep_leaves_nothing(
+        self, cluster: ClusterUnderTest, api: KubernetesApi, lifetime: str, killed: Callable[..., Any]
+    ) -> None:
+        """kill -9 after each write of a run; one sweep after the expiry removes all that it made."""
+        writes = int(await killed(new_run().id, lifetime))
+        assert writes >= 8
+        await asyncio.sleep(2.2)
+        await sweep(api)
+        assert await names_left(api, OURS) == []
+        for last in range(1, writes):
+            assert await killed(new_run().id, lifetime, str(last)) == ""
+        await asyncio.sleep(2.2)
+        await sweep(api)
+        assert await names_left(api, OURS) == []
+
+
+async def run_killed(cluster: ClusterUnderTest, *arguments: str) -> str:
+    """tests.kubernetes.killed in a process of its own; what it printed before it was killed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.kubernetes.killed",
+        *arguments,
+        env=dict(cluster.environment),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await process.communicate()
+    assert process.returncode == -signal.SIGKILL, errors.decode()
+    return out.decode().strip()

@@ -1,0 +1,188 @@
+"""The HTTP half of a small Kubernetes in this process, on loopback without TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiohttp import WSMsgType, web
+
+from tests.kubernetes.controller import Controller
+from tests.kubernetes.store import Key, Refused, Store, matches, merged
+
+Fault = Callable[[web.Request], web.StreamResponse | None]
+
+
+class KubernetesServer:
+    """An API server with its controllers; an async context manager. `engine`: the socket of the Docker engine that
+    all pods run.
+
+    `fault`: may answer a request in the server's place. `drop_forwards` cuts all port-forwards.
+    """
+
+    def __init__(self, engine: Path | None) -> None:
+        self.store = Store()
+        self.controller = Controller(self.store, engine)
+        self.fault: Fault = lambda request: None
+        self.port = 0
+        self.requests: list[tuple[str, str]] = []
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+        self._notify: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+
+    async def __aenter__(self) -> KubernetesServer:
+        app = web.Application(client_max_size=1 << 24)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        self.store.on_change = self._woken.set
+        self._notify = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._notify is not None
+        assert self._runner is not None
+        self._notify.cancel()
+        await asyncio.wait([self._notify])
+        await self.drop_forwards()
+        await self.controller.stop()
+        await self._runner.cleanup()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        path = folder / "kubeconfig"
+        path.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+                    "users": [{"name": "u", "user": {"token": "a-token"}}],
+                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "current-context": "c",
+                }
+            )
+        )
+        return path
+
+    async def drop_forwards(self) -> None:
+        for socket in list(self._sockets):
+            with suppress(ConnectionError):
+                await socket.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            self.store.collect()
+            await self.controller.reconcile()
+            async with self.store.changed:
+                self.store.changed.notify_all()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.requests.append((request.method, request.path))
+        answer = self.fault(request)
+        if answer is not None:
+            return answer
+        try:
+            return await self._route(request)
+        except Refused as error:
+            return web.json_response(error.status, status=error.code)
+
+    async def _route(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.strip("/").split("/")
+        at = parts.index("namespaces")
+        namespace, plural = parts[at + 1], parts[at + 2]
+        name, sub = [*parts[at + 3 :], "", ""][:2]
+        key: Key = (plural, namespace, name)
+        query = request.query
+        if sub == "log":
+            return web.Response(text=self.controller.log(key))
+        if sub == "portforward":
+            return await self._forward(request, key)
+        if sub == "eviction":
+            self.controller.evict(key)
+            return web.json_response({"kind": "Status", "status": "Success"}, status=201)
+        if request.method == "GET" and not name:
+            if query.get("watch") == "true":
+                return await self._watch(request, plural, namespace)
+            found = self.store.select(plural, namespace, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+            items = [obj for _, obj in found]
+            return web.json_response(
+                {"items": items, "metadata": {"resourceVersion": str(self.store.version)}, "kind": "List"}
+            )
+        if request.method == "GET":
+            return web.json_response(self.store.get(key))
+        body: Any = json.loads(await request.read() or b"{}")
+        if request.method == "POST":
+            key = (plural, namespace, body["metadata"]["name"])
+            return web.json_response(self.store.create(key, self.controller.admitted(key, body)), status=201)
+        if request.method == "PATCH":
+            if key not in self.store.objects and "apply-patch" in request.content_type:
+                return web.json_response(self.store.create(key, self.controller.admitted(key, body)), status=201)
+            version = body["metadata"].get("resourceVersion") if "metadata" in body else None
+            return web.json_response(self.store.update(key, lambda obj: obj.update(merged(obj, body)), version))
+        conditions = body.get("preconditions") or {}
+        self.store.delete(
+            key,
+            foreground=body.get("propagationPolicy") == "Foreground",
+            uid=conditions.get("uid"),
+            version=conditions.get("resourceVersion"),
+        )
+        return web.json_response({"kind": "Status", "status": "Success"})
+
+    async def _watch(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
+        query = request.query
+        seen = int(query["resourceVersion"])
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(float(query["timeoutSeconds"])):
+                while True:
+                    for version, change, key, obj in [event for event in self.store.events if event[0] > seen]:
+                        seen = version
+                        if key[:2] == (plural, namespace) and matches(
+                            obj, query.get("labelSelector", ""), query.get("fieldSelector", "")
+                        ):
+                            await response.write(json.dumps({"type": change, "object": obj}).encode() + b"\n")
+                    async with self.store.changed:
+                        if self.store.version <= seen:
+                            await self.store.changed.wait()
+        return response
+
+    async def _forward(self, request: web.Request, key: Key) -> web.StreamResponse:
+        host, port = self.controller.pod_address(key)
+        socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",), max_msg_size=0)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        reader, writer = await asyncio.open_connection(host, port)
+        for channel in (b"\0", b"\1"):
+            await socket.send_bytes(channel + port.to_bytes(2, "little"))
+
+        async def back() -> None:
+            with suppress(ConnectionError):
+                while data := await reader.read(1 << 16):
+                    await socket.send_bytes(b"\0" + data)
+            await socket.close()
+
+        task = asyncio.create_task(back())
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
+                    writer.write(message.data[1:])
+                    await writer.drain()
+        finally:
+            self._sockets.discard(socket)
+            task.cancel()
+            writer.transport.abort()
+            await asyncio.wait([task])
+        return socket
