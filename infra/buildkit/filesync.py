@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 from flows.domain.errors import ContextError
-from infra.buildkit.grpc import Code, GrpcError, ServerCall, decode, frame
+from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode, frame
 from infra.buildkit.http2_stream import ProtocolViolation
 from infra.buildkit.ignore import PatternError
 from infra.buildkit.tasks import cause_of, in_thread
@@ -35,6 +36,9 @@ class FileSync:
     def __init__(self, directories: Mapping[str, Path]) -> None:
         self._directories = directories
         self.failure: ContextError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {"/moby.filesync.v1.FileSync/DiffCopy": self.diff_copy}
 
     async def diff_copy(self, call: ServerCall) -> None:
         """The handler of FileSync/DiffCopy. Raises GrpcError."""
@@ -73,12 +77,12 @@ class _FileTable:
         self._sizes = array("q")
         self._times = array("q")
 
-    def add(self, stat: Stat) -> None:
-        if has_content(stat.mode):
-            self._paths += stat.path
+    def add(self, entry: Stat) -> None:
+        if has_content(entry.mode):
+            self._paths += entry.path
         self._ends.append(len(self._paths))
-        self._sizes.append(stat.size)
-        self._times.append(stat.modTime)
+        self._sizes.append(entry.size)
+        self._times.append(entry.modTime)
 
     def __getitem__(self, index: int) -> tuple[bytes, int, int]:
         start = self._ends[index - 1] if index else 0
@@ -103,6 +107,9 @@ class _Reader:
         while len(frames) < _BYTES_AT_ONCE and (self._open is not None or self.requests):
             if self._open is None:
                 number = self.requests.popleft()
+                if self._is_socket(number):
+                    frames += frame(Packet(type=Packet.PACKET_DATA, ID=number).SerializeToString())
+                    continue
                 self._open = (number, self._start(number), 0)
             number, descriptor, done = self._open
             try:
@@ -120,6 +127,14 @@ class _Reader:
         if self._open is not None:
             os.close(self._open[1])
             self._open = None
+
+    def _is_socket(self, number: int) -> bool:
+        """A socket cannot be opened; it was announced as an empty file."""
+        try:
+            path, size, _ = self._table[number]
+            return size == 0 and stat.S_ISSOCK(os.lstat(self._root + b"/" + path).st_mode)
+        except (IndexError, OSError):
+            return False
 
     def _start(self, number: int) -> int:
         try:
@@ -195,9 +210,9 @@ class _Transfer:
 
     def _next_stats(self, stats: Iterator[Stat]) -> bytes:
         frames = bytearray()
-        for stat in islice(stats, _STATS_AT_ONCE):
-            self._table.add(stat)
-            frames += frame(Packet(type=Packet.PACKET_STAT, stat=stat).SerializeToString())
+        for entry in islice(stats, _STATS_AT_ONCE):
+            self._table.add(entry)
+            frames += frame(Packet(type=Packet.PACKET_STAT, stat=entry).SerializeToString())
         return bytes(frames)
 
     async def _send_files(self) -> None:

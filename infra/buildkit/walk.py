@@ -98,8 +98,6 @@ class _Walk:
                 continue  # gone since the directory was listed, as if it had never been there
             except OSError as error:
                 raise _unreadable(path, error) from error
-            if stat.S_ISSOCK(status.st_mode):
-                continue
             below = self._enter(folder, path, status)
             if below is None:
                 continue
@@ -167,13 +165,25 @@ class _Walk:
 
 
 def go_mode(mode: int) -> int:
-    """`st_mode` as Go's os.FileMode."""
+    """`st_mode` as Go's os.FileMode; a socket is an empty regular file to fsutil (`stat.go`)."""
     return (
         mode & 0o777
         | _GO_TYPES.get(stat.S_IFMT(mode), 0)
         | (_GO_SETUID if mode & stat.S_ISUID else 0)
         | (_GO_SETGID if mode & stat.S_ISGID else 0)
         | (_GO_STICKY if mode & stat.S_ISVTX else 0)
+    )
+
+
+def unix_mode(mode: int) -> int:
+    """Go's os.FileMode as `st_mode`."""
+    kind = next((unix for unix, go in _GO_TYPES.items() if mode & _GO_TYPE_BITS == go), stat.S_IFREG)
+    return (
+        mode & 0o777
+        | kind
+        | (stat.S_ISUID if mode & _GO_SETUID else 0)
+        | (stat.S_ISGID if mode & _GO_SETGID else 0)
+        | (stat.S_ISVTX if mode & _GO_STICKY else 0)
     )
 
 

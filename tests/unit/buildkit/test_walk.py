@@ -78,11 +78,12 @@ def test_owners_are_not_told(tmp_path: Path) -> None:
     assert (file.uid, file.gid, file.size, file.modTime) == (0, 0, 3, 123_456_789_012_345_678)
 
 
-def test_sockets_are_skipped(tmp_path: Path) -> None:
-    """A socket is not part of a context."""
+def test_sockets_are_empty_files(tmp_path: Path) -> None:
+    """A socket is announced as an empty regular file, as by fsutil."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "s"))
-        assert paths(tmp_path) == []
+        (stat,) = walk(tmp_path, Selection())
+    assert (stat.path, stat.size, has_content(stat.mode)) == (b"s", 0, True)
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
