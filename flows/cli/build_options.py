@@ -11,7 +11,7 @@ from typing import Any
 from flows.access import Network
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference, is_loopback
-from infra.buildkit import BuildRequest, CacheEntry, CacheOnly, ImagePush
+from infra.buildkit import BuildRequest, CacheEntry, ImagePush, Output
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
 
@@ -55,7 +55,7 @@ def build_request(args: argparse.Namespace, network: Network, env: Mapping[str, 
         no_cache=args.no_cache,
         network=args.network or network,
         source_date_epoch=int(epoch) if epoch and epoch.isdecimal() else None,
-        output=_output(args),
+        outputs=_outputs(args),
         cache_imports=tuple(_cache_entry(text) for text in args.cache_from),
         cache_exports=tuple(_cache_entry(text) for text in args.cache_to),
     )
@@ -89,7 +89,7 @@ def _cache_entry(text: str) -> CacheEntry:
     return CacheEntry(fields.pop("type", ""), fields)
 
 
-def _output(args: argparse.Namespace) -> ImagePush | CacheOnly:
+def _outputs(args: argparse.Namespace) -> tuple[Output, ...]:
     if len(args.output) + args.push > 1:
         raise InvalidOption("more than one output was named", action="name one --output, or --push")
     fields = {"type": "registry"} if args.push else fields_of("--output", _shorthand(args.output))
@@ -98,14 +98,15 @@ def _output(args: argparse.Namespace) -> ImagePush | CacheOnly:
         names = [name for name in fields.pop("name", "").split(",") if name] or args.tag
         if not names:
             raise InvalidOption("an image that is pushed needs a name", action="name it with --tag")
-        return ImagePush(
+        push = ImagePush(
             name=",".join(names),
             by_digest=fields.get("push-by-digest") == "true",
             insecure=args.insecure_registry or all(is_loopback(r.registry) for r in _references(names)),
             keep=kind == "image",
         )
+        return (push,)
     if kind == "cacheonly":
-        return CacheOnly()
+        return ()
     raise InvalidOption(f"--output type={kind} is not known", action="use type=registry, image or cacheonly")
 
 

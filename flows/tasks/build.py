@@ -68,11 +68,13 @@ def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFa
         no_cache=request.no_cache,
         network=builder.network,
         source_date_epoch=plan.source_date_epoch,
-        output=ImagePush(
-            name=image.name,
-            by_digest=True,
-            insecure=insecure,
-            rewrite_timestamp=plan.source_date_epoch is not None,
+        outputs=(
+            ImagePush(
+                name=image.name,
+                by_digest=True,
+                insecure=insecure,
+                rewrite_timestamp=plan.source_date_epoch is not None,
+            ),
         ),
     )
 

@@ -4,10 +4,21 @@
 """
 
 from infra.buildkit.address import BuilderAddress, TlsFiles
-from infra.buildkit.build import BuildOutcome, BuildRequest, CacheEntry, CacheOnly, ImagePush
+from infra.buildkit.build import BuildOutcome, BuildRequest
+from infra.buildkit.cache import CacheEntry
 from infra.buildkit.client import BuilderInfo, BuildKit, Worker
 from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
 from infra.buildkit.http2 import Keepalive
+from infra.buildkit.outputs import (
+    DockerOutput,
+    ImagePush,
+    ImageStore,
+    LocalOutput,
+    OciOutput,
+    Output,
+    TarOutput,
+)
+from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource
 
 __all__ = [
     "BuildEvent",
@@ -17,12 +28,20 @@ __all__ = [
     "BuilderAddress",
     "BuilderInfo",
     "CacheEntry",
-    "CacheOnly",
+    "DockerOutput",
     "ImagePush",
+    "ImageStore",
     "Keepalive",
+    "LocalOutput",
     "LogChunk",
+    "OciOutput",
+    "Output",
     "Progress",
+    "SecretEnv",
+    "SecretFile",
+    "SecretSource",
     "Step",
+    "TarOutput",
     "TlsFiles",
     "Warned",
     "Worker",

@@ -1,133 +1,132 @@
-"""What to build and what came of it, and how that becomes a SolveRequest of the `dockerfile.v0` frontend.
-
-Attributes of the frontend: frontend/dockerui/config.go; of the image exporter: exporter/containerimage/exptypes/keys.go
-(moby/buildkit).
-"""
+"""What to build and what came of it, and how that becomes a SolveRequest of the `dockerfile.v0` frontend."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing, InvalidOption
+from flows.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
+from infra.buildkit.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
+from infra.buildkit.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts
+from infra.buildkit.frontend import frontend_attributes, lower_case_twin
+from infra.buildkit.layout import Layout
+from infra.buildkit.outputs import DockerOutput, OciOutput, Output, exporter
+from infra.buildkit.secrets import SecretSource
 from infra.buildkit.wire.control_pb2 import SolveRequest
-
-CONTEXT_DIR = "context"
-DOCKERFILE_DIR = "dockerfile"
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePush:
-    """Push the result. `name`: `registry/repository[:tag]`. `by_digest`: without a tag, so that nothing is named yet.
-
-    `insecure`: the registry speaks plain HTTP or shows a certificate nobody vouches for. `keep`: also keep the image
-    in the daemon's store. `rewrite_timestamp`: clamp file times in the layers to `source_date_epoch`.
-    """
-
-    name: str
-    by_digest: bool = False
-    insecure: bool = False
-    keep: bool = False
-    rewrite_timestamp: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CacheOnly:
-    """Build and keep the result in the daemon's cache alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    """One cache import or export: `type` such as registry, inline, local, gha, s3, and that type's attributes."""
-
-    type: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BuildRequest:
     """One build. `context`: a directory, or a URL (git or HTTP) that the daemon fetches itself.
 
-    `dockerfile`: its path, relative to the context (for a URL: within it); absolute paths may lie outside of it.
-    `platforms`: `os/arch[/variant]`, empty for the daemon's own. `network`: for RUN steps, None for the daemon's
-    default; `host` needs a daemon that allows it. `source_date_epoch`: seconds; times in the image's config come from
-    it. `attests`: `sbom` or `provenance` and their attributes; none by default.
+    `dockerfile`: its path, relative to the context; an absolute one may lie outside of it and goes with a URL as well.
+    `dockerfile_content`: the Dockerfile itself instead. `contexts`: further ones by name: a directory, or
+    `docker-image://…`, `oci-layout://PATH[:TAG][@DIGEST]`, a git or HTTP URL. `outputs`: what becomes of the result;
+    none: it stays in the daemon's cache.
+
+    `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build anew. `pull`: ask
+    registries for newer base images. `source_date_epoch`: seconds; times in the image's config come from it.
+    `attests`: `sbom` or `provenance` and their attributes (`mode=max`); none by default. `annotations`: of the images;
+    keys may say where (`index:KEY`, `manifest[linux/amd64]:KEY`).
+
+    `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id; `ssh` by the agent's socket,
+    None for $SSH_AUTH_SOCK.
+
+    Of the RUN steps: `network`: None for the daemon's default; `host` needs a daemon that allows it. `allow`:
+    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: addresses by host name. `shm_size`: bytes
+    of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`. `cgroup_parent`, `hostname`: "" for the daemon's default.
     """
 
     context: Path | str
     dockerfile: Path = Path("Dockerfile")
+    dockerfile_content: bytes | None = None
+    contexts: Mapping[str, Path | str] = field(default_factory=dict)
+    outputs: tuple[Output, ...] = ()
     target: str = ""
     build_args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()
     no_cache: bool = False
-    network: Literal["default", "none", "host"] | None = None
+    no_cache_stages: tuple[str, ...] = ()
+    pull: bool = False
     source_date_epoch: int | None = None
-    output: ImagePush | CacheOnly = CacheOnly()
+    attests: Mapping[str, str] = field(default_factory=dict)
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
-    attests: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    ssh: Mapping[str, Path | None] = field(default_factory=dict)
+    network: Literal["default", "none", "host"] | None = None
+    allow: tuple[str, ...] = ()
+    add_hosts: Mapping[str, str] = field(default_factory=dict)
+    shm_size: int = 0
+    ulimits: tuple[str, ...] = ()
+    cgroup_parent: str = ""
+    hostname: str = ""
+
+    @property
+    def dockerfile_is_here(self) -> bool:
+        """Whether the Dockerfile comes from this machine: not so when it lies in a context that the daemon fetches."""
+        return isinstance(self.context, Path) or self.dockerfile_content is not None or self.dockerfile.is_absolute()
+
+    def dockerfile_path(self) -> Path:
+        """Where the Dockerfile lies on this machine."""
+        folder = self.context if isinstance(self.context, Path) else Path()
+        return lower_case_twin(folder / self.dockerfile)
 
     def directories(self) -> dict[str, Path]:
-        """The directories the daemon may read, by their names. Raises ContextError or DockerfileMissing."""
-        if isinstance(self.context, str):
-            return {}
-        if not self.context.is_dir():
-            raise ContextError(f"the build context {self.context} is not a directory", action="check its path")
-        dockerfile = self.context / self.dockerfile
-        if not dockerfile.is_file():
-            raise DockerfileMissing(f"there is no {self.dockerfile} in {self.context}")
-        return {CONTEXT_DIR: self.context, DOCKERFILE_DIR: dockerfile.parent}
+        """The directories the daemon may read, by their names. Raises ContextError, DockerfileMissing or
+        InvalidOption."""
+        found = dict(NamedContexts.resolve(self.contexts).directories)
+        if isinstance(self.context, Path):
+            if not self.context.is_dir():
+                raise ContextError(f"the build context {self.context} is not a directory", action="check its path")
+            found[CONTEXT_DIR] = self.context
+        if self.dockerfile_is_here and self.dockerfile_content is None:
+            path = self.dockerfile_path()
+            if not path.is_file():
+                place = f" in {self.context}" if isinstance(self.context, Path) else ""
+                raise DockerfileMissing(f"there is no {self.dockerfile}{place}")
+            found[DOCKERFILE_DIR] = path.parent
+        return found
+
+    def layouts(self) -> dict[str, Layout]:
+        """The OCI layouts the daemon may read or write, by the ids it uses. Raises as `directories`."""
+        found = local_layouts(self.cache_imports, self.cache_exports)
+        found.update(NamedContexts.resolve(self.contexts).layouts)
+        for output in self.outputs:
+            if isinstance(output, OciOutput | DockerOutput) and not output.tar and isinstance(output.dest, Path):
+                # The one id that the exporters know (exporter/oci/export.go): one such output a build.
+                found["export"] = Layout(output.dest)
+        return found
 
     def solve_request(self, ref: str, session: str) -> SolveRequest:
-        """The message for Control/Solve. Raises InvalidOption for a cache entry without a type."""
+        """The message for Control/Solve. Raises InvalidOption, ContextError."""
+        imports = resolved_imports(self.cache_imports, os.environ)
         request = SolveRequest(
-            Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=self._frontend_attributes()
+            Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=frontend_attributes(self, imports)
         )
-        if self.network == "host":
+        request.Entitlements.extend(self.allow)
+        if self.network == "host" and "network.host" not in self.allow:
             request.Entitlements.append("network.host")
-        if isinstance(self.output, ImagePush):
-            attributes = _image_attributes(self.output, self.annotations)
-            request.Exporters.add(Type="image", Attrs=attributes)
+        for output in self.outputs:
+            kind, attributes = exporter(output, self.annotations)
+            request.Exporters.add(Type=kind, Attrs=attributes)
+        if request.Exporters:
             # Daemons before v0.13 know one exporter, in these two fields.
-            request.ExporterDeprecated = "image"
-            request.ExporterAttrsDeprecated.update(attributes)
-        for entries, target in (
-            (self.cache_imports, request.Cache.Imports),
-            (self.cache_exports, request.Cache.Exports),
-        ):
-            for entry in entries:
-                if not entry.type:
-                    raise InvalidOption("a cache entry needs a type", action="e.g. type=registry,ref=…")
-                target.add(Type=entry.type, Attrs=dict(entry.attributes))
+            request.ExporterDeprecated = request.Exporters[0].Type
+            request.ExporterAttrsDeprecated.update(request.Exporters[0].Attrs)
+        for entry in imports:
+            request.Cache.Imports.add(Type=entry.type, Attrs=dict(entry.attributes))
+        for entry in resolved_exports(self.cache_exports, os.environ):
+            request.Cache.Exports.add(Type=entry.type, Attrs=dict(entry.attributes))
         return request
-
-    def _frontend_attributes(self) -> dict[str, str]:
-        attributes = {
-            "filename": self.dockerfile.name if isinstance(self.context, Path) else str(self.dockerfile),
-            **{f"build-arg:{key}": value for key, value in self.build_args.items()},
-            **{f"label:{key}": value for key, value in self.labels.items()},
-            **{f"attest:{key}": value for key, value in self.attests.items()},
-        }
-        if isinstance(self.context, str):
-            attributes["context"] = self.context
-        if self.target:
-            attributes["target"] = self.target
-        if self.platforms:
-            attributes["platform"] = ",".join(self.platforms)
-        if self.no_cache:
-            attributes["no-cache"] = ""
-        if self.network is not None:
-            attributes["force-network-mode"] = self.network
-        if self.source_date_epoch is not None:
-            attributes["build-arg:SOURCE_DATE_EPOCH"] = str(self.source_date_epoch)
-        return attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +162,3 @@ class BuildOutcome:
             cached_steps=cached_steps,
             response=dict(response),
         )
-
-
-def _image_attributes(push: ImagePush, annotations: Mapping[str, str]) -> dict[str, str]:
-    attributes = {"name": push.name, "push": "true"}
-    if push.by_digest:
-        attributes["push-by-digest"] = "true"
-    if push.insecure:
-        attributes["registry.insecure"] = "true"
-    if not push.keep:
-        attributes["store"] = "false"
-    if push.rewrite_timestamp:
-        attributes["rewrite-timestamp"] = "true"
-    attributes.update({f"annotation.{key}": value for key, value in annotations.items()})
-    if annotations:
-        # Docker's media types have no place for annotations.
-        attributes["oci-mediatypes"] = "true"
-    return attributes

@@ -9,16 +9,18 @@ import platform
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from flows.domain.credentials import CredentialSource
 from infra.buildkit.address import BuilderAddress
-from infra.buildkit.build import CONTEXT_DIR, BuildOutcome, BuildRequest
+from infra.buildkit.build import BuildOutcome, BuildRequest
 from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
+from infra.buildkit.offer import attachables
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of
@@ -121,7 +123,7 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, ContextError or what `credentials` raises.
         """
-        session = Session(request.directories(), credentials, name="slipway", shared_key=_shared_key(request))
+        session = Session(attachables(request, credentials), name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(secrets.token_hex(16), session.id)
         record = BuildRecord(on_event)
         try:
@@ -179,7 +181,6 @@ async def _settled(status: asyncio.Task[None], record: BuildRecord) -> None:
 
 
 def _shared_key(request: BuildRequest) -> str:
-    directory = request.directories().get(CONTEXT_DIR)
-    if directory is None:
+    if not isinstance(request.context, Path):
         return ""
-    return hashlib.sha256(f"{platform.node()}:{directory.resolve()}".encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(f"{platform.node()}:{request.context.resolve()}".encode(errors="surrogateescape")).hexdigest()

@@ -20,6 +20,7 @@ from flows.domain.errors import (
     BuildError,
     BuilderTlsError,
     BuilderTooOld,
+    BuildSecretMissing,
     DockerfileInvalid,
     DockerfileMissing,
     InvalidOption,
@@ -27,10 +28,11 @@ from flows.domain.errors import (
     StepFailed,
 )
 from infra.buildkit.address import BuilderAddress
-from infra.buildkit.build import BuildRequest, ImagePush
+from infra.buildkit.build import BuildRequest
 from infra.buildkit.details import SolveDetails
 from infra.buildkit.grpc import Code, GrpcError
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.outputs import ImagePush
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.registry_errors import registry_error
 from infra.buildkit.scrub import scrub
@@ -66,6 +68,8 @@ _BAD_OPTION = re.compile(
     r"failed to parse target platform|unknown operating system or architecture"
     r"|could not find .* cache (?:im|ex)porter|invalid (?:network mode|value)|entitlement|is not allowed"
 )
+_NO_SECRET = re.compile(r"\bsecret (?P<name>\S+): not found")
+_NO_AGENT = re.compile(r"no SSH key \"(?P<name>[^\"]*)\" forwarded|unset ssh forward key (?P<other>\S+)")
 _NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
 _SESSION_LOST = re.compile(
     r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
@@ -125,10 +129,10 @@ def build_error(
 
 def _push_failed(failure: _Failure) -> SlipwayError | None:
     match = _PUSH.search(failure.message)
-    if match is None or not isinstance(failure.request.output, ImagePush):
+    if match is None or not any(isinstance(output, ImagePush) for output in failure.request.outputs):
         return None
-    # What was pushed was named in full, with its registry.
-    registry, _, rest = failure.request.output.name.partition("/")
+    # The daemon names it in full, with its registry.
+    registry, _, rest = match["name"].partition("/")
     return registry_error(registry, f"pushing {rest}", failure.message[match.end() :])
 
 
@@ -200,6 +204,16 @@ def _exporter_missing(failure: _Failure) -> SlipwayError | None:
     return BuilderTooOld(f"builder {failure.address}: it has no exporter {match['name']!r}", action=action)
 
 
+def _secret_missing(failure: _Failure) -> SlipwayError | None:
+    if match := _NO_SECRET.search(failure.message):
+        what = f"the secret {match['name']!r}"
+    elif match := _NO_AGENT.search(failure.message):
+        what = f"the SSH agent {match['name'] or match['other'] or 'default'!r}"
+    else:
+        return None
+    return BuildSecretMissing(f"the Dockerfile wants {what}, which was not given", details=failure.details.excerpt)
+
+
 def _lost(failure: _Failure) -> SlipwayError | None:
     if failure.details.vertex is None and _SESSION_LOST.search(failure.message):
         return BuilderLost(f"builder {failure.address}: it gave the build up ({scrub(failure.message)})")
@@ -227,6 +241,7 @@ _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _base_image,
     _option_refused,
     _exporter_missing,
+    _secret_missing,
     _dockerfile_invalid,
     _lost,
     _step_failed,

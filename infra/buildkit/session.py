@@ -1,35 +1,33 @@
 """The session: a tunnel inside Control/Session in which the daemon is the HTTP/2 client and we serve its callbacks.
 
-Metadata: session/session.go and session/grpc.go (moby/buildkit). What is offered is in `_handlers`; secrets, ssh and
-file output get their handlers there.
+Metadata: session/session.go and session/grpc.go (moby/buildkit). A daemon calls only methods that were announced.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from flows.domain.credentials import CredentialSource
 from flows.domain.errors import SlipwayError
-from infra.buildkit.filesync import FileSync
-from infra.buildkit.grpc import (
-    ClientCall,
-    Code,
-    GrpcClient,
-    GrpcError,
-    GrpcServer,
-    Handler,
-    ServerCall,
-    decode,
-    frame,
-)
+from infra.buildkit.grpc import ClientCall, GrpcClient, GrpcError, GrpcServer, Handler, ServerCall, decode
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.unary import send
 from infra.buildkit.wire.control_pb2 import BytesMessage
 from infra.buildkit.wire.rpc_pb2 import HealthCheckResponse
-from infra.buildkit.wire.session_pb2 import CredentialsRequest, CredentialsResponse
 
 _CONTROL_SESSION = "/moby.buildkit.v1.Control/Session"
+
+
+class Attachable(Protocol):
+    """Something that a session offers. `failure`: the cause on our side, which the daemon's error only retells."""
+
+    @property
+    def failure(self) -> SlipwayError | None: ...
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """By `/package.Service/Method`."""
+        ...
 
 
 class Session:
@@ -38,24 +36,22 @@ class Session:
     `shared_key`: the same for builds of the same directory, so that the daemon compares with what it already has.
     """
 
-    def __init__(
-        self, directories: Mapping[str, Path], credentials: CredentialSource, *, name: str, shared_key: str
-    ) -> None:
+    def __init__(self, attachables: Sequence[Attachable], *, name: str, shared_key: str) -> None:
         self.id = secrets.token_hex(16)
+        self._attachables = attachables
         self._name = name
         self._shared_key = shared_key
-        self._credentials = credentials
-        self._file_sync = FileSync(directories)
-        self._credential_failure: SlipwayError | None = None
 
     @property
     def failure(self) -> SlipwayError | None:
-        """The cause on our side, which the daemon's error only retells."""
-        return self._credential_failure or self._file_sync.failure
+        """The cause on our side, None if there is none."""
+        return next((offered.failure for offered in self._attachables if offered.failure is not None), None)
 
     async def run(self, client: GrpcClient) -> None:
         """Serve until the daemon ends the session or this is cancelled. Raises GrpcError, ConnectionLost ..."""
-        handlers = self._handlers()
+        handlers: dict[str, Handler] = {"/grpc.health.v1.Health/Check": _health}
+        for offered in self._attachables:
+            handlers.update(offered.handlers())
         metadata = [
             ("x-docker-expose-session-uuid", self.id),
             ("x-docker-expose-session-name", self._name),
@@ -68,29 +64,10 @@ class Session:
             if tunnel.failure is not None:
                 raise tunnel.failure
 
-    def _handlers(self) -> dict[str, Handler]:
-        return {
-            "/grpc.health.v1.Health/Check": self._health,
-            "/moby.filesync.v1.FileSync/DiffCopy": self._file_sync.diff_copy,
-            "/moby.filesync.v1.Auth/Credentials": self._credential,
-        }
 
-    async def _health(self, call: ServerCall) -> None:
-        await call.receive()
-        answer = HealthCheckResponse(status=HealthCheckResponse.SERVING)
-        await call.send_framed(frame(answer.SerializeToString()))
-
-    async def _credential(self, call: ServerCall) -> None:
-        request = decode(CredentialsRequest, await call.receive() or b"")
-        try:
-            credential = await self._credentials.credential(request.Host.lower())
-        except SlipwayError as error:
-            self._credential_failure = self._credential_failure or error
-            raise GrpcError(Code.UNAVAILABLE, f"no credentials: {error.name}") from error
-        answer = CredentialsResponse()
-        if credential is not None:
-            answer.Username, answer.Secret = credential.username, credential.password
-        await call.send_framed(frame(answer.SerializeToString()))
+async def _health(call: ServerCall) -> None:
+    await call.receive()
+    await send(call, HealthCheckResponse(status=HealthCheckResponse.SERVING))
 
 
 class _Tunnel:

@@ -83,7 +83,9 @@
     │   ├── DockerfileInvalid          syntax error, with the excerpt
     │   ├── StepFailed                 a RUN (or other step) failed: step, exit code, last lines
     │   ├── ContextError               a file of the context changed or vanished while it was read
-    │   └── BaseImageUnavailable       a FROM image that cannot be pulled
+    │   ├── BaseImageUnavailable       a FROM image that cannot be pulled
+    │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
+    │   └── OutputError                the result cannot be written on this machine
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -103,9 +105,11 @@ from flows.domain.errors.base import (
 from flows.domain.errors.build import (
     BaseImageUnavailable,
     BuildError,
+    BuildSecretMissing,
     ContextError,
     DockerfileInvalid,
     DockerfileMissing,
+    OutputError,
     StepFailed,
 )
 from flows.domain.errors.builder import (
@@ -208,6 +212,7 @@ from flows.domain.errors.version import (
 __all__ = [
     "BaseImageUnavailable",
     "BuildError",
+    "BuildSecretMissing",
     "BuilderCrashed",
     "BuilderDeleted",
     "BuilderDiskFull",
@@ -254,6 +259,7 @@ __all__ = [
     "NotOurs",
     "ObjectConflict",
     "ObjectMissing",
+    "OutputError",
     "PartMissing",
     "PortTaken",
     "RefUnknown",

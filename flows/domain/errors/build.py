@@ -43,3 +43,11 @@ class ContextError(BuildError):
 
 class BaseImageUnavailable(BuildError):
     default_action = "check the image's name; a private one needs credentials for its registry"
+
+
+class BuildSecretMissing(BuildError):
+    default_action = "give it to the build: --secret id=NAME,src=FILE or env=VARIABLE, --ssh default"
+
+
+class OutputError(BuildError):
+    default_action = "check the destination: its permissions, and the space on its disk"

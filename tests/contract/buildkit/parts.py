@@ -16,9 +16,8 @@ from infra.buildkit import (
     BuildKit,
     BuildOutcome,
     BuildRequest,
-    CacheOnly,
-    ImagePush,
     LogChunk,
+    Output,
 )
 
 BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
@@ -93,13 +92,15 @@ async def build(
     address: str,
     context: Path,
     *,
-    output: ImagePush | CacheOnly | None = None,
+    output: Output | None = None,
+    outputs: tuple[Output, ...] = (),
     credentials: Answering | None = None,
     events: list[BuildEvent] | None = None,
     **options: Any,
 ) -> BuildOutcome:
     """One build on a connection of its own; RUN steps without a network."""
-    request = BuildRequest(context=context, output=output or CacheOnly(), network="none", **options)
+    outputs = (output,) if output is not None else outputs
+    request = BuildRequest(context=context, outputs=outputs, network="none", **options)
     async with BuildKit(BuilderAddress.parse(address)) as builder:
         return await builder.build(
             request, credentials or Anonymous(), events.append if events is not None else lambda _: None

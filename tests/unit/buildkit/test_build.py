@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.domain.errors import BuilderProtocolError, InvalidOption
-from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, CacheOnly, ImagePush
+from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush
 from infra.buildkit.proto.generate import differences
 
 
@@ -43,7 +43,7 @@ def test_frontend_attributes() -> None:
 
 def test_the_exporter_is_named_twice() -> None:
     """Old daemons read one exporter from two other fields; without an output there is none."""
-    request = BuildRequest(Path("/src"), output=ImagePush("r.example/a:1", insecure=True)).solve_request("r", "s")
+    request = BuildRequest(Path("/src"), outputs=(ImagePush("r.example/a:1", insecure=True),)).solve_request("r", "s")
     (exporter,) = request.Exporters
     assert dict(exporter.Attrs) == {
         "name": "r.example/a:1",
@@ -53,7 +53,7 @@ def test_the_exporter_is_named_twice() -> None:
     }
     assert dict(request.ExporterAttrsDeprecated) == dict(exporter.Attrs)
     assert request.ExporterDeprecated == exporter.Type == "image"
-    assert not BuildRequest(Path("/src"), output=CacheOnly()).solve_request("r", "s").Exporters
+    assert not BuildRequest(Path("/src")).solve_request("r", "s").Exporters
 
 
 def test_a_url_is_the_daemons_to_fetch() -> None:

@@ -20,7 +20,7 @@ from infra.buildkit.registry_errors import registry_error
 from infra.buildkit.scrub import scrub
 
 ADDRESS = BuilderAddress.parse("docker:///run/docker.sock")
-REQUEST = BuildRequest(Path("/src"), output=ImagePush("registry.example/team/app", by_digest=True))
+REQUEST = BuildRequest(Path("/src"), outputs=(ImagePush("registry.example/team/app", by_digest=True),))
 PUSH = "failed to push registry.example/team/app: "
 
 

@@ -1,0 +1,34 @@
+"""Credentials for registries, asked of us each time the daemon needs some.
+
+Service: session/auth/auth.proto (moby/buildkit). FetchToken is not offered, so the daemon gets bearer tokens itself.
+"""
+
+from __future__ import annotations
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import SlipwayError
+from infra.buildkit.grpc import Code, GrpcError, Handler
+from infra.buildkit.unary import unary
+from infra.buildkit.wire.session_pb2 import CredentialsRequest, CredentialsResponse
+
+
+class Auth:
+    """Passes a CredentialSource on. `failure`: what that source raised first."""
+
+    def __init__(self, credentials: CredentialSource) -> None:
+        self._credentials = credentials
+        self.failure: SlipwayError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {"/moby.filesync.v1.Auth/Credentials": unary(CredentialsRequest, self._credential)}
+
+    async def _credential(self, request: CredentialsRequest) -> CredentialsResponse:
+        try:
+            credential = await self._credentials.credential(request.Host.lower())
+        except SlipwayError as error:
+            self.failure = self.failure or error
+            raise GrpcError(Code.UNAVAILABLE, f"no credentials: {error.name}") from error
+        answer = CredentialsResponse()
+        if credential is not None:
+            answer.Username, answer.Secret = credential.username, credential.password
+        return answer

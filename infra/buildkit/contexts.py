@@ -1,0 +1,73 @@
+"""Further contexts of a build (`--build-context NAME=…`) and what they are to the frontend.
+
+Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.domain.errors import ContextError, InvalidOption
+from infra.buildkit.layout import Layout
+
+CONTEXT_DIR = "context"
+DOCKERFILE_DIR = "dockerfile"
+
+_OCI_LAYOUT = "oci-layout://"
+_REMOTE = ("docker-image://", "git://", "git@", "http://", "https://", "ssh://")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedContexts:
+    """What they come to: attributes, directories the daemon may read, layouts it may read (by the ids it uses)."""
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    directories: Mapping[str, Path] = field(default_factory=dict)
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+
+    @classmethod
+    def resolve(cls, contexts: Mapping[str, Path | str]) -> NamedContexts:
+        """Raises ContextError for a directory or layout that is not there, InvalidOption for what is neither a
+        directory nor a specifier."""
+        attributes: dict[str, str] = {}
+        directories: dict[str, Path] = {}
+        layouts: dict[str, Layout] = {}
+        for name, place in contexts.items():
+            if isinstance(place, Path):
+                if not place.is_dir():
+                    raise ContextError(f"the context {name!r}, {place}, is not a directory", action="check its path")
+                # The main context and the Dockerfile have these names.
+                local = f"_{name}" if name in {CONTEXT_DIR, DOCKERFILE_DIR} else name
+                directories[local] = place
+                attributes[f"context:{name}"] = f"local:{local}"
+            elif place.startswith(_OCI_LAYOUT):
+                store, layout, digest = _layout(name, place.removeprefix(_OCI_LAYOUT))
+                layouts[f"oci:{store}"] = layout
+                attributes[f"context:{name}"] = f"{_OCI_LAYOUT}{store}@{digest}"
+            elif place.startswith(_REMOTE):
+                attributes[f"context:{name}"] = place
+            else:
+                raise InvalidOption(
+                    f"the context {name!r} is not one that BuildKit knows",
+                    action="name a directory, docker-image://…, oci-layout://…, or a git or HTTP URL",
+                )
+        return cls(attributes, directories, layouts)
+
+
+def _layout(name: str, place: str) -> tuple[str, Layout, str]:
+    """`PATH[:TAG][@DIGEST]`: an id for it, the layout, the digest."""
+    where, _, digest = place.partition("@")
+    path, colon, tag = where.partition(":")
+    layout = Layout(Path(path))
+    if not digest:
+        tag = tag if colon else "latest"
+        digest = layout.digest(tag) or ""
+        if not digest:
+            raise ContextError(f"the context {name!r}: no {tag!r} in the OCI layout {path}", action="check its path")
+    if layout.size(digest) is None:
+        raise ContextError(f"the context {name!r}: no {digest} in the OCI layout {path}", action="check its path")
+    store = hashlib.sha256(str(layout.path.absolute()).encode(errors="surrogateescape")).hexdigest()[:25]
+    return store, layout, digest

@@ -1,0 +1,106 @@
+"""Takes what exporters send back: files into a directory, archives into a file or a stream.
+
+Service: FileSend in session/filesync/filesync.proto (moby/buildkit). Which exporter is sending stands in the call's
+metadata since v0.13; before, there was one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from flows.domain.errors import InvalidOption, OutputError, SlipwayError
+from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode
+from infra.buildkit.outputs import DockerOutput, LocalOutput, OciOutput, Output, TarOutput
+from infra.buildkit.receive import receive_files
+from infra.buildkit.tasks import in_thread
+from infra.buildkit.wire.control_pb2 import BytesMessage
+
+_WRITE_AT_ONCE = 1 << 20
+
+
+class FileSend:
+    """Serves `outputs` by their position. `failure`: why one could not be written here.
+
+    Raises InvalidOption for a destination that cannot be one, before the build begins.
+    """
+
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            _check(output)
+        self._outputs = outputs
+        self.failure: SlipwayError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {"/moby.filesync.v1.FileSend/DiffCopy": self._receive}
+
+    async def _receive(self, call: ServerCall) -> None:
+        number = "".join(call.metadata.get("buildkit-attachable-exporter-id", ["0"])[:1])
+        output = self._outputs[int(number)] if number.isdecimal() and int(number) < len(self._outputs) else None
+        try:
+            match output:
+                case LocalOutput(dest=folder):
+                    await receive_files(call, folder)
+                case TarOutput(dest=dest) | OciOutput(dest=dest, tar=True) | DockerOutput(dest=dest, tar=True):
+                    with _writer(dest) as file:
+                        await _copy(call, file)
+                case _:
+                    raise GrpcError(Code.NOT_FOUND, f"exporter {number} has nowhere to go")
+        except OSError as error:
+            place = getattr(output, "dest", "")
+            shown = place if isinstance(place, Path) else "the output"
+            self.failure = self.failure or OutputError(f"{shown} cannot be written: {error.strerror}")
+            raise GrpcError(Code.INTERNAL, "the client cannot write the output") from error
+        except OutputError as error:
+            self.failure = self.failure or error
+            raise GrpcError(Code.INTERNAL, error.cause) from error
+
+
+async def _copy(call: ServerCall, file: BinaryIO) -> None:
+    """Write in large pieces: exporters send 32 KiB and less at a time."""
+    pending, size = [], 0
+    while (message := await call.receive()) is not None:
+        pending.append(decode(BytesMessage, message).data)
+        size += len(pending[-1])
+        if size >= _WRITE_AT_ONCE:
+            data, pending, size = b"".join(pending), [], 0
+            await in_thread(partial(file.write, data))
+    data = b"".join(pending)
+    await in_thread(lambda: (file.write(data), file.flush()))
+
+
+@contextmanager
+def _writer(dest: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """The stream itself, or a file that gets its name when it is complete (unless it is a pipe or a device)."""
+    if not isinstance(dest, Path):
+        yield dest
+    elif dest.exists() and not dest.is_file():
+        with dest.open("wb") as file:
+            yield file
+    else:
+        temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")
+        try:
+            with temporary.open("xb") as file:
+                yield file
+            temporary.replace(dest)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def _check(output: Output) -> None:
+    match output:
+        case LocalOutput(dest=dest):
+            if dest.exists() and not dest.is_dir():
+                raise InvalidOption(f"the output {dest} is not a directory")
+        case OciOutput(tar=False) | DockerOutput(tar=False):
+            if not isinstance(output.dest, Path):
+                raise InvalidOption("a layout (tar=false) needs a directory to go to")
+        case TarOutput(dest=Path() as dest) | OciOutput(dest=Path() as dest) | DockerOutput(dest=Path() as dest):
+            if dest.is_dir():
+                raise InvalidOption(f"the output {dest} is a directory", action="name a file")

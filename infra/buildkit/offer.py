@@ -1,0 +1,55 @@
+"""What one build offers to the daemon through its session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from flows.domain.credentials import CredentialSource
+from infra.buildkit.auth import Auth
+from infra.buildkit.build import BuildRequest
+from infra.buildkit.content import Content
+from infra.buildkit.contexts import DOCKERFILE_DIR
+from infra.buildkit.filesend import FileSend
+from infra.buildkit.filesync import FileSync, decoded
+from infra.buildkit.grpc import Handler, ServerCall
+from infra.buildkit.memory_dir import send_file
+from infra.buildkit.secrets import Secrets
+from infra.buildkit.session import Attachable
+from infra.buildkit.sshagent import SshAgents
+
+
+def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
+    """Raises what is wrong with the request's directories, secrets, agents and outputs before anything is sent."""
+    directories = request.directories()
+    offered: list[Attachable] = [Auth(credentials)]
+    if request.dockerfile_content is not None:
+        offered.append(_WithDockerfile(directories, request.dockerfile_content))
+    elif directories:
+        offered.append(FileSync(directories))
+    if request.secrets:
+        offered.append(Secrets(request.secrets))
+    if request.ssh:
+        offered.append(SshAgents(request.ssh))
+    if layouts := request.layouts():
+        offered.append(Content(layouts))
+    if request.outputs:
+        offered.append(FileSend(request.outputs))
+    return offered
+
+
+class _WithDockerfile(FileSync):
+    """Directories, and a Dockerfile that is in none of them."""
+
+    def __init__(self, directories: Mapping[str, Path], dockerfile: bytes) -> None:
+        super().__init__(directories)
+        self._dockerfile = dockerfile
+
+    def handlers(self) -> dict[str, Handler]:
+        return dict.fromkeys(super().handlers(), self._serve)
+
+    async def _serve(self, call: ServerCall) -> None:
+        if decoded(call.metadata, "dir-name") == [DOCKERFILE_DIR]:
+            await send_file(call, "Dockerfile", self._dockerfile)
+        else:
+            await self.diff_copy(call)

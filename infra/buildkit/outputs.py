@@ -1,0 +1,127 @@
+"""What becomes of a build's result: the exporters and their attributes.
+
+Attributes: exporter/containerimage/exptypes/keys.go, exporter/local/fs.go, exporter/oci/export.go (moby/buildkit). Each
+type here takes further ones (`compression=zstd`, `oci-mediatypes=true` ...) in `attributes`, as the daemon knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+_ANNOTATION = re.compile(r"(?:(?P<level>(?:index|manifest)(?:-descriptor)?)(?P<platform>\[[^]]*])?:)?(?P<key>.+)", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePush:
+    """Push the image. `name`: `registry/repository[:tag]`, several divided by commas. `by_digest`: without a tag, so
+    that nothing is named yet.
+
+    `insecure`: the registry speaks plain HTTP or shows a certificate nobody vouches for. `keep`: also keep the image
+    in the daemon's store. `rewrite_timestamp`: clamp file times in the layers to `source_date_epoch`.
+    """
+
+    name: str
+    by_digest: bool = False
+    insecure: bool = False
+    keep: bool = False
+    rewrite_timestamp: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStore:
+    """Keep the image in the daemon's own store: in a Docker engine's among the images that `docker run` finds."""
+
+    name: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOutput:
+    """Copy the result's files into the directory `dest`, beside what is there; several platforms each into a folder of
+    its own."""
+
+    dest: Path
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TarOutput:
+    """The result's files as a tar archive. `dest`: a file, or a stream that is written to and not closed."""
+
+    dest: Path | BinaryIO
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OciOutput:
+    """The image as an OCI layout: a tar archive, or with `tar` False a directory."""
+
+    dest: Path | BinaryIO
+    name: str = ""
+    tar: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DockerOutput:
+    """The image as `docker load` takes it (one platform only): a tar archive, or with `tar` False a directory."""
+
+    dest: Path | BinaryIO
+    name: str = ""
+    tar: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+Output = ImagePush | ImageStore | LocalOutput | TarOutput | OciOutput | DockerOutput
+
+
+def exporter(output: Output, annotations: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """An exporter's type and attributes. `annotations` go to the images; keys may start with `index:`,
+    `manifest[linux/amd64]:` ... as docker's `--annotation` has them."""
+    match output:
+        case ImagePush():
+            kind, attributes = "image", _push_attributes(output)
+        case ImageStore():
+            kind, attributes = "image", {"name": output.name}
+        case LocalOutput():
+            return "local", dict(output.attributes)
+        case TarOutput():
+            return "tar", dict(output.attributes)
+        case OciOutput() | DockerOutput():
+            kind, attributes = "oci" if isinstance(output, OciOutput) else "docker", {}
+            if output.name:
+                attributes["name"] = output.name
+            if not output.tar:
+                attributes["tar"] = "false"
+    attributes.update({_annotation_key(key): value for key, value in annotations.items()})
+    if annotations:
+        # Docker's media types have no place for annotations.
+        attributes["oci-mediatypes"] = "true"
+    return kind, attributes | dict(output.attributes)
+
+
+def _push_attributes(push: ImagePush) -> dict[str, str]:
+    attributes = {"name": push.name, "push": "true"}
+    if push.by_digest:
+        attributes["push-by-digest"] = "true"
+    if push.insecure:
+        attributes["registry.insecure"] = "true"
+    if not push.keep:
+        attributes["store"] = "false"
+    if push.rewrite_timestamp:
+        attributes["rewrite-timestamp"] = "true"
+    return attributes
+
+
+def _annotation_key(text: str) -> str:
+    """`KEY` and `manifest:KEY` as `annotation.KEY`, `index:KEY` as `annotation-index.KEY` (docs/annotations.md)."""
+    match = _ANNOTATION.fullmatch(text)
+    level, platform, key = (match["level"], match["platform"], match["key"]) if match else (None, None, text)
+    if level in {None, "manifest"} and platform is None:
+        return f"annotation.{key}"
+    return f"annotation-{level}{platform or ''}.{key}"

@@ -1,0 +1,93 @@
+"""Secrets that RUN steps mount (`RUN --mount=type=secret`), read at the time the daemon asks for them.
+
+Service: session/secrets/secrets.proto (moby/buildkit); a daemon takes NOT_FOUND as "there is none", which only a mount
+that is `required` minds. Limit: session/secrets/secretsprovider/secretsprovider.go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import InvalidOption, SlipwayError
+from infra.buildkit.grpc import Code, GrpcError, Handler
+from infra.buildkit.tasks import in_thread
+from infra.buildkit.unary import unary
+from infra.buildkit.wire.secrets_pb2 import GetSecretRequest, GetSecretResponse
+
+MAX_SECRET = 500 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret that is a file's content."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEnv:
+    """A secret that is the value of an environment variable."""
+
+    name: str
+
+
+SecretSource = SecretFile | SecretEnv
+
+
+class Secrets:
+    """Serves secrets by id. `failure`: why one that was offered could not be served.
+
+    Raises InvalidOption for a source that is not there or too large, before the build begins.
+    """
+
+    def __init__(self, sources: Mapping[str, SecretSource]) -> None:
+        for name, source in sources.items():
+            _check(name, source)
+        self._sources = sources
+        self.failure: SlipwayError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {"/moby.buildkit.secrets.v1.Secrets/GetSecret": unary(GetSecretRequest, self._secret)}
+
+    async def _secret(self, request: GetSecretRequest) -> GetSecretResponse:
+        source = self._sources.get(request.ID)
+        if source is None:
+            raise GrpcError(Code.NOT_FOUND, f"secret {request.ID} is not offered")
+        try:
+            if isinstance(source, SecretEnv):
+                data = os.environb[os.fsencode(source.name)]
+            else:
+                data = await in_thread(source.path.read_bytes)
+        except (OSError, KeyError) as error:
+            self.failure = self.failure or _gone(request.ID, source)
+            raise GrpcError(Code.INTERNAL, f"secret {request.ID} cannot be read") from error
+        if len(data) > MAX_SECRET:
+            self.failure = self.failure or _too_large(request.ID)
+            raise GrpcError(Code.INVALID_ARGUMENT, f"secret {request.ID} is too large")
+        return GetSecretResponse(data=data)
+
+
+def _check(name: str, source: SecretSource) -> None:
+    if isinstance(source, SecretEnv):
+        there, size = source.name in os.environ, 0
+    else:
+        try:
+            there, size = source.path.exists(), source.path.stat().st_size
+        except OSError:
+            there, size = False, 0
+    if not there:
+        raise _gone(name, source)
+    if size > MAX_SECRET:
+        raise _too_large(name)
+
+
+def _gone(name: str, source: SecretSource) -> InvalidOption:
+    what = f"file {source.path}" if isinstance(source, SecretFile) else f"environment variable {source.name}"
+    return InvalidOption(f"the secret {name!r} cannot be read: no {what}")
+
+
+def _too_large(name: str) -> InvalidOption:
+    return InvalidOption(f"the secret {name!r} is larger than {MAX_SECRET // 1024} KiB, BuildKit's limit")

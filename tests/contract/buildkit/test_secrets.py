@@ -1,0 +1,151 @@
+"""Secrets and SSH agents reach the steps that mount them, and nothing else of this machine does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.domain.credentials import Anonymous
+from flows.domain.errors import BuildSecretMissing, InvalidOption
+from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, SecretEnv, SecretFile
+from tests.contract.buildkit.parts import BASE, Engine, build, output_of
+
+Context = Callable[[str], Path]
+
+MOUNT = "--mount=type=secret,id=token"
+SHELL = '["/bin/busybox", "sh", "-c", "{}"]\n'
+
+
+def run_with(mount: str, command: str) -> str:
+    return f"RUN {mount} " + SHELL.format(command)
+
+
+async def test_a_secret_of_a_file(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """The bytes of a file are mounted as they are at the time of the build, and leave no trace in the request."""
+    secret = tmp_path / "token"
+    secret.write_bytes(b"hush\x00\xff")
+    events: list[BuildEvent] = []
+    folder = context(BASE + run_with(MOUNT, "/bin/busybox xxd -p /run/secrets/token"))
+    await build(engine.address, folder, secrets={"token": SecretFile(secret)}, events=events, no_cache=True)
+    assert output_of(events) == "6875736800ff\n"
+
+
+async def test_a_secret_of_the_environment(engine: Engine, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The value of a variable is mounted; several secrets are told apart by their ids."""
+    monkeypatch.setenv("TOKEN_A", "a-ünï")
+    monkeypatch.setenv("TOKEN_B", "b")
+    events: list[BuildEvent] = []
+    mounts = "--mount=type=secret,id=a --mount=type=secret,id=b,target=/b,mode=0400"
+    command = "cd /; /bin/busybox cat run/secrets/a b; /bin/busybox stat -c %a b"
+    secrets = {"a": SecretEnv("TOKEN_A"), "b": SecretEnv("TOKEN_B")}
+    await build(
+        engine.address, context(BASE + run_with(mounts, command)), secrets=secrets, events=events, no_cache=True
+    )
+    assert output_of(events) == "a-ünïb400\n"
+
+
+@pytest.mark.parametrize("offered", [{}, {"other": SecretEnv("PATH")}], ids=["none", "another"])
+async def test_a_secret_that_was_not_given(engine: Engine, context: Context, offered: dict[str, SecretEnv]) -> None:
+    """A secret that a step requires is named; one that it does not require is left out."""
+    with pytest.raises(BuildSecretMissing, match="'token'"):
+        await build(
+            engine.address, context(BASE + run_with(f"{MOUNT},required=true", "true")), secrets=offered, no_cache=True
+        )
+    await build(
+        engine.address, context(BASE + run_with(MOUNT, "test ! -e /run/secrets/token")), secrets=offered, no_cache=True
+    )
+
+
+async def test_a_secret_that_goes_away(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """A source that is not there is refused before the build; one that vanishes during it is the build's cause."""
+    secret = tmp_path / "token"
+    folder = context(BASE + run_with(MOUNT, "true"))
+    with pytest.raises(InvalidOption, match="no file"):
+        await build(engine.address, folder, secrets={"token": SecretFile(secret)})
+    with pytest.raises(InvalidOption, match="no environment variable SLIPWAY_NOT_SET"):
+        await build(engine.address, folder, secrets={"token": SecretEnv("SLIPWAY_NOT_SET")})
+    with secret.open("wb") as large:
+        large.truncate(500 * 1024 + 1)
+    with pytest.raises(InvalidOption, match="500 KiB"):
+        await build(engine.address, folder, secrets={"token": SecretFile(secret)})
+    os.truncate(secret, 0)
+
+    def remove(event: BuildEvent) -> None:
+        secret.unlink(missing_ok=True)
+
+    request = BuildRequest(folder, secrets={"token": SecretFile(secret)}, network="none", no_cache=True)
+    async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
+        with pytest.raises(InvalidOption, match="no file"):
+            await builder.build(request, Anonymous(), remove)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Path]:
+    """An agent with one key; its socket."""
+    socket = tmp_path / "agent.sock"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            if socket.exists():
+                break
+            agent.poll()
+            subprocess.run(["sleep", "0.01"], check=True)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+        env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(["ssh-add", "-q", str(tmp_path / "key")], env=env, check=True)
+        yield socket
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
+def ssh_add(root: Path) -> None:
+    """ssh-add and the libraries it wants, as they lie on this machine."""
+    program = shutil.which("ssh-add")
+    assert program is not None
+    libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for name in (program, *re.findall(r"(/\S+)", libraries)):
+        target = root / name.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, target)
+
+
+async def test_an_agent_is_reached(
+    engine: Engine, context: Context, agent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step with an ssh mount may use the keys of SSH_AUTH_SOCK's agent, or of one named by its socket, and may not
+    take them out of it."""
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
+    ssh_add(context("") / "root")
+    for ssh, mount in (({"default": None}, "--mount=type=ssh"), ({"work": agent}, "--mount=type=ssh,id=work")):
+        events: list[BuildEvent] = []
+        script = "/usr/bin/ssh-add -l; /usr/bin/ssh-add -D; /usr/bin/ssh-add -l"
+        folder = context(BASE + "COPY root /\n" + run_with(mount, script))
+        await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+        lines = output_of(events).splitlines()
+        assert len([line for line in lines if "(ED25519)" in line]) == 2, lines
+        assert "Failed to remove all identities." in lines
+
+
+async def test_an_agent_that_was_not_given(engine: Engine, context: Context) -> None:
+    """A step that requires an agent says so when there is none."""
+    folder = context(BASE + run_with("--mount=type=ssh,required=true", "true"))
+    with pytest.raises(BuildSecretMissing, match="'default'"):
+        await build(engine.address, folder, no_cache=True)
+
+
+async def test_what_is_no_agent(engine: Engine, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing variable and a file that is no socket are refused before the build."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    folder = context(BASE)
+    with pytest.raises(InvalidOption, match="SSH_AUTH_SOCK is not set"):
+        await build(engine.address, folder, ssh={"default": None})
+    with pytest.raises(InvalidOption, match="not the socket"):
+        await build(engine.address, folder, ssh={"default": folder / "Dockerfile"})
