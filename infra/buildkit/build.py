@@ -131,8 +131,9 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True)
 class BuildOutcome:
-    """`digest`: of the manifest or index that was pushed, "" without an image. `steps`/`cached_steps`: how many there
-    were and how many of them came from the cache. `response`: all that the exporter said."""
+    """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
+    `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
+    exporters said."""
 
     digest: str
     config_digest: str

@@ -9,6 +9,7 @@ import platform
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -17,13 +18,14 @@ from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildOutcome, BuildRequest
 from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
+from infra.buildkit.exported import name_exports
 from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.offer import attachables
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
-from infra.buildkit.tasks import cause_of
+from infra.buildkit.tasks import cause_of, in_thread
 from infra.buildkit.transport import open_stream
 from infra.buildkit.wire.control_pb2 import (
     InfoRequest,
@@ -121,7 +123,7 @@ class BuildKit:
 
         `credentials` is asked each time the daemon needs some. When this is cancelled, the build on the daemon is, and
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
-        Raises a BuildError, BuilderError, RegistryError, ContextError or what `credentials` raises.
+        Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
         session = Session(attachables(request, credentials), name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(secrets.token_hex(16), session.id)
@@ -150,6 +152,7 @@ class BuildKit:
         except BaseExceptionGroup as group:
             error = cause_of(group)
             raise session.failure or build_error(error, self._address, request, record) from error
+        await in_thread(partial(name_exports, request, answer.ExporterResponse))
         return BuildOutcome.from_response(
             answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
         )

@@ -33,6 +33,7 @@ class FileSend:
     def __init__(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
             _check(output)
+        _check_together(outputs)
         self._outputs = outputs
         self.failure: SlipwayError | None = None
 
@@ -91,6 +92,14 @@ def _writer(dest: Path | BinaryIO) -> Iterator[BinaryIO]:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def _check_together(outputs: Sequence[Output]) -> None:
+    images = [output for output in outputs if not isinstance(output, LocalOutput | TarOutput)]
+    folders = [o for o in images if isinstance(o, OciOutput | DockerOutput) and not o.tar]
+    if folders and len(images) > 1:
+        # The daemon's answer describes one image, and knows one layout.
+        raise InvalidOption("a layout (tar=false) cannot be written beside another image", action="build twice")
 
 
 def _check(output: Output) -> None:

@@ -1,0 +1,169 @@
+"""What comes back of a build: files, archives, layouts, images, as docker buildx writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows.domain.errors import InvalidOption, OutputError
+from infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
+from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, run
+from tests.integration.buildkit.buildx import buildx, copy_everything
+from tests.integration.buildkit.trees import listing, make_tree
+
+Context = Callable[[str], Path]
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return lambda dockerfile: busybox_context(tmp_path / "context", dockerfile)
+
+
+def docker(engine: Engine, *arguments: str) -> str:
+    env = {**os.environ, "DOCKER_HOST": f"unix://{engine.socket}"}
+    return subprocess.run(["docker", *arguments], env=env, capture_output=True, text=True, check=True).stdout
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+async def test_a_folder_as_buildx_writes_it(engine: Engine, tmp_path: Path, seed: int) -> None:
+    """Contents, modes, times, links, devices and all names come out as they went in, and as from buildx."""
+    tree = tmp_path / tmp_path.name
+    make_tree(tree, seed, size=60)
+    dockerfile = copy_everything(tmp_path)
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    outcome = await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(ours))
+    assert outcome.digest == ""
+    buildx(engine, tree, dockerfile, f"type=local,dest={theirs}")
+    assert listing(ours) == listing(theirs)
+    (copied,) = ours.iterdir()
+    assert listing(copied) == listing(tree)
+
+
+async def test_a_folder_that_is_not_empty(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """What is there stays unless the result has something of that name, of whatever kind; nothing is written through
+    a link that was there."""
+    outside, out = tmp_path / "outside", tmp_path / "out"
+    outside.mkdir()
+    (out / "kept").mkdir(parents=True)
+    (out / "kept" / "file").write_text("kept")
+    (out / "made").symlink_to(outside)
+    (out / "becomes-file" / "deep").mkdir(parents=True)
+    (out / "becomes-folder").write_text("x")
+    (out / "link").symlink_to(outside / "target")
+    folder = context("FROM scratch\nCOPY new /\n")
+    new = folder / "new"
+    for name in ("made/a", "becomes-folder/b", "kept/new"):
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_text(name)
+    (new / "becomes-file").write_text("file")
+    (new / "link").write_text("no link")
+    await build(engine.address, folder, output=LocalOutput(out))
+    assert not list(outside.iterdir())
+    assert (out / "kept" / "file").read_text() == "kept"
+    found = {str(path.relative_to(out)): path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert found == {
+        "kept/file": "kept",
+        "kept/new": "kept/new",
+        "made/a": "made/a",
+        "becomes-folder/b": "becomes-folder/b",
+        "becomes-file": "file",
+        "link": "no link",
+    }
+
+
+async def test_many_files_and_a_large_one(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """An output that fits into no window arrives whole; no temporary file and no descriptor stays."""
+    folder = context("FROM scratch\nCOPY data /\n")
+    (folder / "data").mkdir()
+    content = os.urandom(24 << 20)
+    (folder / "data" / "large").write_bytes(content)
+    for number in range(3000):
+        place = folder / "data" / f"d{number % 40}"
+        place.mkdir(exist_ok=True)
+        (place / f"f{number}").write_text(f"{number}\n" * 30)
+    out = tmp_path / "out"
+    before = open_descriptors()
+    await build(engine.address, folder, output=LocalOutput(out))
+    assert open_descriptors() <= before
+    assert subprocess.run(["diff", "-r", folder / "data", out], check=False).returncode == 0
+
+
+async def test_archives(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """tar, oci and docker archives go to files and to streams; several outputs of one build at once."""
+    folder = context(BASE + "COPY Dockerfile /etc/\n")
+    stream = io.BytesIO()
+    outputs = (
+        TarOutput(tmp_path / "files.tar"),
+        OciOutput(tmp_path / "oci.tar", name="example.org/team/app:1"),
+        DockerOutput(stream, name="example.org/team/app:1"),
+        LocalOutput(tmp_path / "folder"),
+    )
+    await build(engine.address, folder, outputs=outputs)
+    with tarfile.open(tmp_path / "files.tar") as tar:
+        assert {"bin/busybox", "etc/Dockerfile"} <= set(tar.getnames())
+    with tarfile.open(tmp_path / "oci.tar") as tar:
+        index = json.load(tar.extractfile("index.json") or io.BytesIO())
+    assert index["manifests"][0]["annotations"]["io.containerd.image.name"] == "example.org/team/app:1"
+    with tarfile.open(fileobj=io.BytesIO(stream.getvalue())) as tar:
+        (manifest,) = json.load(tar.extractfile("manifest.json") or io.BytesIO())
+    assert manifest["RepoTags"] == ["example.org/team/app:1"]
+    assert (tmp_path / "folder" / "etc" / "Dockerfile").read_text() == (folder / "Dockerfile").read_text()
+    assert not list(tmp_path.glob(".*")), "no temporary file is left"
+
+
+async def test_a_layout_as_a_folder(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """An OCI layout can be a folder, written blob by blob, whose index names the image; a second build adds to it."""
+    layout = tmp_path / "layout"
+    first = await build(
+        engine.address, context(BASE), output=OciOutput(layout, name="example.org/team/app:1", tar=False)
+    )
+    second = await build(
+        engine.address,
+        context(BASE + "LABEL a=b\n"),
+        output=OciOutput(layout, name="example.org/team/app:2", tar=False),
+    )
+    index = json.loads((layout / "index.json").read_text())
+    names = {m["annotations"]["org.opencontainers.image.ref.name"]: m["digest"] for m in index["manifests"]}
+    assert names == {"1": first.digest, "2": second.digest}
+    shown = subprocess.run(
+        ["skopeo", "inspect", "--raw", f"oci:{layout}:1"], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(shown)["layers"]
+    assert not list((layout / "ingest").iterdir())
+    assert not (layout / "index.json.lock").exists()
+
+
+async def test_an_image_for_the_engine(engine: Engine, context: Context) -> None:
+    """A stored image is among the engine's own."""
+    await build(engine.address, context(BASE + run("echo stored > /f")), output=ImageStore("slipway-test/stored:1"))
+    assert "slipway-test/stored:1" in docker(engine, "images", "--format", "{{.Repository}}:{{.Tag}}")
+
+
+async def test_places_that_cannot_be_written(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """A destination that cannot be one is refused at once; one that fails while it is written is the build's cause."""
+    folder = context(BASE)
+    (tmp_path / "file").touch()
+    for output in (LocalOutput(tmp_path / "file"), TarOutput(tmp_path), OciOutput(io.BytesIO(), tar=False)):
+        with pytest.raises(InvalidOption):
+            await build(engine.address, folder, output=output)
+    with pytest.raises(InvalidOption, match="beside another image"):
+        await build(engine.address, folder, outputs=(OciOutput(tmp_path / "l", tar=False), ImageStore("a/b")))
+    for output in (
+        TarOutput(tmp_path / "missing" / "files.tar"),
+        LocalOutput(tmp_path / "file" / "below"),
+        OciOutput(tmp_path / "file" / "below", tar=False),
+        TarOutput(Path("/dev/full")),
+    ):
+        with pytest.raises(OutputError, match="cannot be written"):
+            await build(engine.address, folder, output=output)
