@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from infra.local.connection import StackConnection
     from infra.vault import SecretPath, VaultAccess
 
+KUBERNETES = "kubernetes"
+"""What `--builder` says for a builder that is made in a cluster."""
+
 Network = Literal["host", "none"] | None
 
 

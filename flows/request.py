@@ -88,8 +88,21 @@ class ReleaseRequest(BaseModel):
 
     builder: str | None = Field(
         default=None,
-        description="tcp://HOST:PORT, unix://PATH, docker://[PATH] or `block:NAME`. None: the embedded engine.",
+        description=(
+            "tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. None: the embedded engine."
+        ),
     )
+    context: str | None = Field(default=None, description="Kubeconfig context of the builder's cluster. None: current.")
+    namespace: str | None = Field(default=None, description="Namespace of the builder. None: the context's.")
+    builder_options: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            "Options of a builder in Kubernetes, KEY=VALUE each: lifetime (run, shared), privileged, image, cpu, "
+            "memory, cpu_limit, memory_limit, replicas, cache_size, cache_persistent, storage_class, node_selector, "
+            "tolerations, pull_policy, pull_secrets, service_account, annotations, gc_limit, idle_s, name."
+        ),
+    )
+    run_labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects there.")
     network: Literal["host", "none"] | None = Field(
         default=None, description="Network of the RUN steps. None: the builder's default."
     )

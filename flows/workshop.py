@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prefect.blocks.core import Block
 
 from blocks import Builder, Registry, Source, Vault
-from flows.access import Network, find_builder, secret_paths, vault_access
+from flows.access import KUBERNETES, Network, find_builder, secret_paths, vault_access
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
@@ -31,6 +31,10 @@ from infra.local.stack import Stack
 from infra.registry import RegistryClient
 from infra.source import Checkout
 from infra.vault import SecretPath, VaultAccess, VaultCredentials, VaultSession
+
+if TYPE_CHECKING:
+    # The cluster's client takes half a second to import, which a release without one does not pay.
+    from infra.kubernetes.builder import KubernetesBuilder
 
 B = TypeVar("B", bound=Block)
 
@@ -46,7 +50,7 @@ class Workshop:
     request: ReleaseRequest
     home: Path
     stack: StackConnection | None
-    builder: BuilderAddress
+    builder: BuilderAddress | None
     builder_network: Network
     vault: VaultSession | None
     exits: AsyncExitStack
@@ -54,6 +58,8 @@ class Workshop:
     ledger: VersionLedger | None = None
     reservation: Reservation | None = None
     recorder: BuildRecorder | None = None
+    kubernetes: KubernetesBuilder | None = None
+    published: CredentialSource | None = None
     _registries: dict[str, RegistryClient] = field(default_factory=dict)
 
     def image(self, source_name: str) -> ImageReference:
@@ -147,7 +153,9 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
     async with AsyncExitStack() as exits:
         access = await _vault_access(request, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
-        builder, network = find_builder(request.builder, _tls(request), stack)
+        builder, network = None, None
+        if request.builder != KUBERNETES:
+            builder, network = find_builder(request.builder, _tls(request), stack)
         shop = Workshop(request, home, stack, builder, network, vault, exits)
         token = _current.set(shop)
         try:

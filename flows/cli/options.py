@@ -15,7 +15,13 @@ from flows.request import ReleaseRequest
 # Given as the one positional argument.
 _POSITIONAL = "source"
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM"}
-_SINGULAR = {"build_args": "build-arg", "labels": "label", "platforms": "platform"}
+_SINGULAR = {
+    "build_args": "build-arg",
+    "labels": "label",
+    "platforms": "platform",
+    "builder_options": "builder-option",
+    "run_labels": "run-label",
+}
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:

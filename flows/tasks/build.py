@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import BuilderError
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan
 from flows.domain.reference import ImageReference
 from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
+from flows.tasks.provision import reach_builder
 from flows.tasks.step import step
 from flows.watch import watcher
-from flows.workshop import workshop
-from infra.buildkit import BuildKit, BuildRequest, ImagePush
+from flows.workshop import Workshop, workshop
+from infra.buildkit import BuildKit, BuildOutcome, BuildRequest, ImagePush
 
 # A progress artifact costs the server up to 27 ms, a log record 0.3 ms.
 _PROGRESS_EVERY_S = 1.0
@@ -36,15 +40,40 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
     shop = workshop()
     image = ImageReference.parse(plan.image)
     shop.recorder = recorder = BuildRecorder()
-    async with BuildKit(shop.builder) as buildkit, _live(recorder):
-        outcome = await buildkit.build(
-            build_request(shop.request, plan, builder, insecure=shop.insecure(image)),
-            shop.credentials(),
-            recorder,
-        )
+    request = build_request(shop.request, plan, builder, insecure=shop.insecure(image))
+    address = await reach_builder(shop)
+    credentials = await build_credentials(shop, image)
+
+    async def build() -> BuildOutcome:
+        async with BuildKit(address) as buildkit, _live(recorder):
+            return await buildkit.build(request, credentials, recorder)
+
+    outcome = await _watched(shop, build())
     await _note(outcome.digest)
     steps, cached = recorder.counts()
     return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
+
+
+async def build_credentials(shop: Workshop, image: ImageReference) -> CredentialSource:
+    """What BuildKit's requests for credentials are answered from: Vault, or in a cluster the Secret made from it."""
+    if shop.kubernetes is None:
+        return shop.credentials()
+    if shop.published is None:
+        shop.published = await shop.kubernetes.publish(
+            shop.credentials(), sorted(shop.secret_paths()), registry=image.registry, repository=image.repository
+        )
+    return shop.published
+
+
+async def _watched(shop: Workshop, building: Coroutine[Any, Any, BuildOutcome]) -> BuildOutcome:
+    """A build; of a builder in a cluster the pod is watched: its end is the cause, and a retry makes a new one."""
+    if shop.kubernetes is None:
+        return await building
+    try:
+        return await shop.kubernetes.guard(building)
+    except BuilderError:
+        shop.builder = None
+        raise
 
 
 async def _note(digest: str) -> None:

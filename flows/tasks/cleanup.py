@@ -22,6 +22,13 @@ async def clean_up() -> None:
             shop.reservation = None
         except SlipwayError as error:
             logger.warning("the reservation of %s could not be ended: %s", reservation.version, error)
+    if shop.kubernetes is not None:
+        try:
+            gone = await shop.kubernetes.close()
+            logger.info("removed from the cluster: %s", ", ".join(gone) or "nothing")
+        except SlipwayError as error:
+            # What is left belongs to the run's Lease, which expires: `slipway sweep` removes it then.
+            logger.error("the builder's objects could not all be removed: %s", error)
     if shop.checkout is not None:
         await shop.checkout.close()
         shop.checkout = None

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prefect.runtime import flow_run
+
 from flows.domain.plan import BuilderFacts
 from flows.tasks.step import step
 from flows.workshop import Workshop, workshop
-from infra.buildkit import BuildKit
+from infra.buildkit import BuilderAddress, BuildKit
 from infra.local.engine import trust_registry_ca
 
 
 @step("provision builder")
 async def provision_builder() -> BuilderFacts:
-    """Raises BuilderUnreachable, BuilderTlsError, BuilderProtocolError."""
+    """Raises BuilderErrors, and ClusterErrors for a builder in Kubernetes."""
     shop = workshop()
     _share_registry_ca(shop)
-    async with BuildKit(shop.builder) as buildkit:
+    address = await reach_builder(shop)
+    async with BuildKit(address) as buildkit:
         info = await buildkit.info()
         workers = await buildkit.workers()
     return BuilderFacts(
-        address=str(shop.builder),
+        address=str(address),
         version=info.version,
         platforms=tuple(platform for worker in workers for platform in worker.platforms),
         network=shop.request.network or shop.builder_network,
     )
+
+
+async def reach_builder(shop: Workshop) -> BuilderAddress:
+    """The builder's address; one in a cluster is made first, and made anew when it was lost."""
+    if shop.builder is None:
+        from flows.cluster import provision
+
+        return await provision(shop, str(flow_run.id))
+    return shop.builder
 
 
 def _share_registry_ca(shop: Workshop) -> None:

@@ -1,0 +1,150 @@
+"""A release's builder in Kubernetes: from the request's options to what infra.kubernetes provisions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from flows.domain.errors import InvalidOption
+from flows.workshop import Workshop
+from infra.buildkit.address import BuilderAddress, TlsFiles
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
+
+
+def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] = os.environ) -> KubernetesApi:
+    """The cluster of KUBECONFIG (or of this pod); an async context manager. Raises KubeconfigInvalid."""
+    return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
+
+
+async def provision(shop: Workshop, run: str) -> BuilderAddress:
+    """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
+
+    Raises ClusterErrors and BuilderErrors.
+    """
+    request = shop.request
+    if shop.kubernetes is None:
+        api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
+        host = shop.registry_host
+        registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
+        shop.kubernetes = KubernetesBuilder(
+            api,
+            builder_spec(request.builder_options, registries),
+            Run(run_name(run), request.run_labels),
+            source=f"{request.source} {request.path}",
+        )
+    made = await shop.kubernetes.provision()
+    tls = TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
+    shop.builder = BuilderAddress.parse(made.address, tls)
+    return shop.builder
+
+
+def run_name(flow_run_id: str) -> str:
+    """A run's short name in a cluster: the beginning of its flow run's id, which is random."""
+    return flow_run_id.replace("-", "")[:10]
+
+
+def builder_spec(options: Mapping[str, str], registries: Mapping[str, RegistrySettings]) -> BuilderSpec:
+    """A builder from `key=value` options, each named as BuilderSpec's field (or that of its Resources or Cache).
+
+    Raises InvalidOption for an unknown key, and for what Kubernetes would refuse.
+    """
+    groups: dict[str, dict[str, Any]] = {"spec": {}, "resources": {}, "cache": {}}
+    for key, text in options.items():
+        if key not in _OPTIONS:
+            raise InvalidOption(f"a builder has no option {key!r}", action=f"use one of {', '.join(_OPTIONS)}")
+        group, field, read = _OPTIONS[key]
+        groups[group][field] = read(key, text)
+    return BuilderSpec(
+        **groups["spec"],
+        resources=Resources(**groups["resources"]),
+        cache=Cache(**groups["cache"]),
+        registries=registries,
+    )
+
+
+def registry_settings(host: str, *, insecure: bool, ca_file: str | None) -> dict[str, RegistrySettings]:
+    """What the daemon has to know of the image's registry. Raises InvalidOption when the CA cannot be read."""
+    if not insecure and ca_file is None:
+        return {}
+    try:
+        ca = Path(ca_file).read_text() if ca_file is not None else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"the CA file {ca_file} cannot be read", action="check --registry-ca") from error
+    return {host: RegistrySettings(plain_http=insecure, ca=ca)}
+
+
+def _text(key: str, text: str) -> str:
+    return text
+
+
+def _number(key: str, text: str) -> int:
+    if not text.isdecimal():
+        raise InvalidOption(f"{key}={text!r} is not a number")
+    return int(text)
+
+
+def _flag(key: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise InvalidOption(f"{key}={text!r} is neither true nor false")
+    return text == "true"
+
+
+def _words(key: str, text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def read(key: str, text: str) -> str:
+        if text not in allowed:
+            raise InvalidOption(f"{key}={text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return read
+
+
+def _pairs(key: str, text: str) -> dict[str, str]:
+    pairs = dict(word.partition("=")[::2] for word in _words(key, text))
+    if not all(pairs) or "=" not in text:
+        raise InvalidOption(f"{key}={text!r} is not KEY=VALUE,…")
+    return pairs
+
+
+def _tolerations(key: str, text: str) -> tuple[Toleration, ...]:
+    """`KEY[=VALUE][:EFFECT],…`, as `kubectl taint` writes taints."""
+    found = []
+    for word in _words(key, text):
+        taint, _, effect = word.partition(":")
+        name, equals, value = taint.partition("=")
+        if effect not in {"", "NoSchedule", "PreferNoSchedule", "NoExecute"} or not name:
+            raise InvalidOption(f"{key}={text!r} is not KEY[=VALUE][:EFFECT],…")
+        found.append(Toleration(name, value if equals else None, cast(Any, effect or None)))
+    return tuple(found)
+
+
+_OPTIONS: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {
+    "name": ("spec", "name", _text),
+    "lifetime": ("spec", "lifetime", _one_of("run", "shared")),
+    "privileged": ("spec", "privileged", _flag),
+    "image": ("spec", "image", _text),
+    "pull_policy": ("spec", "pull_policy", _one_of("Always", "IfNotPresent", "Never")),
+    "pull_secrets": ("spec", "pull_secrets", _words),
+    "cpu": ("resources", "cpu", _text),
+    "memory": ("resources", "memory", _text),
+    "cpu_limit": ("resources", "cpu_limit", _text),
+    "memory_limit": ("resources", "memory_limit", _text),
+    "node_selector": ("spec", "node_selector", _pairs),
+    "tolerations": ("spec", "tolerations", _tolerations),
+    "replicas": ("spec", "replicas", _number),
+    "service_account": ("spec", "service_account", _text),
+    "annotations": ("spec", "annotations", _pairs),
+    "cache_size": ("cache", "size", _text),
+    "cache_persistent": ("cache", "persistent", _flag),
+    "storage_class": ("cache", "storage_class", _text),
+    "gc_limit": ("spec", "gc_limit", _text),
+    "idle_s": ("spec", "idle_s", _number),
+}
