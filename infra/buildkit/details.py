@@ -19,6 +19,7 @@ from infra.buildkit.grpc import GrpcError
 _SOURCE = "/errdefs.Source+json"
 _VERTEX = "/errdefs.Vertex+json"
 _EXIT = "/gatewayapi.ExitMessage+json"
+_LONGEST_LINE = 1000
 _EXIT_TEXT = re.compile(r"did not complete successfully: exit code: (-?\d+)")
 
 
@@ -77,6 +78,8 @@ def excerpt(name: str, text: str, ranges: Iterable[tuple[int, int]]) -> str:
     out = [f"{name}:{first}", rule]
     for number in range(max(1, first - around), min(len(lines), last + around) + 1):
         mark = ">>>" if any(start <= number <= end for start, end in spans) else "   "
-        out.append(f" {number:3d} | {mark} {lines[number - 1]}")
+        line = lines[number - 1]
+        shown = line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…"
+        out.append(f" {number:3d} | {mark} {shown}")
     out.append(rule)
     return "\n".join(out)

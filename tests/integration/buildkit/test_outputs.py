@@ -144,6 +144,25 @@ async def test_a_layout_as_a_folder(engine: Engine, context: Context, tmp_path: 
     assert not (layout / "index.json.lock").exists()
 
 
+async def test_several_platforms(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """Several platforms in one image, and each in its folder; provenance comes with the image."""
+    await build(
+        engine.address,
+        context("FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /${TARGETARCH}\n"),
+        platforms=("linux/amd64", "linux/arm64"),
+        attests={"provenance": "mode=max"},
+        outputs=(OciOutput(tmp_path / "layout.tar"), LocalOutput(tmp_path / "folder")),
+    )
+    with tarfile.open(tmp_path / "layout.tar") as tar:
+        index = json.load(tar.extractfile("index.json") or io.BytesIO())
+        digest = index["manifests"][0]["digest"].replace("sha256:", "blobs/sha256/")
+        manifests = json.load(tar.extractfile(digest) or io.BytesIO())["manifests"]
+    assert [m["platform"]["architecture"] for m in manifests] == ["amd64", "arm64", "unknown", "unknown"]
+    for architecture in ("amd64", "arm64"):
+        assert (tmp_path / "folder" / f"linux_{architecture}" / architecture).is_file()
+        assert (tmp_path / "folder" / f"linux_{architecture}" / "provenance.json").is_file()
+
+
 async def test_an_image_for_the_engine(engine: Engine, context: Context) -> None:
     """A stored image is among the engine's own."""
     await build(engine.address, context(BASE + run("echo stored > /f")), output=ImageStore("slipway-test/stored:1"))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.domain.errors import BuilderProtocolError, InvalidOption
-from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush
+from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from infra.buildkit.cache import resolved_exports, resolved_imports
 from infra.buildkit.proto.generate import differences
 
 
@@ -41,6 +45,57 @@ def test_frontend_attributes() -> None:
     assert (request.Ref, request.Session, request.Frontend) == ("ref", "session", "dockerfile.v0")
 
 
+def test_attributes_of_run_steps() -> None:
+    """What concerns RUN steps and stages; the default network is no attribute."""
+    attributes = (
+        BuildRequest(
+            Path("/src"),
+            network="default",
+            no_cache_stages=("a", "b"),
+            pull=True,
+            cgroup_parent="/docker",
+            add_hosts={"a": "192.0.2.1", "b": "2001:db8::1"},
+            shm_size=65536,
+            ulimits=("nofile=1:2", "core=0"),
+            hostname="h",
+        )
+        .solve_request("r", "s")
+        .FrontendAttrs
+    )
+    assert dict(attributes) == {
+        "filename": "Dockerfile",
+        "no-cache": "a,b",
+        "image-resolve-mode": "pull",
+        "cgroup-parent": "/docker",
+        "add-hosts": "a=192.0.2.1,b=2001:db8::1",
+        "shm-size": "65536",
+        "ulimit": "nofile=1:2,core=0",
+        "hostname": "h",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "attribute"),
+    [
+        ("org.example.a", "annotation.org.example.a"),
+        ("manifest:a", "annotation.a"),
+        ("index:a", "annotation-index.a"),
+        ("manifest[linux/amd64]:a", "annotation-manifest[linux/amd64].a"),
+        ("manifest-descriptor[linux/arm/v7]:a", "annotation-manifest-descriptor[linux/arm/v7].a"),
+        ("index-descriptor:a", "annotation-index-descriptor.a"),
+        ("https://a:b", "annotation.https://a:b"),
+    ],
+)
+def test_annotations_say_where(key: str, attribute: str) -> None:
+    """An annotation goes to the manifest unless its key says otherwise, and only to images."""
+    request = BuildRequest(
+        Path("/src"), annotations={key: "v"}, outputs=(OciOutput(Path("o.tar")), LocalOutput(Path("o")))
+    ).solve_request("r", "s")
+    image, local = request.Exporters
+    assert dict(image.Attrs) == {attribute: "v", "oci-mediatypes": "true"}
+    assert dict(local.Attrs) == {}
+
+
 def test_the_exporter_is_named_twice() -> None:
     """Old daemons read one exporter from two other fields; without an output there is none."""
     request = BuildRequest(Path("/src"), outputs=(ImagePush("r.example/a:1", insecure=True),)).solve_request("r", "s")
@@ -68,11 +123,38 @@ def test_cache_entries() -> None:
     """Imports and exports carry their type and attributes; one without a type is refused."""
     entry = CacheEntry("registry", {"ref": "r.example/cache"})
     request = BuildRequest(Path("/src"), cache_imports=(entry,), cache_exports=(CacheEntry("inline"),))
-    cache = request.solve_request("r", "s").Cache
+    message = request.solve_request("r", "s")
+    cache = message.Cache
+    assert json.loads(message.FrontendAttrs["cache-imports"]) == [
+        {"Type": "registry", "Attrs": {"ref": "r.example/cache"}}
+    ]
     assert [(item.Type, dict(item.Attrs)) for item in cache.Imports] == [("registry", {"ref": "r.example/cache"})]
-    assert [item.Type for item in cache.Exports] == ["inline"]
-    with pytest.raises(InvalidOption):
-        BuildRequest(Path("/src"), cache_imports=(CacheEntry(""),)).solve_request("r", "s")
+    assert [(item.Type, dict(item.Attrs)) for item in cache.Exports] == [("inline", {"mode": "min"})]
+    for entry in (CacheEntry(""), CacheEntry("registry"), CacheEntry("local", {"tag": "x"})):
+        with pytest.raises(InvalidOption):
+            BuildRequest(Path("/src"), cache_imports=(entry,)).solve_request("r", "s")
+
+
+def test_githubs_cache_comes_from_its_runner() -> None:
+    """URL and token of a cache of type gha are the runner's unless they are given; neither shows in repr."""
+    env = {"ACTIONS_CACHE_URL": "https://one", "ACTIONS_RUNTIME_TOKEN": "hush"}
+    (first,) = resolved_imports((CacheEntry("gha", {"scope": "s"}),), env)
+    assert first.attributes == {"scope": "s", "url": "https://one", "token": "hush"}
+    env |= {"ACTIONS_CACHE_SERVICE_V2": "True", "ACTIONS_RESULTS_URL": "https://two"}
+    (second,) = resolved_exports((CacheEntry("gha", {"token": "mine"}),), env)
+    assert second.attributes == {"mode": "min", "url": "https://one", "url_v2": "https://two", "token": "mine"}
+    assert "hush" not in repr(first)
+    with pytest.raises(InvalidOption, match="ACTIONS_CACHE_URL"):
+        resolved_imports((CacheEntry("gha"),), {})
+    with pytest.raises(InvalidOption, match="ACTIONS_RUNTIME_TOKEN"):
+        resolved_imports((CacheEntry("gha", {"url": "https://x"}),), {})
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.text(), max_size=5))
+def test_an_s3_cache_is_passed_through(attributes: dict[str, str]) -> None:
+    """What the client does not know of is the daemon's to judge, byte for byte."""
+    (entry,) = resolved_imports((CacheEntry("s3", attributes),), {})
+    assert entry.attributes == attributes
 
 
 def test_an_outcome_is_read() -> None:
