@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import (
-    BuilderDeleted,
+    BuilderError,
     BuilderLost,
     BuilderNodeLost,
     BuilderUnreachable,
     ClusterError,
     ClusterUnavailable,
     ObjectConflict,
-    SlipwayError,
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
@@ -28,7 +27,7 @@ from infra.kubernetes.kinds import POD, SECRET, SERVICE, Object, name_of
 from infra.kubernetes.lease import Renewal, timestamp
 from infra.kubernetes.manifests import build_config, builder_objects, owned, registry_credentials, run_lease
 from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
-from infra.kubernetes.pods import is_ready, summary
+from infra.kubernetes.pods import Verdict, is_ready, summary
 from infra.kubernetes.private_files import PrivateFiles
 from infra.kubernetes.reach import PortForward
 from infra.kubernetes.ready import error_of, wait_ready
@@ -38,10 +37,14 @@ from infra.kubernetes.sentinel import Sentinel
 from infra.kubernetes.shared import other_users, share
 from infra.kubernetes.sweep import remove_run
 
+T = TypeVar("T")
 Reach = Literal["auto", "service", "port-forward"]
 
 _CERTIFICATE_LIFETIME = timedelta(days=7)
+# The kubelet reports a container's end some seconds after the connection to it broke.
 _DIAGNOSIS_S = 5.0
+# How long a build may take to end by itself after its pod did: what it says then may be more than the pod tells.
+_LAST_WORDS_S = 2.0
 _SERVICE_S = 15.0
 _SERVICE_RETRY_S = 0.05
 
@@ -142,17 +145,34 @@ class KubernetesBuilder:
         self._exits.push_async_callback(secret.stop)
         return secret
 
-    async def diagnose(self, error: SlipwayError) -> SlipwayError:
-        """Why the builder was lost, as its pod tells it; `error` itself, with the pod's status, if the pod is well."""
+    async def guard(self, building: Coroutine[Any, Any, T]) -> T:
+        """The result of a build at this builder; if the builder is lost meanwhile, the cause that its pod tells.
+
+        A pod's end ends the build at once, also where the connection to it would only hang.
+        """
         sentinel = self._sentinel
-        if not isinstance(error, BuilderLost | BuilderUnreachable) or sentinel is None:
-            return error
+        if sentinel is None:
+            raise RuntimeError("something is built before there is a builder")
+        task = asyncio.create_task(building)
+        try:
+            either: set[asyncio.Future[Any]] = {task, sentinel.found}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await asyncio.wait({task}, timeout=_LAST_WORDS_S)
+            if not task.done():
+                raise await self._cause(sentinel, sentinel.found.result())
+            return task.result()
+        except (BuilderLost, BuilderUnreachable) as error:
+            raise await self._diagnosed(sentinel, error) from error
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _diagnosed(self, sentinel: Sentinel, error: BuilderError) -> BuilderError:
+        """Why the connection was lost; `error` itself, with the pod's status, if the pod is well."""
         found = await sentinel.verdict(_DIAGNOSIS_S)
         if found is not None:
-            details = await error_of(self._api, found, sentinel.pod)
-            if found.cause is not BuilderDeleted:
-                details.details = "\n".join(part for part in (details.details, summary(sentinel.pod)) if part)
-            return details
+            return await self._cause(sentinel, found)
         try:
             await self._api.logs(name_of(sentinel.pod), lines=1)
         except ClusterUnavailable:  # the API server asks the node's kubelet for it
@@ -161,8 +181,14 @@ class KubernetesBuilder:
             )
         except ClusterError:
             pass  # the log itself does not matter
-        error.details = "\n".join(part for part in (error.details, summary(sentinel.pod)) if part)
-        return error
+        return type(error)(
+            error.cause, details="\n".join(part for part in (error.details, summary(sentinel.pod)) if part)
+        )
+
+    async def _cause(self, sentinel: Sentinel, found: Verdict) -> BuilderError:
+        cause = await error_of(self._api, found, sentinel.pod)
+        cause.details = "\n".join(part for part in (cause.details, summary(sentinel.pod)) if part)
+        return cause
 
     async def close(self) -> list[str]:
         """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.

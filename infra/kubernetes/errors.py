@@ -93,9 +93,8 @@ def answer_error(asked: Asked, code: int, body: bytes | str, retry_after: str | 
 
 def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
     """The class for an HTTP status and the `Status` object in its body ({} for none)."""
-    details = status.get("details") or {}
     message = str(status.get("message") or "")
-    causes = {cause.get("reason") for cause in details.get("causes") or () if isinstance(cause, dict)}
+    causes = {cause.get("reason") for cause in _details(status).get("causes") or () if isinstance(cause, dict)}
     if code == 403 and _CAUSE_TERMINATING in causes:
         return NamespaceTerminating
     if code == 403 and message and not _RBAC.search(message):
@@ -132,8 +131,13 @@ def _status(body: bytes | str) -> dict[str, Any]:
     return status if isinstance(status, dict) and status.get("kind", "Status") == "Status" else {}
 
 
+def _details(status: dict[str, Any]) -> dict[str, Any]:
+    details = status.get("details")
+    return details if isinstance(details, dict) else {}
+
+
 def _seconds(header: str | None, status: dict[str, Any]) -> float | None:
     if header is not None and header.strip().isdecimal():
         return float(header)
-    seconds = (status.get("details") or {}).get("retryAfterSeconds")
+    seconds = _details(status).get("retryAfterSeconds")
     return float(seconds) if isinstance(seconds, int) else None

@@ -21,6 +21,8 @@ USES = "slipway.dev/uses"
 CLIENT = "slipway.dev/client"
 """A pod with `CLIENT: NAME` may reach the builder NAME (NetworkPolicy)."""
 SLIPWAY = "slipway"
+DEFAULT_NAME = "buildkitd"
+"""The lab's."""
 SHARED_RUN = "shared"
 """The run label of a shared builder's objects: they belong to no run."""
 
@@ -110,7 +112,7 @@ class BuilderSpec:
     added on demand. `ready_s`: seconds until a builder has to be ready.
     """
 
-    name: str = "buildkitd"
+    name: str = DEFAULT_NAME
     lifetime: Literal["run", "shared"] = "run"
     privileged: bool = False
     image: str | None = None
@@ -178,8 +180,9 @@ class Run:
 @dataclass(frozen=True, slots=True)
 class Names:
     """What the objects of one builder are called: with the run's id if they are made for it, the lab's names if the
-    builder is shared. `run`: the run's Lease; `root`: the Lease that owns the builder, which is the same one unless the
-    builder is shared.
+    builder is shared (and has the lab's name itself).
+
+    `run`: the run's Lease; `root`: the Lease that owns the builder, which is the same one unless the builder is shared.
     """
 
     run: str
@@ -193,8 +196,10 @@ class Names:
 
     @classmethod
     def of(cls, spec: BuilderSpec, run: Run) -> Names:
-        end = f"-{run.id}" if spec.lifetime == "run" else ""
-        builder = f"{spec.name}{end}"
+        end = "" if spec.name == DEFAULT_NAME else f"-{spec.name}"
+        builder = spec.name
+        if spec.lifetime == "run":
+            end, builder = f"-{run.id}", f"{spec.name}-{run.id}"
         return cls(
             run=f"{SLIPWAY}-{run.id}",
             root=f"{SLIPWAY}-{run.id}" if spec.lifetime == "run" else builder,

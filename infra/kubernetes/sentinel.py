@@ -18,13 +18,14 @@ class Sentinel:
         self.pod = pod
         self._api = api
         self._restarts = _restarts(pod)
-        self._found: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        self.found: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        """What happened to the pod, as soon as that shows."""
         self._task = asyncio.create_task(self._watch())
 
     async def verdict(self, within_s: float) -> Verdict | None:
         """What happened to the pod; None if nothing shows within `within_s` seconds."""
-        await asyncio.wait([self._found], timeout=within_s)
-        return self._found.result() if self._found.done() else None
+        await asyncio.wait([self.found], timeout=within_s)
+        return self.found.result() if self.found.done() else None
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -44,7 +45,7 @@ class Sentinel:
                             if found_now is None:
                                 continue
                             found = found_now
-                        self._found.set_result(found)
+                        self.found.set_result(found)
                         return
             except ClusterError:
                 await asyncio.sleep(1)  # the API server is away, which says nothing about the pod

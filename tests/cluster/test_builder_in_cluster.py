@@ -2,8 +2,142 @@
 
 from __future__ import annotations
 
-from tests.kubernetes.contract import BuilderContract
+import asyncio
+import time
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+
+import infra.kubernetes
+from flows.domain.errors import BuilderOutOfMemory, ClusterForbidden, NamespaceTerminating
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.model import Resources
+from infra.kubernetes.sweep import remove_run, sweep
+from tests.cluster.conftest import kubectl
+from tests.contract.buildkit.parts import run as run_step
+from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
+from tests.kubernetes.contract import OURS, BuilderContract
+
+ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
 
 
 class TestBuilderInCluster(BuilderContract):
     pass
+
+
+@pytest.mark.parametrize("reach", ["service", "port-forward"])
+async def test_a_privileged_builder_builds(
+    cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, reach: Literal["service", "port-forward"]
+) -> None:
+    """With all rights where that is asked for, by either way."""
+    run = new_run()
+    async with KubernetesBuilder(api, cluster.spec(privileged=True), run, source="s", reach=reach) as builder:
+        provisioned = await builder.provision()
+        image = f"{cluster.registry}/team/privileged:{run.id}"
+        context = small_context(tmp_path, run_step(f"echo {run.id} > /id"))
+        assert (await build(provisioned, context, image, cluster.credentials)).digest
+    assert await names_left(api, OURS) == []
+
+
+@pytest.mark.parametrize("lifetime", ["run", "shared"])
+async def test_the_least_role_suffices(
+    cluster: ClusterUnderTest, namespace: str, tmp_path: Path, lifetime: str
+) -> None:
+    """A service account with the Role that ships, and nothing else, goes through a builder's whole life."""
+    access = ClusterAccess(str(kubeconfig_with_role(namespace, tmp_path, ROLE)), namespace=namespace)
+    run = new_run()
+    async with KubernetesApi(access) as api:
+        spec = cluster.spec(lifetime=lifetime)
+        async with KubernetesBuilder(api, spec, run, source="s", reach="port-forward") as builder:
+            provisioned = await builder.provision()
+            credentials = await builder.publish(cluster.credentials, [cluster.registry], registry="r", repository="t")
+            image = f"{cluster.registry}/team/role:{run.id}"
+            context = small_context(tmp_path, run_step(f"echo {run.id} > /id"))
+            assert (await build(provisioned, context, image, credentials)).digest
+        await sweep(api)
+        await remove_run(api, "shared")
+        assert await names_left(api, OURS) == []
+
+
+async def test_what_a_role_lacks_is_named(cluster: ClusterUnderTest, namespace: str, tmp_path: Path) -> None:
+    """Verb and resource, as a Role writes them."""
+    role = yaml.safe_load(ROLE.read_text())
+    role["rules"] = [rule for rule in role["rules"] if "deployments" not in rule["resources"]]
+    less = tmp_path / "role.yaml"
+    less.write_text(yaml.safe_dump(role))
+    async with KubernetesApi(ClusterAccess(str(kubeconfig_with_role(namespace, tmp_path, less)))) as api:
+        builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
+        with pytest.raises(ClusterForbidden, match=r"get on deployments"):
+            await builder.provision()
+
+
+async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path) -> None:
+    """A step that takes more than the pod may have ends the daemon; that is the cause, within seconds."""
+    resources = Resources(cpu="50m", memory="32Mi", memory_limit="64Mi")
+    async with KubernetesBuilder(api, cluster.spec(resources=resources), new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        # Files in memory stay when the process that wrote them is killed, so the daemon's turn comes as well.
+        greedy = small_context(
+            tmp_path, run_step("for f in a b c; do dd if=/dev/zero of=/dev/shm/$f bs=1M; done; sleep 60")
+        )
+        with pytest.raises(BuilderOutOfMemory):
+            await builder.guard(build(provisioned, greedy, f"{cluster.registry}/team/oom:1", cluster.credentials))
+
+
+async def test_a_terminating_namespace_is_named(cluster: ClusterUnderTest, namespace: str) -> None:
+    """Nothing can be made in it any more."""
+    held = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.com/held"]}}
+    kubectl("-n", namespace, "create", "--validate=false", "-f", "-", stdin=yaml.safe_dump(held))
+    kubectl("delete", "namespace", namespace, "--wait=false")
+    try:
+        async with KubernetesApi(cluster.access) as api:
+            builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
+            with pytest.raises(NamespaceTerminating):
+                await builder.provision()
+    finally:
+        kubectl("-n", namespace, "patch", "configmap", "held", "--type=merge", "-p", '{"metadata":{"finalizers":[]}}')
+
+
+async def test_a_ready_builder_answers_at_once(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+    """`provision` gives an address that answers: the first call needs no second try."""
+    for reach in ("service", "port-forward"):
+        async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s", reach=reach) as builder:
+            provisioned = await builder.provision()
+            began = time.monotonic()
+            async with buildkit(provisioned) as daemon:
+                await daemon.info()
+            print(f"{reach}: first answer after {time.monotonic() - began:.3f} s")
+
+
+def kubeconfig_with_role(namespace: str, folder: Path, role: Path) -> Path:
+    """A kubeconfig of a service account that has this Role."""
+    kubectl("-n", namespace, "create", "serviceaccount", "releaser")
+    kubectl("-n", namespace, "create", "--validate=false", "-f", str(role))
+    kubectl(
+        "-n", namespace, "create", "rolebinding", "releaser", "--role=slipway", f"--serviceaccount={namespace}:releaser"
+    )
+    token = str(kubectl("-n", namespace, "create", "token", "releaser")).strip()
+    config = kubectl("config", "view", "--raw", "--minify", "-o", "json")
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    config["contexts"][0]["context"]["namespace"] = namespace
+    path = folder / "releaser.kubeconfig"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+async def test_a_shared_builder_is_refused_to_nobody_at_once(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+    """Two releases that begin at the same moment make one builder, with one set of certificates."""
+    spec = cluster.spec(lifetime="shared")
+    builders = [KubernetesBuilder(api, spec, new_run(), source="s") for _ in range(3)]
+    provisioned = await asyncio.gather(*(builder.provision() for builder in builders))
+    assert len({each.pod for each in provisioned}) == 1
+    for each in provisioned:
+        async with buildkit(each) as daemon:
+            await daemon.info()
+    for builder in builders:
+        await builder.close()
+    await remove_run(api, "shared")

@@ -60,7 +60,7 @@ def buildkit(builder: ProvisionedBuilder) -> BuildKit:
 
 
 async def build(builder: ProvisionedBuilder, context: Path, image: str, credentials: CredentialSource) -> BuildOutcome:
-    request = BuildRequest(context=context, network="none", output=ImagePush(image, insecure=True))
+    request = BuildRequest(context=context, network="none", outputs=(ImagePush(image, insecure=True),))
     async with buildkit(builder) as daemon:
         return await daemon.build(request, credentials, lambda event: None)
 

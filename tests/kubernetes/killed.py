@@ -1,4 +1,5 @@
-"""A run that is killed: `python -m tests.kubernetes.killed RUN LIFETIME N` ends itself by SIGKILL at its Nth write.
+"""A run that is killed: `python -m tests.kubernetes.killed RUN LIFETIME NAME N` ends itself by SIGKILL at its Nth
+write.
 
 Without N it goes through all steps of a builder's life up to the build, prints how many writes that took, and is
 killed.
@@ -40,10 +41,14 @@ class MortalApi(KubernetesApi):
         return answer
 
 
-async def main(run: str, lifetime: str, last: int) -> None:
+async def main(run: str, lifetime: str, name: str, last: int) -> None:
     access = ClusterAccess.from_env(os.environ, namespace=os.environ.get("TEST_NAMESPACE"))
     spec = BuilderSpec(
-        lifetime=cast(Any, lifetime), cache=Cache(size="1Gi"), resources=Resources(cpu="50m", memory="64Mi"), idle_s=2
+        name=name,
+        lifetime=cast(Any, lifetime),
+        cache=Cache(size="1Gi"),
+        resources=Resources(cpu="50m", memory="64Mi"),
+        idle_s=2,
     )
     async with MortalApi(access, last) as api:
         builder = KubernetesBuilder(api, spec, Run(run), source="x", lease_s=2)
@@ -54,4 +59,4 @@ async def main(run: str, lifetime: str, last: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 0))

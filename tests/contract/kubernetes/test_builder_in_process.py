@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from flows.domain.errors import BuilderLost, BuilderOutOfMemory
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from tests.contract.buildkit.parts import run as run_step
+from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, new_run, small_context
 from tests.kubernetes.contract import BuilderContract
+from tests.kubernetes.server import KubernetesServer
 
 pytestmark = pytest.mark.root
 
 
 class TestBuilderInProcess(BuilderContract):
     pass
+
+
+async def test_a_dropped_port_forward_ends_one_connection_only(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """What ran over it is lost; the same address works for the next connection."""
+    async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s", reach="port-forward") as builder:
+        provisioned = await builder.provision()
+        with pytest.raises(BuilderLost):
+            async with buildkit(provisioned) as daemon:
+                await daemon.info()
+                await kubernetes.drop_forwards()
+                await daemon.info()
+        async with buildkit(provisioned) as daemon:
+            await daemon.info()
+
+
+async def test_a_daemon_killed_at_its_memory_limit_is_named(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """The container's last state is the cause, though its pod runs on."""
+    run = new_run()
+    async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+        provisioned = await builder.provision()
+        slow = small_context(tmp_path, run_step(f"echo {run.id}; sleep 60"))
+        building = builder.guard(build(provisioned, slow, f"{cluster.registry}/team/oom:1", cluster.credentials))
+        task = asyncio.create_task(building)
+        await asyncio.sleep(1.0)
+        await kubernetes.controller.kill(("pods", "default", provisioned.pod), "OOMKilled")
+        with pytest.raises(BuilderOutOfMemory, match="memory limit"):
+            await task

@@ -1,0 +1,86 @@
+"""What a release with its builder in Kubernetes promises, on any cluster, through the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.model import MANAGED_BY, SLIPWAY
+from infra.kubernetes.sweep import everything
+from tests.conftest import Run, RunningStack
+from tests.contract.buildkit.parts import busybox_context
+from tests.kubernetes.cluster import ClusterUnderTest
+from tests.servers import vault_server
+
+SECRET = "secret/cluster/registry"
+Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+
+
+class ReleaseContract:
+    """Collected by a subclass beside the `cluster` fixture it is to run on."""
+
+    @pytest.fixture
+    async def command(
+        self, slipway: Run, stack: RunningStack, cluster: ClusterUnderTest, tmp_path: Path
+    ) -> AsyncIterator[Command]:
+        """`slipway` with the cluster's kubeconfig and a Vault of its own that holds the registry's credential."""
+        with vault_server(tmp_path / "vault") as vault:
+            credential = cluster.credential
+            vault.put(SECRET, {"username": credential.username, "password": credential.password})
+            env = {
+                "KUBECONFIG": cluster.access.kubeconfig or "",
+                "VAULT_ADDR": vault.address,
+                "VAULT_TOKEN": str(vault.token(policies=["root"], ttl="10m")["client_token"]),
+                "PREFECT_API_URL": stack.connection.prefect_api_url,
+            }
+
+            async def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+                namespace = ["--namespace", cluster.access.namespace] if cluster.access.namespace else []
+                return await asyncio.to_thread(slipway, *arguments, *namespace, env=env)
+
+            yield run
+
+    @pytest.fixture
+    def options(self, cluster: ClusterUnderTest) -> list[str]:
+        return [
+            *("--builder", "kubernetes", "--image", f"{cluster.registry}/team/app", "--insecure-registry"),
+            *("--credentials", f"vault:{SECRET}", "--run-label", "team=tests", "--output", "json"),
+            *("--builder-option", "cpu=50m", "--builder-option", "memory=64Mi", "--builder-option", "cache_size=2Gi"),
+        ]
+
+    async def test_a_release_leaves_an_image_and_nothing_else(
+        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """Provisioned, built, pushed with Vault's credential, verified and tagged; no object is left of the run."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        first = await command("release", source, *options)
+        assert first.returncode == 0, first.stderr
+        result = json.loads(first.stdout)
+        assert result["released"] and result["reference"].startswith(f"{cluster.registry}/team/app:")
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_a_failed_build_leaves_nothing_either(
+        self, command: Command, options: list[str], api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """The cause is the Dockerfile's, and the cluster is as before."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY absent /\n")
+        failed = await command("release", source, *options)
+        assert failed.returncode == 1
+        assert "absent" in failed.stderr and "Traceback" not in failed.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_an_unknown_option_is_a_usage_error(
+        self, command: Command, options: list[str], api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """It is said before anything is made."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        refused = await command("release", source, *options, "--builder-option", "colour=red")
+        assert refused.returncode == 2
+        assert "colour" in refused.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []

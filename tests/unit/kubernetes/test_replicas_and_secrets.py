@@ -1,0 +1,107 @@
+"""Which replica builds a source; registry credentials as docker's configuration; certificates; files in memory."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import ClusterProtocolError
+from infra.kubernetes.certificates import make_certificates
+from infra.kubernetes.lease import expires, timestamp
+from infra.kubernetes.private_files import PrivateFiles
+from infra.kubernetes.replicas import choose_replica
+from infra.kubernetes.secrets import docker_config, parse_docker_config
+
+names = st.text("abcdef0123456789-", min_size=1, max_size=20)
+
+
+@settings(deadline=None)
+@given(st.text(), st.sets(names, min_size=1, max_size=6))
+def test_a_source_keeps_to_its_pod(source: str, pods: set[str]) -> None:
+    """In whatever order pods are listed, and when any other pod goes."""
+    chosen = choose_replica(source, pods)
+    assert chosen == choose_replica(source, sorted(pods, reverse=True))
+    for other in pods - {chosen}:
+        assert choose_replica(source, pods - {other}) == chosen
+
+
+def test_sources_spread_over_pods() -> None:
+    pods = ["a", "b", "c"]
+    assert {choose_replica(f"source {n}", pods) for n in range(50)} == set(pods)
+
+
+hosts = st.from_regex(r"[a-z]{1,8}(\.[a-z]{2,3})?(:[0-9]{2,4})?", fullmatch=True)
+texts = st.text(min_size=1, max_size=20)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(hosts, st.builds(Credential, st.text("abc", min_size=1), texts)))
+def test_docker_configuration_round_trips(auths: dict[str, Credential]) -> None:
+    """What is written is read again, and has the form that docker reads."""
+    text = docker_config(auths)
+    assert parse_docker_config(text) == auths
+    assert all({"username", "password", "auth"} == set(entry) for entry in json.loads(text)["auths"].values())
+
+
+def test_docker_hub_has_its_old_name() -> None:
+    auths = {"docker.io": Credential("u", "p")}
+    assert "https://index.docker.io/v1/" in json.loads(docker_config(auths))["auths"]
+    assert parse_docker_config(docker_config(auths)) == auths
+    assert parse_docker_config('{"auths": {"r": {"auth": "dTpw"}}}') == {"r": Credential("u", "p")}
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"auths": {"r": {"auth": "hush"}}}', '{"auths": {"r": 1}}', "[]"])
+def test_a_secret_that_is_none_is_not_quoted(text: str) -> None:
+    with pytest.raises(ClusterProtocolError) as raised:
+        parse_docker_config(text)
+    assert "hush" not in str(raised.value) + repr(raised.value.__cause__)
+
+
+def test_certificates_are_for_the_service_and_one_client() -> None:
+    """The server's names are the Service's and loopback (port-forward); the CA's key is nowhere."""
+    made = make_certificates("buildkitd-x", "team", timedelta(days=1))
+    server = x509.load_pem_x509_certificate(made.server_cert)
+    found = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert set(found.get_values_for_type(x509.DNSName)) == {
+        "buildkitd-x",
+        "buildkitd-x.team",
+        "buildkitd-x.team.svc",
+        "buildkitd-x.team.svc.cluster.local",
+        "localhost",
+    }
+    client = x509.load_pem_x509_certificate(made.client_cert)
+    ca = x509.load_pem_x509_certificate(made.ca)
+    for certificate in (server, client):
+        certificate.verify_directly_issued_by(ca)
+    assert "KEY" not in repr(made)
+
+
+def test_files_in_memory_are_readable_by_path_until_closed() -> None:
+    files = PrivateFiles()
+    paths = [files.add("a", b"one"), files.add("a", b"two")]
+    assert [path.read_bytes() for path in paths] == [b"one", b"two"]
+    assert [path.read_bytes() for path in paths] == [b"one", b"two"]
+    files.close()
+    assert not any(path.exists() for path in paths)
+    assert isinstance(paths[0], Path)
+
+
+@settings(deadline=None)
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
+def test_a_lease_ends_its_duration_after_its_renewal(moment: datetime) -> None:
+    renewed = moment.replace(tzinfo=UTC)
+    lease = {"metadata": {}, "spec": {"renewTime": timestamp(renewed), "leaseDurationSeconds": 60}}
+    assert expires(lease) == renewed + timedelta(seconds=60)
+
+
+def test_a_credential_is_still_not_to_be_stored() -> None:
+    with pytest.raises(TypeError):
+        pickle.dumps(parse_docker_config(docker_config({"r": Credential("u", "p")})))
