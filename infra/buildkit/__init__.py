@@ -8,6 +8,7 @@ from infra.buildkit.build import BuildOutcome, BuildRequest
 from infra.buildkit.cache import CacheEntry
 from infra.buildkit.client import BuilderInfo, BuildKit, Worker
 from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
+from infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.outputs import (
     DockerOutput,
@@ -28,7 +29,9 @@ __all__ = [
     "BuilderAddress",
     "BuilderInfo",
     "CacheEntry",
+    "CacheRecord",
     "DockerOutput",
+    "HistoryEvent",
     "ImagePush",
     "ImageStore",
     "Keepalive",
@@ -37,6 +40,7 @@ __all__ = [
     "OciOutput",
     "Output",
     "Progress",
+    "RecordedBuild",
     "SecretEnv",
     "SecretFile",
     "SecretSource",

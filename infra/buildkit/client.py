@@ -7,7 +7,7 @@ import hashlib
 import logging
 import platform
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.exported import name_exports
 from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
+from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.offer import attachables
@@ -28,13 +29,21 @@ from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of, in_thread
 from infra.buildkit.transport import open_stream
 from infra.buildkit.wire.control_pb2 import (
+    BuildHistoryEvent,
+    BuildHistoryRequest,
+    DiskUsageRequest,
+    DiskUsageResponse,
     InfoRequest,
     InfoResponse,
     ListWorkersRequest,
     ListWorkersResponse,
+    PruneRequest,
     SolveResponse,
     StatusRequest,
     StatusResponse,
+    UpdateBuildHistoryRequest,
+    UpdateBuildHistoryResponse,
+    UsageRecord,
 )
 
 _log = logging.getLogger(__name__)
@@ -113,6 +122,64 @@ class BuildKit:
             for record in answer.record
         ]
 
+    async def disk_usage(self, filters: Sequence[str] = ()) -> list[CacheRecord]:
+        """What the daemon's cache consists of. `filters`: containerd's syntax (`type==regular`), one of them must
+        match. Raises a BuilderError."""
+        answer = await self._ask("DiskUsage", DiskUsageRequest(filter=filters), DiskUsageResponse)
+        return [CacheRecord.of(record) for record in answer.record]
+
+    async def prune(
+        self,
+        filters: Sequence[str] = (),
+        *,
+        everything: bool = False,
+        keep_s: float = 0,
+        reserved_bytes: int = 0,
+        max_used_bytes: int = 0,
+        min_free_bytes: int = 0,
+    ) -> AsyncIterator[CacheRecord]:
+        """Remove what is not in use from the cache, and give what was removed as it goes.
+
+        `everything`: internal and frontend's records as well. `keep_s`: seconds; what was used since stays.
+        `reserved_bytes`: this much stays in any case; `max_used_bytes`, `min_free_bytes`: nothing is removed while the
+        cache is smaller, or the disk has that much left. 0: no such limit. Raises a BuilderError.
+        """
+        request = PruneRequest(
+            filter=filters,
+            all=everything,
+            keepDuration=int(keep_s * 1e9),
+            reservedSpace=reserved_bytes,
+            maxUsedSpace=max_used_bytes,
+            minFreeSpace=min_free_bytes,
+        )
+        async for record in self._ask_many("Prune", request, UsageRecord):
+            yield CacheRecord.of(record)
+
+    async def history(
+        self, ref: str = "", *, active: bool = False, follow: bool = False
+    ) -> AsyncIterator[HistoryEvent]:
+        """Builds that the daemon remembers. `ref`: this one alone. `active`: only those that run. `follow`: do not end,
+        but go on with what happens. Raises a BuilderError, BuilderTooOld before v0.11."""
+        request = BuildHistoryRequest(ActiveOnly=active, Ref=ref, EarlyExit=not follow)
+        async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
+            yield HistoryEvent.of(event)
+
+    async def replay(self, ref: str) -> AsyncIterator[BuildEvent]:
+        """The events of a build that the daemon remembers, or of one that runs. Raises a BuilderError."""
+        async for response in self._ask_many("Status", StatusRequest(Ref=ref), StatusResponse):
+            for event in events_of(response):
+                yield event
+
+    async def pin(self, ref: str, pinned: bool = True) -> None:
+        """Keep a build in the history however old it gets, or no longer. Raises a BuilderError."""
+        request = UpdateBuildHistoryRequest(Ref=ref, Pinned=pinned)
+        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
+
+    async def forget(self, ref: str) -> None:
+        """Delete a build from the history; it may be there no longer. Raises a BuilderError."""
+        request = UpdateBuildHistoryRequest(Ref=ref, Delete=True)
+        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
+
     async def build(
         self,
         request: BuildRequest,
@@ -165,6 +232,13 @@ class BuildKit:
     async def _ask(self, method: str, request: Message, response: Callable[[], M]) -> M:
         try:
             return await self._connected().unary(f"{_CONTROL}/{method}", request, response)
+        except (GrpcError, ConnectionLost, ProtocolViolation) as error:
+            raise call_error(error, self._address) from error
+
+    async def _ask_many(self, method: str, request: Message, response: Callable[[], M]) -> AsyncIterator[M]:
+        try:
+            async for answer in self._connected().stream(f"{_CONTROL}/{method}", request, response):
+                yield answer
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
             raise call_error(error, self._address) from error
 

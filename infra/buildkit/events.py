@@ -78,8 +78,8 @@ def events_of(response: StatusResponse) -> Iterator[BuildEvent]:
             digest=vertex.digest,
             name=vertex.name,
             inputs=tuple(vertex.inputs),
-            started=_seconds(vertex.started) if vertex.HasField("started") else None,
-            completed=_seconds(vertex.completed) if vertex.HasField("completed") else None,
+            started=seconds(vertex.started) if vertex.HasField("started") else None,
+            completed=seconds(vertex.completed) if vertex.HasField("completed") else None,
             cached=vertex.cached,
             error=vertex.error,
         )
@@ -90,11 +90,11 @@ def events_of(response: StatusResponse) -> Iterator[BuildEvent]:
             name=status.name,
             current=status.current,
             total=status.total,
-            started=_seconds(status.started) if status.HasField("started") else None,
-            completed=_seconds(status.completed) if status.HasField("completed") else None,
+            started=seconds(status.started) if status.HasField("started") else None,
+            completed=seconds(status.completed) if status.HasField("completed") else None,
         )
     for log in response.logs:
-        yield LogChunk(step=log.vertex, stream=log.stream, data=log.msg, time=_seconds(log.timestamp))
+        yield LogChunk(step=log.vertex, stream=log.stream, data=log.msg, time=seconds(log.timestamp))
     for warning in response.warnings:
         yield Warned(
             step=warning.vertex,
@@ -106,5 +106,6 @@ def events_of(response: StatusResponse) -> Iterator[BuildEvent]:
         )
 
 
-def _seconds(timestamp: Timestamp) -> float:
+def seconds(timestamp: Timestamp) -> float:
+    """Since the epoch."""
     return timestamp.seconds + timestamp.nanos / 1e9

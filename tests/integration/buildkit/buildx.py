@@ -12,10 +12,21 @@ from tests.contract.buildkit.parts import Engine
 _fresh = itertools.count()
 
 
-def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=cacheonly") -> bool:
+def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=cacheonly", *options: str) -> bool:
     """Build; True if the copied files came from the cache."""
     done = subprocess.run(
-        ["docker", "buildx", "build", "--progress=plain", "--output", output, "-f", str(dockerfile), str(context)],
+        [
+            "docker",
+            "buildx",
+            "build",
+            "--progress=plain",
+            "--output",
+            output,
+            *options,
+            "-f",
+            str(dockerfile),
+            str(context),
+        ],
         env={**os.environ, "DOCKER_HOST": f"unix://{engine.socket}", "BUILDX_CONFIG": str(engine.home / "buildx")},
         capture_output=True,
         text=True,
