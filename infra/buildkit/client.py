@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import platform
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from flows.domain.credentials import CredentialSource
+from flows.domain.errors import BuilderTooOld
 from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildOutcome, BuildRequest
 from infra.buildkit.errors import build_error, call_error
@@ -192,6 +194,8 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
+        if len(request.outputs) > 1:
+            await self._want_several_outputs()
         session = Session(attachables(request, credentials), name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(secrets.token_hex(16), session.id)
         record = BuildRecord(on_event)
@@ -223,6 +227,15 @@ class BuildKit:
         return BuildOutcome.from_response(
             answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
         )
+
+    async def _want_several_outputs(self) -> None:
+        """Raises BuilderTooOld for a daemon that would take the first output and forget the rest."""
+        version = (await self.info()).version
+        if (match := re.match(r"v0\.(\d+)\.", version)) and int(match[1]) < 13:
+            raise BuilderTooOld(
+                f"builder {self._address}: BuildKit {version} takes one output a build",
+                action="use BuildKit 0.13 or newer, or build once for each",
+            )
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
         async for response in self._connected().stream(f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse):
