@@ -198,4 +198,4 @@ def _ending(step: Step) -> str:
 
 def _of_the_dockerfile(step: Step) -> bool:
     # The frontend names its own steps "[internal] …", the daemon's "exporting …", "[auth] …" carry no stage either.
-    return step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]"))
+    return step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]", "[context "))

@@ -48,10 +48,10 @@ class BuildRecord:
         return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
     def _counted(self) -> list[Step]:
-        # The Dockerfile's own steps are named "[stage 1/2] ..."; reading the context, asking for tokens and exporting
-        # are BuildKit's.
+        # The Dockerfile's own steps are named "[stage 1/2] ..."; reading contexts, asking for tokens and exporting are
+        # BuildKit's.
         return [
             step
             for step in self.steps.values()
-            if step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]"))
+            if step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]", "[context "))
         ]

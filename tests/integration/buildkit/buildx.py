@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,7 @@ _fresh = itertools.count()
 
 
 def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=cacheonly", *options: str) -> bool:
-    """Build; True if the copied files came from the cache."""
+    """Build; True if every step of the Dockerfile came from the cache."""
     done = subprocess.run(
         [
             "docker",
@@ -34,7 +35,9 @@ def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return " CACHED" in done.stderr
+    steps = set(re.findall(r"^(#\d+) \[(?!internal|auth|context )", done.stderr, re.MULTILINE))
+    assert steps, done.stderr
+    return steps <= set(re.findall(r"^(#\d+) CACHED", done.stderr, re.MULTILINE))
 
 
 def copy_everything(folder: Path) -> Path:
