@@ -13,7 +13,7 @@ ARGS ?=
 .DEFAULT_GOAL := help
 
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make release SOURCE=DIR|GIT-URL BUMP=major|minor|patch|prerelease|auto IMAGE=REGISTRY/NAME ARGS='--more options'"
 
@@ -32,6 +32,10 @@ release: setup ## start the embedded stack, release SOURCE and show the result
 test: setup ## run all tests
 	@sh infra/local/bootstrap.sh test-packages
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-cluster: setup ## run the tests that need a cluster, on the one of KUBECONFIG
+	@sh infra/local/bootstrap.sh test-packages
+	@$(BIN)/python -m pytest tests/cluster $(ARGS)
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code
 	$(BIN)/ruff format --check .
@@ -57,4 +61,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test check format lock up down clean
+.PHONY: help setup release test test-cluster check format lock up down clean

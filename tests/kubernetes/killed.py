@@ -1,14 +1,15 @@
-"""A run that is killed: `python -m tests.kubernetes.killed RUN LIFETIME NAME N` ends itself by SIGKILL at its Nth
-write.
+"""Runs that are killed: `python -m tests.kubernetes.killed LIFETIME NAME` goes through all steps of a builder's life up
+to the build, prints how many writes to the API that took, and ends itself by SIGKILL.
 
-Without N it goes through all steps of a builder's life up to the build, prints how many writes that took, and is
-killed.
+With numbers behind that, there is one such run for each number N, all at once, each with a builder `NAME-N` of its own,
+and it is killed right after its Nth write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 from typing import Any, cast
@@ -41,22 +42,37 @@ class MortalApi(KubernetesApi):
         return answer
 
 
-async def main(run: str, lifetime: str, name: str, last: int) -> None:
+async def live(lifetime: str, name: str, last: int) -> None:
     access = ClusterAccess.from_env(os.environ, namespace=os.environ.get("TEST_NAMESPACE"))
     spec = BuilderSpec(
         name=name,
         lifetime=cast(Any, lifetime),
         cache=Cache(size="1Gi"),
-        resources=Resources(cpu="50m", memory="64Mi"),
+        resources=Resources(cpu="10m", memory="32Mi"),
         idle_s=2,
     )
     async with MortalApi(access, last) as api:
-        builder = KubernetesBuilder(api, spec, Run(run), source="x", lease_s=2)
+        builder = KubernetesBuilder(api, spec, Run(secrets.token_hex(4)), source="x", lease_s=2)
         await builder.provision()
         await builder.publish(OnePassword(), ["registry.example"], registry="registry.example", repository="x")
         print(api.writes, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def main(lifetime: str, name: str, numbers: list[int]) -> None:
+    children = {}
+    for number in numbers:
+        child = os.fork()
+        if child == 0:
+            asyncio.run(live(lifetime, f"{name}-{number}", number))
+            os._exit(0)
+        children[child] = number
+    for child, number in children.items():
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status), f"run {number} ended by itself"
+    if not numbers:
+        asyncio.run(live(lifetime, name, 0))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]) if len(sys.argv) > 4 else 0))
+    main(sys.argv[1], sys.argv[2], [int(number) for number in sys.argv[3:]])
