@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
 
     stack = Stack(stack_config(args))
     connection = stack.up(progress=(lambda line: None) if args.quiet else print)
-    register_blocks(connection)
+    if stack.embeds_prefect:
+        register_blocks(connection)
     if not args.quiet:
         _show(connection)
     return 0

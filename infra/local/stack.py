@@ -52,6 +52,11 @@ class Stack:
         self._own_vault = self._unless_embedded(VAULT, config.own_vault_address, self.ports.vault)
         self._own_prefect = self._unless_embedded(PREFECT, config.own_prefect_url, self.ports.prefect)
 
+    @property
+    def embeds_prefect(self) -> bool:
+        """Whether the Prefect server is the embedded one, not one's own."""
+        return self._own_prefect is None
+
     def up(self, progress: Progress = lambda line: None) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
 

@@ -37,9 +37,9 @@ def test_there_are_commands_to_run() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_documented_command_works(command: str, env: Mapping[str, str]) -> None:
     """It ends with 0 when it is typed as it stands there, after those before it."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", command], cwd=ROOT, env={**env, "MAKEFLAGS": ""}, capture_output=True, text=True, check=False
-    )
+    # Nothing of a `make test ARGS=…` that this may run under reaches the reader's own make.
+    reader = {name: value for name, value in env.items() if not name.startswith("MAKE") and name != "ARGS"}
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, env=reader, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     if command == "make release":
         assert ":0.1.0@sha256:" in done.stdout

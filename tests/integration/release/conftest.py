@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -33,6 +34,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     # Prefect keeps its clients' connections in caches and leaves them to the garbage collector.
     for message in ("unclosed", "Exception ignored in"):
         item.add_marker(pytest.mark.filterwarnings(f"ignore:{message}"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    # So that they go while their warnings are ignored, not in the middle of another room's test.
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
