@@ -35,6 +35,7 @@ from infra.kubernetes.replicas import choose_replica
 from infra.kubernetes.secrets import RegistrySecret
 from infra.kubernetes.sentinel import Sentinel
 from infra.kubernetes.shared import other_users, share
+from infra.kubernetes.shell import cli_pod, open_pod
 from infra.kubernetes.sweep import remove_run
 
 T = TypeVar("T")
@@ -144,6 +145,12 @@ class KubernetesBuilder:
         self._published = True
         self._exits.push_async_callback(secret.stop)
         return secret
+
+    async def open_cli(self) -> str:
+        """The lab's `buildkit-cli` pod at this shared builder, running; gives its name. After `publish`."""
+        if self._owner is None or self._spec.lifetime != "shared":
+            raise RuntimeError("the pod for people belongs to a shared builder")
+        return await open_pod(self._api, owned(cli_pod(self._spec, self._run), self._owner))
 
     async def guard(self, building: Coroutine[Any, Any, T]) -> T:
         """The result of a build at this builder; if the builder is lost meanwhile, the cause that its pod tells.

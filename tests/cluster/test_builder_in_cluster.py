@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from infra.kubernetes.model import Resources
+from infra.kubernetes.shell import run_session
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.cluster.conftest import kubectl
 from tests.contract.buildkit.parts import run as run_step
@@ -65,7 +67,7 @@ async def test_the_least_role_suffices(
 
 async def test_what_a_role_lacks_is_named(cluster: ClusterUnderTest, namespace: str, tmp_path: Path) -> None:
     """Verb and resource, as a Role writes them."""
-    role = yaml.safe_load(ROLE.read_text())
+    role = next(yaml.safe_load_all(ROLE.read_text()))
     role["rules"] = [rule for rule in role["rules"] if "deployments" not in rule["resources"]]
     less = tmp_path / "role.yaml"
     less.write_text(yaml.safe_dump(role))
@@ -86,6 +88,47 @@ async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: Kubernetes
         )
         with pytest.raises(BuilderOutOfMemory):
             await builder.guard(build(provisioned, greedy, f"{cluster.registry}/team/oom:1", cluster.credentials))
+
+
+class Script:
+    """A terminal on which one line is typed."""
+
+    def __init__(self, line: str) -> None:
+        self.typed = [f"{line}\n".encode()]
+        self.seen = b""
+
+    async def read(self) -> bytes:
+        if not self.typed:
+            await asyncio.Event().wait()
+        return self.typed.pop()
+
+    def write(self, data: bytes) -> None:
+        self.seen += data
+
+    def size(self) -> tuple[int, int]:
+        return 120, 40
+
+    def on_resize(self, call: Callable[[], None]) -> None:
+        pass
+
+
+async def test_a_shell_has_what_the_lab_has(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+    """buildctl reaches the builder; the credentials are docker's config.json; REGISTRY and REPOSITORY are set."""
+    spec = cluster.spec(lifetime="shared")
+    async with KubernetesBuilder(api, spec, new_run(), source="s") as builder:
+        await builder.provision()
+        await builder.publish(cluster.credentials, [cluster.registry], registry="reg.example", repository="team")
+        pod = await builder.open_cli()
+        assert pod == "buildkit-cli"
+        terminal = Script("printenv | grep ^RE; cat /root/.docker/config.json; buildctl debug workers; exit 7")
+        assert await asyncio.wait_for(run_session(api, pod, ["sh", "-i"], terminal), 60) == 7
+        seen = terminal.seen.decode()
+        assert "REGISTRY=reg.example" in seen
+        assert "REPOSITORY=team" in seen
+        assert cluster.registry in seen
+        assert "linux/amd64" in seen or "linux/arm64" in seen
+    await remove_run(api, "shared")
+    assert await names_left(api, OURS) == []
 
 
 async def test_a_terminating_namespace_is_named(cluster: ClusterUnderTest, namespace: str) -> None:
