@@ -47,7 +47,7 @@ def request_of(args: argparse.Namespace) -> ReleaseRequest:
         given = getattr(args, name)
         if given is None:
             continue
-        values[name] = _pairs(name, given) if get_origin(_plain_type(field)) is dict else given
+        values[name] = read_pairs(_flag(name), given) if get_origin(_plain_type(field)) is dict else given
     return ReleaseRequest.read(values)
 
 
@@ -73,11 +73,12 @@ def _metavar(name: str, kind: Any) -> str | None:
     return None if _choices(kind) else name.rpartition("_")[2].upper()
 
 
-def _pairs(name: str, texts: list[str]) -> dict[str, str]:
+def read_pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """KEY=VALUE each. Raises InvalidOption."""
     pairs = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise InvalidOption(f"{_flag(name)} {text!r} is not KEY=VALUE")
+            raise InvalidOption(f"{option} {text!r} is not KEY=VALUE")
         pairs[key] = value
     return pairs

@@ -1,0 +1,23 @@
+"""The options of the commands that concern builders in Kubernetes."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Which cluster and namespace."""
+    parser.add_argument("--context", metavar="NAME", help="kubeconfig context; default: the current one")
+    parser.add_argument("--namespace", metavar="NAME", help="default: the context's")
+
+
+def add_builder_options(parser: argparse.ArgumentParser) -> None:
+    """What the builder is to be; the keys are those of `slipway release --builder-option`."""
+    parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help="repeatable")
+
+
+def builder_options(args: argparse.Namespace) -> dict[str, str]:
+    """The builder's options that were typed. Raises InvalidOption."""
+    from flows.cli.options import read_pairs
+
+    return read_pairs("--builder-option", args.builder_option)
