@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import logging
 import platform
-import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
 from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.offer import attachables
+from infra.buildkit.offer import all_delivered, attachables
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of, in_thread
@@ -194,9 +193,8 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
-        if len(request.outputs) > 1:
-            await self._want_several_outputs()
-        session = Session(attachables(request, credentials), name="slipway", shared_key=_shared_key(request))
+        offered = attachables(request, credentials)
+        session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(secrets.token_hex(16), session.id)
         record = BuildRecord(on_event)
         try:
@@ -206,15 +204,17 @@ class BuildKit:
                 try:
                     answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse)
                 except asyncio.CancelledError:
-                    # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build.
-                    await asyncio.wait([status], timeout=self._cancel_timeout_s)
-                    if not status.done():
+                    # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build. One that
+                    # was given up before its first step may not be known there, which Status tells only after 6 s.
+                    longest = self._cancel_timeout_s
+                    await asyncio.wait([status], timeout=longest if record.events else min(1.0, longest))
+                    if not status.done() and record.events:
                         _log.warning(
                             "builder %s has not ended the build within %g s of its being cancelled",
                             self._address,
-                            self._cancel_timeout_s,
+                            longest,
                         )
-                        status.cancel()
+                    status.cancel()
                     raise
                 finally:
                     await _settled(status, record)
@@ -222,20 +222,19 @@ class BuildKit:
                     tunnel.cancel()
         except BaseExceptionGroup as group:
             error = cause_of(group)
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # What failed, failed because of that.
+                raise asyncio.CancelledError from error
             raise session.failure or build_error(error, self._address, request, record) from error
+        if not all_delivered(request, offered, answer.ExporterResponse):
+            raise BuilderTooOld(
+                f"builder {self._address}: it has not delivered all outputs",
+                action="use BuildKit 0.13 or newer, or build once for each",
+            )
         await in_thread(partial(name_exports, request, answer.ExporterResponse))
         return BuildOutcome.from_response(
             answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
         )
-
-    async def _want_several_outputs(self) -> None:
-        """Raises BuilderTooOld for a daemon that would take the first output and forget the rest."""
-        version = (await self.info()).version
-        if (match := re.match(r"v0\.(\d+)\.", version)) and int(match[1]) < 13:
-            raise BuilderTooOld(
-                f"builder {self._address}: BuildKit {version} takes one output a build",
-                action="use BuildKit 0.13 or newer, or build once for each",
-            )
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
         async for response in self._connected().stream(f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse):

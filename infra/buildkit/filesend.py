@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from flows.domain.errors import InvalidOption, OutputError, SlipwayError
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode
-from infra.buildkit.outputs import DockerOutput, LocalOutput, OciOutput, Output, TarOutput
+from infra.buildkit.outputs import DockerOutput, ImagePush, ImageStore, LocalOutput, OciOutput, Output, TarOutput
 from infra.buildkit.receive import receive_files
 from infra.buildkit.tasks import in_thread
 from infra.buildkit.wire.control_pb2 import BytesMessage
@@ -35,14 +35,26 @@ class FileSend:
             _check(output)
         _check_together(outputs)
         self._outputs = outputs
+        self._expected = {
+            number
+            for number, output in enumerate(outputs)
+            if not isinstance(output, ImagePush | ImageStore) and getattr(output, "tar", True)
+        }
         self.failure: SlipwayError | None = None
 
     def handlers(self) -> dict[str, Handler]:
         return {"/moby.filesync.v1.FileSend/DiffCopy": self._receive}
 
+    @property
+    def complete(self) -> bool:
+        """Whether the daemon has begun to send every output that comes this way; one that broke off is a failure."""
+        return not self._expected
+
     async def _receive(self, call: ServerCall) -> None:
         number = "".join(call.metadata.get("buildkit-attachable-exporter-id", ["0"])[:1])
         output = self._outputs[int(number)] if number.isdecimal() and int(number) < len(self._outputs) else None
+        if output is not None:
+            self._expected.discard(int(number))
         try:
             match output:
                 case LocalOutput(dest=folder):

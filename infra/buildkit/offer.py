@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
@@ -14,6 +14,7 @@ from infra.buildkit.filesend import FileSend
 from infra.buildkit.filesync import FileSync, decoded
 from infra.buildkit.grpc import Handler, ServerCall
 from infra.buildkit.memory_dir import send_file
+from infra.buildkit.outputs import ImagePush, ImageStore
 from infra.buildkit.secrets import Secrets
 from infra.buildkit.session import Attachable
 from infra.buildkit.sshagent import SshAgents
@@ -36,6 +37,14 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
     if request.outputs:
         offered.append(FileSend(request.outputs))
     return offered
+
+
+def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
+    """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
+    `response`: Solve's ExporterResponse."""
+    wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
+    files = all(one.complete for one in offered if isinstance(one, FileSend))
+    return files and (not wants_image or "containerimage.digest" in response)
 
 
 class _WithDockerfile(FileSync):

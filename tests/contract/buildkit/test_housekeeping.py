@@ -17,14 +17,14 @@ from infra.buildkit import (
     BuildKit,
     BuildRequest,
     HistoryEvent,
+    ImagePush,
     LocalOutput,
     RecordedBuild,
-    TarOutput,
 )
-from infra.buildkit.grpc import GrpcServer, Handler
+from infra.buildkit.grpc import GrpcServer, Handler, ServerCall
 from infra.buildkit.transport import SocketStream
 from infra.buildkit.unary import unary
-from infra.buildkit.wire.control_pb2 import BuildkitVersion, InfoRequest, InfoResponse
+from infra.buildkit.wire.control_pb2 import SolveRequest, SolveResponse
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.relay import listener
 
@@ -119,12 +119,23 @@ async def old_daemon(path: Path, handlers: dict[str, Handler]) -> AsyncIterator[
 
 
 async def test_a_daemon_without_a_feature(tmp_path: Path, context: Context) -> None:
-    """A call that the daemon does not know, and several outputs where it takes one, say that it is too old."""
+    """A call that the daemon does not know, and outputs that it leaves out, say that it is too old."""
 
-    async def info(_: InfoRequest) -> InfoResponse:
-        return InfoResponse(buildkitVersion=BuildkitVersion(version="v0.12.5"))
+    async def solve(_: SolveRequest) -> SolveResponse:
+        return SolveResponse()
 
-    handlers = {"/moby.buildkit.v1.Control/Info": unary(InfoRequest, info)}
+    async def session(call: ServerCall) -> None:
+        while await call.receive() is not None:
+            pass
+
+    async def status(call: ServerCall) -> None:
+        await call.receive()
+
+    handlers = {
+        "/moby.buildkit.v1.Control/Solve": unary(SolveRequest, solve),
+        "/moby.buildkit.v1.Control/Session": session,
+        "/moby.buildkit.v1.Control/Status": status,
+    }
     async with old_daemon(tmp_path / "d.sock", handlers) as builder:
         with pytest.raises(BuilderTooOld):
             await builder.disk_usage()
@@ -132,6 +143,7 @@ async def test_a_daemon_without_a_feature(tmp_path: Path, context: Context) -> N
             await recorded(builder)
         with pytest.raises(BuilderTooOld):
             [record async for record in builder.prune()]
-        outputs = (LocalOutput(tmp_path / "o"), TarOutput(tmp_path / "o.tar"))
-        with pytest.raises(BuilderTooOld, match=r"v0\.12\.5.*one output"):
-            await builder.build(BuildRequest(context(BASE), outputs=outputs), Anonymous())
+        for output in (LocalOutput(tmp_path / "o"), ImagePush("r.example/a")):
+            with pytest.raises(BuilderTooOld, match="not delivered all outputs"):
+                await builder.build(BuildRequest(context(BASE), outputs=(output,)), Anonymous())
+        assert (await builder.build(BuildRequest(context(BASE)), Anonymous())).digest == ""

@@ -24,13 +24,26 @@ from flows.domain.errors import (
     BuilderTlsError,
     BuilderUnreachable,
     InvalidOption,
+    StepFailed,
 )
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, Keepalive, LogChunk, TlsFiles
+from infra.buildkit import (
+    BuilderAddress,
+    BuildEvent,
+    BuildKit,
+    BuildRequest,
+    CacheEntry,
+    Keepalive,
+    LocalOutput,
+    LogChunk,
+    SecretEnv,
+    TarOutput,
+    TlsFiles,
+)
 from infra.buildkit.client import BuildOutcome
 from infra.local.daemon import free_port
 from infra.local.engine import engine_address
 from tests.certificates import make_certificates
-from tests.contract.buildkit.parts import BASE, Engine, open_sockets, run
+from tests.contract.buildkit.parts import BASE, Engine, open_descriptors, run
 from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
@@ -272,18 +285,48 @@ async def test_tls_towards_a_plain_port(engine: Engine, tmp_path: Path) -> None:
             pass
 
 
-async def test_twenty_builds_leave_nothing(engine: Engine, context: Context) -> None:
-    """Builds, good and bad, leave no task, thread or socket behind."""
+async def test_two_hundred_builds_leave_nothing(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """Builds of all kinds, good, bad and cancelled, leave no task, thread, descriptor or temporary file behind."""
     folder = context(BASE)
+    failing = BuildRequest(folder, dockerfile_content=b"FROM scratch\nCOPY nope /\n")
+    kinds: tuple[BuildRequest, ...] = (
+        *(BuildRequest(folder),) * 6,
+        BuildRequest(folder, outputs=(LocalOutput(tmp_path / "out"), TarOutput(tmp_path / "out.tar"))),
+        BuildRequest(folder, dockerfile_content=BASE.encode(), secrets={"s": SecretEnv("PATH")}),
+        BuildRequest(folder, cache_exports=(CacheEntry("local", {"dest": str(tmp_path / "cache")}),)),
+        failing,
+    )
+
+    async def one(number: int) -> None:
+        request = kinds[number % len(kinds)]
+        async with BuildKit(BuilderAddress.parse(engine.address), cancel_timeout_s=0.5) as builder:
+            building = asyncio.create_task(builder.build(request, Anonymous()))
+            if number % 11 == 5:
+                await asyncio.sleep(0.01)
+                building.cancel()
+            try:
+                await building
+            except StepFailed:
+                assert request is failing
+            except asyncio.CancelledError:
+                assert number % 11 == 5
 
     async def round_of(count: int) -> tuple[int, int, int]:
-        for number in range(count):
-            async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
-                await builder.build(BuildRequest(folder, build_args={"N": str(number)}), Anonymous())
-        return len(asyncio.all_tasks()), threading.active_count(), open_sockets()
+        # Four at a time.
+        numbers = iter(range(count))
 
-    before = await round_of(3)
-    tasks, threads, sockets = await round_of(20)
-    assert (tasks, sockets) == (before[0], before[2])
+        async def some() -> None:
+            for number in numbers:
+                await one(number)
+
+        await asyncio.gather(*(some() for _ in range(4)))
+        return len(asyncio.all_tasks()), threading.active_count(), open_descriptors()
+
+    before = await round_of(10)
+    tasks, threads, descriptors = await round_of(200)
+    assert (tasks, descriptors) == (before[0], before[2])
     # The default executor makes threads on demand, up to its limit, and keeps them.
     assert threads <= before[1] + 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "context", "out", "out.tar"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bin"]
+    assert not list((tmp_path / "cache" / "ingest").iterdir())
