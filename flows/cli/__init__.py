@@ -17,7 +17,11 @@ from flows.domain.errors import SlipwayError
 COMMANDS = {
     "release": ("flows.cli.release", "release an image"),
     "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
+    "builder": ("flows.cli.builder", "look at a builder: workers, disk usage, history; prune its cache"),
     "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
+    "manifests": ("flows.cli.manifests", "print the Kubernetes objects of a shared builder"),
+    "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
+    "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
     "status": ("flows.cli.status", "show what of the embedded stack runs"),
     "down": ("flows.cli.down", "stop the embedded stack"),

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
 from flows.domain.errors import Interrupted, StackDown
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Builds as `docker buildx build` does, on any BuildKit daemon; no Prefect, no version, no record.",
     )
     add_build_options(parser)
-    parser.add_argument("--builder", metavar="ADDRESS", help="tcp://…, unix://… or docker://[path] [BUILDKIT_HOST]")
-    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; turns TLS on for tcp.")
-    parser.add_argument("--builder-cert", metavar="FILE", help="PEM file with the client certificate.")
-    parser.add_argument("--builder-key", metavar="FILE", help="PEM file with the client certificate's key.")
-    parser.add_argument("--builder-name", metavar="NAME", help="Name in the builder's certificate.")
+    add_address_options(parser)
     parser.add_argument(
         "--credentials",
         action="append",
@@ -51,18 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was built. Raises SlipwayError."""
-    from flows.access import find_builder
     from flows.cli.build_options import build_request
-    from infra.buildkit import TlsFiles
 
-    stack = _stack()
-    tls = None
-    if args.builder_ca or args.builder_cert:
-        ca, cert, key = (
-            Path(name) if name else None for name in (args.builder_ca, args.builder_cert, args.builder_key)
-        )
-        tls = TlsFiles(ca=ca, cert=cert, key=key, server_name=args.builder_name)
-    builder, network = find_builder(args.builder or os.environ.get("BUILDKIT_HOST") or None, tls, stack)
+    stack = embedded_stack()
+    builder, network = chosen_builder(args, stack)
     request = build_request(args, network, os.environ)
     try:
         outcome = asyncio.run(_build(args, builder, request, stack))
@@ -131,16 +120,6 @@ class _Credentials:
             raise StackDown("credentials are named in Vault, but there is no Vault to ask", action="set VAULT_ADDR")
         session = await self._exits.enter_async_context(VaultSession(access))
         return VaultCredentials(session, secret_paths(self._named, None, self._stack))
-
-
-def _stack() -> StackConnection | None:
-    from infra.local.config import StackConfig
-    from infra.local.connection import read_connection
-
-    try:
-        return read_connection(StackConfig.from_env(os.environ).home)
-    except StackDown:
-        return None
 
 
 def _write_files(args: argparse.Namespace, outcome: BuildOutcome) -> None:

@@ -67,6 +67,33 @@ def test_bad_options_are_usage_errors(slipway: Run, tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+def test_outputs_secrets_and_a_dockerfile_from_standard_input(stack: RunningStack, tmp_path: Path) -> None:
+    """A folder gets the result of a build whose Dockerfile was piped in and whose RUN read a secret."""
+    source = _source(tmp_path / "outputs")
+    dockerfile = (
+        "FROM scratch AS made\nCOPY busybox /busybox\n"
+        'RUN --mount=type=secret,id=token ["/busybox", "sh", "-c", "/busybox wc -c < /run/secrets/token > /length"]\n'
+        "FROM scratch\nCOPY --from=made /length /\n"
+    )
+    done = subprocess.run(
+        [SLIPWAY, "build", source, "-f", "-", "--secret", "id=token,env=TOKEN", "-o", tmp_path / "out"],
+        env={**stack.env, "TOKEN": "12345"},
+        input=dockerfile,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "length").read_text().strip() == "5"
+
+
+def test_a_builder_tells_what_it_has(slipway: Run) -> None:
+    """Workers, disk usage and history, a line each."""
+    assert "linux/" in slipway("builder", "info").stdout
+    assert " records" in slipway("builder", "du").stdout.splitlines()[-1]
+    assert slipway("builder", "history").returncode == 0
+
+
 def test_sigterm_ends_the_build_on_the_daemon_too(stack: RunningStack, tmp_path: Path) -> None:
     """Exit code 130, and the step's process is gone."""
     mark = f"30.{time.time_ns() % 10**6}"

@@ -1,0 +1,49 @@
+"""Which builder a command talks to: its options, and the address they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.domain.errors import StackDown
+
+if TYPE_CHECKING:
+    from flows.access import Network
+    from infra.buildkit import BuilderAddress
+    from infra.local.connection import StackConnection
+
+
+def add_address_options(parser: argparse.ArgumentParser) -> None:
+    """Address and TLS files."""
+    parser.add_argument("--builder", metavar="ADDRESS", help="tcp://…, unix://… or docker://[path] [BUILDKIT_HOST]")
+    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; turns TLS on for tcp.")
+    parser.add_argument("--builder-cert", metavar="FILE", help="PEM file with the client certificate.")
+    parser.add_argument("--builder-key", metavar="FILE", help="PEM file with the client certificate's key.")
+    parser.add_argument("--builder-name", metavar="NAME", help="Name in the builder's certificate.")
+
+
+def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
+    """The builder that was named, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
+    from flows.access import find_builder
+    from infra.buildkit.address import TlsFiles
+
+    tls = None
+    if args.builder_ca or args.builder_cert:
+        ca, cert, key = (
+            Path(name) if name else None for name in (args.builder_ca, args.builder_cert, args.builder_key)
+        )
+        tls = TlsFiles(ca=ca, cert=cert, key=key, server_name=args.builder_name)
+    return find_builder(args.builder or os.environ.get("BUILDKIT_HOST") or None, tls, stack)
+
+
+def embedded_stack() -> StackConnection | None:
+    """Where the embedded stack is, None if there is none. That it runs is not asked: a build that needs it will see."""
+    from infra.local.config import StackConfig
+    from infra.local.connection import read_connection
+
+    try:
+        return read_connection(StackConfig.from_env(os.environ).home)
+    except StackDown:
+        return None

@@ -1,0 +1,105 @@
+"""`slipway build`'s options: what docker's fingers type becomes the request that was meant."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from flows.cli.build_options import add_build_options, build_request
+from flows.domain.errors import InvalidOption
+from infra.buildkit import (
+    BuildRequest,
+    CacheEntry,
+    DockerOutput,
+    ImagePush,
+    ImageStore,
+    LocalOutput,
+    OciOutput,
+    SecretEnv,
+    SecretFile,
+    TarOutput,
+)
+
+
+def _request(*arguments: str, **env: str) -> BuildRequest:
+    parser = argparse.ArgumentParser()
+    add_build_options(parser)
+    return build_request(parser.parse_args([".", *arguments]), None, env)
+
+
+def test_nothing_but_a_context_stays_in_the_cache() -> None:
+    """No output unless one is asked for."""
+    assert _request() == BuildRequest(context=Path())
+
+
+def test_values_that_docker_knows() -> None:
+    """Pairs, sizes, hosts, platforms and variables of the environment."""
+    request = _request(
+        *("--build-arg", "A=1", "--build-arg", "FROM_ENV", "--build-arg", "UNSET"),
+        *("--platform", "linux/amd64,linux/arm64"),
+        *("--add-host", "db:10.0.0.1", "--shm-size", "64m", "--ulimit", "nofile=1024:2048", "--no-cache-filter", "a,b"),
+        *("--build-context", "base=docker-image://alpine", "--build-context", "src=/src", "--ssh", "default"),
+        *("--secret", "id=t,src=/t", "--secret", "id=e,env=TOKEN", "--secret", "id=TOKEN"),
+        FROM_ENV="x",
+        SOURCE_DATE_EPOCH="7",
+    )  # fmt: skip
+    assert request.build_args == {"A": "1", "FROM_ENV": "x"}
+    assert request.platforms == ("linux/amd64", "linux/arm64")
+    assert request.add_hosts == {"db": "10.0.0.1"}
+    assert request.shm_size == 64 << 20
+    assert request.no_cache_stages == ("a", "b")
+    assert request.contexts == {"base": "docker-image://alpine", "src": Path("/src")}
+    assert request.ssh == {"default": None}
+    assert request.secrets == {"t": SecretFile(Path("/t")), "e": SecretEnv("TOKEN"), "TOKEN": SecretEnv("TOKEN")}
+    assert request.source_date_epoch == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["--push", "-t", "r.example/a:1"], ImagePush("r.example/a:1")),
+        (["--push", "-t", "127.0.0.1:5000/a"], ImagePush("127.0.0.1:5000/a", insecure=True)),
+        (["--push", "-t", "r.example/a:1", "-t", "r.example/a:2"], ImagePush("r.example/a:1,r.example/a:2")),
+        (["-o", "type=image,name=r.example/a,push=true"], ImagePush("r.example/a", keep=True)),
+        (["--load", "-t", "a"], ImageStore("a")),
+        (["-o", "out"], LocalOutput(Path("out"))),
+        (["-o", "type=tar,dest=x.tar"], TarOutput(Path("x.tar"))),
+        (["-o", "type=oci,dest=x,tar=false", "-t", "a"], OciOutput(Path("x"), "a", tar=False)),
+        (["-o", "type=docker,dest=x.tar", "-t", "a"], DockerOutput(Path("x.tar"), "a")),
+    ],
+)
+def test_outputs(arguments: list[str], output: object) -> None:
+    """Each form of --output, and its short ones."""
+    assert _request(*arguments).outputs == (output,)
+
+
+def test_caches_and_attestations() -> None:
+    """References and CSV; true, false and attributes."""
+    request = _request(
+        *("--cache-from", "r.example/c", "--cache-to", 'type=local,dest=c,"x=a,b"'),
+        *("--sbom", "true", "--provenance", "mode=max", "--attest", "type=sbom,generator=g"),
+    )
+    assert request.cache_imports == (CacheEntry("registry", {"ref": "r.example/c"}),)
+    assert request.cache_exports == (CacheEntry("local", {"dest": "c", "x": "a,b"}),)
+    assert request.attests == {"sbom": "", "provenance": "mode=max"}
+    assert _request("--provenance", "false").attests == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--push"],
+        ["-o", "type=nonsense"],
+        ["-o", "type=tar"],
+        ["--secret", "src=x"],
+        ["--shm-size", "much"],
+        ["--add-host", "x"],
+        ["--label", "x"],
+    ],
+)
+def test_what_cannot_be_meant_is_said(arguments: list[str]) -> None:
+    """A usage error that names the option."""
+    with pytest.raises(InvalidOption):
+        _request(*arguments)
