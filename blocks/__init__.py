@@ -5,8 +5,9 @@ says, an option says too. `prefect block register -m blocks` registers all of th
 """
 
 from blocks.builder import Builder
+from blocks.kubernetes import KubernetesBuilder
 from blocks.registry import Registry
 from blocks.source import Source
 from blocks.vault import Vault
 
-__all__ = ["Builder", "Registry", "Source", "Vault"]
+__all__ = ["Builder", "KubernetesBuilder", "Registry", "Source", "Vault"]

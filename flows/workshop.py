@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from prefect.blocks.core import Block
 
 from blocks import Builder, Registry, Source, Vault
+from blocks import KubernetesBuilder as KubernetesBlock
 from flows.access import KUBERNETES, Network, find_builder, secret_paths, vault_access
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
@@ -199,7 +200,7 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if name := _block_name(request.source):
         changes |= (await _load(Source, name)).request_fields()
     if request.builder is not None and (name := _block_name(request.builder)):
-        changes |= (await _load(Builder, name)).request_fields()
+        changes |= (await _load_builder(name)).request_fields()
     credentials = []
     for text in request.credentials:
         if name := _block_name(text):
@@ -213,6 +214,12 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
 
 def _block_name(text: str) -> str | None:
     return text.removeprefix("block:") if text.startswith("block:") else None
+
+
+async def _load_builder(name: str) -> Builder | KubernetesBlock:
+    with suppress(InvalidOption):
+        return await _load(KubernetesBlock, name)
+    return await _load(Builder, name)
 
 
 async def _load(kind: type[B], name: str) -> B:

@@ -43,10 +43,10 @@ def register_blocks(connection: StackConnection) -> None:
     if mark.exists() and mark.read_text() == known:
         return
     _use(connection)
-    from blocks import Builder, Registry, Source, Vault
+    from blocks import Builder, KubernetesBuilder, Registry, Source, Vault
 
     async def register() -> None:
-        for block in (Builder, Registry, Source, Vault):
+        for block in (Builder, KubernetesBuilder, Registry, Source, Vault):
             await block.aregister_type_and_schema()
 
     asyncio.run(register())

@@ -1,0 +1,37 @@
+"""A saved builder in Kubernetes: made for each release, or shared and kept warm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+from pydantic import Field
+
+
+class KubernetesBuilder(Block):
+    """A BuildKit daemon in a cluster. The cluster is reached by the worker's kubeconfig or service account."""
+
+    _block_type_name = "Slipway Kubernetes Builder"
+    _block_type_slug = "slipway-kubernetes-builder"
+    _description = "A BuildKit daemon that Slipway makes in a Kubernetes cluster."
+
+    context: str | None = Field(default=None, description="Kubeconfig context. Empty: the current one, or the pod's.")
+    namespace: str | None = Field(default=None, description="Namespace. Empty: the context's.")
+    options: dict[str, str] = Field(
+        default_factory=dict,
+        description=(
+            "KEY: VALUE each, as --builder-option has them: lifetime (run, shared), privileged, image, cpu, memory, "
+            "cpu_limit, memory_limit, replicas, cache_size, cache_persistent, node_selector, tolerations and others."
+        ),
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects.")
+
+    def request_fields(self) -> dict[str, Any]:
+        """The fields of a release request that this block stands for."""
+        return {
+            "builder": "kubernetes",
+            "context": self.context,
+            "namespace": self.namespace,
+            "builder_options": self.options,
+            "run_labels": self.labels,
+        }
