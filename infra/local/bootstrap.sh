@@ -104,6 +104,7 @@ test_packages() {
     [ -e /usr/libexec/docker/cli-plugins/docker-buildx ] ||
         [ -e /usr/lib/docker/cli-plugins/docker-buildx ] || need docker-buildx
     has openssl || need openssl
+    has ssh-agent || need openssh-client
     install_missing
 }
 
