@@ -7,6 +7,7 @@ metadata since v0.13; before, there was one.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,7 +94,9 @@ def _writer(dest: Path | BinaryIO) -> Iterator[BinaryIO]:
     if not isinstance(dest, Path):
         yield dest
     elif dest.exists() and not dest.is_file():
-        with dest.open("wb") as file:
+        # A pipe that nobody reads is an error at once, not a wait for ever.
+        with os.fdopen(os.open(dest, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as file:
+            os.set_blocking(file.fileno(), True)
             yield file
     else:
         temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")

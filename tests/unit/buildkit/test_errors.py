@@ -59,6 +59,9 @@ def test_what_ends_a_connection() -> None:
         ('target stage "x" could not be found', errors.DockerfileInvalid),
         ("write /var/lib/x: no space left on device", errors.BuilderDiskFull),
         ('exporter "image" could not be found', errors.BuilderTooOld),
+        ("failed to solve: secret token: not found", errors.BuildSecretMissing),
+        ('failed to solve: no SSH key "" forwarded from the client', errors.BuildSecretMissing),
+        ("rpc error: code = NotFound desc = unset ssh forward key work", errors.BuildSecretMissing),
         ("network.host is not allowed", errors.InvalidOption),
         (
             "a: failed to resolve source metadata for docker.io/library/a:latest: pull access denied",
