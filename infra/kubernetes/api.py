@@ -313,10 +313,10 @@ class KubernetesApi:
         return prepared[0], prepared[1], headers
 
     def _session(self) -> aiohttp.ClientSession:
-        """The client's own session: its TLS settings and connections."""
+        """The client's own session: its TLS settings and connections. The client makes it at its first request."""
         rest = self._logged_in().client.rest_client
         if rest.pool_manager is None:
-            raise RuntimeError("a WebSocket is opened before anything was asked of the API")
+            rest.pool_manager = rest._create_pool_manager()
         session: aiohttp.ClientSession = rest.pool_manager
         return session
 
