@@ -106,8 +106,9 @@ class BuildRequest:
                 found["export"] = Layout(output.dest)
         return found
 
-    def solve_request(self, ref: str, session: str) -> SolveRequest:
-        """The message for Control/Solve. Raises InvalidOption, ContextError."""
+    def solve_request(self, ref: str, session: str, *, engine: bool = False) -> SolveRequest:
+        """The message for Control/Solve. `engine`: the daemon is a Docker engine's. Raises InvalidOption,
+        ContextError."""
         imports = resolved_imports(self.cache_imports, os.environ)
         request = SolveRequest(
             Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=frontend_attributes(self, imports)
@@ -116,7 +117,7 @@ class BuildRequest:
         if self.network == "host" and "network.host" not in self.allow:
             request.Entitlements.append("network.host")
         for output in self.outputs:
-            kind, attributes = exporter(output, self.annotations)
+            kind, attributes = exporter(output, self.annotations, engine=engine)
             request.Exporters.add(Type=kind, Attrs=attributes)
         if request.Exporters:
             # Daemons before v0.13 know one exporter, in these two fields.

@@ -195,7 +195,7 @@ class BuildKit:
         """
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(secrets.token_hex(16), session.id)
+        solve = request.solve_request(secrets.token_hex(16), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
         try:
             async with asyncio.TaskGroup() as tasks:

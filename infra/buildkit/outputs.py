@@ -80,14 +80,16 @@ class DockerOutput:
 Output = ImagePush | ImageStore | LocalOutput | TarOutput | OciOutput | DockerOutput
 
 
-def exporter(output: Output, annotations: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """An exporter's type and attributes. `annotations` go to the images; keys may start with `index:`,
+def exporter(output: Output, annotations: Mapping[str, str], *, engine: bool) -> tuple[str, dict[str, str]]:
+    """An exporter's type and attributes. `engine`: the daemon is a Docker engine's, whose store has an exporter of its
+    own (builder/builder-next/exporter in moby/moby), also where there is no `image`.
+    `annotations` go to the images; keys may start with `index:`,
     `manifest[linux/amd64]:` ... as docker's `--annotation` has them."""
     match output:
         case ImagePush():
             kind, attributes = "image", _push_attributes(output)
         case ImageStore():
-            kind, attributes = "image", {"name": output.name}
+            kind, attributes = "moby" if engine else "image", {"name": output.name}
         case LocalOutput():
             return "local", dict(output.attributes)
         case TarOutput():

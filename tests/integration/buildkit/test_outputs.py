@@ -7,14 +7,17 @@ import json
 import os
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption, OutputError
+from flows.domain.errors import BuilderTooOld, InvalidOption, OutputError
 from infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
+from infra.local.engine import engine_address
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, run
+from tests.engine import engine as engine_by_hand
 from tests.integration.buildkit.buildx import buildx, copy_everything
 from tests.integration.buildkit.trees import listing, make_tree
 
@@ -164,9 +167,32 @@ async def test_several_platforms(engine: Engine, context: Context, tmp_path: Pat
 
 
 async def test_an_image_for_the_engine(engine: Engine, context: Context) -> None:
-    """A stored image is among the engine's own."""
-    await build(engine.address, context(BASE + run("echo stored > /f")), output=ImageStore("slipway-test/stored:1"))
+    """A stored image is among the engine's own, ready to run."""
+    folder = context(BASE + run("echo stored > /f"))
+    outcome = await build(engine.address, folder, output=ImageStore("slipway-test/stored:1"))
+    assert outcome.digest.startswith("sha256:")
     assert "slipway-test/stored:1" in docker(engine, "images", "--format", "{{.Repository}}:{{.Tag}}")
+    command = ("run", "--rm", "--network", "none", "slipway-test/stored:1", "/bin/busybox", "cat", "/f")
+    assert docker(engine, *command) == "stored\n"
+
+
+async def test_an_engine_without_the_image_store(context: Context, tmp_path: Path) -> None:
+    """An engine as Docker installs it keeps images and sends files, and says what it lacks for the rest."""
+    with tempfile.TemporaryDirectory(prefix="engine-") as home:
+        daemon = engine_by_hand(Path(home))
+        config = Path(home) / "engine" / "daemon.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"features": {}}))
+        daemon.start()
+        try:
+            plain = Engine(engine_address(Path(home)), Path(home))
+            await build(plain.address, context(BASE), output=ImageStore("slipway-test/plain:1"))
+            assert "slipway-test/plain:1" in docker(plain, "images", "--format", "{{.Repository}}:{{.Tag}}")
+            await build(plain.address, context(BASE), output=LocalOutput(tmp_path / "out"))
+            assert (tmp_path / "out" / "bin" / "busybox").is_file()
+            with pytest.raises(BuilderTooOld, match="'oci'"):
+                await build(plain.address, context(BASE), output=OciOutput(tmp_path / "o.tar"))
+        finally:
+            daemon.stop()
 
 
 async def test_places_that_cannot_be_written(engine: Engine, context: Context, tmp_path: Path) -> None:
