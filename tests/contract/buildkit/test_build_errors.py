@@ -26,7 +26,7 @@ Context = Callable[[str], Path]
 async def test_a_failing_run(engine: Engine, context: Context) -> None:
     """A RUN that fails tells its step, exit code, last lines and place; the log is complete."""
     events: list[BuildEvent] = []
-    script = "i=0; while [ $i -lt 50 ]; do echo out $i; i=$((i+1)); done; echo broken >&2; exit 7"
+    script = "i=0; while [ $i -lt 50 ]; do echo out $i; i=$((i+1)); done; busybox sleep 0.3; echo broken >&2; exit 7"
     with pytest.raises(StepFailed) as error:
         await build(engine.address, context(BASE + run(script)), events=events)
     assert error.value.status == 7

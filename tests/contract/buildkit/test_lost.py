@@ -8,13 +8,13 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.domain.credentials import Anonymous
@@ -83,10 +83,19 @@ async def begun_build(
             await asyncio.wait([task])
 
 
-def running_steps(seconds: int) -> list[str]:
+def running_steps(seconds: int) -> list[int]:
     """The processes of such a step."""
-    found = subprocess.run(["pgrep", "-f", f"sleep {seconds}$"], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+    return processes_with(f"sleep {seconds}")
+
+
+def processes_with(text: str) -> list[int]:
+    """The processes whose command line has this in it."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if text in " ".join(process.cmdline()):
+                found.append(process.pid)
+    return found
 
 
 async def test_cancel_ends_the_daemons_build(engine: Engine, context: Context) -> None:
@@ -114,12 +123,9 @@ async def test_a_killed_daemon_is_lost(context: Context) -> None:
             assert error.value.retryable
         finally:
             daemon.stop()
-            for pid in subprocess.run(
-                ["pgrep", "-f", home], capture_output=True, text=True, check=False
-            ).stdout.split():
-                os.kill(int(pid), signal.SIGKILL)
-            for pid in running_steps(45672):
-                os.kill(int(pid), signal.SIGKILL)
+            for pid in (*processes_with(home), *running_steps(45672)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) -> None:
