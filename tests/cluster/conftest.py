@@ -23,9 +23,9 @@ from flows.domain.credentials import Credential
 from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.local.daemon import free_port
-from infra.local.registry import registry_spec, write_users
+from infra.local.registry import registry_spec
 from tests.conftest import clean_environment
-from tests.kubernetes.cluster import ClusterUnderTest
+from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest, RegistryHome
 from tests.kubernetes.contract import run_killed
 from tests.servers import running
 
@@ -61,17 +61,22 @@ def host_address() -> str:
 
 
 @pytest.fixture(scope="session")
-def pushed_to(host_address: str) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="registry-") as folder:
-        home, port = Path(folder), free_port()
-        write_users(home, {"builder": "correct horse"})
-        spec = registry_spec(home, port)
-        config = home / "registry" / "config.yml"
-        settings = json.loads(config.read_text())
-        settings["http"]["addr"] = f":{port}"
-        config.write_text(json.dumps(settings))
-        with running(spec, home):
-            yield f"{host_address}:{port}"
+def registry_home() -> Iterator[RegistryHome]:
+    with tempfile.TemporaryDirectory(prefix="registry-") as home:
+        yield RegistryHome(Path(home))
+
+
+@pytest.fixture(scope="session")
+def pushed_to(registry_home: RegistryHome, host_address: str) -> Iterator[str]:
+    home, port = registry_home.path, free_port()
+    registry_home.set_password(PASSWORD)
+    spec = registry_spec(home, port)
+    config = home / "registry" / "config.yml"
+    settings = json.loads(config.read_text())
+    settings["http"]["addr"] = f":{port}"
+    config.write_text(json.dumps(settings))
+    with running(spec, home):
+        yield f"{host_address}:{port}"
 
 
 @pytest.fixture
@@ -85,7 +90,7 @@ async def namespace() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def cluster(namespace: str, pushed_to: str) -> ClusterUnderTest:
+async def cluster(namespace: str, pushed_to: str, registry_home: RegistryHome) -> ClusterUnderTest:
     async def evict(pod: str) -> None:
         eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace}}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
@@ -94,8 +99,9 @@ async def cluster(namespace: str, pushed_to: str) -> ClusterUnderTest:
     return ClusterUnderTest(
         ClusterAccess(os.environ["KUBECONFIG"], namespace=namespace),
         pushed_to,
-        Credential("builder", "correct horse"),
+        Credential(USER, PASSWORD),
         evict,
+        registry_home.set_password,
         clean_environment(TEST_NAMESPACE=namespace, PYTHONPATH="."),
     )
 

@@ -16,14 +16,28 @@ from infra.kubernetes.builder import ProvisionedBuilder
 from infra.kubernetes.kinds import name_of
 from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run
 from infra.kubernetes.sweep import everything
+from infra.local.registry import write_users
 from tests.contract.buildkit.parts import Answering, busybox_context
+
+USER, PASSWORD = "builder", "correct horse"
+
+
+@dataclass(frozen=True)
+class RegistryHome:
+    """Where a test's registry keeps its users."""
+
+    path: Path
+
+    def set_password(self, password: str) -> None:
+        write_users(self.path, {USER: password})
 
 
 @dataclass
 class ClusterUnderTest:
     """`registry`: a registry (HOST:PORT, plain HTTP) that pods reach, with this credential.
 
-    `access`: an empty namespace. `evict`: put a pod out as `kubectl drain` does. `environment`: for processes that
+    `access`: an empty namespace. `evict`: put a pod out as `kubectl drain` does. `set_password`: make the registry
+    accept another one in place of the credential's. `environment`: for processes that
     are to find the same cluster.
     """
 
@@ -31,6 +45,7 @@ class ClusterUnderTest:
     registry: str
     credential: Credential
     evict: Callable[[str], Awaitable[None]]
+    set_password: Callable[[str], None]
     environment: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 

@@ -163,6 +163,27 @@ class BuilderContract:
             assert secret["type"] == "kubernetes.io/dockerconfigjson"
             assert secret_config(secret) == {cluster.registry: Credential("builder", "rotated")}
 
+    async def test_a_rotation_in_a_build_is_picked_up_by_the_push(
+        self, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """The password that was right when the build began is not when it pushes; the new one is asked for then."""
+        run, source = new_run(), cluster.credentials
+        async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+            provisioned = await builder.provision()
+            hosts = [cluster.registry]
+            credentials = await builder.publish(source, hosts, registry=cluster.registry, repository="team")
+            context = small_context(tmp_path, run_step(f"echo {run.id}; sleep 4"))
+            image = f"{cluster.registry}/team/rotated:{run.id}"
+            building = asyncio.create_task(builder.guard(build(provisioned, context, image, credentials)))
+            await asyncio.sleep(1.5)
+            assert not building.done()
+            cluster.set_password("another")
+            try:
+                source.current = Credential(cluster.credential.username, "another")
+                assert (await building).digest
+            finally:
+                cluster.set_password(cluster.credential.password)
+
     async def test_somebody_elses_secret_is_refused(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
         """An object of the same name that Slipway did not make stays as it is."""
         metadata = {"name": "registry-creds"}

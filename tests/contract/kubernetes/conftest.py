@@ -15,7 +15,7 @@ from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from tests.conftest import clean_environment
 from tests.engine import private_engine
-from tests.kubernetes.cluster import ClusterUnderTest
+from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest, RegistryHome
 from tests.kubernetes.contract import run_killed
 from tests.kubernetes.server import KubernetesServer
 from tests.servers import registry_server
@@ -28,11 +28,14 @@ def engine_socket() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def pushed_to() -> Iterator[str]:
-    with (
-        tempfile.TemporaryDirectory(prefix="registry-") as home,
-        registry_server(Path(home), {"builder": "correct horse"}) as host,
-    ):
+def registry_home() -> Iterator[RegistryHome]:
+    with tempfile.TemporaryDirectory(prefix="registry-") as home:
+        yield RegistryHome(Path(home))
+
+
+@pytest.fixture(scope="session")
+def pushed_to(registry_home: RegistryHome) -> Iterator[str]:
+    with registry_server(registry_home.path, {USER: PASSWORD}) as host:
         yield host
 
 
@@ -43,7 +46,9 @@ async def kubernetes(engine_socket: Path) -> AsyncIterator[KubernetesServer]:
 
 
 @pytest.fixture
-def cluster(kubernetes: KubernetesServer, pushed_to: str, tmp_path: Path) -> ClusterUnderTest:
+def cluster(
+    kubernetes: KubernetesServer, pushed_to: str, registry_home: RegistryHome, tmp_path: Path
+) -> ClusterUnderTest:
     kubeconfig = str(kubernetes.kubeconfig(tmp_path))
 
     async def evict(pod: str) -> None:
@@ -52,8 +57,9 @@ def cluster(kubernetes: KubernetesServer, pushed_to: str, tmp_path: Path) -> Clu
     return ClusterUnderTest(
         ClusterAccess(kubeconfig),
         pushed_to,
-        Credential("builder", "correct horse"),
+        Credential(USER, PASSWORD),
         evict,
+        registry_home.set_password,
         clean_environment(KUBECONFIG=kubeconfig, PYTHONPATH=os.pathsep.join(["."])),
     )
 
