@@ -23,8 +23,8 @@ from flows.domain.errors import (
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
 from infra.kubernetes.certificates import BuilderCertificates, make_certificates, service_names
-from infra.kubernetes.kinds import POD, SECRET, SERVICE, Object, name_of
-from infra.kubernetes.lease import Renewal, timestamp
+from infra.kubernetes.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of
+from infra.kubernetes.lease import Renewal, gone, timestamp
 from infra.kubernetes.manifests import build_config, builder_objects, owned, registry_credentials, run_lease
 from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
 from infra.kubernetes.pods import Verdict, is_ready, summary
@@ -134,12 +134,9 @@ class KubernetesBuilder:
         """Put the credentials for `hosts` into the Secret `registry-creds` and where the image goes into the ConfigMap
         `build-config`; gives the source that reads that Secret at each use. After `provision`.
         """
-        if self._owner is None:
-            raise RuntimeError("credentials are published before there is a builder")
-        owner = self._owner
-        await apply_ours(self._api, owned(build_config(self._spec, self._run, registry, repository), owner))
+        await apply_ours(self._api, self._owned(build_config(self._spec, self._run, registry, repository)))
         secret = RegistrySecret(
-            self._api, source, hosts, lambda text: owned(registry_credentials(self._spec, self._run, text), owner)
+            self._api, source, hosts, lambda text: self._owned(registry_credentials(self._spec, self._run, text))
         )
         await secret.start()
         self._published = True
@@ -148,9 +145,7 @@ class KubernetesBuilder:
 
     async def open_cli(self) -> str:
         """The lab's `buildkit-cli` pod at this shared builder, running; gives its name. After `publish`."""
-        if self._owner is None or self._spec.lifetime != "shared":
-            raise RuntimeError("the pod for people belongs to a shared builder")
-        return await open_pod(self._api, owned(cli_pod(self._spec, self._run), self._owner))
+        return await open_pod(self._api, self._owned(cli_pod(self._spec, self._run)))
 
     async def guard(self, building: Coroutine[Any, Any, T]) -> T:
         """The result of a build at this builder; if the builder is lost meanwhile, the cause that its pod tells.
@@ -217,12 +212,22 @@ class KubernetesBuilder:
         self._root = self._owner = None
         return gone
 
+    def _owned(self, obj: Object) -> Object:
+        if self._owner is None:
+            raise RuntimeError("something is to belong to a builder before there is one")
+        return owned(obj, self._owner)
+
     async def _run_root(self) -> Object:
-        if self._root is None:
+        """The run's Lease; made anew if somebody removed it, since what a gone owner owns is removed as well."""
+        there = await self._api.get(LEASE, self._names.run) if self._root is not None else None
+        if there is not None and there["metadata"].get("deletionTimestamp"):
+            await gone(self._api, there)
+            there = None
+        if there is None:
             wanted = run_lease(self._spec, self._run, self._lease_s, timestamp(self._api.now()))
-            self._root = await self._api.create(wanted)
-            self._exits.push_async_callback(Renewal(self._api, self._root, self._lease_s).stop)
-        return self._root
+            self._root = there = await self._api.create(wanted)
+            self._exits.push_async_callback(Renewal(self._api, there, self._lease_s).stop)
+        return there
 
     async def _connect(
         self, pods: list[Object], certificates: BuilderCertificates, *, found: bool

@@ -7,6 +7,7 @@ are the API server's, so clocks that differ expire nothing.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from flows.domain.errors import ClusterError, ObjectMissing
@@ -28,15 +29,12 @@ def expires(lease: Object) -> datetime:
 
 
 class Renewal:
-    """Renews a Lease in the background, three times within its duration; `lost` is set when that can go on no more
-    (somebody deleted it).
-    """
+    """Renews a Lease in the background, three times within its duration, until somebody deletes it."""
 
     def __init__(self, api: KubernetesApi, lease: Object, duration_s: float) -> None:
         self._api = api
         self._name = name_of(lease)
         self._every_s = duration_s / 3
-        self.lost = asyncio.Event()
         self._task = asyncio.create_task(self._renew())
 
     async def _renew(self) -> None:
@@ -45,7 +43,6 @@ class Renewal:
             try:
                 await renew(self._api, self._name)
             except ObjectMissing:
-                self.lost.set()
                 return
             except ClusterError:
                 continue  # the next one may get through; until it expires nothing is lost
@@ -58,3 +55,12 @@ class Renewal:
 async def renew(api: KubernetesApi, name: str) -> Object:
     """Raises ObjectMissing when there is no such Lease any more."""
     return await api.merge(LEASE, name, {"spec": {"renewTime": timestamp(api.now())}})
+
+
+async def gone(api: KubernetesApi, lease: Object) -> None:
+    """Wait until this very Lease is not there any more."""
+    name = name_of(lease)
+    async with aclosing(api.follow(LEASE, name=name)) as changes:
+        async for leases in changes:
+            if name not in leases or leases[name]["metadata"]["uid"] != lease["metadata"]["uid"]:
+                return

@@ -30,8 +30,7 @@ from infra.kubernetes.model import (
 )
 
 SPEC_HASH = "slipway.dev/spec"
-"""Annotation of a Deployment: what it was made from."""
-_READ_ONCE = "slipway.dev/read-once"
+"""Annotation of a Deployment and its pods: what they were made from."""
 _ROOTLESS_UID = 1000  # of moby/buildkit:*-rootless, docs/rootless.md "Change UID/GID"
 _STATE = {True: "/var/lib/buildkit", False: "/home/user/.local/share/buildkit"}
 
@@ -152,7 +151,6 @@ def deployment(spec: BuilderSpec, run: Run, certificates: BuilderCertificates) -
     stable identity. `Recreate`: two daemons cannot share a cache on a volume. A daemon reads its configuration and
     certificate once, so a change of either has to change the pods.
     """
-    read_once = {_READ_ONCE: spec_hash(buildkitd_toml(spec), certificates.server_cert.decode("ascii"))}
     deployed: Object = {
         **_object(DEPLOYMENT, Names.of(spec, run).builder, spec, run),
         "spec": {
@@ -162,13 +160,15 @@ def deployment(spec: BuilderSpec, run: Run, certificates: BuilderCertificates) -
             "template": {
                 "metadata": {
                     "labels": labels(spec, run) | _selected(spec, run),
-                    "annotations": {**spec.annotations, **read_once},
+                    "annotations": dict(spec.annotations),
                 },
                 "spec": _pod(spec, run),
             },
         },
     }
-    deployed["metadata"]["annotations"] = {SPEC_HASH: spec_hash(deployed)}
+    made_from = {SPEC_HASH: spec_hash(deployed, buildkitd_toml(spec), certificates.server_cert.decode("ascii"))}
+    deployed["metadata"]["annotations"] = made_from
+    deployed["spec"]["template"]["metadata"]["annotations"] |= made_from
     return deployed
 
 

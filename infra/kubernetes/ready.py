@@ -8,6 +8,7 @@ from contextlib import aclosing, suppress
 from flows.domain.errors import BuilderError, BuilderNotReady, BuilderRefused, ClusterError
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import DEPLOYMENT, POD, Object, name_of
+from infra.kubernetes.manifests import SPEC_HASH
 from infra.kubernetes.model import BuilderSpec
 from infra.kubernetes.pods import Verdict, is_ready, summary, verdict
 
@@ -20,10 +21,12 @@ async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec) -> list[O
     `name`: of its Deployment, which is its pods' label `app` too. Raises the BuilderError that says why it cannot get
     ready, BuilderNotReady when `spec.ready_s` is over, and ClusterErrors.
     """
+    deployment = await api.get(DEPLOYMENT, name)
+    made_from = _made_from(deployment["spec"]["template"]) if deployment is not None else None
     last: dict[str, Object] = {}
     try:
         async with asyncio.timeout(spec.ready_s):
-            pods = asyncio.create_task(_pods_ready(api, name, spec, last))
+            pods = asyncio.create_task(_pods_ready(api, name, spec, made_from, last))
             refused = asyncio.create_task(_pods_refused(api, name))
             try:
                 await asyncio.wait([pods, refused], return_when=asyncio.FIRST_COMPLETED)
@@ -50,7 +53,9 @@ async def error_of(api: KubernetesApi, found: Verdict, pod: Object) -> BuilderEr
     return found.cause(found.text, details="\n".join(details))
 
 
-async def _pods_ready(api: KubernetesApi, name: str, spec: BuilderSpec, last: dict[str, Object]) -> list[Object]:
+async def _pods_ready(
+    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, last: dict[str, Object]
+) -> list[Object]:
     patience: asyncio.Task[None] | None = None
     async with aclosing(api.follow(POD, selector=f"app={name}")) as changes:
         snapshot = asyncio.ensure_future(anext(changes))
@@ -62,8 +67,9 @@ async def _pods_ready(api: KubernetesApi, name: str, spec: BuilderSpec, last: di
                     last.clear()
                     last.update(snapshot.result())
                     snapshot = asyncio.ensure_future(anext(changes))
-                # A pod that is on its way out is replaced by its Deployment.
+                # A pod that is on its way out, or of an older specification, is replaced by its Deployment.
                 pods = [pod for _, pod in sorted(last.items()) if not pod["metadata"].get("deletionTimestamp")]
+                pods = [pod for pod in pods if _made_from(pod) == made_from]
                 ready = [pod for pod in pods if is_ready(pod)]
                 if len(ready) >= spec.replicas:
                     return ready
@@ -94,3 +100,7 @@ async def _pods_refused(api: KubernetesApi, name: str) -> None:
                             f"the pods of deployment/{name} may not be made ({condition.get('reason')})",
                             details=str(condition.get("message") or ""),
                         )
+
+
+def _made_from(obj: Object) -> str | None:
+    return (obj["metadata"].get("annotations") or {}).get(SPEC_HASH)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +16,7 @@ from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import check_ours
 from infra.kubernetes.certificates import BuilderCertificates, make_certificates
 from infra.kubernetes.kinds import DEPLOYMENT, LEASE, SECRET, Object, name_of
-from infra.kubernetes.lease import expires, renew, timestamp
+from infra.kubernetes.lease import expires, gone, renew, timestamp
 from infra.kubernetes.manifests import SPEC_HASH, client_tls, deployment, owned, shared_lease
 from infra.kubernetes.model import MANAGED_BY, RUN, SLIPWAY, USES, BuilderSpec, Names, Run
 
@@ -79,14 +78,7 @@ async def _root(api: KubernetesApi, spec: BuilderSpec, run: Run) -> Object:
             continue
         if not there["metadata"].get("deletionTimestamp"):
             return there
-        await _gone(api, name, there["metadata"]["uid"])
-
-
-async def _gone(api: KubernetesApi, name: str, uid: str) -> None:
-    async with aclosing(api.follow(LEASE, name=name)) as changes:
-        async for leases in changes:
-            if name not in leases or leases[name]["metadata"]["uid"] != uid:
-                return
+        await gone(api, there)
 
 
 async def _certificates(api: KubernetesApi, spec: BuilderSpec, run: Run, root: Object) -> Object | None:

@@ -241,6 +241,37 @@ class BuilderContract:
             await api.delete(seen, kind=LEASE, unchanged=True)
         await remove_run(api, "shared")
 
+    async def test_a_shared_builder_that_nobody_uses_is_brought_up_to_date(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """Other options make other pods, unless another release builds there; then it is used as it is."""
+        old, new = (cluster.spec(lifetime="shared", gc_limit=limit) for limit in ("1Gi", "500Mi"))
+        async with KubernetesBuilder(api, old, new_run(), source="s") as first:
+            here = await first.provision()
+            async with KubernetesBuilder(api, new, new_run(), source="s") as second:
+                there = await second.provision()
+                assert (there.pod, there.found) == (here.pod, True)
+        async with KubernetesBuilder(api, new, new_run(), source="s") as third:
+            changed = await third.provision()
+            assert (changed.found, changed.pod == here.pod) == (False, False)
+            async with buildkit(changed) as daemon:
+                await daemon.info()
+        await remove_run(api, "shared")
+
+    async def test_a_run_root_that_was_removed_is_made_anew(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """Whoever deletes the Lease takes the builder away; provisioning again makes both."""
+        run = new_run()
+        async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+            before = await builder.provision()
+            await remove_run(api, run.id)
+            after = await builder.provision()
+            assert after.pod != before.pod
+            async with buildkit(after) as daemon:
+                await daemon.info()
+        assert await names_left(api, OURS) == []
+
     async def test_two_releases_at_once_do_not_see_each_other(
         self, cluster: ClusterUnderTest, api: KubernetesApi
     ) -> None:

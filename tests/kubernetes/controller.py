@@ -10,7 +10,9 @@ import asyncio
 import base64
 import copy
 import functools
+import hashlib
 import itertools
+import json
 import os
 import ssl
 import tempfile
@@ -88,7 +90,11 @@ class Controller:
 
     def _deploy(self, key: Key, deployment: Object) -> None:
         name, template = key[2], deployment["spec"]["template"]
-        replica_set = ("replicasets", key[1], f"{name}-7d4f8c")
+        digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:8]
+        replica_set = ("replicasets", key[1], f"{name}-{digest}")
+        for old, _ in list(self._store.dependents(deployment)):
+            if old != replica_set:
+                self._store.delete(old, foreground=False)
         if replica_set not in self._store.objects:
             metadata = {"name": replica_set[2], "labels": template["metadata"]["labels"]}
             self._store.create(replica_set, _dependent("apps/v1", "ReplicaSet", metadata, deployment))
@@ -98,8 +104,8 @@ class Controller:
             if any(quota["spec"]["hard"].get("pods") == "0" for quota in self._quotas(key[1])):
                 self._refuse(key)
                 return
-            pod_key = ("pods", key[1], f"{name}-7d4f8c-{next(_addresses):05d}")
-            metadata = {"name": pod_key[2], "labels": template["metadata"]["labels"]}
+            pod_key = ("pods", key[1], f"{replica_set[2]}-{next(_addresses):05d}")
+            metadata = {**template["metadata"], "name": pod_key[2]}
             pod = _dependent("v1", "Pod", metadata, owner) | {"spec": template["spec"]}
             self._store.create(pod_key, pod | {"status": {"phase": "Pending", "conditions": []}})
             task = asyncio.create_task(self._start_pod(pod_key))
