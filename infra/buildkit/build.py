@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from flows.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
 from infra.buildkit.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
@@ -23,9 +23,10 @@ from infra.buildkit.wire.control_pb2 import SolveRequest
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """One build. `context`: a directory, or a URL (git or HTTP) that the daemon fetches itself.
+    """One build. `context`: a directory, a URL (git or HTTP) that the daemon fetches itself, or a stream (such as
+    standard input) with an archive or with a Dockerfile alone.
 
-    `dockerfile`: its path, relative to the context; an absolute one may lie outside of it and goes with a URL as well.
+    `dockerfile`: its path, relative to the context; an absolute one may lie outside of it and goes with all kinds.
     `dockerfile_content`: the Dockerfile itself instead. `contexts`: further ones by name: a directory, or
     `docker-image://…`, `oci-layout://PATH[:TAG][@DIGEST]`, a git or HTTP URL. `outputs`: what becomes of the result;
     none: it stays in the daemon's cache.
@@ -43,7 +44,7 @@ class BuildRequest:
     of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`. `cgroup_parent`, `hostname`: "" for the daemon's default.
     """
 
-    context: Path | str
+    context: Path | str | BinaryIO
     dockerfile: Path = Path("Dockerfile")
     dockerfile_content: bytes | None = None
     contexts: Mapping[str, Path | str] = field(default_factory=dict)
@@ -110,9 +111,8 @@ class BuildRequest:
         """The message for Control/Solve. `engine`: the daemon is a Docker engine's. Raises InvalidOption,
         ContextError."""
         imports = resolved_imports(self.cache_imports, os.environ)
-        request = SolveRequest(
-            Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=frontend_attributes(self, imports)
-        )
+        attributes = frontend_attributes(self, imports, session)
+        request = SolveRequest(Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=attributes)
         request.Entitlements.extend(self.allow)
         if self.network == "host" and "network.host" not in self.allow:
             request.Entitlements.append("network.host")

@@ -6,20 +6,14 @@ metadata since v0.13; before, there was one.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from flows.domain.errors import InvalidOption, OutputError, SlipwayError
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode
 from infra.buildkit.outputs import DockerOutput, ImagePush, ImageStore, LocalOutput, OciOutput, Output, TarOutput
 from infra.buildkit.receive import receive_files
-from infra.buildkit.tasks import in_thread
+from infra.buildkit.sink import Write, sink
 from infra.buildkit.wire.control_pb2 import BytesMessage
 
 _WRITE_AT_ONCE = 1 << 20
@@ -61,8 +55,8 @@ class FileSend:
                 case LocalOutput(dest=folder):
                     await receive_files(call, folder)
                 case TarOutput(dest=dest) | OciOutput(dest=dest, tar=True) | DockerOutput(dest=dest, tar=True):
-                    with _writer(dest) as file:
-                        await _copy(call, file)
+                    with sink(dest) as write:
+                        await _copy(call, write)
                 case _:
                     raise GrpcError(Code.NOT_FOUND, f"exporter {number} has nowhere to go")
         except OSError as error:
@@ -75,7 +69,7 @@ class FileSend:
             raise GrpcError(Code.INTERNAL, error.cause) from error
 
 
-async def _copy(call: ServerCall, file: BinaryIO) -> None:
+async def _copy(call: ServerCall, write: Write) -> None:
     """Write in large pieces: exporters send 32 KiB and less at a time."""
     pending, size = [], 0
     while (message := await call.receive()) is not None:
@@ -83,30 +77,8 @@ async def _copy(call: ServerCall, file: BinaryIO) -> None:
         size += len(pending[-1])
         if size >= _WRITE_AT_ONCE:
             data, pending, size = b"".join(pending), [], 0
-            await in_thread(partial(file.write, data))
-    data = b"".join(pending)
-    await in_thread(lambda: (file.write(data), file.flush()))
-
-
-@contextmanager
-def _writer(dest: Path | BinaryIO) -> Iterator[BinaryIO]:
-    """The stream itself, or a file that gets its name when it is complete (unless it is a pipe or a device)."""
-    if not isinstance(dest, Path):
-        yield dest
-    elif dest.exists() and not dest.is_file():
-        # A pipe that nobody reads is an error at once, not a wait for ever.
-        with os.fdopen(os.open(dest, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), "wb") as file:
-            os.set_blocking(file.fileno(), True)
-            yield file
-    else:
-        temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")
-        try:
-            with temporary.open("xb") as file:
-                yield file
-            temporary.replace(dest)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+            await write(data)
+    await write(b"".join(pending))
 
 
 def _check_together(outputs: Sequence[Output]) -> None:

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 from infra.buildkit.cache import CacheEntry
 from infra.buildkit.contexts import DOCKERFILE_DIR, NamedContexts
+from infra.buildkit.upload import upload_url
 
 if TYPE_CHECKING:
     from infra.buildkit.build import BuildRequest
 
 
-def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntry]) -> dict[str, str]:
-    """Raises as `NamedContexts.resolve`."""
+def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntry], session: str) -> dict[str, str]:
+    """`session`: the id of the one that serves the build. Raises as `NamedContexts.resolve`."""
     attributes = {
-        **_source(request),
+        **_source(request, session),
         **NamedContexts.resolve(request.contexts).attributes,
         **{f"build-arg:{key}": value for key, value in request.build_args.items()},
         **{f"label:{key}": value for key, value in request.labels.items()},
@@ -46,10 +47,10 @@ def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntr
     return attributes
 
 
-def _source(request: BuildRequest) -> dict[str, str]:
+def _source(request: BuildRequest, session: str) -> dict[str, str]:
     attributes = {}
-    if isinstance(request.context, str):
-        attributes["context"] = request.context
+    if not isinstance(request.context, Path):
+        attributes["context"] = request.context if isinstance(request.context, str) else upload_url(session)
         if request.dockerfile_is_here:
             # Without it the daemon reads the Dockerfile from the context.
             attributes["dockerfilekey"] = DOCKERFILE_DIR

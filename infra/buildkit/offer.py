@@ -18,6 +18,7 @@ from infra.buildkit.outputs import ImagePush, ImageStore
 from infra.buildkit.secrets import Secrets
 from infra.buildkit.session import Attachable
 from infra.buildkit.sshagent import SshAgents
+from infra.buildkit.upload import Upload
 
 
 def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
@@ -28,6 +29,8 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
         offered.append(_WithDockerfile(directories, request.dockerfile_content))
     elif directories:
         offered.append(FileSync(directories))
+    if not isinstance(request.context, Path | str):
+        offered.append(Upload(request.context))
     if request.secrets:
         offered.append(Secrets(request.secrets))
     if request.ssh:

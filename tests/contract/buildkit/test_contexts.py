@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import io
+import os
 import subprocess
 import tarfile
 import threading
@@ -156,6 +158,35 @@ async def test_an_archive_that_the_daemon_fetches(engine: Engine, web: tuple[Pat
     assert (await build_url(engine, BuildRequest(f"{url}/src.tar.gz", dockerfile=here))).steps == 2
     content = (BASE + "COPY busybox /second\nCOPY busybox /third\n").encode()
     assert (await build_url(engine, BuildRequest(f"{url}/src.tar.gz", dockerfile_content=content))).steps == 3
+
+
+async def test_a_stream(engine: Engine, tmp_path: Path) -> None:
+    """A context can be an archive that comes out of a file, a pipe or memory, or a Dockerfile alone."""
+    archive(tmp_path / "src.tar.gz", BASE)
+    data = (tmp_path / "src.tar.gz").read_bytes()
+    with (tmp_path / "src.tar.gz").open("rb") as file:
+        assert (await build_url(engine, BuildRequest(file))).steps == 1
+    assert (await build_url(engine, BuildRequest(io.BytesIO(data)))).steps == 1
+    dockerfile = b"FROM scratch\nWORKDIR /alone\nWORKDIR /second\n"
+    assert (await build_url(engine, BuildRequest(io.BytesIO(dockerfile)))).steps == 2
+    content = (BASE + "COPY busybox /second\n").encode()
+    assert (await build_url(engine, BuildRequest(io.BytesIO(data), dockerfile_content=content))).steps == 2
+    source, target = os.pipe()
+    with os.fdopen(source, "rb") as reading, os.fdopen(target, "wb") as writing:
+        building = asyncio.create_task(build_url(engine, BuildRequest(reading)))
+        await asyncio.to_thread(lambda: (writing.write(data), writing.close()))
+        assert (await building).steps == 1
+
+
+async def test_a_stream_that_says_nothing(engine: Engine) -> None:
+    """A build that waits for its context can be cancelled."""
+    source, target = os.pipe()
+    with os.fdopen(source, "rb") as reading, os.fdopen(target, "wb"):
+        building = asyncio.create_task(build_url(engine, BuildRequest(reading)))
+        await asyncio.sleep(0.3)
+        building.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(building, 20)
 
 
 async def test_a_git_repository_that_the_daemon_fetches(engine: Engine, web: tuple[Path, str], tmp_path: Path) -> None:

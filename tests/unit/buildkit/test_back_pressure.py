@@ -75,6 +75,21 @@ async def test_an_output_that_nobody_takes(tmp_path: Path) -> None:
     await asyncio.wait_for(serving, 5)
 
 
+async def test_a_pipe_that_is_no_longer_read(tmp_path: Path) -> None:
+    """A stream into a pipe whose reader has stopped does not keep the session from ending, and the pipe stays as it
+    was."""
+    source, target = os.pipe()
+    near, far = pipe()
+    with os.fdopen(source, "rb"), os.fdopen(target, "wb") as stream:
+        serving = asyncio.create_task(GrpcServer(FileSend((TarOutput(stream),)).handlers()).serve(far))
+        async with GrpcClient(near) as client, client.call("/moby.filesync.v1.FileSend/DiffCopy") as call:
+            for _ in range(3):
+                await call.send(BytesMessage(data=bytes(1 << 20)).SerializeToString())
+            await stands_still(lambda: near.written)  # type: ignore[attr-defined]
+        await asyncio.wait_for(serving, 5)
+        assert os.get_blocking(target)
+
+
 async def test_a_pipe_without_a_reader(tmp_path: Path) -> None:
     """A pipe that nobody has open is an error at once."""
     path = tmp_path / "pipe"
