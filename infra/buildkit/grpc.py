@@ -94,32 +94,38 @@ class _MessageReader:
 
     def __init__(self, stream: Http2Stream) -> None:
         self._stream = stream
-        self._buffer = bytearray()
+        self._data = b""
+        self._start = 0
 
     async def next(self) -> bytes | None:
         """The next message, None at the end. Raises as `Http2Stream.read`."""
         if not await self._have(_PREFIX.size):
             return None
-        compressed, length = _PREFIX.unpack_from(self._buffer)
+        compressed, length = _PREFIX.unpack_from(self._data, self._start)
         if compressed:
             raise ProtocolViolation("a compressed message, although compression was not offered")
         if length > MAX_MESSAGE:
             raise ProtocolViolation(f"a message of {length} bytes, more than gRPC peers of BuildKit accept")
-        end = _PREFIX.size + length
-        if not await self._have(end):
+        size = _PREFIX.size + length
+        if not await self._have(size):
             raise ProtocolViolation("the stream ended inside a message")
-        message = bytes(self._buffer[_PREFIX.size : end])
-        del self._buffer[:end]
-        return message
+        start, self._start = self._start + _PREFIX.size, self._start + size
+        return self._data[start : self._start]
 
     async def _have(self, size: int) -> bool:
-        while len(self._buffer) < size:
+        left = len(self._data) - self._start
+        if left >= size:
+            return True
+        pieces = [self._data[self._start :]]
+        while left < size:
             data = await self._stream.read()
             if data is None:
-                if self._buffer:
+                if left:
                     raise ProtocolViolation("the stream ended inside a message")
                 return False
-            self._buffer += data
+            pieces.append(data)
+            left += len(data)
+        self._data, self._start = b"".join(pieces), 0
         return True
 
 
@@ -130,9 +136,9 @@ class ClientCall:
         self._stream = stream
         self._messages = _MessageReader(stream)
 
-    async def send(self, message: bytes) -> None:
-        """Queue a message; waits while too much is queued. Raises ConnectionLost or StreamReset."""
-        await self._stream.write(frame(message))
+    async def send(self, *pieces: bytes) -> None:
+        """Queue a message, given in pieces; waits while too much is queued. Raises ConnectionLost or StreamReset."""
+        await self._stream.write(_PREFIX.pack(0, sum(map(len, pieces))), *pieces)
 
     async def receive(self) -> bytes | None:
         """The next message, None when the call ended well.
@@ -232,12 +238,12 @@ class ServerCall:
         """The next message, None when the caller is done. Raises ConnectionLost, StreamReset or ProtocolViolation."""
         return await self._messages.next()
 
-    async def send_framed(self, framed: bytes) -> None:
-        """Queue messages that `frame` has been applied to; waits while too much is queued."""
+    async def send_framed(self, *pieces: bytes) -> None:
+        """Queue messages that `frame` has been applied to, cut anywhere; waits while too much is queued."""
         if not self._headers_sent:
             self._headers_sent = True
             self._connection.send_headers(self._stream, _RESPONSE_HEADERS)
-        await self._stream.write(framed)
+        await self._stream.write(*pieces)
 
     def finish(self, code: Code, message: str = "") -> None:
         """End the call with a status."""

@@ -12,6 +12,7 @@ from typing import Protocol
 from flows.domain.errors import SlipwayError
 from infra.buildkit.grpc import ClientCall, GrpcClient, GrpcError, GrpcServer, Handler, ServerCall, decode
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
+from infra.buildkit.packets import varint
 from infra.buildkit.unary import send
 from infra.buildkit.wire.control_pb2 import BytesMessage
 from infra.buildkit.wire.rpc_pb2 import HealthCheckResponse
@@ -89,7 +90,8 @@ class _Tunnel:
 
     async def write(self, data: bytes) -> None:
         try:
-            await self._call.send(BytesMessage(data=data).SerializeToString())
+            # BytesMessage by hand: its one field's head, and the data uncopied.
+            await self._call.send(b"\x0a" + varint(len(data)), data)
         except (StreamReset, ConnectionLost, ProtocolViolation) as error:
             raise BrokenPipeError("the session's call is over") from error
 

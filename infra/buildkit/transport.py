@@ -20,6 +20,8 @@ from infra.buildkit.address import BuilderAddress, TlsFiles
 
 _READ_SIZE = 1 << 18
 _WRITE_BUFFER = 1 << 20
+_SEND_BUFFER = 1 << 20
+_LONGEST_HEAD = 1 << 16
 # Docker engine API, "POST /grpc": the connection becomes HTTP/2 without TLS after the 101.
 _UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n"
 
@@ -41,7 +43,36 @@ class ByteStream(Protocol):
 
 
 class SocketStream:
-    """A ByteStream over asyncio's streams."""
+    """A ByteStream over a plain socket, which it owns. Not asyncio's streams: they copy what waits to be sent."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        # Less waking up in turns with a daemon that takes a large context.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+        self._loop = asyncio.get_running_loop()
+        self._buffer = bytearray(_READ_SIZE)
+        self._unread = b""
+
+    def unread(self, data: bytes) -> None:
+        """The next `read` gives `data` (again), if it is not empty."""
+        self._unread = data
+
+    async def read(self) -> bytes:
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
+        size = await self._loop.sock_recv_into(self._socket, self._buffer)
+        return bytes(memoryview(self._buffer)[:size])
+
+    async def write(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._socket, data)
+
+    async def close(self) -> None:
+        self._socket.close()
+
+
+class AsyncioStream:
+    """A ByteStream over asyncio's streams, which know TLS."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -85,29 +116,60 @@ async def open_stream(address: BuilderAddress, *, timeout_s: float = 10.0) -> By
 
 
 async def _connect(address: BuilderAddress, context: ssl.SSLContext | None) -> ByteStream:
-    if address.kind == "tcp":
-        name = address.tls.server_name if address.tls is not None else None
-        reader, writer = await asyncio.open_connection(
-            address.host, address.port, ssl=context, server_hostname=(name or address.host) if context else None
+    if context is not None and address.tls is not None:
+        name = address.tls.server_name or address.host
+        return AsyncioStream(
+            *await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname=name)
         )
-    else:
-        reader, writer = await asyncio.open_unix_connection(address.path)
-    stream = SocketStream(reader, writer)
+    stream = SocketStream(
+        await (_tcp_socket(address) if address.kind == "tcp" else _connected(socket.AF_UNIX, os.fspath(address.path)))
+    )
     try:
         if address.kind == "docker":
-            await _upgrade(address, reader, stream)
+            await _upgrade(address, stream)
     except BaseException:
         await stream.close()
         raise
     return stream
 
 
-async def _upgrade(address: BuilderAddress, reader: asyncio.StreamReader, stream: SocketStream) -> None:
-    await stream.write(_UPGRADE)
+async def _tcp_socket(address: BuilderAddress) -> socket.socket:
+    failure: OSError | None = None
+    loop = asyncio.get_running_loop()
+    for family, _, _, _, where in await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        try:
+            connection = await _connected(family, where)
+        except OSError as error:
+            failure = failure or error
+        else:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+    assert failure is not None, "getaddrinfo gives an address or raises"
+    raise failure
+
+
+async def _connected(family: int, where: tuple[object, ...] | str) -> socket.socket:
+    connection = socket.socket(family, socket.SOCK_STREAM)
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise BuilderProtocolError(f"builder {address}: not a Docker engine's answer to POST /grpc") from error
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, where)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _upgrade(address: BuilderAddress, stream: SocketStream) -> None:
+    await stream.write(_UPGRADE)
+    data, end = b"", -1
+    while end < 0:
+        more = await stream.read()
+        data += more
+        end = data.find(b"\r\n\r\n")
+        if end < 0 and (not more or len(data) > _LONGEST_HEAD):
+            raise BuilderProtocolError(f"builder {address}: not a Docker engine's answer to POST /grpc")
+    stream.unread(data[end + 4 :])
+    head = data[:end]
     status = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
     if len(status) < 2 or not status[0].startswith("HTTP/1"):
         raise BuilderProtocolError(f"builder {address}: not a Docker engine's answer to POST /grpc")

@@ -22,7 +22,7 @@ from infra.buildkit import (
     RecordedBuild,
 )
 from infra.buildkit.grpc import GrpcServer, Handler, ServerCall
-from infra.buildkit.transport import SocketStream
+from infra.buildkit.transport import AsyncioStream
 from infra.buildkit.unary import unary
 from infra.buildkit.wire.control_pb2 import SolveRequest, SolveResponse
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
@@ -112,7 +112,7 @@ async def old_daemon(path: Path, handlers: dict[str, Handler]) -> AsyncIterator[
     """A daemon that knows only `handlers`."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await GrpcServer(handlers).serve(SocketStream(reader, writer))
+        await GrpcServer(handlers).serve(AsyncioStream(reader, writer))
 
     async with listener(answer, path), BuildKit(BuilderAddress.parse(f"unix://{path}")) as builder:
         yield builder
