@@ -9,6 +9,9 @@ SOURCE ?= deployments/samples/simple
 BUMP ?= minor
 IMAGE ?=
 ARGS ?=
+# What `make bench` measures; empty: all.
+CASES ?=
+RUNS ?= 5
 
 .DEFAULT_GOAL := help
 
@@ -36,6 +39,10 @@ test: setup ## run all tests
 test-cluster: setup ## run the tests that need a cluster, on the one of KUBECONFIG
 	@sh infra/local/bootstrap.sh test-packages
 	@$(BIN)/python -m pytest tests/cluster $(ARGS)
+
+bench: setup ## compare with docker buildx; CASES="cached one-file", RUNS=5
+	@sh infra/local/bootstrap.sh test-packages
+	@$(BIN)/python -m tests.bench $(CASES) --runs $(RUNS) $(ARGS)
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""Slipway against `docker buildx build` on one private engine: `make bench`."""

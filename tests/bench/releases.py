@@ -1,0 +1,104 @@
+"""Cases on an embedded stack of their own: `slipway release` over `slipway build --push`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from infra.local.config import StackConfig
+from infra.local.connection import StackConnection
+from infra.local.stack import Stack
+from tests.bench import contexts
+from tests.bench.measure import Row, Side, in_turn, median, ratio, run
+from tests.conftest import SLIPWAY, run_slipway, stack_home
+from tests.releases import make_source
+
+_LINES = 100_000
+_NUMBER = re.compile(r"\b1[01]\d{5}\b")
+_RECORDS_AT_ONCE = 200
+
+
+class Releases:
+    """`folder`: where sources and outputs are made."""
+
+    def __init__(self, folder: Path, connection: StackConnection, env: Mapping[str, str], runs: int) -> None:
+        self._folder = folder
+        self._connection = connection
+        self._env = env
+        self._runs = runs
+
+    def release(self) -> Row:
+        """All cached: what a release costs beyond the build and push that are in it."""
+        sides = self._sides(make_source(self._folder / "source"))
+        for side in sides:
+            run(side)
+        runs = in_turn(*sides, self._runs)
+        ours, theirs = (median(side, "wall_s") for side in runs)
+        return Row("release over build --push", ours, theirs, ours - theirs, 2.5, unit="s more", runs=runs)
+
+    def logs(self) -> Row:
+        """100,000 lines: a release, which records them, over a plain build."""
+        busybox = Path(shutil.which("busybox") or "/bin/busybox")
+        source = contexts.logging(self._folder / "logs", busybox, _LINES)
+        said = self._folder / "said"
+        release, build = self._sides(source, "--no-cache")
+        records = self._records()
+        row = ratio("100,000 lines, release/build", release, replace(build, stderr=said), self._runs, 1.2)
+        lost = (
+            self._runs * _LINES - sum(len(_numbers(text)) for text in self._by_run(records)),
+            self._runs * _LINES - len(_NUMBER.findall(said.read_text())),
+        )
+        return replace(row, note=f"{row.note}lines lost: {lost[0]} / {lost[1]}")
+
+    def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
+        image = f"{self._connection.registry}/{source.name}"
+        build = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
+        return Side([SLIPWAY, "release", source, *options], self._env), Side(build, self._env)
+
+    def _records(self) -> int:
+        return sum(1 for _ in self._log(0))
+
+    def _by_run(self, skip: int) -> list[str]:
+        """What the Prefect server has of each flow run, but for the first `skip` records."""
+        runs: dict[str, list[str]] = {}
+        for record in self._log(skip):
+            runs.setdefault(str(record["flow_run_id"]), []).append(str(record["message"]))
+        return ["\n".join(messages) for messages in runs.values()]
+
+    def _log(self, offset: int) -> Iterator[dict[str, object]]:
+        while True:
+            request = urllib.request.Request(
+                f"{self._connection.prefect_api_url}/logs/filter",
+                json.dumps({"offset": offset, "limit": _RECORDS_AT_ONCE, "sort": "TIMESTAMP_ASC"}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request) as answer:
+                records = json.load(answer)
+            yield from records
+            offset += len(records)
+            if len(records) < _RECORDS_AT_ONCE:
+                return
+
+
+def _numbers(text: str) -> set[str]:
+    return set(_NUMBER.findall(text))
+
+
+@contextmanager
+def releases(folder: Path, runs: int) -> Iterator[Releases]:
+    """An embedded stack, all of it running."""
+    with stack_home() as env:
+        started = run_slipway("up", env=env)
+        if started.returncode:
+            raise SystemExit(started.stderr)
+        yield Releases(folder, Stack(StackConfig.from_env(env)).connection(), env, runs)
+
+
+CASES = {"release": Releases.release, "logs": Releases.logs}
+"""By what is typed in CASES."""
