@@ -1,0 +1,78 @@
+"""Logging in to Vault by a pod's service account, with the cluster itself as the judge of its token."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from flows.domain.credentials import Credential
+from flows.domain.errors import VaultLoginRefused
+from infra.vault import KubernetesAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
+from tests.cluster.conftest import kubectl
+from tests.servers import VaultServer, vault_server
+
+
+async def test_a_service_account_reads_its_credential(namespace: str, tmp_path: Path) -> None:
+    """The token that Kubernetes mounts is enough; another account's is refused."""
+    kubectl("-n", namespace, "create", "serviceaccount", "vault")
+    reviewer = f"{namespace}-vault"
+    kubectl(
+        *("create", "clusterrolebinding", reviewer, "--clusterrole=system:auth-delegator"),
+        f"--serviceaccount={namespace}:vault",
+    )
+    try:
+        await read_by_service_account(namespace, tmp_path)
+    finally:
+        kubectl("delete", "clusterrolebinding", reviewer)
+
+
+async def read_by_service_account(namespace: str, tmp_path: Path) -> None:
+    with vault_server(tmp_path / "vault") as vault:
+        vault.put("secret/team/registry", {"username": "robot", "password": "from Vault"})
+        trust_cluster(vault, namespace)
+        for account in ("releaser", "stranger"):
+            kubectl("-n", namespace, "create", "serviceaccount", account)
+            (tmp_path / account).write_text(token(namespace, account))
+        path = SecretPath.parse("vault:secret/team/registry")
+        access = VaultAccess(vault.address, KubernetesAuth("slipway", token_file=tmp_path / "releaser"))
+        async with VaultSession(access) as session:
+            found = await VaultCredentials(session, {"registry.example": path}).credential("registry.example")
+        assert found == Credential("robot", "from Vault")
+        stranger = VaultAccess(vault.address, KubernetesAuth("slipway", token_file=tmp_path / "stranger"))
+        async with VaultSession(stranger) as session:
+            with pytest.raises(VaultLoginRefused):
+                await session.read(path)
+
+
+def trust_cluster(vault: VaultServer, namespace: str) -> None:
+    """Vault asks this cluster (TokenReview) who a token belongs to, and lets the account `releaser` read."""
+    server = kubectl("config", "view", "--raw", "--minify", "-o", "json")["clusters"][0]["cluster"]
+    vault.root.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+    vault.root.call(
+        "POST",
+        "auth/kubernetes/config",
+        {
+            "kubernetes_host": server["server"],
+            "kubernetes_ca_cert": base64.b64decode(server["certificate-authority-data"]).decode(),
+            "token_reviewer_jwt": token(namespace, "vault"),
+            "disable_local_ca_jwt": True,
+        },
+    )
+    policy = 'path "secret/data/team/registry" { capabilities = ["read"] }'
+    vault.root.call("PUT", "sys/policies/acl/registry", {"policy": policy})
+    vault.root.call(
+        "POST",
+        "auth/kubernetes/role/slipway",
+        {
+            "bound_service_account_names": ["releaser"],
+            "bound_service_account_namespaces": [namespace],
+            "token_policies": ["registry"],
+            "token_ttl": "10m",
+        },
+    )
+
+
+def token(namespace: str, account: str) -> str:
+    return str(kubectl("-n", namespace, "create", "token", account)).strip()
