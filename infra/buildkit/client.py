@@ -204,6 +204,8 @@ class BuildKit:
                 try:
                     answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse)
                 except asyncio.CancelledError:
+                    # A step of the daemon may be waiting for us.
+                    tunnel.cancel()
                     # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build. One that
                     # was given up before its first step may not be known there, which Status tells only after 6 s.
                     longest = self._cancel_timeout_s
