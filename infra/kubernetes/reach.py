@@ -18,7 +18,8 @@ from flows.domain.errors import ClusterError
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.model import PORT
 
-_READ_SIZE = 1 << 17
+# Few large messages: each costs a wake-up on every hop.
+_READ_SIZE = 1 << 19
 _DATA, _ERROR = 0, 1
 _PORT_BYTES = PORT.to_bytes(2, "little")
 
@@ -38,7 +39,7 @@ class PortForward:
         """Why the last connection could not be made or broke off, None if none did."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_READ_SIZE)
         return self
 
     async def __aexit__(self, *_: object) -> None:
