@@ -20,7 +20,7 @@ from infra.buildkit.build import BuildOutcome, BuildRequest
 from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.exported import name_exports
-from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
+from infra.buildkit.grpc import Code, GrpcClient, GrpcError, M, Message
 from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 _CONTROL = "/moby.buildkit.v1.Control"
 # How long after Solve has ended Status may still be silent before it is given up (buildctl's client/solve.go: 5 s).
 _STATUS_SILENCE_S = 5.0
+# How long it may take to say anything at all of a build that is over.
+_STATUS_LATE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,10 @@ class BuildKit:
                 status = tasks.create_task(self._follow(solve.Ref, record))
                 try:
                     answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse)
+                    await self._all_told(tasks, status, solve.Ref, record)
+                except GrpcError:
+                    await self._all_told(tasks, status, solve.Ref, record)
+                    raise
                 except asyncio.CancelledError:
                     # A step of the daemon may be waiting for us.
                     tunnel.cancel()
@@ -219,7 +225,6 @@ class BuildKit:
                     status.cancel()
                     raise
                 finally:
-                    await _settled(status, record)
                     status.cancel()
                     tunnel.cancel()
         except BaseExceptionGroup as group:
@@ -239,9 +244,33 @@ class BuildKit:
         )
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
-        async for response in self._connected().stream(f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse):
-            for event in events_of(response):
-                record.add(event)
+        try:
+            async for response in self._connected().stream(
+                f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse
+            ):
+                for event in events_of(response):
+                    record.add(event)
+        except GrpcError as error:
+            # "no such job": see `_all_told`.
+            if error.code is not Code.NOT_FOUND:
+                raise
+
+    async def _all_told(
+        self, tasks: asyncio.TaskGroup, status: asyncio.Task[None], ref: str, record: BuildRecord
+    ) -> None:
+        """Solve has ended: wait for Status's end as long as it still brings something."""
+        if not record.events:
+            await asyncio.wait([status], timeout=_STATUS_LATE_S)
+        if not record.events:
+            # Over before Status was asked for: no job any more, but in the history, which tells everything at once.
+            status.cancel()
+            status = tasks.create_task(self._follow(ref, record))
+        while not status.done():
+            seen = record.events
+            await asyncio.wait([status], timeout=_STATUS_SILENCE_S)
+            if record.events == seen:
+                break
+        status.cancel()
 
     async def _ask(self, method: str, request: Message, response: Callable[[], M]) -> M:
         try:
@@ -260,15 +289,6 @@ class BuildKit:
         if self._client is None:
             raise RuntimeError("BuildKit is used outside of its `async with` block")
         return self._client
-
-
-async def _settled(status: asyncio.Task[None], record: BuildRecord) -> None:
-    """Wait for the status stream's end as long as it still brings something."""
-    while not status.done():
-        seen = record.events
-        await asyncio.wait([status], timeout=_STATUS_SILENCE_S)
-        if record.events == seen:
-            return
 
 
 def _shared_key(request: BuildRequest) -> str:

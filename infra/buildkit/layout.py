@@ -9,12 +9,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REF_NAME = "org.opencontainers.image.ref.name"
@@ -90,12 +91,17 @@ class Layout:
         """Alone among those who write the index, buildctl included."""
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self.path / "index.json.lock"
-        with lock.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
+        while True:
+            with lock.open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Whoever had it before has removed it: then it keeps nobody out.
+                if not _is(lock, file):
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
 
 
 class Ingest:
@@ -140,6 +146,13 @@ class Ingest:
         """Throw away what was not committed."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _is(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _naming(descriptor: Mapping[str, Any]) -> tuple[str, str]:

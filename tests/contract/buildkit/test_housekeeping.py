@@ -21,10 +21,10 @@ from infra.buildkit import (
     LocalOutput,
     RecordedBuild,
 )
-from infra.buildkit.grpc import GrpcServer, Handler, ServerCall
+from infra.buildkit.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
 from infra.buildkit.transport import AsyncioStream
-from infra.buildkit.unary import unary
-from infra.buildkit.wire.control_pb2 import SolveRequest, SolveResponse
+from infra.buildkit.unary import send, unary
+from infra.buildkit.wire.control_pb2 import SolveRequest, SolveResponse, StatusRequest, StatusResponse, Vertex
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.relay import listener
 
@@ -116,6 +116,34 @@ async def old_daemon(path: Path, handlers: dict[str, Handler]) -> AsyncIterator[
 
     async with listener(answer, path), BuildKit(BuilderAddress.parse(f"unix://{path}")) as builder:
         yield builder
+
+
+async def test_a_build_that_was_over_at_once(tmp_path: Path, context: Context) -> None:
+    """A daemon that has ended the build before it is asked for its events, tells them afterwards."""
+    asked = []
+
+    async def solve(_: SolveRequest) -> SolveResponse:
+        return SolveResponse()
+
+    async def session(call: ServerCall) -> None:
+        while await call.receive() is not None:
+            pass
+
+    async def status(call: ServerCall) -> None:
+        asked.append(decode(StatusRequest, await call.receive() or b"").Ref)
+        if len(asked) == 1:
+            raise GrpcError(Code.NOT_FOUND, "no such job")
+        await send(call, StatusResponse(vertexes=[Vertex(digest="d", name="[1/1] COPY a b", cached=True)]))
+
+    handlers = {
+        "/moby.buildkit.v1.Control/Solve": unary(SolveRequest, solve),
+        "/moby.buildkit.v1.Control/Session": session,
+        "/moby.buildkit.v1.Control/Status": status,
+    }
+    async with old_daemon(tmp_path / "d.sock", handlers) as builder:
+        outcome = await builder.build(BuildRequest(context(BASE)), Anonymous())
+    assert (outcome.steps, outcome.cached_steps) == (1, 1)
+    assert len(asked) == 2
 
 
 async def test_a_daemon_without_a_feature(tmp_path: Path, context: Context) -> None:

@@ -167,6 +167,16 @@ def test_names_in_the_index(puts: list[tuple[str, str | None]]) -> None:
         assert layout.digest("nothing") is None
 
 
+async def test_many_at_the_same_time(tmp_path: Path) -> None:
+    """Names that are written at the same time are all there."""
+    layout = Layout(tmp_path)
+    await asyncio.gather(
+        *(asyncio.to_thread(layout.put, {"digest": str(number)}, [], [f"t{number}"]) for number in range(40))
+    )
+    assert [layout.digest(f"t{number}") for number in range(40)] == [str(number) for number in range(40)]
+    assert {path.name for path in tmp_path.iterdir()} == {"index.json", "oci-layout"}
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"manifests": [{}]}', '{"manifests": [{"annotations": null}]}'])
 def test_an_index_that_is_none(tmp_path: Path, content: str) -> None:
     """A broken index names nothing, and is replaced by the next name."""
