@@ -24,13 +24,15 @@ from flows.domain.errors import (
     BuilderRefused,
     BuilderTlsError,
     BuilderUnschedulable,
+    Leftovers,
     NotOurs,
 )
 from infra.buildkit import BuilderAddress, BuildKit, TlsFiles
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import LEASE, POD, SECRET, Kind
-from infra.kubernetes.lease import renew
+from infra.kubernetes.kinds import CONFIG_MAP, LEASE, POD, SECRET, Kind
+from infra.kubernetes.lease import renew, timestamp
+from infra.kubernetes.manifests import build_config, owned, run_lease
 from infra.kubernetes.secrets import parse_docker_config
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.contract.buildkit.parts import run as run_step
@@ -270,6 +272,19 @@ class BuilderContract:
             assert after.pod != before.pod
             async with buildkit(after) as daemon:
                 await daemon.info()
+        assert await names_left(api, OURS) == []
+
+    async def test_what_would_not_go_is_reported(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+        """By name, with what holds it; once that is gone, the next attempt ends clean."""
+        run = new_run()
+        lease = await api.create(run_lease(cluster.spec(), run, 60, timestamp(api.now())))
+        held = owned(build_config(cluster.spec(), run, "registry.example", "team"), lease)
+        held["metadata"]["finalizers"] = ["example.com/held"]
+        await api.create(held)
+        with pytest.raises(Leftovers, match=rf"configmap/build-config-{run.id} \(finalizers: .*example.com/held"):
+            await remove_run(api, run.id, timeout_s=2.0)
+        await api.merge(CONFIG_MAP, f"build-config-{run.id}", {"metadata": {"finalizers": []}})
+        await remove_run(api, run.id)
         assert await names_left(api, OURS) == []
 
     async def test_two_releases_at_once_do_not_see_each_other(

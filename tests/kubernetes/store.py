@@ -110,7 +110,10 @@ class Store:
         for key, obj in list(self.objects.items()):
             metadata = obj["metadata"]
             references = metadata.get("ownerReferences") or ()
-            if key in self.objects and references and not any(ref["uid"] in uids for ref in references):
+            if key not in self.objects:
+                continue
+            orphaned = references and not any(ref["uid"] in uids for ref in references)
+            if orphaned or (metadata.get("deletionTimestamp") and not metadata.get("finalizers")):
                 self._drop(key)
             elif metadata.get("deletionTimestamp") and _FOREGROUND in (metadata.get("finalizers") or ()):
                 for dependent, child in self.dependents(obj):
