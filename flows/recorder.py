@@ -7,10 +7,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from flows.domain.plan import StepTime
 from flows.domain.text import human_size
 from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
+
+if TYPE_CHECKING:
+    from flows.domain.plan import StepTime
 
 # One log record in Prefect holds that much: joined chunks cost a fraction of a record a line, and stay below the
 # server's limit of 1,000,000 bytes a record (PREFECT_LOGGING_TO_API_MAX_LOG_SIZE).
@@ -119,6 +122,8 @@ class BuildRecorder:
 
     def timeline(self) -> tuple[StepTime, ...]:
         """All steps that started, in their order."""
+        from flows.domain.plan import StepTime
+
         started = sorted(
             (s.step for s in self._seen.values() if s.step.started is not None),
             key=lambda step: step.started or 0.0,

@@ -3,23 +3,29 @@
 `BuildKit` is the client; everything else here is what goes into it and comes out. Nothing of protobuf or HTTP/2 shows.
 """
 
-from infra.buildkit.address import BuilderAddress, TlsFiles
-from infra.buildkit.build import BuildOutcome, BuildRequest
-from infra.buildkit.cache import CacheEntry
-from infra.buildkit.client import BuilderInfo, BuildKit, Worker
-from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
-from infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
-from infra.buildkit.http2 import Keepalive
-from infra.buildkit.outputs import (
-    DockerOutput,
-    ImagePush,
-    ImageStore,
-    LocalOutput,
-    OciOutput,
-    Output,
-    TarOutput,
-)
-from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infra.buildkit.address import BuilderAddress, TlsFiles
+    from infra.buildkit.build import BuildOutcome, BuildRequest
+    from infra.buildkit.cache import CacheEntry
+    from infra.buildkit.client import BuilderInfo, BuildKit, Worker
+    from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
+    from infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
+    from infra.buildkit.http2 import Keepalive
+    from infra.buildkit.outputs import (
+        DockerOutput,
+        ImagePush,
+        ImageStore,
+        LocalOutput,
+        OciOutput,
+        Output,
+        TarOutput,
+    )
+    from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource
 
 __all__ = [
     "BuildEvent",
@@ -50,3 +56,23 @@ __all__ = [
     "Warned",
     "Worker",
 ]
+
+# Imported when they are first used, for a command line that starts fast.
+_MODULES = {
+    "address": ("BuilderAddress", "TlsFiles"),
+    "build": ("BuildOutcome", "BuildRequest"),
+    "cache": ("CacheEntry",),
+    "client": ("BuilderInfo", "BuildKit", "Worker"),
+    "events": ("BuildEvent", "LogChunk", "Progress", "Step", "Warned"),
+    "housekeeping": ("CacheRecord", "HistoryEvent", "RecordedBuild"),
+    "http2": ("Keepalive",),
+    "outputs": ("DockerOutput", "ImagePush", "ImageStore", "LocalOutput", "OciOutput", "Output", "TarOutput"),
+    "secrets": ("SecretEnv", "SecretFile", "SecretSource"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

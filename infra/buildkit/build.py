@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from flows.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
 from infra.buildkit.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
@@ -17,8 +17,10 @@ from infra.buildkit.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts
 from infra.buildkit.frontend import frontend_attributes, lower_case_twin
 from infra.buildkit.layout import Layout
 from infra.buildkit.outputs import DockerOutput, OciOutput, Output, exporter
-from infra.buildkit.secrets import SecretSource
 from infra.buildkit.wire.control_pb2 import SolveRequest
+
+if TYPE_CHECKING:
+    from infra.buildkit.secrets import SecretSource
 
 
 @dataclass(frozen=True)

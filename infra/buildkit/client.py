@@ -11,17 +11,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import BuilderTooOld
 from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildOutcome, BuildRequest
-from infra.buildkit.errors import build_error, call_error
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.exported import name_exports
 from infra.buildkit.grpc import Code, GrpcClient, GrpcError, M, Message
-from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
 from infra.buildkit.offer import all_delivered, attachables
@@ -47,6 +45,10 @@ from infra.buildkit.wire.control_pb2 import (
     UsageRecord,
 )
 
+if TYPE_CHECKING:
+    from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
+
+# What not every build needs is imported where it is used: `slipway build` is to start fast.
 _log = logging.getLogger(__name__)
 
 _CONTROL = "/moby.buildkit.v1.Control"
@@ -128,6 +130,8 @@ class BuildKit:
     async def disk_usage(self, filters: Sequence[str] = ()) -> list[CacheRecord]:
         """What the daemon's cache consists of. `filters`: containerd's syntax (`type==regular`), one of them must
         match. Raises a BuilderError."""
+        from infra.buildkit.housekeeping import CacheRecord
+
         answer = await self._ask("DiskUsage", DiskUsageRequest(filter=filters), DiskUsageResponse)
         return [CacheRecord.of(record) for record in answer.record]
 
@@ -147,6 +151,8 @@ class BuildKit:
         `reserved_bytes`: this much stays in any case; `max_used_bytes`, `min_free_bytes`: nothing is removed while the
         cache is smaller, or the disk has that much left. 0: no such limit. Raises a BuilderError.
         """
+        from infra.buildkit.housekeeping import CacheRecord
+
         request = PruneRequest(
             filter=filters,
             all=everything,
@@ -163,6 +169,8 @@ class BuildKit:
     ) -> AsyncIterator[HistoryEvent]:
         """Builds that the daemon remembers. `ref`: this one alone. `active`: only those that run. `follow`: do not end,
         but go on with what happens. Raises a BuilderError, BuilderTooOld before v0.11."""
+        from infra.buildkit.housekeeping import HistoryEvent
+
         request = BuildHistoryRequest(ActiveOnly=active, Ref=ref, EarlyExit=not follow)
         async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
             yield HistoryEvent.of(event)
@@ -232,7 +240,11 @@ class BuildKit:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 # What failed, failed because of that.
                 raise asyncio.CancelledError from error
-            raise session.failure or build_error(error, self._address, request, record) from error
+            if session.failure is not None:
+                raise session.failure from error
+            from infra.buildkit.errors import build_error
+
+            raise build_error(error, self._address, request, record) from error
         if not all_delivered(request, offered, answer.ExporterResponse):
             raise BuilderTooOld(
                 f"builder {self._address}: it has not delivered all outputs",
@@ -276,6 +288,8 @@ class BuildKit:
         try:
             return await self._connected().unary(f"{_CONTROL}/{method}", request, response)
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
+            from infra.buildkit.errors import call_error
+
             raise call_error(error, self._address) from error
 
     async def _ask_many(self, method: str, request: Message, response: Callable[[], M]) -> AsyncIterator[M]:
@@ -283,6 +297,8 @@ class BuildKit:
             async for answer in self._connected().stream(f"{_CONTROL}/{method}", request, response):
                 yield answer
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
+            from infra.buildkit.errors import call_error
+
             raise call_error(error, self._address) from error
 
     def _connected(self) -> GrpcClient:

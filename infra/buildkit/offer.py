@@ -8,17 +8,13 @@ from pathlib import Path
 from flows.domain.credentials import CredentialSource
 from infra.buildkit.auth import Auth
 from infra.buildkit.build import BuildRequest
-from infra.buildkit.content import Content
 from infra.buildkit.contexts import DOCKERFILE_DIR
-from infra.buildkit.filesend import FileSend
 from infra.buildkit.filesync import FileSync, decoded
 from infra.buildkit.grpc import Handler, ServerCall
-from infra.buildkit.memory_dir import send_file
 from infra.buildkit.outputs import ImagePush, ImageStore
-from infra.buildkit.secrets import Secrets
 from infra.buildkit.session import Attachable
-from infra.buildkit.sshagent import SshAgents
-from infra.buildkit.upload import Upload
+
+# Only what this build needs is imported: `slipway build` is to start fast.
 
 
 def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
@@ -30,14 +26,24 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
     elif directories:
         offered.append(FileSync(directories))
     if not isinstance(request.context, Path | str):
+        from infra.buildkit.upload import Upload
+
         offered.append(Upload(request.context))
     if request.secrets:
+        from infra.buildkit.secrets import Secrets
+
         offered.append(Secrets(request.secrets))
     if request.ssh:
+        from infra.buildkit.sshagent import SshAgents
+
         offered.append(SshAgents(request.ssh))
     if layouts := request.layouts():
+        from infra.buildkit.content import Content
+
         offered.append(Content(layouts))
     if request.outputs:
+        from infra.buildkit.filesend import FileSend
+
         offered.append(FileSend(request.outputs))
     return offered
 
@@ -45,6 +51,10 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
     """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
     `response`: Solve's ExporterResponse."""
+    if not request.outputs:
+        return True
+    from infra.buildkit.filesend import FileSend
+
     wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
     files = all(one.complete for one in offered if isinstance(one, FileSend))
     return files and (not wants_image or "containerimage.digest" in response)
@@ -62,6 +72,8 @@ class _WithDockerfile(FileSync):
 
     async def _serve(self, call: ServerCall) -> None:
         if decoded(call.metadata, "dir-name") == [DOCKERFILE_DIR]:
+            from infra.buildkit.memory_dir import send_file
+
             await send_file(call, "Dockerfile", self._dockerfile)
         else:
             await self.diff_copy(call)
