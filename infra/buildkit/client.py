@@ -279,7 +279,7 @@ class BuildKit:
             status = tasks.create_task(self._follow(ref, record))
         while not status.done():
             seen = record.events
-            await asyncio.wait([status], timeout=_STATUS_SILENCE_S)
+            await asyncio.wait([status], timeout=_STATUS_SILENCE_S if seen else _STATUS_LATE_S)
             if record.events == seen:
                 break
         status.cancel()
