@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    finally:
+        # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
+        gc.freeze()
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
