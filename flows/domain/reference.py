@@ -75,6 +75,11 @@ class ImageReference:
         return f"{self.registry}/{self.repository}"
 
     @property
+    def group(self) -> str:
+        """The repository without its last component, as build-config's REPOSITORY names it; all of it if it has one."""
+        return self.repository.rpartition("/")[0] or self.repository
+
+    @property
     def api_host(self) -> str:
         """The host that serves the distribution API (differs from `registry` for Docker Hub alone)."""
         return _DOCKER_HUB_API if self.registry == DOCKER_HUB else self.registry

@@ -60,7 +60,7 @@ async def build_credentials(shop: Workshop, image: ImageReference) -> Credential
         return shop.credentials()
     if shop.published is None:
         shop.published = await shop.kubernetes.publish(
-            shop.credentials(), sorted(shop.secret_paths()), registry=image.registry, repository=image.repository
+            shop.credentials(), sorted(shop.secret_paths()), registry=image.registry, repository=image.group
         )
     return shop.published
 
