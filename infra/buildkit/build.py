@@ -48,7 +48,7 @@ class BuildRequest:
 
     context: Path | str | BinaryIO
     dockerfile: Path = Path("Dockerfile")
-    dockerfile_content: bytes | None = None
+    dockerfile_content: bytes | None = field(default=None, repr=False)
     contexts: Mapping[str, Path | str] = field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
     target: str = ""

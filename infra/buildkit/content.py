@@ -48,13 +48,13 @@ class Content:
 
     async def _info(self, call: ServerCall) -> None:
         request = decode(InfoRequest, await call.receive() or b"")
-        size = self._size(self._chosen(call), request.digest)
+        size = _size(self._chosen(call), request.digest)
         await send(call, InfoResponse(info=Info(digest=request.digest, size=size)))
 
     async def _read(self, call: ServerCall) -> None:
         request = decode(ReadContentRequest, await call.receive() or b"")
         layout = self._chosen(call)
-        size = self._size(layout, request.digest)
+        size = _size(layout, request.digest)
         path = layout.blob(request.digest)
         assert path is not None
         start = max(request.offset, 0)
@@ -108,11 +108,12 @@ class Content:
             raise GrpcError(Code.NOT_FOUND, f"unknown store {name!r}")
         return layout
 
-    def _size(self, layout: Layout, digest: str) -> int:
-        size = layout.size(digest)
-        if size is None:
-            raise GrpcError(Code.NOT_FOUND, f"content {digest}: not found")
-        return size
+
+def _size(layout: Layout, digest: str) -> int:
+    size = layout.size(digest)
+    if size is None:
+        raise GrpcError(Code.NOT_FOUND, f"content {digest}: not found")
+    return size
 
 
 def _append(ingest: Ingest, request: WriteContentRequest) -> None:

@@ -7,7 +7,7 @@ Times are seconds since the epoch on the daemon's clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from infra.buildkit.events import seconds
@@ -60,7 +60,7 @@ class RecordedBuild:
 
     ref: str
     frontend: str
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)  # build arguments and cache tokens are among them
     outcome: Mapping[str, str]
     created: float
     completed: float | None
