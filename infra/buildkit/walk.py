@@ -43,9 +43,9 @@ class Selection:
 
 @dataclass(slots=True)
 class _Folder:
-    """A directory on the way down. `include`/`exclude`: what each pattern said of it."""
+    """A directory on the way down. `path`: from the root. `include`/`exclude`: what each pattern said of it."""
 
-    path: str
+    path: bytes
     status: os.stat_result
     include: tuple[bool, ...] | None
     exclude: tuple[bool, ...] | None
@@ -84,16 +84,16 @@ class _Walk:
             status = os.lstat(self._root)
         except OSError as error:
             raise _unreadable(self._root, error) from error
-        folders = [_Folder("", status, None, None, True, top)]
+        folders = [_Folder(b"", status, None, None, True, top)]
         while folders:
             folder = folders[-1]
             name = next(folder.names, None)
             if name is None:
                 folders.pop()
                 continue
-            path = f"{folder.path}/{os.fsdecode(name)}" if folder.path else os.fsdecode(name)
+            path = folder.path + b"/" + name if folder.path else name
             try:
-                status = os.lstat(self._absolute(path))
+                status = os.lstat(self._root + b"/" + path)
             except FileNotFoundError:
                 continue  # gone since the directory was listed, as if it had never been there
             except OSError as error:
@@ -111,10 +111,13 @@ class _Walk:
                 below.names = self._names(below)
                 folders.append(below)
 
-    def _enter(self, folder: _Folder, path: str, status: os.stat_result) -> _Folder | None:
-        """What the filter says of `path`; None: neither it nor anything below it is picked."""
+    def _enter(self, folder: _Folder, name: bytes, status: os.stat_result) -> _Folder | None:
+        """What the filter says of the file `name` (its path); None: neither it nor anything below it is picked."""
+        entry = _Folder(name, status, None, None, True, iter(()))
+        if self._include is None and self._exclude is None:
+            return entry
+        path = os.fsdecode(name)
         is_folder = stat.S_ISDIR(status.st_mode)
-        entry = _Folder(path, status, None, None, True, iter(()))
         if self._include is not None:
             picked, entry.include = self._include.match(path, folder.include)
             if not picked:
@@ -131,7 +134,7 @@ class _Walk:
 
     def _names(self, folder: _Folder) -> Iterator[bytes]:
         try:
-            return iter(sorted(os.listdir(self._absolute(folder.path))))
+            return iter(sorted(os.listdir(self._root + b"/" + folder.path)))
         except (FileNotFoundError, NotADirectoryError):
             return iter(())
         except OSError as error:
@@ -139,9 +142,8 @@ class _Walk:
                 return iter(())
             raise _unreadable(folder.path, error) from error
 
-    def _stat(self, path: str, status: os.stat_result) -> Stat:
-        name = os.fsencode(path)
-        absolute = self._absolute(path)
+    def _stat(self, name: bytes, status: os.stat_result) -> Stat:
+        absolute = self._root + b"/" + name
         # uid and gid stay 0, as buildctl resets them, so that everyone's checkout has the same cache key.
         result = Stat(path=name, mode=go_mode(status.st_mode), modTime=status.st_mtime_ns)
         if not stat.S_ISDIR(status.st_mode):
@@ -157,11 +159,8 @@ class _Walk:
                 result.linkname = os.readlink(absolute)
             _add_xattrs(result, absolute)
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(name, error) from error
         return result
-
-    def _absolute(self, path: str) -> bytes:
-        return self._root + b"/" + os.fsencode(path)
 
 
 def go_mode(mode: int) -> int:
@@ -203,7 +202,7 @@ def _add_xattrs(result: Stat, absolute: bytes) -> None:
             continue  # needs a capability, or is gone: fsutil leaves it out as well
 
 
-def _unreadable(path: str | bytes, error: OSError) -> ContextError:
+def _unreadable(path: bytes, error: OSError) -> ContextError:
     return ContextError(
         f"the build context's {os.fsdecode(path)!r} cannot be read: {error.strerror}",
         action="make it readable, or exclude it in .dockerignore",
