@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from flows.access import Network
 from flows.cli.build_values import (
@@ -21,6 +21,7 @@ from flows.cli.build_values import (
     secret,
     ssh,
 )
+from flows.domain.errors import InvalidOption
 from infra.buildkit import BuildRequest
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
@@ -29,7 +30,11 @@ _REPEATED: dict[str, Any] = {"action": "append", "default": []}
 def add_build_options(parser: argparse.ArgumentParser) -> None:
     """The options, named and meant as `docker buildx build` has them."""
     add = parser.add_argument
-    add("context", metavar="PATH|URL", help="Build context: a directory, or a URL that the daemon fetches itself.")
+    add(
+        "context",
+        metavar="PATH|URL|-",
+        help="A directory, a URL that the daemon fetches, - for a tar archive.",
+    )
     add("-f", "--file", metavar="FILE", help="The Dockerfile, - for standard input. Default: the context's.")
     add("-t", "--tag", **_REPEATED, metavar="NAME[:TAG]", help="Name of the image.")
     add("--target", default="", metavar="STAGE", help="Stage to build. Default: the last one.")
@@ -62,7 +67,13 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 
 def build_request(args: argparse.Namespace, network: Network, env: Mapping[str, str]) -> BuildRequest:
     """What was typed. `network`: what the builder needs if none was named. Raises InvalidOption."""
-    context: Path | str = args.context if "://" in args.context else Path(args.context)
+    if args.context == args.file == "-":
+        raise InvalidOption("standard input cannot be both context and Dockerfile", action="name one of them")
+    context: Path | str | BinaryIO = Path(args.context)
+    if args.context == "-":
+        context = sys.stdin.buffer
+    elif "://" in args.context:
+        context = args.context
     dockerfile, content = Path("Dockerfile"), None
     if args.file == "-":
         content = sys.stdin.buffer.read()
