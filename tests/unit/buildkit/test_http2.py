@@ -104,7 +104,7 @@ PIECES = st.one_of(
 @settings(deadline=None, max_examples=150)
 @given(st.lists(PIECES, max_size=6))
 def test_garbage(pieces: list[bytes]) -> None:
-    """Whatever comes after a good greeting, a call fails by a violation, reset or loss: no bug, no hang."""
+    """Whatever comes after a good greeting, a call ends with a violation, a reset or a lost connection; no hang."""
 
     async def ask() -> None:
         near, far = pipe(depth=100)
