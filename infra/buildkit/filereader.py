@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from array import array
-from collections import deque
 from pathlib import Path
 
 from flows.domain.errors import ContextError
@@ -48,7 +47,9 @@ class FileReader:
     def __init__(self, root: Path, table: FileTable) -> None:
         self._root = os.path.realpath(os.fsencode(root)) + b"/"
         self._table = table
-        self.requests: deque[int] = deque()
+        # A daemon may ask for all files at once: four bytes each.
+        self.requests = array("I")
+        self._served = 0
         self._descriptor = -1
         self._number = 0  # of the open file
         self._left = 0  # of its bytes
@@ -60,9 +61,10 @@ class FileReader:
         """
         pieces: list[bytes] = []
         size = 0
-        while size < _BYTES_AT_ONCE and (self._descriptor >= 0 or self.requests):
+        while size < _BYTES_AT_ONCE and (self._descriptor >= 0 or self._served < len(self.requests)):
             if self._descriptor < 0:
-                self._open(self.requests.popleft())
+                self._served += 1
+                self._open(self.requests[self._served - 1])
             if self._descriptor >= 0 and (data := self._read()):
                 pieces += (data_head(self._number, len(data)), data)
                 size += len(data)
