@@ -13,6 +13,7 @@ import pytest
 from flows.domain.errors import InvalidOption, StackError
 from infra.local.daemon import Daemon
 from infra.local.engine import (
+    buildkitd_address,
     buildkitd_daemon,
     engine_address,
     engine_daemon,
@@ -90,7 +91,7 @@ def test_a_long_home_has_its_sockets_elsewhere(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_buildkitd_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A buildkitd on PATH is found, and is run on a socket in the home."""
+    """A buildkitd on PATH is found, and is run on the home's socket."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_buildkitd() is None
     program = tmp_path / "buildkitd"
@@ -99,4 +100,4 @@ def test_a_buildkitd_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = find_buildkitd()
     assert found == program
     spec = buildkitd_daemon(tmp_path, found)
-    assert f"unix://{tmp_path}/engine/run/buildkitd.sock" in spec.argv
+    assert buildkitd_address(tmp_path) in spec.argv

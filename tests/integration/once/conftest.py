@@ -93,10 +93,13 @@ def remote(tmp_path: Path, traces: Traces) -> Place:
 
 
 def hold_tags(repository: Path) -> None:
-    """Let pushes of tags to a bare repository wait until `let_tags_pass`."""
+    """Let pushes of tags to a bare repository wait until `let_tags_pass`, and then fail: their client was killed, and
+    git's server would go on without it."""
     hook = repository / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text('#!/bin/sh\ngrep -q refs/tags/ || exit 0\nwhile [ -e "$GIT_DIR/held" ]; do sleep 0.1; done\n')
+    hook.write_text(
+        '#!/bin/sh\ngrep -q refs/tags/ || exit 0\nwhile [ -e "$GIT_DIR/held" ]; do sleep 0.1; done\nexit 1\n'
+    )
     hook.chmod(0o755)
     (repository / "held").touch()
 
