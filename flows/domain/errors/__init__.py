@@ -86,6 +86,18 @@
     │   ├── BaseImageUnavailable       a FROM image that cannot be pulled
     │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
     │   └── OutputError                the result cannot be written on this machine
+    ├── RolloutError                   an image on its way into a workload
+    │   ├── RolloutCrashed             a container ends by itself, with its last lines
+    │   ├── RolloutOutOfMemory         the kernel killed it at its memory limit
+    │   ├── RolloutImagePull           the node cannot pull the image
+    │   ├── RolloutProbeFailed         a probe fails
+    │   ├── RolloutUnschedulable       no node takes a pod
+    │   ├── RolloutRefused             a policy, a quota or the kubelet forbids a pod
+    │   ├── RolloutDeadline            not complete in time, for no reason that shows
+    │   ├── RolloutSuperseded          somebody else changed the image meanwhile
+    │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
+    │   ├── NotPromoted                not rolled out in the environment before
+    │   └── ReleaseUnknown             no earlier release of that name
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -163,6 +175,20 @@ from flows.domain.errors.registry import (
     RepositoryUnknown,
     TagImmutable,
     UploadBroken,
+)
+from flows.domain.errors.rollout import (
+    NotPromoted,
+    ReleaseUnknown,
+    RolloutCrashed,
+    RolloutDeadline,
+    RolloutError,
+    RolloutImagePull,
+    RolloutImpossible,
+    RolloutOutOfMemory,
+    RolloutProbeFailed,
+    RolloutRefused,
+    RolloutSuperseded,
+    RolloutUnschedulable,
 )
 from flows.domain.errors.source import (
     ChecksumMismatch,
@@ -257,6 +283,7 @@ __all__ = [
     "NamespaceMissing",
     "NamespaceTerminating",
     "NotOurs",
+    "NotPromoted",
     "ObjectConflict",
     "ObjectMissing",
     "OutputError",
@@ -271,7 +298,18 @@ __all__ = [
     "RegistryUnauthorized",
     "RegistryUnavailable",
     "RegistryUnreachable",
+    "ReleaseUnknown",
     "RepositoryUnknown",
+    "RolloutCrashed",
+    "RolloutDeadline",
+    "RolloutError",
+    "RolloutImagePull",
+    "RolloutImpossible",
+    "RolloutOutOfMemory",
+    "RolloutProbeFailed",
+    "RolloutRefused",
+    "RolloutSuperseded",
+    "RolloutUnschedulable",
     "SecretFieldMissing",
     "SecretMissing",
     "SlipwayError",
