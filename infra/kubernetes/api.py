@@ -75,9 +75,9 @@ class KubernetesApi:
         except ObjectMissing:
             return None
 
-    async def find(self, kind: Kind, selector: str = "") -> list[Object]:
-        """All objects of a kind with these labels."""
-        return (await self._list(kind, _selectors(selector, "")))[0]
+    async def find(self, kind: Kind, selector: str = "", fields: str = "") -> list[Object]:
+        """All objects of a kind with these labels and fields."""
+        return (await self._list(kind, _selectors(selector, fields)))[0]
 
     async def create(self, obj: Object) -> Object:
         """Make an object. Raises ObjectConflict if there is one of that name."""
@@ -99,9 +99,9 @@ class KubernetesApi:
             content_type="application/apply-patch+yaml",
         )
 
-    async def merge(self, kind: Kind, name: str, change: Object) -> Object:
-        """Change some fields (JSON merge patch). Raises ObjectConflict if a `resourceVersion` in it is not the
-        current one, and ObjectMissing.
+    async def merge(self, kind: Kind, name: str, change: Object, *, strategic: bool = False) -> Object:
+        """Change some fields: a JSON merge patch, or `strategic`, where lists of named things are merged by their
+        names. Raises ObjectConflict if a `resourceVersion` in it is not the current one, and ObjectMissing.
         """
         return await self._json(
             "patch",
@@ -110,7 +110,7 @@ class KubernetesApi:
             method="PATCH",
             body=change,
             query={"fieldManager": FIELD_MANAGER},
-            content_type="application/merge-patch+json",
+            content_type=f"application/{'strategic-merge-patch' if strategic else 'merge-patch'}+json",
         )
 
     async def delete(self, obj: Object, *, kind: Kind, unchanged: bool = False, grace_s: int | None = None) -> bool:
@@ -137,23 +137,24 @@ class KubernetesApi:
             return False
         return True
 
-    async def logs(self, pod: str, *, lines: int, previous: bool = False) -> str:
-        """The last lines of a pod's container. `previous`: of the one that ran before its last restart."""
+    async def logs(self, pod: str, *, lines: int, container: str | None = None, previous: bool = False) -> str:
+        """The last lines of a pod's (only) container. `previous`: of the one that ran before its last restart."""
         query = {"tailLines": str(lines)} | ({"previous": "true"} if previous else {})
+        query |= {"container": container} if container is not None else {}
         asked = Asked("get", f"pod/{pod}/log", "pods/log", self.namespace)
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         async with self._request(asked, "GET", path, query=query) as response:
             return (await _body(response, self.host)).decode("utf-8", "replace")
 
     async def follow(
-        self, kind: Kind, *, selector: str = "", name: str | None = None
+        self, kind: Kind, *, selector: str = "", name: str | None = None, fields: str = ""
     ) -> AsyncGenerator[dict[str, Object], None]:
         """The matching objects by name: as they are now, and again after each change, by a watch.
 
         A watch that ended, expired (410) or broke off is taken up again; an API server that is not there for some
         seconds ends it with ClusterUnreachable or ClusterUnavailable.
         """
-        query = _selectors(selector, f"metadata.name={name}" if name else "")
+        query = _selectors(selector, f"metadata.name={name}" if name else fields)
         failures = 0
         while True:
             try:

@@ -38,9 +38,16 @@ CONFIG_MAP = Kind("ConfigMap", "v1", "configmaps")
 NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
 CLAIM = Kind("PersistentVolumeClaim", "v1", "persistentvolumeclaims")
 LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
+STATEFUL_SET = Kind("StatefulSet", "apps/v1", "statefulsets")
+DAEMON_SET = Kind("DaemonSet", "apps/v1", "daemonsets")
+CRON_JOB = Kind("CronJob", "batch/v1", "cronjobs")
+EVENT = Kind("Event", "v1", "events")
 
 KINDS = (LEASE, DEPLOYMENT, REPLICA_SET, POD, SERVICE, SECRET, CONFIG_MAP, NETWORK_POLICY, CLAIM)
 """All kinds that can bear a run's label: what cleaning up looks at."""
+
+WORKLOADS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB)
+"""The kinds whose pods an image is deployed to."""
 
 
 def kind_of(obj: Object) -> Kind:

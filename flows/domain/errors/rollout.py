@@ -19,7 +19,7 @@ class RolloutOutOfMemory(RolloutError):
 
 class RolloutImagePull(RolloutError):
     default_action = (
-        "check that the node reaches the registry, and the pull Secret (--pull-credentials vault:MOUNT/PATH)"
+        "check that the node reaches the registry, and the pull Secret (--pull-credentials)"
     )
 
 
@@ -37,7 +37,7 @@ class RolloutRefused(RolloutError):
 
 class RolloutDeadline(RolloutError):
     default_action = (
-        "look at the pods with `kubectl describe pod`; give it more time with --timeout-s if nothing is wrong"
+        "look at the pods with `kubectl describe pod`; give it more time (--timeout-s) if nothing is wrong"
     )
 
 
