@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,8 +11,11 @@ from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
 
 
-class ReleaseRequest(BaseModel):
-    """One release. Every field is a plain value that may be shown: secrets are named by where they are, never given."""
+class ReleaseOptions(BaseModel):
+    """What releases of one image and of a set have in common: source, credentials, version, builder.
+
+    Every field is a plain value that may be shown: secrets are named by where they are, never given.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,10 +36,6 @@ class ReleaseRequest(BaseModel):
         description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
 
-    image: str | None = Field(
-        default=None,
-        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
-    )
     credentials: list[str] = Field(
         default_factory=list,
         description=(
@@ -73,13 +72,6 @@ class ReleaseRequest(BaseModel):
     )
     moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
 
-    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
-    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
-    build_args: dict[str, str] = Field(
-        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
-    )
-    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
-    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
     no_cache: bool = Field(default=False, description="Build every step anew.")
     reproducible: bool = Field(
         default=False,
@@ -111,18 +103,6 @@ class ReleaseRequest(BaseModel):
     builder_key: str | None = Field(default=None, description="PEM file with the client certificate's key.")
     builder_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
 
-    @field_validator("image")
-    @classmethod
-    def _image_has_no_tag(cls, value: str | None) -> str | None:
-        if value is not None:
-            reference = ImageReference.parse(value)
-            if reference.tag or reference.digest:
-                raise InvalidOption(
-                    f"the image {value!r} carries a tag or digest, but the version is Slipway's to choose",
-                    action="name the repository alone; --version picks a version",
-                )
-        return value
-
     @field_validator("version")
     @classmethod
     def _version_is_semver(cls, value: str | None) -> str | None:
@@ -137,13 +117,13 @@ class ReleaseRequest(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _client_certificate_is_complete(self) -> ReleaseRequest:
+    def _client_certificate_is_complete(self) -> Self:
         if (self.builder_cert is None) != (self.builder_key is None):
             raise InvalidOption("--builder-cert and --builder-key go together", action="name both, or neither")
         return self
 
     @classmethod
-    def read(cls, values: dict[str, object]) -> ReleaseRequest:
+    def read(cls, values: dict[str, object]) -> Self:
         """Validate `values`; raises the UsageError that says what is wrong, instead of pydantic's collection."""
         try:
             return cls.model_validate(values)
@@ -151,3 +131,31 @@ class ReleaseRequest(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidOption(f"{where}: {first['msg']}") from None
+
+
+class ReleaseRequest(ReleaseOptions):
+    """One release of one image."""
+
+    image: str | None = Field(
+        default=None,
+        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
+    )
+    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
+    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
+    build_args: dict[str, str] = Field(
+        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
+    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+
+    @field_validator("image")
+    @classmethod
+    def _image_has_no_tag(cls, value: str | None) -> str | None:
+        if value is not None:
+            reference = ImageReference.parse(value)
+            if reference.tag or reference.digest:
+                raise InvalidOption(
+                    f"the image {value!r} carries a tag or digest, but the version is Slipway's to choose",
+                    action="name the repository alone; --version picks a version",
+                )
+        return value

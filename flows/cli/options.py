@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import types
 from enum import StrEnum
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from flows.domain.errors import InvalidOption
-from flows.request import ReleaseRequest
+from flows.request import ReleaseOptions, ReleaseRequest
 
-# Given as the one positional argument.
-_POSITIONAL = "source"
+Model = TypeVar("Model", bound=ReleaseOptions)
+
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM"}
 _SINGULAR = {
     "build_args": "build-arg",
@@ -24,13 +24,15 @@ _SINGULAR = {
 }
 
 
-def add_request_options(parser: argparse.ArgumentParser) -> None:
-    """One option for each field of ReleaseRequest, with the field's description as its help."""
-    for name, field in ReleaseRequest.model_fields.items():
+def add_request_options(
+    parser: argparse.ArgumentParser, model: type[ReleaseOptions] = ReleaseRequest, *, positional: str | None = "source"
+) -> None:
+    """One option for each field of the model, with the field's description as its help; `positional` is an argument."""
+    for name, field in model.model_fields.items():
         text = (field.description or "").replace("%", "%%")
         kind = _plain_type(field)
-        if name == _POSITIONAL:
-            parser.add_argument(name, nargs="?", default=None, metavar="SOURCE", help=text)
+        if name == positional:
+            parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
         elif kind is bool:
             parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
         elif get_origin(kind) in (list, dict):
@@ -42,13 +44,18 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
 
 def request_of(args: argparse.Namespace) -> ReleaseRequest:
     """The request that was typed. Raises the UsageErrors of the model."""
+    return read_request(args, ReleaseRequest)
+
+
+def read_request(args: argparse.Namespace, model: type[Model]) -> Model:
+    """The same for another model."""
     values: dict[str, Any] = {}
-    for name, field in ReleaseRequest.model_fields.items():
+    for name, field in model.model_fields.items():
         given = getattr(args, name)
         if given is None:
             continue
         values[name] = read_pairs(_flag(name), given) if get_origin(_plain_type(field)) is dict else given
-    return ReleaseRequest.read(values)
+    return model.read(values)
 
 
 def _flag(name: str) -> str:
