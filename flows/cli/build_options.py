@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from flows.access import Network
-from flows.cli.build_values import (
+from flows.build_values import (
     attest,
     build_arg,
     byte_count,

@@ -1,4 +1,4 @@
-"""The values of `slipway build`'s options, each written as docker's command line has it."""
+"""Values of build options, each written as docker's command line has it."""
 
 from __future__ import annotations
 
