@@ -20,6 +20,10 @@
     ├── VersionError
     │   ├── VersionTaken               the version exists with another digest
     │   └── VersionReserved            another release holds the version right now
+    ├── ApprovalError
+    │   ├── ApprovalRefused            somebody said no, or cancelled the waiting run
+    │   ├── ApprovalTimedOut           nobody answered in time
+    │   └── ApprovalOutdated           the source changed while the answer was waited for
     ├── VaultError
     │   ├── VaultUnreachable           nobody answers, or with a 500                   (retry)
     │   ├── VaultTlsError              the certificate is not trusted
@@ -110,6 +114,12 @@ Slipway from allow-listed fields (host, path, step, HTTP status, server's error 
 to be shown (BuildKit's), what could be a credential in it is taken out first (`infra.buildkit.scrub`).
 """
 
+from flows.domain.errors.approval import (
+    ApprovalError,
+    ApprovalOutdated,
+    ApprovalRefused,
+    ApprovalTimedOut,
+)
 from flows.domain.errors.base import (
     Interrupted,
     SlipwayError,
@@ -236,6 +246,10 @@ from flows.domain.errors.version import (
 )
 
 __all__ = [
+    "ApprovalError",
+    "ApprovalOutdated",
+    "ApprovalRefused",
+    "ApprovalTimedOut",
     "BaseImageUnavailable",
     "BuildError",
     "BuildSecretMissing",

@@ -18,9 +18,7 @@ class RolloutOutOfMemory(RolloutError):
 
 
 class RolloutImagePull(RolloutError):
-    default_action = (
-        "check that the node reaches the registry, and the pull Secret (--pull-credentials)"
-    )
+    default_action = "check that the node reaches the registry, and the pull Secret (--pull-credentials)"
 
 
 class RolloutProbeFailed(RolloutError):
@@ -36,9 +34,7 @@ class RolloutRefused(RolloutError):
 
 
 class RolloutDeadline(RolloutError):
-    default_action = (
-        "look at the pods with `kubectl describe pod`; give it more time (--timeout-s) if nothing is wrong"
-    )
+    default_action = "look at the pods with `kubectl describe pod`; give it more time (--timeout-s) if nothing is wrong"
 
 
 class RolloutSuperseded(RolloutError):

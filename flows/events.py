@@ -1,0 +1,70 @@
+"""What happened, as events in Prefect: automations start deployments on them, and other systems listen.
+
+An event is posted to the server's API and not to Prefect's background worker: it has arrived when `announce` returns,
+so a process that dies afterwards takes none along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from prefect import get_client
+from prefect.context import FlowRunContext
+from prefect.events import Event, RelatedResource, Resource
+from prefect.events.related import related_resources_from_run_context
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL
+
+IMAGE_RELEASED = "slipway.image.released"
+RELEASE_FAILED = "slipway.release.failed"
+PUSHED = "slipway.push"
+IMAGE_DEPLOYED = "slipway.image.deployed"
+DEPLOY_FAILED = "slipway.deploy.failed"
+IMAGE_ROLLED_BACK = "slipway.image.rolled-back"
+SWEPT = "slipway.swept"
+
+_PATIENCE_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind: str = "image") -> bool:
+    """Emit an event about `subject` (an image's REGISTRY/REPOSITORY); False, with a warning, if it did not arrive.
+
+    The resource is `slipway.KIND/SUBJECT`, its label `prefect.resource.name` is the subject. Within a flow run the run,
+    its flow, deployment and tags are related resources. What is announced has happened already, so that nobody takes
+    note of it must not undo it: trouble with the server is a warning. Outside of a run and without PREFECT_API_URL
+    there is nobody to tell. `payload`: plain JSON values, no secrets.
+    """
+    if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
+        logger.warning("%s of %s: no Prefect server is known to tell it to", event, subject)
+        return False
+    try:
+        async with asyncio.timeout(_PATIENCE_S), get_client() as client:
+            related = await related_resources_from_run_context(client)
+            emitted = _event(event, kind, subject, payload, related)
+            await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
+    except (TimeoutError, httpx.TransportError, PrefectHTTPStatusError) as error:
+        logger.warning("%s of %s could not be announced: %s", event, subject, type(error).__name__)
+        return False
+    return True
+
+
+def resource_id(subject: str, kind: str = "image") -> str:
+    """The id of the resource an event is about, as automations match it."""
+    return f"slipway.{kind}/{subject}"
+
+
+def _event(name: str, kind: str, subject: str, payload: Mapping[str, Any], related: list[RelatedResource]) -> Event:
+    return Event(
+        event=name,
+        occurred=datetime.now(UTC),
+        resource=Resource({"prefect.resource.id": resource_id(subject, kind), "prefect.resource.name": subject}),
+        related=related,
+        payload=dict(payload),
+    )
