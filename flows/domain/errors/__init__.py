@@ -102,6 +102,9 @@
     │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
     │   ├── NotPromoted                not rolled out in the environment before
     │   └── ReleaseUnknown             no earlier release of that name
+    ├── PrefectError                   the Prefect server, where a command talks to it alone
+    │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
+    │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -171,6 +174,7 @@ from flows.domain.errors.cluster import (
     ObjectMissing,
     WatchExpired,
 )
+from flows.domain.errors.prefect import PrefectError, PrefectRefused, PrefectUnreachable
 from flows.domain.errors.registry import (
     DigestMismatch,
     ManifestUnknown,
@@ -303,6 +307,9 @@ __all__ = [
     "OutputError",
     "PartMissing",
     "PortTaken",
+    "PrefectError",
+    "PrefectRefused",
+    "PrefectUnreachable",
     "RefUnknown",
     "RegistryError",
     "RegistryForbidden",
