@@ -41,6 +41,7 @@ LEASE = Kind("Lease", "coordination.k8s.io/v1", "leases")
 STATEFUL_SET = Kind("StatefulSet", "apps/v1", "statefulsets")
 DAEMON_SET = Kind("DaemonSet", "apps/v1", "daemonsets")
 CRON_JOB = Kind("CronJob", "batch/v1", "cronjobs")
+SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
 EVENT = Kind("Event", "v1", "events")
 
 KINDS = (LEASE, DEPLOYMENT, REPLICA_SET, POD, SERVICE, SECRET, CONFIG_MAP, NETWORK_POLICY, CLAIM)

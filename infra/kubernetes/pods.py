@@ -23,8 +23,8 @@ from flows.domain.errors import (
 )
 from infra.kubernetes.kinds import Object, name_of
 
-_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
-_REFUSED = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
+PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+REFUSED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
 _NODE_GONE = {"NodeLost", "NodeShutdown", "Terminated"}
 _UNSCHEDULABLE = "Unschedulable"
 
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def is_ready(pod: Object) -> bool:
-    return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
+    return not pod["metadata"].get("deletionTimestamp") and condition(pod, "Ready").get("status") == "True"
 
 
 def verdict(pod: Object) -> Verdict | None:
@@ -55,7 +55,7 @@ def verdict(pod: Object) -> Verdict | None:
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason in _NODE_GONE:
         return Verdict(BuilderNodeLost, f"the node of {name} is gone ({reason})", message)
-    disrupted = _condition(pod, "DisruptionTarget")
+    disrupted = condition(pod, "DisruptionTarget")
     if reason == "Evicted" or (disrupted.get("status") == "True"):
         why = str(disrupted.get("reason") or reason)
         cause = BuilderNodeLost if why == "DeletionByTaintManager" else BuilderEvicted
@@ -67,7 +67,7 @@ def verdict(pod: Object) -> Verdict | None:
         return Verdict(BuilderDeleted, f"{name} is being deleted")
     if status.get("phase") == "Failed":  # the kubelet did not admit it: OutOfcpu, NodeAffinity ...
         return Verdict(BuilderRefused, f"the node refuses {name} ({reason or 'no reason given'})", message)
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == _UNSCHEDULABLE:
         return Verdict(
             BuilderUnschedulable, f"no node takes {name}", str(scheduled.get("message") or ""), may_pass=True
@@ -79,10 +79,10 @@ def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
-    if reason in _PULL:
+    if reason in PULL_REASONS:
         image = container.get("image") or "its image"
         return Verdict(BuilderImagePull, f"{name}: {image} cannot be pulled ({reason})", message)
-    if reason in _REFUSED:
+    if reason in REFUSED_REASONS:
         return Verdict(BuilderRefused, f"the kubelet cannot make the container of {name} ({reason})", message)
     last = container.get("lastState") or {}
     ended, previous = (state["terminated"], False) if "terminated" in state else (last.get("terminated"), True)
@@ -116,6 +116,7 @@ def summary(pod: Object) -> str:
     return f"pod/{name_of(pod)}: " + ", ".join(parts)
 
 
-def _condition(pod: Object, kind: str) -> dict[str, Any]:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
+def condition(obj: Object, kind: str) -> dict[str, Any]:
+    """An object's condition of this kind, {} if it has none."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((each for each in conditions if each.get("type") == kind), {})
