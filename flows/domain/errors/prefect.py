@@ -15,4 +15,4 @@ class PrefectUnreachable(PrefectError):
 
 
 class PrefectRefused(PrefectError):
-    default_action = "check PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING where the server asks for one"
+    default_action = "check PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING if the server wants one"
