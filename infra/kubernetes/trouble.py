@@ -95,14 +95,16 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
     ended, previous = (state["terminated"], False) if "terminated" in state else (last, True)
     if not ended or (ended.get("exitCode") == 0 and reason != _LOOP):
         return None
-    common = {"pod": pod, "container": str(container.get("name")), "previous": previous}
+    which = str(container.get("name"))
     if ended.get("reason") == "OOMKilled":
-        return Trouble(RolloutOutOfMemory, f"{where} was killed at its memory limit (OOMKilled)", **common)
+        text = f"{where} was killed at its memory limit (OOMKilled)"
+        return Trouble(RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
     restarts = int(container.get("restartCount") or 0)
     if reason == _LOOP or restarts >= _RESTARTS or (pod["spec"].get("restartPolicy") == "Never"):
         code = ended.get("exitCode")
-        text = f"{where} ends again and again: exit code {code} ({ended.get('reason') or 'no reason given'})"
-        return Trouble(RolloutCrashed, f"{text}, {restarts} restarts", **common)
+        why = ended.get("reason") or "no reason given"
+        text = f"{where} ends again and again: exit code {code} ({why}), {restarts} restarts"
+        return Trouble(RolloutCrashed, text, pod=pod, container=which, previous=previous)
     return None
 
 
@@ -133,10 +135,9 @@ async def probe_trouble(api: KubernetesApi, pod: Object, *, killing: bool = Fals
                 continue
             kind = message.partition(" ")[0].lower()
             text = f"the {kind} probe of pod/{name_of(pod)} fails"
-            statuses = (pod.get("status") or {}).get("containerStatuses") or ({},)
-            unready = next((each for each in statuses if not each.get("ready")), statuses[0])
-            container = str(unready["name"]) if "name" in unready else None
-            return Trouble(RolloutProbeFailed, text, message, pod=pod, container=container, previous=killing)
+            statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+            unready = next((str(each["name"]) for each in statuses if not each.get("ready")), None)
+            return Trouble(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killing)
     return None
 
 

@@ -243,7 +243,7 @@ class Workload:
             return []
         names = [added]
         if not state.pull_secrets:
-            # Those of the service account are given to pods that name none, and only to them (ServiceAccount admission).
+            # Those of the service account are given only to pods that name none (ServiceAccount admission).
             account = pod_template(state.obj)["spec"].get("serviceAccountName") or "default"
             there = await self.api.get(SERVICE_ACCOUNT, account) or {}
             names += [each["name"] for each in there.get("imagePullSecrets") or ()]
