@@ -11,12 +11,11 @@ import asyncio
 import logging
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import httpx
 from prefect import get_client
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.responses import SetStateStatus
@@ -62,7 +61,6 @@ async def approved(question: str, timeout_s: float) -> Approval:
         raise RuntimeError("an approval needs a flow run that can wait for it")
     run_id = context.flow_run.id
     deadline = datetime.now(UTC) + timedelta(seconds=timeout_s)
-    await acreate_markdown_artifact(markdown=question, description="What is to be approved")
     async with get_client() as client:
         try:
             async with asyncio.timeout(timeout_s):
@@ -89,7 +87,7 @@ async def _ask(client: PrefectClient, run_id: UUID, question: str, deadline: dat
         message=f"waiting for an approval until {until}",
     )
     keys = keyset_from_paused_state(paused)
-    paused.state_details.run_input_keyset = {**keys}
+    paused.state_details.run_input_keyset = cast(dict[str, str], keys)
     outcome = await client.set_flow_run_state(run_id, paused)
     if outcome.status is not SetStateStatus.ACCEPT:
         raise ApprovalRefused("the run was cancelled before it could ask for an approval")

@@ -57,6 +57,13 @@ class VersionLedger(Protocol):
         """Remember the pushed image, so that a rerun after a crash finishes this image instead of building another."""
         ...
 
+    async def keep(self, reservation: Reservation) -> None:
+        """Show that the run is alive: without a word from it for some time its reservation counts as left behind.
+
+        Called now and then while the run lasts. Raises VersionReserved when another run has taken it over.
+        """
+        ...
+
     async def publish(self, reservation: Reservation) -> None:
         """The image is public under its version: record that for good. Safe to run twice.
 

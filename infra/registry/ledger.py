@@ -82,6 +82,9 @@ class RegistryLedger:
         self._held[reservation.version].write(_as_text(claim))
         return replace(reservation, claim=claim)
 
+    async def keep(self, reservation: Reservation) -> None:
+        """Nothing to do: the kernel knows whether the process that holds the claim is alive."""
+
     async def publish(self, reservation: Reservation) -> None:
         """Nothing to do: the registry's tag is the public record."""
 

@@ -31,7 +31,7 @@ from infra.source.url import GitUrl, check_ref
 
 _ATTEMPTS = 40
 _PAUSE_S = 0.05
-TTL_S = 7200
+TTL_S = 900
 
 
 class GitLedger:
@@ -113,6 +113,17 @@ class GitLedger:
             change = Change(self._ref(reservation.version), held.revision if held else None, new)
             if await self._refs.apply(change):
                 return replace(reservation, claim=claim)
+        raise self._lost(reservation)
+
+    async def keep(self, reservation: Reservation) -> None:
+        for _ in range(_ATTEMPTS):
+            held = await self._own(reservation)
+            if held is None or held.note is None:
+                raise self._lost(reservation)
+            # As it stands: a digest that is noted at this moment must not be lost.
+            new = await self._refs.store(self._note(reservation.version, held.note.claim).text)
+            if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
+                return
         raise self._lost(reservation)
 
     async def publish(self, reservation: Reservation) -> None:

@@ -150,6 +150,17 @@ class LedgerContract:
         reservation = await ledger.reserve(Claim("one", "a"), minor)
         assert (await ledger.note_digest(reservation, DIGEST)).claim == Claim("one", "a", DIGEST)
 
+    async def test_a_reservation_that_is_kept_stands(self, world: World) -> None:
+        """Keeping a reservation changes nothing of it: it is held still, and its digest is still noted."""
+        ledger = await world.ledger()
+        reservation = await ledger.reserve(Claim("one", "a"), minor)
+        noted = await ledger.note_digest(reservation, DIGEST)
+        await ledger.keep(reservation)
+        assert str((await (await world.ledger()).reserve(Claim("two", "b"), minor)).version) == "0.2.0"
+        await world.published(ledger, noted)
+        await ledger.give_back(noted)
+        assert [str(version) for version in await ledger.versions()] == ["0.1.0"]
+
     async def test_releases_at_one_moment_get_different_versions(self, world: World) -> None:
         """Of eight releases started at the same moment each gets a version of its own, or loses cleanly."""
         ledgers = [await world.ledger() for _ in range(8)]

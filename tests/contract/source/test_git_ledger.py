@@ -100,7 +100,7 @@ class TestGitLedger(LedgerContract):
         assert git(place, "rev-parse", "v0.1.0") == other
 
     async def test_expired_reservations_are_left_behind(self, world: GitWorld) -> None:
-        """What another machine left is taken over once its time is over, and not before."""
+        """What another machine left is taken over once its time is over, not before; keeping it starts it anew."""
         checkout = await open_directory(world._place(), allow_dirty=False)
 
         async def ledger(ttl_s: float) -> GitLedger:
@@ -120,6 +120,17 @@ class TestGitLedger(LedgerContract):
         await (await ledger(-1)).reserve(Claim("far away", "a"), exactly("2.0.0"))
         taken = await (await ledger(7200)).reserve(Claim("here", "a"), exactly("2.0.0"))
         assert taken.resumed
+
+        waiting = await (await ledger(-1)).reserve(Claim("far away", "b"), exactly("3.0.0"))
+        await (await ledger(-1)).note_digest(waiting, DIGEST)
+        await (await ledger(7200)).keep(waiting)
+        with pytest.raises(VersionReserved):
+            await (await ledger(7200)).reserve(Claim("here", "b"), exactly("3.0.0"))
+        await (await ledger(-1)).keep(waiting)
+        taken = await (await ledger(7200)).reserve(Claim("here", "b"), exactly("3.0.0"))
+        assert taken.claim.digest == DIGEST
+        with pytest.raises(VersionReserved):
+            await (await ledger(7200)).keep(waiting)
 
     async def test_a_reservation_that_was_taken_over_is_lost(self, world: GitWorld) -> None:
         """A run taken for dead cannot note a digest, publish, or give back what another holds now."""
