@@ -11,13 +11,26 @@ from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
 
 
-class ReleaseOptions(BaseModel):
-    """What releases of one image and of a set have in common: source, credentials, version, builder.
-
-    Every field is a plain value that may be shown: secrets are named by where they are, never given.
+class Request(BaseModel):
+    """What is asked of a flow. Every field is a plain value that may be shown: secrets are named by where they are,
+    never given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls, values: dict[str, object]) -> Self:
+        """Validate `values`; raises the UsageError that says what is wrong, instead of pydantic's collection."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidOption(f"{where}: {first['msg']}") from None
+
+
+class ReleaseOptions(Request):
+    """What releases of one image and of a set have in common: source, credentials, version, builder."""
 
     source: str = Field(
         default=".",
@@ -121,16 +134,6 @@ class ReleaseOptions(BaseModel):
         if (self.builder_cert is None) != (self.builder_key is None):
             raise InvalidOption("--builder-cert and --builder-key go together", action="name both, or neither")
         return self
-
-    @classmethod
-    def read(cls, values: dict[str, object]) -> Self:
-        """Validate `values`; raises the UsageError that says what is wrong, instead of pydantic's collection."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidOption(f"{where}: {first['msg']}") from None
 
 
 class ReleaseRequest(ReleaseOptions):

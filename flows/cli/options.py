@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from flows.domain.errors import InvalidOption
-from flows.request import ReleaseOptions, ReleaseRequest
+from flows.request import ReleaseRequest, Request
 
-Model = TypeVar("Model", bound=ReleaseOptions)
+Model = TypeVar("Model", bound=Request)
 
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM"}
 _SINGULAR = {
@@ -25,7 +25,7 @@ _SINGULAR = {
 
 
 def add_request_options(
-    parser: argparse.ArgumentParser, model: type[ReleaseOptions] = ReleaseRequest, *, positional: str | None = "source"
+    parser: argparse.ArgumentParser, model: type[Request] = ReleaseRequest, *, positional: str | None = "source"
 ) -> None:
     """One option for each field of the model, with the field's description as its help; `positional` is an argument."""
     for name, field in model.model_fields.items():
