@@ -1,0 +1,25 @@
+"""What files define: groups and targets by name, each file laid over the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flows.bake.fields import Fields, merge
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`: what
+    a reader should know, a sentence each."""
+
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    targets: Mapping[str, Fields] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def over(self, below: Definition) -> Definition:
+        """This definition laid over another: groups are replaced, targets merged."""
+        targets = dict(below.targets)
+        for name, fields in self.targets.items():
+            targets[name] = merge(targets[name], fields) if name in targets else fields
+        return Definition({**below.groups, **self.groups}, targets, below.warnings + self.warnings)

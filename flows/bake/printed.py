@@ -1,0 +1,31 @@
+"""A set of targets as `docker buildx bake --print` shows it, which is itself a bake file."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from flows.bake.targets import Target, TargetSet
+
+_NAMES = {"dockerfile_inline": "dockerfile-inline", "secrets": "secret", "outputs": "output"}
+
+
+def as_bake(targets: TargetSet) -> dict[str, Any]:
+    """Group `default` with what was asked for, and every target with the fields that are not empty."""
+    return {
+        "group": {"default": {"targets": list(targets.wanted)}},
+        "target": {name: _printed(target) for name, target in sorted(targets.targets.items())},
+    }
+
+
+def _printed(target: Target) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for field in fields(target):
+        value = getattr(target, field.name)
+        if value and field.name not in {"name", "bases"}:
+            name = _NAMES.get(field.name, field.name.replace("_", "-"))
+            shown[name] = list(value) if isinstance(value, tuple) else value
+    links = {name: f"target:{base}" for name, base in target.bases.items()}
+    if links or target.contexts:
+        shown["contexts"] = {**target.contexts, **links}
+    return shown

@@ -1,0 +1,144 @@
+"""From definitions to targets that can be built: groups taken apart, inheritance applied, an order found.
+
+Semantics: `ResolveGroup`, `ResolveTarget` and `loadLinks` in bake/bake.go (docker/buildx).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+
+from flows.bake.definition import Definition
+from flows.bake.fields import Fields, merge
+from flows.domain.errors import InvalidOption
+
+_LINK = "target:"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One image to build. Fields as bake's of the same names; places are as they are written in the file.
+
+    `bases`: the targets that its contexts are, by the context's name; these are not in `contexts`.
+    """
+
+    name: str
+    context: str = "."
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, str] = field(default_factory=dict)
+    dockerfile: str = "Dockerfile"
+    dockerfile_inline: str | None = field(default=None, repr=False)
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    attest: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    pull: bool = False
+    no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    network: str = ""
+    shm_size: str = ""
+    ulimits: tuple[str, ...] = ()
+    extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    entitlements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSet:
+    """`targets`: all that are built, each after its bases. `wanted`: those that were asked for; the others are built
+    because these are based on them."""
+
+    targets: Mapping[str, Target]
+    wanted: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
+    """The targets that `names` (of targets and groups; none: `default`) stand for, and what they are based on.
+
+    Raises InvalidOption for unknown names, circles, and a base for other platforms.
+    """
+    wanted = tuple(dict.fromkeys(name for each in names or ["default"] for name in _members(definition, each, ())))
+    if not wanted:
+        raise InvalidOption("there is nothing to build: the group has no targets")
+    found: dict[str, Target] = {}
+    waiting = list(wanted)
+    while waiting:
+        name = waiting.pop(0)
+        if name not in found:
+            found[name] = _target(name, _inherited(definition, name, ()))
+            waiting += found[name].bases.values()
+    for target in found.values():
+        for base in target.bases.values():
+            _check_platforms(target, found[base])
+    return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings)
+
+
+def _members(definition: Definition, name: str, within: tuple[str, ...]) -> Iterator[str]:
+    if name in within:
+        raise InvalidOption(f"the group {name} contains itself")
+    if name not in definition.groups:
+        if name not in definition.targets:
+            raise _unknown(definition, name)
+        yield name
+        return
+    for member in definition.groups[name]:
+        if member == name and name in definition.targets:
+            yield name
+        else:
+            yield from _members(definition, member, (*within, name))
+
+
+def _inherited(definition: Definition, name: str, heirs: tuple[str, ...]) -> Fields:
+    if name in heirs:
+        raise InvalidOption(f"the target {name} inherits from itself ({' <- '.join((*heirs, name))})")
+    if name not in definition.targets:
+        raise _unknown(definition, name)
+    own = definition.targets[name]
+    below: Fields = {}
+    for parent in own.get("inherits", []):
+        below = merge(below, _inherited(definition, parent, (*heirs, name)))
+    return merge(below, own)
+
+
+def _target(name: str, fields: Fields) -> Target:
+    contexts = fields.get("contexts", {})
+    names = {"secret": "secrets", "output": "outputs"}
+    values = {names.get(key, key.replace("-", "_")): value for key, value in fields.items() if key != "inherits"}
+    for key, value in values.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
+    values["contexts"] = {key: place for key, place in contexts.items() if not place.startswith(_LINK)}
+    values["bases"] = {key: place.removeprefix(_LINK) for key, place in contexts.items() if place.startswith(_LINK)}
+    return Target(name, **values)
+
+
+def _check_platforms(target: Target, base: Target) -> None:
+    if len(target.platforms) > 1 and len(base.platforms) > 1 and not set(target.platforms) <= set(base.platforms):
+        raise InvalidOption(
+            f"the target {target.name} is for {', '.join(target.platforms)}, its base {base.name} for "
+            f"{', '.join(base.platforms)}",
+            action="give both the same platforms",
+        )
+
+
+def _in_order(targets: Mapping[str, Target]) -> list[str]:
+    try:
+        return list(TopologicalSorter({n: list(t.bases.values()) for n, t in targets.items()}).static_order())
+    except CycleError as error:
+        raise InvalidOption(f"the targets are based on each other in a circle: {' -> '.join(error.args[1])}") from None
+
+
+def _unknown(definition: Definition, name: str) -> InvalidOption:
+    known = sorted({*definition.groups, *definition.targets})
+    return InvalidOption(
+        f"there is no target or group {name!r}", action=f"known are {', '.join(known)}" if known else "check the file"
+    )
