@@ -19,7 +19,7 @@ from flows.tasks.cleanup import clean_up
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
-from flows.tasks.record import name_run, record
+from flows.tasks.record import name_run, record, show_plan
 from flows.tasks.step import together
 from flows.tasks.tag import tag
 from flows.tasks.verify import verify
@@ -51,6 +51,7 @@ async def _release() -> ReleaseResult:
         await record(Report(plan, result))
         return result
 
+    await show_plan(plan)
     built: BuiltImage | None = None
     verified: VerifiedImage | None = None
     try:

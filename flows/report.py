@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
 from flows.domain.text import human_size
+from flows.links import Link
 from flows.timeline import as_data_uri, as_svg, as_text
 
 
@@ -20,6 +21,7 @@ class Report:
     verified: VerifiedImage | None = None
     timeline: tuple[StepTime, ...] = ()
     error: BaseException | None = None
+    links: tuple[Link, ...] = ()
 
     @property
     def title(self) -> str:
@@ -60,9 +62,8 @@ class Report:
             lines += ["```", describe(self.error), "```", ""]
         lines += ["| | |", "|---|---|"]
         lines += [f"| {label} | {_cell(value)} |" for label, value in self.facts()]
-        if self.plan.deciding_commits:
-            lines += ["", "## Commits that decided", ""]
-            lines += [f"- {_cell(commit)}" for commit in self.plan.deciding_commits]
+        lines += [f"| {link.what} | [{_cell(link.text)}]({link.url}) |" for link in self.links]
+        lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
         if self.result.reference:
@@ -84,6 +85,22 @@ class Report:
         return "\n".join(lines)
 
 
+def plan_as_markdown(plan: ReleasePlan) -> str:
+    """The plan for people, before any of it is done: what, why, and each effect."""
+    lines = [f"# {plan.reference}", "", "| | |", "|---|---|", f"| why | {_cell(plan.why)} |"]
+    if plan.previous_version:
+        lines.append(f"| previous version | {plan.previous_version} |")
+    if plan.source.revision:
+        lines.append(f"| revision | {plan.source.revision}{' (dirty)' if plan.source.dirty else ''} |")
+    if plan.source.url:
+        lines.append(f"| source | {_cell(plan.source.url)} |")
+    lines += ["", "## Will", "", *(f"{number}. {effect}" for number, effect in enumerate(plan.effects(), 1))]
+    lines += _commits(plan)
+    lines += ["", "## Labels", "", "| | |", "|---|---|"]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in sorted(plan.labels.items())]
+    return "\n".join(lines) + "\n"
+
+
 def describe(error: BaseException) -> str:
     """An error for people: a named cause with its next action; for anything else just its kind.
 
@@ -92,6 +109,12 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SlipwayError):
         return f"{error.name}: {error}"
     return type(error).__name__
+
+
+def _commits(plan: ReleasePlan) -> list[str]:
+    if not plan.deciding_commits:
+        return []
+    return ["", "## Commits that decided", "", *(f"- {_cell(commit)}" for commit in plan.deciding_commits)]
 
 
 def _cell(text: str) -> str:

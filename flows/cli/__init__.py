@@ -20,6 +20,7 @@ COMMANDS = {
     "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
     "builder": ("flows.cli.builder", "look at a builder: workers, disk usage, history; prune its cache"),
     "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
+    "history": ("flows.cli.history", "show the versions of an image that were released"),
     "manifests": ("flows.cli.manifests", "print the Kubernetes objects of a shared builder"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),

@@ -1,13 +1,20 @@
-"""Record: name the run after image and version, and leave the report in Prefect before anything is torn down."""
+"""Record: what people see of a run in Prefect. Name, plan, report, links and the image's history."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 from prefect import get_client
-from prefect.artifacts import acreate_markdown_artifact
+from prefect.artifacts import LinkArtifact, MarkdownArtifact
 from prefect.runtime import flow_run
 
-from flows.domain.plan import ReleasePlan
-from flows.report import Report
+from flows.domain.plan import ReleasePlan, ReleaseResult
+from flows.domain.reference import ImageReference
+from flows.history import PastRelease, key_of, remember
+from flows.links import Link, commit_link, registry_link
+from flows.origin import Origin, origin_of_this_run
+from flows.report import Report, plan_as_markdown
 from flows.tasks.step import step
 from flows.watch import watcher
 
@@ -24,16 +31,49 @@ async def name_run(plan: ReleasePlan) -> None:
         await client.update_flow_run(flow_run.id, name=f"{name} {plan.version or 'unchanged'}", tags=sorted(tags))
 
 
+async def show_plan(plan: ReleasePlan) -> None:
+    """The plan as an artifact, before any of it is done."""
+    await MarkdownArtifact(
+        markdown=plan_as_markdown(plan), key=key_of("plan", plan.image), description=f"Plan of {plan.reference}"
+    ).acreate()
+
+
 @step("record")
 async def record(report: Report) -> None:
-    """The report as a Markdown artifact of this run, under one key for each image."""
+    """The report as an artifact of this run, under one key for each image; links; a row in the image's history."""
     watcher().show(report)
-    await acreate_markdown_artifact(
-        markdown=report.as_markdown(), key=artifact_key(report.plan.image), description=report.title
+    plan, result = report.plan, report.result
+    async with get_client() as client:
+        origin = await origin_of_this_run(client)
+        report = replace(report, links=_links(plan, result, origin))
+        await MarkdownArtifact(
+            markdown=report.as_markdown(), key=key_of("release", plan.image), description=report.title
+        ).acreate(client)
+        for link in report.links:
+            await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
+        if result.released:
+            await remember(client, plan.image, _past(result, origin))
+
+
+def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Link, ...]:
+    links = []
+    if commit := commit_link(plan.source):
+        links.append(commit)
+    if result.released and result.version:
+        links.append(registry_link(ImageReference.parse(plan.image), result.version))
+    return (*links, *origin.links)
+
+
+def _past(result: ReleaseResult, origin: Origin) -> PastRelease:
+    assert result.version and result.digest, "a release has a version and a digest"
+    return PastRelease(
+        version=result.version,
+        when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        seconds=result.duration_s,
+        steps=result.steps,
+        cached=result.cached_steps,
+        trigger=origin.trigger,
+        revision=result.revision or "",
+        digest=result.digest,
+        run=result.ui_url or "",
     )
-
-
-def artifact_key(image: str) -> str:
-    """An artifact key (lower case letters, digits, dashes) that collects an image's reports."""
-    key = "".join(c if c.isascii() and c.isalnum() else "-" for c in image.lower())
-    return "release-" + "-".join(part for part in key.split("-") if part)

@@ -1,0 +1,77 @@
+"""`slipway history`: the versions of an image that were released, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flows.history import PastRelease
+
+_COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "history",
+        help="show the versions of an image that were released",
+        description="Prints each release of an image: version, when, how long it took, cached share, trigger, digest.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="REGISTRY/REPOSITORY, or a name in the embedded registry.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the rows are printed.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises InvalidReference, StackDown."""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    rows = asyncio.run(_read(_image(args.image)))
+    if args.output == "json":
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        print(as_text(rows) if rows else f"{args.image} was never released")
+    return 0
+
+
+def as_text(rows: list[PastRelease]) -> str:
+    """A line a release, the columns aligned."""
+    lines = [
+        _COLUMNS,
+        *((row.version, row.when, f"{row.seconds:.1f} s", row.share, row.trigger, row.digest) for row in rows),
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _image(text: str) -> str:
+    """The image's full name: as a release of a source named `text` would have it."""
+    from flows.domain.errors import StackDown
+    from flows.domain.reference import ImageReference
+
+    if "/" not in text:
+        from infra.local.config import StackConfig
+        from infra.local.stack import Stack
+
+        try:
+            registry = Stack(StackConfig.from_env(os.environ)).connection().registry
+        except StackDown:
+            registry = None
+        if registry is not None:
+            text = f"{registry}/{text}"
+    return ImageReference.parse(text).name
+
+
+async def _read(image: str) -> list[PastRelease]:
+    from prefect import get_client
+
+    from flows.history import read_history
+
+    async with get_client() as client:
+        return await read_history(client, image)
