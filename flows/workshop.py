@@ -12,34 +12,30 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
-from prefect.blocks.core import Block
-
-from blocks import Builder, Registry, Source, Vault
+from blocks import Builder, Source
 from blocks import KubernetesBuilder as KubernetesBlock
-from flows.access import KUBERNETES, Network, find_builder, secret_paths, vault_access
+from flows.access import KUBERNETES, Network, find_builder, secret_paths
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
 from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
+from flows.saved import block_name, find_vault, load, running_stack, with_registries
 from infra.buildkit.address import BuilderAddress, TlsFiles
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
-from infra.local.stack import Stack
 from infra.registry import RegistryClient
 from infra.source import Checkout
-from infra.vault import SecretPath, VaultAccess, VaultCredentials, VaultSession
+from infra.vault import SecretPath, VaultCredentials, VaultSession
 
 if TYPE_CHECKING:
     # The cluster's client takes half a second to import, which a release without one does not pay.
     from infra.kubernetes.builder import KubernetesBuilder
 
-B = TypeVar("B", bound=Block)
-
-_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
+NO_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
 
 _current: ContextVar[Workshop] = ContextVar("workshop")
 
@@ -89,7 +85,7 @@ class Workshop:
         if not paths:
             return Anonymous()
         if self.vault is None:
-            raise StackDown("credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION)
+            raise StackDown("credentials are named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
         return VaultCredentials(self.vault, paths)
 
     def git_credentials(self) -> CredentialSource | None:
@@ -98,7 +94,7 @@ class Workshop:
             return None
         if self.vault is None:
             raise StackDown(
-                "the git credentials are named in Vault, but there is no Vault to ask", action=_VAULT_ACTION
+                "the git credentials are named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION
             )
         return _OneSecret(self.vault, SecretPath.parse(self.request.git_credentials))
 
@@ -150,9 +146,9 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
     """Open what a release works with, and close all of it at the end (a Vault token of our own is revoked then)."""
     request = await _with_blocks(request)
     config = StackConfig.from_env(env)
-    home, stack = config.home, _stack(config)
+    home, stack = config.home, running_stack(config)
     async with AsyncExitStack() as exits:
-        access = await _vault_access(request, stack, env)
+        access = await find_vault(request.vault, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
         builder, network = None, None
         if request.builder != KUBERNETES:
@@ -163,13 +159,6 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
             yield shop
         finally:
             _current.reset(token)
-
-
-def _stack(config: StackConfig) -> StackConnection | None:
-    try:
-        return Stack(config).connection()
-    except StackDown:
-        return None
 
 
 def _tls(request: ReleaseRequest) -> TlsFiles | None:
@@ -183,54 +172,21 @@ def _tls(request: ReleaseRequest) -> TlsFiles | None:
     )
 
 
-async def _vault_access(
-    request: ReleaseRequest, stack: StackConnection | None, env: Mapping[str, str]
-) -> VaultAccess | None:
-    if request.vault is not None:
-        name = _block_name(request.vault)
-        if name is None:
-            raise InvalidOption(f"{request.vault!r} is not block:NAME", action="save a Slipway Vault block and name it")
-        return (await _load(Vault, name)).access()
-    return vault_access(stack, env)
-
-
 async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     """The request with every `block:NAME` replaced by what the saved block says."""
     changes: dict[str, Any] = {}
-    if name := _block_name(request.source):
-        changes |= (await _load(Source, name)).request_fields()
-    if request.builder is not None and (name := _block_name(request.builder)):
+    if name := block_name(request.source):
+        changes |= (await load(Source, name)).request_fields()
+    if request.builder is not None and (name := block_name(request.builder)):
         changes |= (await _load_builder(name)).request_fields()
-    credentials = []
-    for text in request.credentials:
-        if name := _block_name(text):
-            fields = (await _load(Registry, name)).request_fields()
-            credentials += fields.pop("credentials")
-            changes |= fields
-        else:
-            credentials.append(text)
-    return request.model_copy(update={**changes, "credentials": credentials})
-
-
-def _block_name(text: str) -> str | None:
-    return text.removeprefix("block:") if text.startswith("block:") else None
+    changes |= await with_registries(request.credentials)
+    return request.model_copy(update=changes)
 
 
 async def _load_builder(name: str) -> Builder | KubernetesBlock:
     with suppress(InvalidOption):
-        return await _load(KubernetesBlock, name)
-    return await _load(Builder, name)
-
-
-async def _load(kind: type[B], name: str) -> B:
-    try:
-        return cast(B, await kind.aload(name))
-    except ValueError as error:
-        # Prefect's answer to an unknown name; its text names the block, nothing else.
-        raise InvalidOption(
-            f"no block of the type {kind._block_type_name!r} is saved as {name!r}",
-            action="save it in the UI under Blocks, or check the name",
-        ) from error
+        return await load(KubernetesBlock, name)
+    return await load(Builder, name)
 
 
 def _path(text: str | None) -> Path | None:
