@@ -19,7 +19,8 @@ class Claim:
 
     `run`: the flow run's id. `fingerprint`: identifies the source's content (a git revision, a checksum, a hash over a
     directory's entries): a rerun with the same fingerprint continues a dead run's reservation instead of burning a
-    version. `digest`: of the pushed image, known once the build is done.
+    version. `digest`: of the pushed image, known once the build is done; of a set's images, each as IMAGE@DIGEST,
+    divided by spaces.
     """
 
     run: str
@@ -74,4 +75,8 @@ class VersionLedger(Protocol):
 
     async def give_back(self, reservation: Reservation) -> None:
         """End a reservation: one that came to nothing, or a published one at the run's end. Safe to run twice."""
+        ...
+
+    async def leave(self, reservation: Reservation) -> None:
+        """Stop here with the release half public: the next run for the same source resumes it. Safe to run twice."""
         ...

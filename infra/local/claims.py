@@ -39,6 +39,11 @@ class HeldClaim:
         """End the claim. Safe to call twice."""
         if self._descriptor is not None:
             self._path.unlink(missing_ok=True)
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Leave the claim as a dead process would. Safe to call twice."""
+        if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 

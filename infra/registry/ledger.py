@@ -27,6 +27,8 @@ class Held(Protocol):
 
     def remove(self) -> None: ...
 
+    def let_go(self) -> None: ...
+
 
 class Claims(Protocol):
     """The lock this ledger needs; `infra.local.claims.FileClaims` is one."""
@@ -93,6 +95,11 @@ class RegistryLedger:
         if held is not None:
             async with self._claims.exclusive():
                 held.remove()
+
+    async def leave(self, reservation: Reservation) -> None:
+        held = self._held.pop(reservation.version, None)
+        if held is not None:
+            held.let_go()
 
     def _resume(
         self,

@@ -157,6 +157,16 @@ class GitLedger:
             if await self._refs.apply(Change(self._ref(reservation.version), found.revision, None)):
                 return
 
+    async def leave(self, reservation: Reservation) -> None:
+        note = Note.now(reservation.version, reservation.claim, ttl_s=0)
+        for _ in range(_ATTEMPTS):
+            held = await self._own(reservation)
+            if held is None:
+                return
+            new = await self._refs.store(note.text)
+            if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
+                return
+
     async def _try_reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation | None:
         """One attempt; None when another release was quicker, so that what is known is out of date."""
         state = await self._refs.read()

@@ -191,6 +191,15 @@ class LedgerContract:
         assert reservation.resumed
         assert reservation.claim == Claim("rerun", "same source", DIGEST)
 
+    async def test_what_was_left_half_public_is_finished_by_the_next_run(self, world: World) -> None:
+        """Its process lives on, but it has stopped: the same source resumes it, digest and all."""
+        ledger = await world.ledger()
+        reservation = await ledger.note_digest(await ledger.reserve(Claim("one", "a"), minor), DIGEST)
+        await ledger.leave(reservation)
+        await ledger.leave(reservation)
+        again = await (await world.ledger()).reserve(Claim("two", "a"), minor)
+        assert (str(again.version), again.resumed, again.claim.digest) == ("0.1.0", True, DIGEST)
+
     async def test_a_released_version_of_a_killed_release_is_finished(self, world: World) -> None:
         """Killed between the public tag and the end: the rerun gets that version and digest, not the next."""
         reserver = Reserver(world, "dead", "same source", DIGEST)
