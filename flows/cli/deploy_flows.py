@@ -1,0 +1,63 @@
+"""`slipway deploy-flows`: tell a Prefect server of Slipway's work pools, blocks, deployments and automations."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.cli.stack_options import add_output_option
+
+if TYPE_CHECKING:
+    from flows.registration import Registered
+
+_KINDS = ("pools", "blocks", "deployments", "automations")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "deploy-flows",
+        description=(
+            "Registers work pools, block types, deployments and automations with the Prefect server. What is there "
+            "already and the same is left alone, so it may be run at any time."
+        ),
+    )
+    parser.add_argument(
+        "--file",
+        type=Path,
+        metavar="FILE",
+        help="A prefect.yaml with deployments of your own. Default: the deployments that Slipway ships.",
+    )
+    parser.add_argument("--only", action="append", choices=_KINDS, help="Register these alone. May be repeated.")
+    parser.add_argument(
+        "--pool", action="append", metavar="NAME", help="Only this work pool and its deployments. May be repeated."
+    )
+    add_output_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises InvalidOption and PrefectError; what was registered before is printed by then."""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    done = asyncio.run(_register(args))
+    if args.output == "json":
+        print(json.dumps([dataclasses.asdict(one) for one in done], indent=2))
+    return 0
+
+
+async def _register(args: argparse.Namespace) -> list[Registered]:
+    from flows.registration import Kind, register
+    from flows.registration.files import PREFECT_FILE
+
+    kinds = [Kind(one) for one in args.only or _KINDS]
+    done = []
+    async for one in register(args.file or PREFECT_FILE, kinds, args.pool or ()):
+        done.append(one)
+        if args.output == "text":
+            changes = f" ({', '.join(one.changes)})" if one.changes else ""
+            print(f"{one.kind:<11} {one.name:<40} {one.outcome}{changes}", flush=True)
+    return done

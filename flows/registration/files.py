@@ -1,0 +1,56 @@
+"""The files that say what there should be: `deployments/` of this installation, or one's own prefect.yaml."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.domain.errors import InvalidOption
+
+SHIPPED = Path(__file__).parents[2] / "deployments"
+"""What Slipway itself brings."""
+
+PREFECT_FILE = SHIPPED / "prefect.yaml"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A work pool as a file describes it. `template`: Prefect's base job template."""
+
+    name: str
+    type: str
+    template: dict[str, Any]
+
+
+def shipped_pools() -> list[Pool]:
+    """The work pools of `deployments/pools`: NAME.TYPE.json holds a base job template."""
+    pools = []
+    for path in sorted((SHIPPED / "pools").glob("*.json")):
+        name, _, kind = path.stem.rpartition(".")
+        pools.append(Pool(name, kind, json.loads(path.read_text())))
+    return pools
+
+
+def automation_files() -> list[dict[str, Any]]:
+    """The files of `deployments/automations`: a document with `automations` (and `blocks`), or one automation."""
+    documents = [read_yaml(path) for path in sorted((SHIPPED / "automations").glob("*.yaml"))]
+    return [document if "automations" in document else {"automations": [document]} for document in documents]
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping. Raises InvalidOption."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise InvalidOption(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise InvalidOption(f"{path} is not YAML{where}", action="mend the file") from error
+    if not isinstance(document, dict):
+        raise InvalidOption(f"{path} is not a YAML mapping", action="write it as Prefect's documentation shows")
+    return document

@@ -1,0 +1,31 @@
+"""What became of one thing that was registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """What registering did."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One thing. `changes`: the fields that differed, where it was updated."""
+
+    kind: str
+    name: str
+    outcome: Outcome
+    changes: tuple[str, ...] = ()
+
+
+def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of `wanted` that `found` has otherwise."""
+    return tuple(name for name, value in wanted.items() if found.get(name) != value)

@@ -1,0 +1,34 @@
+"""Work pools: where runs of a deployment are started, and with what."""
+
+from __future__ import annotations
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.exceptions import ObjectNotFound
+
+from flows.domain.errors import InvalidOption
+from flows.registration.files import Pool
+from flows.registration.outcome import Outcome, Registered
+
+KIND = "work pool"
+
+
+async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = True) -> Registered:
+    """Make the pool, or give it our job template; whether it is paused and its limit are other people's to say.
+
+    `update` False: one that is there is left as it is. Raises InvalidOption when a pool of another type has the name.
+    """
+    try:
+        found = await client.read_work_pool(pool.name)
+    except ObjectNotFound:
+        await client.create_work_pool(WorkPoolCreate(name=pool.name, type=pool.type, base_job_template=pool.template))
+        return Registered(KIND, pool.name, Outcome.CREATED)
+    if found.type != pool.type:
+        raise InvalidOption(
+            f"the work pool {pool.name!r} is of type {found.type!r}, but Slipway's is of type {pool.type!r}",
+            action="rename or delete that pool",
+        )
+    if not update or found.base_job_template == pool.template:
+        return Registered(KIND, pool.name, Outcome.UNCHANGED)
+    await client.update_work_pool(pool.name, WorkPoolUpdate(base_job_template=pool.template))
+    return Registered(KIND, pool.name, Outcome.UPDATED, ("base_job_template",))
