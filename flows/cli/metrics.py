@@ -1,0 +1,123 @@
+"""`slipway metrics`: serve what Slipway did as Prometheus metrics, until it is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.domain.errors import InvalidOption, PortTaken
+
+if TYPE_CHECKING:
+    from flows.event_feed import EventFeed
+    from flows.metrics import Metrics
+
+_LISTEN = "127.0.0.1:9469"
+_INTERVAL_S = 5.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "metrics",
+        help="serve Prometheus metrics",
+        description=(
+            "Follows Slipway's events on the Prefect server and serves them at http://HOST:PORT/metrics: releases, "
+            "durations by step, failures by cause, deploys, swept objects. Counts from its start on."
+        ),
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", default=_LISTEN, help=f"default {_LISTEN}")
+    parser.add_argument(
+        "--interval",
+        metavar="SECONDS",
+        type=float,
+        default=_INTERVAL_S,
+        help="between two looks at the server; default 5",
+    )
+    parser.add_argument(
+        "--state",
+        metavar="FILE",
+        type=Path,
+        help="keeps what was counted, so that what happens while this does not run is counted later",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown."""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    from flows.event_feed import resume
+    from flows.metrics import Metrics
+
+    host, port = _address(args.listen)
+    try:
+        feed = resume(args.state)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InvalidOption(f"{args.state} cannot be read as the state of this command") from error
+    asyncio.run(_serve(Metrics(), feed, host, port, args.interval, args.state))
+    return 0
+
+
+async def _serve(
+    metrics: Metrics, feed: EventFeed, host: str, port: int, interval_s: float, state: Path | None
+) -> None:
+    from prometheus_client import start_http_server
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise PortTaken(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+    print(f"serving http://{host}:{port}/metrics", file=sys.stderr, flush=True)
+    try:
+        while not stop.is_set():
+            await _follow(metrics, feed, state)
+            try:
+                await asyncio.wait_for(stop.wait(), interval_s)
+            except TimeoutError:
+                continue
+    finally:
+        server.shutdown()
+        server.server_close()
+        await asyncio.to_thread(thread.join)
+
+
+async def _follow(metrics: Metrics, feed: EventFeed, state: Path | None) -> None:
+    """Count what came. A server that does not answer is asked again, and nothing is lost."""
+    import httpx
+    from prefect import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        async with get_client() as client:
+            found = await feed.read(client)
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        if metrics.is_up is not False:
+            print(f"the Prefect server does not answer: {type(error).__name__}", file=sys.stderr, flush=True)
+        metrics.heard(False)
+        return
+    if metrics.is_up is False:
+        print("the Prefect server answers again", file=sys.stderr, flush=True)
+    metrics.heard(True)
+    for event in found:
+        metrics.count(event.event, event.payload)
+    if state is not None:
+        _write(state, feed.saved())
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_name(file.name + ".part")
+    part.write_text(text)
+    part.replace(file)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise InvalidOption(f"--listen {text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)
