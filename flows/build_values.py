@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flows.domain.errors import InvalidOption
-from flows.domain.reference import ImageReference, is_loopback
 from infra.buildkit import (
     CacheEntry,
     DockerOutput,
@@ -128,6 +127,9 @@ def _output(text: str, tags: list[str], insecure: bool) -> Output | None:
     if pushes:
         if not names:
             raise InvalidOption("an image that is pushed needs a name", action="name it with --tag")
+        # Only then: `slipway build` is to start fast.
+        from flows.domain.reference import ImageReference, is_loopback
+
         plain = insecure or all(is_loopback(ImageReference.parse(each).registry) for each in names)
         by_digest = fields.pop("push-by-digest", "") == "true"
         return ImagePush(name, by_digest=by_digest, insecure=plain, keep=kind == "image", attributes=fields)

@@ -6,7 +6,6 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flows.domain.text import human_size
@@ -21,15 +20,17 @@ CHUNK_LINES = 200
 CHUNK_CHARACTERS = 100_000
 
 
-@dataclass
 class _Seen:
     """A step and what was told of it. `number`: given when it is first told of, 0 before."""
 
-    step: Step
-    number: int = 0
-    ended: bool = False
-    tail: deque[str] | None = None
-    partial: dict[int, bytes] = field(default_factory=dict)
+    __slots__ = ("ended", "number", "partial", "step", "tail")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.number = 0
+        self.ended = False
+        self.tail: deque[str] | None = None
+        self.partial: dict[int, bytes] = {}
 
 
 class BuildRecorder:

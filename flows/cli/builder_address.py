@@ -40,10 +40,10 @@ def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> t
 
 def embedded_stack() -> StackConnection | None:
     """Where the embedded stack is, None if there is none. That it runs is not asked: a build that needs it will see."""
-    from infra.local.config import StackConfig
     from infra.local.connection import read_connection
+    from infra.local.home import stack_home
 
     try:
-        return read_connection(StackConfig.from_env(os.environ).home)
+        return read_connection(stack_home(os.environ))
     except StackDown:
         return None

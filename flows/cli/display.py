@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shutil
 import time
 from typing import Protocol, TextIO
 
@@ -61,7 +59,7 @@ class RawJson:
         self._stream = stream
 
     def __call__(self, event: BuildEvent) -> None:
-        values = dataclasses.asdict(event)
+        values = event._asdict()
         if isinstance(event, LogChunk):
             values["data"] = event.data.decode(errors="replace")
         print(json.dumps({"event": type(event).__name__.lower(), **values}), file=self._stream, flush=True)
@@ -92,6 +90,8 @@ class Live:
 
     def _draw(self) -> None:
         self._last = time.monotonic()
+        import shutil
+
         width, height = shutil.get_terminal_size()
         lines = [f"[+] Building {self._last - self._begun:.1f}s"]
         lines += self._recorder.table(width)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from flows.domain.errors import InvalidOption
 
@@ -16,8 +15,7 @@ _TCP = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]
 _ACTION = "name the builder as tcp://HOST:PORT, unix://PATH or docker://[PATH]"
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsFiles(NamedTuple):
     """PEM files for a builder on TCP. `ca`: who must have signed the server's certificate, None for the system's CAs.
     `cert` and `key`: what this client shows of itself, None for none. `server_name`: the name the server's certificate
     must carry, None for the address's host.
@@ -28,13 +26,8 @@ class TlsFiles:
     key: Path | None = None
     server_name: str | None = None
 
-    def __post_init__(self) -> None:
-        if (self.cert is None) != (self.key is None):
-            raise InvalidOption("a client certificate and its key belong together", action="name both files or neither")
 
-
-@dataclass(frozen=True, slots=True)
-class BuilderAddress:
+class BuilderAddress(NamedTuple):
     """A parsed address. `tcp` has `host` and `port` (and `tls`), the other kinds have `path`."""
 
     kind: Literal["tcp", "unix", "docker"]
@@ -52,6 +45,8 @@ class BuilderAddress:
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in {"tcp", "unix", "docker"}:
             raise InvalidOption(f"{text!r} is not a builder's address", action=_ACTION)
+        if tls is not None and (tls.cert is None) != (tls.key is None):
+            raise InvalidOption("a client certificate and its key belong together", action="name both files or neither")
         if scheme == "tcp":
             return cls._parse_tcp(text, rest, tls)
         if tls is not None:

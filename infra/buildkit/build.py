@@ -7,9 +7,9 @@ import binascii
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from flows.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
 from infra.buildkit.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from infra.buildkit.secrets import SecretSource
 
 
-@dataclass(frozen=True)
-class BuildRequest:
+class BuildRequest(NamedTuple):
     """One build. `context`: a directory, a URL (git or HTTP) that the daemon fetches itself, or a stream (such as
     standard input) with an archive or with a Dockerfile alone.
 
@@ -48,26 +47,26 @@ class BuildRequest:
 
     context: Path | str | BinaryIO
     dockerfile: Path = Path("Dockerfile")
-    dockerfile_content: bytes | None = field(default=None, repr=False)
-    contexts: Mapping[str, Path | str] = field(default_factory=dict)
+    dockerfile_content: bytes | None = None
+    contexts: Mapping[str, Path | str] = MappingProxyType({})
     outputs: tuple[Output, ...] = ()
     target: str = ""
-    build_args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    build_args: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})
     platforms: tuple[str, ...] = ()
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
     source_date_epoch: int | None = None
-    attests: Mapping[str, str] = field(default_factory=dict)
+    attests: Mapping[str, str] = MappingProxyType({})
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
-    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
-    ssh: Mapping[str, Path | None] = field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = MappingProxyType({})
+    ssh: Mapping[str, Path | None] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None
     allow: tuple[str, ...] = ()
-    add_hosts: Mapping[str, str] = field(default_factory=dict)
+    add_hosts: Mapping[str, str] = MappingProxyType({})
     shm_size: int = 0
     ulimits: tuple[str, ...] = ()
     cgroup_parent: str = ""
@@ -132,8 +131,7 @@ class BuildRequest:
         return request
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOutcome:
+class BuildOutcome(NamedTuple):
     """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
     `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
     exporters said."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from flows.domain.errors import InvalidOption
 from infra.buildkit.layout import Layout
@@ -16,13 +17,15 @@ from infra.buildkit.layout import Layout
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """One cache import or export: `type` such as registry, inline, local, gha, s3, and that type's attributes (some are
     secrets: `repr` leaves them out)."""
 
     type: str
-    attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    attributes: Mapping[str, str] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        return f"CacheEntry(type={self.type!r})"
 
 
 def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:

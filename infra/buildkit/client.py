@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import platform
-import secrets
+import os
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import BuilderTooOld
@@ -58,16 +57,14 @@ _STATUS_SILENCE_S = 5.0
 _STATUS_LATE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class BuilderInfo:
+class BuilderInfo(NamedTuple):
     """A daemon's version (such as `v0.13.2`) and revision."""
 
     version: str
     revision: str
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(NamedTuple):
     """Something in the daemon that runs steps. `platforms`: what it can run, `os/arch[/variant]`, its own first."""
 
     id: str
@@ -205,7 +202,7 @@ class BuildKit:
         """
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(secrets.token_hex(16), session.id, engine=self._address.kind == "docker")
+        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -310,4 +307,6 @@ class BuildKit:
 def _shared_key(request: BuildRequest) -> str:
     if not isinstance(request.context, Path):
         return ""
-    return hashlib.sha256(f"{platform.node()}:{request.context.resolve()}".encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(
+        f"{socket.gethostname()}:{request.context.resolve()}".encode(errors="surrogateescape")
+    ).hexdigest()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from flows.domain.errors import ContextError, InvalidOption
 from infra.buildkit.layout import Layout
@@ -20,13 +21,12 @@ _OCI_LAYOUT = "oci-layout://"
 _REMOTE = ("docker-image://", "git://", "git@", "http://", "https://", "ssh://")
 
 
-@dataclass(frozen=True, slots=True)
-class NamedContexts:
+class NamedContexts(NamedTuple):
     """What they come to: attributes, directories the daemon may read, layouts it may read (by the ids it uses)."""
 
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    directories: Mapping[str, Path] = field(default_factory=dict)
-    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
+    directories: Mapping[str, Path] = MappingProxyType({})
+    layouts: Mapping[str, Layout] = MappingProxyType({})
 
     @classmethod
     def resolve(cls, contexts: Mapping[str, Path | str]) -> NamedContexts:

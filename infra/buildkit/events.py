@@ -7,8 +7,7 @@ messages Vertex, VertexStatus, VertexLog, VertexWarning.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from infra.buildkit.wire.control_pb2 import StatusResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """The state of one step (BuildKit: vertex); sent again whenever it changes.
 
     `inputs`: digests of the steps it needs. `started` and `completed`: None until then. `error`: what the daemon says
@@ -33,8 +31,7 @@ class Step:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogChunk:
+class LogChunk(NamedTuple):
     """Output of a step. `stream`: 1 standard output, 2 standard error. `data` is not cut at lines."""
 
     step: str
@@ -43,8 +40,7 @@ class LogChunk:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Part of a step that is counted: a transfer, an export. `total` 0: unknown. The unit is bytes for transfers."""
 
     step: str
@@ -56,8 +52,7 @@ class Progress:
     completed: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     """A warning, e.g. of the Dockerfile's linter. `file` and `line`: where, if the daemon says."""
 
     step: str

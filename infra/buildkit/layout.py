@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +81,7 @@ class Layout:
         return found if isinstance(found, dict) else {}
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
-        temporary = self.path / f".{name}.{secrets.token_hex(4)}"
+        temporary = self.path / f".{name}.{os.urandom(4).hex()}"
         temporary.write_text(json.dumps(content))
         temporary.replace(self.path / name)
 
@@ -111,7 +110,7 @@ class Ingest:
         self._layout = layout
         folder = layout.path / "ingest"
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / secrets.token_hex(8)
+        self._path = folder / os.urandom(8).hex()
         self._file = self._path.open("xb")
         self._hash = hashlib.sha256()
         self.size = 0

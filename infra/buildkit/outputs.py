@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 _ANNOTATION = re.compile(r"(?:(?P<level>(?:index|manifest)(?:-descriptor)?)(?P<platform>\[[^]]*])?:)?(?P<key>.+)", re.S)
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePush:
+class ImagePush(NamedTuple):
     """Push the image. `name`: `registry/repository[:tag]`, several divided by commas. `by_digest`: without a tag, so
     that nothing is named yet.
 
@@ -29,52 +28,47 @@ class ImagePush:
     insecure: bool = False
     keep: bool = False
     rewrite_timestamp: bool = False
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStore:
+class ImageStore(NamedTuple):
     """Keep the image in the daemon's own store: in a Docker engine's among the images that `docker run` finds."""
 
     name: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class LocalOutput:
+class LocalOutput(NamedTuple):
     """Copy the result's files into the directory `dest`, beside what is there; several platforms each into a folder of
     its own."""
 
     dest: Path
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class TarOutput:
+class TarOutput(NamedTuple):
     """The result's files as a tar archive. `dest`: a file, or a stream that is written to and not closed."""
 
     dest: Path | BinaryIO
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class OciOutput:
+class OciOutput(NamedTuple):
     """The image as an OCI layout: a tar archive, or with `tar` False a directory."""
 
     dest: Path | BinaryIO
     name: str = ""
     tar: bool = True
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class DockerOutput:
+class DockerOutput(NamedTuple):
     """The image as `docker load` takes it (one platform only): a tar archive, or with `tar` False a directory."""
 
     dest: Path | BinaryIO
     name: str = ""
     tar: bool = True
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
 Output = ImagePush | ImageStore | LocalOutput | TarOutput | OciOutput | DockerOutput

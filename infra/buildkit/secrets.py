@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.domain.errors import InvalidOption, SlipwayError
 from infra.buildkit.grpc import Code, GrpcError, Handler
@@ -20,15 +20,13 @@ from infra.buildkit.wire.secrets_pb2 import GetSecretRequest, GetSecretResponse
 MAX_SECRET = 500 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SecretFile:
+class SecretFile(NamedTuple):
     """A secret that is a file's content."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class SecretEnv:
+class SecretEnv(NamedTuple):
     """A secret that is the value of an environment variable."""
 
     name: str

@@ -5,7 +5,7 @@ Metadata: session/session.go and session/grpc.go (moby/buildkit). A daemon calls
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -38,7 +38,7 @@ class Session:
     """
 
     def __init__(self, attachables: Sequence[Attachable], *, name: str, shared_key: str) -> None:
-        self.id = secrets.token_hex(16)
+        self.id = os.urandom(16).hex()
         self._attachables = attachables
         self._name = name
         self._shared_key = shared_key

@@ -13,8 +13,8 @@ import posixpath
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.domain.errors import ContextError
 from infra.buildkit.ignore import PatternList
@@ -32,8 +32,7 @@ _GO_TYPE_BITS = 1 << 31 | 1 << 27 | 1 << 26 | 1 << 25 | 1 << 21
 _GO_SETUID, _GO_SETGID, _GO_STICKY = 1 << 23, 1 << 22, 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What the daemon wants of a directory: pattern lists as its metadata carries them, "" or missing: everything."""
 
     include: tuple[str, ...] = ()
@@ -41,16 +40,18 @@ class Selection:
     follow: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class _Folder:
     """A directory on the way down. `path`: from the root. `include`/`exclude`: what each pattern said of it."""
 
-    path: bytes
-    status: os.stat_result
-    include: tuple[bool, ...] | None
-    exclude: tuple[bool, ...] | None
-    sent: bool
-    names: Iterator[bytes]
+    __slots__ = ("exclude", "include", "names", "path", "sent", "status")
+
+    def __init__(self, path: bytes, status: os.stat_result, names: Iterator[bytes]) -> None:
+        self.path = path
+        self.status = status
+        self.include: tuple[bool, ...] | None = None
+        self.exclude: tuple[bool, ...] | None = None
+        self.sent = True
+        self.names = names
 
 
 def has_content(mode: int) -> bool:
@@ -84,7 +85,7 @@ class _Walk:
             status = os.lstat(self._root)
         except OSError as error:
             raise _unreadable(self._root, error) from error
-        folders = [_Folder(b"", status, None, None, True, top)]
+        folders = [_Folder(b"", status, top)]
         while folders:
             folder = folders[-1]
             name = next(folder.names, None)
@@ -113,7 +114,7 @@ class _Walk:
 
     def _enter(self, folder: _Folder, name: bytes, status: os.stat_result) -> _Folder | None:
         """What the filter says of the file `name` (its path); None: neither it nor anything below it is picked."""
-        entry = _Folder(name, status, None, None, True, iter(()))
+        entry = _Folder(name, status, iter(()))
         if self._include is None and self._exclude is None:
             return entry
         path = os.fsdecode(name)

@@ -112,7 +112,11 @@ make_venv() {
     [ -x "$VENV/bin/python" ] || "$PYTHON" -m venv "$VENV"
     say "installing the locked environment into $VENV"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+        --config-settings editable_mode=compat -e .
+    # A path entry instead of an import hook, and byte code although PYTHONDONTWRITEBYTECODE may be set: a command
+    # starts in half the time.
+    "$VENV/bin/python" -m compileall -q flows blocks infra
 }
 
 sample() {

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import platformdirs
-
 from flows.domain.errors import InvalidOption
+from infra.local.home import stack_home
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class StackConfig:
     def from_env(cls, env: Mapping[str, str]) -> StackConfig:
         """Read the variables named above; empty ones count as unset. Raises InvalidOption."""
         return cls(
-            home=_home(env),
+            home=stack_home(env),
             registry_port=_port(env, "SLIPWAY_REGISTRY_PORT"),
             vault_port=_port(env, "SLIPWAY_VAULT_PORT"),
             prefect_port=_port(env, "SLIPWAY_PREFECT_PORT"),
@@ -60,16 +59,6 @@ class StackConfig:
             own_vault_address=_url(env, "VAULT_ADDR"),
             own_vault_ca=Path(ca) if (ca := env.get("VAULT_CACERT")) else None,
         )
-
-
-def _home(env: Mapping[str, str]) -> Path:
-    named = env.get("SLIPWAY_HOME")
-    if not named:
-        return Path(platformdirs.user_data_path("slipway"))
-    home = Path(named).expanduser().absolute()
-    if home.exists() and not home.is_dir():
-        raise InvalidOption(f"SLIPWAY_HOME: {home} is not a folder", action="name a folder, or one to be made")
-    return home
 
 
 def _port(env: Mapping[str, str], name: str) -> int | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flows.domain.errors import StackDown
-from infra.local.private import write_private
 
 STATE_FILE = "stack.json"
 
 
-@dataclass(frozen=True)
-class StackConnection:
+class StackConnection(NamedTuple):
     """Where the parts are, embedded or one's own."""
 
     home: Path
@@ -33,8 +30,7 @@ class StackConnection:
     prefect_ui_url: str
 
 
-@dataclass(frozen=True)
-class StackState:
+class StackState(NamedTuple):
     """A stack that was brought up. `private_engine`: the builder is a private one, started by Slipway."""
 
     connection: StackConnection
@@ -42,7 +38,9 @@ class StackState:
 
 
 def write_state(state: StackState) -> None:
-    values = dataclasses.asdict(state)
+    from infra.local.private import write_private
+
+    values = {"connection": state.connection._asdict(), "private_engine": state.private_engine}
     write_private(state.connection.home / STATE_FILE, json.dumps(values, default=str, indent=2) + "\n")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -196,16 +195,14 @@ class Stack:
 
     def _with_own_parts(self, connection: StackConnection) -> StackConnection:
         if self._own_vault is not None:
-            connection = dataclasses.replace(
-                connection,
+            connection = connection._replace(
                 vault_address=self._own_vault,
                 approle_file=None,
                 registry=None,
                 registry_secret=None,
             )
         if self._own_prefect is not None:
-            connection = dataclasses.replace(
-                connection,
+            connection = connection._replace(
                 prefect_api_url=self._own_prefect,
                 prefect_ui_url=self._config.own_prefect_ui_url or self._own_prefect.removesuffix("/api"),
             )

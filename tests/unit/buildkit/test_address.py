@@ -45,6 +45,6 @@ def test_nonsense_is_refused(text: str) -> None:
 def test_tls_files_belong_together() -> None:
     """A certificate needs its key, and TLS needs TCP."""
     with pytest.raises(InvalidOption):
-        TlsFiles(cert=Path("cert.pem"))
+        BuilderAddress.parse("tcp://builder:1234", TlsFiles(cert=Path("cert.pem")))
     with pytest.raises(InvalidOption):
         BuilderAddress.parse("unix:///run/b.sock", TlsFiles())
