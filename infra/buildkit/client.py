@@ -193,9 +193,12 @@ class BuildKit:
         request: BuildRequest,
         credentials: CredentialSource,
         on_event: Callable[[BuildEvent], None] = lambda _: None,
+        *,
+        traceparent: str | None = None,
     ) -> BuildOutcome:
         """Build. All events have been given to `on_event` when this returns or raises.
 
+        `traceparent`: the caller's trace (W3C Trace Context), which a daemon that traces joins.
         `credentials` is asked each time the daemon needs some. When this is cancelled, the build on the daemon is, and
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
@@ -204,12 +207,13 @@ class BuildKit:
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
+        metadata = [("traceparent", traceparent)] if traceparent is not None else []
         try:
             async with asyncio.TaskGroup() as tasks:
                 tunnel = tasks.create_task(session.run(self._connected()))
                 status = tasks.create_task(self._follow(solve.Ref, record))
                 try:
-                    answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse)
+                    answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse, metadata)
                     await self._all_told(tasks, status, solve.Ref, record)
                 except GrpcError:
                     await self._all_told(tasks, status, solve.Ref, record)

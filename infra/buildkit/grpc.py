@@ -196,9 +196,11 @@ class GrpcClient:
             stream.reset()
             self._connection.forget(stream.id)
 
-    async def unary(self, method: str, request: Message, response: Callable[[], M]) -> M:
+    async def unary(
+        self, method: str, request: Message, response: Callable[[], M], metadata: Iterable[tuple[str, str]] = ()
+    ) -> M:
         """One request, one answer. Raises GrpcError, ConnectionLost or ProtocolViolation."""
-        async with self.call(method) as call:
+        async with self.call(method, metadata) as call:
             await call.send(request.SerializeToString())
             call.end()
             data = await call.receive()
