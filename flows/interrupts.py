@@ -6,9 +6,12 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 R = TypeVar("R")
+
+_within: ContextVar[bool] = ContextVar("terminated like interrupted", default=False)
 
 
 @contextmanager
@@ -16,8 +19,12 @@ def terminated_like_interrupted() -> Iterator[None]:
     """Within: SIGTERM cancels this task, as Ctrl-C does.
 
     Prefect's own handler raises wherever the process happens to be, in the middle of the event loop as well, and no
-    step could then end in order. Outside of the main thread, where signals cannot be handled, nothing changes.
+    step could then end in order. Outside of the main thread, where signals cannot be handled, nothing changes. A flow
+    within a flow is cancelled with it.
     """
+    if _within.get():
+        yield
+        return
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None, "a coroutine runs in a task"
     before = signal.getsignal(signal.SIGTERM)
@@ -26,9 +33,11 @@ def terminated_like_interrupted() -> Iterator[None]:
     except (ValueError, RuntimeError):
         yield
         return
+    token = _within.set(True)
     try:
         yield
     finally:
+        _within.reset(token)
         loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
 

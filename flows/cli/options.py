@@ -14,13 +14,14 @@ from flows.request import ReleaseRequest, Request
 
 Model = TypeVar("Model", bound=Request)
 
-_REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM"}
+_REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM", "environments": "ENVIRONMENT"}
 _SINGULAR = {
     "build_args": "build-arg",
     "labels": "label",
     "platforms": "platform",
     "builder_options": "builder-option",
     "run_labels": "run-label",
+    "environments": "environment",
 }
 
 
@@ -33,6 +34,9 @@ def add_request_options(
         kind = _plain_type(field)
         if name == positional:
             parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
+        elif kind is bool and field.default is True:
+            flag = _flag(name).replace("--", "--no-", 1)
+            parser.add_argument(flag, dest=name, action="store_const", const=False, help=f"Not: {text}")
         elif kind is bool:
             parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
         elif get_origin(kind) in (list, dict):

@@ -11,52 +11,27 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from flows.domain.errors import InvalidOption, ObjectConflict, ObjectMissing, RolloutImpossible, RolloutSuperseded
+from flows.domain.errors import ObjectConflict, ObjectMissing, RolloutImpossible, RolloutSuperseded
 from flows.domain.reference import ImageReference
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, SERVICE_ACCOUNT, STATEFUL_SET, Kind, Object, shown
+from infra.kubernetes.kinds import CRON_JOB, SERVICE_ACCOUNT, Object
 from infra.kubernetes.lease import timestamp
+from infra.kubernetes.workload_name import WorkloadName
 
 CONTAINER = "slipway.dev/container"
 VERSION = "slipway.dev/version"
 DIGEST = "slipway.dev/digest"
 RUN = "slipway.dev/run"
 PREVIOUS = "slipway.dev/previous"
+ROLLING_BACK = "slipway.dev/rolling-back"
 HISTORY = "slipway.dev/history"
-"""Annotations of a workload: what Slipway set last, what ran before it, and the rollouts that succeeded (JSON)."""
+"""Annotations of a workload: what Slipway set last, what ran before it, whether it is an earlier release that is on its
+way back, and the rollouts that succeeded (JSON)."""
 CHANGE_CAUSE = "kubernetes.io/change-cause"
 """What `kubectl rollout history` shows."""
 
 _KEPT = 20
 _TRIES = 5
-_NAMES = {
-    **dict.fromkeys(("deployment", "deployments", "deploy", "deployment.apps"), DEPLOYMENT),
-    **dict.fromkeys(("statefulset", "statefulsets", "sts", "statefulset.apps"), STATEFUL_SET),
-    **dict.fromkeys(("daemonset", "daemonsets", "ds", "daemonset.apps"), DAEMON_SET),
-    **dict.fromkeys(("cronjob", "cronjobs", "cj", "cronjob.batch"), CRON_JOB),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadName:
-    """`deployment/app`, as kubectl writes it."""
-
-    kind: Kind
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> WorkloadName:
-        """Kinds may be written as kubectl lets them be (`deploy`, `sts`, `ds`, `cj`). Raises InvalidOption."""
-        kind, _, name = text.partition("/")
-        if kind.lower() not in _NAMES or not name or "/" in name:
-            raise InvalidOption(
-                f"{text!r} is no workload",
-                action="name it as deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME",
-            )
-        return cls(_NAMES[kind.lower()], name)
-
-    def __str__(self) -> str:
-        return shown(self.kind, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +81,11 @@ class WorkloadState:
         return ours and self.image.endswith(f"@{digest}") and not self.confirmed
 
     @property
+    def rolling_back(self) -> bool:
+        """Whether the image is an earlier release on its way back, whose rollout nobody saw end."""
+        return self.pending and ROLLING_BACK in _annotations(self.obj)
+
+    @property
     def good(self) -> str:
         """The image to go back to if the next one fails: what runs, or ran before a rollout that nobody saw end."""
         return self.previous if self.pending and self.previous is not None else self.image
@@ -114,6 +94,11 @@ class WorkloadState:
         """The newest rollout of an image that succeeded, None if there is none or it was withdrawn since."""
         found = next((each for each in self.history if each.digest == digest), None)
         return None if found is None or found.withdrawn else found
+
+    @property
+    def run(self) -> str | None:
+        """The run that set an image here last."""
+        return _annotations(self.obj).get(RUN)
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
@@ -153,12 +138,18 @@ class Workload:
         return self._state({"apiVersion": self.name.kind.api, "kind": self.name.kind.name, **obj})
 
     async def set_image(
-        self, image: str, *, version: str | None, run: str, pull_secret: str | None = None
+        self,
+        image: str,
+        *,
+        version: str | None,
+        run: str,
+        pull_secret: str | None = None,
+        rolling_back: bool = False,
     ) -> WorkloadState:
         """Let the container run `image` (by digest), and note on the workload what ran before.
 
-        `pull_secret`: a Secret that its pods pull with, besides those they have. Raises ObjectConflict when somebody
-        else changes the workload all the time.
+        `pull_secret`: a Secret that its pods pull with, besides those they have. `rolling_back`: it is an earlier
+        release. Raises ObjectConflict when somebody else changes the workload all the time.
         """
         digest = ImageReference.parse(image).digest
         assert digest is not None, "images are set by digest"
@@ -170,6 +161,7 @@ class Workload:
                 DIGEST: digest,
                 RUN: run,
                 PREVIOUS: state.good,
+                ROLLING_BACK: "true" if rolling_back else None,
                 CHANGE_CAUSE: f"slipway: {image} {version or ''}".rstrip() + f" (run {run})",
             }
             return self._patch(state, image, notes, await self._secrets(state, pull_secret))
@@ -189,6 +181,7 @@ class Workload:
                 VERSION: state.version_of(good),
                 DIGEST: ImageReference.parse(good).digest,
                 PREVIOUS: None,
+                ROLLING_BACK: None,
                 CHANGE_CAUSE: f"slipway: back to {good} ({why} of {bad})",
             }
             secrets = [{"$patch": "delete", "name": drop_secret}] if drop_secret in state.pull_secrets else []
@@ -210,7 +203,7 @@ class Workload:
                 history = [replace(each, withdrawn=each.withdrawn or each.image == state.previous) for each in history]
             done = RolledOut(image, state.container, timestamp(self.api.now()), version, run)
             others = [each for each in history if (each.container, each.image) != (done.container, image)]
-            return {"metadata": {"annotations": {HISTORY: _as_text([done, *others][:_KEPT])}}}
+            return {"metadata": {"annotations": {HISTORY: _as_text([done, *others][:_KEPT]), ROLLING_BACK: None}}}
 
         return await self._write(change)
 

@@ -1,0 +1,57 @@
+"""`slipway promote`: the same digest from one environment to the next."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Coroutine
+from typing import Any
+
+from flows.cli.rollouts import Result, add_output_option, run_recorded
+from flows.domain.errors import InvalidOption
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from flows.cli.options import add_request_options
+    from flows.deploy_request import PromoteRequest
+
+    parser = subparsers.add_parser(
+        "promote",
+        help="take a digest from one environment to the next",
+        description=(
+            "Rolls the image that is rolled out in the first environment out to the others, in their order, each after "
+            "an approval; what was not rolled out in the environment before is refused."
+        ),
+    )
+    add_request_options(parser, PromoteRequest, positional="reference")
+    add_output_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: the last environment has it. Raises SlipwayError."""
+    from flows.cli.options import read_request
+    from flows.deploy_request import PromoteRequest
+
+    args.environments = [environment(text) for text in args.environments or ()]
+    request = read_request(args, PromoteRequest)
+
+    def start() -> Coroutine[Any, Any, Result]:
+        from flows.promote import promote
+
+        return promote(request)
+
+    return run_recorded(start, args.output)
+
+
+def environment(text: str) -> dict[str, Any]:
+    """NAME:KEY=VALUE,… as the model's fields. Raises InvalidOption."""
+    name, _, rest = text.partition(":")
+    values: dict[str, Any] = {"name": name}
+    for part in rest.split(","):
+        key, equals, value = part.partition("=")
+        if not (name and equals and key):
+            raise InvalidOption(
+                f"--environment {text!r} is not NAME:KEY=VALUE,…",
+                action="as in staging:workload=deployment/app,namespace=staging",
+            )
+        values[key] = value
+    return values

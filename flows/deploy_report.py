@@ -1,0 +1,55 @@
+"""The report of a deploy: Markdown for the Prefect UI, plain text for the terminal, from the same facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flows.domain.rollout import DeployResult
+from flows.report import describe
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """`outcome`: what became of a failed deploy (rolled back, left as it is). `error` is None when it succeeded."""
+
+    result: DeployResult
+    outcome: str | None = None
+    error: BaseException | None = None
+
+    @property
+    def title(self) -> str:
+        if self.error is None:
+            return self.result.summary
+        what = f"{self.result.image} {self.result.version or self.result.digest}"
+        return f"{what} was not rolled out to {self.result.workload} in namespace {self.result.namespace}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Label and value, in the order in which people ask for them."""
+        result = self.result
+        facts = [("workload", f"{result.workload} (container {result.container})"), ("namespace", result.namespace)]
+        if result.context:
+            facts.append(("context", result.context))
+        facts.append(("image", result.reference))
+        if result.version:
+            facts.append(("version", result.version))
+        if result.previous:
+            facts.append(("before", result.previous))
+        if self.outcome:
+            facts.append(("outcome", self.outcome))
+        facts.append(("duration", f"{result.duration_s:.1f} s"))
+        return facts
+
+    def as_markdown(self) -> str:
+        lines = [f"# {self.title}", ""]
+        if self.error is not None:
+            lines += ["```", describe(self.error).replace("```", "'''"), "```", ""]
+        lines += ["| | |", "|---|---|"]
+        lines += [f"| {label} | {value.replace('|', chr(92) + '|')} |" for label, value in self.facts()]
+        return "\n".join(lines) + "\n"
+
+    def as_text(self) -> str:
+        facts = self.facts()
+        if self.result.ui_url:
+            facts.append(("in the UI", self.result.ui_url))
+        width = max(len(label) for label, _ in facts)
+        return "\n".join([self.title, *(f"  {label:<{width}}  {value}" for label, value in facts)])

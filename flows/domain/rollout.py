@@ -1,0 +1,75 @@
+"""What a deploy, a rollback or a promotion did: plain values that Prefect can store and show."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedImage:
+    """An image that a registry holds. `name`: REGISTRY/REPOSITORY; `version`: None where nobody says it."""
+
+    name: str
+    digest: str
+    version: str | None = None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.name}@{self.digest}"
+
+    @property
+    def shown(self) -> str:
+        """As people read it."""
+        return f"{self.name} {self.version}" if self.version else self.reference
+
+
+@dataclass(frozen=True, slots=True)
+class DeployResult:
+    """An image that is rolled out. `changed`: False if it was already. `previous`: the image that ran before.
+
+    `duration_s` is wall time.
+    """
+
+    image: str
+    digest: str
+    reference: str
+    workload: str
+    namespace: str
+    container: str
+    changed: bool
+    version: str | None = None
+    context: str | None = None
+    previous: str | None = None
+    flow_run_id: str | None = None
+    ui_url: str | None = None
+    duration_s: float = 0.0
+
+    @property
+    def summary(self) -> str:
+        """A line for states and lists."""
+        what = f"{self.image} {self.version}" if self.version else self.reference
+        where = f"{self.workload} in namespace {self.namespace}"
+        return f"{what} rolled out to {where}" if self.changed else f"{what} was rolled out to {where} already"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteResult:
+    """An image that went through environments. `environments`: their names in order, with what was done in each."""
+
+    image: str
+    digest: str
+    environments: dict[str, DeployResult]
+    version: str | None = None
+    flow_run_id: str | None = None
+    ui_url: str | None = None
+
+    @property
+    def summary(self) -> str:
+        return f"{self.image} {self.version or self.digest} is in {', '.join(self.environments)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,92 @@
+"""A promotion: the same digest from one environment to the next, each time rolled out and watched; never a rebuild."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+from prefect import flow, get_client
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.approval import refused
+from flows.cluster import open_api
+from flows.deploy import deploy
+from flows.deploy_request import DeployRequest, Environment, PromoteRequest, RolloutOptions
+from flows.deploy_workshop import open_registries
+from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
+from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
+from flows.interrupts import terminated_like_interrupted
+from flows.tasks.resolve import resolved
+from flows.tasks.step import step
+from infra.kubernetes.workload import Workload, WorkloadState
+from infra.kubernetes.workload_name import WorkloadName
+
+
+@flow(name="promote", flow_run_name="promote", persist_result=True, result_serializer="json")
+async def promote(request: PromoteRequest) -> PromoteResult:
+    """Take an image that is rolled out in the first environment to each of the others, in their order.
+
+    The first failure (or refusal) ends it; what was reached until then stays. Safe to run again.
+    """
+    with terminated_like_interrupted():
+        image = await find_image(request)
+        await _name_run(image, request)
+        done: dict[str, DeployResult] = {}
+        try:
+            for before, after in pairwise(request.environments):
+                await check_rolled_out(image, before)
+                done[after.name] = await _deploy(image, after, request)
+        except ApprovalRefused as error:
+            return cast(PromoteResult, refused(error))
+    result = PromoteResult(image.name, image.digest, done, image.version, str(flow_run.id), flow_run.ui_url)
+    return cast(PromoteResult, Completed(message=result.summary, data=result))
+
+
+@step("find the image")
+async def find_image(request: PromoteRequest) -> DeployedImage:
+    """The image that was named, else the one that is rolled out in the first environment. Raises NotPromoted."""
+    first = request.environments[0]
+    async with open_registries(request, first.pull_credentials) as registries:
+        if request.reference is not None:
+            return await resolved(registries, request.reference, request.version)
+        state = await _look(first)
+        if not state.confirmed:
+            raise NotPromoted(f"{first.name}: the rollout of {state.image} to {state.name} was not seen to succeed")
+        return await resolved(registries, state.image, state.version_of(state.image))
+
+
+@step("look at the environment before")
+async def check_rolled_out(image: DeployedImage, environment: Environment) -> None:
+    """Raises NotPromoted unless this digest was rolled out there, and not rolled back since."""
+    state = await _look(environment)
+    if state.rolled_out(image.digest) is None:
+        raise NotPromoted(
+            f"{environment.name}: {image.reference} was not rolled out to {state.name} in namespace {state.namespace}"
+        )
+
+
+async def _look(environment: Environment) -> WorkloadState:
+    async with open_api(environment.context, environment.namespace) as api:
+        return await Workload(api, WorkloadName.parse(environment.workload), environment.container).read()
+
+
+async def _deploy(image: DeployedImage, environment: Environment, request: PromoteRequest) -> DeployResult:
+    options = {name: getattr(request, name) for name in RolloutOptions.model_fields}
+    target = environment.model_dump(exclude={"name"})
+    try:
+        return await deploy(DeployRequest(**target, **options, reference=image.reference, version=image.version))
+    except ApprovalRefused:
+        raise
+    except SlipwayError as error:
+        raise type(error)(f"{environment.name}: {error.cause}", action=error.action, details=error.details) from error
+
+
+async def _name_run(image: DeployedImage, request: PromoteRequest) -> None:
+    name = image.name.rsplit("/", 1)[-1]
+    ways = " → ".join(environment.name for environment in request.environments)
+    tags = {*(flow_run.tags or []), f"image:{name}", *([f"version:{image.version}"] if image.version else [])}
+    async with get_client() as client:
+        await client.update_flow_run(
+            flow_run.id, name=f"{name} {image.version or image.digest[:19]}: {ways}", tags=sorted(tags)
+        )

@@ -1,0 +1,200 @@
+"""The story of a rollout, as a deploy and a rollback share it: look, ask, set by digest, watch, confirm or go back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prefect import get_client
+from prefect.artifacts import MarkdownArtifact
+from prefect.runtime import flow_run
+
+from flows.approval import approved
+from flows.deploy_report import DeployReport
+from flows.deploy_workshop import deploy_workshop
+from flows.domain.errors import ObjectMissing, RolloutSuperseded, SlipwayError
+from flows.domain.rollout import DeployedImage, DeployResult
+from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
+from flows.history import key_of
+from flows.interrupts import whatever_comes
+from flows.tasks.rollout import (
+    confirm,
+    look,
+    put_back,
+    run_id,
+    say,
+    set_image,
+    watch,
+    watch_back,
+    write_pull_secret,
+)
+
+
+async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> DeployResult:
+    """Bring the workload to this image. Where it is rolled out already, nothing is written.
+
+    `rolling_back`: it is an earlier release, and what ran until now is not to be promoted any more. Raises the
+    RolloutError that says why it failed and what became of it, and what cluster, Vault and approval raise.
+    """
+    started = time.monotonic()
+    shop = deploy_workshop()
+    previous = await look()
+    await _name_run(image)
+    assert shop.before is not None, "it was looked at"
+    if shop.before.image == image.reference and shop.before.confirmed:
+        result = _result(image, started, changed=False)
+        await _record(DeployReport(result))
+        return result
+    if shop.request.approval and previous != image.reference:
+        await approved(_question(image, rolling_back=rolling_back), shop.request.approval_timeout_s)
+    try:
+        await set_image(image, await write_pull_secret(image), rolling_back=rolling_back)
+        await watch(image)
+    except BaseException as error:
+        outcome = await whatever_comes(_undo(image, error))
+        failure = _with_outcome(error, outcome)
+        await whatever_comes(_tell_failure(image, started, failure, outcome))
+        raise failure from error
+    # It runs: an interruption is too late to undo that.
+    result = _result(image, started, changed=True)
+    await whatever_comes(_finish(image, result, rolling_back=rolling_back))
+    return result
+
+
+async def _finish(image: DeployedImage, result: DeployResult, *, rolling_back: bool) -> None:
+    await confirm(image, rolling_back=rolling_back)
+    await _record(DeployReport(result))
+    event = IMAGE_ROLLED_BACK if rolling_back else IMAGE_DEPLOYED
+    await announce(event, image.name, _payload(image) | {"duration_s": result.duration_s})
+
+
+async def _undo(image: DeployedImage, error: BaseException) -> str | None:
+    """Go back to what ran before, as far as that is asked for and possible; a sentence on what became of it.
+
+    An interrupted deploy sets the earlier image back and does not watch it come back: whoever interrupts gives it
+    seconds, and an image that nobody saw get ready must not stay.
+    """
+    shop = deploy_workshop()
+    await _find_own_write(image)
+    if shop.written is None:
+        if shop.pull_secret is not None:
+            await shop.pull_secret.restore()
+        return None
+    assert shop.before is not None, "it was looked at before it was written"
+    good = shop.before.good
+    if isinstance(error, RolloutSuperseded | ObjectMissing):
+        return "the workload is left as it is"
+    if not shop.request.rollback:
+        return "the image stays, as no rollback was asked for"
+    if good == image.reference:
+        return "the image stays, as it is not known what ran before"
+    why = error.name if isinstance(error, SlipwayError) else type(error).__name__
+    try:
+        await put_back(good, why)
+        if isinstance(error, asyncio.CancelledError):
+            return f"interrupted: {good} was set back, and nobody watched it come back"
+        await watch_back()
+    except SlipwayError as trouble:
+        return f"the rollback to {good} failed as well ({trouble.name}: {trouble.cause})"
+    await announce(IMAGE_ROLLED_BACK, image.name, _payload(image) | {"to": good, "cause": why})
+    return f"rolled back to {good}, which runs again"
+
+
+async def _find_own_write(image: DeployedImage) -> None:
+    """An interruption may come between a write and its answer."""
+    shop = deploy_workshop()
+    if shop.written is None:
+        there = await shop.workload.read()
+        if there.image == image.reference and there.run == run_id():
+            shop.written = there
+
+
+def _with_outcome(error: BaseException, outcome: str | None) -> BaseException:
+    """The same cause with what became of it, so that the run's final state says both."""
+    if outcome is None or not isinstance(error, SlipwayError):
+        return error
+    return type(error)(f"{error.cause}; {outcome}", action=error.action, details=error.details)
+
+
+async def _tell_failure(image: DeployedImage, started: float, error: BaseException, outcome: str | None) -> None:
+    if outcome is not None:
+        say(outcome)
+    await _record(DeployReport(_result(image, started, changed=False), outcome, error))
+    cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
+    await announce(DEPLOY_FAILED, image.name, _payload(image) | {"cause": cause, "outcome": outcome or ""})
+
+
+def _question(image: DeployedImage, *, rolling_back: bool) -> str:
+    shop = deploy_workshop()
+    assert shop.before is not None, "it was looked at"
+    state = shop.before
+    verb = "Roll back to" if rolling_back else "Deploy"
+    lines = [
+        f"**{verb} {image.shown}?**",
+        "",
+        f"- to {state.name}, container {state.container}, in namespace {state.namespace}"
+        + (f" of {shop.request.context}" if shop.request.context else ""),
+        f"- as {image.reference}",
+        f"- instead of {state.image}",
+        f"- going back to {state.good} if it fails" if shop.request.rollback else "- without going back if it fails",
+    ]
+    return "\n".join(lines)
+
+
+async def _name_run(image: DeployedImage) -> None:
+    """Show image, version and workload where people look first: the run's name and tags."""
+    name = image.name.rsplit("/", 1)[-1]
+    tags = {*(flow_run.tags or []), f"image:{name}"}
+    if image.version:
+        tags.add(f"version:{image.version}")
+    state = deploy_workshop().before
+    assert state is not None, "it was looked at"
+    title = f"{name} {image.version or image.digest[:19]} to {state.namespace}/{state.name}"
+    async with get_client() as client:
+        await client.update_flow_run(flow_run.id, name=title, tags=sorted(tags))
+
+
+async def _record(report: DeployReport) -> None:
+    """The report as an artifact of this run, under one key for each workload."""
+    result = report.result
+    key = key_of("deploy", f"{result.context or ''} {result.namespace} {result.workload}")
+    await MarkdownArtifact(markdown=report.as_markdown(), key=key, description=report.title).acreate()
+
+
+def _payload(image: DeployedImage) -> dict[str, object]:
+    shop = deploy_workshop()
+    assert shop.before is not None, "it was looked at"
+    return {
+        "image": image.name,
+        "reference": image.reference,
+        "digest": image.digest,
+        "version": image.version,
+        "workload": str(shop.before.name),
+        "container": shop.before.container,
+        "namespace": shop.before.namespace,
+        "context": shop.request.context,
+        "previous": shop.before.image,
+        "run": run_id(),
+    }
+
+
+def _result(image: DeployedImage, started: float, *, changed: bool) -> DeployResult:
+    shop = deploy_workshop()
+    state = shop.before
+    assert state is not None, "it was looked at"
+    good = state.good
+    return DeployResult(
+        image=image.name,
+        digest=image.digest,
+        reference=image.reference,
+        workload=str(state.name),
+        namespace=state.namespace,
+        container=state.container,
+        changed=changed,
+        version=image.version,
+        context=shop.request.context,
+        previous=good if good != image.reference else state.previous,
+        flow_run_id=run_id(),
+        ui_url=flow_run.ui_url,
+        duration_s=round(time.monotonic() - started, 3),
+    )
