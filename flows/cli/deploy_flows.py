@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.stack_options import add_output_option
+from flows.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from flows.registration import Registered
@@ -35,6 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--pool", action="append", metavar="NAME", help="Only this work pool and its deployments. May be repeated."
     )
+    parser.add_argument(
+        "--job-variable",
+        action="append",
+        metavar="NAME=VALUE",
+        help="Default of a variable of the pool's jobs, e.g. image=REFERENCE; with --pool. May be repeated.",
+    )
     add_output_option(parser)
 
 
@@ -55,9 +62,19 @@ async def _register(args: argparse.Namespace) -> list[Registered]:
 
     kinds = [Kind(one) for one in args.only or _KINDS]
     done = []
-    async for one in register(args.file or PREFECT_FILE, kinds, args.pool or ()):
+    variables = dict(_pair(text) for text in args.job_variable or ())
+    if variables and not args.pool:
+        raise InvalidOption("--job-variable is for one kind of pool", action="name the pool with --pool")
+    async for one in register(args.file or PREFECT_FILE, kinds, args.pool or (), variables):
         done.append(one)
         if args.output == "text":
             changes = f" ({', '.join(one.changes)})" if one.changes else ""
             print(f"{one.kind:<11} {one.name:<40} {one.outcome}{changes}", flush=True)
     return done
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InvalidOption(f"--job-variable {text!r} is not NAME=VALUE")
+    return name, value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,19 @@ class Pool:
     name: str
     type: str
     template: dict[str, Any]
+
+    def with_defaults(self, values: Mapping[str, str]) -> Pool:
+        """The pool with other defaults of its jobs' variables. Raises InvalidOption for a variable it has not."""
+        template = copy.deepcopy(self.template)
+        properties = template["variables"]["properties"]
+        for name, value in values.items():
+            if name not in properties:
+                raise InvalidOption(
+                    f"the jobs of the work pool {self.name} have no variable {name!r}",
+                    action=f"use one of {', '.join(properties)}",
+                )
+            properties[name]["default"] = value
+        return replace(self, template=template)
 
 
 def shipped_pools() -> list[Pool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,9 +27,13 @@ class Kind(StrEnum):
 
 
 async def register(
-    file: Path, kinds: Collection[Kind] = tuple(Kind), pools: Collection[str] = ()
+    file: Path,
+    kinds: Collection[Kind] = tuple(Kind),
+    pools: Collection[str] = (),
+    job_variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Registered]:
     """What became of each thing, as it is done. `pools`: only these work pools and their deployments, empty: all.
+    `job_variables`: defaults of the pools' jobs in place of the files'.
 
     Raises InvalidOption for what a file says and PrefectError for what the server answers.
     """
@@ -38,7 +42,7 @@ async def register(
             if Kind.POOLS in kinds:
                 for pool in shipped_pools():
                     if not pools or pool.name in pools:
-                        yield await register_pool(client, pool)
+                        yield await register_pool(client, pool.with_defaults(job_variables or {}))
             if Kind.BLOCKS in kinds:
                 for block in BLOCK_TYPES:
                     yield await register_block_type(client, block)

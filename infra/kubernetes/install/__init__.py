@@ -1,0 +1,1 @@
+"""Slipway in a cluster: the manifests (`kubectl apply -k`), and the small programs that their pods run."""

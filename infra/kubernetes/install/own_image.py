@@ -1,0 +1,28 @@
+"""`python3 -m infra.kubernetes.install.own_image`: the image of this pod's first container, as its manifest names it.
+
+The runs' jobs get it, so that an installation names its image in one place, where kustomize's `images:` changes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from flows.domain.errors import ObjectMissing
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import POD
+
+
+async def own_image(access: ClusterAccess, pod: str) -> str:
+    """Raises ClusterErrors; the right to `get` pods is needed."""
+    async with KubernetesApi(access) as api:
+        found = await api.get(POD, pod)
+    if found is None:
+        raise ObjectMissing(f"there is no pod {pod}", action="run this in a pod whose hostname is its name")
+    return str(found["spec"]["containers"][0]["image"])
+
+
+if __name__ == "__main__":
+    # A pod's hostname is its name, unless its manifest says otherwise.
+    print(asyncio.run(own_image(ClusterAccess(None), socket.gethostname())))  # noqa: T201

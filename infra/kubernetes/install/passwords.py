@@ -1,0 +1,67 @@
+"""`python3 -m infra.kubernetes.install.passwords`: the passwords of an installation, made once and never shown.
+
+Secret `postgres` (`password`) and Secret `prefect-api` (`auth-string`, as PREFECT_API_AUTH_STRING has it) in this pod's
+namespace, unless they are there; `prefect-api` is passed on to the namespace of the runs, as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import secrets
+
+from flows.domain.errors import ObjectConflict, ObjectMissing
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import SECRET, Object
+
+_LABELS = {"app.kubernetes.io/part-of": "slipway"}
+
+
+async def make_passwords(access: ClusterAccess, runs: ClusterAccess) -> list[str]:
+    """What was made, as kubectl names it. Raises ClusterErrors."""
+    made = []
+    async with KubernetesApi(access) as api, KubernetesApi(runs) as api_of_runs:
+        # Without characters that a URL would have to escape: it becomes part of one.
+        if await _create(api, _secret("postgres", {"password": secrets.token_urlsafe(24)})):
+            made.append("secret/postgres")
+        if await _create(api, _secret("prefect-api", {"auth-string": f"slipway:{secrets.token_urlsafe(24)}"})):
+            made.append("secret/prefect-api")
+        found = await api.get(SECRET, "prefect-api")
+        if found is None:
+            raise ObjectMissing("the Secret prefect-api is gone again", action="run this again")
+        auth_string = base64.b64decode(found["data"]["auth-string"]).decode()
+        await api_of_runs.apply(_secret("prefect-api", {"auth-string": auth_string}), force=True)
+    return made
+
+
+async def _create(api: KubernetesApi, secret: Object) -> bool:
+    try:
+        await api.create(secret)
+    except ObjectConflict:
+        return False
+    return True
+
+
+def _secret(name: str, values: dict[str, str]) -> Object:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    return {
+        "apiVersion": SECRET.api,
+        "kind": SECRET.name,
+        "metadata": {"name": name, "labels": _LABELS},
+        "type": "Opaque",
+        "data": data,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs-namespace", required=True, help="Where the runs' jobs are.")
+    args = parser.parse_args()
+    made = asyncio.run(make_passwords(ClusterAccess(None), ClusterAccess(None, namespace=args.runs_namespace)))
+    print(f"made {', '.join(made)}" if made else "all of them are there already")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
