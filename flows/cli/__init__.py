@@ -17,13 +17,18 @@ from flows.domain.errors import SlipwayError
 
 COMMANDS = {
     "release": ("flows.cli.release", "release an image"),
+    "deploy": ("flows.cli.deploy", "roll an image out to a workload in Kubernetes, by digest"),
+    "rollback": ("flows.cli.rollback", "bring a workload back to an earlier release"),
+    "promote": ("flows.cli.promote", "take a digest from one environment to the next"),
     "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
     "builder": ("flows.cli.builder", "look at a builder: workers, disk usage, history; prune its cache"),
+    "approve": ("flows.cli.approve", "approve or refuse what a run waits with"),
     "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
     "history": ("flows.cli.history", "show the versions of an image that were released"),
     "metrics": ("flows.cli.metrics", "serve Prometheus metrics of what was released"),
     "manifests": ("flows.cli.manifests", "print the Kubernetes objects of a shared builder"),
     "deploy-flows": ("flows.cli.deploy_flows", "register deployments, pools, blocks, automations with Prefect"),
+    "worker": ("flows.cli.worker", "run what schedules, pushes and the UI start, on this machine"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
