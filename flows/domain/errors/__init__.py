@@ -104,7 +104,9 @@
     │   └── ReleaseUnknown             no earlier release of that name
     ├── PrefectError                   the Prefect server, where a command talks to it alone
     │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
-    │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
+    │   ├── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
+    │   ├── DeploymentUnknown          exit code 2: no deployment of that name
+    │   └── ParametersRefused          exit code 2: not what the deployment's schema says
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -174,7 +176,13 @@ from flows.domain.errors.cluster import (
     ObjectMissing,
     WatchExpired,
 )
-from flows.domain.errors.prefect import PrefectError, PrefectRefused, PrefectUnreachable
+from flows.domain.errors.prefect import (
+    DeploymentUnknown,
+    ParametersRefused,
+    PrefectError,
+    PrefectRefused,
+    PrefectUnreachable,
+)
 from flows.domain.errors.registry import (
     DigestMismatch,
     ManifestUnknown,
@@ -285,6 +293,7 @@ __all__ = [
     "ClusterUnreachable",
     "ContextError",
     "DaemonFailed",
+    "DeploymentUnknown",
     "DigestMismatch",
     "DirtyTree",
     "DockerfileInvalid",
@@ -305,6 +314,7 @@ __all__ = [
     "ObjectConflict",
     "ObjectMissing",
     "OutputError",
+    "ParametersRefused",
     "PartMissing",
     "PortTaken",
     "PrefectError",
