@@ -116,6 +116,10 @@ class BuildRecorder:
         running = [s.step for s in self._seen.values() if s.step.started and s.step.completed is None]
         return running[-1].name if running else ""
 
+    def steps(self) -> Iterator[Step]:
+        """The steps as they were last told of."""
+        return (seen.step for seen in self._seen.values())
+
     def counts(self) -> tuple[int, int]:
         """The Dockerfile's steps that were completed, and how many of these came from the cache."""
         steps = [s.step for s in self._seen.values() if _of_the_dockerfile(s.step) and s.step.completed is not None]

@@ -21,6 +21,7 @@ from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
 from flows.tasks.provision import reach_builder
 from flows.tasks.step import step
+from flows.telemetry import trace_build, traceparent
 from flows.watch import watcher
 from flows.workshop import Workshop, workshop
 from infra.buildkit import BuildKit, BuildOutcome, BuildRequest, ImagePush
@@ -46,7 +47,7 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
 
     async def build() -> BuildOutcome:
         async with BuildKit(address) as buildkit, _live(recorder):
-            return await buildkit.build(request, credentials, recorder)
+            return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
 
     outcome = await _watched(shop, build())
     await _note(outcome.digest)
@@ -122,6 +123,7 @@ async def _live(recorder: BuildRecorder) -> AsyncIterator[None]:
         await asyncio.gather(progress, log, return_exceptions=True)
         recorder.finish()
         _say(recorder, logger)
+        trace_build(recorder.steps())
 
 
 async def _show_log(recorder: BuildRecorder, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:

@@ -16,11 +16,13 @@ from flows.links import Link, commit_link, registry_link
 from flows.origin import Origin, origin_of_this_run
 from flows.report import Report, plan_as_markdown
 from flows.tasks.step import step
+from flows.telemetry import describe_run
 from flows.watch import watcher
 
 
 async def name_run(plan: ReleasePlan) -> None:
     """Show image and version where people look first: the run's name and tags."""
+    describe_run({"slipway.image": plan.image, "slipway.version": plan.version or ""})
     if flow_run.id is None:
         return
     name = plan.image.rsplit("/", 1)[-1]
@@ -52,6 +54,7 @@ async def record(report: Report) -> None:
         for link in report.links:
             await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
         if result.released:
+            describe_run({"slipway.digest": result.digest or ""})
             await remember(client, plan.image, _past(result, origin))
 
 
