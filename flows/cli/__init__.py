@@ -29,6 +29,8 @@ COMMANDS = {
     "manifests": ("flows.cli.manifests", "print the Kubernetes objects of a shared builder"),
     "deploy-flows": ("flows.cli.deploy_flows", "register deployments, pools, blocks, automations with Prefect"),
     "worker": ("flows.cli.worker", "run what schedules, pushes and the UI start, on this machine"),
+    "relay": ("flows.cli.relay", "take webhooks of forges, and start runs by rules"),
+    "trigger": ("flows.cli.trigger", "start a run of a deployment, or emit an event, from any CI"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),

@@ -1,0 +1,130 @@
+"""`slipway relay`: take the forges' webhooks and start what the rules say."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.domain.errors import InvalidOption, PortTaken, StackDown
+
+if TYPE_CHECKING:
+    from infra.vault import VaultAccess
+
+_LISTEN = "127.0.0.1:8080"
+_RELOAD_S = 2.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "relay",
+        help="take webhooks of GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
+        description=(
+            "Serves POST /hooks/SOURCE for the sources of the rule file, and GET /healthz. A push becomes the event "
+            "slipway.push and a run for each rule that applies. The rule file is read again when it changes or on "
+            "SIGHUP; SIGTERM finishes what has begun. Put something that speaks TLS before it."
+        ),
+    )
+    parser.add_argument("--listen", default=_LISTEN, metavar="HOST:PORT", help=f"default: {_LISTEN}")
+    parser.add_argument("--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="default: rules.yaml")
+    parser.add_argument("--check", action="store_true", help="say whether the rule file is good, and end")
+    parser.add_argument("--max-body", type=int, metavar="BYTES", help="of one delivery, default: 5242880")
+    parser.add_argument("--max-connections", type=int, metavar="N", help="at once, default: 128")
+    parser.add_argument("--headers-timeout", type=float, metavar="SECONDS", help="default: 10")
+    parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="default: 30")
+    parser.add_argument("--verbose", action="store_true", help="say also why rules do not apply")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken."""
+    host, port = _listen(args.listen)
+    if args.check:
+        from flows.relay.rulefile import RuleFile
+
+        rules = RuleFile(args.rules).rules
+        print(f"{args.rules}: {len(rules.sources)} sources, {len(rules.rules)} rules")
+        return 0
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.getLogger("flows.relay").setLevel(logging.DEBUG if args.verbose else logging.INFO)
+    asyncio.run(_serve(args, host, port))
+    return 0
+
+
+async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
+    from contextlib import AsyncExitStack
+
+    # Only now: Prefect reads its settings from the environment when it is imported.
+    from prefect import get_client
+
+    from flows.relay.rulefile import RuleFile
+    from flows.relay.secrets import SourceSecrets
+    from flows.relay.server import Limits, Relay
+    from infra.vault import VaultSession
+
+    rules = RuleFile(args.rules)
+    given = {
+        "body_bytes": args.max_body,
+        "connections": args.max_connections,
+        "headers_s": args.headers_timeout,
+        "body_s": args.body_timeout,
+    }
+    limits = Limits(**{name: value for name, value in given.items() if value is not None})
+    access = _vault()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: rules.refresh(loudly=True))
+
+    def listening(actual: int) -> None:
+        logging.getLogger("flows.relay").info("listening on %s:%d, rules of %s", host, actual, args.rules)
+
+    async with AsyncExitStack() as exits:
+        vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
+        client = await exits.enter_async_context(get_client())
+        watching = asyncio.create_task(_refreshed(rules))
+        try:
+            await Relay(rules, SourceSecrets(vault), client, limits).serve(host, port, stop, listening)
+        except OSError as error:
+            raise PortTaken(f"cannot listen on {args.listen} ({error.strerror})") from error
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+
+async def _refreshed(rules: Any) -> None:
+    while True:
+        await asyncio.sleep(_RELOAD_S)
+        rules.refresh()
+
+
+def _vault() -> VaultAccess | None:
+    from flows.access import vault_access
+    from infra.local.config import StackConfig
+    from infra.local.stack import Stack
+
+    try:
+        stack = Stack(StackConfig.from_env(os.environ)).connection()
+    except StackDown:
+        stack = None
+    return vault_access(stack, os.environ)
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidOption(f"--listen {text!r} is not HOST:PORT")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,181 @@
+"""`slipway trigger`: start a run of a deployment, or emit an event, from any CI."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from flows.domain.errors import Interrupted, InvalidOption, PrefectUnreachable
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+
+    from flows.starting import StartedRun
+
+_POLL_S = 1.0
+# A server that is restarted comes back within this time, and the run goes on meanwhile.
+_PATIENCE_S = 60.0
+_CANCELLED = 130
+_SUBJECT = "command-line"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "trigger",
+        help="start a run of a deployment, or emit an event",
+        description=(
+            "Starts a run and prints its id and page; --wait follows it to its end, and the exit code is the run's: "
+            "0 completed, 1 failed or crashed, 130 cancelled."
+        ),
+    )
+    parser.add_argument("deployment", nargs="?", metavar="DEPLOYMENT", help="FLOW/NAME")
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=(
+            "A parameter as text, KEY:=JSON for any other value. Dots lead into it and leave the deployment's other "
+            "values in place: request.bump=patch. With --event: of the payload."
+        ),
+    )
+    parser.add_argument("--event", metavar="NAME", help="emit this event instead, for automations to act on")
+    parser.add_argument("--subject", default=_SUBJECT, help=f"what the event is about, default: {_SUBJECT}")
+    parser.add_argument("--wait", action="store_true", help="follow the run to its end")
+    parser.add_argument("--idempotency-key", metavar="KEY", help="the same key again finds the same run (or event)")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The run's exit code. Raises InvalidOption, DeploymentUnknown, ParametersRefused, PrefectErrors, Interrupted."""
+    if (args.deployment is None) == (args.event is None):
+        raise InvalidOption("name a deployment or an --event, one of them")
+    if args.wait and args.event:
+        raise InvalidOption("--wait follows a run, an event is none")
+    given = [read_parameter(text) for text in args.param]
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if args.event is not None:
+        shown = asyncio.run(_emit(args, given))
+        print(json.dumps(shown) if args.output == "json" else f"event {shown['event']} {shown['id']}")
+        return 0
+    try:
+        return asyncio.run(_start(args, given))
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped following the run", action="the run itself goes on; cancel it on its page"
+        ) from error
+
+
+def read_parameter(text: str) -> tuple[list[str], Any]:
+    """The path and the value of KEY=TEXT or KEY:=JSON. Raises InvalidOption."""
+    key, equals, value = text.partition("=")
+    is_json = key.endswith(":")
+    path = key.removesuffix(":").split(".")
+    if not equals or not all(path):
+        raise InvalidOption(f"--param {text!r} is neither KEY=VALUE nor KEY:=JSON")
+    if not is_json:
+        return path, value
+    try:
+        return path, json.loads(value)
+    except ValueError as error:
+        raise InvalidOption(f"--param {key}=…: what follows is not JSON", action="quote it for the shell") from error
+
+
+def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:
+    """The parameters that are named, each whole: the deployment's value with the given parts in it.
+
+    Raises InvalidOption where a path leads into something that has no parts.
+    """
+    changed: dict[str, Any] = {}
+    for path, value in given:
+        first, *rest = path
+        if not rest:
+            changed[first] = value
+            continue
+        root = changed.setdefault(first, json.loads(json.dumps(defaults.get(first) or {})))
+        inner = root
+        for key in rest[:-1]:
+            inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner
+        if not isinstance(inner, dict):
+            raise InvalidOption(f"--param {'.'.join(path)}: there are no parts in {'.'.join(path[:-1])}")
+        inner[rest[-1]] = value
+    return changed
+
+
+async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> dict[str, str]:
+    from prefect import get_client
+
+    from flows.starting import emit
+
+    async with get_client() as client:
+        identity = await emit(
+            client, args.event, args.subject, merged({}, given), kind="trigger", key=args.idempotency_key
+        )
+    return {"event": args.event, "id": identity}
+
+
+async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> int:
+    from prefect import get_client
+
+    from flows.starting import find_deployment, start_run
+
+    async with get_client() as client:
+        deployment = await find_deployment(client, args.deployment)
+        parameters = merged(deployment.parameters or {}, given)
+        started = await start_run(client, deployment, parameters, idempotency_key=args.idempotency_key)
+        shown = {"deployment": args.deployment, "run": started.run_id, "url": started.url, "new": started.new}
+        if not args.wait:
+            _print(args, shown | {"state": started.state})
+            return 0
+        print(f"run {started.run_id} {started.url}", file=sys.stderr, flush=True)
+        kind, name, message = await _followed(client, started)
+    _print(args, shown | {"state": name, "message": message})
+    if kind == "COMPLETED":
+        return 0
+    return _CANCELLED if kind == "CANCELLED" else 1
+
+
+def _print(args: argparse.Namespace, shown: dict[str, Any]) -> None:
+    if args.output == "json":
+        print(json.dumps(shown))
+        return
+    print(f"run {shown['run']} {shown['state']}" + ("" if shown["new"] else " (started before with this key)"))
+    for line in (shown["url"], shown.get("message")):
+        if line:
+            print(line)
+
+
+async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, str, str]:
+    """Type, name and message of the run's last state; each state on the way is said. Raises PrefectErrors."""
+    from uuid import UUID
+
+    from flows.registration.errors import prefect_errors
+
+    said = ""
+    unreachable_s = 0.0
+    while True:
+        try:
+            with prefect_errors():
+                state = (await client.read_flow_run(UUID(started.run_id))).state
+            unreachable_s = 0.0
+        except PrefectUnreachable:
+            unreachable_s += _POLL_S
+            if unreachable_s >= _PATIENCE_S:
+                raise
+            state = None
+        if state is not None:
+            name = state.name or state.type.value
+            if name != said:
+                said = name
+                hint = f", waits for an answer: {started.url}" if state.is_paused() else ""
+                print(f"> {name}{hint}", file=sys.stderr, flush=True)
+            if state.is_final():
+                return state.type.value, name, state.message or ""
+        await asyncio.sleep(_POLL_S)

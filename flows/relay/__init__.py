@@ -1,0 +1,6 @@
+"""Webhooks become runs: a small HTTP service between forges and Prefect.
+
+`server` reads a delivery (bounded in size, time and number), the `forges` check its signature and read the push in it,
+`rules` say which deployments it starts, `dispatch` tells Prefect. Prefect's own inbound webhooks are a feature of its
+cloud; this needs the open-source server alone.
+"""

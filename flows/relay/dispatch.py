@@ -1,0 +1,80 @@
+"""From a push to Prefect: one event, and a run for each rule that applies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prefect.client.orchestration import PrefectClient
+
+from flows.domain.errors import DeploymentUnknown, ParametersRefused, PrefectUnreachable
+from flows.events import PUSHED
+from flows.relay.push import RESERVATIONS, Push
+from flows.relay.rules import Rule
+from flows.starting import StartedRun, emit, find_deployment, start_run
+
+PATIENCE_S = 8.0
+"""Forges wait no longer than 10 s for an answer (GitHub, GitLab) and then take the delivery for failed."""
+
+TRIGGER_TAG = "trigger: push"
+"""A tag of the runs that a push has started."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What came of one rule: a run, or the reason (`failed`) why there is none."""
+
+    rule: str
+    run: StartedRun | None = None
+    failed: str | None = None
+
+
+async def dispatch(client: PrefectClient, push: Push, source: str, rules: Sequence[Rule]) -> list[Started]:
+    """Emit the event and start the runs, all or none new if it is done again: each has a key of its own.
+
+    What a rule got wrong (its deployment, its parameters) is reported and does not keep the others from their runs.
+    Raises PrefectErrors: then the forge has to send the delivery again.
+    """
+    if push.ref.startswith(RESERVATIONS):
+        return []
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await emit(
+                client,
+                PUSHED,
+                push.repository,
+                push.as_payload(),
+                kind="repository",
+                labels={"slipway.push.kind": push.kind, "slipway.push.ref": push.ref, "slipway.push.source": source},
+                key=push.key(source),
+            )
+            return [await _start(client, push, rule) for rule in rules if _applies(rule, push, source)]
+    except TimeoutError as error:
+        raise PrefectUnreachable(f"the Prefect server did not answer within {PATIENCE_S:g} s") from error
+
+
+def _applies(rule: Rule, push: Push, source: str) -> bool:
+    why_not = rule.misses(push, source)
+    if why_not is not None:
+        logger.debug("%s: rule %s does not apply: %s", push.delivery, rule.name, why_not)
+    return why_not is None
+
+
+async def _start(client: PrefectClient, push: Push, rule: Rule) -> Started:
+    try:
+        deployment = await find_deployment(client, rule.deployment)
+        run = await start_run(
+            client,
+            deployment,
+            rule.parameters_for(push),
+            idempotency_key=f"slipway.push/{push.key(rule.name)}",
+            tags=[TRIGGER_TAG],
+        )
+    except (DeploymentUnknown, ParametersRefused) as error:
+        # The cause alone: the details may repeat the payload.
+        return Started(rule.name, failed=error.cause)
+    return Started(rule.name, run)

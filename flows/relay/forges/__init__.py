@@ -1,0 +1,17 @@
+"""The senders that the relay understands, by the name that a rule file gives them."""
+
+from flows.relay.forges.forge import Forge, Headers
+from flows.relay.forges.generic import Generic
+from flows.relay.forges.gitea import Gitea
+from flows.relay.forges.github import GitHub
+from flows.relay.forges.gitlab import GitLab
+
+FORGES: dict[str, Forge] = {
+    "github": GitHub(),
+    "gitlab": GitLab(),
+    "gitea": Gitea("gitea", "X-Gitea"),
+    "forgejo": Gitea("forgejo", "X-Forgejo", "X-Gitea"),
+    "generic": Generic(),
+}
+
+__all__ = ["FORGES", "Forge", "Headers"]

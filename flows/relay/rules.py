@@ -1,0 +1,156 @@
+"""What a rule file says: which senders are known, and which push starts which deployment with what parameters."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from flows.domain.errors import InvalidOption
+from flows.relay.patterns import matches
+from flows.relay.push import RESERVATIONS, Push
+from flows.relay.template import NAMES, filled, names_in
+from infra.vault import SecretPath
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_DEPLOYMENT = re.compile(r"[^/\s][^/]*/[^/\s][^/]*")
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+Patterns = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Source(_Strict):
+    """A sender: it posts to `/hooks/NAME`."""
+
+    name: str
+    forge: Literal["github", "gitlab", "gitea", "forgejo", "generic"]
+    secret: str = Field(description="`vault:MOUNT/PATH` (fields `secret` and `previous`) or `file:PATH` (one a line).")
+
+    @field_validator("name")
+    @classmethod
+    def _name_fits_a_path(cls, value: str) -> str:
+        return _checked_name(value)
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_is_a_place(cls, value: str) -> str:
+        if value.startswith("vault:"):
+            try:
+                SecretPath.parse(value)
+            except InvalidOption as error:
+                raise ValueError(error.cause) from None
+        elif not value.startswith("file:/"):
+            # Not repeated: it may be the secret itself.
+            raise ValueError("is neither vault:MOUNT/PATH nor file:/PATH; the secret itself has no place here")
+        return value
+
+
+class Rule(_Strict):
+    """A push that matches all that is said starts a run of `deployment`.
+
+    `branch` and `tag`: what is not named is not matched, but for a rule that names neither, which takes every branch.
+    """
+
+    name: str
+    repository: Patterns
+    deployment: str
+    source: Patterns | None = None
+    branch: Patterns | None = None
+    tag: Patterns | None = None
+    path: Patterns | None = None
+    version_tags: bool = False
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_short(cls, value: str) -> str:
+        return _checked_name(value)
+
+    @field_validator("deployment")
+    @classmethod
+    def _deployment_has_two_parts(cls, value: str) -> str:
+        if not _DEPLOYMENT.fullmatch(value):
+            raise ValueError("a deployment is named FLOW/NAME")
+        return value
+
+    @field_validator("parameters")
+    @classmethod
+    def _placeholders_are_known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in names_in(value):
+            if name not in NAMES:
+                raise ValueError(f"nothing is known as {{{{ {name} }}}}; there are {', '.join(NAMES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _placeholders_can_have_a_value(self) -> Rule:
+        used = set(names_in(self.parameters))
+        if "tag" in used and self.tag is None:
+            raise ValueError("{{ tag }} stays empty in a rule that matches no tag")
+        if "branch" in used and self.tag is not None and self.branch is None:
+            raise ValueError("{{ branch }} stays empty in a rule that matches no branch")
+        if self.version_tags and self.tag is None:
+            raise ValueError("version_tags says something about tags, but the rule matches none")
+        return self
+
+    def misses(self, push: Push, source: str) -> str | None:
+        """Why the rule does not apply, None if it does."""
+        if self.source is not None and not matches(self.source, source):
+            return "another source"
+        if not matches(self.repository, push.repository):
+            return "another repository"
+        if push.deleted:
+            return "the ref was deleted"
+        if push.ref.startswith(RESERVATIONS):
+            return "a release's reservation"
+        if push.tag is not None:
+            if self.tag is None or not matches(self.tag, push.tag):
+                return "another tag"
+            if push.is_version_tag and not self.version_tags:
+                return "a tag with a version, as releases make them; version_tags: true takes those too"
+        elif push.branch is None:
+            return "neither a branch nor a tag"
+        elif (self.branch is None and self.tag is not None) or (self.branch and not matches(self.branch, push.branch)):
+            return "another branch"
+        # A forge that does not tell all paths is taken to have changed one that counts: no release is lost.
+        if self.path is not None and push.paths is not None:
+            patterns = self.path
+            if not any(matches(patterns, path) for path in push.paths):
+                return "other paths"
+        return None
+
+    def parameters_for(self, push: Push) -> dict[str, Any]:
+        """The run's parameters."""
+        return {key: filled(value, push) for key, value in self.parameters.items()}
+
+
+class RuleBook(_Strict):
+    """A whole rule file."""
+
+    sources: Annotated[tuple[Source, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(_as_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RuleBook:
+        for kind, names in (("source", [one.name for one in self.sources]), ("rule", [one.name for one in self.rules])):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {kind}s are called {name!r}")
+        return self
+
+    def source(self, name: str) -> Source | None:
+        return next((source for source in self.sources if source.name == name), None)
+
+
+def _checked_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name is at most 63 of a-z, 0-9 and -, and does not begin with -")
+    return value

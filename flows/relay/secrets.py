@@ -1,0 +1,85 @@
+"""The sources' secrets, read while they are needed, so that a changed one counts at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.domain.errors import InvalidOption
+from flows.relay.forges import standard
+from flows.relay.rules import Source
+from infra.vault import SecretPath, VaultSession
+
+# How long a read secret may be used: after a change the old one opens nothing any more.
+_KEPT_S = 10.0
+# A wrong signature makes it be read again, so that the new one works at once; senders of garbage not more often.
+_AGAIN_S = 1.0
+_SHORTEST = 16
+
+
+@dataclass(frozen=True)
+class _Read:
+    values: tuple[bytes, ...]
+    at: float
+
+    def __repr__(self) -> str:
+        return "_Read()"
+
+
+class SourceSecrets:
+    """Reads Vault or files. `vault`: None if there is none to ask. `clock`: seconds, never going backwards."""
+
+    def __init__(self, vault: VaultSession | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._vault = vault
+        self._clock = clock
+        self._read: dict[str, _Read] = {}
+
+    async def current(self, source: Source) -> tuple[bytes, ...]:
+        """The secrets that count. Raises the VaultErrors, InvalidOption."""
+        known = self._read.get(source.secret)
+        if known is not None and self._clock() - known.at < _KEPT_S:
+            return known.values
+        return await self._anew(source)
+
+    async def changed(self, source: Source) -> tuple[bytes, ...] | None:
+        """Read again after a signature did not match: the secrets if they have changed, else None.
+
+        Raises the VaultErrors, InvalidOption.
+        """
+        known = self._read.get(source.secret)
+        if known is not None and self._clock() - known.at < _AGAIN_S:
+            return None
+        values = await self._anew(source)
+        return values if known is None or values != known.values else None
+
+    async def _anew(self, source: Source) -> tuple[bytes, ...]:
+        kind, _, place = source.secret.partition(":")
+        texts = await (self._from_vault(source.secret) if kind == "vault" else asyncio.to_thread(_from_file, place))
+        values = tuple(text.encode() for text in texts)
+        for value in values:
+            if len(value) < _SHORTEST:
+                raise InvalidOption(f"the secret of the source {source.name} is shorter than {_SHORTEST} characters")
+            standard.key_of(value)
+        self._read[source.secret] = _Read(values, self._clock())
+        return values
+
+    async def _from_vault(self, place: str) -> list[str]:
+        if self._vault is None:
+            raise InvalidOption(f"{place} is in Vault, but there is none to ask", action="set VAULT_ADDR and a login")
+        values = await self._vault.read(SecretPath.parse(place))
+        # The previous one counts while the forge and Vault are changed one after the other.
+        return [values.text("secret"), *([values.text("previous")] if values.get("previous") else [])]
+
+
+def _from_file(place: str) -> list[str]:
+    try:
+        lines = Path(place).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"the secret's file {place} cannot be read ({type(error).__name__})") from error
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise InvalidOption(f"the secret's file {place} is empty")
+    return found

@@ -1,0 +1,231 @@
+"""The relay's HTTP side. `POST /hooks/SOURCE` takes deliveries, `GET /healthz` says that it runs, and that is all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from prefect.client.orchestration import PrefectClient
+
+from flows.domain.errors import InvalidOption, PrefectError, VaultError
+from flows.relay.connections import Gate, Intake
+from flows.relay.dispatch import PATIENCE_S, Started, dispatch
+from flows.relay.forges import FORGES, Forge
+from flows.relay.push import Push
+from flows.relay.refusal import Refused, malformed
+from flows.relay.replay import Remembered
+from flows.relay.rulefile import RuleFile
+from flows.relay.rules import Source
+from flows.relay.secrets import SourceSecrets
+
+_JSON = "application/json"
+_AGAIN_IN_S = "30"
+_SHUTDOWN_S = PATIENCE_S + 2.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the outside may take of the relay.
+
+    `body_bytes`: of one delivery. `bodies_bytes`: of all that are being read. `connections`: at once. `headers_s`,
+    `body_s`: seconds until they have arrived.
+    """
+
+    body_bytes: int = 5 << 20
+    bodies_bytes: int = 64 << 20
+    connections: int = 128
+    headers_s: float = 10.0
+    body_s: float = 30.0
+
+
+class Relay:
+    """Answers deliveries. `rules`, `secrets`, `client`: opened and closed by the caller."""
+
+    def __init__(self, rules: RuleFile, secrets: SourceSecrets, client: PrefectClient, limits: Limits) -> None:
+        self._rules = rules
+        self._secrets = secrets
+        self._client = client
+        self._limits = limits
+        self._intake = Intake(most_bytes=limits.body_bytes, most_together=limits.bodies_bytes, patience_s=limits.body_s)
+        self._done = Remembered()
+
+    async def serve(self, host: str, port: int, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
+        """Serve until `stop` is set; then finish what has begun. `listening`: called with the port. Raises OSError."""
+        app = web.Application(middlewares=[_answered])
+        app.router.add_route("*", "/hooks/{source}", self._hook)
+        app.router.add_route("*", "/healthz", self._health)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=_quiet,
+            # Also how long a connection may stay without a complete set of headers.
+            keepalive_timeout=self._limits.headers_s,
+            lingering_time=1.0,
+            auto_decompress=False,
+            shutdown_timeout=_SHUTDOWN_S,
+        )
+        await runner.setup()
+        assert runner.server is not None, "it was set up"
+        gate = Gate(runner.server, self._limits.connections, lambda: logger.warning("refused: too many connections"))
+        try:
+            listener = await asyncio.get_running_loop().create_server(gate, host, port)
+            listening(listener.sockets[0].getsockname()[1])
+            await stop.wait()
+            listener.close()
+        finally:
+            await runner.cleanup()
+
+    async def _health(self, request: web.Request) -> web.Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD"])
+        rules = self._rules
+        return _answer(200, {"status": "ok", "rules": len(rules.rules.rules), "rules_problem": rules.problem})
+
+    async def _hook(self, request: web.Request) -> web.Response:
+        if request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        source = self._rules.rules.source(request.match_info["source"])
+        if source is None:
+            raise web.HTTPNotFound
+        try:
+            return await self._delivered(request, source)
+        except Refused as refused:
+            logger.warning("%s: refused (%d) from %s: %s", source.name, refused.status, request.remote, refused.reason)
+            return _answer(refused.status, {"outcome": "refused", "reason": refused.reason})
+        except (VaultError, InvalidOption) as error:
+            logger.error("%s: the secret cannot be read, the forge has to send again: %s", source.name, error.cause)
+            return _answer(503, {"outcome": "failed", "reason": "the secret cannot be read"})
+
+    async def _delivered(self, request: web.Request, source: Source) -> web.Response:
+        forge = FORGES[source.forge]
+        self._check_form(request)
+        forge.check_signed(request.headers)
+        async with self._intake.body(request) as body:
+            await self._verify(forge, source, request, body)
+            delivery = forge.delivery(request.headers, body)
+            if not forge.is_push(request.headers):
+                logger.info("%s: %s: no push, nothing to do", source.name, delivery)
+                return _answer(200, {"outcome": "ignored", "reason": "no push"})
+            # Most forges do not sign the id: the body is remembered as well.
+            keys = (f"{source.name} id {delivery}", f"{source.name} body {hashlib.sha256(body).hexdigest()}")
+            if self._done.has_any(*keys):
+                logger.info("%s: %s: done before, nothing to do", source.name, delivery)
+                return _answer(200, {"outcome": "duplicate"})
+            push = forge.push(_document(body), delivery)
+        return await self._pass_on(push, source, keys)
+
+    def _check_form(self, request: web.Request) -> None:
+        if request.query_string:
+            raise malformed("a query string means nothing here")
+        if request.content_type != _JSON:
+            raise Refused(415, f"the content type is not {_JSON}; choose it in the webhook's settings")
+        if "Content-Encoding" in request.headers:
+            raise Refused(415, "an encoded body is not taken")
+        self._intake.check_length(request)
+
+    async def _verify(self, forge: Forge, source: Source, request: web.Request, body: bytes) -> None:
+        try:
+            forge.verify(request.headers, body, await self._secrets.current(source), time.time())
+        except Refused:
+            # The secret may have been changed a moment ago.
+            changed = await self._secrets.changed(source)
+            if changed is None:
+                raise
+            forge.verify(request.headers, body, changed, time.time())
+
+    async def _pass_on(self, push: Push, source: Source, keys: tuple[str, ...]) -> web.Response:
+        try:
+            started = await dispatch(self._client, push, source.name, self._rules.rules.rules)
+        except PrefectError as error:
+            logger.error(
+                "%s: %s: nothing is lost if the forge sends it again: %s", source.name, push.delivery, error.cause
+            )
+            return _answer(503, {"outcome": "failed", "reason": "Prefect did not take it"})
+        for one in started:
+            if one.run is not None:
+                say = "starts" if one.run.new else "had started before"
+                logger.info("%s: %s: rule %s %s run %s", source.name, push.delivery, one.rule, say, one.run.run_id)
+            else:
+                logger.error("%s: %s: rule %s starts nothing: %s", source.name, push.delivery, one.rule, one.failed)
+        if any(one.failed for one in started):
+            return _answer(422, {"outcome": "failed", "runs": [_shown(one) for one in started]})
+        if not started:
+            logger.info("%s: %s: no rule applies", source.name, push.delivery)
+        self._done.add(*keys)
+        return _answer(200, {"outcome": "done", "runs": [_shown(one) for one in started]})
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise malformed("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise malformed("the body is not a JSON object")
+    return document
+
+
+def _shown(started: Started) -> dict[str, Any]:
+    run = started.run
+    if run is None:
+        return {"rule": started.rule, "failed": started.failed}
+    return {"rule": started.rule, "run": run.run_id, "url": run.url, "new": run.new}
+
+
+def _answer(status: int, document: dict[str, Any]) -> web.Response:
+    headers = {}
+    if status == 503:
+        headers["Retry-After"] = _AGAIN_IN_S
+    if status == 401:
+        headers["WWW-Authenticate"] = "Webhook-Signature"
+    return web.json_response(document, status=status, headers=headers)
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer ends its connection, and no failure of our own is told with what it was about."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        # A path that does not exist is not repeated: some senders put secrets into it.
+        logger.warning("refused (%d) from %s: no such path or method", error.status, request.remote)
+        response = _answer(error.status, {"outcome": "refused", "reason": error.reason})
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+    except ConnectionError:
+        raise
+    except Exception as error:
+        # The traceback's text could repeat the delivery; where it happened does not.
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "?"
+        logger.error("failed (500) from %s: %s at %s", request.remote, type(error).__name__, line)
+        response = _answer(500, {"outcome": "failed", "reason": "a fault of the relay"})
+    response.force_close()
+    return response
+
+
+class _Quiet(logging.Logger):
+    """What aiohttp says of requests that are not HTTP: that there was one, without the bytes that it quotes."""
+
+    def exception(self, msg: object, *args: object, **_: Any) -> None:
+        logger.warning("refused (400): not HTTP")
+
+    def debug(self, msg: object, *args: object, **_: Any) -> None:
+        logger.warning("refused (400): not HTTP")
+
+
+_quiet = _Quiet("flows.relay.http", logging.CRITICAL)

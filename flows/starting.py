@@ -1,0 +1,136 @@
+"""Starting runs and emitting events from outside a flow: what the relay, `slipway trigger` and the base check share."""
+
+from __future__ import annotations
+
+import difflib
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.events import Event, Resource
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.urls import url_for
+
+from flows.domain.errors import DeploymentUnknown, ParametersRefused
+from flows.events import resource_id
+from flows.registration.errors import prefect_errors
+
+_MOST_NAMES = 200
+_NEAR = 5
+# Statuses of create_flow_run for parameters that are not what the deployment's schema says: 409 validation, 400
+# hydration, 422 the request itself (prefect/server/api/deployments.py).
+_PARAMETERS_REFUSED = {400, 409, 422}
+
+# So that the same event, sent again, has the same id: the server's bus drops what it has seen in the last minutes.
+_EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "slipway.dev")
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run of a deployment. `new`: False if the idempotency key had started it before. `url`: "" without a UI."""
+
+    run_id: str
+    name: str
+    url: str
+    state: str
+    new: bool
+
+
+async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse:
+    """The deployment called FLOW/NAME. Raises DeploymentUnknown with near names, PrefectErrors."""
+    with prefect_errors():
+        try:
+            return await client.read_deployment_by_name(name)
+        except (ObjectNotFound, ValueError) as error:
+            known = await _names(client)
+            near = difflib.get_close_matches(name, known, _NEAR, cutoff=0.4) or known[:_NEAR]
+            there = f"there is {', '.join(near)}" if near else "there are none; `slipway deploy-flows` makes some"
+            raise DeploymentUnknown(f"no deployment is called {name!r}", action=there) from error
+
+
+async def start_run(
+    client: PrefectClient,
+    deployment: DeploymentResponse,
+    parameters: Mapping[str, Any],
+    *,
+    idempotency_key: str | None = None,
+    tags: Iterable[str] = (),
+) -> StartedRun:
+    """Create a run, or find the one that the key has created. Raises ParametersRefused, PrefectErrors.
+
+    `parameters`: replace the deployment's own, whole by whole.
+    """
+    body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
+    if idempotency_key is not None:
+        body["idempotency_key"] = idempotency_key
+    with prefect_errors():
+        try:
+            # Not the client's own method: that does not say whether the run is new (201).
+            response = await client.request(
+                "POST", "/deployments/{id}/create_flow_run", path_params={"id": deployment.id}, json=body
+            )
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in _PARAMETERS_REFUSED:
+                raise
+            raise ParametersRefused(
+                f"the deployment {deployment.name} does not take these parameters", details=_detail(error.response)
+            ) from None
+    run = FlowRun.model_validate(response.json())
+    state = run.state.name if run.state and run.state.name else "Scheduled"
+    return StartedRun(
+        str(run.id), run.name, url_for("flow-run", obj_id=run.id) or "", state, response.status_code == 201
+    )
+
+
+async def emit(
+    client: PrefectClient,
+    event: str,
+    subject: str,
+    payload: Mapping[str, Any],
+    *,
+    kind: str,
+    labels: Mapping[str, str] | None = None,
+    key: str | None = None,
+) -> str:
+    """Emit an event about `slipway.KIND/SUBJECT`; its id. Raises PrefectErrors.
+
+    `key`: the same key, the same event, however often it is sent.
+    """
+    emitted = Event(
+        id=uuid.uuid5(_EVENT_IDS, key) if key is not None else uuid.uuid4(),
+        event=event,
+        occurred=datetime.now(UTC),
+        resource=Resource(
+            {
+                "prefect.resource.id": resource_id(subject, kind),
+                "prefect.resource.name": subject,
+                **(labels or {}),
+            }
+        ),
+        payload=dict(payload),
+    )
+    with prefect_errors():
+        await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
+    return str(emitted.id)
+
+
+async def _names(client: PrefectClient) -> list[str]:
+    deployments = await client.read_deployments(limit=_MOST_NAMES)
+    flows = {}
+    for identity in {deployment.flow_id for deployment in deployments}:
+        flows[identity] = (await client.read_flow(identity)).name
+    return sorted(f"{flows[deployment.flow_id]}/{deployment.name}" for deployment in deployments)
+
+
+def _detail(response: httpx.Response) -> str:
+    """The server's words: they repeat the parameters, which hold no secrets but may hold a payload."""
+    try:
+        return str(response.json()["detail"])[:2000]
+    except (ValueError, KeyError, TypeError):
+        return ""
