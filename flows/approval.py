@@ -17,7 +17,14 @@ from uuid import UUID
 import httpx
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterName,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
@@ -26,7 +33,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Paused
 from pydantic import Field
 
-from flows.domain.errors import ApprovalRefused, ApprovalTimedOut
+from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
 from flows.watch import watcher
 
 _POLL_S = 1.0
@@ -77,6 +84,36 @@ async def approved(question: str, timeout_s: float) -> Approval:
 def refused(error: ApprovalRefused) -> State[Any]:
     """The end of a refused run: neither a success nor a failure. Who asks for its result gets the error."""
     return Cancelled(name="Refused", message=error.cause, data=error)
+
+
+async def give_answer(run: str, answer: Approval) -> str:
+    """Answer a run that waits; gives its name. `run`: its id or its name. Raises InvalidOption if it does not wait."""
+    async with get_client() as client:
+        waiting = await _waiting(client, run)
+        outcome = await client.resume_flow_run(waiting.id, answer.model_dump())
+        if outcome.status is not SetStateStatus.ACCEPT:
+            raise _waits_not(run)
+        return waiting.name
+
+
+async def _waiting(client: PrefectClient, run: str) -> FlowRun:
+    paused = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+    try:
+        named = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]), state=paused)
+    except ValueError:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[run]), state=paused)
+    found = await client.read_flow_runs(flow_run_filter=named, limit=2)
+    if not found:
+        raise _waits_not(run)
+    if len(found) > 1:
+        raise InvalidOption(f"several runs of the name {run!r} wait", action="name one by its id, as it said itself")
+    return found[0]
+
+
+def _waits_not(run: str) -> InvalidOption:
+    return InvalidOption(
+        f"no run {run!r} waits for an approval (any more)", action="see the runs in the state Paused in the UI"
+    )
 
 
 async def _ask(client: PrefectClient, run_id: UUID, question: str, deadline: datetime) -> Approval:

@@ -14,11 +14,14 @@ from typing import Any
 
 import httpx
 from prefect import get_client
+from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 from prefect.events import Event, RelatedResource, Resource
 from prefect.events.related import related_resources_from_run_context
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
+
+from flows.origin import origin_of_this_run
 
 IMAGE_RELEASED = "slipway.image.released"
 RELEASE_FAILED = "slipway.release.failed"
@@ -37,9 +40,10 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
     """Emit an event about `subject` (an image's REGISTRY/REPOSITORY); False, with a warning, if it did not arrive.
 
     The resource is `slipway.KIND/SUBJECT`, its label `prefect.resource.name` is the subject. Within a flow run the run,
-    its flow, deployment and tags are related resources. What is announced has happened already, so that nobody takes
-    note of it must not undo it: trouble with the server is a warning. Outside of a run and without PREFECT_API_URL
-    there is nobody to tell. `payload`: plain JSON values, no secrets.
+    its flow, deployment and tags are related resources, and the payload gets `run` (its id) and `trigger`. What is
+    announced has happened already, so that nobody takes note of it must not undo it: trouble with the server is a
+    warning. Outside of a run and without PREFECT_API_URL there is nobody to tell. `payload`: plain JSON values, no
+    secrets.
     """
     if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
         logger.warning("%s of %s: no Prefect server is known to tell it to", event, subject)
@@ -47,7 +51,7 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
     try:
         async with asyncio.timeout(_PATIENCE_S), get_client() as client:
             related = await related_resources_from_run_context(client)
-            emitted = _event(event, kind, subject, payload, related)
+            emitted = _event(event, kind, subject, {**payload, **await _run(client)}, related)
             await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
     except (TimeoutError, httpx.TransportError, PrefectHTTPStatusError) as error:
         logger.warning("%s of %s could not be announced: %s", event, subject, type(error).__name__)
@@ -58,6 +62,13 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
 def resource_id(subject: str, kind: str = "image") -> str:
     """The id of the resource an event is about, as automations match it."""
     return f"slipway.{kind}/{subject}"
+
+
+async def _run(client: PrefectClient) -> dict[str, str]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return {}
+    return {"run": str(context.flow_run.id), "trigger": (await origin_of_this_run(client)).trigger}
 
 
 def _event(name: str, kind: str, subject: str, payload: Mapping[str, Any], related: list[RelatedResource]) -> Event:

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from flows.domain.commits import decide
+from flows.choice import DEFAULT_TAG_PREFIX, Choice, choose, same_release
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
-from flows.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
-from flows.domain.reference import ImageReference, repository_name
-from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version, version_of_tag
+from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
+from flows.domain.reference import ImageReference, is_digest, repository_name
+from flows.domain.version import Version, image_tag, latest, version_of_tag
 from flows.request import ReleaseRequest
 from flows.workshop import Workshop
 from infra.local.claims import FileClaims
 from infra.registry import RegistryClient
 from infra.registry.ledger import RegistryLedger
-from infra.source import Checkout, GitLedger, commits_since
-
-DEFAULT_TAG_PREFIX = "v"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which version, and why. `bump` None with a `version` None: there is nothing to release."""
-
-    why: str
-    bump: Bump | None = None
-    version: Version | None = None
-    commits: tuple[str, ...] = ()
-
-    @property
-    def nothing(self) -> bool:
-        return self.bump is None and self.version is None
-
-    def pick(self, taken: Sequence[Version], token: str) -> Version:
-        """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
-        if self.version is None:
-            assert self.bump is not None, "nothing to release: nothing to pick"
-            return next_version(taken, self.bump, token=token)
-        if self.version in taken:
-            raise VersionTaken(f"the version {self.version} is released or reserved already")
-        return self.version
+from infra.source import Checkout, GitLedger
 
 
 async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve: bool) -> ReleasePlan:
@@ -61,12 +35,14 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
     source = source_facts(checkout)
     image = shop.image(source.name)
     registry = await shop.registry(image)
-    shop.ledger = ledger = await choose_ledger(shop, checkout, image, registry)
+    tags = RegistryLedger(registry, image.repository, FileClaims(shop.home, image.name))
+    shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
     released = await ledger.versions()
     previous = latest(released)
 
-    choice = await _choose(shop, checkout, image, registry, released)
-    if choice.nothing:
+    mark = fingerprint(request, source)
+    choice = await choose(shop, checkout, image, registry, released, mark)
+    if choice.nothing and not (reserve and await left_unfinished(shop, choice, Claim(run, mark))):
         return ReleasePlan(
             image=image.name,
             version=None,
@@ -74,22 +50,24 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
             source=source,
             previous_version=str(previous) if previous else None,
         )
-    mark = fingerprint(request, source)
     try:
-        version, existing = await _settle(shop, image, registry, choice, Claim(run, mark), reserve=reserve)
-        why = choice.why
+        if shop.reservation is not None:
+            version, why = shop.reservation.version, "a release that was interrupted is finished"
+            found = await pushed_already({image: registry}, version, mark, shop.reservation.claim.digest)
+        else:
+            version, found = await settle(shop, {image: registry}, choice, Claim(run, mark), reserve=reserve)
+            why = choice.why
+        existing = found.get(image)
     except VersionTaken:
-        existing = await _same_release(image, registry, choice.version, mark) if choice.version else None
+        existing = await same_release(image, registry, choice.version, mark) if choice.version else None
         if existing is None or choice.version is None:
             raise
         version, why = choice.version, "this very release exists already"
     return _plan(shop, image, source, version, why, previous, existing, choice.commits)
 
 
-async def choose_ledger(
-    shop: Workshop, checkout: Checkout, image: ImageReference, registry: RegistryClient
-) -> VersionLedger:
-    """Git's tags where the source is a repository's root or a tag prefix was named; the registry's tags elsewhere."""
+async def choose_ledger(shop: Workshop, checkout: Checkout, tags: RegistryLedger) -> VersionLedger:
+    """Git's tags where the source is a repository's root or a tag prefix was named; the registry's `tags` elsewhere."""
     prefix = shop.request.tag_prefix
     if checkout.repository is not None and checkout.revision is not None:
         if prefix is not None or checkout.is_repository_root:
@@ -104,7 +82,7 @@ async def choose_ledger(
             "a tag prefix was named, but the source is not in a git repository with a commit",
             action="leave --tag-prefix out: the versions are then read from the registry",
         )
-    return RegistryLedger(registry, image.repository, FileClaims(shop.home, image.name))
+    return tags
 
 
 def source_facts(checkout: Checkout) -> SourceFacts:
@@ -129,62 +107,28 @@ def fingerprint(request: ReleaseRequest, source: SourceFacts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-async def _choose(
+async def left_unfinished(shop: Workshop, choice: Choice, claim: Claim) -> bool:
+    """Whether a run of the same source died between the last version's public tag and its end: then that version is
+    reserved, to be finished. What dead runs left otherwise is gone afterwards."""
+    ledger, last = shop.ledger, choice.last
+    assert ledger is not None, "the ledger is chosen before a version is"
+    assert last is not None, "nothing to release: since a version"
+    try:
+        shop.reservation = await ledger.reserve(claim, lambda taken: last)
+    except VersionTaken:
+        return False
+    return True
+
+
+async def settle(
     shop: Workshop,
-    checkout: Checkout,
-    image: ImageReference,
-    registry: RegistryClient,
-    released: Sequence[Version],
-) -> Choice:
-    request = shop.request
-    if request.version is not None:
-        return Choice(f"--version {request.version}", version=parse_version(request.version))
-    if request.bump is not Bump.AUTO:
-        return Choice(f"{request.bump} asked for" if released else "the first version", bump=request.bump)
-    if not released:
-        return Choice("the first version", bump=Bump.MINOR)
-    if checkout.repository is None:
-        raise InvalidOption(
-            "--bump auto reads git commits, but the source is not in a git repository",
-            action="say --bump major, minor or patch",
-        )
-    last = latest(released, stable_only=True) or latest(released)
-    assert last is not None, "released is not empty"
-    since = await _revision_of(request, checkout, image, registry, last)
-    decision = decide(await commits_since(checkout, since, credentials=shop.git_credentials()), current=last)
-    return Choice(
-        decision.reason,
-        bump=decision.bump,
-        commits=tuple(str(commit) for commit in decision.deciding),
-    )
-
-
-async def _revision_of(
-    request: ReleaseRequest,
-    checkout: Checkout,
-    image: ImageReference,
-    registry: RegistryClient,
-    version: Version,
-) -> str | None:
-    """The git revision (or tag) of a released version: its git tag, else the revision its image carries."""
-    if request.tag_prefix is not None or checkout.is_repository_root:
-        prefix = DEFAULT_TAG_PREFIX if request.tag_prefix is None else request.tag_prefix
-        return f"refs/tags/{prefix}{version}"
-    manifest = await registry.manifest(image.repository, image_tag(version))
-    config = await registry.image_config(image.repository, manifest)
-    revision = (config.get("config", {}).get("Labels") or {}).get(OCI_REVISION)
-    if revision is None:
-        raise InvalidOption(
-            f"--bump auto needs the revision of {version}, but that image carries no {OCI_REVISION} label",
-            action="say --bump major, minor or patch this once",
-        )
-    return str(revision)
-
-
-async def _settle(
-    shop: Workshop, image: ImageReference, registry: RegistryClient, choice: Choice, claim: Claim, *, reserve: bool
-) -> tuple[Version, str | None]:
-    """The version to release, reserved if asked, and the digest of its image if a run that died had pushed it.
+    images: Mapping[ImageReference, RegistryClient],
+    choice: Choice,
+    claim: Claim,
+    *,
+    reserve: bool,
+) -> tuple[Version, dict[ImageReference, str]]:
+    """The version to release, reserved if asked, and the digests of images that a run that died had pushed already.
 
     A version that only the registry knows (a run died before its git tag, and the source has changed since) is passed
     over, unless it was named. Raises VersionTaken, VersionReserved.
@@ -203,25 +147,34 @@ async def _settle(
         else:
             version, noted = pick(await ledger.versions()), None
         try:
-            return version, await _finishable(image, registry, version, claim.fingerprint, noted)
+            return version, await pushed_already(images, version, claim.fingerprint, noted)
         except VersionTaken:
             if choice.version is not None or elsewhere:
                 raise
             if shop.reservation is not None:
                 await ledger.give_back(shop.reservation)
                 shop.reservation = None
-            tags = await registry.tags(image.repository)
+            tags = [tag for image, registry in images.items() for tag in await registry.tags(image.repository)]
             elsewhere = [known for tag in tags if (known := version_of_tag(tag)) is not None]
+
+
+async def pushed_already(
+    images: Mapping[ImageReference, RegistryClient], version: Version, mark: str, noted: str | None
+) -> dict[ImageReference, str]:
+    """The digests of those images of this release that a run that died had pushed. Raises VersionTaken."""
+    found = {image: await _finishable(image, registry, version, mark, noted) for image, registry in images.items()}
+    return {image: digest for image, digest in found.items() if digest is not None}
 
 
 async def _finishable(
     image: ImageReference, registry: RegistryClient, version: Version, mark: str, noted: str | None
 ) -> str | None:
     """The digest of this release's image if a run that died had pushed it. Raises VersionTaken for another's image."""
+    noted = _noted(noted, image)
     tag = image_tag(version)
     tagged = await registry.head(image.repository, tag)
     if tagged is not None:
-        if tagged.digest == noted or await _same_release(image, registry, version, mark) is not None:
+        if tagged.digest == noted or await same_release(image, registry, version, mark) is not None:
             return tagged.digest
         raise VersionTaken(
             f"{image.name}:{tag} exists in the registry ({tagged.digest}), but is not this release",
@@ -232,14 +185,11 @@ async def _finishable(
     return None
 
 
-async def _same_release(image: ImageReference, registry: RegistryClient, version: Version, mark: str) -> str | None:
-    """The digest of the image with this version if it was built from the same source with the same options."""
-    if await registry.head(image.repository, image_tag(version)) is None:
-        return None
-    manifest = await registry.manifest(image.repository, image_tag(version))
-    config = await registry.image_config(image.repository, manifest)
-    labels = config.get("config", {}).get("Labels") or {}
-    return manifest.digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
+def _noted(noted: str | None, image: ImageReference) -> str | None:
+    """An image's digest in a claim (Claim.digest), which holds one, or those of a set's images by their names."""
+    if noted is None or is_digest(noted):
+        return noted
+    return dict(entry.rpartition("@")[::2] for entry in noted.split()).get(image.name)
 
 
 def _plan(

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
+from flows.approval import refused
+from flows.domain.errors import ApprovalRefused
+from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
+from flows.keeper import kept
 from flows.report import Report
 from flows.request import ReleaseRequest
+from flows.tasks.announce import Course, announce_failure, announce_release
+from flows.tasks.approve import wait_for_approval
 from flows.tasks.build import build_and_push
 from flows.tasks.cleanup import clean_up
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
 from flows.tasks.record import name_run, record, show_plan
-from flows.tasks.step import together
+from flows.tasks.step import timed_steps, together
 from flows.tasks.tag import tag
 from flows.tasks.verify import verify
 from flows.tasks.version import plan_version
+from flows.telemetry import traced_run
 from flows.workshop import open_workshop, workshop
 
 
@@ -31,23 +36,41 @@ from flows.workshop import open_workshop, workshop
 @flow(name="release", flow_run_name="release {request.source}", persist_result=True, result_serializer="json")
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
-    with terminated_like_interrupted():
-        async with open_workshop(request):
-            try:
-                result = await _release()
-            finally:
-                await whatever_comes(clean_up())
+    with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:
+        course = Course(request, steps_s)
+        try:
+            result = await _in_workshop(course)
+        except BaseException as error:
+            await whatever_comes(announce_failure(course, error))
+            if isinstance(error, ApprovalRefused):
+                return cast(ReleaseResult, refused(error))
+            raise
     # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
     return cast(ReleaseResult, Completed(message=result.summary, data=result))
 
 
-async def _release() -> ReleaseResult:
-    started = time.monotonic()
-    builder, _, _ = await together(provision_builder(), fetch_source(), read_credentials())
-    plan = await plan_version()
+async def _in_workshop(course: Course) -> ReleaseResult:
+    async with open_workshop(course.request) as shop:
+        try:
+            async with kept(shop):
+                return await _release(course)
+        finally:
+            await whatever_comes(clean_up())
+
+
+async def _release(course: Course) -> ReleaseResult:
+    request = course.request
+    # Where it may come to nothing, or has to wait for people, no builder is made before that is known.
+    builder_first = not (request.only_new or request.approval)
+    builder: BuilderFacts | None = None
+    if builder_first:
+        builder, _, _ = await together(provision_builder(), fetch_source(), read_credentials())
+    else:
+        await together(fetch_source(), read_credentials())
+    course.plan = plan = await plan_version()
     await name_run(plan)
     if plan.nothing_to_release:
-        result = _result(plan, started)
+        result = _result(course, plan)
         await record(Report(plan, result))
         return result
 
@@ -55,23 +78,26 @@ async def _release() -> ReleaseResult:
     built: BuiltImage | None = None
     verified: VerifiedImage | None = None
     try:
-        built = await build_and_push(plan, builder)
+        if request.approval:
+            await wait_for_approval(plan)
+        built = await build_and_push(plan, builder or await provision_builder())
         verified = await verify(plan, built.digest)
         # From here on the release becomes public: an interruption is too late.
         tags = await whatever_comes(tag(plan, verified))
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
-        await record(Report(plan, _result(plan, started, built), built, verified, timeline, error))
+        await record(Report(plan, _result(course, plan, built), built, verified, timeline, error))
         raise
-    result = _result(plan, started, built, verified, tags)
+    result = _result(course, plan, built, verified, tags)
+    await whatever_comes(announce_release(course, result))
     await whatever_comes(record(Report(plan, result, built, verified, built.timeline)))
     return result
 
 
 def _result(
+    course: Course,
     plan: ReleasePlan,
-    started: float,
     built: BuiltImage | None = None,
     verified: VerifiedImage | None = None,
     tags: list[str] | None = None,
@@ -88,7 +114,7 @@ def _result(
         revision=plan.source.revision,
         flow_run_id=str(flow_run.id),
         ui_url=flow_run.ui_url,
-        duration_s=round(time.monotonic() - started, 3),
+        duration_s=course.duration_s,
         steps=built.steps if built else 0,
         cached_steps=built.cached_steps if built else 0,
         size=verified.size if verified else 0,

@@ -151,6 +151,21 @@ class ReleaseRequest(ReleaseOptions):
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
     platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
 
+    only_new: bool = Field(
+        default=False,
+        description=(
+            "Release only what the last version does not hold already, and look at that before a builder is made: for "
+            "schedules. Nothing new is a success that says so."
+        ),
+    )
+    approval: bool = Field(
+        default=False,
+        description="Show the plan and wait for somebody's approval before anything is built or pushed.",
+    )
+    approval_timeout_s: int = Field(
+        default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
+    )
+
     @field_validator("image")
     @classmethod
     def _image_has_no_tag(cls, value: str | None) -> str | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
@@ -21,6 +24,19 @@ R = TypeVar("R")
 RETRY_DELAYS_S = (0.5, 2.0, 5.0)
 # A server that asks for more than this is answered with a failure that says so: a builder is not kept waiting for it.
 LONGEST_RETRY_AFTER_S = 60.0
+
+_seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=None)
+
+
+@contextmanager
+def timed_steps() -> Iterator[dict[str, float]]:
+    """Within: the seconds that each step took, all its tries together; filled in as they end."""
+    seconds: dict[str, float] = {}
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
 
 
 async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -42,7 +58,12 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         @functools.wraps(function)
         async def announced(*args: P.args, **kwargs: P.kwargs) -> R:
             watcher().say(f"> {name}")
-            return await function(*args, **kwargs)
+            started = time.monotonic()
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                if (seconds := _seconds.get()) is not None:
+                    seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
         return prefect_task(announced)
 

@@ -1,0 +1,44 @@
+"""`slipway approve`: answer a run that waits for an approval, for people without a browser."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+from contextlib import suppress
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "approve",
+        help="approve or refuse what a run waits with",
+        description="Lets a run that waits for an approval go on, or ends it. The UI's Resume does the same.",
+    )
+    parser.add_argument("run", metavar="RUN", help="The run's id or name.")
+    parser.add_argument("--refuse", action="store_true", help="End the run: nothing is built, pushed or rolled out.")
+    parser.add_argument("--comment", default="", help="Why; it is kept with the run.")
+    parser.add_argument("--by", default=None, metavar="NAME", help="Who answers; your login name if not given.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: the run took the answer. Raises StackDown, InvalidOption."""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    from flows.approval import Approval, give_answer
+
+    answer = Approval(
+        answer="refuse" if args.refuse else "approve",
+        comment=args.comment,
+        by=_login() if args.by is None else args.by,
+    )
+    print(f"{asyncio.run(give_answer(args.run, answer))}: {answer.said}")
+    return 0
+
+
+def _login() -> str:
+    # OSError, before Python 3.13 KeyError: a user id without a name, as containers have it.
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return ""
