@@ -1,11 +1,13 @@
-"""OpenTelemetry traces: a span for a run, one for each try of a step, one for each of BuildKit's steps.
+"""OpenTelemetry traces that join BuildKit's steps to the run.
 
 Off unless an OTLP endpoint is named; then the standard variables (OTEL_EXPORTER_OTLP_*, OTEL_SERVICE_NAME,
 OTEL_RESOURCE_ATTRIBUTES, OTEL_TRACES_SAMPLER, OTEL_SDK_DISABLED ...) say the rest, and the SDK is imported. A provider
-that is set already (by `opentelemetry-instrument`) is used. Where Prefect traces its runs by itself
-(PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY) run and steps have its spans, and BuildKit's steps are added to them.
+that is set already (by `opentelemetry-instrument`) is used.
 
-Attributes hold names, versions, digests and the names of causes: no parameters and no exception's text.
+Prefect makes the spans of flow and task runs wherever there is a provider, unless it is told not to
+(PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY=false). So only what it cannot make is made here: the span of a process's
+first run, which begins before there is a provider, and those of BuildKit's steps. What ours hold: names, versions,
+digests, the names of causes and what the daemon says of a failed step, scrubbed.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import functools
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from prefect.context import FlowRunContext, TaskRunContext
-from prefect.settings import get_current_settings
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY
 
 from flows.domain.errors import SlipwayError
 from flows.watch import watcher
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-# Under this label a flow run carries the trace it belongs to (prefect/telemetry/run_telemetry.py).
-_LABEL = "__OTEL_TRACEPARENT"
-
 _run_span: ContextVar[Span | None] = ContextVar("run_span", default=None)
 
 logger = logging.getLogger(__name__)
@@ -44,21 +44,21 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def traced_run() -> Iterator[None]:
-    """Within: the span of the flow run that is running here. It joins the trace of the run that started it in this
-    process, else the one in the run's labels, else that of TRACEPARENT in the environment.
+    """Within: the span of the flow run that is running here, Prefect's own where it has made one.
+
+    Prefect makes it before it enters the flow, when nobody has set a provider yet, so the first run of a process has
+    ours. It joins the trace in the run's labels, else that of TRACEPARENT in the environment.
     """
     tracer = _tracer()
     context = FlowRunContext.get()
-    if tracer is None or context is None or context.flow_run is None or _prefect_traces():
+    if tracer is None or context is None or context.flow_run is None:
         yield
         return
-    run = context.flow_run
-    name = context.flow.name if context.flow is not None else "run"
-    attributes = {"prefect.run.id": str(run.id), "prefect.run.type": "flow", "prefect.flow.name": name}
-    with _span(tracer, name, attributes, _callers_trace(run.labels)) as span:
+    from opentelemetry.trace import get_current_span
+
+    current = get_current_span()
+    with nullcontext(current) if current.is_recording() else _run(tracer, context.flow_run) as span:
         logger.info("trace %032x", span.get_span_context().trace_id)
-        # Runs of deployments that this one starts join it by this label (prefect/deployments/flow_runs.py).
-        run.labels[_LABEL] = traceparent() or ""
         token = _run_span.set(span)
         try:
             yield
@@ -67,18 +67,27 @@ def traced_run() -> Iterator[None]:
 
 
 @contextmanager
-def traced_step(name: str) -> Iterator[None]:
-    """Within: the span of one try of a step."""
-    tracer = _tracer()
-    if tracer is None or _prefect_traces():
-        yield
-        return
-    context = TaskRunContext.get()
-    attributes: dict[str, str | int] = {"prefect.run.type": "task"}
-    if context is not None:
-        attributes |= {"prefect.run.id": str(context.task_run.id), "slipway.try": context.task_run.run_count}
-    with _span(tracer, name, attributes):
-        yield
+def _run(tracer: Tracer, run: FlowRun) -> Iterator[Span]:
+    from opentelemetry.trace import Status, StatusCode
+
+    attributes = {"prefect.run.type": "flow", "prefect.run.id": str(run.id), "prefect.run.name": run.name}
+    with tracer.start_as_current_span(
+        run.name,
+        _callers_trace(run),
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        # Under this label the spans of its tasks, and of runs that it starts, find the run's
+        # (prefect/telemetry/run_telemetry.py, prefect/deployments/flow_runs.py).
+        run.labels[LABELS_TRACEPARENT_KEY] = traceparent() or ""
+        try:
+            yield span
+        except BaseException as error:
+            cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
+            span.set_attribute("error.type", cause)
+            span.set_status(Status(StatusCode.ERROR, cause))
+            raise
 
 
 def trace_build(steps: Iterable[Step]) -> None:
@@ -99,11 +108,13 @@ def trace_build(steps: Iterable[Step]) -> None:
         span.end(_nanoseconds(step.completed) if step.completed is not None else None)
 
 
-def describe_run(attributes: Mapping[str, str]) -> None:
-    """Add attributes to the run's span, once they are known. No secrets."""
+def describe_run(attributes: Mapping[str, str], *, name: str | None = None) -> None:
+    """Add attributes to the run's span, and name it, once more is known. No secrets."""
     span = _run_span.get()
     if span is not None:
         span.set_attributes(attributes)
+        if name is not None:
+            span.update_name(name)
 
 
 def traceparent() -> str | None:
@@ -117,40 +128,15 @@ def traceparent() -> str | None:
     return carrier.get("traceparent")
 
 
-@contextmanager
-def _span(
-    tracer: Tracer, name: str, attributes: Mapping[str, str | int], context: Context | None = None
-) -> Iterator[Span]:
-    from opentelemetry.trace import Status, StatusCode
-
-    with tracer.start_as_current_span(
-        name, context, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as span:
-        try:
-            yield span
-        except BaseException as error:
-            cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
-            span.set_attribute("error.type", cause)
-            span.set_status(Status(StatusCode.ERROR, cause))
-            raise
-
-
-def _callers_trace(labels: Mapping[str, object]) -> Context | None:
-    """None: the current span's, or a trace of its own."""
-    from opentelemetry.trace import get_current_span
+def _callers_trace(run: FlowRun) -> Context | None:
+    """None: a trace of its own."""
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    if get_current_span().get_span_context().is_valid:
-        return None
-    given = labels.get(_LABEL) or os.environ.get("TRACEPARENT")
+    given = run.labels.get(LABELS_TRACEPARENT_KEY) or os.environ.get("TRACEPARENT")
     if not given:
         return None
     carrier = {"traceparent": str(given), "tracestate": os.environ.get("TRACESTATE", "")}
     return TraceContextTextMapPropagator().extract(carrier)
-
-
-def _prefect_traces() -> bool:
-    return get_current_settings().cloud.enable_orchestration_telemetry
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -22,15 +22,16 @@ from flows.watch import watcher
 
 async def name_run(plan: ReleasePlan) -> None:
     """Show image and version where people look first: the run's name and tags."""
-    describe_run({"slipway.image": plan.image, "slipway.version": plan.version or ""})
     if flow_run.id is None:
         return
-    name = plan.image.rsplit("/", 1)[-1]
-    tags = {*(flow_run.tags or []), f"image:{name}"}
+    image = plan.image.rsplit("/", 1)[-1]
+    name = f"{image} {plan.version or 'unchanged'}"
+    describe_run({"slipway.image": plan.image, "slipway.version": plan.version or ""}, name=name)
+    tags = {*(flow_run.tags or []), f"image:{image}"}
     if plan.version:
         tags.add(f"version:{plan.version}")
     async with get_client() as client:
-        await client.update_flow_run(flow_run.id, name=f"{name} {plan.version or 'unchanged'}", tags=sorted(tags))
+        await client.update_flow_run(flow_run.id, name=name, tags=sorted(tags))
 
 
 async def show_plan(plan: ReleasePlan) -> None:
