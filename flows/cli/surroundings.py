@@ -29,6 +29,8 @@ def use_prefect_server() -> None:
             ) from error
         _use(connection)
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,infra")
     # The terminal is Slipway's: Prefect's console handler would say everything a second time.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

@@ -38,8 +38,7 @@ async def save_block(client: PrefectClient, wanted: Mapping[str, Any]) -> Regist
         await client.read_block_document_by_name(name, slug, include_secrets=False)
     except ObjectNotFound:
         block = Block.get_block_class_from_key(slug)(**wanted["data"])
-        # In a coroutine Prefect's dispatching `save` is awaited.
-        await block.asave(name, client=client)  # type: ignore[attr-defined]
+        await block.asave(name, client=client)
         return Registered(SAVED, f"{slug}/{name}", Outcome.CREATED)
     return Registered(SAVED, f"{slug}/{name}", Outcome.UNCHANGED)
 

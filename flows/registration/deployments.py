@@ -89,7 +89,7 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
     # Triggers are filled in when an event comes, not now.
     triggers = read_triggers(name, stanza.pop("triggers", None) or [])
     filled: dict[str, Any] = await resolve_variables(await resolve_block_document_references(stanza), client=client)
-    filled = apply_values(filled, os.environ, remove_notset=False)
+    filled = cast("dict[str, Any]", apply_values(filled, dict(os.environ), remove_notset=False))
     flow = load_flow(filled["entrypoint"])
     pool = filled.get("work_pool") or {}
     limit, options = _concurrency(filled.get("concurrency_limit"))

@@ -1,0 +1,66 @@
+"""`slipway worker`: run the deployments of a process pool on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+from typing import Any
+
+_POOL = "slipway"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "worker",
+        description=(
+            "Takes the runs of a work pool and starts a process for each. Ctrl-C or SIGTERM: takes no more, lets "
+            "those that run end in order, reports them and ends; once more: kills them."
+        ),
+    )
+    parser.add_argument("--pool", default=_POOL, help="process work pool (default: slipway, made if it is not there)")
+    parser.add_argument("--name", default=socket.gethostname(), help="in the UI (default: the host's name)")
+    parser.add_argument(
+        "--limit", type=int, default=os.cpu_count() or 2, metavar="N", help="runs at once (default: a processor each)"
+    )
+    parser.add_argument(
+        "--poll", type=float, default=2.0, metavar="SECONDS", help="between looks for new runs (default: 2)"
+    )
+    parser.add_argument(
+        "--grace", type=float, default=60.0, metavar="SECONDS", help="for runs to end at the end (default: 60)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 once it was stopped. Raises InvalidOption and PrefectError."""
+    from flows.cli.surroundings import use_prefect_server
+
+    # The worker's own news are meant for this terminal.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
+    use_prefect_server()
+    asyncio.run(_work(args))
+    return 0
+
+
+async def _work(args: argparse.Namespace) -> None:
+    from prefect import get_client
+
+    from flows.registration.errors import prefect_errors
+    from flows.registration.files import shipped_pools
+    from flows.registration.pools import register_pool
+    from flows.worker import ReleaseWorker
+
+    with prefect_errors():
+        async with get_client() as client:
+            for pool in shipped_pools():
+                if pool.name == args.pool:
+                    await register_pool(client, pool, update=False)
+        worker = ReleaseWorker(args.pool, name=args.name, limit=args.limit, poll_s=args.poll, grace_s=args.grace)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        print(f"worker {args.name}: up to {args.limit} runs of the work pool {args.pool}", flush=True)
+        await worker.serve()
+    print(f"worker {args.name}: ended", flush=True)
