@@ -6,6 +6,7 @@ credential source, the version's reservation. Tasks take and return plain values
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -42,7 +43,10 @@ _current: ContextVar[Workshop] = ContextVar("workshop")
 
 @dataclass
 class Workshop:
-    """The adapters of one release. `checkout`, `reservation` and `ledger` are filled in by the steps that make them."""
+    """The adapters of one release. `checkout`, `reservation` and `ledger` are filled in by the steps that make them.
+
+    `provisioning`: held while a builder is made, so that several builds that lost theirs make one.
+    """
 
     request: ReleaseRequest
     home: Path
@@ -57,6 +61,7 @@ class Workshop:
     recorder: BuildRecorder | None = None
     kubernetes: KubernetesBuilder | None = None
     published: CredentialSource | None = None
+    provisioning: asyncio.Lock = field(default_factory=asyncio.Lock)
     _registries: dict[str, RegistryClient] = field(default_factory=dict)
 
     def image(self, source_name: str) -> ImageReference:

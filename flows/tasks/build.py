@@ -24,7 +24,9 @@ from flows.tasks.step import step
 from flows.telemetry import trace_build, traceparent
 from flows.watch import watcher
 from flows.workshop import Workshop, workshop
-from infra.buildkit import BuildKit, BuildOutcome, BuildRequest, ImagePush
+from infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush
+
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 # A progress artifact costs the server up to 27 ms, a log record 0.3 ms.
 _PROGRESS_EVERY_S = 1.0
@@ -42,15 +44,23 @@ async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage
     image = ImageReference.parse(plan.image)
     shop.recorder = recorder = BuildRecorder()
     request = build_request(shop.request, plan, builder, insecure=shop.insecure(image))
+    built = await run_build(shop, request, image, recorder)
+    await _note(built.digest)
+    return built
+
+
+async def run_build(
+    shop: Workshop, request: BuildRequest, image: ImageReference, recorder: BuildRecorder, *, name: str = ""
+) -> BuiltImage:
+    """Build on the run's builder, shown while it runs. `name`: told with each line where several run at once."""
     address = await reach_builder(shop)
     credentials = await build_credentials(shop, image)
 
     async def build() -> BuildOutcome:
-        async with BuildKit(address) as buildkit, _live(recorder):
+        async with BuildKit(address) as buildkit, _live(recorder, name):
             return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
 
-    outcome = await _watched(shop, build())
-    await _note(outcome.digest)
+    outcome = await _watched(shop, address, build())
     steps, cached = recorder.counts()
     return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
 
@@ -66,14 +76,18 @@ async def build_credentials(shop: Workshop, image: ImageReference) -> Credential
     return shop.published
 
 
-async def _watched(shop: Workshop, building: Coroutine[Any, Any, BuildOutcome]) -> BuildOutcome:
+async def _watched(
+    shop: Workshop, address: BuilderAddress, building: Coroutine[Any, Any, BuildOutcome]
+) -> BuildOutcome:
     """A build; of a builder in a cluster the pod is watched: its end is the cause, and a retry makes a new one."""
     if shop.kubernetes is None:
         return await building
     try:
         return await shop.kubernetes.guard(building)
     except BuilderError:
-        shop.builder = None
+        if shop.builder is address:
+            # Unless another build of this run has found it lost already, and made a new one.
+            shop.builder = None
         raise
 
 
@@ -110,30 +124,34 @@ def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFa
 
 
 @asynccontextmanager
-async def _live(recorder: BuildRecorder) -> AsyncIterator[None]:
+async def _live(recorder: BuildRecorder, name: str) -> AsyncIterator[None]:
     """Show a build while it runs: its log in chunks, its progress once a second. The log is complete at the end."""
     logger = get_run_logger()
-    progress = asyncio.create_task(_show_progress(recorder))
-    log = asyncio.create_task(_show_log(recorder, logger))
+    showing = [asyncio.create_task(_show_log(recorder, logger, name))]
+    if not name:
+        # Of several builds at once the number of images is the progress, and shown by whoever runs them.
+        showing.append(asyncio.create_task(_show_progress(recorder)))
     try:
         yield
     finally:
-        for task in (progress, log):
+        for task in showing:
             task.cancel()
-        await asyncio.gather(progress, log, return_exceptions=True)
+        await asyncio.gather(*showing, return_exceptions=True)
         recorder.finish()
-        _say(recorder, logger)
+        _say(recorder, logger, name)
         trace_build(recorder.steps())
 
 
-async def _show_log(recorder: BuildRecorder, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+async def _show_log(recorder: BuildRecorder, logger: Logger, name: str) -> None:
     while True:
         await asyncio.sleep(_LOG_EVERY_S)
-        _say(recorder, logger)
+        _say(recorder, logger, name)
 
 
-def _say(recorder: BuildRecorder, logger: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
     for chunk in recorder.take_chunks():
+        if name:
+            chunk = "\n".join(f"{name} {line}" for line in chunk.split("\n"))
         logger.info("%s", chunk)
         watcher().say(chunk)
 

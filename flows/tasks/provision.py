@@ -32,11 +32,12 @@ async def provision_builder() -> BuilderFacts:
 
 async def reach_builder(shop: Workshop) -> BuilderAddress:
     """The builder's address; one in a cluster is made first, and made anew when it was lost."""
-    if shop.builder is None:
-        from flows.cluster import provision
+    async with shop.provisioning:
+        if shop.builder is None:
+            from flows.cluster import provision
 
-        return await provision(shop, str(flow_run.id))
-    return shop.builder
+            return await provision(shop, str(flow_run.id))
+        return shop.builder
 
 
 def _share_registry_ca(shop: Workshop) -> None:

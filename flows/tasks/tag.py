@@ -7,34 +7,47 @@ from flows.domain.plan import ReleasePlan, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
 from flows.tasks.step import step
-from flows.workshop import workshop
+from flows.workshop import Workshop, workshop
 from infra.registry import RegistryClient
 
 
 @step("tag")
 async def tag(plan: ReleasePlan, image: VerifiedImage) -> list[str]:
     """All tags that were written. Raises VersionTaken, TagImmutable, and what registry and git raise."""
-    assert plan.version is not None, "there is something to release"
     shop = workshop()
-    reference = ImageReference.parse(plan.image)
-    registry = await shop.registry(reference)
-    version = parse_version(plan.version)
-    await _write_once(registry, reference, image_tag(version), image.digest)
-    written = [image_tag(version)]
-    if plan.moving_tags:
-        written += await _move_tags(registry, reference.repository, version)
-    if shop.ledger is not None and shop.reservation is not None:
-        await shop.ledger.publish(shop.reservation)
+    written = await write_tags(shop, plan, image.digest)
+    await publish(shop)
     return written
 
 
-async def _write_once(registry: RegistryClient, image: ImageReference, name: str, digest: str) -> None:
-    there = await registry.head(image.repository, name)
+async def write_tags(shop: Workshop, plan: ReleasePlan, digest: str) -> list[str]:
+    """The version's tag, and those that move with it. Raises VersionTaken and the RegistryErrors."""
+    assert plan.version is not None, "there is something to release"
+    reference = ImageReference.parse(plan.image)
+    registry = await shop.registry(reference)
+    version = parse_version(plan.version)
+    name = image_tag(version)
+    if not await is_tagged(registry, reference.with_tag(name), digest):
+        await registry.put_tag(reference.repository, name, await registry.manifest(reference.repository, digest))
+    written = [name]
+    if plan.moving_tags:
+        written += await _move_tags(registry, reference.repository, version)
+    return written
+
+
+async def publish(shop: Workshop) -> None:
+    """The version itself is public now: git's tag."""
+    if shop.ledger is not None and shop.reservation is not None:
+        await shop.ledger.publish(shop.reservation)
+
+
+async def is_tagged(registry: RegistryClient, image: ImageReference, digest: str) -> bool:
+    """Whether the tag names the digest already; raises VersionTaken if it names another."""
+    assert image.tag is not None, "a tag is looked at"
+    there = await registry.head(image.repository, image.tag)
     if there is not None and there.digest != digest:
-        raise VersionTaken(f"{image.name}:{name} exists with another digest ({there.digest})")
-    if there is None:
-        manifest = await registry.manifest(image.repository, digest)
-        await registry.put_tag(image.repository, name, manifest)
+        raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
+    return there is not None
 
 
 async def _move_tags(registry: RegistryClient, repository: str, version: Version) -> list[str]:
