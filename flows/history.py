@@ -40,8 +40,8 @@ class PastRelease:
     steps: int
     cached: int
     trigger: str
-    revision: str
     digest: str
+    revision: str
     run: str
 
     @property

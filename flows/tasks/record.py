@@ -73,11 +73,11 @@ def _past(result: ReleaseResult, origin: Origin) -> PastRelease:
     return PastRelease(
         version=result.version,
         when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        seconds=result.duration_s,
+        seconds=round(result.duration_s, 1),
         steps=result.steps,
         cached=result.cached_steps,
         trigger=origin.trigger,
-        revision=result.revision or "",
         digest=result.digest,
+        revision=result.revision or "",
         run=result.ui_url or "",
     )
