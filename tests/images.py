@@ -30,7 +30,7 @@ class Pusher:
 
     def blob(self, content: bytes) -> dict[str, Any]:
         """Push a blob; its digest and size, as a descriptor has them."""
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = _sha256(content)
         begun = self._http.post(f"{self._base}/blobs/uploads/").raise_for_status()
         upload = begun.url.join(begun.headers["Location"]).copy_add_param("digest", digest)
         done = self._http.put(upload, content=content)
@@ -38,15 +38,22 @@ class Pusher:
         return {"digest": digest, "size": len(content)}
 
     def image(
-        self, *tags: str, labels: Mapping[str, str] | None = None, layers: Sequence[bytes] = (b"a layer",)
+        self,
+        *tags: str,
+        labels: Mapping[str, str] | None = None,
+        layers: Sequence[bytes] = (b"a layer",),
+        command: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Push an image under tags, by digest if there are none; its descriptor."""
+        """Push an image under tags, by digest if there are none; its descriptor. `layers`: uncompressed archives."""
         config = {
             "created": "2026-01-02T03:04:05Z",
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Labels": dict(labels or {})},
-            "rootfs": {"type": "layers", "diff_ids": []},
+            "config": {"Labels": dict(labels or {}), "Cmd": list(command)},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers],
+            },
         }
         manifest = {
             "schemaVersion": 2,
@@ -66,9 +73,13 @@ class Pusher:
 
     def _manifest(self, document: Mapping[str, Any], media_type: str, tags: Sequence[str]) -> dict[str, Any]:
         content = json.dumps(document).encode()
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = _sha256(content)
         for reference in tags or (digest,):
             self._http.put(
                 f"{self._base}/manifests/{reference}", content=content, headers={"Content-Type": media_type}
             ).raise_for_status()
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

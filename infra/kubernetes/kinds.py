@@ -52,8 +52,8 @@ WORKLOADS = (DEPLOYMENT, STATEFUL_SET, DAEMON_SET, CRON_JOB)
 
 
 def kind_of(obj: Object) -> Kind:
-    """The kind of an object. Raises KeyError for one that Slipway does not make."""
-    return {kind.name: kind for kind in KINDS}[obj["kind"]]
+    """The kind of an object. Raises KeyError for one that Slipway does not know."""
+    return {kind.name: kind for kind in (*KINDS, *WORKLOADS)}[obj["kind"]]
 
 
 def name_of(obj: Object) -> str:

@@ -77,12 +77,22 @@ def _stateful_waits(obj: Object, wanted: int, updated: int) -> str | None:
     status = obj.get("status") or {}
     if (waits := _count(status, "readyReplicas", wanted, "ready")) is not None:
         return waits
-    partition = ((obj["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}).get("partition") or 0
-    if partition:
-        return _count(status, "updatedReplicas", max(wanted - int(partition), 0), "updated")
+    if partition := _partition(obj):
+        return _count(status, "updatedReplicas", max(wanted - partition, 0), "updated")
     if status.get("updateRevision") != status.get("currentRevision"):
         return f"pods to be updated ({updated} of {wanted})"
     return None
+
+
+def _partition(obj: Object) -> int:
+    """Pods of a StatefulSet with a lower number keep their template."""
+    rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate") or {}
+    return int(rolling.get("partition") or 0)
+
+
+def _ordinal(pod: str) -> int:
+    number = pod.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _count(status: Object, key: str, wanted: int, what: str) -> str | None:
@@ -124,6 +134,7 @@ class _Watch:
     _troubled_since: float | None = None
     _complete_since: float | None = None
     _told: str = ""
+    _deleted: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         name, uid = self.state.name, self.state.obj["metadata"]["uid"]
@@ -169,6 +180,8 @@ class _Watch:
         """Whether it is, and has been for long enough. Raises as soon as it cannot be any more."""
         if self.workload is None:
             return False
+        if self.state.name.kind is STATEFUL_SET:
+            await self._unblock()
         now = asyncio.get_running_loop().time()
         waits = waiting_for(self.workload)
         trouble = self._trouble(since)
@@ -191,6 +204,20 @@ class _Watch:
         if not trouble.may_pass or now - self._troubled_since >= self.rules.patience_s:
             raise await error_of(self.api, trouble)
         return False
+
+    async def _unblock(self) -> None:
+        """Delete what a StatefulSet waits for in vain: a broken pod of an earlier template (its documentation, "Forced
+        rollback")."""
+        partition = _partition(self.state.obj)
+        wanted = pod_template(self.state.obj)["spec"]
+        for name, pod in self.pods.items():
+            if _ordinal(name) < partition or pod["metadata"].get("deletionTimestamp"):
+                continue
+            uid = pod["metadata"]["uid"]
+            if uid not in self._deleted and not _made_from(wanted, pod["spec"]) and pod_trouble(pod) is not None:
+                self._deleted.add(uid)
+                self._tell(f"deleting pod/{name}, which is broken and older")
+                await self.api.delete(pod, kind=POD)
 
     def _trouble(self, since: datetime) -> Trouble | None:
         """What cannot pass comes first."""
