@@ -27,6 +27,8 @@ def prefect_spec(home: Path, port: int, database: str | None) -> DaemonSpec:
         # The UI would call the default port, whatever port it is served from.
         "PREFECT_UI_API_URL": api_url(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # Seconds until a run that waits for another of its application looks again; 30 would be wasted on a machine.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",
     }
     if database is not None:
         settings["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = _with_async_driver(database)
