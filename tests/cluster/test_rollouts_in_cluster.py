@@ -48,7 +48,7 @@ def images(pulled_from: str) -> Images:
 @pytest.fixture
 def rollouts(api: KubernetesApi, images: Images) -> Rollouts:
     rules = RolloutRules(timeout_s=90.0, settle_s=2.0, patience_s=20.0)
-    return Rollouts(api, images, Credential(USER, PASSWORD), rules)
+    return Rollouts(api, images, Credential(USER, PASSWORD), rules, overdue_s=5.0)
 
 
 class TestRolloutInCluster(RolloutContract):

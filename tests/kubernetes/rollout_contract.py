@@ -52,13 +52,17 @@ QUOTA = Kind("ResourceQuota", "v1", "resourcequotas")
 
 
 class Rollouts:
-    """Rolls images out in the namespace of `api`, as a deploy does."""
+    """Rolls images out in the namespace of `api`, as a deploy does. `overdue_s`: after which what is not ready has
+    had time enough."""
 
-    def __init__(self, api: KubernetesApi, images: Images, credential: Credential, rules: RolloutRules) -> None:
+    def __init__(
+        self, api: KubernetesApi, images: Images, credential: Credential, rules: RolloutRules, *, overdue_s: float
+    ) -> None:
         self.api = api
         self.images = images
         self.credential = credential
         self.rules = rules
+        self.overdue_s = overdue_s
         self.said: list[str] = []
 
     async def roll(self, name: WorkloadName, behaviour: str, **changes: Any) -> tuple[WorkloadState, PullSecret]:
@@ -137,8 +141,9 @@ class RolloutContract:
         """Early where it cannot pass, at the deadline where it might; then the image before runs as it did."""
         name = await make(api, DEPLOYMENT, rollouts.images["good"], replicas=2)
         await rollouts.roll(name, "good")
+        late = behaviour == "unready"
         with pytest.raises(cause, match=told):
-            await rollouts.roll(name, behaviour, timeout_s=5.0 if behaviour == "unready" else 60.0)
+            await rollouts.roll(name, behaviour, timeout_s=rollouts.overdue_s if late else 60.0)
         assert (await Workload(api, name).read()).pending
         state = await rollouts.back(name)
         assert await running_images(api) == {rollouts.images["good"]}

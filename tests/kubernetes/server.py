@@ -13,21 +13,23 @@ import yaml
 from aiohttp import WSMsgType, web
 
 from tests.kubernetes.controller import Controller
-from tests.kubernetes.store import Key, Refused, Store, matches, merged
+from tests.kubernetes.store import Key, Object, Refused, Store, matches, merged, strategic
+from tests.kubernetes.workloads import WorkloadController
 
 Fault = Callable[[web.Request], web.StreamResponse | None]
 
 
 class KubernetesServer:
     """An API server with its controllers; an async context manager. `engine`: the socket of the Docker engine that
-    all pods run.
+    all builders' pods run; `workloads`: what runs all other pods, in their place.
 
     `fault`: may answer a request in the server's place. `drop_forwards` cuts all port-forwards.
     """
 
-    def __init__(self, engine: Path | None) -> None:
+    def __init__(self, engine: Path | None, *, workloads: Callable[[Store], WorkloadController] | None = None) -> None:
         self.store = Store()
         self.controller = Controller(self.store, engine)
+        self.workloads = workloads(self.store) if workloads is not None else None
         self.fault: Fault = lambda request: None
         self.port = 0
         self.requests: list[tuple[str, str]] = []
@@ -55,8 +57,12 @@ class KubernetesServer:
         self._notify.cancel()
         await asyncio.wait([self._notify])
         await self.drop_forwards()
-        await self.controller.stop()
+        await self._pods.stop()
         await self._runner.cleanup()
+
+    @property
+    def _pods(self) -> Controller | WorkloadController:
+        return self.workloads or self.controller
 
     def kubeconfig(self, folder: Path) -> Path:
         path = folder / "kubeconfig"
@@ -84,7 +90,7 @@ class KubernetesServer:
             await self._woken.wait()
             self._woken.clear()
             self.store.collect()
-            await self.controller.reconcile()
+            await self._pods.reconcile()
             async with self.store.changed:
                 self.store.changed.notify_all()
 
@@ -106,7 +112,7 @@ class KubernetesServer:
         key: Key = (plural, namespace, name)
         query = request.query
         if sub == "log":
-            return web.Response(text=self.controller.log(key))
+            return web.Response(text=self._pods.log(key))
         if sub == "portforward":
             return await self._forward(request, key)
         if sub == "eviction":
@@ -125,12 +131,19 @@ class KubernetesServer:
         body: Any = json.loads(await request.read() or b"{}")
         if request.method == "POST":
             key = (plural, namespace, body["metadata"]["name"])
-            return web.json_response(self.store.create(key, self.controller.admitted(key, body)), status=201)
+            return web.json_response(self.store.create(key, self._pods.admitted(key, body)), status=201)
         if request.method == "PATCH":
             if key not in self.store.objects and "apply-patch" in request.content_type:
-                return web.json_response(self.store.create(key, self.controller.admitted(key, body)), status=201)
+                return web.json_response(self.store.create(key, self._pods.admitted(key, body)), status=201)
             version = body["metadata"].get("resourceVersion") if "metadata" in body else None
-            return web.json_response(self.store.update(key, lambda obj: obj.update(merged(obj, body)), version))
+            merge = strategic if "strategic" in request.content_type else merged
+
+            def change(obj: Object) -> None:
+                after = merge(obj, body)
+                obj.clear()
+                obj.update(after)
+
+            return web.json_response(self.store.update(key, change, version))
         conditions = body.get("preconditions") or {}
         self.store.delete(
             key,

@@ -76,6 +76,8 @@ class Store:
         change(there)
         if there == self.objects[key]:
             return there
+        if "generation" in there["metadata"] and there.get("spec") != self.objects[key].get("spec"):
+            there["metadata"]["generation"] += 1
         return self._put("MODIFIED", key, there)
 
     def delete(self, key: Key, *, foreground: bool, uid: str | None = None, version: str | None = None) -> None:
@@ -154,9 +156,36 @@ def merged(base: Any, change: Any) -> Any:
     return result
 
 
+_BY_NAME = {"containers", "initContainers", "imagePullSecrets"}
+
+
+def strategic(base: Any, change: Any) -> Any:
+    """A strategic merge patch, as far as pod templates go: these lists are merged by name."""
+    if not isinstance(change, dict):
+        return copy.deepcopy(change)
+    result = dict(base) if isinstance(base, dict) else {}
+    for key, value in change.items():
+        if value is None:
+            result.pop(key, None)
+        elif key in _BY_NAME:
+            items = {item["name"]: item for item in result.get(key) or ()}
+            for item in value:
+                if item.get("$patch") == "delete":
+                    items.pop(item["name"], None)
+                else:
+                    items[item["name"]] = strategic(items.get(item["name"]), item)
+            result[key] = list(items.values())
+            if not items:
+                del result[key]
+        else:
+            result[key] = strategic(result.get(key), value)
+    return result
+
+
 def matches(obj: Object, labels: str, fields: str) -> bool:
     found = obj["metadata"].get("labels") or {}
     wanted = [part.partition("=")[::2] for part in labels.split(",") if part]
     if any(found.get(key) != value for key, value in wanted):
         return False
-    return not fields or fields == f"metadata.name={obj['metadata']['name']}"
+    about = (obj.get("involvedObject") or {}).get("uid")
+    return not fields or fields in {f"metadata.name={obj['metadata']['name']}", f"involvedObject.uid={about}"}
