@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.domain.errors import InvalidOption, PortTaken, StackDown
+from flows.relay import LOGGER
 
 if TYPE_CHECKING:
     from infra.vault import VaultAccess
@@ -52,13 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from flows.cli.surroundings import use_prefect_server
 
     use_prefect_server()
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(message)s",
-        force=True,
-    )
-    logging.getLogger("flows.relay").setLevel(logging.DEBUG if args.verbose else logging.INFO)
+    _log_to_stderr(verbose=args.verbose)
     asyncio.run(_serve(args, host, port))
     return 0
 
@@ -90,7 +85,7 @@ async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: rules.refresh(loudly=True))
 
     def listening(actual: int) -> None:
-        logging.getLogger("flows.relay").info("listening on %s:%d, rules of %s", host, actual, args.rules)
+        logging.getLogger(LOGGER).info("listening on %s:%d, rules of %s", host, actual, args.rules)
 
     async with AsyncExitStack() as exits:
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
@@ -103,6 +98,15 @@ async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger(LOGGER)
+    logger.handlers = [handler]
+    logger.propagate = False
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 async def _refreshed(rules: Any) -> None:

@@ -11,6 +11,7 @@ from prefect.client.orchestration import PrefectClient
 
 from flows.domain.errors import DeploymentUnknown, ParametersRefused, PrefectUnreachable
 from flows.events import PUSHED
+from flows.relay import LOGGER
 from flows.relay.push import RESERVATIONS, Push
 from flows.relay.rules import Rule
 from flows.starting import StartedRun, emit, find_deployment, start_run
@@ -21,7 +22,7 @@ PATIENCE_S = 8.0
 TRIGGER_TAG = "trigger: push"
 """A tag of the runs that a push has started."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from flows.domain.errors import InvalidOption
+from flows.relay import LOGGER
 from flows.relay.rules import RuleBook
 
 _MOST_BYTES = 1 << 20
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(LOGGER)
 
 
 class RuleFile:
@@ -36,13 +37,15 @@ class RuleFile:
             content = self._content()
             if _mark(content) == self._seen and not loudly:
                 return
-            self._seen = _mark(content)
             self.rules = parse_rules(content, self.path.name)
         except InvalidOption as error:
+            # Looked at again each time, until it is good.
+            self._seen = b""
             if self.problem != error.cause or loudly:
                 logger.error("the rules stay as they were: %s", error.cause)
             self.problem = error.cause
             return
+        self._seen = _mark(content)
         self.problem = None
         logger.info("%s: %d sources and %d rules in force", self.path, len(self.rules.sources), len(self.rules.rules))
 

@@ -144,6 +144,9 @@ class RuleBook(_Strict):
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"two {kind}s are called {name!r}")
+        for rule in self.rules:
+            if rule.source is not None and not any(matches(rule.source, one.name) for one in self.sources):
+                raise ValueError(f"rule {rule.name} takes no source that there is")
         return self
 
     def source(self, name: str) -> Source | None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from prefect.client.orchestration import PrefectClient
 
 from flows.domain.errors import InvalidOption, PrefectError, VaultError
+from flows.relay import LOGGER
 from flows.relay.connections import Gate, Intake
 from flows.relay.dispatch import PATIENCE_S, Started, dispatch
 from flows.relay.forges import FORGES, Forge
@@ -29,7 +30,7 @@ _JSON = "application/json"
 _AGAIN_IN_S = "30"
 _SHUTDOWN_S = PATIENCE_S + 2.0
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class GitLab:
         return headers.get("X-Gitlab-Event") in _EVENTS
 
     def push(self, document: dict[str, Any], delivery: str) -> Push:
-        if document.get("object_kind") not in _KINDS:
+        if payload.text(document, "object_kind") not in _KINDS:
             raise malformed("object_kind is neither push nor tag_push")
         before = payload.commit(document, "before")
         total = payload.number(document, "total_commits_count")
