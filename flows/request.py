@@ -116,6 +116,21 @@ class ReleaseOptions(Request):
     builder_key: str | None = Field(default=None, description="PEM file with the client certificate's key.")
     builder_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
 
+    only_new: bool = Field(
+        default=False,
+        description=(
+            "Release only what the last version does not hold already, and look at that before a builder is made: for "
+            "schedules. Nothing new is a success that says so."
+        ),
+    )
+    approval: bool = Field(
+        default=False,
+        description="Show the plan and wait for somebody's approval before anything is built or pushed.",
+    )
+    approval_timeout_s: int = Field(
+        default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
+    )
+
     @field_validator("version")
     @classmethod
     def _version_is_semver(cls, value: str | None) -> str | None:
@@ -150,21 +165,6 @@ class ReleaseRequest(ReleaseOptions):
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
     platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
-
-    only_new: bool = Field(
-        default=False,
-        description=(
-            "Release only what the last version does not hold already, and look at that before a builder is made: for "
-            "schedules. Nothing new is a success that says so."
-        ),
-    )
-    approval: bool = Field(
-        default=False,
-        description="Show the plan and wait for somebody's approval before anything is built or pushed.",
-    )
-    approval_timeout_s: int = Field(
-        default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
-    )
 
     @field_validator("image")
     @classmethod

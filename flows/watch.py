@@ -5,9 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+from typing import Any, Protocol
 
-from flows.report import Report
+
+class Outcome(Protocol):
+    """How a release ended: a ReleaseResult, a SetResult."""
+
+    @property
+    def released(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+class Report(Protocol):
+    """What can be shown of it."""
+
+    @property
+    def result(self) -> Outcome: ...
+
+    def as_text(self) -> str: ...
 
 
 class Watcher(Protocol):

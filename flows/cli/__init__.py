@@ -20,6 +20,7 @@ COMMANDS = {
     "deploy": ("flows.cli.deploy", "roll an image out to a workload in Kubernetes, by digest"),
     "rollback": ("flows.cli.rollback", "bring a workload back to an earlier release"),
     "promote": ("flows.cli.promote", "take a digest from one environment to the next"),
+    "bake": ("flows.cli.bake", "release several images as one: docker-bake.json, Compose files"),
     "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
     "builder": ("flows.cli.builder", "look at a builder: workers, disk usage, history; prune its cache"),
     "approve": ("flows.cli.approve", "approve or refuse what a run waits with"),

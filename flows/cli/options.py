@@ -22,6 +22,8 @@ _SINGULAR = {
     "builder_options": "builder-option",
     "run_labels": "run-label",
     "environments": "environment",
+    "files": "file",
+    "variables": "var",
 }
 
 

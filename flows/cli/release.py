@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import signal
-import sys
-from typing import Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import Interrupted
+if TYPE_CHECKING:
+    from flows.watch import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -26,31 +24,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
+    from flows.cli.following import follow
     from flows.cli.options import request_of
-    from flows.cli.surroundings import use_prefect_server
 
-    # SIGTERM before and after the flow, which handles it by itself, is a Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     request = request_of(args)
-    use_prefect_server()
-    # Only now: importing Prefect takes a second and reads its settings from the environment.
-    from prefect.exceptions import TerminationSignal
 
-    from flows.cli.terminal import Terminal
-    from flows.release import release
-    from flows.watch import watching
+    def start() -> Coroutine[Any, Any, Outcome]:
+        from flows.release import release
 
-    terminal = Terminal(sys.stderr)
-    try:
-        with watching(terminal):
-            result = asyncio.run(release(request))
-    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError) as interruption:
-        if terminal.result is None or not terminal.result.released:
-            raise Interrupted("the release was interrupted") from interruption
-        # Too late: it is public, and running the same command again would release the next version.
-        result = terminal.result
-    if args.output == "json":
-        print(json.dumps(result.as_dict()))
-    else:
-        print(terminal.report or result.reason)
-    return 0
+        return release(request)
+
+    return follow(start, args.output)

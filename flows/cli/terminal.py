@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from flows.domain.plan import ReleaseResult
-from flows.report import Report
+from flows.watch import Outcome, Report
 
 
 class Terminal:
@@ -14,7 +13,7 @@ class Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.report: str | None = None
-        self.result: ReleaseResult | None = None
+        self.result: Outcome | None = None
 
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

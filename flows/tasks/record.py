@@ -56,7 +56,7 @@ async def record(report: Report) -> None:
             await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})
-            await remember(client, plan.image, _past(result, origin))
+            await remember(client, plan.image, past_release(result, origin))
 
 
 def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Link, ...]:
@@ -68,7 +68,8 @@ def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Li
     return (*links, *origin.links)
 
 
-def _past(result: ReleaseResult, origin: Origin) -> PastRelease:
+def past_release(result: ReleaseResult, origin: Origin) -> PastRelease:
+    """The row of a release that has just ended."""
     assert result.version and result.digest, "a release has a version and a digest"
     return PastRelease(
         version=result.version,

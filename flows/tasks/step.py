@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
@@ -80,7 +80,7 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
     return as_task
 
 
-async def together(*steps: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
+async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]:
     """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
     running = [asyncio.ensure_future(one) for one in steps]
     try:

@@ -1,0 +1,111 @@
+"""`slipway bake`: release several images of one source, described by docker-bake.json or a Compose file."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from flows.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from flows.domain.image_set import SetPlan
+    from flows.fanout_request import SetRequest
+    from flows.watch import Outcome
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from flows.cli.options import add_request_options
+    from flows.fanout_request import SetRequest
+
+    parser = subparsers.add_parser(
+        "bake",
+        help="release several images as one",
+        description=(
+            "Builds the targets of docker-bake.json or a Compose file, each after its bases, and tags all of them with "
+            "one version, or none."
+        ),
+    )
+    parser.add_argument(
+        "words", nargs="*", metavar="[FILE] [TARGET...]", help="A file is told by its dot: a target's name has none."
+    )
+    add_request_options(parser, SetRequest, positional=None)
+    parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--print", action="store_true", help="Print what the files say, as a bake file, and do nothing.")
+    shown.add_argument("--plan", action="store_true", help="Print what the release would do, and do nothing.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: released, or nothing to release. Raises SlipwayError."""
+    from flows.cli.following import follow
+
+    request = _request(args)
+    if args.print:
+        print(json.dumps(asyncio.run(_definition(request)), indent=2))
+        return 0
+    if args.plan:
+        from flows.fanout_report import plan_as_text
+
+        print(plan_as_text(asyncio.run(_plan(request))))
+        return 0
+
+    def start() -> Coroutine[Any, Any, Outcome]:
+        from flows.fanout import release_set
+
+        return release_set(request)
+
+    return follow(start, args.output)
+
+
+def _request(args: argparse.Namespace) -> SetRequest:
+    from flows.cli.options import read_request
+    from flows.fanout_request import SetRequest
+
+    for word in args.words:
+        if "." in word or "/" in word:
+            args.files = [*(args.files or []), word]
+        else:
+            args.targets = [*(args.targets or []), word]
+    if args.variables:
+        args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
+    return read_request(args, SetRequest)
+
+
+def _from_environment(name: str) -> str:
+    if name not in os.environ:
+        raise InvalidOption(f"--var {name} has no value, and the environment has none", action="write NAME=VALUE")
+    return f"{name}={os.environ[name]}"
+
+
+async def _definition(request: SetRequest) -> dict[str, Any]:
+    from flows.bake.printed import as_bake
+    from flows.fanout_plan import read_set
+    from flows.sources import open_source
+    from flows.workshop import open_workshop
+
+    async with open_workshop(request.as_release()) as shop:
+        checkout = await open_source(shop)
+        try:
+            return as_bake(read_set(request, checkout))
+        finally:
+            await checkout.close()
+
+
+async def _plan(request: SetRequest) -> SetPlan:
+    from flows.fanout_plan import name_images, plan_set, read_set
+    from flows.sources import open_source
+    from flows.workshop import open_workshop
+
+    async with open_workshop(request.as_release()) as shop:
+        checkout = await open_source(shop)
+        try:
+            targets = read_set(request, checkout)
+            images = name_images(request, shop, targets, checkout.name)
+            return await plan_set(request, shop, checkout, targets, images, run="plan", reserve=False)
+        finally:
+            await checkout.close()

@@ -1,0 +1,205 @@
+"""A fan-out: several images of one source as one release, built in the order of their bases, public all or none."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed
+
+from flows.approval import approved, refused
+from flows.bake.targets import TargetSet
+from flows.domain.errors import ApprovalRefused
+from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
+from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult
+from flows.domain.reference import ImageReference
+from flows.fanout_report import SetReport, plan_as_markdown
+from flows.fanout_request import SetRequest
+from flows.interrupts import terminated_like_interrupted, whatever_comes
+from flows.keeper import kept
+from flows.tasks.announce import Course, announce_failure, announce_release
+from flows.tasks.approve import look_again
+from flows.tasks.cleanup import clean_up
+from flows.tasks.credentials import read_credentials
+from flows.tasks.fanout import (
+    build_image,
+    check_tags,
+    leave_half_public,
+    name_set_run,
+    plan_set_version,
+    read_targets,
+    record_set,
+    show_set_plan,
+    tag_all,
+)
+from flows.tasks.fetch import fetch_source
+from flows.tasks.provision import provision_builder
+from flows.tasks.step import timed_steps, together
+from flows.tasks.verify import verify
+from flows.telemetry import traced_run
+from flows.workshop import open_workshop
+
+
+@flow(name="release-set", flow_run_name="release set {request.source}", persist_result=True, result_serializer="json")
+async def release_set(request: SetRequest) -> SetResult:
+    """Release several container images of one source under one version: all of them, or none."""
+    with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:
+        course = Course(request.as_release(), steps_s)
+        try:
+            result = await _in_workshop(request, course)
+        except BaseException as error:
+            await whatever_comes(announce_failure(course, error))
+            if isinstance(error, ApprovalRefused):
+                return cast(SetResult, refused(error))
+            raise
+    return cast(SetResult, Completed(message=result.summary, data=result))
+
+
+async def _in_workshop(request: SetRequest, course: Course) -> SetResult:
+    async with open_workshop(course.request) as shop:
+        try:
+            async with kept(shop):
+                return await _release(request, course)
+        finally:
+            await whatever_comes(clean_up())
+
+
+async def _release(request: SetRequest, course: Course) -> SetResult:
+    await fetch_source()
+    targets, images = await read_targets(request)
+    _, plan = await together(read_credentials(), plan_set_version(request, targets, images))
+    await name_set_run(plan)
+    if plan.nothing_to_release:
+        result = _result(course, plan)
+        await record_set(SetReport(plan, result))
+        return result
+
+    await show_set_plan(plan)
+    builds = _Builds(request, targets, plan)
+    try:
+        if request.approval:
+            await approved(plan_as_markdown(plan), request.approval_timeout_s)
+            await look_again(plan.source)
+        made = await builds.all(await provision_builder())
+        await check_tags(plan, made)
+        # From here on the release becomes public: an interruption is too late.
+        tags = await whatever_comes(_tag(plan, made))
+    except BaseException as error:
+        report = SetReport(plan, _result(course, plan), tuple(builds.made.values()), error, builds.failed)
+        await record_set(report)
+        raise
+    result = _result(course, plan, made, tags)
+    for image in result.images:
+        of_one = Course(course.request, course.steps_s, course.started, _plan_of(plan, image))
+        await whatever_comes(announce_release(of_one, image))
+    await whatever_comes(record_set(SetReport(plan, result, made)))
+    return result
+
+
+async def _tag(plan: SetPlan, made: tuple[MadeImage, ...]) -> dict[str, list[str]]:
+    try:
+        return await tag_all(plan, made)
+    except BaseException:
+        await leave_half_public()
+        raise
+
+
+class _Builds:
+    """The builds of a set on one builder: each begins when its bases are verified, so many at a time as are allowed.
+
+    `made`: what is done, by target; `failed`: the first target whose build failed.
+    """
+
+    def __init__(self, request: SetRequest, targets: TargetSet, plan: SetPlan) -> None:
+        self._request = request
+        self._targets = targets
+        self._plan = plan
+        self._slots = asyncio.Semaphore(request.parallel)
+        self._building: dict[str, asyncio.Task[MadeImage]] = {}
+        self._started = time.monotonic()
+        self.made: dict[str, MadeImage] = {}
+        self.failed: str | None = None
+
+    async def all(self, builder: BuilderFacts) -> tuple[MadeImage, ...]:
+        """Every image, each after its bases; the first failure ends the others and is raised as it is."""
+        to_build = self._plan.to_build()
+        self._started = time.monotonic()
+        for image in self._plan.images:
+            if image in to_build or image.public:
+                self._building[image.target] = asyncio.create_task(self._one(image, builder, build=image in to_build))
+        await together(*self._building.values())
+        return tuple(self.made[image.target] for image in self._plan.images if image.target in self.made)
+
+    async def _one(self, image: SetImage, builder: BuilderFacts, *, build: bool) -> MadeImage:
+        bases = {base: _by_digest(await self._building[base]) for base in image.bases if build}
+        async with self._slots:
+            start_s = self._since()
+            try:
+                digest = image.plan.existing_digest
+                built = await self._build(image, bases, builder) if build else BuiltImage(digest or "", 0, 0)
+                named = verify.with_options(task_run_name=f"verify {image.target}")
+                verified = await named(image.plan, built.digest)
+            except Exception:
+                self.failed = self.failed or image.target
+                raise
+        made = MadeImage(image, built, verified, start_s, self._since())
+        self.made[image.target] = made
+        return made
+
+    async def _build(self, image: SetImage, bases: Mapping[str, str], builder: BuilderFacts) -> BuiltImage:
+        named = build_image.with_options(task_run_name=f"build {image.target}")
+        return await named(self._request, self._targets.targets[image.target], image, bases, builder)
+
+    def _since(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+
+def _by_digest(made: MadeImage) -> str:
+    return str(ImageReference.parse(made.image.plan.image).with_digest(made.built.digest))
+
+
+def _plan_of(plan: SetPlan, result: ReleaseResult) -> ReleasePlan:
+    return next(image.plan for image in plan.public if image.plan.image == result.image)
+
+
+def _result(
+    course: Course,
+    plan: SetPlan,
+    made: tuple[MadeImage, ...] = (),
+    tags: Mapping[str, list[str]] | None = None,
+) -> SetResult:
+    return SetResult(
+        source=plan.source.name,
+        released=bool(tags),
+        reason=plan.why,
+        version=plan.version,
+        images=tuple(_result_of(course, plan, one, tags) for one in made if one.image.public) if tags else (),
+        revision=plan.source.revision,
+        flow_run_id=str(flow_run.id),
+        ui_url=flow_run.ui_url,
+        duration_s=course.duration_s,
+    )
+
+
+def _result_of(course: Course, plan: SetPlan, made: MadeImage, tags: Mapping[str, list[str]]) -> ReleaseResult:
+    image = made.image.plan
+    return ReleaseResult(
+        image=image.image,
+        released=True,
+        reason=plan.why,
+        version=plan.version,
+        tags=tuple(tags[made.image.target]),
+        digest=made.built.digest,
+        reference=str(ImageReference.parse(image.reference).with_digest(made.built.digest)),
+        revision=plan.source.revision,
+        flow_run_id=str(flow_run.id),
+        ui_url=flow_run.ui_url,
+        duration_s=course.duration_s,
+        steps=made.built.steps,
+        cached_steps=made.built.cached_steps,
+        size=made.verified.size,
+    )

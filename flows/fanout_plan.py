@@ -1,0 +1,188 @@
+"""How a set's images, version and labels are decided. No Prefect here: `slipway bake --print` and the flow share it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from flows.bake.builds import image_of, unused
+from flows.bake.places import Places
+from flows.bake.printed import as_bake
+from flows.bake.read import read_folder
+from flows.bake.targets import Target, TargetSet, choose
+from flows.choice import choose as choose_version
+from flows.choice import same_release
+from flows.domain.errors import InvalidOption, VersionTaken
+from flows.domain.image_set import SetImage, SetPlan
+from flows.domain.ledger import Claim
+from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
+from flows.domain.reference import ImageReference, repository_name
+from flows.domain.version import Version, image_tag, latest
+from flows.fanout_request import SetRequest
+from flows.planning import choose_ledger, left_unfinished, pushed_already, settle, source_facts
+from flows.workshop import Workshop
+from infra.local.claims import FileClaims
+from infra.registry import RegistryClient
+from infra.registry.ledger import RegistryLedger
+from infra.source import Checkout, GitLedger
+
+
+def read_set(request: SetRequest, checkout: Checkout) -> TargetSet:
+    """What the files in the source say. Raises InvalidOption."""
+    return choose(read_folder(checkout.path, request.files, request.variables), request.targets)
+
+
+def places_of(request: SetRequest, checkout: Checkout) -> Places:
+    """What the set may use of this machine. Raises InvalidOption."""
+    return Places.of(checkout.path, checkout.repository, request.allow)
+
+
+def name_images(request: SetRequest, shop: Workshop, targets: TargetSet, source: str) -> dict[str, ImageReference]:
+    """Every target's image; one that was not asked for and has no tags goes beside an image that is based on it.
+
+    The registry of the first becomes the one that the workshop's credentials are for. Raises InvalidOption.
+    """
+    stack = shop.stack.registry if shop.stack is not None else None
+    default = f"{stack}/{repository_name(source)}" if stack is not None else None
+    images: dict[str, ImageReference] = {}
+    for name, target in reversed(list(targets.targets.items())):
+        if name in targets.wanted or target.tags:
+            images[name] = image_of(target, request.repository, default)
+        else:
+            heir = next(heir for heir in targets.targets.values() if name in heir.bases.values())
+            images[name] = images[heir.name]
+    public = [images[name] for name in targets.wanted]
+    for name in targets.wanted:
+        if public.count(images[name]) > 1:
+            twins = [other for other in targets.wanted if images[other] == images[name]]
+            raise InvalidOption(
+                f"the targets {' and '.join(twins)} are both for {images[name].name}, whose version is one image",
+                action="give each a repository of its own",
+            )
+    shop.request = shop.request.model_copy(update={"image": public[0].name})
+    return images
+
+
+async def plan_set(
+    request: SetRequest,
+    shop: Workshop,
+    checkout: Checkout,
+    targets: TargetSet,
+    images: Mapping[str, ImageReference],
+    *,
+    run: str,
+    reserve: bool,
+) -> SetPlan:
+    """Decide everything the release of a set will do, with one version for all. Parameters and errors as of
+    `flows.planning.plan_release`."""
+    if shop.ledger is not None and shop.reservation is not None:
+        # A second try of this step: what the first one had reserved would stand in its way.
+        await shop.ledger.give_back(shop.reservation)
+        shop.reservation = None
+    source = source_facts(checkout)
+    registries = {images[name]: await shop.registry(images[name]) for name in targets.wanted}
+    names = " ".join(sorted(image.name for image in registries))
+    tags = RegistryLedger(_AllTags(registries), names, FileClaims(shop.home, names))
+    shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
+    previous = latest(released := await ledger.versions())
+
+    mark = _fingerprint(request, targets, source)
+    first, registry = next(iter(registries.items()))
+    choice = await choose_version(shop, checkout, first, registry, released, mark)
+    claim = Claim(run, mark)
+    version: Version | None = None
+    found: dict[ImageReference, str] = {}
+    why = choice.why
+    if not choice.nothing:
+        try:
+            version, found = await settle(shop, registries, choice, claim, reserve=reserve)
+        except VersionTaken:
+            if choice.version is None:
+                raise
+            version, found = choice.version, await _all_released(registries, choice.version, mark)
+            why = "this very release exists already"
+    elif reserve and await left_unfinished(shop, choice, claim):
+        assert shop.reservation is not None, "what was left is reserved"
+        version, why = shop.reservation.version, "a release that was interrupted is finished"
+        found = await pushed_already(registries, version, mark, shop.reservation.claim.digest)
+    return SetPlan(
+        source=source,
+        version=str(version) if version is not None else None,
+        why=why,
+        images=tuple(
+            _image(request, targets, target, images[name], source, version, mark, found, previous)
+            for name, target in targets.targets.items()
+        ),
+        previous_version=str(previous) if previous else None,
+        git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
+        deciding_commits=choice.commits,
+        warnings=(*targets.warnings, *(said for target in targets.targets.values() for said in unused(target))),
+    )
+
+
+async def _all_released(
+    registries: Mapping[ImageReference, RegistryClient], version: Version, mark: str
+) -> dict[ImageReference, str]:
+    """The digests of a version's images if all are there and of this very set. Raises VersionTaken."""
+    found = {}
+    for image, registry in registries.items():
+        digest = await same_release(image, registry, version, mark)
+        if digest is None:
+            raise VersionTaken(f"the version {version} is released already, and {image.name} is not of this set")
+        found[image] = digest
+    return found
+
+
+def _image(
+    request: SetRequest,
+    targets: TargetSet,
+    target: Target,
+    image: ImageReference,
+    source: SourceFacts,
+    version: Version | None,
+    mark: str,
+    found: Mapping[ImageReference, str],
+    previous: Version | None,
+) -> SetImage:
+    public = target.name in targets.wanted
+    epoch = (source.committed_at or 0) if request.reproducible else None
+    created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
+    labels = image_labels(image.repository.rsplit("/", 1)[-1], str(version), source, created)
+    # A reproducible image must not depend on a directory's times, by which it is known.
+    if not (request.reproducible and source.fingerprint.startswith("tree:")):
+        labels[SLIPWAY_FINGERPRINT] = mark
+    plan = ReleasePlan(
+        image=image.name,
+        version=str(version) if version is not None else None,
+        why="",
+        source=source,
+        tags=(image_tag(version),) if public and version is not None else (),
+        moving_tags=request.moving_tags and public,
+        previous_version=str(previous) if previous else None,
+        labels=labels,
+        source_date_epoch=epoch,
+        existing_digest=found.get(image) if public else None,
+    )
+    return SetImage(target.name, plan, tuple(target.bases.values()), public)
+
+
+class _AllTags:
+    """The tags of several repositories as if they were one's."""
+
+    def __init__(self, registries: Mapping[ImageReference, RegistryClient]) -> None:
+        self._registries = registries
+
+    async def tags(self, repository: str) -> list[str]:
+        found: Sequence[list[str]] = await asyncio.gather(
+            *(registry.tags(image.repository) for image, registry in self._registries.items())
+        )
+        return [tag for tags in found for tag in tags]
+
+
+def _fingerprint(request: SetRequest, targets: TargetSet, source: SourceFacts) -> str:
+    """Identifies what would be built: the source's content, the targets, and what else changes the images."""
+    what = [source.fingerprint, source.dirty, as_bake(targets), request.repository, request.reproducible]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,158 @@
+"""The steps of a set's release that a single image's has not, or has otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prefect import get_client
+from prefect.artifacts import LinkArtifact, MarkdownArtifact
+from prefect.runtime import flow_run
+
+from flows.bake.builds import build_request
+from flows.bake.targets import Target, TargetSet
+from flows.domain.image_set import MadeImage, SetImage, SetPlan
+from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult
+from flows.domain.reference import ImageReference
+from flows.fanout_plan import name_images, places_of, plan_set, read_set
+from flows.fanout_report import SetReport, plan_as_markdown
+from flows.fanout_request import SetRequest
+from flows.history import key_of, remember
+from flows.links import Link, commit_link, registry_link
+from flows.origin import origin_of_this_run
+from flows.recorder import BuildRecorder
+from flows.tasks.build import run_build
+from flows.tasks.record import past_release
+from flows.tasks.step import step
+from flows.tasks.tag import is_tagged, publish, write_tags
+from flows.watch import watcher
+from flows.workshop import workshop
+
+
+@step("read the set")
+async def read_targets(request: SetRequest) -> tuple[TargetSet, dict[str, str]]:
+    """The targets, and every target's image. Raises InvalidOption."""
+    shop = workshop()
+    assert shop.checkout is not None, "the source is fetched before its files are read"
+    targets = read_set(request, shop.checkout)
+    images = name_images(request, shop, targets, shop.checkout.name)
+    for warning in targets.warnings:
+        watcher().say(f"WARN: {warning}")
+    return targets, {name: image.name for name, image in images.items()}
+
+
+@step("plan version")
+async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapping[str, str]) -> SetPlan:
+    """One version for all, reserved. Raises as `flows.tasks.version.plan_version`."""
+    shop = workshop()
+    assert shop.checkout is not None, "the source is fetched before its version is planned"
+    named = {name: ImageReference.parse(image) for name, image in images.items()}
+    plan = await plan_set(request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True)
+    if not plan.nothing_to_release:
+        # A missing right to push is found now, not after long builds.
+        for image in dict.fromkeys(named[image.target] for image in plan.to_build()):
+            await (await shop.registry(image)).check_push(image.repository)
+    return plan
+
+
+@step("build")
+async def build_image(
+    request: SetRequest, target: Target, image: SetImage, bases: Mapping[str, str], builder: BuilderFacts
+) -> BuiltImage:
+    """Build one image and push it by digest. `bases`: references by digest of the targets it is based on.
+
+    Raises as `flows.tasks.build.build_and_push`.
+    """
+    shop = workshop()
+    assert shop.checkout is not None, "the source is there until the run's end"
+    reference = ImageReference.parse(image.plan.image)
+    wanted = build_request(
+        target,
+        image.plan,
+        places_of(request, shop.checkout),
+        bases,
+        network=builder.network,
+        no_cache=request.no_cache,
+        insecure=shop.insecure(reference),
+    )
+    return await run_build(shop, wanted, reference, BuildRecorder(), name=target.name)
+
+
+@step("check tags")
+async def check_tags(plan: SetPlan, made: Sequence[MadeImage]) -> None:
+    """See that every tag is free before the first is written, and remember the images for a rerun after a crash.
+
+    Raises VersionTaken, and what registry and git raise.
+    """
+    shop = workshop()
+    public = [one for one in made if one.image.public]
+    for one in public:
+        image = ImageReference.parse(one.image.plan.image)
+        for tag in one.image.plan.tags:
+            await is_tagged(await shop.registry(image), image.with_tag(tag), one.built.digest)
+    if shop.ledger is not None and shop.reservation is not None:
+        noted = " ".join(f"{one.image.plan.image}@{one.built.digest}" for one in public)
+        shop.reservation = await shop.ledger.note_digest(shop.reservation, noted)
+
+
+@step("tag")
+async def tag_all(plan: SetPlan, made: Sequence[MadeImage]) -> dict[str, list[str]]:
+    """The tags that were written, by target; a base before what is based on it, and git's tag at last.
+
+    Raises VersionTaken, TagImmutable, and what registry and git raise.
+    """
+    shop = workshop()
+    written = {}
+    for one in made:
+        if one.image.public:
+            written[one.image.target] = await write_tags(shop, one.image.plan, one.built.digest)
+    await publish(shop)
+    return written
+
+
+async def leave_half_public() -> None:
+    """Some of the set's tags may be public: keep its reservation for the run that finishes it."""
+    shop = workshop()
+    if shop.ledger is not None and shop.reservation is not None:
+        await shop.ledger.leave(shop.reservation)
+        shop.reservation = None
+
+
+async def name_set_run(plan: SetPlan) -> None:
+    """Show the set and its version where people look first."""
+    if flow_run.id is None:
+        return
+    tags = {*(flow_run.tags or []), *(f"image:{image.plan.image.rsplit('/', 1)[-1]}" for image in plan.public)}
+    if plan.version:
+        tags.add(f"version:{plan.version}")
+    async with get_client() as client:
+        name = f"{plan.source.name} {plan.version or 'unchanged'}"
+        await client.update_flow_run(flow_run.id, name=name, tags=sorted(tags))
+
+
+async def show_set_plan(plan: SetPlan) -> None:
+    """The plan as an artifact, before any of it is done."""
+    key = key_of("plan", f"set {plan.source.name}")
+    await MarkdownArtifact(
+        markdown=plan_as_markdown(plan), key=key, description=f"Plan of {plan.source.name}"
+    ).acreate()
+
+
+@step("record")
+async def record_set(report: SetReport) -> None:
+    """One report for the set; links, and a row in each image's history."""
+    watcher().show(report)
+    plan, result = report.plan, report.result
+    async with get_client() as client:
+        origin = await origin_of_this_run(client)
+        await MarkdownArtifact(
+            markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
+        ).acreate(client)
+        commit = commit_link(plan.source)
+        for link in [*([commit] if commit else []), *_registry_links(result.images), *origin.links]:
+            await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
+        for image in result.images:
+            await remember(client, image.image, past_release(image, origin))
+
+
+def _registry_links(images: Sequence[ReleaseResult]) -> list[Link]:
+    return [registry_link(ImageReference.parse(image.image), image.version) for image in images if image.version]
