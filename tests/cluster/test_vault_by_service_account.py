@@ -46,8 +46,10 @@ async def read_by_service_account(namespace: str, tmp_path: Path) -> None:
                 await session.read(path)
 
 
-def trust_cluster(vault: VaultServer, namespace: str) -> None:
-    """Vault asks this cluster (TokenReview) who a token belongs to, and lets the account `releaser` read."""
+def trust_cluster(
+    vault: VaultServer, namespace: str, account: str = "releaser", account_namespace: str | None = None
+) -> None:
+    """Vault asks this cluster (TokenReview, as the account `vault`) who a token belongs to, and lets `account` read."""
     server = kubectl("config", "view", "--raw", "--minify", "-o", "json")["clusters"][0]["cluster"]
     vault.root.call("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
     vault.root.call(
@@ -66,8 +68,8 @@ def trust_cluster(vault: VaultServer, namespace: str) -> None:
         "POST",
         "auth/kubernetes/role/slipway",
         {
-            "bound_service_account_names": ["releaser"],
-            "bound_service_account_namespaces": [namespace],
+            "bound_service_account_names": [account],
+            "bound_service_account_namespaces": [account_namespace or namespace],
             "token_policies": ["registry"],
             "token_ttl": "10m",
         },

@@ -1,7 +1,8 @@
 """`python3 -m infra.kubernetes.install.passwords`: the passwords of an installation, made once and never shown.
 
-Secret `postgres` (`password`) and Secret `prefect-api` (`auth-string`, as PREFECT_API_AUTH_STRING has it) in this pod's
-namespace, unless they are there; `prefect-api` is passed on to the namespace of the runs, as it is.
+In this pod's namespace, unless they are there: the Secrets `postgres` (`password`), `webhooks` (`example`, of the
+relay's example) and `prefect-api` (`auth-string`, as PREFECT_API_AUTH_STRING has it), which is passed on to the
+namespace of the runs as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import secrets
 from flows.domain.errors import ObjectConflict, ObjectMissing
 from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import SECRET, Object
+from infra.kubernetes.kinds import SECRET, Object, name_of, shown
 
 _LABELS = {"app.kubernetes.io/part-of": "slipway"}
 
@@ -23,11 +24,14 @@ async def make_passwords(access: ClusterAccess, runs: ClusterAccess) -> list[str
     """What was made, as kubectl names it. Raises ClusterErrors."""
     made = []
     async with KubernetesApi(access) as api, KubernetesApi(runs) as api_of_runs:
-        # Without characters that a URL would have to escape: it becomes part of one.
-        if await _create(api, _secret("postgres", {"password": secrets.token_urlsafe(24)})):
-            made.append("secret/postgres")
-        if await _create(api, _secret("prefect-api", {"auth-string": f"slipway:{secrets.token_urlsafe(24)}"})):
-            made.append("secret/prefect-api")
+        # Without characters that a URL would have to escape: one becomes part of a URL.
+        for secret in (
+            _secret("postgres", {"password": secrets.token_urlsafe(24)}),
+            _secret("webhooks", {"example": secrets.token_urlsafe(24)}),
+            _secret("prefect-api", {"auth-string": f"slipway:{secrets.token_urlsafe(24)}"}),
+        ):
+            if await _create(api, secret):
+                made.append(shown(SECRET, name_of(secret)))
         found = await api.get(SECRET, "prefect-api")
         if found is None:
             raise ObjectMissing("the Secret prefect-api is gone again", action="run this again")
