@@ -92,3 +92,28 @@ def test_what_was_killed_there_does_not_block_another_source(commands: WarmStart
     assert remote.digest("0.1.0") == digest
     assert git(remote.git, "tag") == "v0.2.0"
     remote.traces.assert_nothing_left()
+
+
+def test_a_release_that_was_killed_while_it_waited_blocks_nobody(commands: WarmStarter, everywhere: Place) -> None:
+    """kill -9 while an approval is waited for: the next run takes the version over, and a named one is free as well."""
+    kill_at(commands, everywhere, "waiting until", "--approval")
+    assert result_of(commands.run("release", everywhere.source, "--output", "json"))["version"] == "0.1.0"
+    everywhere.change()
+    kill_at(commands, everywhere, "waiting until", "--approval", "--version", "1.0.0")
+    named = commands.run("release", everywhere.source, "--version", "1.0.0", "--output", "json")
+    assert result_of(named)["version"] == "1.0.0"
+    everywhere.assert_released("0.1.0", "1.0.0")
+
+
+@pytest.mark.parametrize("options", [["--bump", "auto"], ["--only-new"]])
+def test_a_kill_when_all_was_public_leaves_no_reservation(
+    commands: WarmStarter, remote: Place, options: list[str]
+) -> None:
+    """Killed after git's tag: the same command finds no new commit, and finishes that release instead of leaving it."""
+    kill_at(commands, remote, "> record", *options)
+    again = result_of(commands.run("release", remote.source, *options, "--output", "json"))
+    assert (again["version"], again["released"]) == ("0.1.0", True)
+    assert again["reason"] == "a release that was interrupted is finished"
+    remote.assert_released("0.1.0")
+    nothing = result_of(commands.run("release", remote.source, *options, "--output", "json"))
+    assert (nothing["released"], nothing["version"]) == (False, None)

@@ -1,0 +1,42 @@
+"""A reservation is kept alive while its release lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+from flows.domain.errors import SourceUnreachable
+from flows.domain.ledger import Claim, Reservation
+from flows.domain.version import Version
+from flows.keeper import kept
+
+
+class _Ledger:
+    """Told of what is kept; the first time it is out of reach."""
+
+    def __init__(self) -> None:
+        self.kept: list[Reservation] = []
+        self.thrice = asyncio.Event()
+
+    async def keep(self, reservation: Reservation) -> None:
+        self.kept.append(reservation)
+        if len(self.kept) == 1:
+            raise SourceUnreachable("git.example does not answer")
+        if len(self.kept) == 3:
+            self.thrice.set()
+
+
+async def test_a_reservation_is_kept_until_the_release_ends() -> None:
+    """Again and again, also after the place was out of reach for once; before there is one nothing is asked."""
+    ledger, reservation = _Ledger(), Reservation(Version.parse("1.0.0"), Claim("run", "source"))
+    shop = cast(Any, SimpleNamespace(ledger=ledger, reservation=None))
+    async with kept(shop, every_s=0.001):
+        await asyncio.sleep(0.01)
+        assert ledger.kept == []
+        shop.reservation = reservation
+        await asyncio.wait_for(ledger.thrice.wait(), 10)
+    count = len(ledger.kept)
+    await asyncio.sleep(0.01)
+    assert len(ledger.kept) == count
+    assert set(ledger.kept) == {reservation}
