@@ -57,12 +57,16 @@ class ReleaseContract:
     async def test_a_release_leaves_an_image_and_nothing_else(
         self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
     ) -> None:
-        """Provisioned, built, pushed with Vault's credential, verified and tagged; no object is left of the run."""
+        """Built, pushed with Vault's credential, tagged; no object is left, and none made when nothing is new."""
         source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
         first = await command("release", source, *options)
         assert first.returncode == 0, first.stderr
         result = json.loads(first.stdout)
         assert result["released"] and result["reference"].startswith(f"{cluster.registry}/team/app:")
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+        again = await command("release", source, *options, "--only-new")
+        assert not json.loads(again.stdout)["released"], again.stderr
+        assert "provision builder" not in again.stderr
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     async def test_a_failed_build_leaves_nothing_either(
