@@ -75,9 +75,8 @@ def _plain(automations: Iterable[AutomationCore]) -> list[dict[str, Any]]:
 
 
 def plain_automation(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation says, without what the server adds to it."""
-    said = AutomationCore.model_validate(automation.model_dump(exclude={"owner_resource"}))
-    return said.model_dump(mode="json")
+    """What an automation says, without what the server adds to it; sets stay sets, as their order says nothing."""
+    return AutomationCore.model_validate(automation.model_dump()).model_dump(exclude={"owner_resource"})
 
 
 def _owner(deployment: UUID) -> str:
