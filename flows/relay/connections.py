@@ -21,12 +21,19 @@ class Gate:
         self._server = server
         self._limit = limit
         self._on_refusal = on_refusal
+        self._arriving = 0
 
     def __call__(self) -> asyncio.Protocol:
-        if len(self._server.connections) >= self._limit:
+        if len(self._server.connections) + self._arriving >= self._limit:
             self._on_refusal()
             return _Busy()
+        # Many are accepted in one turn of the loop, and the server knows of each a turn later.
+        self._arriving += 1
+        asyncio.get_running_loop().call_soon(self._arrived)
         return self._server()
+
+    def _arrived(self) -> None:
+        self._arriving -= 1
 
 
 class _Busy(asyncio.Protocol):

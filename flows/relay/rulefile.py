@@ -78,8 +78,7 @@ def parse_rules(content: bytes, name: str) -> RuleBook:
     try:
         return RuleBook.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise InvalidOption(f"{_where(root, first['loc'], name)}: {_said(first['msg'])}") from None
+        raise InvalidOption(_complaint(error, root, name)) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -114,6 +113,15 @@ def _refuse_twice(node: yaml.Node, name: str) -> None:
             _refuse_twice(value, name)
 
 
+def _complaint(error: ValidationError, root: yaml.Node, name: str) -> str:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt field is one too many and another one that is missing: the first says what is wrong.
+    unknown = next((one for one in found if one["type"] == "extra_forbidden"), None)
+    if unknown is not None:
+        return f"{_where(root, unknown['loc'], name)}: there is no such field"
+    return f"{_where(root, found[0]['loc'], name)}: {found[0]['msg'].removeprefix('Value error, ')}"
+
+
 def _where(root: yaml.Node, location: Sequence[int | str], name: str) -> str:
     """`FILE:LINE, rule NAME, FIELD`, as far down as the location leads."""
     node, line, said = root, root.start_mark.line, ""
@@ -139,10 +147,6 @@ def _name_of(node: yaml.Node) -> str | None:
             if key.value == "name" and isinstance(value.value, str):
                 return value.value
     return None
-
-
-def _said(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _mark(content: bytes) -> bytes:

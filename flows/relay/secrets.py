@@ -14,7 +14,7 @@ from flows.relay.rules import Source
 from infra.vault import SecretPath, VaultSession
 
 # How long a read secret may be used: after a change the old one opens nothing any more.
-_KEPT_S = 10.0
+_KEPT_S = 5.0
 # A wrong signature makes it be read again, so that the new one works at once; senders of garbage not more often.
 _AGAIN_S = 1.0
 _SHORTEST = 16

@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ _AGAIN_IN_S = "30"
 _SHUTDOWN_S = PATIENCE_S + 2.0
 
 logger = logging.getLogger(LOGGER)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,13 @@ class Relay:
         self._limits = limits
         self._intake = Intake(most_bytes=limits.body_bytes, most_together=limits.bodies_bytes, patience_s=limits.body_s)
         self._done = Remembered()
+        self._working = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def serve(self, host: str, port: int, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
         """Serve until `stop` is set; then finish what has begun. `listening`: called with the port. Raises OSError."""
-        app = web.Application(middlewares=[_answered])
+        app = web.Application(middlewares=[self._counted, _answered])
         app.router.add_route("*", "/hooks/{source}", self._hook)
         app.router.add_route("*", "/healthz", self._health)
         runner = web.AppRunner(
@@ -82,8 +88,23 @@ class Relay:
             listening(listener.sockets[0].getsockname()[1])
             await stop.wait()
             listener.close()
+            # aiohttp's own shutdown reads no more of a body that is on its way: nothing is half done when it begins.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_SHUTDOWN_S):
+                    await self._idle.wait()
         finally:
             await runner.cleanup()
+
+    @web.middleware
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._working += 1
+        self._idle.clear()
+        try:
+            return await handler(request)
+        finally:
+            self._working -= 1
+            if not self._working:
+                self._idle.set()
 
     async def _health(self, request: web.Request) -> web.Response:
         if request.method not in {"GET", "HEAD"}:
@@ -191,9 +212,6 @@ def _answer(status: int, document: dict[str, Any]) -> web.Response:
     return web.json_response(document, status=status, headers=headers)
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
 @web.middleware
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer ends its connection, and no failure of our own is told with what it was about."""
@@ -215,6 +233,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "?"
         logger.error("failed (500) from %s: %s at %s", request.remote, type(error).__name__, line)
         response = _answer(500, {"outcome": "failed", "reason": "a fault of the relay"})
+    response.headers["Server"] = "slipway"
     response.force_close()
     return response
 

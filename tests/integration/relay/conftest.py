@@ -110,12 +110,22 @@ def probe(stack: RunningStack) -> Probe:
 
 @dataclass
 class RunningRelay:
-    """`secrets`: of each source. `sent`: signatures and other parts of deliveries that no log may show."""
+    """`secrets`: of each source, each in a file of its name in `secrets_folder`. `sent`: signatures and other parts of
+    deliveries that no log may show."""
 
     command: Command
     url: str
     secrets: Mapping[str, str]
+    secrets_folder: Path
     sent: list[str] = field(default_factory=list)
+
+    told_to_end: bool = False
+
+    def end(self) -> None:
+        """SIGTERM, once."""
+        if not self.told_to_end:
+            self.told_to_end = True
+            self.command.signal(signal.SIGTERM)
 
     @property
     def log(self) -> str:
@@ -133,6 +143,14 @@ class RunningRelay:
             trust_env=False,
             timeout=30.0,
         )
+
+    def post_until_taken(self, source: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        """Deliver as a forge does that tries again after a 503: SQLite is locked now and then."""
+        for _ in range(10):
+            answer = self.post(source, body, headers)
+            if answer.status_code != 503:
+                break
+        return answer
 
     def github(self, document: Any, **headers: str) -> httpx.Response:
         """Deliver as GitHub does, rightly signed; headers replace its own."""
@@ -237,13 +255,15 @@ def running_relay(
     if not rules.exists():
         rules.write_text(RULES.format(folder=folder))
     command = commands.start("relay", "--listen", "127.0.0.1:0", "--rules", rules, *arguments, env=env)
+    running = RunningRelay(command, "", made, folder)
     try:
         command.until("listening on")
         port = re.search(r"listening on 127\.0\.0\.1:(\d+)", command._said)
         assert port is not None, command._said
-        yield RunningRelay(command, f"http://127.0.0.1:{port[1]}", made)
+        running.url = f"http://127.0.0.1:{port[1]}"
+        yield running
     finally:
-        command.signal(signal.SIGTERM)
+        running.end()
         ended = command.end()
         assert ended.code == 0, ended.stderr
 

@@ -48,8 +48,9 @@ def test_the_sample_is_good() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("repository: team/app", "repo: team/app", "rules.yaml:6, rule app, repository: Field required"),
-        ("    branch: main", "    brunch: main", "rules.yaml:8, rule app, brunch: Extra inputs are not permitted"),
+        ("repository: team/app", "repo: team/app", "rules.yaml:7, rule app, repo: there is no such field"),
+        ("    repository: team/app\n", "", "rules.yaml:6, rule app, repository: Field required"),
+        ("    branch: main", "    brunch: main", "rules.yaml:8, rule app, brunch: there is no such field"),
         ("branch: main", "branch: 5", "rules.yaml:8, rule app, branch: Input should be a valid tuple"),
         ("branch: main", "branch: []", "rules.yaml:8, rule app, branch: Value should have at least 1 item"),
         ("branch: main", "branch: [main, '']", "rules.yaml:8, rule app, branch: String should have at least 1"),

@@ -1,0 +1,138 @@
+"""`slipway trigger` against the real server."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+
+from infra.local.daemon import free_port
+from tests.conftest import Run, RunningStack
+from tests.integration.relay.conftest import Probe, commit_id, make_deployment
+from tests.releases import complaint
+from tests.warm import Ended, WarmStarter
+
+
+def shown(ended: Ended) -> dict[str, Any]:
+    assert ended.code == 0, ended.stderr
+    document: dict[str, Any] = json.loads(ended.stdout)
+    return document
+
+
+def test_a_run_is_started(commands: WarmStarter, probe: Probe) -> None:
+    """Its id and page are printed; dotted parameters lead into the deployment's own values."""
+    commit = commit_id()
+    parameters = {"request": {"source": "https://example.com/app.git", "tag": "x"}}
+    make_deployment(probe.api, "relay-probe", "defaults", parameters=parameters)
+    ended = commands.run("trigger", "relay-probe/defaults", "--param", f"request.ref={commit}")
+    assert ended.code == 0, ended.stderr
+    first, second = ended.stdout.splitlines()
+    identity = first.split()[1]
+    assert first == f"run {identity} Scheduled"
+    assert second.endswith(f"/flow-run/{identity}")
+    run = httpx.get(f"{probe.api}/flow_runs/{identity}", trust_env=False).json()
+    assert run["parameters"] == {"request": {"source": "https://example.com/app.git", "tag": "x", "ref": commit}}
+
+
+def test_the_same_key_finds_the_same_run(commands: WarmStarter, probe: Probe) -> None:
+    """A CI job that is run again starts nothing twice."""
+    commit, key = commit_id(), str(uuid.uuid4())
+    arguments = (
+        *("trigger", probe.name, "--param", f"request:={json.dumps({'ref': commit})}"),
+        *("--idempotency-key", key, "--output", "json"),
+    )
+    first, second = (shown(commands.run(*arguments)) for _ in range(2))
+    assert (first["new"], second["new"]) == (True, False)
+    assert first["run"] == second["run"]
+    assert len(probe.runs_of(commit)) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "code"),
+    [
+        ("COMPLETED", "1.2.3 released", 0),
+        ("FAILED", "DockerfileMissing: no Dockerfile", 1),
+        ("CANCELLED", "by hand", 130),
+    ],
+)
+def test_it_waits_for_the_end(commands: WarmStarter, probe: Probe, state: str, message: str, code: int) -> None:
+    """The exit code is the run's, and its state's message is printed."""
+    commit = commit_id()
+    command = commands.start(
+        "trigger",
+        probe.name,
+        "--param",
+        f"request.ref={commit}",
+        "--param",
+        "request.tag=",
+        "--wait",
+        "--output",
+        "json",
+    )
+    command.until("> Scheduled")
+    [run] = probe.runs_of(commit)
+    httpx.post(
+        f"{probe.api}/flow_runs/{run['id']}/set_state",
+        json={"state": {"type": state, "message": message}, "force": True},
+        trust_env=False,
+    ).raise_for_status()
+    ended = command.end()
+    assert ended.code == code, ended.stderr
+    document = json.loads(ended.stdout)
+    assert (document["run"], document["message"]) == (run["id"], message)
+
+
+def test_an_unknown_deployment(commands: WarmStarter, probe: Probe) -> None:
+    """Near names are told."""
+    said = complaint(commands.run("trigger", "relay-probe/any1"), 2)
+    assert "no deployment is called 'relay-probe/any1'" in said
+    assert "Next: there is relay-probe/any" in said
+    assert "no deployment is called 'any'" in complaint(commands.run("trigger", "any"), 2)
+
+
+def test_parameters_that_are_refused(commands: WarmStarter, probe: Probe) -> None:
+    """By the deployment's schema, in the server's words; or because they cannot be read."""
+    said = complaint(commands.run("trigger", probe.name, "--param", "request.ref:=5"), 2)
+    assert "does not take these parameters" in said
+    assert "'request.ref'" in said
+    for text in ("request", "=x", "request.=x", "request:={", "a..b=1"):
+        complaint(commands.run("trigger", probe.name, "--param", text), 2)
+
+
+def test_an_event(commands: WarmStarter, probe: Probe) -> None:
+    """It reaches Prefect with its payload; the same key is the same event."""
+    name, subject = f"ci.tested.{uuid.uuid4().hex[:8]}", "team/app"
+    arguments = ("trigger", "--event", name, "--subject", subject, "--param", "passed:=true", "--idempotency-key", name)
+    first, second = (shown(commands.run(*arguments, "--output", "json")) for _ in range(2))
+    assert first == second
+    query = {"filter": {"event": {"name": [name]}}}
+    for _ in range(100):
+        found = httpx.post(f"{probe.api}/events/filter", json=query, trust_env=False).json()["events"]
+        if found:
+            break
+        time.sleep(0.1)
+    [event] = found
+    assert event["id"] == first["id"]
+    assert event["payload"] == {"passed": True}
+    assert event["resource"]["prefect.resource.id"] == f"slipway.trigger/{subject}"
+
+
+def test_one_of_both(commands: WarmStarter) -> None:
+    """A deployment or an event."""
+    complaint(commands.run("trigger"), 2)
+    complaint(commands.run("trigger", "a/b", "--event", "x"), 2)
+    complaint(commands.run("trigger", "--event", "x", "--wait"), 2)
+
+
+def test_a_server_that_is_not_there(slipway: Run, stack: RunningStack) -> None:
+    """Named, with what to do."""
+    port = free_port()
+    ended = slipway("trigger", "a/b", env={"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"})
+    assert ended.returncode == 1
+    assert f"the Prefect server 127.0.0.1:{port} does not answer" in ended.stderr
+    assert "Next: " in ended.stderr
+    assert "Traceback" not in ended.stderr
