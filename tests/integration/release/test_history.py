@@ -1,0 +1,124 @@
+"""The history of an image's versions, kept by the real server: every release is in it, even of one moment."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from prefect import flow, get_client
+from prefect.artifacts import TableArtifact
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterName,
+)
+from prefect.client.schemas.sorting import ArtifactSort
+
+from flows.history import PastRelease, history_key, read_history, remember
+from tests.integration.release.conftest import Release, commit
+from tests.warm import WarmStarter
+
+RELEASES_AT_ONCE = 12
+
+
+def _past(number: int) -> PastRelease:
+    return PastRelease(
+        version=f"0.{number}.0",
+        when=f"2026-01-01T00:00:{number:02}Z",
+        seconds=1.5,
+        steps=4,
+        cached=3,
+        trigger="schedule nightly",
+        digest="sha256:" + f"{number:064}",
+        revision="",
+        run="",
+    )
+
+
+async def _newest_table(image: str) -> list[str]:
+    """The versions in the newest of the artifact's versions, which is what the UI shows first."""
+    async with get_client() as client:
+        found = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[history_key(image)])),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=1,
+        )
+    return [row["version"] for row in json.loads(str(found[0].data))]
+
+
+async def test_releases_at_one_moment_lose_no_row(run_release: Release) -> None:
+    """A dozen releases that all read the same table: the last table that is written has them all."""
+
+    @flow(name="race")
+    async def race() -> None:
+        async with get_client() as client:
+            await remember(client, "r.example/raced", _past(0))
+            await asyncio.gather(
+                *(remember(client, "r.example/raced", _past(n)) for n in range(1, RELEASES_AT_ONCE + 1))
+            )
+
+    await race()
+    expected = [f"0.{n}.0" for n in range(RELEASES_AT_ONCE, -1, -1)]
+    assert await _newest_table("r.example/raced") == expected
+
+
+async def test_a_row_that_a_killed_release_hid_comes_back(run_release: Release) -> None:
+    """A release was killed after it had written its table from an older one: the next one finds what that hid."""
+
+    @flow(name="hidden")
+    async def hidden() -> None:
+        async with get_client() as client:
+            await remember(client, "r.example/hidden", _past(1))
+            await TableArtifact(table=[asdict(_past(2))], key=history_key("r.example/hidden")).acreate(client)
+            assert [row.version for row in await read_history(client, "r.example/hidden")] == ["0.2.0", "0.1.0"]
+            await remember(client, "r.example/hidden", _past(3))
+
+    await hidden()
+    assert await _newest_table("r.example/hidden") == ["0.3.0", "0.2.0", "0.1.0"]
+
+
+async def test_the_command_shows_what_was_released(
+    run_release: Release, repository: Path, commands: WarmStarter
+) -> None:
+    """Each version with digest, when, how long, cached share, trigger, revision and run; newest first, text or JSON."""
+    first = await run_release(source=str(repository))
+    commit(repository, "feat: more", message="more\n")
+    second = await run_release(source=str(repository), bump="major")
+    shown = commands.run("history", repository.name, "--output", "json")
+    rows = json.loads(shown.stdout)
+    assert [row["version"] for row in rows] == ["1.0.0", "0.1.0"]
+    assert [row["digest"] for row in rows] == [second.digest, first.digest]
+    assert [row["revision"] for row in rows] == [second.revision, first.revision]
+    assert [row["run"] for row in rows] == [second.ui_url, first.ui_url]
+    assert [(row["steps"], row["cached"]) for row in rows] == [(r.steps, r.cached_steps) for r in (second, first)]
+    assert {row["trigger"] for row in rows} == {"command line"}
+    text = commands.run("history", second.image).stdout
+    assert [line.split()[0] for line in text.splitlines()] == ["VERSION", "1.0.0", "0.1.0"]
+
+
+async def test_an_image_that_was_never_released_has_no_history(commands: WarmStarter) -> None:
+    """It is said, and is no failure."""
+    shown = commands.run("history", "r.example/nothing")
+    assert (shown.code, shown.stdout) == (0, "r.example/nothing was never released\n")
+
+
+async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Release, source: Path) -> None:
+    """Its history, its report and its links name the run that started it."""
+
+    @flow(name="chain", flow_run_name="nightly chain")
+    async def chain() -> str:
+        return str((await run_release(source=str(source))).image)
+
+    image = await chain()
+    async with get_client() as client:
+        assert [row.trigger for row in await read_history(client, image)] == ["run nightly chain"]
+        artifacts = await client.read_artifacts(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[f"{source.name} 0.1.0"])),
+        )
+    shown = {str(artifact.description): str(artifact.data) for artifact in artifacts}
+    assert "[nightly chain](http" in shown["Parent"]
+    assert image in shown["Registry"]
+    assert "| parent | [nightly chain](http" in shown[f"{image} 0.1.0 released"]
