@@ -138,6 +138,7 @@ def _serve(connection: socket.socket) -> None:
     use_prefect_server()
     import flows.cli.options
     import flows.cli.terminal
+    import flows.fanout
     import flows.release  # noqa: F401
 
     # What the commands leave is not waited for here.
