@@ -106,7 +106,7 @@ async def test_a_failed_run_keeps_its_report_and_cause(run_release: Release, sou
     run = await _newest_run()
     assert run.state is not None and run.state.is_failed()
     assert "StepFailed" in (run.state.message or "")
-    reports = [artifact for artifact in await _artifacts_of(run.id) if artifact.type == "markdown"]
+    reports = [artifact for artifact in await _artifacts_of(run.id) if str(artifact.key).startswith("release-")]
     assert "the real reason" in str(reports[0].data)
     assert "#d64545" in base64.b64decode(str(reports[0].data).partition("base64,")[2].partition(")")[0]).decode()
     assert "the real reason" in await _log_of(run.id)
