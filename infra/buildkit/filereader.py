@@ -15,6 +15,8 @@ from infra.buildkit.packets import data_head
 _BYTES_AT_ONCE = 1 << 20
 # grpc-go's default limit for a message is 4 MiB; fsutil itself sends 32 KiB at a time.
 _DATA_SIZE = 1 << 18
+# Smaller ones are joined: an object each would take more memory than what is in it.
+_WORTH_NO_COPY = 1 << 14
 
 
 class FileTable:
@@ -60,16 +62,24 @@ class FileReader:
         Raises ContextError or ProtocolViolation.
         """
         pieces: list[bytes] = []
+        small = bytearray()
         size = 0
-        while size < _BYTES_AT_ONCE and (self._descriptor >= 0 or self._served < len(self.requests)):
+        while size + len(small) < _BYTES_AT_ONCE and (self._descriptor >= 0 or self._served < len(self.requests)):
             if self._descriptor < 0:
                 self._served += 1
                 self._open(self.requests[self._served - 1])
             if self._descriptor >= 0 and (data := self._read()):
-                pieces += (data_head(self._number, len(data)), data)
-                size += len(data)
+                small += data_head(self._number, len(data))
+                if len(data) < _WORTH_NO_COPY:
+                    small += data
+                else:
+                    pieces += (bytes(small), data)
+                    size += len(small) + len(data)
+                    small.clear()
             if self._descriptor < 0:
-                pieces.append(data_head(self._number, 0))
+                small += data_head(self._number, 0)
+        if small:
+            pieces.append(bytes(small))
         return pieces
 
     def close(self) -> None:
