@@ -45,8 +45,10 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         result = _result(image, started, changed=False)
         await _record(DeployReport(result))
         return result
+    plan = _plan(image, rolling_back=rolling_back)
+    await _show("deploy-plan", plan, f"Plan of {image.shown}")
     if shop.request.approval and previous != image.reference:
-        await approved(_question(image, rolling_back=rolling_back), shop.request.approval_timeout_s)
+        await approved(plan, shop.request.approval_timeout_s)
     try:
         await set_image(image, await write_pull_secret(image), rolling_back=rolling_back)
         await watch(image)
@@ -124,13 +126,13 @@ async def _tell_failure(image: DeployedImage, started: float, error: BaseExcepti
     await announce(DEPLOY_FAILED, image.name, _payload(image) | {"cause": cause, "outcome": outcome or ""})
 
 
-def _question(image: DeployedImage, *, rolling_back: bool) -> str:
+def _plan(image: DeployedImage, *, rolling_back: bool) -> str:
     shop = deploy_workshop()
     assert shop.before is not None, "it was looked at"
     state = shop.before
     verb = "Roll back to" if rolling_back else "Deploy"
     lines = [
-        f"**{verb} {image.shown}?**",
+        f"**{verb} {image.shown}**",
         "",
         f"- to {state.name}, container {state.container}, in namespace {state.namespace}"
         + (f" of {shop.request.context}" if shop.request.context else ""),
@@ -155,10 +157,15 @@ async def _name_run(image: DeployedImage) -> None:
 
 
 async def _record(report: DeployReport) -> None:
-    """The report as an artifact of this run, under one key for each workload."""
-    result = report.result
-    key = key_of("deploy", f"{result.context or ''} {result.namespace} {result.workload}")
-    await MarkdownArtifact(markdown=report.as_markdown(), key=key, description=report.title).acreate()
+    await _show("deploy", report.as_markdown(), report.title)
+
+
+async def _show(kind: str, markdown: str, title: str) -> None:
+    """An artifact of this run, under one key for each workload."""
+    shop = deploy_workshop()
+    assert shop.before is not None, "it was looked at"
+    key = key_of(kind, f"{shop.request.context or ''} {shop.before.namespace} {shop.before.name}")
+    await MarkdownArtifact(markdown=markdown, key=key, description=title).acreate()
 
 
 def _payload(image: DeployedImage) -> dict[str, object]:

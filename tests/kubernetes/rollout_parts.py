@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.domain.plan import OCI_VERSION
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, POD, STATEFUL_SET, Kind, Object
 from infra.kubernetes.workload_name import WorkloadName
@@ -50,8 +51,9 @@ def push_images(host: str, repository: str, auth: tuple[str, str] | None) -> Ima
     digests = {}
     with Pusher(host, repository, auth) as pusher:
         for number, (behaviour, script) in enumerate(BEHAVIOURS.items()):
-            command = ["/bin/busybox", "sh", "-c", script]
-            digests[behaviour] = pusher.image(f"1.{number}.0", layers=(layer,), command=command)["digest"]
+            version, command = f"1.{number}.0", ["/bin/busybox", "sh", "-c", script]
+            labels = {OCI_VERSION: version}
+            digests[behaviour] = pusher.image(version, labels=labels, layers=(layer,), command=command)["digest"]
     return Images(f"{host}/{repository}", digests)
 
 

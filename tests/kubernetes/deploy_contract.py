@@ -1,0 +1,187 @@
+"""What the deploy, rollback and promote flows promise, on any cluster."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flows.approval import Approval
+from flows.domain.errors import (
+    ApprovalRefused,
+    InvalidOption,
+    ManifestUnknown,
+    NotPromoted,
+    ReleaseUnknown,
+    RolloutCrashed,
+)
+from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
+from infra.kubernetes.kinds import DEPLOYMENT
+from tests.kubernetes.deploy_place import DeployPlace
+from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
+
+YES = Approval(answer="approve", by="Ada", comment="go")
+NO = Approval(answer="refuse", by="Ada", comment="not on a Friday")
+
+
+class DeployContract:
+    """Fixture: `place`, in an empty namespace."""
+
+    async def test_a_deploy_is_recorded_and_again_writes_nothing(self, place: DeployPlace) -> None:
+        """Result, run's name and tags, report and event say what runs where; the same again leaves all as it is."""
+        await place.make()
+        first = await place.deploy("good")
+        result = await place.deploy("better")
+        images = place.images
+        assert (result.changed, result.version, result.digest) == (True, "1.1.0", images.digests["better"])
+        assert (result.reference, result.previous) == (images["better"], images["good"])
+        assert await running_images(place.api) == {images["better"]}
+        run = (await place.runs("deploy"))[0]
+        assert run["name"] == f"app 1.1.0 to {result.namespace}/deployment/app"
+        assert {"image:app", "version:1.1.0"} <= set(run["tags"])
+        assert result.summary in run["state"]["message"]
+        assert images["good"] in await place.report(run["id"])
+        payloads = [event["payload"] for event in await place.events(IMAGE_DEPLOYED)]
+        assert first.flow_run_id in {payload["run"] for payload in payloads}
+        assert {payload["workload"] for payload in payloads} == {"deployment/app"}
+        before = (await place.state()).obj
+        again = await place.deploy("better")
+        assert (again.changed, again.reference) == (False, result.reference)
+        assert (await place.state()).obj["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+    async def test_a_failed_rollout_is_rolled_back_and_fails(self, place: DeployPlace) -> None:
+        """The run's final state says the cause, the pod's last lines and what became of it; events tell both."""
+        await place.make()
+        await place.deploy("good")
+        with pytest.raises(RolloutCrashed, match="exit code 3") as raised:
+            await place.deploy("crashing")
+        assert LAST_WORDS in raised.value.details
+        assert f"rolled back to {place.images['good']}, which runs again" in raised.value.cause
+        assert await running_images(place.api) == {place.images["good"]}
+        state = await place.state()
+        assert state.confirmed
+        run = (await place.runs("deploy"))[0]
+        assert run["state"]["type"] == "FAILED"
+        for told in ("RolloutCrashed", "exit code 3", LAST_WORDS, "rolled back to"):
+            assert told in run["state"]["message"]
+        assert LAST_WORDS in await place.report(run["id"])
+        (failed,) = await place.events(DEPLOY_FAILED)
+        assert (failed["payload"]["cause"], failed["payload"]["version"]) == ("RolloutCrashed", "1.2.0")
+        (back,) = await place.events(IMAGE_ROLLED_BACK)
+        assert back["payload"]["to"] == place.images["good"]
+
+    async def test_without_a_rollback_the_image_stays(self, place: DeployPlace) -> None:
+        """Somebody wants to look at it; the next deploy knows what was good."""
+        await place.make()
+        await place.deploy("good")
+        with pytest.raises(RolloutCrashed, match="the image stays"):
+            await place.deploy("crashing", rollback=False)
+        state = await place.state()
+        assert (state.image, state.good) == (place.images["crashing"], place.images["good"])
+        await place.deploy("better")
+        assert await running_images(place.api) == {place.images["better"]}
+
+    async def test_a_version_and_a_tag_become_a_digest(self, place: DeployPlace) -> None:
+        """What the registry does not have, or has otherwise, is refused before anything is written."""
+        await place.make(behaviour="better")
+        repository = place.images.repository
+        by_version = await place.deploy("good", reference=repository, version="1.0.0")
+        assert by_version.reference == place.images["good"]
+        assert not (await place.deploy("good", reference=f"{repository}:1.0.0")).changed
+        with pytest.raises(ManifestUnknown, match=r"no tag 7\.0\.0"):
+            await place.deploy("good", version="7.0.0", reference=repository)
+        with pytest.raises(ManifestUnknown, match="app@sha256:0"):
+            await place.deploy("good", reference=f"{repository}@sha256:{0:064x}")
+        with pytest.raises(InvalidOption, match=r"1\.1\.0 is sha256"):
+            await place.deploy("good", version="1.1.0")
+        with pytest.raises(InvalidOption, match="neither a tag nor a digest"):
+            await place.deploy("good", reference=repository)
+
+    async def test_an_interrupted_deploy_sets_the_earlier_image_back(self, place: DeployPlace) -> None:
+        """At once and without waiting for it: an image that nobody saw get ready must not stay."""
+        await place.make()
+        await place.deploy("good")
+        deploying = asyncio.create_task(place.deploy("unready"))
+        while (await place.state()).image != place.images["unready"]:
+            await asyncio.sleep(0.05)
+        deploying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await deploying
+        state = await place.state()
+        assert (state.image, state.confirmed) == (place.images["good"], True)
+
+    async def test_a_rollout_waits_for_its_approval(self, place: DeployPlace) -> None:
+        """It shows what would be changed; a refusal changes nothing and is no failure, a yes goes on."""
+        await place.make()
+        await place.deploy("good")
+        refused = asyncio.create_task(place.deploy("better", approval=True))
+        question = await place.answer("deploy", NO)
+        assert place.images["better"] in question and place.images["good"] in question
+        with pytest.raises(ApprovalRefused, match="not on a Friday"):
+            await refused
+        assert (await place.state()).image == place.images["good"]
+        assert (await place.runs("deploy"))[0]["state"]["name"] == "Refused"
+        approved = asyncio.create_task(place.deploy("better", approval=True))
+        await place.answer("deploy", YES)
+        assert (await approved).changed
+        assert (await place.state()).image == place.images["better"]
+
+    async def test_a_rollback_goes_to_any_earlier_release(self, place: DeployPlace) -> None:
+        """The one before, a version, a digest; one that nobody knows is refused."""
+        await place.make()
+        for behaviour in ("good", "better"):
+            await place.deploy(behaviour)
+        back = await place.rollback()
+        assert (back.version, back.reference) == ("1.0.0", place.images["good"])
+        assert await running_images(place.api) == {place.images["good"]}
+        assert place.images["good"] in {
+            event["payload"]["reference"] for event in await place.events(IMAGE_ROLLED_BACK)
+        }
+        assert (await place.rollback("1.1.0")).reference == place.images["better"]
+        assert (await place.rollback(place.images.digests["good"])).reference == place.images["good"]
+        with pytest.raises(ReleaseUnknown, match=r"7\.0\.0"):
+            await place.rollback("7.0.0")
+        await place.make("fresh")
+        with pytest.raises(ReleaseUnknown, match="remembers no release"):
+            await place.rollback(workload="deployment/fresh")
+
+    async def test_a_promotion_moves_the_same_digest(self, place: DeployPlace) -> None:
+        """Through each environment, each after a yes; again it changes nothing and asks nobody."""
+        for name in ("dev", "staging", "production"):
+            await place.make(name)
+        await place.deploy("better", "dev")
+        promoting = asyncio.create_task(place.promote("dev", "staging", "production", approval=True))
+        for _ in range(2):
+            assert place.images["better"] in await place.answer("deploy", YES)
+        result = await promoting
+        assert (result.digest, result.version) == (place.images.digests["better"], "1.1.0")
+        assert [name for name, done in result.environments.items() if done.changed] == ["staging", "production"]
+        for name in ("dev", "staging", "production"):
+            assert await running_images(place.api, name) == {place.images["better"]}
+        again = await place.promote("dev", "staging", "production", approval=True)
+        assert not any(done.changed for done in again.environments.values())
+        assert "better" not in (await place.runs("promote"))[0]["name"]
+        assert (await place.runs("promote"))[0]["name"] == "app 1.1.0: dev → staging → production"
+
+    async def test_a_promotion_stops_at_the_first_no(self, place: DeployPlace) -> None:
+        """A refusal, a failure, and a digest that was not rolled out before or was rolled back since."""
+        for name in ("app", "staging", "production"):
+            await place.make(name)
+        with pytest.raises(NotPromoted, match="app: "):
+            await place.promote("app", "staging", reference=place.images["better"])
+        await place.deploy("better")
+        promoting = asyncio.create_task(place.promote("app", "staging", "production", approval=True))
+        await place.answer("deploy", NO)
+        with pytest.raises(ApprovalRefused, match="not on a Friday"):
+            await promoting
+        assert (await place.runs("promote"))[0]["state"]["name"] == "Refused"
+        assert (await place.state("staging")).image == place.images["good"]
+        # A workload that nothing can be rolled out to.
+        await place.api.merge(DEPLOYMENT, "staging", {"spec": {"paused": True}})
+        with pytest.raises(Exception, match=r"staging: .* is paused"):
+            await place.promote("app", "staging", "production")
+        assert (await place.state("production")).image == place.images["good"]
+        await place.deploy("good")
+        await place.rollback("1.1.0")
+        with pytest.raises(NotPromoted, match="was not rolled out"):
+            await place.promote("app", "staging", reference=place.images["good"])

@@ -1,0 +1,120 @@
+"""Where the tests of the deploy, rollback and promote flows work: a cluster, a registry, a Vault, a Prefect server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+from flows.approval import Approval, give_answer
+from flows.deploy import deploy
+from flows.deploy_request import DeployRequest, PromoteRequest, RollbackRequest
+from flows.domain.errors import InvalidOption
+from flows.domain.rollout import DeployResult, PromoteResult
+from flows.events import resource_id
+from flows.promote import promote
+from flows.rollback import rollback
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import DEPLOYMENT, Object
+from infra.kubernetes.workload import Workload, WorkloadState
+from infra.kubernetes.workload_name import WorkloadName
+from tests.conftest import RunningStack
+from tests.kubernetes.rollout_parts import Images, make
+from tests.prefect_server import PrefectServer
+
+
+@dataclass
+class DeployPlace:
+    """`options`: of every request here (namespace, credentials, how long to wait). `env`: for commands."""
+
+    api: KubernetesApi
+    images: Images
+    stack: RunningStack
+    options: dict[str, Any]
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def server(self) -> PrefectServer:
+        return PrefectServer(self.stack.connection.prefect_api_url)
+
+    async def make(self, name: str = "app", behaviour: str = "good") -> None:
+        await make(self.api, DEPLOYMENT, self.images[behaviour], name=name)
+
+    async def state(self, name: str = "app") -> WorkloadState:
+        return await Workload(self.api, WorkloadName(DEPLOYMENT, name)).read()
+
+    async def deploy(self, behaviour: str, name: str = "app", **changes: Any) -> DeployResult:
+        values = {"reference": self.images[behaviour], "workload": f"deployment/{name}", **self.options, **changes}
+        with self.prefect():
+            return await deploy(DeployRequest.read(values))
+
+    async def rollback(self, to: str = "previous", **changes: Any) -> DeployResult:
+        values = {"workload": "deployment/app", "to": to, **self.options, **changes}
+        with self.prefect():
+            return await rollback(RollbackRequest.read(values))
+
+    async def promote(self, *names: str, approval: bool = False, **changes: Any) -> PromoteResult:
+        """Through the Deployments of these names."""
+        target = {key: self.options[key] for key in ("namespace", "pull_credentials") if key in self.options}
+        environments = [
+            {"name": name, "workload": f"deployment/{name}", "approval": approval, **target} for name in names
+        ]
+        options = {key: value for key, value in self.options.items() if key not in target}
+        with self.prefect():
+            return await promote(PromoteRequest.read({"environments": environments, **options, **changes}))
+
+    def prefect(self) -> Any:
+        connection = self.stack.connection
+        return temporary_settings(
+            {PREFECT_API_URL: connection.prefect_api_url, PREFECT_UI_URL: connection.prefect_ui_url}
+        )
+
+    async def ask(self, path: str, body: Any) -> Any:
+        return await asyncio.to_thread(self.server.ask, "POST", path, body)
+
+    async def runs(self, flow: str) -> list[Object]:
+        """The runs of a flow, newest first."""
+        query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 10}
+        return list(await self.ask("/flow_runs/filter", query))
+
+    async def events(self, name: str) -> list[Object]:
+        """The events of that name about the images here; the server writes them down some time after it took them."""
+        about = {"id": [resource_id(self.images.repository)]}
+        for _ in range(100):
+            answer = await self.ask(
+                "/events/filter", {"filter": {"event": {"name": [name]}, "any_resource": about}, "limit": 50}
+            )
+            if answer["events"]:
+                return list(answer["events"])
+            await asyncio.sleep(0.2)
+        return []
+
+    async def report(self, run: str) -> str:
+        """The Markdown of a run's report."""
+        query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
+        return "\n".join(str(each["data"]) for each in await self.ask("/artifacts/filter", query))
+
+    async def answer(self, flow: str, answer: Approval) -> str:
+        """Answer the newest run of a flow that waits for an approval; gives its question."""
+        run = await self.until(flow, lambda run: run["state"]["type"] == "PAUSED")
+        with self.prefect():
+            for _ in range(50):
+                try:
+                    await give_answer(run["id"], answer)
+                except InvalidOption:  # the form comes a moment after the pause
+                    await asyncio.sleep(0.1)
+                else:
+                    return await self.report(run["id"])
+        raise AssertionError("the answer was not taken")
+
+    async def until(self, flow: str, accept: Callable[[Object], bool]) -> Object:
+        """The newest run of a flow that is as wanted."""
+        for _ in range(300):
+            for run in await self.runs(flow):
+                if run["state"] is not None and accept(run):
+                    return run
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"no run of {flow} came to be as wanted")
