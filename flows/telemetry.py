@@ -187,3 +187,8 @@ def _set_provider() -> None:
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
+    # What could not be sent is known at the process's end only, when no run is left to log it and the command line has
+    # turned Prefect's console off.
+    exporter = logging.getLogger("opentelemetry")
+    exporter.addHandler(logging.StreamHandler())
+    exporter.propagate = False
