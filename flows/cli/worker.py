@@ -49,7 +49,7 @@ async def _work(args: argparse.Namespace) -> None:
 
     from flows.registration.errors import prefect_errors
     from flows.registration.files import shipped_pools
-    from flows.registration.pools import register_pool
+    from flows.registration.pools import read_process_pool, register_pool
     from flows.worker import ReleaseWorker
 
     with prefect_errors():
@@ -57,6 +57,7 @@ async def _work(args: argparse.Namespace) -> None:
             for pool in shipped_pools():
                 if pool.name == args.pool:
                     await register_pool(client, pool, update=False)
+            await read_process_pool(client, args.pool)
         worker = ReleaseWorker(args.pool, name=args.name, limit=args.limit, poll_s=args.poll, grace_s=args.grace)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

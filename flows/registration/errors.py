@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
+from prefect.exceptions import ObjectNotFound
 
 from flows.domain.errors import PrefectError, PrefectRefused, PrefectUnreachable
 
@@ -17,6 +18,9 @@ def prefect_errors() -> Iterator[None]:
         yield
     except httpx.HTTPStatusError as error:
         raise refusal(error.request, error.response.status_code) from error
+    except ObjectNotFound as error:
+        # Prefect's client makes it of a 404 for things that are asked for by name.
+        raise PrefectRefused("the Prefect server answered 404: something that is named is not there") from error
     except httpx.TransportError as error:
         raise PrefectUnreachable(f"the Prefect server {_host(error)} does not answer") from error
     except RuntimeError as error:

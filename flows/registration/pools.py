@@ -32,3 +32,13 @@ async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = Tru
         return Registered(KIND, pool.name, Outcome.UNCHANGED)
     await client.update_work_pool(pool.name, WorkPoolUpdate(base_job_template=pool.template))
     return Registered(KIND, pool.name, Outcome.UPDATED, ("base_job_template",))
+
+
+async def read_process_pool(client: PrefectClient, name: str) -> None:
+    """See that a worker can serve the pool. Raises InvalidOption."""
+    try:
+        found = await client.read_work_pool(name)
+    except ObjectNotFound as error:
+        raise InvalidOption(f"there is no work pool {name!r}", action="make it in the UI, or check --pool") from error
+    if found.type != "process":
+        raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, and this is a worker of type 'process'")

@@ -1,0 +1,161 @@
+"""`slipway deploy-flows`: what it registers, that it changes nothing the second time, and plain Prefect beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.registration.files import PREFECT_FILE
+from tests.conftest import Run, RunningStack
+from tests.prefect_server import PrefectServer
+
+Outcomes = dict[tuple[str, str], tuple[str, list[str]]]
+
+
+def register(slipway: Run, *options: str | Path) -> Outcomes:
+    """What became of each thing, by kind and name."""
+    done = slipway("deploy-flows", "--output", "json", *options)
+    assert done.returncode == 0, done.stderr
+    return {(one["kind"], one["name"]): (one["outcome"], one["changes"]) for one in json.loads(done.stdout)}
+
+
+def own_file(folder: Path, **changes: Any) -> Path:
+    """A prefect.yaml of one's own with one deployment, as README tells to write it."""
+    stanza = {
+        "name": "mine",
+        "entrypoint": "flows.release.release",
+        "work_pool": {"name": "slipway"},
+        "tags": ["slipway", "team"],
+        "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+        "parameters": {"request": {"source": "{{ $HOME_OF_MINE }}", "image": "registry.example.com/mine"}},
+        "schedules": [{"slug": "daily", "interval": 86400, "active": False}],
+        "triggers": [
+            {
+                "enabled": False,
+                "expect": ["slipway.push"],
+                "match": {"prefect.resource.name": "team/mine"},
+                "parameters": {"request": {"source": ".", "ref": "{{ event.payload.sha }}"}},
+            }
+        ],
+    }
+    path = folder / "prefect.yaml"
+    path.write_text(yaml.safe_dump({"deployments": [stanza | changes]}))
+    return path
+
+
+def test_registering_again_changes_nothing(slipway: Run) -> None:
+    """All of it is there after the first time; the second time each thing is unchanged."""
+    register(slipway)
+    again = register(slipway)
+    assert {outcome for outcome, _ in again.values()} == {"unchanged"}, again
+    assert {
+        ("work pool", "slipway"),
+        ("work pool", "slipway-kubernetes"),
+        ("block type", "slipway-vault"),
+        ("deployment", "release/example"),
+        ("deployment", "release/kubernetes"),
+        ("automation", "Slipway: dead runs are Crashed"),
+        ("block", "custom-webhook/slipway-notify"),
+    } <= again.keys()
+
+
+def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningStack) -> None:
+    """`prefect deploy --all`, in deployments/ and from above, and then there is nothing left for Slipway to change."""
+    register(slipway)
+    env = {
+        **stack.env,
+        "PREFECT_API_URL": stack.connection.prefect_api_url,
+        "PREFECT_HOME": str(stack.connection.home / "prefect-client"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy"]
+    named = [*prefect, "--name", "example", "--prefect-file", "deployments/prefect.yaml"]
+    for command, folder in (([*prefect, "--all"], PREFECT_FILE.parent), (named, PREFECT_FILE.parents[1])):
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "release/example" in done.stdout
+    again = register(slipway, "--only", "deployments")
+    assert {outcome for outcome, _ in again.values()} == {"unchanged"}, again
+
+
+def test_a_file_of_ones_own(slipway: Run, server: PrefectServer, tmp_path: Path) -> None:
+    """Created, unchanged, and after an edit updated in just what was edited; the environment fills its templates."""
+    mine = {("deployment", "release/mine")}
+    file = own_file(tmp_path)
+    os.environ["HOME_OF_MINE"] = "unused here"
+
+    def again(path: Path) -> tuple[str, list[str]]:
+        done = slipway(
+            "deploy-flows", "--file", path, "--only", "deployments", "--output", "json", env={"HOME_OF_MINE": "/srv"}
+        )
+        assert done.returncode == 0, done.stderr
+        (one,) = json.loads(done.stdout)
+        assert (one["kind"], one["name"]) in mine
+        return one["outcome"], one["changes"]
+
+    register(slipway, "--only", "pools")
+    assert again(file) == ("created", [])
+    assert again(file) == ("unchanged", [])
+    made = server.ask("GET", "/deployments/name/release/mine")
+    assert made["parameters"]["request"]["source"] == "/srv"
+    assert made["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert again(own_file(tmp_path, tags=["slipway"])) == ("updated", ["tags"])
+    assert again(own_file(tmp_path, tags=["slipway"], triggers=[])) == ("updated", ["triggers"])
+    assert server.ask("GET", f"/automations/related-to/prefect.deployment.{made['id']}") == []
+    more = [{"slug": "daily", "cron": "0 6 * * *", "timezone": "Europe/Berlin"}]
+    assert again(own_file(tmp_path, tags=["slipway"], triggers=[], schedules=more)) == ("updated", ["schedules"])
+    assert again(own_file(tmp_path, tags=["slipway"], triggers=[], schedules=more)) == ("unchanged", [])
+
+
+def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServer) -> None:
+    """An automation that somebody turned on and a block that somebody edited stay so."""
+    register(slipway, "--only", "automations")
+    query = {"automations": {"name": {"any_": ["Slipway: say what went wrong"]}}}
+    (automation,) = server.ask("POST", "/automations/filter", query)
+    server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": True})
+    again = register(slipway, "--only", "automations")
+    assert {outcome for outcome, _ in again.values()} == {"unchanged"}
+    assert server.ask("GET", f"/automations/{automation['id']}")["enabled"] is True
+    server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": False})
+
+
+def test_the_form_has_fields_with_help(slipway: Run, server: PrefectServer) -> None:
+    """Each deployment's parameters are its flow's request model, every field described."""
+    register(slipway, "--only", "deployments", "--pool", "slipway")
+    for name in {run["name"] for run in yaml.safe_load(PREFECT_FILE.read_text())["deployments"]} & {"local"}:
+        schema = server.ask("GET", f"/deployments/name/release/{name}")["parameter_openapi_schema"]
+        fields = schema["definitions"]["ReleaseRequest"]["properties"]
+        assert {"source", "image", "bump", "only_new"} <= fields.keys()
+        assert all(field.get("description") for field in fields.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"entrypoint": "flows/release.py:release"}, "is not a module path"),
+        ({"entrypoint": "flows.absent.release"}, "cannot be imported"),
+        ({"entrypoint": "flows.release.ReleaseRequest"}, "is not a flow"),
+        ({"schedules": [{"cron": "every day"}]}, "a schedule of 'mine'"),
+        ({"triggers": [{"within": "soon"}]}, "a trigger of 'mine'"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_said(slipway: Run, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    """A usage error in one sentence, and nothing was written."""
+    done = slipway("deploy-flows", "--file", own_file(tmp_path, **changes), "--only", "deployments")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_is_not_there_is_said(slipway: Run) -> None:
+    """Which server, and what to do."""
+    done = slipway("deploy-flows", env={"PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("slipway: the Prefect server 127.0.0.1:9 does not answer\nNext: ")

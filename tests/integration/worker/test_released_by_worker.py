@@ -1,0 +1,104 @@
+"""Releases by deployment, through a real server and worker: one application at a time, and on a schedule."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import Run, RunningStack
+from tests.git_repository import commit, git, make_bare
+from tests.git_server import serve_git
+from tests.integration.worker.conftest import worker
+from tests.prefect_server import FINAL, PrefectServer
+from tests.releases import Traces, make_source
+
+_SCHEDULED_IN = timedelta(seconds=20)
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[tuple[str, str, Path]]:
+    """Name, address and repository of an application on a git server."""
+    name = f"app-{uuid.uuid4().hex[:8]}"
+    source = make_source(tmp_path / name)
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "feat: begin", {})
+    repository = make_bare(tmp_path / "served" / f"{name}.git", source)
+    git(repository, "config", "http.receivepack", "true")
+    with serve_git(tmp_path / "served") as served:
+        yield name, served.url(f"{name}.git"), repository
+
+
+def register(slipway: Run, folder: Path, stanza: dict[str, object]) -> None:
+    """The deployment of an application, as its people write it down."""
+    file = folder / "prefect.yaml"
+    file.write_text(yaml.safe_dump({"deployments": [stanza]}))
+    done = slipway("deploy-flows", "--file", file, "--only", "deployments", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    assert [one["outcome"] for one in json.loads(done.stdout)] == ["created"]
+
+
+@pytest.mark.usefixtures("registered")
+def test_an_application_is_released_in_turn_and_on_schedule(
+    slipway: Run,
+    stack: RunningStack,
+    server: PrefectServer,
+    traces: Traces,
+    application: tuple[str, str, Path],
+    tmp_path: Path,
+) -> None:
+    """Two runs asked for at once run one after the other, each a version; a scheduled one finds nothing new and is a
+    success that says so. The UI shows image and version, the worker leaves no process, and nothing else is left.
+    """
+    name, url, repository = application
+    stanza = {
+        "name": name,
+        "entrypoint": "flows.release.release",
+        "work_pool": {"name": "slipway"},
+        "tags": ["slipway", f"app:{name}"],
+        "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+        "parameters": {"request": {"source": url}},
+    }
+    register(slipway, tmp_path, stanza)
+    with worker(stack.env, tmp_path / "worker", "--limit", "2") as process:
+        both = [server.start(f"release/{name}", {"source": url}) for _ in range(2)]
+        ends = [server.end(run) for run in both]
+        assert [end["type"] for end in ends] == ["COMPLETED", "COMPLETED"], ends
+        runs = sorted((server.ask("GET", f"/flow_runs/{run}") for run in both), key=lambda run: str(run["start_time"]))
+        assert runs[0]["end_time"] <= runs[1]["start_time"], "they ran at the same time"
+        assert "AwaitingConcurrencySlot" in server.states_of(runs[1]["id"])
+        assert [run["name"] for run in runs] == [f"{name} 0.1.0", f"{name} 0.2.0"]
+        assert {"slipway", f"app:{name}", f"image:{name}", "version:0.2.0"} <= set(runs[1]["tags"])
+
+        first = datetime.now(UTC) + _SCHEDULED_IN
+        schedule = {
+            "slug": "soon",
+            "interval": 86400,
+            "anchor_date": first.isoformat(),
+            "parameters": {"request": {"source": url, "bump": "auto", "only_new": True}},
+        }
+        scheduled = {**stanza, "name": f"{name}-nightly", "schedules": [schedule]}
+        register(slipway, tmp_path, scheduled)
+        server.until(lambda: any(_over(run) for run in server.runs_of(f"release/{name}-nightly")), 120)
+        (over,) = filter(_over, server.runs_of(f"release/{name}-nightly"))
+        assert over["state"]["type"] == "COMPLETED", over["state"]
+        assert "nothing" in over["state"]["message"] or "no commit" in over["state"]["message"], over["state"]
+        assert over["auto_scheduled"] is True
+        children = process.children(recursive=True)
+    assert not [child for child in children if child.is_running()]
+    server.ask("DELETE", f"/deployments/{over['deployment_id']}")
+    assert traces.tags(name) == ["0.1.0", "0.2.0"]
+    refs = git(repository, "for-each-ref", "--format=%(refname)").split()
+    assert refs == ["refs/heads/main", "refs/tags/v0.1.0", "refs/tags/v0.2.0"]
+    traces.assert_nothing_left()
+    shutil.rmtree(tmp_path / "served")
+
+
+def _over(run: dict[str, object]) -> bool:
+    return run["state_type"] in FINAL

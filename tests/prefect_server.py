@@ -1,0 +1,76 @@
+"""A Prefect server as tests look at it: its API, asked plainly, also while it is down for a moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+_TRIES = 20
+
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """`api`: its address, with /api."""
+
+    api: str
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON; SQLite's 503 (locked, nothing was done) is tried again. Raises httpx.HTTPStatusError."""
+        for _ in range(_TRIES):
+            answer = httpx.request(method, self.api + path, json=body, trust_env=False, timeout=60.0)
+            if answer.status_code != 503:
+                break
+            time.sleep(1.0)
+        if answer.is_error:
+            raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
+        return answer.json() if answer.content else None
+
+    def start(self, deployment: str, request: dict[str, Any]) -> str:
+        """Create a run of a deployment, to be taken at once; its id."""
+        found = self.ask("GET", f"/deployments/name/{deployment}")
+        body = {"parameters": {"request": request}, "state": {"type": "SCHEDULED"}}
+        run = self.ask("POST", f"/deployments/{found['id']}/create_flow_run", body)
+        return str(run["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")["state"]
+        return state
+
+    def end(self, run: str, timeout_s: float = 150.0) -> dict[str, Any]:
+        """The state a run ends in."""
+        self.until(lambda: self.state(run)["type"] in FINAL, timeout_s)
+        return self.state(run)
+
+    def runs_of(self, deployment: str) -> list[dict[str, Any]]:
+        """A deployment's runs, in the order in which they were meant to start."""
+        flow, _, name = deployment.partition("/")
+        query = {
+            "flows": {"name": {"any_": [flow]}},
+            "deployments": {"name": {"any_": [name]}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
+        runs: list[dict[str, Any]] = self.ask("POST", "/flow_runs/filter", query)
+        return runs
+
+    def states_of(self, run: str) -> list[str]:
+        """The names of all states a run had."""
+        return [state["name"] for state in self.ask("GET", f"/flow_run_states/?flow_run_id={run}")]
+
+    @staticmethod
+    def until(condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait; a server that does not answer is waited for."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if condition():
+                    return
+            except httpx.TransportError:
+                pass
+            assert time.monotonic() < deadline, "it did not come"
+            time.sleep(0.2)
