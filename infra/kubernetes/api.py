@@ -1,4 +1,4 @@
-"""Kubernetes' API: get, list, apply, delete, watch, logs and port-forward of objects in one namespace.
+"""Kubernetes' API: get, list, apply, delete, watch, logs and streams of objects in one namespace.
 
 Over the official client's asynchronous half, which does authentication, TLS and proxies. Objects are plain dicts, as
 the manifests are.
@@ -49,6 +49,10 @@ class KubernetesApi:
         if self._login is not None:
             await self._login.client.close()
             self._login = None
+
+    def another(self) -> KubernetesApi:
+        """One of the same cluster and namespace, not open yet: for another event loop."""
+        return KubernetesApi(self._access)
 
     @property
     def namespace(self) -> str:
@@ -180,11 +184,34 @@ class KubernetesApi:
                     raise
                 await asyncio.sleep(_FOLLOW_PAUSE_S * 2**failures)
 
-    async def open_port(self, pod: str, port: int) -> aiohttp.ClientWebSocketResponse:
-        """A WebSocket of the port-forward protocol `v4.channel.k8s.io` to a pod's port."""
-        asked = Asked("create", f"pod/{pod}/portforward", "pods/portforward", self.namespace)
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/portforward"
-        return await self.open_socket(asked, path, {"ports": str(port)}, "v4.channel.k8s.io")
+    async def upgrade(
+        self, asked: Asked, path: str, protocol: str, further: Mapping[str, str]
+    ) -> aiohttp.ClientResponse:
+        """A connection that has become `protocol`'s, by POST; who takes it closes the answer. `further`: headers."""
+        login = self._logged_in()
+        _, url, headers = await self._prepared("POST", path, None, None)
+        settings = login.client.configuration
+        try:
+            async with asyncio.timeout(_TIMEOUT.total):
+                response = await self._session().request(
+                    "POST",
+                    url,
+                    headers={**headers, "Connection": "Upgrade", "Upgrade": protocol, **further},
+                    proxy=settings.proxy,
+                    proxy_headers=settings.proxy_headers,
+                    server_hostname=settings.tls_server_name,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT.sock_connect),
+                    allow_redirects=False,
+                )
+        except TRANSPORT_ERRORS as error:
+            raise transport_error(error, self.host) from error
+        if response.status == 101:
+            return response
+        try:
+            status, content = response.status, await _body(response, self.host)
+        finally:
+            response.close()
+        raise answer_error(asked, status, content, response.headers.get("Retry-After"))
 
     async def open_socket(
         self, asked: Asked, path: str, query: Mapping[str, str] | list[tuple[str, str]], protocol: str

@@ -22,6 +22,7 @@ from flows.domain.errors import (
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
+from infra.kubernetes.aside import Aside, from_here
 from infra.kubernetes.certificates import BuilderCertificates, make_certificates, service_names
 from infra.kubernetes.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of
 from infra.kubernetes.lease import Renewal, gone, timestamp
@@ -29,7 +30,7 @@ from infra.kubernetes.manifests import build_config, builder_objects, owned, reg
 from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
 from infra.kubernetes.pods import Verdict, is_ready, summary
 from infra.kubernetes.private_files import PrivateFiles
-from infra.kubernetes.reach import PortForward
+from infra.kubernetes.reach import port_forward
 from infra.kubernetes.ready import error_of, wait_ready
 from infra.kubernetes.replicas import choose_replica
 from infra.kubernetes.secrets import RegistrySecret
@@ -261,8 +262,10 @@ class KubernetesBuilder:
         return f"tcp://[{host}]:{PORT}" if ":" in host else f"tcp://{host}:{PORT}"
 
     async def _forwarded(self) -> str:
-        forward = await self._connection.enter_async_context(PortForward(self._api, self._current_pod))
-        return forward.address
+        """In a thread: a build on this machine sends while it is carried on, and neither waits for the other's turn."""
+        pod = from_here(self._current_pod)
+        aside = Aside(lambda: port_forward(self._api, pod), "port-forward")
+        return (await self._connection.enter_async_context(aside)).address
 
     async def _current_pod(self) -> str:
         pods = await self._api.find(POD, f"app={self._names.builder}")

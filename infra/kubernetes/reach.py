@@ -1,27 +1,35 @@
 """A pod's port on a loopback port of this machine, through the API server's port-forward.
 
-Each connection gets a WebSocket of its own, so one that drops takes no other with it and the next works again.
-Protocol `v4.channel.k8s.io` (kubelet, pkg/kubelet/server/portforward/websocket.go):
-binary messages whose first byte is a channel, 0 for data and 1 for errors; the first message on each names the port.
+Each connection gets a tunnel of its own, so one that drops takes no other with it and the next works again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 import aiohttp
 
-from flows.domain.errors import ClusterError
+from flows.domain.errors import SlipwayError
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.model import PORT
+from infra.kubernetes.tunnel import Tunnel, open_tunnel
 
-# Few large messages: each costs a wake-up on every hop.
-_READ_SIZE = 1 << 19
-_DATA, _ERROR = 0, 1
-_PORT_BYTES = PORT.to_bytes(2, "little")
+# Few large reads: each costs a wake-up on every hop.
+_READ_SIZE = 1 << 18
+
+
+@asynccontextmanager
+async def port_forward(api: KubernetesApi, pod: Callable[[], Awaitable[str]]) -> AsyncIterator[PortForward]:
+    """A PortForward that has been tried, with a client of its own: for an event loop that `api` does not belong to.
+
+    Raises ClusterErrors, and what `pod` raises.
+    """
+    async with api.another() as own, PortForward(own, pod) as forward:
+        await forward.check()
+        yield forward
 
 
 class PortForward:
@@ -35,7 +43,7 @@ class PortForward:
         self._pod = pod
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self.failure: ClusterError | None = None
+        self.failure: SlipwayError | None = None
         """Why the last connection could not be made or broke off, None if none did."""
 
     async def __aenter__(self) -> Self:
@@ -59,17 +67,21 @@ class PortForward:
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"tcp://{host}:{port}"
 
+    async def check(self) -> None:
+        """Reach the pod's node once, so that a right that is missing is told by its name. Raises as `port_forward`."""
+        await (await open_tunnel(self._api, await self._pod(), PORT)).close()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
-            socket = await self._api.open_port(await self._pod(), PORT)
+            tunnel = await open_tunnel(self._api, await self._pod(), PORT)
             try:
-                await _relay(reader, writer, socket)
+                await _relay(reader, writer, tunnel)
             finally:
-                await socket.close()
-        except ClusterError as error:
+                await tunnel.close()
+        except SlipwayError as error:
             self.failure = error
         except asyncio.CancelledError:
             # Only `__aexit__` cancels; asyncio's stream server would log an escaping cancellation as a fault.
@@ -79,11 +91,9 @@ class PortForward:
             writer.transport.abort()
 
 
-async def _relay(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, socket: aiohttp.ClientWebSocketResponse
-) -> None:
-    """Carry bytes both ways until one side ends (the protocol knows no half-closed connection)."""
-    halves = [asyncio.create_task(_out(reader, socket)), asyncio.create_task(_in(socket, writer))]
+async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tunnel: Tunnel) -> None:
+    """Carry bytes both ways until one side ends (WebSocket's protocol knows no half-closed connection)."""
+    halves = [asyncio.create_task(_out(reader, tunnel)), asyncio.create_task(_in(tunnel, writer))]
     try:
         await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -96,24 +106,12 @@ async def _relay(
                 half.result()
 
 
-async def _out(reader: asyncio.StreamReader, socket: aiohttp.ClientWebSocketResponse) -> None:
-    channel = bytes([_DATA])
+async def _out(reader: asyncio.StreamReader, tunnel: Tunnel) -> None:
     while data := await reader.read(_READ_SIZE):
-        await socket.send_bytes(channel + data)
+        await tunnel.write(data)
 
 
-async def _in(socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter) -> None:
-    opened = set()
-    async for message in socket:
-        if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
-            continue
-        channel, data = message.data[0], memoryview(message.data)[1:]
-        if channel not in opened:
-            opened.add(channel)
-            if data[:2] == _PORT_BYTES:
-                data = data[2:]
-        if channel == _ERROR and data:
-            return  # the kubelet could not reach the port, or lost it
-        if data:
-            writer.write(data)
-            await writer.drain()
+async def _in(tunnel: Tunnel, writer: asyncio.StreamWriter) -> None:
+    while data := await tunnel.read():
+        writer.write(data)
+        await writer.drain()

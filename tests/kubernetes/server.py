@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from tests.kubernetes.controller import Controller
+from tests.kubernetes.forwards import SpdyForward, websocket_forward
 from tests.kubernetes.store import Key, Object, Refused, Store, matches, merged, strategic
 from tests.kubernetes.workloads import WorkloadController
 
@@ -34,6 +35,7 @@ class KubernetesServer:
         self.port = 0
         self.requests: list[tuple[str, str]] = []
         self._sockets: set[web.WebSocketResponse] = set()
+        self._forwards: set[SpdyForward] = set()
         self._runner: web.AppRunner | None = None
         self._notify: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -84,6 +86,8 @@ class KubernetesServer:
         for socket in list(self._sockets):
             with suppress(ConnectionError):
                 await socket.close()
+        for forward in list(self._forwards):
+            forward.close()
 
     async def _run(self) -> None:
         while True:
@@ -174,28 +178,21 @@ class KubernetesServer:
 
     async def _forward(self, request: web.Request, key: Key) -> web.StreamResponse:
         host, port = self.controller.pod_address(key)
+        if request.headers.get("Upgrade") == "SPDY/3.1":
+            forward = SpdyForward(host, port)
+            assert request.transport is not None
+            forward.start(request.transport)
+            self._forwards.add(forward)
+            try:
+                await forward.wait_over()
+            finally:
+                self._forwards.discard(forward)
+            return web.Response()  # to nobody: the connection is gone
         socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",), max_msg_size=0)
         await socket.prepare(request)
         self._sockets.add(socket)
-        reader, writer = await asyncio.open_connection(host, port)
-        for channel in (b"\0", b"\1"):
-            await socket.send_bytes(channel + port.to_bytes(2, "little"))
-
-        async def back() -> None:
-            with suppress(ConnectionError):
-                while data := await reader.read(1 << 16):
-                    await socket.send_bytes(b"\0" + data)
-            await socket.close()
-
-        task = asyncio.create_task(back())
         try:
-            async for message in socket:
-                if message.type is WSMsgType.BINARY and message.data[:1] == b"\0":
-                    writer.write(message.data[1:])
-                    await writer.drain()
+            await websocket_forward(socket, host, port)
         finally:
             self._sockets.discard(socket)
-            task.cancel()
-            writer.transport.abort()
-            await asyncio.wait([task])
         return socket
