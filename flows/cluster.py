@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from flows.domain.errors import InvalidOption
+from flows.domain.errors import ClusterError, InvalidOption
 from flows.workshop import Workshop
 from infra.buildkit.address import BuilderAddress, TlsFiles
 from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
+from infra.kubernetes.sweep import remove_run
+
+logger = logging.getLogger(__name__)
 
 
 def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] = os.environ) -> KubernetesApi:
@@ -21,20 +25,22 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def provision(shop: Workshop, run: str) -> BuilderAddress:
+async def provision(shop: Workshop, run: str, attempt: int = 0) -> BuilderAddress:
     """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
 
+    `run`: the flow run's id; `attempt`: how many times it was run before.
     Raises ClusterErrors and BuilderErrors.
     """
     request = shop.request
     if shop.kubernetes is None:
         api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
+        await _remove_earlier_attempts(api, run, attempt)
         host = shop.registry_host
         registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
         shop.kubernetes = KubernetesBuilder(
             api,
             builder_spec(request.builder_options, registries),
-            Run(run_name(run), request.run_labels),
+            Run(run_name(run, attempt), request.run_labels),
             source=f"{request.source} {request.path}",
         )
     made = await shop.kubernetes.provision()
@@ -43,9 +49,23 @@ async def provision(shop: Workshop, run: str) -> BuilderAddress:
     return shop.builder
 
 
-def run_name(flow_run_id: str) -> str:
-    """A run's short name in a cluster: the beginning of its flow run's id, which is random."""
-    return flow_run_id.replace("-", "")[:10]
+def run_name(flow_run_id: str, attempt: int) -> str:
+    """A run's short name in a cluster: the beginning of its flow run's id, which is random, and which attempt it is.
+
+    A run that is run again has a name of its own: the process before it may still be cleaning up what bears its name.
+    """
+    return flow_run_id[:8] + (f"-{attempt}" if attempt else "")
+
+
+async def _remove_earlier_attempts(api: KubernetesApi, flow_run_id: str, attempt: int) -> None:
+    """What attempts that died have left need not wait for the sweep."""
+    for earlier in range(attempt):
+        try:
+            await remove_run(api, run_name(flow_run_id, earlier))
+        except ClusterError as error:
+            logger.warning(
+                "what is left of an earlier attempt could not be removed, which leaves it to the sweep: %s", error
+            )
 
 
 def builder_spec(options: Mapping[str, str], registries: Mapping[str, RegistrySettings]) -> BuilderSpec:

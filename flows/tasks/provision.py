@@ -36,7 +36,7 @@ async def reach_builder(shop: Workshop) -> BuilderAddress:
         if shop.builder is None:
             from flows.cluster import provision
 
-            return await provision(shop, str(flow_run.id))
+            return await provision(shop, str(flow_run.id), flow_run.run_count)
         return shop.builder
 
 

@@ -169,17 +169,43 @@ def test_a_pod_that_is_told_to_go_runs_again(installation: Installation, applica
     assert_released_once(installation, application)
 
 
-def test_a_pod_that_is_gone_is_a_crash_and_can_be_run_again(
+def test_a_run_that_dies_without_a_word_is_a_crash_and_can_be_run_again(
     installation: Installation, application: Application
 ) -> None:
-    """As when a node is lost: Crashed within two minutes; a retry finishes the release and cleans up behind both."""
+    """As when memory runs out: Crashed within two minutes; a retry finishes the release and cleans up behind both."""
+    run = installation.start(application.request)
+    pod = building(installation, run)
+    kubectl("-n", installation.runs, "exec", pod, "--", "sh", "-c", "kill -9 -1 || true")
+    assert installation.wait(run, "CRASHED", timeout_s=120.0) == "CRASHED"
+    assert installation.left() != "", "nobody was left to clean up"
+    installation.call("POST", f"flow_runs/{run}/set_state", {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}})
+    installation.wait(run, "RUNNING")
+    assert installation.wait(run) == "COMPLETED"
+    assert_released_once(installation, application)
+
+
+def test_a_run_whose_pod_was_removed_by_force_is_run_again(
+    installation: Installation, application: Application
+) -> None:
+    """As by an impatient hand: it has two seconds; what it cannot clean up then its next attempt does."""
     run = installation.start(application.request)
     pod = building(installation, run)
     delete(installation.runs, "pod", pod, "--grace-period=0", "--force")
-    assert installation.wait(run, "CRASHED", timeout_s=120.0) == "CRASHED"
-    installation.call("POST", f"flow_runs/{run}/set_state", {"state": {"type": "SCHEDULED", "name": "AwaitingRetry"}})
-    assert installation.wait(run, "COMPLETED", timeout_s=180.0) == "COMPLETED"
+    installation.wait(run, "SCHEDULED", "PENDING")
+    assert installation.wait(run) == "COMPLETED"
     assert_released_once(installation, application)
+
+
+def test_a_cancelled_run_leaves_nothing(installation: Installation, application: Application) -> None:
+    """Cancelled in the UI: the build is given up, the version is free again."""
+    run = installation.start(application.request)
+    building(installation, run)
+    installation.call("POST", f"flow_runs/{run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    assert installation.wait(run, "CANCELLED") == "CANCELLED"
+    eventually(lambda: installation.left() == "", "the builder to go", 60.0, installation.left)
+    assert application.versions == []
+    assert application.git_tags == []
+    assert application.reservations == []
 
 
 def test_a_restarted_server_disturbs_no_release(installation: Installation, application: Application) -> None:

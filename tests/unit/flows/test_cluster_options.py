@@ -76,5 +76,6 @@ def test_the_registrys_ca_reaches_the_daemon(tmp_path: Path) -> None:
 
 
 def test_a_runs_name_fits_kubernetes() -> None:
-    """Short enough for the names of its objects."""
-    Run(run_name("0123abcd-ef45-6789-abcd-ef0123456789"))
+    """Short enough for the names of its objects, and another one each time the run is run."""
+    names = [run_name("0123abcd-ef45-6789-abcd-ef0123456789", attempt) for attempt in (0, 1, 999)]
+    assert len({Run(name).id for name in names}) == 3
