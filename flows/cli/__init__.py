@@ -32,6 +32,7 @@ COMMANDS = {
     "worker": ("flows.cli.worker", "run what schedules, pushes and the UI start, on this machine"),
     "relay": ("flows.cli.relay", "take webhooks of forges, and start runs by rules"),
     "trigger": ("flows.cli.trigger", "start a run of a deployment, or emit an event, from any CI"),
+    "check-bases": ("flows.cli.check_bases", "release again what was built on base images that have moved"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),

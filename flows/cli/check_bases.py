@@ -1,0 +1,44 @@
+"""`slipway check-bases`: run the check of base images here, recorded by the Prefect server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Any
+
+from flows.cli.stack_options import add_output_option
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "check-bases",
+        help="release again what was built on base images that have moved",
+        description=(
+            "Looks whether the base images of what the deployments released last have moved in their registries, and "
+            "starts a patch release of the same commit where one has. The flow check-bases does the same on a schedule."
+        ),
+    )
+    parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="FLOW/NAME of a release deployment")
+    add_output_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: all were looked at. Raises SlipwayErrors."""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    from flows.bases import Application, BaseCheck, check_bases
+
+    applications = [Application(deployment=name) for name in args.deployments]
+    results = asyncio.run(check_bases(BaseCheck(applications=applications)))
+    if args.output == "json":
+        print(json.dumps([asdict(result) for result in results]))
+        return 0
+    for result in results:
+        print(f"{result.deployment}: {result.outcome}")
+        for line in (*result.moved, result.url):
+            if line:
+                print(f"  {line}")
+    return 0
