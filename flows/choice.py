@@ -105,7 +105,8 @@ def _last_of_its_kind(shop: Workshop, released: Sequence[Version]) -> Version | 
 async def _is_released(
     shop: Workshop, checkout: Checkout, image: ImageReference, registry: RegistryClient, last: Version, mark: str
 ) -> bool:
-    """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed."""
+    """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
+    a reproducible image of a directory does not tell: that is always new)."""
     if checkout.revision is not None and not checkout.dirty:
         since = await _revision_of(shop, checkout, image, registry, last)
         if since is not None:

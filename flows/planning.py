@@ -59,10 +59,15 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
             why = choice.why
         existing = found.get(image)
     except VersionTaken:
-        existing = await same_release(image, registry, choice.version, mark) if choice.version else None
-        if existing is None or choice.version is None:
+        if choice.version is None:
             raise
         version, why = choice.version, "this very release exists already"
+        existing = await same_release(image, registry, version, mark)
+        if existing is None:
+            # An image without a mark tells by its digest whether it is the same: the tag step accepts no other.
+            if _mark(request, source) or await registry.head(image.repository, image_tag(version)) is None:
+                raise
+            why = "the version exists; it is built again, and refused unless its digest is the same"
     return _plan(shop, image, source, version, why, previous, existing, choice.commits)
 
 

@@ -48,6 +48,10 @@ class ReleaseOptions(Request):
         default=None,
         description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
+    source_ca: str | None = Field(
+        default=None,
+        description="PEM file with the CA of the git or archive server's certificate. A directory: git's own setting.",
+    )
 
     credentials: list[str] = Field(
         default_factory=list,

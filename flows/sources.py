@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flows.workshop import Workshop
 from infra.source import Checkout, fetch_archive, fetch_git, open_directory
 from infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
@@ -17,12 +19,14 @@ async def open_source(shop: Workshop) -> Checkout:
     if isinstance(spec, DirectorySpec):
         return await open_directory(spec.path, allow_dirty=request.allow_dirty)
     workdir = shop.home / "work"
+    ca_file = Path(request.source_ca) if request.source_ca else None
     if isinstance(spec, ArchiveSpec):
         return await fetch_archive(
             spec.url,
             spec.checksum,
             subdirectory=spec.subdirectory,
             credentials=shop.git_credentials(),
+            ca_file=ca_file,
             workdir=workdir,
         )
     return await fetch_git(
@@ -31,5 +35,6 @@ async def open_source(shop: Workshop) -> Checkout:
         subdirectory=spec.subdirectory,
         submodules=request.submodules,
         credentials=shop.git_credentials(),
+        ca_file=ca_file,
         workdir=workdir,
     )

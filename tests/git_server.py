@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ class GitServer:
 
     `password`: of the user `robot`, None for anonymous access. `status`: answered to every request instead, if set.
     `writable`: whether pushes are taken. `redirect`: where all requests are sent to, if set. `seen`: the Authorization
-    headers that arrived.
+    headers that arrived. `tls`: https is spoken with it.
     """
 
     root: Path
@@ -29,10 +30,11 @@ class GitServer:
     status: int | None = None
     writable: bool = True
     redirect: str | None = None
+    tls: ssl.SSLContext | None = None
     seen: list[str] = field(default_factory=list)
 
     def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/{name}"
 
     @property
     def host(self) -> str:
@@ -46,6 +48,8 @@ def serve_git(root: Path, **options: Any) -> Iterator[GitServer]:
     handler = type("Handler", (_Handler,), {"settings": server})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         http.daemon_threads = True
+        if server.tls is not None:
+            http.socket = server.tls.wrap_socket(http.socket, server_side=True)
         server.port = http.server_address[1]
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -46,7 +46,12 @@ CAUSES = (
         RefUnknown,
         "no such ref",
     ),
-    Cause(r"Server certificate|SSL certificate|certificate verif|SSL: no alternative", SourceTlsError, "TLS failed"),
+    Cause(
+        # As curl words it, which depends on its TLS library and version.
+        r"Server certificate|SSL certificate|certificate verif|server verification failed|SSL: no alternative",
+        SourceTlsError,
+        "TLS failed",
+    ),
     Cause(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         SourceDenied,

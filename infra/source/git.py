@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import RefUnknown
+from flows.domain.errors import InvalidOption, RefUnknown
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.command import FETCH, Remote, git
@@ -24,13 +24,15 @@ async def fetch_git(
     subdirectory: str = "",
     submodules: bool = False,
     credentials: CredentialSource | None = None,
+    ca_file: Path | None = None,
     workdir: Path,
 ) -> Checkout:
     """Fetch one revision of a repository, without its history, into a new folder below `workdir`.
 
     `ref`: a branch, a tag (which goes before a branch of its name, as everywhere in git) or a full commit id;
     None takes the repository's default branch. `submodules`: fetched too, as deep as they nest.
-    `credentials`: asked for the URL's host when it speaks http(s). The checked-out tree has no `.git`; the
+    `credentials`: asked for the URL's host when it speaks http(s). `ca_file`: PEM with the CAs to trust instead of
+    the system's, also when tags are pushed later. The checked-out tree has no `.git`; the
     repository is a directory beside it whose remote `origin` is the URL. Raises InvalidOption, RefUnknown,
     SourceMissing, SourceDenied, SourceTlsError, SourceUnreachable, SourceDiskFull; whatever happens, nothing
     but a returned checkout stays.
@@ -39,13 +41,14 @@ async def fetch_git(
     check_no_password(url)
     ref = "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
+    trust = _trust(ca_file)
     remote = Remote(address, credentials)
     async with fetch_folder(workdir) as folder:
         repository, tree = folder / "git", folder / "tree" / address.name
-        await _initialise(repository, remote)
+        await _initialise(repository, remote, trust)
         revision = await _fetch(repository, remote, ref)
         tree.mkdir(parents=True)
-        await _check_out(repository, tree, remote, revision, submodules=submodules)
+        await _check_out(repository, tree, remote, revision, trust, submodules=submodules)
         committed_at = await run_git(str(repository), "show", "-s", "--format=%ct", revision, cwd=repository)
         path = enter_subdirectory(tree, subdirectory, f"{address.shown} at {ref}")
         return Checkout(
@@ -61,9 +64,19 @@ async def fetch_git(
         )
 
 
-async def _initialise(repository: Path, remote: Remote) -> None:
+def _trust(ca_file: Path | None) -> dict[str, str]:
+    """Git's settings for a CA of one's own. Raises InvalidOption."""
+    if ca_file is None:
+        return {}
+    if not ca_file.is_file():
+        raise InvalidOption(f"there is no CA file {ca_file}", action="check --source-ca")
+    return {"http.sslCAInfo": str(ca_file.resolve())}
+
+
+async def _initialise(repository: Path, remote: Remote, settings: dict[str, str]) -> None:
     await run_git(str(repository), "init", "--quiet", "--bare", "--template=", str(repository))
-    await run_git(str(repository), "config", "remote.origin.url", remote.url.text, cwd=repository)
+    for key, value in {"remote.origin.url": remote.url.text, **settings}.items():
+        await run_git(str(repository), "config", key, value, cwd=repository)
 
 
 async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
@@ -89,13 +102,15 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     return revision
 
 
-async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str, *, submodules: bool) -> None:
+async def _check_out(
+    repository: Path, tree: Path, remote: Remote, revision: str, trust: dict[str, str], *, submodules: bool
+) -> None:
     where = (f"--git-dir={repository}", f"--work-tree={tree}")
     steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
     for step in steps:
-        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK)
+        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG | trust, umask=_UMASK)
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
             raise git_error(f"{what}{remote.url.shown}", answer)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
+from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.plan import OCI_CREATED, OCI_TITLE, OCI_VERSION
 from infra.registry import RegistryClient
 from tests.integration.release.conftest import Release
+from tests.releases import Traces
 
 
 async def test_the_first_release_is_0_1_0_and_the_next_0_2_0(
@@ -92,6 +93,22 @@ async def test_reproducible_releases_have_the_same_digest(
     second = await run_release(source=str(source), image=f"{host}/two/app", reproducible=True, no_cache=True)
     assert first.version == second.version
     assert first.digest == second.digest
+
+
+async def test_a_reproducible_version_again_is_the_same_or_refused(
+    run_release: Release, source: Path, registry: RegistryClient, traces: Traces
+) -> None:
+    """A directory's image carries no mark, so it is built again: its digest tells. Another one is not overwritten."""
+    request = {"source": str(source), "version": "1.0.0", "reproducible": True}
+    first = await run_release(**request)
+    (source / "message").touch()
+    again = await run_release(**request)
+    assert (again.released, again.digest) == (True, first.digest)
+    (source / "message").write_text("another\n")
+    with pytest.raises(VersionTaken, match="exists with another digest"):
+        await run_release(**request)
+    assert (await registry.manifest(source.name, "1.0.0")).digest == first.digest
+    traces.assert_nothing_left()
 
 
 async def test_auto_needs_commits(run_release: Release, source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,13 @@ from flows.domain.errors import (
     RefUnknown,
     SourceDenied,
     SourceMissing,
+    SourceTlsError,
     SourceUnreachable,
 )
 from infra.local.daemon import free_port
-from infra.source import fetch_git
+from infra.source import GitLedger, fetch_git
 from infra.source.processes import this_process
+from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 
@@ -403,3 +406,20 @@ async def test_users_settings_do_not_change_the_files(
     async with await fetch_git(str(origin), ref=None, workdir=tmp_path / "work") as checkout:
         assert (checkout.path / "Dockerfile").read_bytes() == b"FROM scratch\n"
     assert not (tmp_path / "hooked").exists()
+
+
+async def test_a_ca_of_ones_own_is_trusted_where_it_is_named(bare: Path, tmp_path: Path) -> None:
+    """Fetching and reading the tags later; without it the certificate is refused, and a file that is not there told."""
+    made = make_certificates(tmp_path / "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+    work = tmp_path / "work"
+    with serve_git(bare.parent, tls=context) as server:
+        url = server.url(bare.name)
+        with pytest.raises(SourceTlsError):
+            await fetch_git(url, ref=None, workdir=work)
+        with pytest.raises(InvalidOption, match="no CA file"):
+            await fetch_git(url, ref=None, ca_file=tmp_path / "absent.pem", workdir=work)
+        async with await fetch_git(url, ref="main", ca_file=made.ca, workdir=work) as checkout:
+            ledger = await GitLedger.open(checkout, prefix="v")
+            assert sorted(str(version) for version in await ledger.versions()) == ["1.0.0", "2.0.0"]

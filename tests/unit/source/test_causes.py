@@ -29,6 +29,10 @@ SAID = [
         SourceTlsError,
     ),
     ("fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none", SourceTlsError),
+    (
+        "fatal: unable to access 'https://h/': server verification failed: certificate signer not trusted. (CAfile: x)",
+        SourceTlsError,
+    ),
     ("Host key verification failed.\nfatal: Could not read from remote repository.", SourceDenied),
     ("fatal: unable to access 'https://h/': The requested URL returned error: 403", SourceDenied),
     ("fatal: Authentication failed for 'https://h/app.git/'", SourceDenied),
