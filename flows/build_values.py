@@ -21,6 +21,7 @@ from infra.buildkit import (
     SecretEnv,
     SecretFile,
     SecretSource,
+    SshSource,
     TarOutput,
 )
 
@@ -60,11 +61,25 @@ def byte_count(option: str, text: str) -> int:
 
 
 def host(text: str) -> tuple[str, str]:
-    """`HOST:IP` or `HOST=IP`."""
+    """`HOST:IP` or `HOST=IP`, IPv6 in brackets or without; for IP also `host-gateway`."""
     match = re.fullmatch(r"([^:=]+)[:=](.+)", text)
     if match is None:
         raise InvalidOption(f"--add-host {text!r} is not HOST:IP")
-    return match[1], match[2]
+    return match[1], address(f"--add-host {text!r}", match[2])
+
+
+def address(what: str, text: str) -> str:
+    """An IP address, or `host-gateway`."""
+    # Only then: `slipway build` is to start fast.
+    import ipaddress
+
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if bare != "host-gateway":
+        try:
+            ipaddress.ip_address(bare)
+        except ValueError:
+            raise InvalidOption(f"{what}: {text!r} is no IP address", action="write one, or host-gateway") from None
+    return bare
 
 
 def named_context(text: str) -> tuple[str, Path | str]:
@@ -93,10 +108,17 @@ def secret(text: str) -> tuple[str, SecretSource]:
     return name, SecretEnv(fields.get("env") or file or name)
 
 
-def ssh(text: str) -> tuple[str, Path | None]:
-    """`ID[=SOCKET]`."""
-    name, equals, socket = text.partition("=")
-    return name, Path(socket) if equals else None
+def ssh(text: str) -> tuple[str, SshSource]:
+    """`ID[=SOCKET|KEY[,KEY...]][,raw=true]`."""
+    name, _, rest = text.partition("=")
+    if name.endswith(",raw"):
+        # `ID,raw=true`: no path, the environment's socket.
+        name, rest = name.removesuffix(",raw"), f"raw={rest}"
+    words = [word for word in rest.split(",") if word]
+    raw = [word for word in words if word.startswith("raw=")]
+    if any(word not in {"raw=true", "raw=false"} for word in raw):
+        raise InvalidOption(f"--ssh {text!r}: raw is true or false")
+    return name, SshSource(tuple(Path(word) for word in words if word not in raw), "raw=true" in raw)
 
 
 def attest(texts: Iterable[str], *, sbom: str | None, provenance: str | None) -> dict[str, str]:

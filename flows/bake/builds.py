@@ -12,7 +12,7 @@ from flows.bake.targets import Target
 from flows.domain.errors import InvalidOption
 from flows.domain.plan import ReleasePlan
 from flows.domain.reference import ImageReference, repository_name
-from infra.buildkit import BuildRequest, CacheEntry, ImagePush, SecretEnv, SecretFile, SecretSource
+from infra.buildkit import BuildRequest, CacheEntry, ImagePush, SecretEnv, SecretFile, SecretSource, SshSource
 
 Network = Literal["default", "host", "none"]
 
@@ -93,7 +93,10 @@ def build_request(
         ssh=dict(_ssh(what, text, places) for text in target.ssh),
         network=_network(what, target, places, network),
         allow=tuple(places.entitlement(what, name) for name in target.entitlements),
-        add_hosts=target.extra_hosts,
+        add_hosts={
+            host: build_values.address(f"{what}: extra-hosts {host}", place)
+            for host, place in target.extra_hosts.items()
+        },
         shm_size=build_values.byte_count(f"{what}: shm-size", target.shm_size or "0"),
         ulimits=target.ulimits,
         outputs=(ImagePush(plan.image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
@@ -138,9 +141,10 @@ def _secret(what: str, text: str, places: Places) -> tuple[str, SecretSource]:
     return name, SecretEnv(places.variable(f"{what}: secret {name}", source.name))
 
 
-def _ssh(what: str, text: str, places: Places) -> tuple[str, Path | None]:
+def _ssh(what: str, text: str, places: Places) -> tuple[str, SshSource]:
     places.agent(f"{what}: ssh")
-    return build_values.ssh(text)
+    name, source = build_values.ssh(text)
+    return name, source._replace(paths=tuple(places.folder / path for path in source.paths))
 
 
 def _network(what: str, target: Target, places: Places, needed: Network | None) -> Network | None:

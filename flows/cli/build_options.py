@@ -49,7 +49,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add("--cache-from", **_REPEATED, metavar="ENTRY", help="Cache import: REF or type=…,key=value,…")
     add("--cache-to", **_REPEATED, metavar="ENTRY", help="Cache export: REF or type=…,key=value,…")
     add("--secret", **_REPEATED, metavar="id=ID[,src=FILE|,env=NAME]", help="For RUN --mount=type=secret.")
-    add("--ssh", **_REPEATED, metavar="ID[=SOCKET]", help="Agent for RUN --mount=type=ssh. Default: SSH_AUTH_SOCK.")
+    add("--ssh", **_REPEATED, metavar="ID[=SOCKET|KEY,…]", help="Agent or keys for RUN --mount=type=ssh.")
     add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation: sbom or provenance.")
     add("--sbom", metavar="true|false|…", help="Short for --attest type=sbom.")
     add("--provenance", metavar="true|false|mode=…", help="Short for --attest type=provenance.")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Output,
         TarOutput,
     )
-    from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource
+    from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource, SshSource
 
 __all__ = [
     "BuildEvent",
@@ -50,6 +50,7 @@ __all__ = [
     "SecretEnv",
     "SecretFile",
     "SecretSource",
+    "SshSource",
     "Step",
     "TarOutput",
     "TlsFiles",
@@ -67,7 +68,7 @@ _MODULES = {
     "housekeeping": ("CacheRecord", "HistoryEvent", "RecordedBuild"),
     "http2": ("Keepalive",),
     "outputs": ("DockerOutput", "ImagePush", "ImageStore", "LocalOutput", "OciOutput", "Output", "TarOutput"),
-    "secrets": ("SecretEnv", "SecretFile", "SecretSource"),
+    "secrets": ("SecretEnv", "SecretFile", "SecretSource", "SshSource"),
 }
 
 

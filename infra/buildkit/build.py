@@ -20,7 +20,7 @@ from infra.buildkit.outputs import DockerOutput, OciOutput, Output, exporter
 from infra.buildkit.wire.control_pb2 import SolveRequest
 
 if TYPE_CHECKING:
-    from infra.buildkit.secrets import SecretSource
+    from infra.buildkit.secrets import SecretSource, SshSource
 
 
 class BuildRequest(NamedTuple):
@@ -37,12 +37,12 @@ class BuildRequest(NamedTuple):
     `attests`: `sbom` or `provenance` and their attributes (`mode=max`); none by default. `annotations`: of the images;
     keys may say where (`index:KEY`, `manifest[linux/amd64]:KEY`).
 
-    `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id; `ssh` by the agent's socket,
-    None for $SSH_AUTH_SOCK.
+    `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
     Of the RUN steps: `network`: None for the daemon's default; `host` needs a daemon that allows it. `allow`:
-    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: addresses by host name. `shm_size`: bytes
-    of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`. `cgroup_parent`, `hostname`: "" for the daemon's default.
+    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: addresses by host name; `host-gateway` is
+    the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`.
+    `cgroup_parent`, `hostname`: "" for the daemon's default.
     """
 
     context: Path | str | BinaryIO
@@ -63,7 +63,7 @@ class BuildRequest(NamedTuple):
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
     secrets: Mapping[str, SecretSource] = MappingProxyType({})
-    ssh: Mapping[str, Path | None] = MappingProxyType({})
+    ssh: Mapping[str, SshSource] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None
     allow: tuple[str, ...] = ()
     add_hosts: Mapping[str, str] = MappingProxyType({})

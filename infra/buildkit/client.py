@@ -203,6 +203,10 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
+        if "host-gateway" in request.add_hosts.values():
+            from infra.buildkit.gateway import with_gateway
+
+            request = with_gateway(request, await self.workers(), str(self._address))
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")

@@ -35,6 +35,17 @@ class SecretEnv(NamedTuple):
 SecretSource = SecretFile | SecretEnv
 
 
+class SshSource(NamedTuple):
+    """What `RUN --mount=type=ssh` may sign with: the agent of the one socket among `paths`, or the keys in these files,
+    which become an agent in memory. No paths: $SSH_AUTH_SOCK.
+
+    `raw`: the socket is passed through as it is, whatever speaks there.
+    """
+
+    paths: tuple[Path, ...] = ()
+    raw: bool = False
+
+
 class Secrets:
     """Serves secrets by id. `failure`: why one that was offered could not be served.
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows.domain.credentials import Anonymous
-from flows.domain.errors import BuildSecretMissing, InvalidOption
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, SecretEnv, SecretFile
+from flows.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
+from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, SecretEnv, SecretFile, SshSource
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of
 
 Context = Callable[[str], Path]
@@ -124,7 +124,10 @@ async def test_an_agent_is_reached(
     take them out of it."""
     monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
     ssh_add(context("") / "root")
-    for ssh, mount in (({"default": None}, "--mount=type=ssh"), ({"work": agent}, "--mount=type=ssh,id=work")):
+    for ssh, mount in (
+        ({"default": SshSource()}, "--mount=type=ssh"),
+        ({"work": SshSource((agent,))}, "--mount=type=ssh,id=work"),
+    ):
         events: list[BuildEvent] = []
         script = "/usr/bin/ssh-add -l; /usr/bin/ssh-add -D; /usr/bin/ssh-add -l"
         folder = context(BASE + "COPY root /\n" + run_with(mount, script))
@@ -132,6 +135,48 @@ async def test_an_agent_is_reached(
         lines = output_of(events).splitlines()
         assert len([line for line in lines if "(ED25519)" in line]) == 2, lines
         assert "Failed to remove all identities." in lines
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa", "pem", "pkcs8"])
+async def test_keys_in_files(engine: Engine, context: Context, tmp_path: Path, kind: str) -> None:
+    """A step may sign with keys that no agent holds: OpenSSH itself checks the signatures."""
+    keys = [tmp_path / "one", tmp_path / "two"]
+    options = {"pem": ["-t", "rsa", "-m", "PEM"], "pkcs8": ["-t", "ecdsa", "-m", "PKCS8"]}.get(kind, ["-t", kind])
+    for key in keys:
+        subprocess.run(["ssh-keygen", "-q", *options, "-N", "", "-f", str(key)], check=True)
+    ssh_add(context("") / "root")
+    shutil.copy(tmp_path / "one.pub", context("") / "root" / "one.pub")
+    folder = context(
+        BASE
+        + "COPY root /\n"
+        + run_with("--mount=type=ssh", "/usr/bin/ssh-add -l; /usr/bin/ssh-add -T /one.pub && echo signed")
+    )
+    events: list[BuildEvent] = []
+    ssh = {"default": SshSource(tuple(keys))}
+    await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+    lines = output_of(events).splitlines()
+    assert len([line for line in lines if "SHA256:" in line]) == 2, lines
+    assert "signed" in lines, lines
+
+
+async def test_a_raw_socket(engine: Engine, context: Context, agent: Path) -> None:
+    """Passed on as it is: here an agent may do all that it can."""
+    ssh_add(context("") / "root")
+    folder = context(BASE + "COPY root /\n" + run_with("--mount=type=ssh", "/usr/bin/ssh-add -D; /usr/bin/ssh-add -l"))
+    events: list[BuildEvent] = []
+    ssh = {"default": SshSource((agent,), raw=True)}
+    with pytest.raises(StepFailed):
+        await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+    assert "The agent has no identities." in output_of(events)
+
+
+async def test_keys_that_cannot_be_used(engine: Engine, context: Context, tmp_path: Path) -> None:
+    """A passphrase, a file that is not there, a key beside a socket: said before the build."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "phrase", "-f", str(key)], check=True)
+    for paths, cause in (((key,), "has a passphrase"), ((tmp_path / "none",), "cannot be read")):
+        with pytest.raises(InvalidOption, match=cause):
+            await build(engine.address, context(BASE), ssh={"default": SshSource(paths)})
 
 
 async def test_an_agent_that_was_not_given(engine: Engine, context: Context) -> None:
@@ -146,6 +191,6 @@ async def test_what_is_no_agent(engine: Engine, context: Context, monkeypatch: p
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     folder = context(BASE)
     with pytest.raises(InvalidOption, match="SSH_AUTH_SOCK is not set"):
-        await build(engine.address, folder, ssh={"default": None})
-    with pytest.raises(InvalidOption, match="not the socket"):
-        await build(engine.address, folder, ssh={"default": folder / "Dockerfile"})
+        await build(engine.address, folder, ssh={"default": SshSource()})
+    with pytest.raises(InvalidOption, match="neither the socket of an SSH agent nor a private key"):
+        await build(engine.address, folder, ssh={"default": SshSource((folder / "Dockerfile",))})

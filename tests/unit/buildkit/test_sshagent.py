@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.buildkit import SshSource
 from infra.buildkit.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
 from infra.buildkit.sshagent import SshAgents
 from infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
@@ -42,7 +43,7 @@ async def forwarding(folder: Path, name: str = "default") -> AsyncIterator[tuple
     path = folder / "agent.sock"
     server = await asyncio.start_unix_server(agent, path)
     near, far = pipe()
-    agents = SshAgents({"default": path})
+    agents = SshAgents({"default": SshSource((path,))})
     serving = asyncio.create_task(GrpcServer(agents.handlers()).serve(far))
     metadata = [("buildkit.ssh.id", name)]
     async with GrpcClient(near) as client, client.call(f"{SERVICE}/ForwardAgent", metadata) as call:

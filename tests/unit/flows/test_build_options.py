@@ -19,6 +19,7 @@ from infra.buildkit import (
     OciOutput,
     SecretEnv,
     SecretFile,
+    SshSource,
     TarOutput,
 )
 
@@ -41,17 +42,22 @@ def test_values_that_docker_knows() -> None:
         *("--platform", "linux/amd64,linux/arm64"),
         *("--add-host", "db:10.0.0.1", "--shm-size", "64m", "--ulimit", "nofile=1024:2048", "--no-cache-filter", "a,b"),
         *("--build-context", "base=docker-image://alpine", "--build-context", "src=/src", "--ssh", "default"),
+        *("--ssh", "work=/a,/b", "--ssh", "raw=/s,raw=true", "--add-host", "six=[::1]", "--add-host", "h:host-gateway"),
         *("--secret", "id=t,src=/t", "--secret", "id=e,env=TOKEN", "--secret", "id=TOKEN"),
         FROM_ENV="x",
         SOURCE_DATE_EPOCH="7",
     )  # fmt: skip
     assert request.build_args == {"A": "1", "FROM_ENV": "x"}
     assert request.platforms == ("linux/amd64", "linux/arm64")
-    assert request.add_hosts == {"db": "10.0.0.1"}
+    assert request.add_hosts == {"db": "10.0.0.1", "six": "::1", "h": "host-gateway"}
     assert request.shm_size == 64 << 20
     assert request.no_cache_stages == ("a", "b")
     assert request.contexts == {"base": "docker-image://alpine", "src": Path("/src")}
-    assert request.ssh == {"default": None}
+    assert request.ssh == {
+        "default": SshSource(),
+        "work": SshSource((Path("/a"), Path("/b"))),
+        "raw": SshSource((Path("/s"),), raw=True),
+    }
     assert request.secrets == {"t": SecretFile(Path("/t")), "e": SecretEnv("TOKEN"), "TOKEN": SecretEnv("TOKEN")}
     assert request.source_date_epoch == 7
 
