@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,8 @@ def kubectl(*arguments: str, stdin: str | None = None) -> Any:
         return done.stdout
 
 
-@pytest.fixture(scope="session")
-def host_address() -> str:
-    """This machine, as pods see it."""
+def this_machine() -> str:
+    """Its address, as pods see it."""
     if named := os.environ.get("SLIPWAY_CLUSTER_HOST"):
         return named
     node = kubectl("get", "nodes", "-o", "json")["items"][0]
@@ -61,6 +61,12 @@ def host_address() -> str:
 
 
 @pytest.fixture(scope="session")
+def host_address() -> str:
+    """This machine, as pods see it."""
+    return this_machine()
+
+
+@pytest.fixture(scope="session")
 def registry_home() -> Iterator[RegistryHome]:
     with tempfile.TemporaryDirectory(prefix="registry-") as home:
         yield RegistryHome(Path(home))
@@ -68,15 +74,33 @@ def registry_home() -> Iterator[RegistryHome]:
 
 @pytest.fixture(scope="session")
 def pushed_to(registry_home: RegistryHome, host_address: str) -> Iterator[str]:
-    home, port = registry_home.path, free_port()
-    registry_home.set_password(PASSWORD)
-    spec = registry_spec(home, port)
-    config = home / "registry" / "config.yml"
+    port = free_port()
+    with open_registry(registry_home, port):
+        yield f"{host_address}:{port}"
+
+
+@pytest.fixture(scope="session")
+def pulled_from(host_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry that nodes pull from: SLIPWAY_CLUSTER_REGISTRY_PORT names the port of this machine's address from
+    which their containerd takes images over plain HTTP."""
+    port = os.environ.get("SLIPWAY_CLUSTER_REGISTRY_PORT")
+    if port is None:
+        pytest.skip("SLIPWAY_CLUSTER_REGISTRY_PORT names no port of this machine from which nodes pull in plain HTTP")
+    with open_registry(RegistryHome(tmp_path_factory.mktemp("pulled-from")), int(port)):
+        yield f"{host_address}:{port}"
+
+
+@contextmanager
+def open_registry(home: RegistryHome, port: int) -> Iterator[None]:
+    """A registry with a password, on all addresses of this machine."""
+    home.set_password(PASSWORD)
+    spec = registry_spec(home.path, port)
+    config = home.path / "registry" / "config.yml"
     settings = json.loads(config.read_text())
     settings["http"]["addr"] = f":{port}"
     config.write_text(json.dumps(settings))
-    with running(spec, home):
-        yield f"{host_address}:{port}"
+    with running(spec, home.path):
+        yield
 
 
 @pytest.fixture
