@@ -45,6 +45,7 @@ test-cluster: setup ## run the tests that need a cluster, on the one of KUBECONF
 
 bench: setup ## compare with docker buildx; CASES="cached one-file", RUNS=5
 	@sh infra/local/bootstrap.sh test-packages
+	@$(BIN)/python -m compileall -q flows blocks infra
 	@$(BIN)/python -m tests.bench $(CASES) --runs $(RUNS) $(ARGS)
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code
@@ -74,4 +75,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster check format lock up down clean
+.PHONY: help setup release test test-cluster bench check format lock up down clean

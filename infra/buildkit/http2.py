@@ -15,21 +15,19 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from hpack import Decoder, Encoder
-from hpack.exceptions import HPACKError
+from hpack import Encoder
 
 from infra.buildkit import frames
 from infra.buildkit.frames import Buffer, FrameReader, ReceiveWindow
 from infra.buildkit.http2_errors import ConnectionLost, ErrorCode, ProtocolViolation, StreamReset
-from infra.buildkit.http2_stream import Headers, Http2Stream
+from infra.buildkit.http2_headers import MAX_HEADERS, HeaderList, HeaderReader, Headers
+from infra.buildkit.http2_stream import Http2Stream
 from infra.buildkit.tasks import cause_of
 from infra.buildkit.transport import ByteStream
 
 _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 32 << 20
 _MAX_FRAME = 1 << 20
-# A session call carries every pattern of a .dockerignore as a header.
-_MAX_HEADERS = 4 << 20
 # The most that one stream puts into a write before the next one has its turn.
 _SLICE = 1 << 18
 # RFC 9113 section 6.5.2.
@@ -67,8 +65,7 @@ class Http2Connection:
         self._keepalive = keepalive
         self._reader = FrameReader(_MAX_FRAME)
         self._encoder = Encoder()
-        self._decoder = Decoder(max_header_list_size=_MAX_HEADERS)
-        self._block: tuple[int, int, bytearray] | None = None  # flags, stream, header block that is not complete
+        self._headers = HeaderReader()
         self._peer_window = frames.DEFAULT_WINDOW
         self._peer_max_frame = frames.DEFAULT_MAX_FRAME
         self._send_window = frames.DEFAULT_WINDOW
@@ -86,7 +83,7 @@ class Http2Connection:
         values = {
             _INITIAL_WINDOW: _STREAM_WINDOW,
             _FRAME_SIZE: _MAX_FRAME,
-            _HEADER_LIST_SIZE: _MAX_HEADERS,
+            _HEADER_LIST_SIZE: MAX_HEADERS,
         }
         if self._on_stream is None:
             self._out.append(frames.PREFACE)
@@ -267,7 +264,7 @@ class Http2Connection:
 
     def _receive(self, data: bytes) -> None:
         for kind, flags, stream_id, body in self._reader.feed(data):
-            if self._block is not None and kind != frames.CONTINUATION:
+            if self._headers.expects_more and kind != frames.CONTINUATION:
                 raise ProtocolViolation("a header block that was interrupted")
             handle = _HANDLERS.get(kind)
             if handle is not None:  # frames of unknown types are to be ignored
@@ -286,30 +283,15 @@ class Http2Connection:
             stream.feed_end()
 
     def _on_headers(self, flags: int, stream_id: int, body: memoryview) -> None:
-        body = frames.unpadded(flags, body)
-        if flags & frames.HAS_PRIORITY:
-            body = body[5:]
-        self._block = (flags, stream_id, bytearray())
-        self._on_continuation(flags, stream_id, body)
+        self._on_header_list(self._headers.begin(flags, stream_id, body))
 
     def _on_continuation(self, flags: int, stream_id: int, body: memoryview) -> None:
-        if self._block is None or self._block[1] != stream_id:
-            raise ProtocolViolation("the continuation of no header block")
-        first_flags, _, block = self._block
-        block += body
-        if len(block) > _MAX_HEADERS:
-            raise ProtocolViolation("headers beyond what was allowed")
-        if flags & frames.END_HEADERS:
-            self._block = None
-            self._on_header_list(stream_id, self._decode(bytes(block)), end=bool(first_flags & frames.END_STREAM))
+        self._on_header_list(self._headers.go_on(flags, stream_id, body))
 
-    def _decode(self, block: bytes) -> Headers:
-        try:
-            return [(name, value) for name, value in self._decoder.decode(block, raw=True)]
-        except (HPACKError, IndexError) as error:
-            raise ProtocolViolation(f"headers that cannot be read ({type(error).__name__})") from error
-
-    def _on_header_list(self, stream_id: int, headers: Headers, *, end: bool) -> None:
+    def _on_header_list(self, complete: HeaderList | None) -> None:
+        if complete is None:
+            return
+        stream_id, headers, end = complete
         stream = self._streams.get(stream_id)
         if stream is None:
             if self._on_stream is None or stream_id <= self._last_stream:

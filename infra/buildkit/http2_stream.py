@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from infra.buildkit.frames import LARGEST_WINDOW, Buffer, ReceiveWindow, SendBuffer
 from infra.buildkit.http2_errors import ConnectionLost, ErrorCode, ProtocolViolation, StreamReset
+from infra.buildkit.http2_headers import Headers
 
 if TYPE_CHECKING:
     from infra.buildkit.http2 import Http2Connection
 
 __all__ = ["ConnectionLost", "Headers", "Http2Stream", "ProtocolViolation", "StreamReset"]
-
-Headers = list[tuple[bytes, bytes]]
 
 _SEND_BUFFER = 1 << 20
 
