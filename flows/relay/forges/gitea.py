@@ -2,7 +2,7 @@
 
 Source: docs.gitea.com and forgejo.org/docs, "Webhooks". Forgejo sends each header under Gitea's name as well, older
 ones under that alone. Of the pushed commits only the first few are sent (Gitea's FEED_MAX_COMMIT_NUM, 5), but all are
-counted in `total_commits`. A redelivery keeps its id; there is none without somebody's hand.
+counted in `total_commits`.
 """
 
 from __future__ import annotations
