@@ -13,7 +13,7 @@ from typing import Any
 from flows.domain.errors import InvalidOption
 
 _PART = re.compile(r"(?P<escape>\$\$\{|%%\{)|(?P<open>\$\{)|(?P<directive>%\{)")
-_NAME = re.compile(r"\s*([A-Za-z_][\w-]*)")
+_NAME = re.compile(r"\s*([A-Za-z_][\w-]*)(?!\s*[\w(-])")
 _ACCESS = re.compile(r"\s*(?:\.([A-Za-z_][\w-]*|\d+)|\[\s*(?:\"([^\"\\$]*)\"|(\d+))\s*\])")
 _END = re.compile(r"\s*\}")
 

@@ -1,0 +1,198 @@
+"""What is refused or said while a set's files are read, and what a file may use of the machine that builds it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.bake.builds import build_request, image_of, unused
+from flows.bake.places import Places
+from flows.bake.read import read_folder
+from flows.bake.targets import Target, TargetSet, choose
+from flows.domain.errors import InvalidOption, InvalidReference
+from flows.domain.image_set import SetImage, SetPlan
+from flows.domain.plan import ReleasePlan, SourceFacts
+from infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
+
+SOURCE = SourceFacts("app", "/src", "f")
+PLAN = ReleasePlan("r.example.com/app", "1.0.0", "", SOURCE, ("1.0.0",), labels={"v": "1.0.0"})
+BASE = f"r.example.com/base@sha256:{'a' * 64}"
+
+
+def read(folder: Path, document: Any, *names: str, **variables: str) -> TargetSet:
+    (folder / "docker-bake.json").write_text(document if isinstance(document, str) else json.dumps(document))
+    return choose(read_folder(folder, [], variables), names)
+
+
+def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
+    options = {"network": None, "no_cache": False, "insecure": False, **options}
+    return build_request(target, PLAN, Places.of(folder, None, allow), {"base": BASE}, **options)
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"target": {"default": {"call": "check"}}}, "'call' is not one"),
+        ({"target": {"default": {"tags": ["${upper(A)}"]}}}, "HCL's functions"),
+        ({"target": {"default": {"tags": ["%{if A}x%{endif}"]}}}, "HCL's functions"),
+        ({"function": {"f": {}}, "target": {"default": {}}}, "defines functions"),
+        ({"target": {"default": {"tags": "x"}}}, "is to be a list"),
+        ({"target": {"default": {"args": ["x"]}}}, "is to be an object"),
+        ({"target": {"default": {"pull": "perhaps"}}}, "true or false"),
+        ({"target": {"default": {"inherits": ["default"]}}}, "inherits from itself"),
+        ({"variable": {"A": {"default": "${A}"}}, "target": {"default": {"tags": ["${A}"]}}}, "depends on itself"),
+        ({"group": {"default": {"targets": ["default"]}}}, "contains itself"),
+        ("{", "is not JSON"),
+    ],
+)
+def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words: str) -> None:
+    """With the place and the reason; nothing of a file is dropped in silence."""
+    with pytest.raises(InvalidOption, match=words):
+        read(tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: {a: {build: {context: ., surprise: 1}}}", "build.surprise"),
+        ("services: {a: {build: ., image: '${TAG:?say it}'}}", "TAG has no value: say it"),
+        ("services: {a: {build: '${'}}", "no variable"),
+        ("services: {a: {build: ., extends: {service: b, file: x.yaml}}}", "another file"),
+        ("services: {a: {build: ., extends: b}}", "no service"),
+        ("services: {a: {build: {context: ., secrets: [s]}}}", "not defined"),
+        ("include: [x.yaml]", "includes other files"),
+        ("services: [", "not YAML"),
+    ],
+)
+def test_what_compose_files_cannot_have(tmp_path: Path, text: str, words: str) -> None:
+    """The same for Compose files."""
+    (tmp_path / "compose.yaml").write_text(text)
+    with pytest.raises(InvalidOption, match=words):
+        choose(read_folder(tmp_path, [], {}), [])
+
+
+def test_hcl_is_not_read_and_says_how_it_is_converted(tmp_path: Path) -> None:
+    """By buildx's own --print."""
+    (tmp_path / "docker-bake.hcl").touch()
+    with pytest.raises(InvalidOption, match="HCL is not read") as error:
+        read_folder(tmp_path, [], {})
+    assert "docker buildx bake -f docker-bake.hcl --print > docker-bake.json" in str(error.value)
+    with pytest.raises(InvalidOption, match=r"no docker-bake\.json and no Compose file"):
+        read_folder(tmp_path / "nowhere", [], {})
+
+
+def test_a_variable_without_a_value_is_said(tmp_path: Path) -> None:
+    """It is empty, and the reader is told; one that is not needed is not."""
+    (tmp_path / "compose.yml").write_text("services: {a: {build: '.${X}', image: '${Y:-i}${Z:+${W}}'}}")
+    found = choose(read_folder(tmp_path, [], {}), [])
+    assert found.warnings == ("the variable X is not set: it is taken as empty",)
+    assert found.targets["a"].tags == ("i",)
+
+
+def test_where_images_go() -> None:
+    """To their tags' repository; to a named place; beside the source in the embedded registry; never to two."""
+    target = Target("web", tags=("r.example.com/team/front:1", "r.example.com/team/front:latest"))
+    assert str(image_of(target, None, None)) == "r.example.com/team/front"
+    assert str(image_of(target, "other.example.com/x", None)) == "other.example.com/x/front"
+    assert str(image_of(Target("My_Web"), None, "127.0.0.1:5000/src")) == "127.0.0.1:5000/src/my-web"
+    with pytest.raises(InvalidOption, match="several repositories"):
+        image_of(Target("a", tags=("x/a", "y/a")), None, None)
+    with pytest.raises(InvalidOption, match="no tags"):
+        image_of(Target("a"), None, None)
+    with pytest.raises(InvalidReference):
+        image_of(Target("a", tags=("A B",)), None, None)
+
+
+def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
+    """Every field has its place in the request; a base is its image by digest."""
+    target = Target(
+        "web",
+        context="web",
+        contexts={"more": "docker-image://alpine", "dir": "x"},
+        bases={"below": "base"},
+        target="t",
+        args={"A": "1"},
+        labels={"l": "2"},
+        annotations=("index:a=b",),
+        platforms=("linux/amd64",),
+        cache_from=("type=local,src=cache", "r.example.com/cache"),
+        cache_to=("type=inline",),
+        secrets=("id=f,src=secret", "id=e,env=TOKEN"),
+        ssh=("default", "key=k"),
+        attest=("type=provenance,mode=max",),
+        outputs=("type=registry", "type=local,dest=out"),
+        pull=True,
+        no_cache_filter=("s",),
+        network="none",
+        shm_size="64m",
+        ulimits=("core=1",),
+        extra_hosts={"h": "10.0.0.1"},
+        entitlements=("network.host",),
+    )
+    found = request(tmp_path, target, "env=TOKEN", "ssh", "network.host", network="host")
+    assert found.context == tmp_path / "web"
+    below = f"docker-image://{BASE}"
+    assert found.contexts == {"more": "docker-image://alpine", "dir": tmp_path / "x", "below": below}
+    assert (found.target, found.build_args, found.platforms) == ("t", {"A": "1"}, ("linux/amd64",))
+    assert found.labels == {"v": "1.0.0", "l": "2"}
+    assert found.annotations == {"v": "1.0.0", "l": "2", "index:a": "b"}
+    local = CacheEntry("local", {"src": str(tmp_path / "cache")})
+    assert found.cache_imports == (local, CacheEntry("registry", {"ref": "r.example.com/cache"}))
+    assert found.secrets == {"f": SecretFile(tmp_path / "secret"), "e": SecretEnv("TOKEN")}
+    assert found.ssh == {"default": SshSource(), "key": SshSource((tmp_path / "k",))}
+    assert found.attests == {"provenance": "mode=max"}
+    assert (found.pull, found.no_cache_stages, found.network) == (True, ("s",), "none")
+    assert (found.shm_size, found.ulimits, found.add_hosts) == (64 << 20, ("core=1",), {"h": "10.0.0.1"})
+    assert found.allow == ("network.host",)
+    assert found.outputs[0].by_digest and found.outputs[0].name == "r.example.com/app"
+    assert unused(target) == ["target web: the output 'type=local,dest=out' is not made, a release pushes images"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "action"),
+    [
+        ({"context": "../elsewhere"}, "fs.read="),
+        ({"context": "/etc"}, "fs.read=/etc"),
+        ({"contexts": {"x": "oci-layout:///etc:latest"}}, "fs.read=/etc"),
+        ({"dockerfile": "../Dockerfile"}, "fs.read="),
+        ({"secrets": ("id=x,src=/etc/shadow",)}, "fs.read=/etc/shadow"),
+        ({"secrets": ("id=x,env=TOKEN",)}, "env=TOKEN"),
+        ({"cache_from": ("type=local,src=/var/cache",)}, "fs.read=/var/cache"),
+        ({"ssh": ("default",)}, "--allow ssh"),
+        ({"network": "host"}, "network.host"),
+        ({"entitlements": ("security.insecure",)}, "security.insecure"),
+        ({"context": "link"}, "fs.read=/etc"),
+    ],
+)
+def test_a_file_reaches_nothing_beyond_its_source(tmp_path: Path, fields: dict[str, Any], action: str) -> None:
+    """Paths, also through links, variables, agents and entitlements: refused with the word that allows them."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "link").symlink_to("/etc")
+    target = replace(Target("web"), **fields)
+    with pytest.raises(InvalidOption) as error:
+        request(source, target)
+    assert action in str(error.value)
+    allow = ["fs.read=/", "env=TOKEN", "ssh", "network.host", "security.insecure"]
+    request(source, target, *allow)
+
+
+def set_plan(*images: tuple[str, tuple[str, ...], bool, str | None]) -> SetPlan:
+    made = tuple(
+        SetImage(name, replace(PLAN, existing_digest=digest), bases, public) for name, bases, public, digest in images
+    )
+    return SetPlan(SOURCE, "1.0.0", "", made)
+
+
+def test_what_is_there_is_not_built_again() -> None:
+    """A base that nobody asked for is built for those that need it alone; what a dead run pushed is found."""
+    plan = set_plan(("base", (), False, None), ("a", ("base",), True, "sha256:a"), ("b", ("base",), True, None))
+    assert [image.target for image in plan.to_build()] == ["base", "b"]
+    done = set_plan(("base", (), False, None), ("a", ("base",), True, "sha256:a"))
+    assert done.to_build() == ()
+    effects = " ".join(plan.effects())
+    assert "build b" in effects and "finish a" in effects and "after base" in effects
