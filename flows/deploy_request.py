@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference, is_digest
-from flows.domain.version import parse_version
+from flows.domain.version import image_tag, parse_version
 from flows.request import Request
 from infra.kubernetes.workload_name import WorkloadName
 
@@ -188,5 +188,5 @@ def _check_reference(text: str, version: str | None) -> None:
             f"{text!r} names no image: it has neither a tag nor a digest",
             action="add :TAG or @sha256:…, or name the version with --version",
         )
-    if reference.tag and version:
-        raise InvalidOption(f"{text!r} has a tag already", action="leave --version out")
+    if reference.tag and version and reference.tag != image_tag(parse_version(version)):
+        raise InvalidOption(f"{text!r} is not version {version}", action="leave --version out")

@@ -1,8 +1,8 @@
 """What a workload's pods and events say of a rollout that does not go on, as a named cause.
 
 Statuses: core/v1 PodStatus. Reasons of waiting containers: kubelet (pkg/kubelet/images/types.go,
-pkg/kubelet/kuberuntime/kuberuntime_container.go). Events: kubelet's `Unhealthy` (pkg/kubelet/events/event.go) and the
-controllers' `FailedCreate` (pkg/controller/controller_utils.go).
+pkg/kubelet/kuberuntime/kuberuntime_container.go). Events: the kubelet's `Unhealthy` and `Killing`
+(pkg/kubelet/events/event.go), the controllers' `FailedCreate` (pkg/controller/controller_utils.go).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FOR_GOOD = re.compile(
     re.IGNORECASE,
 )
 _PULL_FOR_GOOD = {"InvalidImageName", "ErrImageNeverPull"}
-_KILLED_BY_PROBE = re.compile(r"^(Liveness|Startup) probe failed", re.IGNORECASE)
+_KILLED = re.compile(r"failed (liveness|startup) probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,29 +122,31 @@ def creation_trouble(workload: Object, events: Iterable[Object], since: datetime
     return None
 
 
-async def probe_trouble(api: KubernetesApi, pod: Object, *, killing: bool = False) -> Trouble | None:
-    """The probe that fails, as the kubelet's newest event has it. `killing`: only one that ends the container.
+async def probe_trouble(api: KubernetesApi, pod: Object, *, killed: bool = False) -> Trouble | None:
+    """The probe that fails, as the kubelet's newest event has it. `killed`: only where it ended a container for it.
 
     Without the right to read events there is no trouble to see.
     """
     with suppress(ClusterError):
         events = await api.find(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
+        if killed and not any(_KILLED.search(_message(each)) for each in events if each.get("reason") == "Killing"):
+            return None
         for event in sorted(events, key=_seen, reverse=True):
-            message = str(event.get("message") or "")
-            if event.get("reason") != "Unhealthy" or (killing and not _KILLED_BY_PROBE.match(message)):
+            message = _message(event)
+            # A readiness probe's failure ends nothing.
+            if event.get("reason") != "Unhealthy" or (killed and message.startswith("Readiness")):
                 continue
-            kind = message.partition(" ")[0].lower()
-            text = f"the {kind} probe of pod/{name_of(pod)} fails"
+            text = f"the {message.partition(' ')[0].lower()} probe of pod/{name_of(pod)} fails"
             statuses = (pod.get("status") or {}).get("containerStatuses") or ()
             unready = next((str(each["name"]) for each in statuses if not each.get("ready")), None)
-            return Trouble(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killing)
+            return Trouble(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killed)
     return None
 
 
 async def error_of(api: KubernetesApi, trouble: Trouble) -> RolloutError:
     """The trouble as an error, with the container's last lines where they belong to it."""
     if trouble.cause is RolloutCrashed and trouble.pod is not None:
-        trouble = await probe_trouble(api, trouble.pod, killing=True) or trouble
+        trouble = await probe_trouble(api, trouble.pod, killed=True) or trouble
     details = [trouble.details] if trouble.details else []
     if trouble.pod is not None:
         with suppress(ClusterError):  # the lines are an extra; the trouble stands without them
@@ -153,6 +155,10 @@ async def error_of(api: KubernetesApi, trouble: Trouble) -> RolloutError:
             )
             details += ["last lines:", lines.rstrip()] if lines.strip() else ["it wrote nothing"]
     return trouble.cause(trouble.text, details="\n".join(details))
+
+
+def _message(event: Object) -> str:
+    return str(event.get("message") or "")
 
 
 def _seen(event: Object) -> datetime:

@@ -144,6 +144,7 @@ class WorkloadController:
             )
             if behaviour == "dying":
                 self._tell(key[1], pod, "Unhealthy", "Liveness probe failed: ")
+                self._tell(key[1], pod, "Killing", "Container app failed liveness probe, will be restarted")
             return
         if behaviour == "unready" and "readinessProbe" in pod["spec"]["containers"][0]:
             self._set(key, phase="Running", containerStatuses=[status | running | {"ready": False}])
