@@ -47,6 +47,10 @@ def trigger(run: FlowRun, deployment: str | None, parent: str | None) -> str:
     by = run.created_by
     if by is not None and by.type in {"SCHEDULE", "AUTOMATION"}:
         return f"{by.type.lower()} {by.display_value or ''}".rstrip()
+    # The relay and the check of base images start runs from outside of one, and say so by a tag.
+    for tag in run.tags:
+        if tag.startswith("trigger: "):
+            return tag.removeprefix("trigger: ")
     if parent is not None:
         return f"run {parent}"
     return f"deployment {deployment}" if deployment is not None else "command line"

@@ -34,7 +34,9 @@ class Started:
     failed: str | None = None
 
 
-async def dispatch(client: PrefectClient, push: Push, source: str, rules: Sequence[Rule]) -> list[Started]:
+async def dispatch(
+    client: PrefectClient, push: Push, source: str, rules: Sequence[Rule], *, patience_s: float = PATIENCE_S
+) -> list[Started]:
     """Emit the event and start the runs, all or none new if it is done again: each has a key of its own.
 
     What a rule got wrong (its deployment, its parameters) is reported and does not keep the others from their runs.
@@ -43,7 +45,7 @@ async def dispatch(client: PrefectClient, push: Push, source: str, rules: Sequen
     if push.ref.startswith(RESERVATIONS):
         return []
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(patience_s):
             await emit(
                 client,
                 PUSHED,
@@ -55,7 +57,7 @@ async def dispatch(client: PrefectClient, push: Push, source: str, rules: Sequen
             )
             return [await _start(client, push, rule) for rule in rules if _applies(rule, push, source)]
     except TimeoutError as error:
-        raise PrefectUnreachable(f"the Prefect server did not answer within {PATIENCE_S:g} s") from error
+        raise PrefectUnreachable(f"the Prefect server did not answer within {patience_s:g} s") from error
 
 
 def _applies(rule: Rule, push: Push, source: str) -> bool:
