@@ -26,7 +26,8 @@ class Checkout:
     `committed_at`: seconds since the epoch of the commit, of an archive's newest entry, None for a plain
     directory. `dirty`: the directory differs from `revision`. `repository`: where git finds the repository (a
     work tree's top, or a fetched repository's own directory). `subdirectory`: of `path` in the repository or
-    archive, "" at its root. `temporary`: the folder that closing removes.
+    archive, "" at its root. `temporary`: the folder that closing removes. `ca_file`: trusted for the repository's
+    server, None for git's own settings.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Checkout:
     repository: Path | None = None
     subdirectory: str = ""
     temporary: Path | None = None
+    ca_file: Path | None = None
 
     @property
     def is_repository_root(self) -> bool:

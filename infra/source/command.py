@@ -58,10 +58,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A repository to talk to, and who is asked for its credential, at each call anew."""
+    """A repository to talk to, and who is asked for its credential, at each call anew.
+
+    `ca_file`: PEM with the CAs that its server's certificate may have, None for git's own settings.
+    """
 
     url: GitUrl
     credentials: CredentialSource | None = None
+    ca_file: Path | None = None
 
     async def credential(self) -> Credential | None:
         if self.url.scheme not in {"https", "http"}:
@@ -140,6 +144,9 @@ def _environment(remote: Remote | None, config: list[tuple[str, str]]) -> dict[s
         "GIT_ALLOW_PROTOCOL": "https:http:ssh:file" if local else "https:http:ssh",
         "SSH_ASKPASS_REQUIRE": "never",
     }
+    if remote is not None and remote.ca_file is not None:
+        # The variable, which goes before the setting: somebody may have set it for other servers.
+        env["GIT_SSL_CAINFO"] = str(remote.ca_file.resolve())
     first = int(env.get("GIT_CONFIG_COUNT") or 0)
     for number, (key, value) in enumerate(config, first):
         env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

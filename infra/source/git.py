@@ -41,14 +41,13 @@ async def fetch_git(
     check_no_password(url)
     ref = "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
-    trust = _trust(ca_file)
-    remote = Remote(address, credentials)
+    remote = Remote(address, credentials, _existing(ca_file))
     async with fetch_folder(workdir) as folder:
         repository, tree = folder / "git", folder / "tree" / address.name
-        await _initialise(repository, remote, trust)
+        await _initialise(repository, remote)
         revision = await _fetch(repository, remote, ref)
         tree.mkdir(parents=True)
-        await _check_out(repository, tree, remote, revision, trust, submodules=submodules)
+        await _check_out(repository, tree, remote, revision, submodules=submodules)
         committed_at = await run_git(str(repository), "show", "-s", "--format=%ct", revision, cwd=repository)
         path = enter_subdirectory(tree, subdirectory, f"{address.shown} at {ref}")
         return Checkout(
@@ -61,22 +60,19 @@ async def fetch_git(
             repository=repository,
             subdirectory=subdirectory,
             temporary=folder,
+            ca_file=ca_file,
         )
 
 
-def _trust(ca_file: Path | None) -> dict[str, str]:
-    """Git's settings for a CA of one's own. Raises InvalidOption."""
-    if ca_file is None:
-        return {}
-    if not ca_file.is_file():
+def _existing(ca_file: Path | None) -> Path | None:
+    if ca_file is not None and not ca_file.is_file():
         raise InvalidOption(f"there is no CA file {ca_file}", action="check --source-ca")
-    return {"http.sslCAInfo": str(ca_file.resolve())}
+    return ca_file
 
 
-async def _initialise(repository: Path, remote: Remote, settings: dict[str, str]) -> None:
+async def _initialise(repository: Path, remote: Remote) -> None:
     await run_git(str(repository), "init", "--quiet", "--bare", "--template=", str(repository))
-    for key, value in {"remote.origin.url": remote.url.text, **settings}.items():
-        await run_git(str(repository), "config", key, value, cwd=repository)
+    await run_git(str(repository), "config", "remote.origin.url", remote.url.text, cwd=repository)
 
 
 async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
@@ -102,15 +98,13 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     return revision
 
 
-async def _check_out(
-    repository: Path, tree: Path, remote: Remote, revision: str, trust: dict[str, str], *, submodules: bool
-) -> None:
+async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str, *, submodules: bool) -> None:
     where = (f"--git-dir={repository}", f"--work-tree={tree}")
     steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
     for step in steps:
-        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG | trust, umask=_UMASK)
+        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK)
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
             raise git_error(f"{what}{remote.url.shown}", answer)

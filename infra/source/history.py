@@ -14,13 +14,18 @@ from infra.source.url import GitUrl, is_full_id
 
 
 async def remote_of(
-    repository: Path, name: str, credentials: CredentialSource | None, *, push: bool = False
+    repository: Path,
+    name: str,
+    credentials: CredentialSource | None,
+    *,
+    ca_file: Path | None = None,
+    push: bool = False,
 ) -> Remote | None:
     """The remote that the repository knows as `name`, to fetch from or to `push` to; None if there is none."""
     answer = await git("remote", "get-url", *(["--push"] if push else []), "--", name, cwd=repository)
     if answer.status != 0:
         return None
-    return Remote(GitUrl.parse(answer.out.strip(), base=repository), credentials)
+    return Remote(GitUrl.parse(answer.out.strip(), base=repository), credentials, ca_file)
 
 
 async def tags(source: Path | Remote) -> dict[str, str]:
@@ -56,7 +61,7 @@ async def commits_since(
     """
     if checkout.repository is None or checkout.revision is None:
         return []
-    remote = await remote_of(checkout.repository, "origin", credentials)
+    remote = await remote_of(checkout.repository, "origin", credentials, ca_file=checkout.ca_file)
     past = _Past(checkout.repository, remote, ours=checkout.temporary is not None)
     start = None if since is None else await past.find(since)
     if start == checkout.revision:

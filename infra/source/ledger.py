@@ -80,11 +80,13 @@ class GitLedger:
             raise ValueError("a git ledger needs a checkout with a revision")
         place = None
         if remote != "-":
-            place = await remote_of(checkout.repository, remote or "origin", credentials, push=True)
+            place = await remote_of(
+                checkout.repository, remote or "origin", credentials, ca_file=checkout.ca_file, push=True
+            )
             if place is None and remote is not None:
                 if not re.search(r"[:/]", remote):
                     raise InvalidOption(f"{checkout.repository} has no remote {remote!r}", action="see `git remote -v`")
-                place = Remote(GitUrl.parse(remote, base=checkout.repository), credentials)
+                place = Remote(GitUrl.parse(remote, base=checkout.repository), credentials, checkout.ca_file)
         return cls(checkout.repository, prefix=prefix, revision=checkout.revision, remote=place)
 
     def tag_name(self, version: Version) -> str:
