@@ -30,7 +30,7 @@ class SourceDenied(SourceError):
 
 
 class SourceTlsError(SourceError):
-    default_action = "add the server's CA to this machine's trusted ones (git: http.sslCAInfo)"
+    default_action = "name the server's CA with --source-ca (a directory: git's http.sslCAInfo)"
 
 
 class SourceDiskFull(SourceError):
