@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +34,9 @@ _DURATION = TypeAdapter(timedelta)
 _MOMENT = TypeAdapter(datetime)
 # Prefect anchors an interval at the moment it is made; then it would never be what it was the next time.
 _ANCHOR = "2020-01-01T00:00:00Z"
+
+# {{ prefect.variables.NAME }} and {{ prefect.blocks.TYPE.NAME }}
+_ASKS_SERVER = re.compile(r"{{\s*prefect\.")
 
 _SCHEDULE_FIELDS = {"schedule", "active", "parameters", "slug"}
 
@@ -88,7 +92,10 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
         raise InvalidOption(f"the deployment {name!r} lacks a name or an entrypoint")
     # Triggers are filled in when an event comes, not now.
     triggers = read_triggers(name, stanza.pop("triggers", None) or [])
-    filled: dict[str, Any] = await resolve_variables(await resolve_block_document_references(stanza), client=client)
+    filled = stanza
+    if _ASKS_SERVER.search(json.dumps(stanza, default=str)):
+        filled = await resolve_block_document_references(filled, client=client)
+        filled = await resolve_variables(filled, client=client)
     filled = cast("dict[str, Any]", apply_values(filled, dict(os.environ), remove_notset=False))
     flow = load_flow(filled["entrypoint"])
     pool = filled.get("work_pool") or {}

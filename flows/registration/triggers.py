@@ -70,7 +70,8 @@ def _automations(wanted: Sequence[DeploymentTriggerTypes], deployment: UUID) -> 
 
 
 def _plain(automations: Iterable[AutomationCore]) -> list[dict[str, Any]]:
-    values = [plain_automation(one) for one in automations]
+    # Those that `prefect deploy` made bear no tag.
+    values = [plain_automation(one) | {"tags": []} for one in automations]
     return sorted(values, key=lambda value: str(value["name"]))
 
 

@@ -1,0 +1,142 @@
+"""What `deployments/` holds: entrypoints that import, templates that are Prefect's own but for what we say."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import PrefectClient
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.workers.process import ProcessWorker
+
+from flows.domain.errors import InvalidOption
+from flows.registration.deployments import Wanted, load_flow, read_stanzas
+from flows.registration.files import PREFECT_FILE, Pool, automation_files, read_yaml, shipped_pools
+
+HEARTBEAT_S = 30
+
+
+@pytest.fixture(scope="module")
+def nobody() -> PrefectClient:
+    """A server that is not there: these files hold no template that would need one."""
+    return PrefectClient("http://127.0.0.1:9/api")
+
+
+@pytest.fixture(scope="module")
+def shipped(nobody: PrefectClient) -> dict[str, Wanted]:
+    return {one.full_name: one for one in asyncio.run(read_stanzas(nobody, read_yaml(PREFECT_FILE)))}
+
+
+async def read_one(nobody: PrefectClient, **changes: Any) -> Wanted:
+    stanza = {"name": "mine", "entrypoint": "flows.sweep.sweep", "work_pool": {"name": "slipway"}, **changes}
+    (wanted,) = await read_stanzas(nobody, {"deployments": [stanza]})
+    return wanted
+
+
+def test_every_entrypoint_imports(shipped: dict[str, Wanted]) -> None:
+    """A flow whose import fails would still be registered by Prefect, and fail at its first run."""
+    flows = {name.partition("/")[0] for name in shipped}
+    assert {"release", "release-set", "deploy", "promote", "rollback", "sweep", "check-bases"} <= flows
+    for one in shipped.values():
+        assert load_flow(one.values["entrypoint"]).name == one.flow
+
+
+def test_each_pool_has_its_deployments(shipped: dict[str, Wanted]) -> None:
+    """Release, deploy and sweep for both; their runs bear the tag that the automations look for."""
+    for pool, name in (("slipway", "local"), ("slipway-kubernetes", "kubernetes")):
+        here = {one.flow for one in shipped.values() if one.values["work_pool_name"] == pool and one.name == name}
+        assert {"release", "deploy", "sweep"} <= here
+    assert all("slipway" in one.values["tags"] for one in shipped.values())
+    assert {one.values["work_pool_name"] for one in shipped.values()} == {pool.name for pool in shipped_pools()}
+
+
+def test_code_is_installed_and_not_pulled(shipped: dict[str, Wanted]) -> None:
+    assert all(one.values["pull_steps"] == [] for one in shipped.values())
+
+
+def test_nothing_starts_by_surprise(shipped: dict[str, Wanted]) -> None:
+    """One schedule of each kind, all off but the sweep where a cluster is sure to be; the chain is off, too."""
+    kinds = [kind for one in shipped["release/example"].schedules for kind in type(one.schedule).model_fields]
+    assert {"cron", "interval", "rrule"} <= set(kinds)
+    on = [name for name, one in shipped.items() if any(schedule.active for schedule in one.schedules)]
+    assert on == ["sweep/kubernetes"]
+    (chain,) = shipped["deploy/example"].triggers
+    assert chain.enabled is False
+    assert chain.expect == {"slipway.image.released"}  # type: ignore[union-attr]
+
+
+def test_an_application_is_released_in_turn_and_a_sweep_not_twice(shipped: dict[str, Wanted]) -> None:
+    """A release that waits stands for a commit of its own; a second sweep would do the same again."""
+    for name, strategy in (("release/example", "ENQUEUE"), ("sweep/kubernetes", "CANCEL_NEW")):
+        assert shipped[name].values["concurrency_limit"] == 1
+        assert shipped[name].values["concurrency_options"] == {"collision_strategy": strategy}
+
+
+def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
+    """Heartbeats and log of our code by the environment, and no pipe that dies with the worker."""
+    wanted = ProcessWorker.get_default_base_job_template()
+    variables = wanted["variables"]["properties"]
+    variables["stream_output"]["default"] = False
+    variables["env"]["default"] = {
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,infra",
+    }
+    (pool,) = (one for one in shipped_pools() if one.name == "slipway")
+    assert pool == Pool("slipway", "process", wanted)
+
+
+def test_runs_of_every_pool_send_the_heartbeats_that_are_waited_for() -> None:
+    """Two may be late before a run is taken for dead."""
+    for pool in shipped_pools():
+        env = pool.template["variables"]["properties"]["env"]["default"]
+        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_S)
+    trigger = automations()["Slipway: dead runs are Crashed"].trigger
+    assert isinstance(trigger, EventTrigger)
+    assert trigger.within > timedelta(seconds=2 * HEARTBEAT_S)
+
+
+def test_automations_leave_other_peoples_runs_alone() -> None:
+    """On a server with other flows they look after runs with our tag, or of our pool, alone."""
+    for automation in automations().values():
+        assert isinstance(automation.trigger, EventTrigger)
+        related = automation.trigger.model_dump(mode="json")["match_related"]
+        assert related in (
+            {"prefect.resource.id": "prefect.tag.slipway", "prefect.resource.role": "tag"},
+            {"prefect.resource.role": "work-pool", "prefect.resource.name": "slipway"},
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"entrypoint": "flows/release.py:release"}, "is not a module path"),
+        ({"entrypoint": "flows.absent.release"}, "cannot be imported"),
+        ({"entrypoint": "flows.sweep.absent"}, "cannot be imported"),
+        ({"entrypoint": "flows.sweep.SweepRequest"}, "is not a flow"),
+        ({"entrypoint": None}, "lacks a name or an entrypoint"),
+        ({"schedules": [{"cron": "every day"}]}, "a schedule of 'mine'"),
+        ({"schedules": [{"slug": "never"}]}, "neither cron, interval nor rrule"),
+        ({"triggers": [{"within": "soon"}]}, "a trigger of 'mine'"),
+    ],
+)
+async def test_what_is_wrong_in_a_file_is_said(nobody: PrefectClient, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOption, match=said):
+        await read_one(nobody, **changes)
+
+
+async def test_an_interval_is_anchored_the_same_each_time(nobody: PrefectClient) -> None:
+    """Prefect's own default, the present moment, would make each registration another."""
+    first, second = [await read_one(nobody, schedules=[{"interval": 3600}]) for _ in range(2)]
+    assert first.schedules == second.schedules
+
+
+def automations() -> dict[str, AutomationCore]:
+    """The shipped ones, the notification's block left out."""
+    found = {}
+    for document in automation_files():
+        for one in document["automations"]:
+            actions = [action for action in one["actions"] if "block_document" not in action]
+            found[one["name"]] = AutomationCore.model_validate({**one, "actions": actions})
+    return found
