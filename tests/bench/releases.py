@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
 from infra.local.stack import Stack
-from tests.bench import contexts
+from tests.bench import contexts, sets
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -56,6 +56,10 @@ class Releases:
             self._runs * _LINES - len(_NUMBER.findall(said.read_text())),
         )
         return replace(row, note=f"{row.note}lines lost: {lost[0]} / {lost[1]}")
+
+    def dag(self) -> Row:
+        """Twenty images as one DAG."""
+        return sets.measure(self._folder / "dag", self._connection, self._env, self._runs)
 
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
@@ -101,5 +105,5 @@ def releases(folder: Path, runs: int) -> Iterator[Releases]:
         yield Releases(folder, Stack(StackConfig.from_env(env)).connection(), env, runs)
 
 
-CASES = {"release": Releases.release, "logs": Releases.logs}
+CASES = {"release": Releases.release, "logs": Releases.logs, "dag": Releases.dag}
 """By what is typed in CASES."""
