@@ -88,7 +88,9 @@ async def _definition(request: SetRequest) -> dict[str, Any]:
     from flows.sources import open_source
     from flows.workshop import open_workshop
 
-    async with open_workshop(request.as_release()) as shop:
+    # Looked at only, so a work tree may be as it is.
+    release = request.as_release().model_copy(update={"allow_dirty": True})
+    async with open_workshop(release) as shop:
         checkout = await open_source(shop)
         try:
             return as_bake(read_set(request, checkout))
