@@ -26,6 +26,7 @@ from tests.integration.relay.conftest import (
     hex_hmac,
     running_relay,
 )
+from tests.releases import complaint
 from tests.servers import VaultServer, vault_server
 from tests.warm import WarmStarter, warm_starter
 
@@ -224,3 +225,11 @@ def test_a_bad_rule_file_at_the_start(surroundings: Surroundings, tmp_path: Path
     rules.write_text(RULES.format(folder=tmp_path))
     checked = surroundings.starter.run("relay", "--rules", rules, "--check")
     assert (checked.code, checked.stdout) == (0, f"{rules}: 6 sources, 4 rules\n")
+
+
+def test_a_trigger_without_a_server(surroundings: Surroundings) -> None:
+    """`slipway trigger` names the server that does not answer, and what to do."""
+    surroundings.prefect.spoil("*", "", None)
+    said = complaint(surroundings.starter.run("trigger", "release/any"))
+    surroundings.prefect.heal()
+    assert f"the Prefect server {surroundings.prefect.host} does not answer" in said

@@ -10,8 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.local.daemon import free_port
-from tests.conftest import Run, RunningStack
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
 from tests.releases import complaint
 from tests.warm import Ended, WarmStarter
@@ -126,13 +124,3 @@ def test_one_of_both(commands: WarmStarter) -> None:
     complaint(commands.run("trigger"), 2)
     complaint(commands.run("trigger", "a/b", "--event", "x"), 2)
     complaint(commands.run("trigger", "--event", "x", "--wait"), 2)
-
-
-def test_a_server_that_is_not_there(slipway: Run, stack: RunningStack) -> None:
-    """Named, with what to do."""
-    port = free_port()
-    ended = slipway("trigger", "a/b", env={"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"})
-    assert ended.returncode == 1
-    assert f"the Prefect server 127.0.0.1:{port} does not answer" in ended.stderr
-    assert "Next: " in ended.stderr
-    assert "Traceback" not in ended.stderr
