@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ _DIAGNOSIS_S = 5.0
 _LAST_WORDS_S = 2.0
 _SERVICE_S = 15.0
 _SERVICE_RETRY_S = 0.05
+_HANDSHAKE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,26 +241,40 @@ class KubernetesBuilder:
         self._connection.push_async_callback(self._sentinel.stop)
         files = PrivateFiles()
         self._connection.callback(files.close)
+        ca, cert, key = (
+            files.add(name, content)
+            for name, content in (
+                ("ca.pem", certificates.ca),
+                ("cert.pem", certificates.client_cert),
+                ("key.pem", certificates.client_key),
+            )
+        )
+        server_name = service_names(self._names.builder, self._api.namespace)[2]
         inside = self._reach == "service" or (self._reach == "auto" and self._api.in_cluster)
-        address = await self._service_address(chosen) if inside else await self._forwarded()
+        if inside:
+            context = ssl.create_default_context(cafile=ca)
+            context.load_cert_chain(cert, key)
+            address = await self._service_address(chosen, context, server_name)
+        else:
+            address = await self._forwarded()
         return ProvisionedBuilder(
             address=address,
-            ca=files.add("ca.pem", certificates.ca),
-            cert=files.add("cert.pem", certificates.client_cert),
-            key=files.add("key.pem", certificates.client_key),
-            server_name=service_names(self._names.builder, self._api.namespace)[2],
+            ca=ca,
+            cert=cert,
+            key=key,
+            server_name=server_name,
             pod=name_of(chosen),
             reached="service" if inside else "port-forward",
             found=found,
         )
 
-    async def _service_address(self, chosen: Object) -> str:
+    async def _service_address(self, chosen: Object, context: ssl.SSLContext, server_name: str) -> str:
         """By number: a cluster's DNS may take some seconds to know a Service that is new."""
         host = str(chosen["status"]["podIP"])
         if self._spec.replicas == 1:
             service = await self._api.get(SERVICE, self._names.builder)
             host = str(((service or {}).get("spec") or {}).get("clusterIP") or host)
-        await _answers(host, self._spec.name)
+        await _answers(host, self._spec.name, context, server_name)
         return f"tcp://[{host}]:{PORT}" if ":" in host else f"tcp://{host}:{PORT}"
 
     async def _forwarded(self) -> str:
@@ -275,13 +291,17 @@ class KubernetesBuilder:
         return choose_replica(self._source, ready)
 
 
-async def _answers(host: str, name: str) -> None:
-    """Wait for the port: a Service leads to a pod some time after the pod is ready."""
+async def _answers(host: str, name: str, context: ssl.SSLContext, server_name: str) -> None:
+    """Wait for the daemon: a Service leads to a pod some time after the pod is ready. By its certificate, since what
+    routes a cluster's traffic may take up connections that lead nowhere yet.
+    """
     try:
         async with asyncio.timeout(_SERVICE_S):
             while True:
                 try:
-                    _, writer = await asyncio.open_connection(host, PORT)
+                    _, writer = await asyncio.open_connection(
+                        host, PORT, ssl=context, server_hostname=server_name, ssl_handshake_timeout=_HANDSHAKE_S
+                    )
                 except OSError:
                     await asyncio.sleep(_SERVICE_RETRY_S)
                     continue

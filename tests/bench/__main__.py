@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import releases, transfers
+from tests.bench import clusters, releases, transfers, workers
 from tests.bench.measure import HEADER, Row
 
 
 def main() -> None:
-    known = [*transfers.CASES, *releases.CASES]
+    known = [*transfers.CASES, *releases.CASES, *workers.CASES, *clusters.CASES]
     parser = argparse.ArgumentParser(prog="make bench", description="Slipway against `docker buildx build`.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"some of: {', '.join(known)} (default: all)")
     parser.add_argument("--runs", type=int, default=5, help="pairs of runs of each case")
@@ -25,6 +26,9 @@ def main() -> None:
     if unknown := set(args.cases) - set(known):
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     chosen = args.cases or known
+    if not os.environ.get("KUBECONFIG") and (on_clusters := set(chosen) & set(clusters.CASES)):
+        print(f"KUBECONFIG names no cluster to measure on; left out: {', '.join(sorted(on_clusters))}")
+        chosen = [case for case in chosen if case not in on_clusters]
     rows = []
     print(f"seconds, medians of {args.runs} pairs (cached: three times as many)\n{HEADER}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=args.folder) as folder:
@@ -45,6 +49,14 @@ def _rows(folder: Path, chosen: list[str], runs: int) -> Iterator[Row]:
         with releases.releases(folder, runs) as stack:
             for compare in others:
                 yield compare(stack)
+    if working := [case for name, case in workers.CASES.items() if name in chosen]:
+        with workers.workers(folder, runs) as place:
+            for watch in working:
+                yield watch(place)
+    if cases := [case for name, case in clusters.CASES.items() if name in chosen]:
+        with clusters.clusters(folder, runs) as cluster:
+            for case in cases:
+                yield case(cluster)
 
 
 def _buildx() -> str:

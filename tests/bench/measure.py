@@ -33,19 +33,21 @@ class Side:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. `ours` and `theirs`: medians; `value` is what has the `goal`, both in `unit`."""
+    """One line of the table. `ours` and `theirs`: medians; `value` is what has the `goal` (None: it has none),
+    both in `unit`."""
 
     case: str
     ours: float
     theirs: float
     value: float
-    goal: float
+    goal: float | None
     unit: str = "x"
     note: str = ""
     runs: tuple[tuple[Run, ...], tuple[Run, ...]] = ((), ())
 
     def text(self) -> str:
-        value, goal = (f"{number:.2f} {self.unit}" for number in (self.value, self.goal))
+        value = f"{self.value:.2f} {self.unit}"
+        goal = f"{self.goal:.2f} {self.unit}" if self.goal is not None else "-"
         return f"{self.case:<28}{self.ours:>10.2f}{self.theirs:>10.2f}{value:>12}{goal:>12}  {self.note}".rstrip()
 
     def json(self) -> dict[str, object]:
