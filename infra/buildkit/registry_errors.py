@@ -1,4 +1,4 @@
-"""What a daemon says when a registry refuses, as our causes. One table by HTTP status, one by words."""
+"""What a daemon says when a registry refuses, as our causes: a table by words, and the common one by HTTP status."""
 
 from __future__ import annotations
 
@@ -11,23 +11,16 @@ from flows.domain.errors import (
     RegistryThrottled,
     RegistryTlsError,
     RegistryUnauthorized,
-    RegistryUnavailable,
     RegistryUnreachable,
     RepositoryUnknown,
     UploadBroken,
 )
+from flows.domain.registry_status import error_of_status
 
 # "unexpected status from PUT request to http://...: 403 Forbidden" (containerd core/remotes/docker/errors), before
 # containerd 1.7 "unexpected status: 403 Forbidden", for tokens "failed to fetch oauth token: ...: 401 Unauthorized".
 _STATUS = re.compile(r"unexpected status\b.*?:\s*([1-5]\d\d)\b", re.DOTALL)
 _METHOD = re.compile(r"unexpected status from ([A-Z]+) request")
-
-BY_STATUS: dict[int, type[RegistryError]] = {
-    401: RegistryUnauthorized,
-    403: RegistryForbidden,
-    404: RepositoryUnknown,
-    429: RegistryThrottled,
-}
 
 # In this order: a refused token request may also mention the connection.
 BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
@@ -66,14 +59,9 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
         status = int(match[1])
         method = _METHOD.search(text)
         asked = f" to {method[1]}" if method else ""
-        return _by_status(status)(f"registry {host}: {what} failed (HTTP {status}{asked})")
+        kind = RepositoryUnknown if status == 404 else error_of_status(status)
+        return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
     for words, kind, reason in BY_WORDS:
         if words.search(text):
             return kind(f"registry {host}: {what} failed ({reason})")
     return RegistryProtocolError(f"registry {host}: {what} failed for a reason the daemon does not name")
-
-
-def _by_status(status: int) -> type[RegistryError]:
-    if status >= 500:
-        return RegistryUnavailable
-    return BY_STATUS.get(status, RegistryProtocolError)

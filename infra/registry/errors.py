@@ -29,6 +29,7 @@ from flows.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
+from flows.domain.registry_status import error_of_status
 
 BY_CODE: dict[str, type[RegistryError]] = {
     "BLOB_UNKNOWN": ManifestUnknown,
@@ -47,14 +48,6 @@ BY_CODE: dict[str, type[RegistryError]] = {
     "TOOMANYREQUESTS": RegistryThrottled,
     "UNAVAILABLE": RegistryUnavailable,
     "NOT_FOUND": RepositoryUnknown,
-}
-
-_BY_STATUS: dict[int, type[RegistryError]] = {
-    401: RegistryUnauthorized,
-    403: RegistryForbidden,
-    408: RegistryUnavailable,
-    416: UploadBroken,
-    429: RegistryThrottled,
 }
 
 # Registries have no common code for it. ECR: 400 TAG_INVALID "... cannot be overwritten because the tag is
@@ -91,13 +84,13 @@ def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryEr
 def classify(status: int, code: str | None, challenge_error: str | None = None) -> type[RegistryError]:
     """The class for a status, the OCI code in the body and the `error` of a Bearer challenge (RFC 6750)."""
     if status >= 500:
-        return RegistryUnavailable
+        return error_of_status(status)
     if status == 401 and challenge_error == "insufficient_scope":
         # The token is good, but not for this: distribution answers 401 where others say 403.
         return RegistryForbidden
     if code in BY_CODE:
         return BY_CODE[code]
-    return _BY_STATUS.get(status, RegistryProtocolError)
+    return error_of_status(status)
 
 
 def transport_error(error: httpx.RequestError, host: str, method: str) -> RegistryError:
