@@ -26,6 +26,7 @@ def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> in
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     use_prefect_server()
     # Only now: importing Prefect takes a second and reads its settings from the environment.
+    from prefect import tags
     from prefect.exceptions import TerminationSignal
 
     from flows.cli.terminal import Terminal
@@ -33,7 +34,8 @@ def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> in
 
     terminal = Terminal(sys.stderr)
     try:
-        with watching(terminal):
+        # The tag by which the automations know the runs they look after.
+        with watching(terminal), tags("slipway"):
             result = asyncio.run(start())
     except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError) as interruption:
         if terminal.result is None or not terminal.result.released:

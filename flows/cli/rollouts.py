@@ -38,13 +38,15 @@ def run_recorded(start: Callable[[], Coroutine[Any, Any, Result]], output: str) 
     # SIGTERM before and after the flow, which handles it by itself, is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     use_prefect_server()
+    from prefect import tags
     from prefect.exceptions import TerminationSignal
 
     from flows.cli.terminal import Terminal
     from flows.watch import watching
 
     try:
-        with watching(Terminal(sys.stderr)):
+        # The tag by which the automations know the runs they look after.
+        with watching(Terminal(sys.stderr)), tags("slipway"):
             result = asyncio.run(start())
     except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError) as interruption:
         raise Interrupted("the rollout was interrupted", action=_OUTCOME) from interruption
