@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +29,10 @@ from infra.vault.errors import LIBRARY_ERRORS, vault_error
 from infra.vault.secrets import SecretPath, SecretValues
 
 _MIN_WAIT_S = 0.5
+_KV = frozenset({"kv", "generic"})
+# A secret made for this session is used for this part of its lease; the next one is made before it ends, and who has
+# just been given it can still use it.
+_USED = 2 / 3
 
 
 @dataclass(eq=False)
@@ -41,6 +46,14 @@ class _Lease:
     ttl_s: float
     renewable: bool
     own: bool
+
+
+@dataclass(eq=False)
+class _Made:
+    """A secret that an engine has made, and until when it is given (a time of the event loop)."""
+
+    values: SecretValues
+    until: float
 
 
 class VaultSession:
@@ -63,6 +76,9 @@ class VaultSession:
         self._http.trust_env = not is_loopback(urlsplit(access.address).netloc)
         self._login: asyncio.Task[_Lease] | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._made: dict[SecretPath, _Made] = {}
+        self._making = asyncio.Lock()
+        self._lease_ids: list[str] = []
 
     async def __aenter__(self) -> Self:
         ca_file = self._access.ca_file
@@ -74,26 +90,41 @@ class VaultSession:
         await self.close()
 
     async def close(self) -> None:
-        """Revoke the token, if this session made it, and let go of all connections. Raises no VaultError."""
+        """Revoke the token, if this session made it, else what was made for it; let go of all connections. Raises no
+        VaultError.
+        """
         try:
             if self._renewal is not None:
                 self._renewal.cancel()
                 await asyncio.wait([self._renewal])
             if self._login is not None:
                 await asyncio.wait([self._login])
-                if not _failed(self._login) and (lease := self._login.result()).own:
-                    with suppress(VaultError):
-                        await self._call("revoking the token", lease.client.auth.token.revoke_self)
+                if not _failed(self._login):
+                    await self._revoke(self._login.result())
         finally:
             self._login = self._renewal = None
+            self._made.clear()
             self._http.close()
 
+    async def _revoke(self, lease: _Lease) -> None:
+        if lease.own:  # Vault revokes what was made with a token along with it
+            with suppress(VaultError):
+                await self._call("revoking the token", lease.client.auth.token.revoke_self)
+            return
+        for lease_id in self._lease_ids:
+            with suppress(VaultError):
+                await self._call("revoking a lease", partial(lease.client.sys.revoke_lease, lease_id))
+
     async def read(self, path: SecretPath) -> SecretValues:
-        """The latest version of a secret.
+        """The latest version of a secret; of an engine that makes secrets, one that was made for this session, and
+        another when its lease nears its end.
 
         Raises SecretMissing (deleted versions too), KvVersionMismatch, VaultDenied, VaultTokenExpired (for a
         given token; an own one is replaced) and what any call to Vault raises.
         """
+        made = self._made.get(path)
+        if made is not None and asyncio.get_running_loop().time() < made.until:
+            return made.values
         lease = await self._lease()
         try:
             return await self._read(lease, path)
@@ -120,6 +151,8 @@ class VaultSession:
             mount = await self._mount(lease, path)
             if mount is None:
                 raise
+            if mount.get("type") not in _KV:
+                return await self._make(lease, path)
             located = _within(mount, path)
             if located == path:
                 raise
@@ -129,6 +162,25 @@ class VaultSession:
             return SecretValues(path, answer["data"]["data"] if "metadata" in answer["data"] else _no_envelope(path))
         except (KeyError, TypeError) as error:
             raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
+
+    async def _make(self, lease: _Lease, path: SecretPath) -> SecretValues:
+        """Read a path of an engine that is no KV: what it answers with it has made for this reader."""
+        async with self._making:
+            loop = asyncio.get_running_loop()
+            made = self._made.get(path)
+            if made is not None and loop.time() < made.until:
+                return made.values
+            answer = await self._call(
+                f"reading {path}", lambda: lease.client.adapter.get(f"/v1/{path.mount}/{path.path}")
+            )
+            try:
+                values, lease_s = SecretValues(path, answer["data"]), float(answer.get("lease_duration") or 0)
+            except (KeyError, TypeError, ValueError) as error:
+                raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
+            self._made[path] = _Made(values, loop.time() + lease_s * _USED)
+            if answer.get("lease_id"):
+                self._lease_ids.append(str(answer["lease_id"]))
+            return values
 
     async def _check_token(self, lease: _Lease, path: SecretPath, denied: VaultDenied) -> None:
         """Tell a policy from a token that is no more: Vault answers 403 to both."""
@@ -248,7 +300,7 @@ def _within(mount: dict[str, Any], path: SecretPath) -> SecretPath:
     """`path` split where its mount ends (a mount's name may have slashes). Raises KvVersionMismatch."""
     name = str(mount.get("path", "")).strip("/")
     version = str((mount.get("options") or {}).get("version", "1"))
-    if mount.get("type") in {"kv", "generic"} and version != "2":
+    if mount.get("type") in _KV and version != "2":
         raise KvVersionMismatch(f"{path}: the mount {name!r} is KV version {version}, version 2 is needed")
     whole = f"{path.mount}/{path.path}"
     inner = whole.removeprefix(f"{name}/")
