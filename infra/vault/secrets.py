@@ -16,8 +16,8 @@ _PATH = re.compile(rf"vault:(?P<mount>{_SEGMENT})/(?P<path>{_SEGMENT}(?:/{_SEGME
 
 @dataclass(frozen=True, slots=True)
 class SecretPath:
-    """A secret of a KV version 2 mount, written `vault:MOUNT/PATH` without the `data/` of its API; or what an engine makes
-    for each reader (`vault:MOUNT/creds/ROLE`).
+    """A secret of a KV version 2 mount, written `vault:MOUNT/PATH` without the `data/` of its API; or what an engine
+    makes for each reader (`vault:MOUNT/creds/ROLE`).
     """
 
     mount: str
