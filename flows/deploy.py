@@ -11,9 +11,10 @@ from flows.approval import refused
 from flows.deploy_request import DeployRequest
 from flows.deploy_workshop import open_deploy_workshop
 from flows.domain.errors import ApprovalRefused
+from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployResult
 from flows.interrupts import terminated_like_interrupted
-from flows.rolling import roll_out
+from flows.rolling import failures_announced, roll_out
 from flows.tasks.resolve import resolve_image
 
 
@@ -30,9 +31,10 @@ async def deploy(request: DeployRequest) -> DeployResult:
     """
     with terminated_like_interrupted():
         async with open_deploy_workshop(request):
-            image = await resolve_image(request.reference, request.version)
             try:
-                result = await roll_out(image)
+                async with failures_announced(ImageReference.parse(request.reference).name):
+                    image = await resolve_image(request.reference, request.version)
+                    result = await roll_out(image)
             except ApprovalRefused as error:
                 return cast(DeployResult, refused(error))
     return cast(DeployResult, Completed(message=result.summary, data=result))

@@ -19,6 +19,7 @@ from flows.deploy_request import RegistryOptions, TargetRequest
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import StackDown
 from flows.domain.reference import ImageReference, is_loopback
+from flows.domain.rollout import DeployedImage
 from flows.saved import find_vault, running_stack, with_registries
 from flows.workshop import NO_VAULT_ACTION
 from infra.kubernetes.pull_secret import PullSecret
@@ -76,16 +77,18 @@ class Registries:
 
 @dataclass
 class DeployWorkshop:
-    """The adapters of one deploy. `before`: the workload as it was, `written`: after its image was set; both are filled
-    in by the steps.
+    """The adapters of one deploy. `image`: what is deployed; `before`: the workload as it was, `written`: after its
+    image was set; `outcome`: what became of a failure. All are filled in as they become known.
     """
 
     request: TargetRequest
     workload: Workload
     registries: Registries
+    image: DeployedImage | None = None
     before: WorkloadState | None = None
     written: WorkloadState | None = None
     pull_secret: PullSecret | None = None
+    outcome: str | None = None
 
     @property
     def rules(self) -> RolloutRules:

@@ -14,7 +14,7 @@ from flows.domain.errors import ApprovalRefused, ManifestUnknown, ReleaseUnknown
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.interrupts import terminated_like_interrupted
-from flows.rolling import roll_out
+from flows.rolling import failures_announced, roll_out
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
 from infra.kubernetes.workload import WorkloadState
@@ -31,9 +31,10 @@ async def rollback(request: RollbackRequest) -> DeployResult:
     for withdrawn: no promotion takes it on."""
     with terminated_like_interrupted():
         async with open_deploy_workshop(request):
-            image = await find_release(request.to, request.image)
             try:
-                result = await roll_out(image, rolling_back=True)
+                async with failures_announced(request.image):
+                    image = await find_release(request.to, request.image)
+                    result = await roll_out(image, rolling_back=True)
             except ApprovalRefused as error:
                 return cast(DeployResult, refused(error))
     return cast(DeployResult, Completed(message=result.summary, data=result))

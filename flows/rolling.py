@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
@@ -12,7 +14,7 @@ from prefect.runtime import flow_run
 from flows.approval import approved
 from flows.deploy_report import DeployReport
 from flows.deploy_workshop import deploy_workshop
-from flows.domain.errors import ObjectMissing, RolloutSuperseded, SlipwayError
+from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
 from flows.history import key_of
@@ -38,6 +40,7 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
     """
     started = time.monotonic()
     shop = deploy_workshop()
+    shop.image = image
     previous = await look()
     await _name_run(image)
     assert shop.before is not None, "it was looked at"
@@ -53,14 +56,36 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         await set_image(image, await write_pull_secret(image), rolling_back=rolling_back)
         await watch(image)
     except BaseException as error:
-        outcome = await whatever_comes(_undo(image, error))
-        failure = _with_outcome(error, outcome)
-        await whatever_comes(_tell_failure(image, started, failure, outcome))
+        shop.outcome = await whatever_comes(_undo(image, error))
+        failure = _with_outcome(error, shop.outcome)
+        if shop.outcome is not None:
+            say(shop.outcome)
+        report = DeployReport(_result(image, started, changed=False), shop.outcome, failure)
+        await whatever_comes(_record(report))
         raise failure from error
     # It runs: an interruption is too late to undo that.
     result = _result(image, started, changed=True)
     await whatever_comes(_finish(image, result, rolling_back=rolling_back))
     return result
+
+
+@asynccontextmanager
+async def failures_announced(image: str | None) -> AsyncIterator[None]:
+    """Within a deploy: whatever ends it is an event about the image (REGISTRY/REPOSITORY, None where it is not known
+    yet). A refusal is no failure."""
+    try:
+        yield
+    except ApprovalRefused:
+        raise
+    except BaseException as error:
+        shop = deploy_workshop()
+        subject = shop.image.name if shop.image is not None else image
+        if subject is not None:
+            cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
+            known = _payload(shop.image) if shop.image is not None and shop.before is not None else {"image": subject}
+            told = known | {"workload": str(shop.workload.name), "run": run_id(), "cause": cause}
+            await whatever_comes(announce(DEPLOY_FAILED, subject, told | {"outcome": shop.outcome or ""}))
+        raise
 
 
 async def _finish(image: DeployedImage, result: DeployResult, *, rolling_back: bool) -> None:
@@ -116,14 +141,6 @@ def _with_outcome(error: BaseException, outcome: str | None) -> BaseException:
     if outcome is None or not isinstance(error, SlipwayError):
         return error
     return type(error)(f"{error.cause}; {outcome}", action=error.action, details=error.details)
-
-
-async def _tell_failure(image: DeployedImage, started: float, error: BaseException, outcome: str | None) -> None:
-    if outcome is not None:
-        say(outcome)
-    await _record(DeployReport(_result(image, started, changed=False), outcome, error))
-    cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
-    await announce(DEPLOY_FAILED, image.name, _payload(image) | {"cause": cause, "outcome": outcome or ""})
 
 
 def _plan(image: DeployedImage, *, rolling_back: bool) -> str:

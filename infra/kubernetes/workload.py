@@ -171,8 +171,12 @@ class Workload:
     async def put_back(self, bad: str, good: str, *, why: str, drop_secret: str | None = None) -> WorkloadState:
         """Let the container run `good` again, the image that was there before `bad`. `why`: the failure's name.
 
-        `drop_secret`: a pull Secret that came with `bad`. Raises RolloutSuperseded if `bad` is not there any more.
+        `drop_secret`: a pull Secret that came with `bad`. Where `good` is there already nothing is written. Raises
+        RolloutSuperseded if neither is.
         """
+        there = await self.read()
+        if there.image == good:
+            return there
 
         async def change(state: WorkloadState) -> Object:
             if state.image != bad:
