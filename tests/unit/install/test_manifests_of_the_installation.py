@@ -17,6 +17,8 @@ import yaml
 import deployments
 import infra.kubernetes
 import infra.kubernetes.install
+from flows.domain.errors import InvalidOption
+from flows.registration.files import shipped_pools
 from flows.relay.rulefile import RuleFile
 from infra.kubernetes.model import CLIENT, DEFAULT_NAME
 
@@ -216,6 +218,17 @@ def test_the_runs_jobs_fit_the_installation() -> None:
     assert defaults["namespace"] == "slipway-runs"
     assert defaults["backoff_limit"] == 0, "Prefect runs it again, not Kubernetes beside it"
     assert manifest["template"]["spec"]["terminationGracePeriodSeconds"] > 30, "Prefect's own grace is 30 s"
+
+
+def test_an_installation_gives_the_jobs_its_image_and_namespace() -> None:
+    """`deploy-flows --job-variable` changes defaults, and only those that there are."""
+    pool = next(pool for pool in shipped_pools() if pool.name == "slipway-kubernetes")
+    changed = pool.with_defaults({"image": "r.example/slipway:1", "namespace": "elsewhere"})
+    variables = changed.template["variables"]["properties"]
+    assert (variables["image"]["default"], variables["namespace"]["default"]) == ("r.example/slipway:1", "elsewhere")
+    assert changed.template["job_configuration"] == pool.template["job_configuration"]
+    with pytest.raises(InvalidOption, match="colour"):
+        pool.with_defaults({"colour": "red"})
 
 
 def test_programs_of_the_installation_exist() -> None:
