@@ -6,6 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +54,38 @@ def own_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
+@dataclass
+class Heard:
+    """What was posted to a receiver on `port`."""
+
+    port: int
+    said: list[dict[str, str]] = field(default_factory=list)
+
+
+@contextmanager
+def listening() -> Iterator[Heard]:
+    """A receiver of notifications."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        heard = Heard(http.server_address[1])
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield heard
+        finally:
+            http.shutdown()
+            thread.join()
+
+
 def test_registering_again_changes_nothing(slipway: Run) -> None:
     """All of it is there after the first time; the second time each thing is unchanged."""
     register(slipway)
@@ -77,7 +114,7 @@ def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningSta
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy"]
     named = [*prefect, "--name", "example", "--prefect-file", "deployments/prefect.yaml"]
     for command, folder in (([*prefect, "--all"], PREFECT_FILE.parent), (named, PREFECT_FILE.parents[1])):
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=220, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "release/example" in done.stdout
     again = register(slipway, "--only", "deployments")
@@ -122,6 +159,32 @@ def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServ
     assert {outcome for outcome, _ in again.values()} == {"unchanged"}
     assert server.ask("GET", f"/automations/{automation['id']}")["enabled"] is True
     server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": False})
+
+
+def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
+    """The notification example, turned on with an address of one's own: cause and run, as JSON."""
+    register(slipway, "--pool", "slipway")
+    query = {"automations": {"name": {"any_": ["Slipway: say what went wrong"]}}}
+    (automation,) = server.ask("POST", "/automations/filter", query)
+    block = server.ask("GET", "/block_types/slug/custom-webhook/block_documents/name/slipway-notify")
+    with listening() as heard:
+        data = {"url": f"http://127.0.0.1:{heard.port}/", "json_data": block["data"]["json_data"]}
+        server.ask("PATCH", f"/block_documents/{block['id']}", {"data": data, "merge_existing_data": True})
+        server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": True})
+        try:
+            for cause in ("first", "second"):
+                run = server.start("sweep/local", {})
+                state = {"type": "FAILED", "name": "Failed", "message": f"the {cause} cause"}
+                server.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+                # An automation that was just turned on may miss what happens in its first moment.
+                with suppress(AssertionError):
+                    server.until(lambda: bool(heard.said), 15)
+                    break
+        finally:
+            server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": False})
+    assert heard.said, "nothing was said"
+    assert "Failed" in heard.said[0]["subject"]
+    assert "cause" in heard.said[0]["text"]
 
 
 def test_the_form_has_fields_with_help(slipway: Run, server: PrefectServer) -> None:

@@ -19,6 +19,9 @@ from tests.integration.worker.conftest import worker
 from tests.prefect_server import FINAL, PrefectServer
 from tests.releases import Traces, make_source
 
+# A schedule and a turn in a queue are waited for.
+pytestmark = pytest.mark.timeout(420)
+
 _SCHEDULED_IN = timedelta(seconds=20)
 
 
