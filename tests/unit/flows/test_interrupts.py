@@ -10,7 +10,7 @@ from flows.interrupts import terminated_like_interrupted
 
 
 async def test_prefect_takes_our_handler_for_its_own() -> None:
-    """Else whoever supervises the run kills it at once, and nothing of it is cleaned up. Afterwards all is as before."""
+    """Else whoever supervises the run kills it at once, and nothing is cleaned up. Afterwards all is as before."""
     with capture_sigterm():
         theirs = signal.getsignal(signal.SIGTERM)
         with terminated_like_interrupted():
