@@ -15,7 +15,7 @@ from flows.approval import approved, refused
 from flows.bake.targets import TargetSet
 from flows.domain.errors import ApprovalRefused
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
-from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult
+from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.fanout_report import SetReport, plan_as_markdown
 from flows.fanout_request import SetRequest
@@ -93,9 +93,7 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
         await record_set(report)
         raise
     result = _result(course, plan, made, tags)
-    for image in result.images:
-        of_one = Course(course.request, course.steps_s, course.started, _plan_of(plan, image))
-        await whatever_comes(announce_release(of_one, image))
+    await whatever_comes(together(*(announce_release(_of_one(course, plan, one), one) for one in result.images)))
     await whatever_comes(record_set(SetReport(plan, result, made)))
     return result
 
@@ -139,10 +137,7 @@ class _Builds:
         async with self._slots:
             start_s = self._since()
             try:
-                digest = image.plan.existing_digest
-                built = await self._build(image, bases, builder) if build else BuiltImage(digest or "", 0, 0)
-                named = verify.with_options(task_run_name=f"verify {image.target}")
-                verified = await named(image.plan, built.digest)
+                built, verified = await (self._build(image, bases, builder) if build else _found(image))
             except Exception:
                 self.failed = self.failed or image.target
                 raise
@@ -150,7 +145,9 @@ class _Builds:
         self.made[image.target] = made
         return made
 
-    async def _build(self, image: SetImage, bases: Mapping[str, str], builder: BuilderFacts) -> BuiltImage:
+    async def _build(
+        self, image: SetImage, bases: Mapping[str, str], builder: BuilderFacts
+    ) -> tuple[BuiltImage, VerifiedImage]:
         named = build_image.with_options(task_run_name=f"build {image.target}")
         return await named(self._request, self._targets.targets[image.target], image, bases, builder)
 
@@ -158,12 +155,22 @@ class _Builds:
         return round(time.monotonic() - self._started, 3)
 
 
+async def _found(image: SetImage) -> tuple[BuiltImage, VerifiedImage]:
+    """What an earlier run had pushed."""
+    digest = image.plan.existing_digest
+    assert digest is not None, "what is not built was there"
+    named = verify.with_options(task_run_name=f"verify {image.target}")
+    return BuiltImage(digest, 0, 0), await named(image.plan, digest)
+
+
 def _by_digest(made: MadeImage) -> str:
     return str(ImageReference.parse(made.image.plan.image).with_digest(made.built.digest))
 
 
-def _plan_of(plan: SetPlan, result: ReleaseResult) -> ReleasePlan:
-    return next(image.plan for image in plan.public if image.plan.image == result.image)
+def _of_one(course: Course, plan: SetPlan, result: ReleaseResult) -> Course:
+    """The course as that of one image, which its event tells of."""
+    of_image = next(image.plan for image in plan.public if image.plan.image == result.image)
+    return Course(course.request, course.steps_s, course.started, of_image)
 
 
 def _result(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from flows import dag, timeline
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import StepTime
+from flows.domain.reference import ImageReference
 from flows.domain.text import human_size
+from flows.links import registry_link
 from flows.report import describe
 
 
@@ -83,7 +85,8 @@ class SetReport:
         for image in self.plan.images:
             one = made.get(image.target)
             named = tags.get(image.plan.image, "") if image.public else ""
-            row = [f"{image.target}: {image.plan.image}", named]
+            link = registry_link(ImageReference.parse(image.plan.image), image.plan.version or "")
+            row = [f"[{image.target}]({link.url}): {image.plan.image}", named]
             if one is not None:
                 steps = f"{one.built.steps}, {one.built.cached_steps} cached" if one.built.steps else "found"
                 size = human_size(one.verified.size)

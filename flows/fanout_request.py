@@ -40,7 +40,7 @@ class SetRequest(ReleaseOptions):
             "security.insecure."
         ),
     )
-    parallel: int = Field(default=8, ge=1, description="How many images are built at the same time.")
+    parallel: int = Field(default=16, ge=1, description="How many images are built at the same time.")
 
     @field_validator("repository")
     @classmethod

@@ -11,19 +11,20 @@ from prefect.runtime import flow_run
 from flows.bake.builds import build_request
 from flows.bake.targets import Target, TargetSet
 from flows.domain.image_set import MadeImage, SetImage, SetPlan
-from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult
+from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.fanout_plan import name_images, places_of, plan_set, read_set
 from flows.fanout_report import SetReport, plan_as_markdown
 from flows.fanout_request import SetRequest
 from flows.history import key_of, remember
-from flows.links import Link, commit_link, registry_link
+from flows.links import commit_link
 from flows.origin import origin_of_this_run
 from flows.recorder import BuildRecorder
 from flows.tasks.build import run_build
 from flows.tasks.record import past_release
-from flows.tasks.step import step
+from flows.tasks.step import step, together
 from flows.tasks.tag import is_tagged, publish, write_tags
+from flows.tasks.verify import verify
 from flows.watch import watcher
 from flows.workshop import workshop
 
@@ -57,10 +58,10 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
 @step("build")
 async def build_image(
     request: SetRequest, target: Target, image: SetImage, bases: Mapping[str, str], builder: BuilderFacts
-) -> BuiltImage:
-    """Build one image and push it by digest. `bases`: references by digest of the targets it is based on.
+) -> tuple[BuiltImage, VerifiedImage]:
+    """Build one image, push it by digest and verify it. `bases`: references by digest of the targets it is based on.
 
-    Raises as `flows.tasks.build.build_and_push`.
+    Raises as `flows.tasks.build.build_and_push` and `flows.tasks.verify.verify`.
     """
     shop = workshop()
     assert shop.checkout is not None, "the source is there until the run's end"
@@ -74,7 +75,10 @@ async def build_image(
         no_cache=request.no_cache,
         insecure=shop.insecure(reference),
     )
-    return await run_build(shop, wanted, reference, BuildRecorder(), name=target.name)
+    built = await run_build(shop, wanted, reference, BuildRecorder(), name=target.name)
+    # Not a task of its own: with many images each of these would cost more than it shows.
+    watcher().say(f"> verify {target.name}")
+    return built, await verify.fn(image.plan, built.digest)
 
 
 @step("check tags")
@@ -148,11 +152,6 @@ async def record_set(report: SetReport) -> None:
             markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
         ).acreate(client)
         commit = commit_link(plan.source)
-        for link in [*([commit] if commit else []), *_registry_links(result.images), *origin.links]:
+        for link in [*([commit] if commit else []), *origin.links]:
             await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
-        for image in result.images:
-            await remember(client, image.image, past_release(image, origin))
-
-
-def _registry_links(images: Sequence[ReleaseResult]) -> list[Link]:
-    return [registry_link(ImageReference.parse(image.image), image.version) for image in images if image.version]
+        await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))
