@@ -31,7 +31,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.input import RunInput, keyset_from_paused_state
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Paused
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
 from flows.watch import watcher
@@ -132,7 +132,10 @@ async def _ask(client: PrefectClient, run_id: UUID, question: str, deadline: dat
     logger.info("waiting for an approval until %s:\n%s", until, question)
     watcher().say(f"{question}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}\nwaiting until {until}")
     await _answered(client, run_id)
-    return await Approval.aload(keys, run_id)
+    try:
+        return await Approval.aload(keys, run_id)
+    except ValidationError as error:
+        raise ApprovalRefused("the run was made to go on without an answer") from error
 
 
 def how_to_answer(run_id: str, ui_url: str | None) -> str:
@@ -153,9 +156,10 @@ async def _answered(client: PrefectClient, run_id: UUID) -> None:
             logger.debug("the server does not answer: %s", type(error).__name__)
             continue
         assert state is not None, "a run that runs has a state"
-        if state.type in {StateType.CANCELLING, StateType.CANCELLED}:
-            raise ApprovalRefused("the run was cancelled while it waited for an approval")
-        if state.type is not StateType.PAUSED:
+        if state.type is StateType.CANCELLING or state.is_final():
+            how = "cancelled" if state.type in {StateType.CANCELLING, StateType.CANCELLED} else "ended from outside"
+            raise ApprovalRefused(f"the run was {how} while it waited for an approval")
+        if state.is_running():
             return
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Cancelling, Paused, Running
+from prefect.states import Cancelled, Cancelling, Crashed, Paused, Running
 from pydantic import ValidationError
 
 from flows import approval
@@ -45,10 +45,12 @@ async def test_a_server_that_is_away_is_waited_for() -> None:
     await _answered(Paused(), httpx.ConnectError("refused"), httpx.ReadTimeout("slow"), Paused(), Running())
 
 
-@pytest.mark.parametrize("state", [Cancelling(), Cancelled()])
-async def test_a_cancelled_run_waits_no_longer(state: State[Any]) -> None:
-    """Whoever cancels it has answered."""
-    with pytest.raises(ApprovalRefused, match="cancelled"):
+@pytest.mark.parametrize(
+    ("state", "how"), [(Cancelling(), "cancelled"), (Cancelled(), "cancelled"), (Crashed(), "ended from outside")]
+)
+async def test_a_run_that_was_ended_waits_no_longer(state: State[Any], how: str) -> None:
+    """Whoever cancels it has answered; and what is taken for dead must not come back to life."""
+    with pytest.raises(ApprovalRefused, match=how):
         await _answered(Paused(), state)
 
 
