@@ -161,7 +161,7 @@ def _output(text: str, tags: list[str], insecure: bool) -> Output | None:
     if kind == "cacheonly":
         return None
     writers: dict[str, Callable[[], Output]] = {
-        "local": lambda: LocalOutput(Path(dest), fields),
+        "local": lambda: _local(text, dest, fields),
         "tar": lambda: TarOutput(_file(dest), fields),
         "oci": lambda: OciOutput(_file(dest), name, fields.pop("tar", "true") == "true", fields),
         "docker": lambda: DockerOutput(_file(dest), name, fields.pop("tar", "true") == "true", fields),
@@ -171,6 +171,13 @@ def _output(text: str, tags: list[str], insecure: bool) -> Output | None:
     if not dest:
         raise InvalidOption(f"--output type={kind} needs dest=…", action="name a file, or a folder for local")
     return writers[kind]()
+
+
+def _local(text: str, dest: str, fields: dict[str, str]) -> LocalOutput:
+    mode = fields.pop("mode", "copy")
+    if mode not in {"copy", "delete"}:
+        raise InvalidOption(f"--output {text!r}: the mode is copy or delete")
+    return LocalOutput(Path(dest), mode == "delete", fields)
 
 
 def _file(dest: str) -> Path | BinaryIO:

@@ -21,7 +21,7 @@ from infra.buildkit.exported import name_exports
 from infra.buildkit.grpc import Code, GrpcClient, GrpcError, M, Message
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.offer import all_delivered, attachables
+from infra.buildkit.offer import all_delivered, attachables, finish_outputs
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of, in_thread
@@ -255,6 +255,8 @@ class BuildKit:
                 f"builder {self._address}: it has not delivered all outputs",
                 action="use BuildKit 0.13 or newer, or build once for each",
             )
+        if request.outputs:
+            await in_thread(partial(finish_outputs, offered))
         await in_thread(partial(name_exports, request, answer.ExporterResponse))
         return BuildOutcome.from_response(
             answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps

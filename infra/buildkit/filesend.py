@@ -6,6 +6,7 @@ metadata since v0.13; before, there was one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode
 from infra.buildkit.outputs import DockerOutput, ImagePush, ImageStore, LocalOutput, OciOutput, Output, TarOutput
 from infra.buildkit.receive import receive_files
 from infra.buildkit.sink import Write, sink
+from infra.buildkit.tree import Tree
 from infra.buildkit.wire.control_pb2 import BytesMessage
 
 _WRITE_AT_ONCE = 1 << 20
@@ -35,6 +37,10 @@ class FileSend:
             for number, output in enumerate(outputs)
             if not isinstance(output, ImagePush | ImageStore) and getattr(output, "tar", True)
         }
+        # An exporter sends each platform by a call of its own, so what is to go is known when all are over.
+        self._came: dict[Path, set[bytes]] = {
+            output.dest: set() for output in outputs if isinstance(output, LocalOutput) and output.delete
+        }
         self.failure: SlipwayError | None = None
 
     def handlers(self) -> dict[str, Handler]:
@@ -45,6 +51,15 @@ class FileSend:
         """Whether the daemon has begun to send every output that comes this way; one that broke off is a failure."""
         return not self._expected
 
+    def remove_the_rest(self) -> None:
+        """What outputs with `delete` do at a build's end. Raises OutputError."""
+        for folder, came in self._came.items():
+            try:
+                with contextlib.closing(Tree(folder)) as tree:
+                    tree.keep(came)
+            except OSError as error:
+                raise OutputError(f"{folder} cannot be cleared of what was there: {error.strerror}") from error
+
     async def _receive(self, call: ServerCall) -> None:
         number = "".join(call.metadata.get("buildkit-attachable-exporter-id", ["0"])[:1])
         output = self._outputs[int(number)] if number.isdecimal() and int(number) < len(self._outputs) else None
@@ -53,7 +68,7 @@ class FileSend:
         try:
             match output:
                 case LocalOutput(dest=folder):
-                    await receive_files(call, folder)
+                    await receive_files(call, folder, self._came.get(folder))
                 case TarOutput(dest=dest) | OciOutput(dest=dest, tar=True) | DockerOutput(dest=dest, tar=True):
                     with sink(dest) as write:
                         await _copy(call, write)
@@ -91,9 +106,14 @@ def _check_together(outputs: Sequence[Output]) -> None:
 
 def _check(output: Output) -> None:
     match output:
-        case LocalOutput(dest=dest):
+        case LocalOutput(dest=dest, delete=delete):
             if dest.exists() and not dest.is_dir():
                 raise InvalidOption(f"the output {dest} is not a directory")
+            if delete and any(place.resolve().is_relative_to(dest.resolve()) for place in (Path.cwd(), Path.home())):
+                raise InvalidOption(
+                    f"the output {dest} holds the working directory or the home, which mode=delete would remove",
+                    action="name a folder for the output alone",
+                )
         case OciOutput(tar=False) | DockerOutput(tar=False):
             if not isinstance(output.dest, Path):
                 raise InvalidOption("a layout (tar=false) needs a directory to go to")

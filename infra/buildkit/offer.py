@@ -60,6 +60,15 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
     return files and (not wants_image or "containerimage.digest" in response)
 
 
+def finish_outputs(offered: Iterable[Attachable]) -> None:
+    """The build has succeeded: what its outputs do then. Raises OutputError."""
+    from infra.buildkit.filesend import FileSend
+
+    for one in offered:
+        if isinstance(one, FileSend):
+            one.remove_the_rest()
+
+
 class _WithDockerfile(FileSync):
     """Directories, and a Dockerfile that is in none of them."""
 

@@ -40,9 +40,10 @@ class ImageStore(NamedTuple):
 
 class LocalOutput(NamedTuple):
     """Copy the result's files into the directory `dest`, beside what is there; several platforms each into a folder of
-    its own."""
+    its own. `delete`: when the build has succeeded, what is not of its result is removed from there."""
 
     dest: Path
+    delete: bool = False
     attributes: Mapping[str, str] = MappingProxyType({})
 
 

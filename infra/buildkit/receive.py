@@ -22,17 +22,21 @@ from infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 _MOST_WAITING = 4 << 20
 
 
-async def receive_files(call: ServerCall, folder: Path) -> None:
-    """Serve the call: put all it sends below `folder`. Raises OutputError, OSError, GrpcError."""
-    await _Transfer(call, folder).run()
+async def receive_files(call: ServerCall, folder: Path, came: set[bytes] | None = None) -> None:
+    """Serve the call: put all it sends below `folder`. `came`: takes the paths of everything that came.
+
+    Raises OutputError, OSError, GrpcError.
+    """
+    await _Transfer(call, folder, came).run()
 
 
 class _Transfer:
     """One task takes packets in, another puts what has gathered onto the disk, in a thread."""
 
-    def __init__(self, call: ServerCall, folder: Path) -> None:
+    def __init__(self, call: ServerCall, folder: Path, came: set[bytes] | None) -> None:
         self._call = call
         self._folder = folder
+        self._came = came
         self._waiting: list[Packet] = []
         self._size = 0
         self._arrived = asyncio.Event()
@@ -40,7 +44,7 @@ class _Transfer:
         self._over = False
 
     async def run(self) -> None:
-        receiver = _Receiver(await in_thread(partial(Tree, self._folder)))
+        receiver = _Receiver(await in_thread(partial(Tree, self._folder)), self._came)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read())
@@ -86,8 +90,9 @@ class _Transfer:
 class _Receiver:
     """What the packets mean. Used from one thread at a time."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, came: set[bytes] | None = None) -> None:
         self.tree = tree
+        self._came = came
         self._count = 0
         self._announced = False
         self._pending: dict[int, Stat] = {}
@@ -116,6 +121,8 @@ class _Receiver:
 
     def _entry(self, stat: Stat) -> bool:
         """Make what can be made now; True for a file whose content is wanted."""
+        if self._came is not None:
+            self._came.add(stat.path)
         if not has_content(stat.mode):
             if self.tree.make(stat):
                 self._folders.append(stat)

@@ -112,6 +112,18 @@ class Tree:
         finally:
             os.close(descriptor)
 
+    def keep(self, paths: set[bytes]) -> None:
+        """Remove everything that has none of these names."""
+        folders = [b""]
+        while folders:
+            parent = folders.pop()
+            for name in map(os.fsencode, os.listdir(self._folder(parent))):  # noqa: PTH208 (of a descriptor)
+                path = parent + b"/" + name if parent else name
+                if path not in paths:
+                    self._remove(name, self._folder(parent))
+                elif _is_folder(name, self._folder(parent)):
+                    folders.append(path)
+
     def _place(self, path: bytes) -> tuple[int, bytes]:
         folder, name = os.path.split(_checked(path))
         return self._folder(folder), name

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuilderTooOld, InvalidOption, OutputError
+from flows.domain.errors import BuildError, BuilderTooOld, InvalidOption, OutputError
 from infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
 from infra.local.engine import engine_address
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, run
@@ -36,6 +36,29 @@ def docker(engine: Engine, *arguments: str) -> str:
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_an_output_that_deletes_the_rest(engine: Engine, tmp_path: Path) -> None:
+    """The folder is the result and nothing else; links that lead out are removed, not followed. A build that fails
+    removes nothing, and the working directory is not taken for an output."""
+    tree = tmp_path / "tree"
+    make_tree(tree, seed=3)
+    dockerfile = copy_everything(tmp_path)
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    (out / "old" / "deep").mkdir(parents=True)
+    (out / "old" / "deep" / "file").touch()
+    (out / "link").symlink_to(elsewhere)
+    with pytest.raises(BuildError):
+        await build(engine.address, tree, dockerfile=dockerfile, target="none", output=LocalOutput(out, delete=True))
+    assert (out / "old" / "deep" / "file").exists()
+    await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(out, delete=True))
+    await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(tmp_path / "plain"))
+    assert listing(out) == listing(tmp_path / "plain")
+    assert (elsewhere / "kept").exists()
+    with pytest.raises(InvalidOption, match="working directory"):
+        await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(Path(), delete=True))
 
 
 @pytest.mark.parametrize("seed", range(20, 26))
