@@ -181,9 +181,11 @@ class KubernetesBuilder:
         try:
             await self._api.logs(name_of(sentinel.pod), lines=1)
         except ClusterUnavailable:  # the API server asks the node's kubelet for it
-            return BuilderNodeLost(
+            lost = BuilderNodeLost(
                 f"the node of pod/{name_of(sentinel.pod)} does not answer", details=summary(sentinel.pod)
             )
+            await self._abandon(sentinel.pod)
+            return lost
         except ClusterError:
             pass  # the log itself does not matter
         return type(error)(
@@ -192,8 +194,19 @@ class KubernetesBuilder:
 
     async def _cause(self, sentinel: Sentinel, found: Verdict) -> BuilderError:
         cause = await error_of(self._api, found, sentinel.pod)
+        if isinstance(cause, BuilderNodeLost):
+            await self._abandon(sentinel.pod)
         cause.details = "\n".join(part for part in (cause.details, summary(sentinel.pod)) if part)
         return cause
+
+    async def _abandon(self, pod: Object) -> None:
+        """Give up a pod whose node is gone: it would stay until that node confirmed its end, and no other one come.
+
+        A shared builder's is left to the cluster: others may reach it still.
+        """
+        if self._spec.lifetime == "run":
+            with suppress(ClusterError):  # then the cluster's own patience decides
+                await self._api.delete(pod, kind=POD, grace_s=0)
 
     async def close(self) -> list[str]:
         """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from flows.domain.errors import BuilderLost, BuilderOutOfMemory
+from flows.domain.errors import BuilderLost, BuilderNodeLost, BuilderOutOfMemory
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from tests.contract.buildkit.parts import run as run_step
@@ -51,3 +52,27 @@ async def test_a_daemon_killed_at_its_memory_limit_is_named(
         await kubernetes.controller.kill(("pods", "default", provisioned.pod), "OOMKilled")
         with pytest.raises(BuilderOutOfMemory, match="memory limit"):
             await task
+
+
+async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """The pod still is what its kubelet said last; that does not answer any more, so nobody waits for the pod's end."""
+    run = new_run()
+
+    def gone(request: web.Request) -> web.Response | None:
+        return web.Response(status=502) if request.path.endswith(("/log", "/portforward")) else None
+
+    async with KubernetesBuilder(api, cluster.spec(), run, source="s", reach="port-forward") as builder:
+        provisioned = await builder.provision()
+        slow = small_context(tmp_path, run_step(f"echo {run.id}; sleep 60"))
+        building = builder.guard(build(provisioned, slow, f"{cluster.registry}/team/node:1", cluster.credentials))
+        task = asyncio.create_task(building)
+        await asyncio.sleep(1.0)
+        kubernetes.fault = gone
+        await kubernetes.drop_forwards()
+        with pytest.raises(BuilderNodeLost, match=provisioned.pod) as lost:
+            await task
+        assert lost.value.retryable
+        kubernetes.fault = lambda request: None
+        assert (await builder.provision()).pod != provisioned.pod
