@@ -95,11 +95,12 @@ async def test_the_least_role_suffices_for_every_kind(place: DeployPlace, kind: 
     assert result.changed
 
 
-async def test_what_a_role_lacks_is_named(place: DeployPlace, namespace: str) -> None:
+async def test_what_a_role_lacks_is_named(place: DeployPlace) -> None:
     """Verb and resource, as a Role writes them; nothing was changed."""
     await make(place.api, DEPLOYMENT, place.images["good"])
-    patch = '[{"op": "replace", "path": "/rules/0/verbs", "value": ["get", "list", "watch"]}]'
-    kubectl("-n", namespace, "patch", "role", "slipway-deploy", "--type=json", "-p", patch)
+    rules = yaml.safe_load(ROLE.read_text())["rules"]
+    rules[0]["verbs"].remove("patch")
+    await place.api.merge(Kind("Role", "rbac.authorization.k8s.io/v1", "roles"), "slipway-deploy", {"rules": rules})
     with pytest.raises(ClusterForbidden, match=r"patch on deployments"):
-        await place.deploy("better", rollback=False)
+        await place.deploy("better")
     assert (await place.state()).image == place.images["good"]
