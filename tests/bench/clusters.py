@@ -146,7 +146,8 @@ class Clusters:
     async def _builder(
         self, api: KubernetesApi, reach: Reach, *, privileged: bool = False
     ) -> AsyncIterator[ProvisionedBuilder]:
-        spec = BuilderSpec(privileged=privileged, resources=Resources(cpu="50m", memory="64Mi"))
+        # A share of the processors as large as a process outside of the cluster has, where they are scarce.
+        spec = BuilderSpec(privileged=privileged, resources=Resources(cpu="1", memory="64Mi"))
         async with KubernetesBuilder(api, spec, Run(secrets.token_hex(4)), source="bench", reach=reach) as builder:
             yield await builder.provision()
 
