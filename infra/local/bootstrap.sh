@@ -105,6 +105,7 @@ test_packages() {
         [ -e /usr/lib/docker/cli-plugins/docker-buildx ] || need docker-buildx
     has openssl || need openssl
     has ssh-agent || need openssh-client
+    has chromium || need chromium
     install_missing
 }
 

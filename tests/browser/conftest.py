@@ -1,0 +1,73 @@
+"""Prefect's UI in Debian's chromium. Nothing but the stack's own server is reached."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Route, sync_playwright
+
+from tests.conftest import RunningStack
+
+_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# A busy machine takes its time with a UI of many modules.
+_PATIENCE_MS = 60_000
+
+
+# For a module, not for the session: while Playwright runs, this thread has an event loop that async tests stumble over.
+@pytest.fixture(scope="module")
+def context(stack: RunningStack) -> Iterator[BrowserContext]:
+    """A browser that is new to the server."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no chromium on PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_OPTIONS))
+        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        context.set_default_timeout(_PATIENCE_MS)
+        context.route("**/*", _OnlyTheServer(stack.connection.prefect_ui_url))
+        yield context
+        context.unroute_all(behavior="ignoreErrors")
+        browser.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page in which no script failed."""
+    errors: list[str] = []
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
+
+
+class _OnlyTheServer:
+    """Fetches for the browser: chromium gives requests up whenever a network interface comes or goes, as containers'
+    do. Keeps the UI's modules, which are many and the same for each page.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._modules: dict[str, tuple[int, dict[str, str], bytes]] = {}
+
+    def __call__(self, route: Route) -> None:
+        url = route.request.url
+        if not url.startswith(self._server):
+            route.abort()
+        elif "/assets/" in url:
+            if url not in self._modules:
+                answer = route.fetch()
+                self._modules[url] = answer.status, answer.headers, answer.body()
+            status, headers, body = self._modules[url]
+            route.fulfill(status=status, headers=headers, body=body)
+        else:
+            route.fulfill(response=route.fetch())

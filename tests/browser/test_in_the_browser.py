@@ -1,0 +1,92 @@
+"""What people see of releases in Prefect's UI, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from flows.history import history_key, key_of
+from flows.request import ReleaseRequest
+from tests.conftest import Run, RunningStack
+from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
+from tests.warm import WarmStarter
+
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="module")
+def released(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A release with a step that takes its time."""
+    source = make_source(tmp_path_factory.mktemp("seen") / "seen", DOCKERFILE + run_line("sleep 1"))
+    return result_of(commands.run("release", source, "--output", "json"))
+
+
+def _latest(stack: RunningStack, key: str) -> str:
+    """The id of the newest artifact under a key."""
+    query = {"artifacts": {"key": {"any_": [key]}}}
+    found = httpx.post(f"{stack.connection.prefect_api_url}/artifacts/latest/filter", json=query, trust_env=False)
+    return str(found.raise_for_status().json()[0]["latest_id"])
+
+
+def test_the_page_of_a_run_says_what_was_released(page: Page, released: dict[str, Any]) -> None:
+    """The link that the release prints leads to a page with image, version, state and its message, plan and report."""
+    page.goto(released["ui_url"])
+    expect(page.get_by_text("seen 0.1.0").first).to_be_visible()
+    expect(page.get_by_text("version:0.1.0").first).to_be_visible()
+    expect(page.get_by_text("Completed").first).to_be_visible()
+    page.get_by_role("listitem").filter(has_text="Details").click()
+    expect(page.get_by_text(f"{released['image']} 0.1.0 released").first).to_be_visible()
+    page.get_by_role("listitem").filter(has_text="Artifacts").click()
+    for kind in ("plan", "release"):
+        expect(page.get_by_text(key_of(kind, released["image"])).first).to_be_visible()
+
+
+def test_the_page_of_a_failed_run_says_why(page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The state's message is the cause, with the step's last lines."""
+    complaint(commands.run("release", make_source(tmp_path / "unseen", DOCKERFILE + run_line("echo alas; exit 9"))))
+    run = traces.runs("unseen")[0]["id"]
+    page.goto(f"{traces.connection.prefect_ui_url}/runs/flow-run/{run}")
+    expect(page.get_by_text("Failed").first).to_be_visible()
+    page.get_by_role("listitem").filter(has_text="Details").click()
+    page.get_by_text("See More").click()
+    expect(page.get_by_text(re.compile("StepFailed.*exit code 9", re.DOTALL)).first).to_be_visible()
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+def test_the_report_shows_its_picture(page: Page, released: dict[str, Any], stack: RunningStack, ui: str) -> None:
+    """The timeline is really drawn, in both of Prefect's UIs, beside digest and pull command."""
+    report = _latest(stack, key_of("release", released["image"]))
+    page.goto(f"{stack.connection.prefect_ui_url}{ui}/artifacts/artifact/{report}")
+    picture = page.get_by_role("img", name="timeline")
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
+    expect(page.get_by_text(released["digest"]).first).to_be_visible()
+    expect(page.get_by_text(f"docker pull {released['reference']}").first).to_be_visible()
+
+
+def test_the_history_is_a_table(page: Page, released: dict[str, Any], stack: RunningStack) -> None:
+    """A row a release, under names that need no explanation."""
+    table = _latest(stack, history_key(released["image"]))
+    page.goto(f"{stack.connection.prefect_ui_url}/artifacts/artifact/{table}")
+    for text in ("version", "when", "seconds", "cached", "trigger", "digest", "command line", released["digest"]):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+
+
+def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: RunningStack, slipway: Run) -> None:
+    """Each option of a release is a field, with the help that the command line gives."""
+    registered = slipway("deploy-flows", "--pool", "slipway")
+    assert registered.returncode == 0, registered.stderr
+    found = httpx.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local", trust_env=False)
+    page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
+    expect(page.get_by_text("Which part goes up", exact=False)).to_be_visible()
+    shown = " ".join(page.locator("main, body").first.inner_text().split())
+    for name, field in ReleaseRequest.model_fields.items():
+        assert name.replace("_", " ").title() in shown.title()
+        # Markdown's backticks are drawn, not shown.
+        assert " ".join((field.description or "").replace("`", "").split()) in shown, name
