@@ -7,7 +7,9 @@
     │   ├── InvalidReference           an image reference the OCI grammar forbids
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
-    │   └── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── DeploymentUnknown          Prefect has no deployment of that name
+    │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
     │   ├── SourceMissing              the directory, repository or archive is not there
     │   ├── RefUnknown                 the repository has no such ref
@@ -104,9 +106,7 @@
     │   └── ReleaseUnknown             no earlier release of that name
     ├── PrefectError                   the Prefect server, where a command talks to it alone
     │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
-    │   ├── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
-    │   ├── DeploymentUnknown          exit code 2: no deployment of that name
-    │   └── ParametersRefused          exit code 2: not what the deployment's schema says
+    │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -177,8 +177,6 @@ from flows.domain.errors.cluster import (
     WatchExpired,
 )
 from flows.domain.errors.prefect import (
-    DeploymentUnknown,
-    ParametersRefused,
     PrefectError,
     PrefectRefused,
     PrefectUnreachable,
@@ -231,10 +229,12 @@ from flows.domain.errors.stack import (
     StackError,
 )
 from flows.domain.errors.usage import (
+    DeploymentUnknown,
     InvalidOption,
     InvalidReference,
     InvalidTag,
     InvalidVersion,
+    ParametersRefused,
     UsageError,
 )
 from flows.domain.errors.vault import (

@@ -16,12 +16,3 @@ class PrefectUnreachable(PrefectError):
 
 class PrefectRefused(PrefectError):
     default_action = "check PREFECT_API_URL, and PREFECT_API_KEY or PREFECT_API_AUTH_STRING if the server wants one"
-
-
-class DeploymentUnknown(PrefectError):
-    exit_code = 2
-
-
-class ParametersRefused(PrefectError):
-    exit_code = 2
-    default_action = "the deployment's page in the UI shows what it takes"

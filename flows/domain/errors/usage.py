@@ -23,3 +23,11 @@ class InvalidTag(UsageError):
 
 class InvalidOption(UsageError):
     default_action = "see the command's --help"
+
+
+class DeploymentUnknown(UsageError):
+    default_action = "the UI's Deployments page has their names; `slipway deploy-flows` registers Slipway's own"
+
+
+class ParametersRefused(UsageError):
+    default_action = "the deployment's page in the UI shows what it takes"
