@@ -16,6 +16,7 @@ from flows.domain.rollout import DeployResult
 from flows.interrupts import terminated_like_interrupted
 from flows.rolling import failures_announced, roll_out
 from flows.tasks.resolve import resolve_image
+from flows.telemetry import traced_run
 
 
 @flow(
@@ -29,7 +30,7 @@ async def deploy(request: DeployRequest) -> DeployResult:
 
     Safe to run again, also after a kill: what is rolled out already is left alone, a rollout under way is taken up.
     """
-    with terminated_like_interrupted():
+    with terminated_like_interrupted(), traced_run():
         async with open_deploy_workshop(request):
             try:
                 async with failures_announced(ImageReference.parse(request.reference).name):

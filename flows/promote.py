@@ -19,6 +19,7 @@ from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
 from flows.interrupts import terminated_like_interrupted
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
+from flows.telemetry import traced_run
 from infra.kubernetes.workload import Workload, WorkloadState
 from infra.kubernetes.workload_name import WorkloadName
 
@@ -29,7 +30,7 @@ async def promote(request: PromoteRequest) -> PromoteResult:
 
     The first failure (or refusal) ends it; what was reached until then stays. Safe to run again.
     """
-    with terminated_like_interrupted():
+    with terminated_like_interrupted(), traced_run():
         image = await find_image(request)
         await _name_run(image, request)
         done: dict[str, DeployResult] = {}

@@ -17,6 +17,7 @@ from flows.interrupts import terminated_like_interrupted
 from flows.rolling import failures_announced, roll_out
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
+from flows.telemetry import traced_run
 from infra.kubernetes.workload import WorkloadState
 
 
@@ -29,7 +30,7 @@ from infra.kubernetes.workload import WorkloadState
 async def rollback(request: RollbackRequest) -> DeployResult:
     """Bring a workload back to an earlier release, which the registry must still hold; what ran until now is taken
     for withdrawn: no promotion takes it on."""
-    with terminated_like_interrupted():
+    with terminated_like_interrupted(), traced_run():
         async with open_deploy_workshop(request):
             try:
                 async with failures_announced(request.image):
