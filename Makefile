@@ -14,7 +14,7 @@ CASES ?=
 RUNS ?= 5
 
 # Processes that `make test` runs in, each with a stack of its own; a file's tests stay together.
-JOBS ?= 3
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 
@@ -37,7 +37,7 @@ release: setup ## start the embedded stack, release SOURCE and show the result
 
 test: setup ## run all tests
 	@sh infra/local/bootstrap.sh test-packages
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-cluster: setup ## run the tests that need a cluster, on the one of KUBECONFIG
 	@sh infra/local/bootstrap.sh test-packages

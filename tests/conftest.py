@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,13 @@ from tests.warm import WarmStarter, warm_starter
 settings.register_profile("slipway", deadline=None)
 settings.load_profile("slipway")
 
+# A shell's background job inherits an ignored SIGINT, and so would every command that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Where the long waits are comes first, so that nothing long is left for one process alone at the end.
+_ORDER = ("integration/worker", "integration/faults", "integration/once", "integration/deploy", "docs", "browser")
+_THEN = ("integration", "contract")
+
 SLIPWAY = Path(sys.executable).parent / "slipway"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,6 +44,16 @@ class RunningStack:
 
     connection: StackConnection
     env: Mapping[str, str]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole folders are moved, no test within its file."""
+    items.sort(key=lambda item: _place(item.path.relative_to(Path(__file__).parent).as_posix()))
+
+
+def _place(path: str) -> int:
+    first = (*_ORDER, *_THEN)
+    return next((place for place, folder in enumerate(first) if path.startswith(f"{folder}/")), len(first))
 
 
 def clean_environment(**more: str) -> dict[str, str]:
