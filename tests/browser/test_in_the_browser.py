@@ -90,3 +90,22 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
         assert name.replace("_", " ").title() in shown.title()
         # Markdown's backticks are drawn, not shown.
         assert " ".join((field.description or "").replace("`", "").split()) in shown, name
+
+
+def test_an_approval_given_in_the_ui_lets_the_release_go_on(
+    page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path
+) -> None:
+    """The dialog shows the plan and asks; the answer is taken, and the release ends as any other."""
+    releasing = commands.start("release", make_source(tmp_path / "asking"), "--approval", "--output", "json")
+    releasing.until("waiting until")
+    run = traces.runs("asking")[0]["id"]
+    page.goto(f"{traces.connection.prefect_ui_url}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Resume").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("/asking:0.1.0").first).to_be_visible()
+    dialog.locator(".p-select-button__control").first.focus()
+    # The keyboard, because headless chromium's click does not open the list.
+    page.keyboard.press("ArrowDown")
+    page.get_by_text("approve", exact=True).last.click()
+    dialog.get_by_role("button", name="Submit").click()
+    assert result_of(releasing.end())["released"]
