@@ -19,7 +19,7 @@ from prefect.utilities.urls import url_for
 
 from flows.domain.errors import DeploymentUnknown, ParametersRefused
 from flows.events import resource_id
-from flows.registration.errors import prefect_errors
+from flows.prefect_errors import prefect_errors
 
 _MOST_NAMES = 200
 _NEAR = 5

@@ -156,7 +156,7 @@ async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, st
     """Type, name and message of the run's last state; each state on the way is said. Raises PrefectErrors."""
     from uuid import UUID
 
-    from flows.registration.errors import prefect_errors
+    from flows.prefect_errors import prefect_errors
 
     said = ""
     unreachable_s = 0.0

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 async def _work(args: argparse.Namespace) -> None:
     from prefect import get_client
 
-    from flows.registration.errors import prefect_errors
+    from flows.prefect_errors import prefect_errors
     from flows.registration.files import shipped_pools
     from flows.registration.pools import read_process_pool, register_pool
     from flows.worker import ReleaseWorker

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient, get_client
 
+from flows.prefect_errors import prefect_errors
 from flows.registration.automations import register_automation
 from flows.registration.blocks import BLOCK_TYPES, register_block_type, save_block
 from flows.registration.deployments import read_stanzas, register_deployment
-from flows.registration.errors import prefect_errors
 from flows.registration.files import automation_files, read_yaml, shipped_pools
 from flows.registration.outcome import Registered
 from flows.registration.pools import register_pool

@@ -7,7 +7,7 @@ import pytest
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from flows.domain.errors import PrefectRefused, PrefectUnreachable
-from flows.registration.errors import prefect_errors
+from flows.prefect_errors import prefect_errors
 
 REQUEST = httpx.Request("POST", "http://prefect.example.com:4200/api/deployments/", content=b"secret")
 

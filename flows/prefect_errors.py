@@ -1,4 +1,4 @@
-"""From what Prefect's client raises to named causes; all of registration goes through this one converter."""
+"""From what Prefect's client raises to named causes: the one converter of all that talks to a server."""
 
 from __future__ import annotations
 
