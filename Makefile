@@ -14,7 +14,7 @@ CASES ?=
 RUNS ?= 5
 
 # Processes that `make test` runs in, each with a stack of its own; a file's tests stay together.
-JOBS ?= 4
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 
