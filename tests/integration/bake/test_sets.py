@@ -11,7 +11,7 @@ import httpx
 
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, unique, versions
-from tests.integration.once.conftest import hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass, wait_until
 from tests.releases import complaint, registry_login
 from tests.warm import WarmStarter
 
@@ -85,7 +85,7 @@ def test_a_killed_set_is_finished_by_the_same_command(commands: WarmStarter, ima
     hold_tags(image_set.remote)
     running = commands.start("bake", "--output", "json", cwd=image_set.source)
     running.until("> tag")
-    wait_until(lambda: image_set.tags("api") == ["0.1.0"])
+    wait_until(lambda: image_set.tags("api") == ["0.1.0"] and a_tag_is_held(image_set.remote))
     running.kill()
     running.end()
     let_tags_pass(image_set.remote)

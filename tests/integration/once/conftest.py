@@ -98,14 +98,21 @@ def hold_tags(repository: Path) -> None:
     hook = repository / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(
-        '#!/bin/sh\ngrep -q refs/tags/ || exit 0\nwhile [ -e "$GIT_DIR/held" ]; do sleep 0.1; done\nexit 1\n'
+        '#!/bin/sh\ngrep -q refs/tags/ || exit 0\ntouch "$GIT_DIR/holding"\n'
+        'while [ -e "$GIT_DIR/held" ]; do sleep 0.1; done\nexit 1\n'
     )
     hook.chmod(0o755)
     (repository / "held").touch()
 
 
+def a_tag_is_held(repository: Path) -> bool:
+    """Whether a push waits: from then on it fails, also when its client is killed."""
+    return (repository / "holding").exists()
+
+
 def let_tags_pass(repository: Path) -> None:
     (repository / "held").unlink()
+    (repository / "holding").unlink()
     (repository / "hooks" / "pre-receive").unlink()
 
 

@@ -30,7 +30,12 @@ def test_an_interrupted_release_leaves_nothing_and_burns_no_version(
         release = commands.start("release", remote.source, "--output", "json")
         release.until(moment)
         release.signal(number)
-        said = complaint(release.end(), code=130)
+        ended = release.end()
+        if moment == "> verify" and ended.code == 0:
+            # It was quicker than the signal: public, and whole.
+            remote.assert_released("0.1.0")
+            return
+        said = complaint(ended, code=130)
         assert said.startswith("the release was interrupted\nNext: nothing was left behind"), moment
         remote.assert_released()
         assert traces.state(remote.name)["type"] == "CRASHED", moment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.git_repository import git
-from tests.integration.once.conftest import BUILDING, Place, hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import BUILDING, Place, a_tag_is_held, hold_tags, let_tags_pass, wait_until
 from tests.releases import result_of
 from tests.warm import WarmStarter
 
@@ -63,7 +63,7 @@ def test_a_kill_between_the_registrys_tag_and_gits_is_finished(commands: WarmSta
     hold_tags(remote.git)
     release = commands.start("release", remote.source, "--output", "json")
     release.until("> tag")
-    wait_until(lambda: remote.tags() == ["0.1.0"])
+    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(remote.git))
     release.kill()
     release.end()
     let_tags_pass(remote.git)
@@ -80,7 +80,7 @@ def test_what_was_killed_there_does_not_block_another_source(commands: WarmStart
     hold_tags(remote.git)
     release = commands.start("release", remote.source, "--output", "json")
     release.until("> tag")
-    wait_until(lambda: remote.tags() == ["0.1.0"])
+    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(remote.git))
     release.kill()
     release.end()
     let_tags_pass(remote.git)
