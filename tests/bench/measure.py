@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -69,12 +70,37 @@ def _run(side: Side, said: IO[bytes]) -> Run:
     process = subprocess.Popen(
         side.command, env=dict(side.env), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
     )
+    peak = _Peak(process.pid)
     _, status, used = os.wait4(process.pid, 0)
     ended = time.monotonic()
+    peak.join()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, list(map(str, side.command)))
-    return Run(ended - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Run(ended - begun, used.ru_utime + used.ru_stime, peak.kib / 1024)
+
+
+class _Peak(threading.Thread):
+    """A process's largest resident size, looked at until it ends. `ru_maxrss` will not do: a child begins with what its
+    parent had, and this parent is larger than what is measured."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.kib = 0
+        self._status = Path(f"/proc/{pid}/status")
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                lines = self._status.read_text().splitlines()
+            except OSError:
+                return
+            peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+            if not peaks:
+                return  # it has ended and waits to be noticed
+            self.kib = peaks[0]
+            time.sleep(0.05)
 
 
 def in_turn(ours: Side, theirs: Side, count: int) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
