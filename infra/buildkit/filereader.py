@@ -13,8 +13,8 @@ from infra.buildkit.http2_stream import ProtocolViolation
 from infra.buildkit.packets import data_head
 
 _BYTES_AT_ONCE = 1 << 20
-# grpc-go's default limit for a message is 4 MiB; fsutil itself sends 32 KiB at a time.
-_DATA_SIZE = 1 << 18
+# As fsutil itself: from larger ones a daemon makes as large buffers anew, and takes longer for a large file.
+_DATA_SIZE = 1 << 15
 # Smaller ones are joined: an object each would take more memory than what is in it.
 _WORTH_NO_COPY = 1 << 14
 
