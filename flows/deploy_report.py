@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flows.domain.rollout import DeployResult
+from flows.domain.text import aligned, table_cell
 from flows.report import describe
 
 
@@ -44,12 +45,11 @@ class DeployReport:
         if self.error is not None:
             lines += ["```", describe(self.error).replace("```", "'''"), "```", ""]
         lines += ["| | |", "|---|---|"]
-        lines += [f"| {label} | {value.replace('|', chr(92) + '|')} |" for label, value in self.facts()]
+        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
         facts = self.facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        width = max(len(label) for label, _ in facts)
-        return "\n".join([self.title, *(f"  {label:<{width}}  {value}" for label, value in facts)])
+        return "\n".join([self.title, *aligned(facts)])

@@ -8,7 +8,7 @@ from flows import dag, timeline
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import StepTime
 from flows.domain.reference import ImageReference
-from flows.domain.text import human_size
+from flows.domain.text import aligned, human_size, table_cell
 from flows.links import registry_link
 from flows.report import describe
 
@@ -40,10 +40,10 @@ class SetReport:
         lines = [f"# {self.title}", ""]
         if self.error is not None:
             lines += ["```", describe(self.error), "```", ""]
-        lines += ["| | |", "|---|---|", *(f"| {label} | {_cell(value)} |" for label, value in self._facts()), ""]
+        lines += ["| | |", "|---|---|", *(f"| {label} | {table_cell(value)} |" for label, value in self._facts()), ""]
         lines += ["| image | tags | digest | size | steps | seconds |", "|---|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in self._rows()]
-        lines += ["", *(f"- {_cell(warning)}" for warning in self.plan.warnings)]
+        lines += ["| " + " | ".join(map(table_cell, row)) + " |" for row in self._rows()]
+        lines += ["", *(f"- {table_cell(warning)}" for warning in self.plan.warnings)]
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
@@ -56,8 +56,7 @@ class SetReport:
         facts = self._facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        width = max(len(label) for label, _ in facts)
-        lines = [self.title, *(f"  {label:<{width}}  {value}" for label, value in facts)]
+        lines = [self.title, *aligned(facts)]
         lines += [f"  WARN: {warning}" for warning in self.plan.warnings]
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
@@ -135,7 +134,3 @@ def plan_as_text(plan: SetPlan) -> str:
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
     lines += [f"  commit {commit}" for commit in plan.deciding_commits]
     return "\n".join([*lines, "  would:", *(f"    - {effect}" for effect in plan.effects())])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
-from flows.domain.text import human_size
+from flows.domain.text import aligned, human_size, table_cell
 from flows.links import Link
 from flows.timeline import as_data_uri, as_svg, as_text
 
@@ -61,8 +61,8 @@ class Report:
         if self.error is not None:
             lines += ["```", describe(self.error), "```", ""]
         lines += ["| | |", "|---|---|"]
-        lines += [f"| {label} | {_cell(value)} |" for label, value in self.facts()]
-        lines += [f"| {link.what} | [{_cell(link.text)}]({link.url}) |" for link in self.links]
+        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
+        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
         lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
@@ -75,9 +75,8 @@ class Report:
         facts = self.facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        width = max(len(label) for label, _ in facts)
-        lines = [self.title, *(f"  {label:<{width}}  {value}" for label, value in facts)]
-        lines += [f"  {'commits':<{width}}  {commit}" for commit in self.plan.deciding_commits]
+        facts += [("commits", commit) for commit in self.plan.deciding_commits]
+        lines = [self.title, *aligned(facts)]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
         if self.result.reference:
@@ -87,17 +86,17 @@ class Report:
 
 def plan_as_markdown(plan: ReleasePlan) -> str:
     """The plan for people, before any of it is done: what, why, and each effect."""
-    lines = [f"# {plan.reference}", "", "| | |", "|---|---|", f"| why | {_cell(plan.why)} |"]
+    lines = [f"# {plan.reference}", "", "| | |", "|---|---|", f"| why | {table_cell(plan.why)} |"]
     if plan.previous_version:
         lines.append(f"| previous version | {plan.previous_version} |")
     if plan.source.revision:
         lines.append(f"| revision | {plan.source.revision}{' (dirty)' if plan.source.dirty else ''} |")
     if plan.source.url:
-        lines.append(f"| source | {_cell(plan.source.url)} |")
+        lines.append(f"| source | {table_cell(plan.source.url)} |")
     lines += ["", "## Will", "", *(f"{number}. {effect}" for number, effect in enumerate(plan.effects(), 1))]
     lines += _commits(plan)
     lines += ["", "## Labels", "", "| | |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in sorted(plan.labels.items())]
+    lines += [f"| {table_cell(name)} | {table_cell(value)} |" for name, value in sorted(plan.labels.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -114,8 +113,4 @@ def describe(error: BaseException) -> str:
 def _commits(plan: ReleasePlan) -> list[str]:
     if not plan.deciding_commits:
         return []
-    return ["", "## Commits that decided", "", *(f"- {_cell(commit)}" for commit in plan.deciding_commits)]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return ["", "## Commits that decided", "", *(f"- {table_cell(commit)}" for commit in plan.deciding_commits)]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from flows.cli.following import add_output_option
     from flows.cli.options import add_request_options
     from flows.fanout_request import SetRequest
 
@@ -37,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--print", action="store_true", help="Print what the files say, as a bake file, and do nothing.")
     shown.add_argument("--plan", action="store_true", help="Print what the release would do, and do nothing.")
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,24 +1,46 @@
-"""A release's flow run in this process, watched by the terminal."""
+"""A flow that runs in this process, recorded by Prefect and watched by the terminal."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.domain.errors import Interrupted
 
 if TYPE_CHECKING:
+    from flows.cli.terminal import Terminal
     from flows.watch import Outcome
+
+R = TypeVar("R")
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
 
 
 def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
-    """Run the flow that `start` begins (which imports it: Prefect reads its settings then) and print how it ended.
+    """Run a release's flow and print how it ended.
 
     `output`: `text` or `json`. 0: released, or nothing to release. Raises SlipwayError.
+    """
+    result, terminal = recorded(start, _public_already)
+    if output == "json":
+        print(json.dumps(result.as_dict()))
+    else:
+        print(terminal.report or result.reason)
+    return 0
+
+
+def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R]) -> tuple[R, Terminal]:
+    """Run the flow that `start` begins (which imports it: Prefect reads its settings then).
+
+    `interrupted`: what an interruption comes to: it raises, or gives the result that was there already. Raises
+    SlipwayError.
     """
     from flows.cli.surroundings import use_prefect_server
 
@@ -36,14 +58,13 @@ def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> in
     try:
         # The tag by which the automations know the runs they look after.
         with watching(terminal), tags("slipway"):
-            result = asyncio.run(start())
-    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError) as interruption:
-        if terminal.result is None or not terminal.result.released:
-            raise Interrupted("the release was interrupted") from interruption
-        # Too late: it is public, and running the same command again would release the next version.
-        result = terminal.result
-    if output == "json":
-        print(json.dumps(result.as_dict()))
-    else:
-        print(terminal.report or result.reason)
-    return 0
+            return asyncio.run(start()), terminal
+    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
+        return interrupted(terminal), terminal
+
+
+def _public_already(terminal: Terminal) -> Outcome:
+    if terminal.result is None or not terminal.result.released:
+        raise Interrupted("the release was interrupted")
+    # Too late: it is public, and running the same command again would release the next version.
+    return terminal.result

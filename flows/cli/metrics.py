@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cli.listening import listen_address
 from flows.domain.errors import InvalidOption, PortTaken
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from flows.event_feed import resume
     from flows.metrics import Metrics
 
-    host, port = _address(args.listen)
+    host, port = listen_address(args.listen)
     try:
         feed = resume(args.state)
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -114,10 +115,3 @@ def _write(file: Path, text: str) -> None:
     part = file.with_name(file.name + ".part")
     part.write_text(text)
     part.replace(file)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise InvalidOption(f"--listen {text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import InvalidOption, PortTaken, StackDown
+from flows.cli.listening import listen_address
+from flows.domain.errors import PortTaken
 from flows.relay import LOGGER
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken."""
-    host, port = _listen(args.listen)
+    host, port = listen_address(args.listen, lowest_port=0)
     if args.check:
         from flows.relay.rulefile import RuleFile
 
@@ -117,18 +118,7 @@ async def _refreshed(rules: Any) -> None:
 
 def _vault() -> VaultAccess | None:
     from flows.access import vault_access
+    from flows.saved import running_stack
     from infra.local.config import StackConfig
-    from infra.local.stack import Stack
 
-    try:
-        stack = Stack(StackConfig.from_env(os.environ)).connection()
-    except StackDown:
-        stack = None
-    return vault_access(stack, os.environ)
-
-
-def _listen(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise InvalidOption(f"--listen {text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return vault_access(running_stack(StackConfig.from_env(os.environ)), os.environ)

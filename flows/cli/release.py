@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from flows.cli.following import add_output_option
     from flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
@@ -19,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Builds the source, pushes it under the next semantic version, verifies and records it.",
     )
     add_request_options(parser)
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
-from flows.cli.rollouts import Result, add_output_option, run_recorded
+from flows.cli.following import add_output_option
+from flows.cli.rollouts import Result, run_recorded
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
+from flows.cli.following import add_output_option
 from flows.domain.errors import Interrupted, InvalidOption, PrefectUnreachable
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--subject", default=_SUBJECT, help=f"what the event is about, default: {_SUBJECT}")
     parser.add_argument("--wait", action="store_true", help="follow the run to its end")
     parser.add_argument("--idempotency-key", metavar="KEY", help="the same key again finds the same run (or event)")
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+    add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
