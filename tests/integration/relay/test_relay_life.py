@@ -131,9 +131,13 @@ def test_prefect_does_not_answer(relay: RunningRelay, surroundings: Surroundings
     surroundings.prefect.spoil("*", "", None)
     assert relay.post("github", body, headers).status_code == 503
     surroundings.prefect.heal()
-    assert relay.post_until_taken("github", body, headers).json()["outcome"] == "done"
+    refused = 4
+    # Prefect's SQLite is locked now and then: that is one more refusal, and one more line.
+    while (answer := relay.post("github", body, headers)).status_code == 503 and refused < 14:
+        refused += 1
+    assert answer.json()["outcome"] == "done"
     relay.command.until(f"{headers['X-GitHub-Delivery']}: rule")
-    assert relay.log.count("nothing is lost if the forge sends it again") == 4
+    assert relay.log.count("nothing is lost if the forge sends it again") == refused
     assert commit not in relay.log
     assert len(probe.runs_of(commit)) == 1
 
