@@ -12,9 +12,9 @@ from flows.domain.errors import ContextError
 from infra.buildkit.http2_stream import ProtocolViolation
 from infra.buildkit.packets import data_head
 
-_BYTES_AT_ONCE = 1 << 20
-# As fsutil itself: from larger ones a daemon makes as large buffers anew, and takes longer for a large file.
-_DATA_SIZE = 1 << 15
+_BYTES_AT_ONCE = 2 << 20
+# From larger ones a daemon makes as large buffers anew, and takes longer for a large file.
+_DATA_SIZE = 1 << 16
 # Smaller ones are joined: an object each would take more memory than what is in it.
 _WORTH_NO_COPY = 1 << 14
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.message import DecodeError
 
+from infra.buildkit.frames import Buffer
 from infra.buildkit.http2 import Http2Connection, Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, Headers, Http2Stream, ProtocolViolation, StreamReset
 from infra.buildkit.transport import ByteStream
@@ -136,7 +137,7 @@ class ClientCall:
         self._stream = stream
         self._messages = _MessageReader(stream)
 
-    async def send(self, *pieces: bytes) -> None:
+    async def send(self, *pieces: Buffer) -> None:
         """Queue a message, given in pieces; waits while too much is queued. Raises ConnectionLost or StreamReset."""
         await self._stream.write(_PREFIX.pack(0, sum(map(len, pieces))), *pieces)
 

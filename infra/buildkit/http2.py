@@ -29,7 +29,7 @@ _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 32 << 20
 _MAX_FRAME = 1 << 20
 # The most that one stream puts into a write before the next one has its turn.
-_SLICE = 1 << 18
+_SLICE = 1 << 20
 # RFC 9113 section 6.5.2.
 _HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _FRAME_SIZE, _HEADER_LIST_SIZE = range(1, 7)
 _DEFAULT_HEADER_TABLE = 4096

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLost", "Headers", "Http2Stream", "ProtocolViolation", "StreamReset"]
 
-_SEND_BUFFER = 1 << 20
+_SEND_BUFFER = 4 << 20
 
 
 class Http2Stream:

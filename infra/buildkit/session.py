@@ -18,6 +18,8 @@ from infra.buildkit.wire.control_pb2 import BytesMessage
 from infra.buildkit.wire.rpc_pb2 import HealthCheckResponse
 
 _CONTROL_SESSION = "/moby.buildkit.v1.Control/Session"
+# grpc-go refuses a message of more than 4 MiB (defaultServerMaxReceiveMessageSize in server.go).
+_LARGEST_MESSAGE = 2 << 20
 
 
 class Attachable(Protocol):
@@ -90,8 +92,10 @@ class _Tunnel:
 
     async def write(self, data: bytes) -> None:
         try:
-            # BytesMessage by hand: its one field's head, and the data uncopied.
-            await self._call.send(b"\x0a" + varint(len(data)), data)
+            for start in range(0, len(data), _LARGEST_MESSAGE):
+                piece = memoryview(data)[start : start + _LARGEST_MESSAGE]
+                # BytesMessage by hand: its one field's head, and the data uncopied.
+                await self._call.send(b"\x0a" + varint(len(piece)), piece)
         except (StreamReset, ConnectionLost, ProtocolViolation) as error:
             raise BrokenPipeError("the session's call is over") from error
 

@@ -43,12 +43,18 @@ def change_one(folder: Path) -> None:
 
 
 def logging(folder: Path, busybox: Path, lines: int, steps: int = 20) -> Path:
-    """A build that counts from FIRST_LINE in `lines` lines, in steps whose output the daemon does not clip."""
+    """A build that counts from FIRST_LINE in `lines` lines, in steps whose output the daemon does not clip.
+
+    `lines`: 0 for the same steps without output.
+    """
     (_made(folder) / "busybox").write_bytes(busybox.read_bytes())
     (folder / "busybox").chmod(0o755)
     each = lines // steps
-    starts = range(FIRST_LINE, FIRST_LINE + lines, each)
-    counting = (run_line(f"exec /bin/busybox seq {start} {start + each - 1}") for start in starts)
+    starts = (FIRST_LINE + step * each for step in range(steps))
+    # The number of a step's last line makes each a command of its own, also where it is below the first.
+    counting = (
+        run_line(f"exec /bin/busybox seq {start} {start + each - 1} # {step}") for step, start in enumerate(starts)
+    )
     (folder / "Dockerfile").write_text("FROM scratch\nCOPY busybox /bin/busybox\n" + "".join(counting))
     return folder
 
