@@ -34,7 +34,7 @@ from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
 
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
-from flows.watch import watcher
+from flows.watched.watch import watcher
 
 _POLL_S = 1.0
 # Past a pause's deadline the server ends the run in its own words: ours comes first, and ends it with the cause.

@@ -8,15 +8,15 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.approval import refused
-from flows.deploy_request import DeployRequest
-from flows.deploy_workshop import open_deploy_workshop
 from flows.domain.errors import ApprovalRefused
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployResult
 from flows.interrupts import terminated_like_interrupted
-from flows.rolling import failures_announced, roll_out
+from flows.rollouts.request import DeployRequest
+from flows.rollouts.rolling import failures_announced, roll_out
+from flows.rollouts.workshop import open_deploy_workshop
 from flows.tasks.resolve import resolve_image
-from flows.telemetry import traced_run
+from flows.watched.telemetry import traced_run
 
 
 @flow(

@@ -17,10 +17,10 @@ from flows.domain.errors import ApprovalRefused
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
-from flows.fanout_report import SetReport, plan_as_markdown
-from flows.fanout_request import SetRequest
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
+from flows.sets.report import SetReport, plan_as_markdown
+from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import look_again
 from flows.tasks.cleanup import clean_up
@@ -40,7 +40,7 @@ from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
 from flows.tasks.step import timed_steps, together
 from flows.tasks.verify import verify
-from flows.telemetry import traced_run
+from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop
 
 

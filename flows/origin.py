@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
-from flows.links import Link
+from flows.watched.links import Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from prefect.states import Completed
 from flows.approval import refused
 from flows.cluster import open_api
 from flows.deploy import deploy
-from flows.deploy_request import DeployRequest, Environment, PromoteRequest, RolloutOptions
-from flows.deploy_workshop import open_registries
 from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
 from flows.interrupts import terminated_like_interrupted
+from flows.rollouts.request import DeployRequest, Environment, PromoteRequest, RolloutOptions
+from flows.rollouts.workshop import open_registries
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
-from flows.telemetry import traced_run
+from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import Workload, WorkloadState
 from infra.kubernetes.workload_name import WorkloadName
 

@@ -14,7 +14,6 @@ from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResu
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
-from flows.report import Report
 from flows.request import ReleaseRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
@@ -28,7 +27,8 @@ from flows.tasks.step import timed_steps, together
 from flows.tasks.tag import tag
 from flows.tasks.verify import verify
 from flows.tasks.version import plan_version
-from flows.telemetry import traced_run
+from flows.watched.report import Report
+from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop, workshop
 
 

@@ -8,16 +8,16 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows.approval import refused
-from flows.deploy_request import PREVIOUS, RollbackRequest
-from flows.deploy_workshop import deploy_workshop, open_deploy_workshop
 from flows.domain.errors import ApprovalRefused, ManifestUnknown, ReleaseUnknown
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.interrupts import terminated_like_interrupted
-from flows.rolling import failures_announced, roll_out
+from flows.rollouts.request import PREVIOUS, RollbackRequest
+from flows.rollouts.rolling import failures_announced, roll_out
+from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
-from flows.telemetry import traced_run
+from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import WorkloadState
 
 

@@ -22,9 +22,9 @@ from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
-from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
 from flows.saved import block_name, find_vault, load, running_stack, with_registries
+from flows.watched.recorder import BuildRecorder
 from infra.buildkit.address import BuilderAddress, TlsFiles
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection

@@ -13,14 +13,14 @@ from flows.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from flows.domain.image_set import SetPlan
-    from flows.fanout_request import SetRequest
-    from flows.watch import Outcome
+    from flows.sets.request import SetRequest
+    from flows.watched.watch import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from flows.cli.following import add_output_option
     from flows.cli.options import add_request_options
-    from flows.fanout_request import SetRequest
+    from flows.sets.request import SetRequest
 
     parser = subparsers.add_parser(
         "bake",
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asyncio.run(_definition(request)), indent=2))
         return 0
     if args.plan:
-        from flows.fanout_report import plan_as_text
+        from flows.sets.report import plan_as_text
 
         print(plan_as_text(asyncio.run(_plan(request))))
         return 0
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _request(args: argparse.Namespace) -> SetRequest:
     from flows.cli.options import read_request
-    from flows.fanout_request import SetRequest
+    from flows.sets.request import SetRequest
 
     for word in args.words:
         if "." in word or "/" in word:
@@ -85,7 +85,7 @@ def _from_environment(name: str) -> str:
 
 async def _definition(request: SetRequest) -> dict[str, Any]:
     from flows.bake.printed import as_bake
-    from flows.fanout_plan import read_set
+    from flows.sets.plan import read_set
     from flows.sources import open_source
     from flows.workshop import open_workshop
 
@@ -100,7 +100,7 @@ async def _definition(request: SetRequest) -> dict[str, Any]:
 
 
 async def _plan(request: SetRequest) -> SetPlan:
-    from flows.fanout_plan import name_images, plan_set, read_set
+    from flows.sets.plan import name_images, plan_set, read_set
     from flows.sources import open_source
     from flows.workshop import open_workshop
 

@@ -12,7 +12,7 @@ from flows.cli.rollouts import Result, run_recorded
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from flows.cli.options import add_request_options
-    from flows.deploy_request import DeployRequest
+    from flows.rollouts.request import DeployRequest
 
     parser = subparsers.add_parser(
         "deploy",
@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: rolled out, now or before. Raises SlipwayError."""
     from flows.cli.options import read_request
-    from flows.deploy_request import DeployRequest
+    from flows.rollouts.request import DeployRequest
 
     request = read_request(args, DeployRequest)
 

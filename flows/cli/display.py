@@ -6,7 +6,7 @@ import json
 import time
 from typing import Protocol, TextIO
 
-from flows.recorder import BuildRecorder
+from flows.watched.recorder import BuildRecorder
 from infra.buildkit.events import BuildEvent, LogChunk
 
 _REDRAW_EVERY_S = 0.1

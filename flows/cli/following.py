@@ -14,7 +14,7 @@ from flows.domain.errors import Interrupted
 
 if TYPE_CHECKING:
     from flows.cli.terminal import Terminal
-    from flows.watch import Outcome
+    from flows.watched.watch import Outcome
 
 R = TypeVar("R")
 
@@ -52,7 +52,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
     from prefect.exceptions import TerminationSignal
 
     from flows.cli.terminal import Terminal
-    from flows.watch import watching
+    from flows.watched.watch import watching
 
     terminal = Terminal(sys.stderr)
     try:

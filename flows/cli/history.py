@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.history import PastRelease
+    from flows.watched.history import PastRelease
 
 _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
 
@@ -71,7 +71,7 @@ def _image(text: str) -> str:
 async def _read(image: str) -> list[PastRelease]:
     from prefect import get_client
 
-    from flows.history import read_history
+    from flows.watched.history import read_history
 
     async with get_client() as client:
         return await read_history(client, image)

@@ -13,8 +13,8 @@ from flows.cli.listening import listen_address
 from flows.domain.errors import InvalidOption, PortTaken
 
 if TYPE_CHECKING:
-    from flows.event_feed import EventFeed
-    from flows.metrics import Metrics
+    from flows.watched.event_feed import EventFeed
+    from flows.watched.metrics import Metrics
 
 _LISTEN = "127.0.0.1:9469"
 _INTERVAL_S = 5.0
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from flows.cli.surroundings import use_prefect_server
 
     use_prefect_server()
-    from flows.event_feed import resume
-    from flows.metrics import Metrics
+    from flows.watched.event_feed import resume
+    from flows.watched.metrics import Metrics
 
     host, port = listen_address(args.listen)
     try:

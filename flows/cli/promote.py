@@ -13,7 +13,7 @@ from flows.domain.errors import InvalidOption
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from flows.cli.options import add_request_options
-    from flows.deploy_request import PromoteRequest
+    from flows.rollouts.request import PromoteRequest
 
     parser = subparsers.add_parser(
         "promote",
@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: the last environment has it. Raises SlipwayError."""
     from flows.cli.options import read_request
-    from flows.deploy_request import PromoteRequest
+    from flows.rollouts.request import PromoteRequest
 
     args.environments = [environment(text) for text in args.environments or ()]
     request = read_request(args, PromoteRequest)

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.watch import Outcome
+    from flows.watched.watch import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

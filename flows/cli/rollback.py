@@ -12,7 +12,7 @@ from flows.cli.rollouts import Result, run_recorded
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from flows.cli.options import add_request_options
-    from flows.deploy_request import RollbackRequest
+    from flows.rollouts.request import RollbackRequest
 
     parser = subparsers.add_parser(
         "rollback",
@@ -26,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: the earlier release runs. Raises SlipwayError."""
     from flows.cli.options import read_request
-    from flows.deploy_request import RollbackRequest
+    from flows.rollouts.request import RollbackRequest
 
     request = read_request(args, RollbackRequest)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from flows.watch import Outcome, Report
+from flows.watched.watch import Outcome, Report
 
 
 class Terminal:

@@ -6,9 +6,9 @@ from flows.approval import approved
 from flows.domain.errors import ApprovalOutdated
 from flows.domain.plan import ReleasePlan, SourceFacts
 from flows.planning import source_facts
-from flows.report import plan_as_markdown
 from flows.sources import open_source
 from flows.tasks.step import step
+from flows.watched.report import plan_as_markdown
 from flows.workshop import workshop
 
 

@@ -17,12 +17,12 @@ from flows.domain.credentials import CredentialSource
 from flows.domain.errors import BuilderError
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan
 from flows.domain.reference import ImageReference
-from flows.recorder import BuildRecorder
 from flows.request import ReleaseRequest
 from flows.tasks.provision import reach_builder
 from flows.tasks.step import step
-from flows.telemetry import trace_build, traceparent
-from flows.watch import watcher
+from flows.watched.recorder import BuildRecorder
+from flows.watched.telemetry import trace_build, traceparent
+from flows.watched.watch import watcher
 from flows.workshop import Workshop, workshop
 from infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush
 

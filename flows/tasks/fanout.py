@@ -13,19 +13,19 @@ from flows.bake.targets import Target, TargetSet
 from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
-from flows.fanout_plan import name_images, places_of, plan_set, read_set
-from flows.fanout_report import SetReport, plan_as_markdown
-from flows.fanout_request import SetRequest
-from flows.history import key_of, remember
-from flows.links import commit_link
 from flows.origin import origin_of_this_run
-from flows.recorder import BuildRecorder
+from flows.sets.plan import name_images, places_of, plan_set, read_set
+from flows.sets.report import SetReport, plan_as_markdown
+from flows.sets.request import SetRequest
 from flows.tasks.build import run_build
 from flows.tasks.record import past_release
 from flows.tasks.step import step, together
 from flows.tasks.tag import is_tagged, publish, write_tags
 from flows.tasks.verify import verify
-from flows.watch import watcher
+from flows.watched.history import key_of, remember
+from flows.watched.links import commit_link
+from flows.watched.recorder import BuildRecorder
+from flows.watched.watch import watcher
 from flows.workshop import workshop
 
 

@@ -11,13 +11,13 @@ from prefect.runtime import flow_run
 
 from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
-from flows.history import PastRelease, key_of, remember
-from flows.links import Link, commit_link, registry_link
 from flows.origin import Origin, origin_of_this_run
-from flows.report import Report, plan_as_markdown
 from flows.tasks.step import step
-from flows.telemetry import describe_run
-from flows.watch import watcher
+from flows.watched.history import PastRelease, key_of, remember
+from flows.watched.links import Link, commit_link, registry_link
+from flows.watched.report import Report, plan_as_markdown
+from flows.watched.telemetry import describe_run
+from flows.watched.watch import watcher
 
 
 async def name_run(plan: ReleasePlan) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flows.deploy_workshop import Registries, deploy_workshop
 from flows.domain.errors import InvalidOption, ManifestUnknown
 from flows.domain.plan import OCI_VERSION
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage
 from flows.domain.version import image_tag, parse_version, version_of_tag
+from flows.rollouts.workshop import Registries, deploy_workshop
 from flows.tasks.step import step
 from infra.registry import RegistryClient
 

@@ -6,11 +6,11 @@ import logging
 
 from prefect.runtime import flow_run
 
-from flows.deploy_workshop import deploy_workshop
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage
+from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.step import step
-from flows.watch import watcher
+from flows.watched.watch import watcher
 from infra.kubernetes.pull_secret import PullSecret
 from infra.kubernetes.rollout import check_rolls, watch_rollout
 

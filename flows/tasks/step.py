@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows.domain.errors import SlipwayError
-from flows.watch import watcher
+from flows.watched.watch import watcher
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from flows.history import history_key, key_of
 from flows.request import ReleaseRequest
+from flows.watched.history import history_key, key_of
 from tests.conftest import Run, RunningStack
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
 from tests.warm import WarmStarter

@@ -11,12 +11,12 @@ from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from flows.approval import Approval, give_answer
 from flows.deploy import deploy
-from flows.deploy_request import DeployRequest, PromoteRequest, RollbackRequest
 from flows.domain.errors import InvalidOption
 from flows.domain.rollout import DeployResult, PromoteResult
 from flows.events import resource_id
 from flows.promote import promote
 from flows.rollback import rollback
+from flows.rollouts.request import DeployRequest, PromoteRequest, RollbackRequest
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import DEPLOYMENT, Object
 from infra.kubernetes.workload import Workload, WorkloadState

@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows.history import PastRelease, history_key, read_history, remember
+from flows.watched.history import PastRelease, history_key, read_history, remember
 from tests.integration.release.conftest import Release, commit
 from tests.warm import WarmStarter
 

@@ -9,9 +9,9 @@ import pytest
 
 from flows.cli.options import add_request_options, read_request
 from flows.cli.promote import environment
-from flows.deploy_request import DeployRequest, PromoteRequest, RollbackRequest
 from flows.domain.errors import InvalidOption, UsageError
 from flows.request import Request
+from flows.rollouts.request import DeployRequest, PromoteRequest, RollbackRequest
 
 DIGEST = f"sha256:{'0' * 64}"
 STAGES = [{"name": name, "workload": "deployment/app", "namespace": name} for name in ("dev", "production")]

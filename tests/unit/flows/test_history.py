@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cli.history import as_text
-from flows.history import MOST_ROWS, PastRelease, history_key, merged
+from flows.watched.history import MOST_ROWS, PastRelease, history_key, merged
 
 ROW = PastRelease(
     version="1.0.0", when="2026-01-02T03:04:05Z", seconds=12.34, steps=4, cached=3, trigger="schedule nightly",

@@ -4,7 +4,7 @@ import pytest
 
 from flows.domain.plan import SourceFacts
 from flows.domain.reference import ImageReference
-from flows.links import commit_link, registry_link
+from flows.watched.links import commit_link, registry_link
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 

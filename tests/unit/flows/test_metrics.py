@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import generate_latest
 
-from flows import metrics as metrics_module
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_RELEASED, IMAGE_ROLLED_BACK, PUSHED, RELEASE_FAILED, SWEPT
-from flows.metrics import Metrics
+from flows.watched import metrics as metrics_module
+from flows.watched.metrics import Metrics
 
 RELEASED = {
     "image": "r.example/app",

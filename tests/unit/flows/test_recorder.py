@@ -1,6 +1,6 @@
 """The build recorder: buildx's wording, no line lost, flat memory."""
 
-from flows.recorder import CHUNK_LINES, BuildRecorder
+from flows.watched.recorder import CHUNK_LINES, BuildRecorder
 from infra.buildkit.events import LogChunk, Progress, Step, Warned
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from flows.domain.errors import RegistryForbidden
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, StepTime, VerifiedImage
 from flows.domain.text import human_size
-from flows.report import Report
-from flows.timeline import as_svg, as_text
+from flows.watched.report import Report
+from flows.watched.timeline import as_svg, as_text
 
 DIGEST = "sha256:" + "a" * 64
 PLAN = ReleasePlan(

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows import telemetry
-from flows.report import Report
-from flows.watch import watching
+from flows.watched import telemetry
+from flows.watched.report import Report
+from flows.watched.watch import watching
 
 OFF = """
 import sys
-from flows import release, telemetry
+from flows import release
+from flows.watched import telemetry
 with telemetry.traced_run():
     telemetry.trace_build([])
     assert telemetry.traceparent() is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flows import dag, timeline
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import StepTime
 from flows.domain.reference import ImageReference
 from flows.domain.text import aligned, human_size, table_cell
-from flows.links import registry_link
-from flows.report import describe
+from flows.sets import dag
+from flows.watched import timeline
+from flows.watched.links import registry_link
+from flows.watched.report import describe
 
 
 @dataclass(frozen=True)

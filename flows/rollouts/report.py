@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.domain.rollout import DeployResult
 from flows.domain.text import aligned, table_cell
-from flows.report import describe
+from flows.watched.report import describe
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
 from flows.domain.text import aligned, human_size, table_cell
-from flows.links import Link
-from flows.timeline import as_data_uri, as_svg, as_text
+from flows.watched.links import Link
+from flows.watched.timeline import as_data_uri, as_svg, as_text
 
 
 @dataclass(frozen=True)

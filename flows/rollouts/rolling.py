@@ -12,13 +12,12 @@ from prefect.artifacts import MarkdownArtifact
 from prefect.runtime import flow_run
 
 from flows.approval import approved
-from flows.deploy_report import DeployReport
-from flows.deploy_workshop import deploy_workshop
 from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
-from flows.history import key_of
 from flows.interrupts import whatever_comes
+from flows.rollouts.report import DeployReport
+from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.rollout import (
     confirm,
     look,
@@ -30,6 +29,7 @@ from flows.tasks.rollout import (
     watch_back,
     write_pull_secret,
 )
+from flows.watched.history import key_of
 
 
 async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> DeployResult:

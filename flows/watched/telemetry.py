@@ -26,7 +26,7 @@ from prefect.context import FlowRunContext
 from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY
 
 from flows.domain.errors import SlipwayError
-from flows.watch import watcher
+from flows.watched.watch import watcher
 from infra.buildkit.scrub import scrub
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from flows.domain.ledger import Claim
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.reference import ImageReference, repository_name
 from flows.domain.version import Version, image_tag, latest
-from flows.fanout_request import SetRequest
 from flows.planning import choose_ledger, left_unfinished, pushed_already, settle, source_facts
+from flows.sets.request import SetRequest
 from flows.workshop import Workshop
 from infra.local.claims import FileClaims
 from infra.registry import RegistryClient

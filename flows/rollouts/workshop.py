@@ -15,11 +15,11 @@ from typing import TypeVar
 
 from flows.access import secret_paths
 from flows.cluster import open_api
-from flows.deploy_request import RegistryOptions, TargetRequest
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import StackDown
 from flows.domain.reference import ImageReference, is_loopback
 from flows.domain.rollout import DeployedImage
+from flows.rollouts.request import RegistryOptions, TargetRequest
 from flows.saved import find_vault, running_stack, with_registries
 from flows.workshop import NO_VAULT_ACTION
 from infra.kubernetes.pull_secret import PullSecret

@@ -1,0 +1,1 @@
+"""An image by digest into workloads: what deploy, rollback and promote share."""

@@ -1,0 +1,1 @@
+"""What people and their tools see of runs: log, picture, report, history, metrics, traces."""
