@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
+
+# What every request that asks a registry says in the same words.
+RegistryCa = Annotated[str | None, Field(description="PEM file with the CA of the registry's certificate.")]
+InsecureRegistry = Annotated[
+    bool, Field(description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.")
+]
+SavedVault = Annotated[
+    str | None,
+    Field(description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."),
+]
 
 
 class Request(BaseModel):
@@ -60,15 +70,9 @@ class ReleaseOptions(Request):
             "Empty: the embedded registry's own, otherwise anonymous."
         ),
     )
-    registry_ca: str | None = Field(default=None, description="PEM file with the CA of the registry's certificate.")
-    insecure_registry: bool = Field(
-        default=False,
-        description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.",
-    )
-    vault: str | None = Field(
-        default=None,
-        description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one.",
-    )
+    registry_ca: RegistryCa = None
+    insecure_registry: InsecureRegistry = False
+    vault: SavedVault = None
 
     bump: Bump = Field(
         default=Bump.MINOR,

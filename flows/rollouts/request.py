@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.version import image_tag, parse_version
-from flows.request import Request
+from flows.request import InsecureRegistry, RegistryCa, Request, SavedVault
 from infra.kubernetes.workload_name import WorkloadName
 
 PREVIOUS = "previous"
@@ -26,14 +26,9 @@ class RegistryOptions(Request):
             "credentials, else the embedded registry's own, else anonymous."
         ),
     )
-    registry_ca: str | None = Field(default=None, description="PEM file with the CA of the registry's certificate.")
-    insecure_registry: bool = Field(
-        default=False,
-        description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.",
-    )
-    vault: str | None = Field(
-        default=None, description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."
-    )
+    registry_ca: RegistryCa = None
+    insecure_registry: InsecureRegistry = False
+    vault: SavedVault = None
 
 
 class RolloutOptions(RegistryOptions):
