@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +57,11 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
         logger.warning("%s of %s could not be announced: %s", event, subject, type(error).__name__)
         return False
     return True
+
+
+async def announce_swept(namespace: str, objects: Sequence[str]) -> bool:
+    """That the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
+    return await announce(SWEPT, namespace, {"objects": list(objects), "count": len(objects)}, kind="namespace")
 
 
 def resource_id(subject: str, kind: str = "image") -> str:

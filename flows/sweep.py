@@ -9,7 +9,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from flows.cluster import open_api
-from flows.events import SWEPT, announce
+from flows.events import announce_swept
 from flows.request import Request
 from infra.kubernetes.sweep import sweep as sweep_namespace
 
@@ -27,7 +27,7 @@ async def sweep(request: SweepRequest) -> list[str]:
     async with open_api(request.context, request.namespace) as api:
         gone = list((await sweep_namespace(api)).objects)
         if gone:
-            await announce(SWEPT, api.namespace, {"objects": gone, "count": len(gone)}, kind="namespace")
+            await announce_swept(api.namespace, gone)
     said = f"removed {len(gone)} object{'s' if len(gone) != 1 else ''}" if gone else "nothing had expired"
     # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
     return cast("list[str]", Completed(message=said, data=gone))

@@ -32,6 +32,8 @@ def use_prefect_server() -> None:
     # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,infra")
+    # A command that runs no flow logs as well; there is no run whose log that could be part of.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     # The terminal is Slipway's: Prefect's console handler would say everything a second time.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 

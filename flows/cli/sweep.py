@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from typing import Any
 
 from flows.cli.cluster_options import add_cluster_options
+from flows.domain.errors import StackDown
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -14,23 +16,41 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "sweep",
         description=(
             "Removes the objects of runs whose Lease has expired, and shared builders that nobody has used for their "
-            "idle time. What lives is left alone, so it may run at any time."
+            "idle time. What lives is left alone, so it may run at any time. What went is announced (and so counted "
+            "by `slipway metrics`) where there is a Prefect server: PREFECT_API_URL, else the embedded one. None is "
+            "needed."
         ),
     )
     add_cluster_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises Leftovers and ClusterErrors."""
-    gone = asyncio.run(_sweep(args.context, args.namespace))
+    """Raises Leftovers and ClusterErrors. A Prefect server that does not answer is said, and no failure."""
+    gone = asyncio.run(_sweep(args.context, args.namespace, known=_server_known()))
     print("\n".join(f"removed {name}" for name in gone) if gone else "nothing had expired")
     return 0
 
 
-async def _sweep(context: str | None, namespace: str | None) -> list[str]:
+def _server_known() -> bool:
+    """Whether there is a Prefect server to tell; asked first, as its address is read when Prefect is imported."""
+    from flows.cli.surroundings import use_prefect_server
+
+    try:
+        use_prefect_server()
+    except StackDown:
+        return False
+    return True
+
+
+async def _sweep(context: str | None, namespace: str | None, *, known: bool) -> list[str]:
     from flows.cluster import open_api
     from infra.kubernetes.sweep import sweep
 
     async with open_api(context, namespace) as api:
         swept = await sweep(api)
-    return [*swept.roots, *(name for name in swept.objects if name not in swept.roots)]
+        if swept.objects and known:
+            from flows.events import announce_swept
+
+            if not await announce_swept(api.namespace, swept.objects):
+                print("the Prefect server did not take note of it: metrics do not count it", file=sys.stderr)
+    return list(swept.objects)

@@ -19,7 +19,9 @@ _POD_GRACE_S = 1
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """`roots`: the run roots (and shared builders) that had expired; `objects`: all that went, as kubectl names it."""
+    """`roots`: the run roots (and shared builders) that had expired; `objects`: all that went, these first, as
+    kubectl names it.
+    """
 
     roots: tuple[str, ...]
     objects: tuple[str, ...]
@@ -42,7 +44,7 @@ async def sweep(api: KubernetesApi, *, timeout_s: float = 60.0) -> Swept:
     there = await api.find(LEASE, _OURS)
     living = {_owner(lease) for lease in there if not lease["metadata"].get("deletionTimestamp")}
     gone = await _remove(api, _OURS, lambda obj: _owner(obj) not in living, timeout_s)
-    return Swept(tuple(roots), tuple(gone))
+    return Swept(tuple(roots), (*roots, *(name for name in gone if name not in roots)))
 
 
 async def remove_run(api: KubernetesApi, run: str, *, timeout_s: float = 60.0) -> list[str]:

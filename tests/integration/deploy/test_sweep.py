@@ -1,0 +1,60 @@
+"""`slipway sweep` and the flow of that name tell the Prefect server what went, where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from flows.events import SWEPT, resource_id
+from flows.sweep import SweepRequest, sweep
+from infra.kubernetes.manifests import run_lease
+from infra.kubernetes.model import BuilderSpec, Run
+from infra.local.daemon import free_port
+from tests.conftest import run_slipway
+from tests.kubernetes.deploy_place import DeployPlace
+
+PAST = "2020-01-01T00:00:00.000000Z"
+
+
+async def dead_run(place: DeployPlace, name: str) -> None:
+    """A run root that has expired."""
+    await place.api.create(run_lease(BuilderSpec(), Run(name), 60, PAST))
+
+
+async def swept(place: DeployPlace, *names: str) -> dict[str, Any]:
+    """What the server was told of these objects, and of no others; it files an event some seconds after it came."""
+    about = {"id": [resource_id(place.api.namespace, "namespace")]}
+    query = {"filter": {"event": {"name": [SWEPT]}, "any_resource": about}, "limit": 50}
+    for _ in range(100):
+        for event in (await place.ask("/events/filter", query))["events"]:
+            if event["payload"]["objects"] == list(names):
+                return dict(event["payload"])
+        await asyncio.sleep(0.2)
+    raise AssertionError("the server was not told")
+
+
+async def test_the_command_announces_what_went(place: DeployPlace) -> None:
+    """With names and number."""
+    await dead_run(place, "left")
+    done = await asyncio.to_thread(run_slipway, "sweep", env=place.env)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "removed lease/slipway-left\n", "")
+    assert (await swept(place, "lease/slipway-left"))["count"] == 1
+
+
+async def test_the_flow_announces_what_went(place: DeployPlace) -> None:
+    """A root that nothing belongs to is an object as well."""
+    await dead_run(place, "gone")
+    with place.prefect():
+        assert await sweep(SweepRequest()) == ["lease/slipway-gone"]
+    told = await swept(place, "lease/slipway-gone")
+    assert told["count"] == 1
+    assert told["run"] in {run["id"] for run in await place.runs("sweep")}
+
+
+async def test_a_server_that_is_away_undoes_no_sweep(place: DeployPlace) -> None:
+    """It is said, and what went is named."""
+    await dead_run(place, "unheard")
+    env = {**place.env, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
+    done = await asyncio.to_thread(run_slipway, "sweep", env=env)
+    assert (done.returncode, done.stdout) == (0, "removed lease/slipway-unheard\n")
+    assert done.stderr == "the Prefect server did not take note of it: metrics do not count it\n"
