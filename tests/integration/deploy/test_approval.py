@@ -1,0 +1,92 @@
+"""A deploy that waits for an approval: before the rollout, whatever the answer is, and whether there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from prefect import get_client
+from prefect.states import Cancelling
+
+from flows.domain.errors import ApprovalRefused, ApprovalTimedOut
+from flows.events import DEPLOY_FAILED
+from infra.kubernetes.kinds import SECRET
+from tests.kubernetes.deploy_place import DeployPlace
+from tests.kubernetes.rollout_parts import running_images
+from tests.releases import complaint
+from tests.warm import Command, WarmStarter
+
+
+async def assert_untouched(place: DeployPlace, before: object) -> None:
+    """The workload is the object that it was, to the last write, and no pull Secret was made."""
+    assert (await place.state()).obj == before
+    assert await running_images(place.api) == {place.images["good"]}
+    assert await place.api.find(SECRET, "") == []
+
+
+async def waiting(commands: WarmStarter, place: DeployPlace, behaviour: str) -> Command:
+    """`slipway deploy --approval`, once it has asked."""
+    options = ("--workload", "deployment/app", "--settle-s", "0.1", "--approval", "--output", "json")
+    secret = ("--pull-credentials", place.options["pull_credentials"])
+    command = commands.start("deploy", place.images[behaviour], *options, *secret, env=place.env)
+    await asyncio.to_thread(command.until, "waiting until")
+    return command
+
+
+async def test_nobody_answers(place: DeployPlace) -> None:
+    """After its time the run is Failed with the cause, which its event tells as well; nothing was rolled out."""
+    await place.make()
+    before = (await place.state()).obj
+    with pytest.raises(ApprovalTimedOut, match="nobody approved within 2 s"):
+        await place.deploy("better", approval=True, approval_timeout_s=2)
+    await assert_untouched(place, before)
+    run = (await place.runs("deploy"))[0]
+    assert run["state"]["type"] == "FAILED"
+    assert "ApprovalTimedOut: nobody approved within 2 s" in run["state"]["message"]
+    (failed,) = await place.events(DEPLOY_FAILED)
+    assert (failed["payload"]["cause"], failed["payload"]["run"]) == ("ApprovalTimedOut", run["id"])
+    # Whoever deploys the same again is asked again, and nothing is in the way.
+    assert (await place.deploy("better")).changed
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_changes_nothing(place: DeployPlace) -> None:
+    """It ends at once, and not when the time for an answer is over."""
+    await place.make()
+    before = (await place.state()).obj
+    deploying = asyncio.create_task(place.deploy("better", approval=True))
+    run = await place.until("deploy", lambda run: run["state"]["type"] == "PAUSED")
+    with place.prefect():
+        async with get_client() as client:
+            await client.set_flow_run_state(run["id"], Cancelling())
+    with pytest.raises(ApprovalRefused, match="the run was cancelled"):
+        await deploying
+    await assert_untouched(place, before)
+
+
+async def test_the_command_asks_before_the_rollout(commands: WarmStarter, place: DeployPlace) -> None:
+    """It shows what runs and what would; `slipway approve` refuses (nothing is changed, 1) or lets it go on (0)."""
+    await place.make()
+    before = (await place.state()).obj
+    command = await waiting(commands, place, "better")
+    await assert_untouched(place, before)
+    run = (await place.runs("deploy"))[0]
+    assert run["state"]["name"] == "Paused"
+    answer = ("--refuse", "--comment", "not on a Friday", "--by", "Ada")
+    said = await asyncio.to_thread(commands.run, "approve", run["id"], *answer, env=place.env)
+    assert (said.code, said.stdout) == (0, f"{run['name']}: Ada refused: not on a Friday\n")
+    ended = await asyncio.to_thread(command.end)
+    assert "Ada refused: not on a Friday" in complaint(ended)
+    for shown in (f"as {place.images['better']}", f"instead of {place.images['good']}"):
+        assert shown in ended.stderr
+    await assert_untouched(place, before)
+    state = await asyncio.to_thread(place.server.state, run["id"])
+    assert (state["type"], state["name"]) == ("CANCELLED", "Refused")
+
+    command = await waiting(commands, place, "better")
+    run = (await place.runs("deploy"))[0]
+    assert (await asyncio.to_thread(commands.run, "approve", run["id"], env=place.env)).code == 0
+    ended = await asyncio.to_thread(command.end)
+    assert ended.code == 0, ended.stderr
+    assert json.loads(ended.stdout)["reference"] == place.images["better"]
+    assert await running_images(place.api) == {place.images["better"]}
