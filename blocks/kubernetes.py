@@ -20,8 +20,11 @@ class KubernetesBuilder(Block):
     options: dict[str, str] = Field(
         default_factory=dict,
         description=(
-            "KEY: VALUE each, as --builder-option has them: lifetime (run, shared), privileged, image, cpu, memory, "
-            "cpu_limit, memory_limit, replicas, cache_size, cache_persistent, node_selector, tolerations and others."
+            "KEY: VALUE each, as --builder-option has them: lifetime (run, shared), privileged, image, pull_policy, "
+            "pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), tolerations "
+            "(KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, cache_persistent, "
+            "storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca (HOST=FILE,…), idle_s, "
+            "ready_s, scheduling_patience_s, name."
         ),
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,9 +72,10 @@ async def _remove_earlier_attempts(api: KubernetesApi, flow_run_id: str, attempt
 def builder_spec(options: Mapping[str, str], registries: Mapping[str, RegistrySettings]) -> BuilderSpec:
     """A builder from `key=value` options, each named as BuilderSpec's field (or that of its Resources or Cache).
 
-    Raises InvalidOption for an unknown key, and for what Kubernetes would refuse.
+    `registries`: what is known of them already; options add to it. Raises InvalidOption for an unknown key, and for
+    what Kubernetes would refuse.
     """
-    groups: dict[str, dict[str, Any]] = {"spec": {}, "resources": {}, "cache": {}}
+    groups: dict[str, dict[str, Any]] = {"spec": {}, "resources": {}, "cache": {}, "registries": {}}
     for key, text in options.items():
         if key not in _OPTIONS:
             raise InvalidOption(f"a builder has no option {key!r}", action=f"use one of {', '.join(_OPTIONS)}")
@@ -83,19 +85,40 @@ def builder_spec(options: Mapping[str, str], registries: Mapping[str, RegistrySe
         **groups["spec"],
         resources=Resources(**groups["resources"]),
         cache=Cache(**groups["cache"]),
-        registries=registries,
+        registries=_with_settings(registries, **groups["registries"]),
     )
+
+
+def _with_settings(
+    registries: Mapping[str, RegistrySettings],
+    *,
+    mirrors: Mapping[str, tuple[str, ...]] | None = None,
+    plain_http: tuple[str, ...] = (),
+    ca: Mapping[str, str] | None = None,
+) -> dict[str, RegistrySettings]:
+    settings = dict(registries)
+    for host, hosts in (mirrors or {}).items():
+        settings[host] = replace(settings.get(host, RegistrySettings()), mirrors=hosts)
+    for host in plain_http:
+        settings[host] = replace(settings.get(host, RegistrySettings()), plain_http=True)
+    for host, text in (ca or {}).items():
+        settings[host] = replace(settings.get(host, RegistrySettings()), ca=text)
+    return settings
 
 
 def registry_settings(host: str, *, insecure: bool, ca_file: str | None) -> dict[str, RegistrySettings]:
     """What the daemon has to know of the image's registry. Raises InvalidOption when the CA cannot be read."""
     if not insecure and ca_file is None:
         return {}
-    try:
-        ca = Path(ca_file).read_text() if ca_file is not None else None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"the CA file {ca_file} cannot be read", action="check --registry-ca") from error
+    ca = _pem("--registry-ca", ca_file) if ca_file is not None else None
     return {host: RegistrySettings(plain_http=insecure, ca=ca)}
+
+
+def _pem(option: str, file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOption(f"the CA file {file} cannot be read", action=f"check {option}") from error
 
 
 def _text(key: str, text: str) -> str:
@@ -128,10 +151,25 @@ def _one_of(*allowed: str) -> Callable[[str, str], str]:
 
 
 def _pairs(key: str, text: str) -> dict[str, str]:
-    pairs = dict(word.partition("=")[::2] for word in _words(key, text))
-    if not all(pairs) or "=" not in text:
+    words = _words(key, text)
+    pairs = dict(word.partition("=")[::2] for word in words)
+    if not words or not all(pairs) or not all("=" in word for word in words):
         raise InvalidOption(f"{key}={text!r} is not KEY=VALUE,…")
     return pairs
+
+
+def _mirrors(key: str, text: str) -> dict[str, tuple[str, ...]]:
+    """`HOST=MIRROR,…`; a host may come again, its mirrors are asked in that order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for word in _words(key, text):
+        for host, mirror in _pairs(key, word).items():
+            found[host] = (*found.get(host, ()), mirror)
+    return found
+
+
+def _cas(key: str, text: str) -> dict[str, str]:
+    """`HOST=FILE,…`, each a PEM file of this machine."""
+    return {host: _pem(f"{key}=…", file) for host, file in _pairs(key, text).items()}
 
 
 def _tolerations(key: str, text: str) -> tuple[Toleration, ...]:
@@ -166,5 +204,10 @@ _OPTIONS: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {
     "cache_persistent": ("cache", "persistent", _flag),
     "storage_class": ("cache", "storage_class", _text),
     "gc_limit": ("spec", "gc_limit", _text),
+    "mirrors": ("registries", "mirrors", _mirrors),
+    "plain_http": ("registries", "plain_http", _words),
+    "registry_ca": ("registries", "ca", _cas),
     "idle_s": ("spec", "idle_s", _number),
+    "ready_s": ("spec", "ready_s", _number),
+    "scheduling_patience_s": ("spec", "scheduling_patience_s", _number),
 }

@@ -110,9 +110,11 @@ class ReleaseOptions(Request):
     builder_options: dict[str, str] = Field(
         default_factory=dict,
         description=(
-            "Options of a builder in Kubernetes, KEY=VALUE each: lifetime (run, shared), privileged, image, cpu, "
-            "memory, cpu_limit, memory_limit, replicas, cache_size, cache_persistent, storage_class, node_selector, "
-            "tolerations, pull_policy, pull_secrets, service_account, annotations, gc_limit, idle_s, name."
+            "Options of a builder in Kubernetes, KEY=VALUE each: lifetime (run, shared), privileged, image, "
+            "pull_policy, pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), "
+            "tolerations (KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, cache_persistent, "
+            "storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca (HOST=FILE,…), idle_s, "
+            "ready_s, scheduling_patience_s, name."
         ),
     )
     run_labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects there.")

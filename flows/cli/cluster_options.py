@@ -13,7 +13,10 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """What the builder is to be; the keys are those of `slipway release --builder-option`."""
-    parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help="repeatable")
+    from flows.request import ReleaseRequest
+
+    text = ReleaseRequest.model_fields["builder_options"].description
+    parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
 def builder_options(args: argparse.Namespace) -> dict[str, str]:

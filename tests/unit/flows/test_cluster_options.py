@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
+from blocks import KubernetesBuilder
+from flows.cli.cluster_options import add_builder_options
 from flows.cluster import _OPTIONS, builder_spec, registry_settings, run_name
 from flows.domain.errors import InvalidOption
 from flows.request import ReleaseRequest
-from infra.kubernetes.model import BuilderSpec, Run, Toleration
+from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
 
 
 def test_no_options_are_the_models_defaults() -> None:
@@ -50,6 +55,10 @@ def test_options_become_fields() -> None:
         {"memory": "much"},
         {"node_selector": "ssd"},
         {"tolerations": "a:Never"},
+        {"node_selector": "disk=ssd,arch"},
+        {"mirrors": "docker.io"},
+        {"registry_ca": "reg.example=/no/such/file"},
+        {"ready_s": "soon"},
     ],
 )
 def test_what_cannot_be_meant_is_said(options: dict[str, str]) -> None:
@@ -58,10 +67,61 @@ def test_what_cannot_be_meant_is_said(options: dict[str, str]) -> None:
         builder_spec(options, {})
 
 
-def test_the_form_names_every_option() -> None:
-    """What can be said is listed where people look for it."""
-    description = ReleaseRequest.model_fields["builder_options"].description or ""
-    assert not [key for key in _OPTIONS if key not in description]
+def test_every_option_is_named_where_people_look_for_it() -> None:
+    """The request's form and `--help`, `slipway manifests --help`, and the block's form."""
+    manifests = argparse.ArgumentParser()
+    add_builder_options(manifests)
+    for text in (
+        ReleaseRequest.model_fields["builder_options"].description or "",
+        manifests.format_help(),
+        KubernetesBuilder.model_fields["options"].description or "",
+    ):
+        words = set(re.findall(r"[a-z_]+", text.replace("\n", " ")))
+        assert not set(_OPTIONS) - words
+
+
+def test_every_field_of_the_model_can_be_said() -> None:
+    """No property of a builder is out of the options' reach."""
+    fields = {
+        "spec": {field.name for field in dataclasses.fields(BuilderSpec)} - {"resources", "cache", "registries"},
+        "resources": {field.name for field in dataclasses.fields(Resources)},
+        "cache": {field.name for field in dataclasses.fields(Cache)},
+        "registries": {field.name for field in dataclasses.fields(RegistrySettings)},
+    }
+    said: dict[str, set[str]] = {group: set() for group in fields}
+    for group, field, _ in _OPTIONS.values():
+        said[group].add(field)
+    assert said == fields
+
+
+def test_a_saved_builders_options_are_a_requests() -> None:
+    """The block says what the command line says."""
+    block = KubernetesBuilder(context="c", namespace="n", options={"cpu": "2"}, labels={"team": "web"})
+    request = ReleaseRequest().model_copy(update=block.request_fields())
+    assert (request.builder, request.context, request.namespace) == ("kubernetes", "c", "n")
+    assert builder_spec(request.builder_options, {}).resources.cpu == "2"
+    assert request.run_labels == {"team": "web"}
+
+
+def test_registries_are_told_by_options_too(tmp_path: Path) -> None:
+    """Mirrors in their order, plain HTTP, a CA's text; what is known of the image's registry stays."""
+    ca = tmp_path / "ca.pem"
+    ca.write_text("PEM")
+    known = registry_settings("reg.example", insecure=False, ca_file=str(ca))
+    spec = builder_spec(
+        {
+            "mirrors": "docker.io=one.example,docker.io=two.example:5000,reg.example=one.example",
+            "plain_http": "two.example:5000",
+            "registry_ca": f"one.example={ca}",
+        },
+        known,
+    )
+    assert spec.registries == {
+        "docker.io": RegistrySettings(mirrors=("one.example", "two.example:5000")),
+        "two.example:5000": RegistrySettings(plain_http=True),
+        "one.example": RegistrySettings(ca="PEM"),
+        "reg.example": RegistrySettings(mirrors=("one.example",), ca="PEM"),
+    }
 
 
 def test_the_registrys_ca_reaches_the_daemon(tmp_path: Path) -> None:
