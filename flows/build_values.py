@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,8 @@ def fields_of(option: str, text: str) -> dict[str, str]:
     try:
         (parts,) = csv.reader([text])
     except (csv.Error, ValueError) as error:
-        raise InvalidOption(f"{option} {text!r} is not key=value,…") from error
+        # Without the text: it may hold a cache's secret.
+        raise InvalidOption(f"{option} is not key=value,… in one line") from error
     return dict(pair(option, part) for part in parts)
 
 
@@ -122,15 +124,53 @@ def ssh(text: str) -> tuple[str, SshSource]:
 
 
 def attest(texts: Iterable[str], *, sbom: str | None, provenance: str | None) -> dict[str, str]:
-    """`type=sbom,…` and `type=provenance,…`, and their short forms."""
-    found = {}
-    for text in texts:
-        kind, _, rest = text.removeprefix("type=").partition(",")
-        found[kind] = rest
-    for kind, short in (("sbom", sbom), ("provenance", provenance)):
-        if short is not None and short != "false":
-            found[kind] = "" if short == "true" else short
+    """Each type's attributes: of `type=sbom,…` and `type=provenance,…`, and of their short forms. One that is disabled
+    is left out; a type is named once (util/buildflags/attests.go in docker/buildx)."""
+    wanted = [("--attest", text) for text in texts]
+    for option, short in (("provenance", provenance), ("sbom", sbom)):
+        if short:
+            said = _truth(short)
+            rest = short if said is None else f"disabled={str(not said).lower()}"
+            wanted.append((f"--{option}", f"type={option},{rest}"))
+    found: dict[str, str] = {}
+    disabled = set()
+    for option, text in wanted:
+        kind, off, rest = _attestation(option, text)
+        if kind in found or kind in disabled:
+            raise InvalidOption(f"{option}: the attestation {kind} is asked for twice", action="write it once")
+        if off:
+            disabled.add(kind)
+        else:
+            found[kind] = rest
     return found
+
+
+def _attestation(option: str, text: str) -> tuple[str, bool, str]:
+    """Its type, whether it is disabled, and the attributes that the daemon reads."""
+    kind, off, rest = "", False, []
+    for key, value in fields_of(option, text).items():
+        match key.strip().lower():
+            case "type":
+                kind = value
+            case "disabled":
+                said = _truth(value)
+                if said is None:
+                    raise InvalidOption(f"{option} {text!r}: disabled is true or false")
+                off = said
+            case _:
+                rest.append(f"{key}={value}")
+    if not kind:
+        raise InvalidOption(f"{option} {text!r} has no type", action="write type=sbom or type=provenance")
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(rest)
+    return kind, off, line.getvalue()
+
+
+def _truth(text: str) -> bool | None:
+    """What Go's strconv.ParseBool makes of it; None: nothing."""
+    if text in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None
 
 
 def outputs(texts: list[str], tags: list[str], *, push: bool, load: bool, insecure: bool) -> tuple[Output, ...]:

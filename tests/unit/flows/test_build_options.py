@@ -81,16 +81,32 @@ def test_outputs(arguments: list[str], output: object) -> None:
     assert _request(*arguments).outputs == (output,)
 
 
-def test_caches_and_attestations() -> None:
-    """References and CSV; true, false and attributes."""
+def test_caches() -> None:
+    """References and CSV."""
     request = _request(
         *("--cache-from", "r.example/c", "--cache-to", 'type=local,dest=c,"x=a,b"'),
-        *("--sbom", "true", "--provenance", "mode=max", "--attest", "type=sbom,generator=g"),
     )
     assert request.cache_imports == (CacheEntry("registry", {"ref": "r.example/c"}),)
     assert request.cache_exports == (CacheEntry("local", {"dest": "c", "x": "a,b"}),)
-    assert request.attests == {"sbom": "", "provenance": "mode=max"}
-    assert _request("--provenance", "false").attests == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "attests"),
+    [
+        ([], {}),
+        (["--sbom", "true", "--provenance", "mode=max"], {"sbom": "", "provenance": "mode=max"}),
+        (["--sbom=1", "--provenance=f"], {"sbom": ""}),
+        (["--sbom="], {}),
+        (["--sbom=generator=r.example/scan:1,X=y"], {"sbom": "generator=r.example/scan:1,X=y"}),
+        (["--attest", "type=sbom"], {"sbom": ""}),
+        (["--attest", "generator=g,TYPE=sbom"], {"sbom": "generator=g"}),
+        (["--attest", 'type=sbom,"LIST=a,b",disabled=false'], {"sbom": '"LIST=a,b"'}),
+        (["--attest", "type=sbom,disabled=true,generator=g"], {}),
+    ],
+)
+def test_attestations(arguments: list[str], attests: dict[str, str]) -> None:
+    """The long and the short forms; what is disabled is not asked for."""
+    assert _request(*arguments).attests == attests
 
 
 @pytest.mark.parametrize(
@@ -103,6 +119,12 @@ def test_caches_and_attestations() -> None:
         ["--shm-size", "much"],
         ["--add-host", "x"],
         ["--label", "x"],
+        ["--sbom", "maybe"],
+        ["--attest", "sbom"],
+        ["--attest", "generator=g"],
+        ["--attest", "type=sbom,disabled=maybe"],
+        ["--attest", "type=sbom,generator=g", "--sbom", "true"],
+        ["--attest", "type=sbom,generator=g", "--sbom", "false"],
     ],
 )
 def test_what_cannot_be_meant_is_said(arguments: list[str]) -> None:
