@@ -112,9 +112,9 @@ class ReleaseOptions(Request):
         description=(
             "Options of a builder in Kubernetes, KEY=VALUE each: lifetime (run, shared), privileged, image, "
             "pull_policy, pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), "
-            "tolerations (KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, cache_persistent, "
-            "storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca (HOST=FILE,…), idle_s, "
-            "ready_s, scheduling_patience_s, name."
+            "tolerations (KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, "
+            "cache_persistent, storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca "
+            "(HOST=FILE,…), idle_s, ready_s, scheduling_patience_s, name."
         ),
     )
     run_labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects there.")

@@ -1,0 +1,104 @@
+"""The Role that ships suffices, and grants nothing that is not needed: by an API server that grants just that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from aiohttp import web
+
+import infra.kubernetes
+from flows.domain.credentials import Credential
+from flows.domain.errors import ClusterForbidden
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.model import Cache
+from infra.kubernetes.sweep import remove_run, sweep
+from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context
+from tests.kubernetes.contract import OURS
+from tests.kubernetes.rbac import Authorizer, granted
+from tests.kubernetes.release_contract import ReleaseContract
+from tests.kubernetes.server import KubernetesServer
+
+pytestmark = pytest.mark.root
+
+ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
+# What only an API server with OwnerReferencesPermissionEnforcement asks for; a root that is being deleted; a pod that
+# went wrong.
+RARE = {("leases/finalizers", "update"), ("leases", "watch"), ("pods/log", "get")}
+
+
+def role() -> dict[str, Any]:
+    found: dict[str, Any] = next(yaml.safe_load_all(ROLE.read_text()))
+    return found
+
+
+def no_spdy(request: web.Request) -> web.Response | None:
+    return web.Response(status=400) if request.headers.get("Upgrade") == "SPDY/3.1" else None
+
+
+async def live(cluster: ClusterUnderTest, api: KubernetesApi, folder: Path, lifetime: Literal["run", "shared"]) -> None:
+    """All that a builder can go through: made with a volume, built at, its credential rotated, removed, swept."""
+    run, credentials = new_run(), cluster.credentials
+    spec = cluster.spec(lifetime=lifetime, cache=Cache("2Gi", persistent=True))
+    async with KubernetesBuilder(api, spec, run, source="s", reach="port-forward", lease_s=1) as builder:
+        provisioned = await builder.provision()
+        hosts = [cluster.registry]
+        published = await builder.publish(credentials, hosts, registry=cluster.registry, repository="team")
+        image = f"{cluster.registry}/team/role:{run.id}"
+        assert (await build(provisioned, small_context(folder), image, published)).digest
+        credentials.current = Credential("builder", "rotated")
+        await published.credential(cluster.registry)
+    await sweep(api)
+    await remove_run(api, "shared")
+    assert await names_left(api, OURS) == []
+
+
+async def test_a_builders_life_needs_the_whole_role_and_nothing_beside_it(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Of either lifetime, by either protocol of a port-forward; each right of the Role is used."""
+    used = set()
+    for number, (lifetime, fault) in enumerate((("run", None), ("shared", no_spdy))):
+        kubernetes.fault = authorizer = Authorizer(role(), kubernetes.store, *([fault] if fault else []))
+        await live(cluster, api, tmp_path / str(number), lifetime)  # type: ignore[arg-type]
+        used |= authorizer.used
+    assert {(resource, verb) for _, resource, verb in granted(role())} - used == RARE
+
+
+@pytest.mark.parametrize(
+    ("resource", "missing"),
+    [
+        ("leases", "create on leases"),
+        ("deployments", "get on deployments"),
+        ("secrets", "get on secrets"),
+        ("pods", "list on pods"),
+        ("pods/portforward", "create on pods/portforward"),
+    ],
+)
+async def test_what_a_role_lacks_is_named(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, resource: str, missing: str
+) -> None:
+    """Verb and resource, as a Role writes them."""
+    less = role()
+    for rule in less["rules"]:
+        rule["resources"] = [each for each in rule["resources"] if each != resource]
+    kubernetes.fault = Authorizer(less, kubernetes.store)
+    builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
+    try:
+        with pytest.raises(ClusterForbidden) as raised:
+            await builder.provision()
+        assert raised.value.cause.endswith(f"missing: {missing}")
+        assert f"grant {missing}" in str(raised.value.action)
+    finally:
+        kubernetes.fault = lambda request: None
+        await builder.close()
+
+
+class TestReleaseWithTheLeastRole(ReleaseContract):
+    @pytest.fixture
+    async def cluster(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> ClusterUnderTest:
+        kubernetes.fault = Authorizer(role(), kubernetes.store)
+        return cluster
