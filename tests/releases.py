@@ -15,6 +15,7 @@ import httpx
 
 from infra.local.connection import StackConnection
 from infra.local.vault_api import VaultApi
+from infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests.warm import Ended
 
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
@@ -126,7 +127,7 @@ def registry_tags(host: str, repository: str, login: tuple[str, str] | None) -> 
 
 def digest_of_tag(host: str, repository: str, tag: str, login: tuple[str, str] | None) -> str:
     """What a tag names."""
-    accept = "application/vnd.oci.image.manifest.v1+json"
+    accept = f"{OCI_MANIFEST}, {OCI_INDEX}"
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
     answer = httpx.head(url, auth=login, headers={"Accept": accept}, trust_env=False).raise_for_status()
     return answer.headers["Docker-Content-Digest"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from infra.kubernetes.sweep import everything
 from tests.conftest import Run, RunningStack
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
+from tests.releases import registry_tags
 from tests.servers import vault_server
 
 SECRET = "secret/cluster/registry"
@@ -47,12 +50,16 @@ class ReleaseContract:
             yield run
 
     @pytest.fixture
-    def options(self, cluster: ClusterUnderTest) -> list[str]:
+    def builder_options(self) -> list[str]:
         return [
-            *("--builder", "kubernetes", "--image", f"{cluster.registry}/team/app", "--insecure-registry"),
-            *("--credentials", f"vault:{SECRET}", "--run-label", "team=tests", "--output", "json"),
+            *("--builder", "kubernetes", "--insecure-registry", "--credentials", f"vault:{SECRET}"),
+            *("--run-label", "team=tests", "--output", "json"),
             *("--builder-option", "cpu=50m", "--builder-option", "memory=64Mi", "--builder-option", "cache_size=2Gi"),
         ]
+
+    @pytest.fixture
+    def options(self, builder_options: list[str], cluster: ClusterUnderTest) -> list[str]:
+        return [*builder_options, "--image", f"{cluster.registry}/team/app"]
 
     async def test_a_release_leaves_an_image_and_nothing_else(
         self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
@@ -88,3 +95,43 @@ class ReleaseContract:
         assert refused.returncode == 2
         assert "colour" in refused.stderr
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_a_set_is_built_by_one_builder(
+        self,
+        command: Command,
+        builder_options: list[str],
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        tmp_path: Path,
+    ) -> None:
+        """An image and two that are based on it, pushed with Vault's credential; a set that fails is as if never begun,
+        and either leaves nothing in the cluster."""
+        place = f"team/{uuid.uuid4().hex[:8]}"
+        source = busybox_context(tmp_path / "set", "FROM scratch\nCOPY busybox /busybox\n")
+        (source / "docker-bake.json").write_text(json.dumps(_set_of("web", "api")))
+        for heir in ("web", "api"):
+            (source / heir).write_text(f"FROM base\nCOPY {heir} /\n")
+        options = [*builder_options, "--source", str(source), "--repository", f"{cluster.registry}/{place}"]
+        (source / "api").write_text("FROM base\nCOPY absent /\n")
+        failed = await command("bake", *options)
+        assert failed.returncode == 1 and "absent" in failed.stderr, failed.stderr
+        assert self.tags(cluster, place) == {"base": [], "web": [], "api": []}
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+        (source / "api").write_text("FROM base\nCOPY api /\n")
+        done = await command("bake", *options)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("> provision builder") == 1
+        assert self.tags(cluster, place) == {"base": ["0.1.0"], "web": ["0.1.0"], "api": ["0.1.0"]}
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    @staticmethod
+    def tags(cluster: ClusterUnderTest, place: str) -> dict[str, list[str]]:
+        login = cluster.credential.username, cluster.credential.password
+        return {name: registry_tags(cluster.registry, f"{place}/{name}", login) for name in ("base", "web", "api")}
+
+
+def _set_of(*heirs: str) -> dict[str, Any]:
+    """A bake file: `base`, and images that are based on it."""
+    based = {heir: {"dockerfile": heir, "contexts": {"base": "target:base"}} for heir in heirs}
+    return {"group": {"default": {"targets": ["base", *heirs]}}, "target": {"base": {}, **based}}
