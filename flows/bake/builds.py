@@ -16,6 +16,9 @@ from infra.buildkit import BuildRequest, CacheEntry, ImagePush, SecretEnv, Secre
 
 Network = Literal["default", "host", "none"]
 
+# What allows a cache of this type what it finds in this machine's environment: a file could name any server for it.
+_CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
+
 
 def image_of(target: Target, repository: str | None, default: str | None) -> ImageReference:
     """The repository that a target's image goes to: that of its tags (whose versions are Slipway's to choose).
@@ -124,6 +127,8 @@ def _context(what: str, place: str, places: Places) -> Path | str:
 
 def _cache(what: str, option: str, text: str, places: Places) -> CacheEntry:
     entry = build_values.cache_entry(f"{what}: {option}", text)
+    if entry.type in _CACHE_SECRETS:
+        return entry._replace(surroundings=_CACHE_SECRETS[entry.type] in places.env)
     if entry.type != "local":
         return entry
     paths = {

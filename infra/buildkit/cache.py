@@ -19,18 +19,19 @@ _log = logging.getLogger(__name__)
 
 class CacheEntry(NamedTuple):
     """One cache import or export: `type` such as registry, inline, local, gha, s3, and that type's attributes (some are
-    secrets: `repr` leaves them out)."""
+    secrets: `repr` leaves them out). `surroundings`: whether a gha or s3 may take this process's token or keys."""
 
     type: str
     attributes: Mapping[str, str] = MappingProxyType({})
+    surroundings: bool = True
 
     def __repr__(self) -> str:
         return f"CacheEntry(type={self.type!r})"
 
 
 def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`: with the digest of a local one; local ones that are not there (yet) are
-    left out, with a line in the log. Raises InvalidOption."""
+    """What the daemon is told of `entries`: with the digest of a local one, GitHub's token, S3's keys. Local ones that
+    are not there (yet), and GitHub's where it is not, are left out with a line in the log. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "src")
@@ -42,17 +43,19 @@ def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> l
                 _log.warning("no cache to import in %s yet", layout.path)
                 continue
             found.append(CacheEntry("local", attributes | {"digest": digest}))
-        else:
-            found.append(_with_env(entry, env))
+        elif (complete := _with_env(entry, env)) is not None:
+            found.append(complete)
     return found
 
 
 def resolved_exports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`. `mode` is `min` unless it is said. Raises InvalidOption."""
+    """What the daemon is told of `entries`, as of imports. `mode` is `min` unless it is said. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "dest")
-        found.append(_with_env(CacheEntry(entry.type, {"mode": "min", **entry.attributes}), env))
+        complete = _with_env(entry._replace(attributes={"mode": "min", **entry.attributes}), env)
+        if complete is not None:
+            found.append(complete)
     return found
 
 
@@ -71,22 +74,21 @@ def _check(entry: CacheEntry, place: str) -> None:
         raise InvalidOption(f"a cache entry of type {entry.type} needs {wanted}=…")
 
 
-def _with_env(entry: CacheEntry, env: Mapping[str, str]) -> CacheEntry:
-    """GitHub's cache is found by what its runner puts into the environment."""
-    if entry.type != "gha":
+def _with_env(entry: CacheEntry, env: Mapping[str, str]) -> CacheEntry | None:
+    """The entry with what its type takes from the environment; None, and a line in the log, if it has none here."""
+    if entry.type not in {"gha", "s3"}:
         return entry
-    attributes = dict(entry.attributes)
-    second = attributes.get("version") == "2" or (
-        "version" not in attributes and env.get("ACTIONS_CACHE_SERVICE_V2", "").lower() in {"1", "t", "true"}
-    )
-    results = env.get("ACTIONS_RESULTS_URL")
-    if second and results:
-        attributes.setdefault("url_v2", results)
-    if url := env.get("ACTIONS_CACHE_URL", results):
-        attributes.setdefault("url", url)
-    if token := env.get("ACTIONS_RUNTIME_TOKEN"):
-        attributes.setdefault("token", token)
-    for key, variable in (("url", "ACTIONS_CACHE_URL"), ("token", "ACTIONS_RUNTIME_TOKEN")):
-        if key not in attributes and not (key == "url" and "url_v2" in attributes):
-            raise InvalidOption(f"the cache of type gha needs {key}=… or {variable}")
+    # Only then: `slipway build` is to start fast.
+    from infra.buildkit.cache_env import aws_attributes, github_attributes
+
+    env = env if entry.surroundings else {}
+    if entry.type == "s3":
+        return CacheEntry("s3", aws_attributes(entry.attributes, env))
+    if (attributes := github_attributes(entry.attributes, env)) is None:
+        _log.warning(
+            "the cache of type gha is left out: without url=… (ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL) and token=… "
+            "(ACTIONS_RUNTIME_TOKEN) there is none%s",
+            "" if entry.surroundings else "; a file may take them with --allow env=ACTIONS_RUNTIME_TOKEN",
+        )
+        return None
     return CacheEntry("gha", attributes)

@@ -196,3 +196,17 @@ def test_what_is_there_is_not_built_again() -> None:
     assert done.to_build() == ()
     effects = " ".join(plan.effects())
     assert "build b" in effects and "finish a" in effects and "after base" in effects
+
+
+def test_caches_take_this_machines_secrets_only_where_allowed(tmp_path: Path) -> None:
+    """A cache in GitHub or S3 gets no token or key of the one who runs it, unless that is allowed by the variable's
+    name."""
+    target = Target("t", cache_from=("type=gha", "type=s3,bucket=b"), cache_to=("type=s3,bucket=b",))
+
+    def may(*allow: str) -> list[bool]:
+        found = request(tmp_path, target, *allow)
+        return [entry.surroundings for entry in (*found.cache_imports, *found.cache_exports)]
+
+    assert may() == [False, False, False]
+    assert may("env=ACTIONS_RUNTIME_TOKEN") == [True, False, False]
+    assert may("env=AWS_SECRET_ACCESS_KEY") == [False, True, True]

@@ -7,12 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flows.domain.errors import BuilderProtocolError, InvalidOption
 from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
-from infra.buildkit.cache import resolved_exports, resolved_imports
 from infra.buildkit.proto.generate import differences
 
 
@@ -133,28 +130,6 @@ def test_cache_entries() -> None:
     for entry in (CacheEntry(""), CacheEntry("registry"), CacheEntry("local", {"tag": "x"})):
         with pytest.raises(InvalidOption):
             BuildRequest(Path("/src"), cache_imports=(entry,)).solve_request("r", "s")
-
-
-def test_githubs_cache_comes_from_its_runner() -> None:
-    """URL and token of a cache of type gha are the runner's unless they are given; neither shows in repr."""
-    env = {"ACTIONS_CACHE_URL": "https://one", "ACTIONS_RUNTIME_TOKEN": "hush"}
-    (first,) = resolved_imports((CacheEntry("gha", {"scope": "s"}),), env)
-    assert first.attributes == {"scope": "s", "url": "https://one", "token": "hush"}
-    env |= {"ACTIONS_CACHE_SERVICE_V2": "True", "ACTIONS_RESULTS_URL": "https://two"}
-    (second,) = resolved_exports((CacheEntry("gha", {"token": "mine"}),), env)
-    assert second.attributes == {"mode": "min", "url": "https://one", "url_v2": "https://two", "token": "mine"}
-    assert "hush" not in repr(first)
-    with pytest.raises(InvalidOption, match="ACTIONS_CACHE_URL"):
-        resolved_imports((CacheEntry("gha"),), {})
-    with pytest.raises(InvalidOption, match="ACTIONS_RUNTIME_TOKEN"):
-        resolved_imports((CacheEntry("gha", {"url": "https://x"}),), {})
-
-
-@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.text(), max_size=5))
-def test_an_s3_cache_is_passed_through(attributes: dict[str, str]) -> None:
-    """What the client does not know of is the daemon's to judge, byte for byte."""
-    (entry,) = resolved_imports((CacheEntry("s3", attributes),), {})
-    assert entry.attributes == attributes
 
 
 def test_an_outcome_is_read() -> None:
