@@ -19,7 +19,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Relay:
     """Listens at `host`, or at the unix socket `path`, and passes on to what `upstream` opens (an engine's socket
     stands for the engine's BuildKit). `frozen`: set it, and nothing goes through any more, although both connections
-    stay open."""
+    stay open. `keep`: what each client sends is in `said`, in the order in which they connected."""
 
     def __init__(
         self,
@@ -28,15 +28,18 @@ class Relay:
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         path: Path | None = None,
+        keep: bool = False,
     ) -> None:
         self._connect = (lambda: _upgraded(upstream)) if isinstance(upstream, Path) else upstream
         self._tls = tls
         self._host = host
         self._path = path
+        self._keep = keep
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self.frozen = asyncio.Event()
+        self.said: list[bytearray] = []
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -70,8 +73,11 @@ class Relay:
         self._tasks.add(task)
         engine_reader, engine_writer = await self._connect()
         self._writers += [writer, engine_writer]
+        said = bytearray() if self._keep else None
+        if said is not None:
+            self.said.append(said)
         try:
-            await asyncio.gather(self._pump(reader, engine_writer), self._pump(engine_reader, writer))
+            await asyncio.gather(self._pump(reader, engine_writer, said), self._pump(engine_reader, writer))
         except asyncio.CancelledError:
             pass
         finally:
@@ -80,9 +86,13 @@ class Relay:
                 with contextlib.suppress(OSError):
                     await end.wait_closed()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray | None = None
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(1 << 16):
+                if kept is not None:
+                    kept += data
                 if self.frozen.is_set():
                     await asyncio.Event().wait()
                 writer.write(data)
