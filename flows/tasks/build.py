@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import BuilderError
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan
 from flows.domain.reference import ImageReference
 from flows.request import ReleaseRequest
-from flows.tasks.provision import reach_builder
+from flows.tasks.provision import reach_builder, watched
 from flows.tasks.step import step
 from flows.watched.recorder import BuildRecorder
 from flows.watched.telemetry import trace_build, traceparent
 from flows.watched.watch import watcher
 from flows.workshop import Workshop, workshop
-from infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush
+from infra.buildkit import BuildKit, BuildOutcome, BuildRequest, ImagePush
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -60,7 +58,7 @@ async def run_build(
         async with BuildKit(address) as buildkit, _live(recorder, name):
             return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
 
-    outcome = await _watched(shop, address, build())
+    outcome = await watched(shop, address, build())
     steps, cached = recorder.counts()
     return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
 
@@ -74,21 +72,6 @@ async def build_credentials(shop: Workshop, image: ImageReference) -> Credential
             shop.credentials(), sorted(shop.secret_paths()), registry=image.registry, repository=image.group
         )
     return shop.published
-
-
-async def _watched(
-    shop: Workshop, address: BuilderAddress, building: Coroutine[Any, Any, BuildOutcome]
-) -> BuildOutcome:
-    """A build; of a builder in a cluster the pod is watched: its end is the cause, and a retry makes a new one."""
-    if shop.kubernetes is None:
-        return await building
-    try:
-        return await shop.kubernetes.guard(building)
-    except BuilderError:
-        if shop.builder is address:
-            # Unless another build of this run has found it lost already, and made a new one.
-            shop.builder = None
-        raise
 
 
 async def _note(digest: str) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from prefect.runtime import flow_run
 
+from flows.domain.errors import BuilderError
 from flows.domain.plan import BuilderFacts
 from flows.tasks.step import step
 from flows.workshop import Workshop, workshop
-from infra.buildkit import BuilderAddress, BuildKit
+from infra.buildkit import BuilderAddress, BuilderInfo, BuildKit, Worker
 from infra.local.engine import trust_registry_ca
+
+R = TypeVar("R")
 
 
 @step("provision builder")
@@ -19,9 +24,12 @@ async def provision_builder() -> BuilderFacts:
     shop = workshop()
     _share_registry_ca(shop)
     address = await reach_builder(shop)
-    async with BuildKit(address) as buildkit:
-        info = await buildkit.info()
-        workers = await buildkit.workers()
+
+    async def look() -> tuple[BuilderInfo, list[Worker]]:
+        async with BuildKit(address) as buildkit:
+            return await buildkit.info(), await buildkit.workers()
+
+    info, workers = await watched(shop, address, look())
     return BuilderFacts(
         address=str(address),
         version=info.version,
@@ -38,6 +46,20 @@ async def reach_builder(shop: Workshop) -> BuilderAddress:
 
             return await provision(shop, str(flow_run.id), flow_run.run_count)
         return shop.builder
+
+
+async def watched(shop: Workshop, address: BuilderAddress, asked: Coroutine[Any, Any, R]) -> R:
+    """What a builder is asked for; of one in a cluster the pod is watched: its end is the cause, and a retry makes a
+    new one."""
+    if shop.kubernetes is None:
+        return await asked
+    try:
+        return await shop.kubernetes.guard(asked)
+    except BuilderError:
+        if shop.builder is address:
+            # Unless another build of this run has found it lost already, and made a new one.
+            shop.builder = None
+        raise
 
 
 def _share_registry_ca(shop: Workshop) -> None:

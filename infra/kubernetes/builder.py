@@ -16,6 +16,7 @@ from flows.domain.errors import (
     BuilderError,
     BuilderLost,
     BuilderNodeLost,
+    BuilderTlsError,
     BuilderUnreachable,
     ClusterError,
     ClusterUnavailable,
@@ -151,9 +152,11 @@ class KubernetesBuilder:
         return await open_pod(self._api, self._owned(cli_pod(self._spec, self._run)))
 
     async def guard(self, building: Coroutine[Any, Any, T]) -> T:
-        """The result of a build at this builder; if the builder is lost meanwhile, the cause that its pod tells.
+        """The result of a build (or of another call) at this builder; if the builder is lost meanwhile, the cause
+        that its pod tells.
 
-        A pod's end ends the build at once, also where the connection to it would only hang.
+        A pod's end ends the build at once, also where the connection to it would only hang. Trouble with TLS is such a
+        loss as well: both sides' certificates are ours and have been tried, so the way led elsewhere or broke off.
         """
         sentinel = self._sentinel
         if sentinel is None:
@@ -167,14 +170,14 @@ class KubernetesBuilder:
             if not task.done():
                 raise await self._cause(sentinel, sentinel.found.result())
             return task.result()
-        except (BuilderLost, BuilderUnreachable) as error:
+        except (BuilderLost, BuilderUnreachable, BuilderTlsError) as error:
             raise await self._diagnosed(sentinel, error) from error
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
     async def _diagnosed(self, sentinel: Sentinel, error: BuilderError) -> BuilderError:
-        """Why the connection was lost; `error` itself, with the pod's status, if the pod is well."""
+        """Why the connection was lost; what `error` says, with the pod's status, if the pod is well."""
         found = await sentinel.verdict(_DIAGNOSIS_S)
         if found is not None:
             return await self._cause(sentinel, found)
@@ -188,9 +191,8 @@ class KubernetesBuilder:
             return lost
         except ClusterError:
             pass  # the log itself does not matter
-        return type(error)(
-            error.cause, details="\n".join(part for part in (error.details, summary(sentinel.pod)) if part)
-        )
+        kind = BuilderLost if isinstance(error, BuilderTlsError) else type(error)
+        return kind(error.cause, details="\n".join(part for part in (error.details, summary(sentinel.pod)) if part))
 
     async def _cause(self, sentinel: Sentinel, found: Verdict) -> BuilderError:
         cause = await error_of(self._api, found, sentinel.pod)

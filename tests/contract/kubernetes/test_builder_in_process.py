@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flows.domain.errors import BuilderLost, BuilderNodeLost, BuilderOutOfMemory
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from tests.contract.buildkit.parts import run as run_step
+from tests.contract.buildkit.self_signed import self_signed
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, new_run, small_context
 from tests.kubernetes.contract import BuilderContract
 from tests.kubernetes.server import KubernetesServer
@@ -36,6 +38,33 @@ async def test_a_dropped_port_forward_ends_one_connection_only(
                 await daemon.info()
         async with buildkit(provisioned) as daemon:
             await daemon.info()
+
+
+@pytest.mark.parametrize("instead", ["nobody", "another daemon"])
+async def test_a_way_that_leads_elsewhere_is_a_loss_that_a_retry_mends(
+    cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, instead: str
+) -> None:
+    """While a cluster's routes change, a connection may break off in its handshake, or reach what had the address
+    before. The certificates are Slipway's own and were tried, so that is no question of them.
+    """
+
+    async def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    context = self_signed(tmp_path / "other", "127.0.0.1")[1] if instead == "another daemon" else None
+    context_of_build = small_context(tmp_path)
+    image = f"{cluster.registry}/team/elsewhere:1"
+    async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        async with await asyncio.start_server(break_off, "127.0.0.1", 0, ssl=context) as elsewhere:
+            port = elsewhere.sockets[0].getsockname()[1]
+            misled = replace(provisioned, address=f"tcp://127.0.0.1:{port}")
+            with pytest.raises(BuilderLost, match=str(port)) as lost:
+                await builder.guard(build(misled, context_of_build, image, cluster.credentials))
+        assert lost.value.retryable
+        assert provisioned.pod in (lost.value.details or "")
+        again = await builder.provision()
+        await builder.guard(build(again, context_of_build, image, cluster.credentials))
 
 
 async def test_a_daemon_killed_at_its_memory_limit_is_named(
