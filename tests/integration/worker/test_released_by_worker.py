@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -101,6 +103,66 @@ def test_an_application_is_released_in_turn_and_on_schedule(
     assert refs == ["refs/heads/main", "refs/tags/v0.1.0", "refs/tags/v0.2.0"]
     traces.assert_nothing_left()
     shutil.rmtree(tmp_path / "served")
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_run_of_a_deployment_leads_on(
+    slipway: Run,
+    stack: RunningStack,
+    server: PrefectServer,
+    traces: Traces,
+    application: tuple[str, str, Path],
+    tmp_path: Path,
+) -> None:
+    """Its page and its report have links to registry, commit and deployment; where it failed, to the latter two."""
+    name, url, repository = application
+    # libcurl finds every name in .localhost on this machine (RFC 6761, 6.3); a forge is told by its host's name.
+    url = url.replace("127.0.0.1", "gitea.localhost")
+    parameters = {"request": {"source": url}}
+    stanza = {"name": name, "entrypoint": "flows.release.release", "work_pool": {"name": "slipway"}}
+    register(slipway, tmp_path, {**stanza, "parameters": parameters})
+    deployment = server.ask("GET", f"/deployments/name/release/{name}")["id"]
+    pages = {"Deployment": (name, f"{stack.connection.prefect_ui_url}/deployments/deployment/{deployment}")}
+    with worker(stack.env, tmp_path / "worker"):
+        released = server.start(f"release/{name}", {"source": url})
+        assert server.end(released)["type"] == "COMPLETED", server.state(released)
+        commits = git(repository, "rev-parse", "main").split()
+        work = tmp_path / name
+        commit(work, "feat: broken", {"Dockerfile": "FROM scratch\nCOPY absent /\n"})
+        git(work, "push", "--quiet", str(repository), "main")
+        failed = server.start(f"release/{name}", {"source": url})
+        assert server.end(failed)["type"] == "FAILED", server.state(failed)
+        commits += git(repository, "rev-parse", "main").split()
+    at = url.removesuffix(".git").replace("http:", "https:")
+    image = f"{stack.connection.registry}/{name}"
+    of_registry = {"Registry": (f"{image}:0.1.0", f"http://{stack.connection.registry}/v2/{name}/tags/list")}
+    of_commits = [{"Commit": (revision[:12], f"{at}/commit/{revision}")} for revision in commits]
+    assert _links_of(server, released) == {**pages, **of_registry, **of_commits[0]}
+    assert _links_of(server, failed) == {**pages, **of_commits[1]}
+    for run in (released, failed):
+        (report,) = [one["data"] for one in _artifacts(server, run) if str(one["key"]).startswith("release-")]
+        for what, (text, page) in _links_of(server, run).items():
+            assert f"| {what.lower()} | [{text}]({page}) |" in report
+    traces.assert_nothing_left()
+
+
+def _artifacts(server: PrefectServer, run: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = server.ask(
+        "POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}}
+    )
+    return found
+
+
+def _links_of(server: PrefectServer, run: str) -> dict[str, tuple[str, str]]:
+    """Text and address of each link on a run's page, by what it says it leads to."""
+    links = [one for one in _artifacts(server, run) if "](" in str(one["data"]) and one["key"] is None]
+    found = {}
+    for one in links:
+        match = re.fullmatch(r"\[(.*)\]\((.*)\)", str(one["data"]))
+        assert match is not None, one
+        found[str(one["description"])] = (match[1], match[2])
+    assert len(found) == len(links)
+    return found
 
 
 def _over(run: dict[str, object]) -> bool:
