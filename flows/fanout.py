@@ -11,6 +11,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.after_crash import remove_what_is_left
 from flows.approval import approved, refused
 from flows.bake.targets import TargetSet
 from flows.domain.errors import ApprovalRefused
@@ -44,7 +45,14 @@ from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop
 
 
-@flow(name="release-set", flow_run_name="release set {request.source}", persist_result=True, result_serializer="json")
+@flow(
+    name="release-set",
+    flow_run_name="release set {request.source}",
+    persist_result=True,
+    result_serializer="json",
+    on_crashed=[remove_what_is_left],
+    on_cancellation=[remove_what_is_left],
+)
 async def release_set(request: SetRequest) -> SetResult:
     """Release several container images of one source under one version: all of them, or none."""
     with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.after_crash import remove_what_is_left
 from flows.approval import refused
 from flows.domain.errors import ApprovalRefused
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
@@ -33,7 +34,14 @@ from flows.workshop import open_workshop, workshop
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
-@flow(name="release", flow_run_name="release {request.source}", persist_result=True, result_serializer="json")
+@flow(
+    name="release",
+    flow_run_name="release {request.source}",
+    persist_result=True,
+    result_serializer="json",
+    on_crashed=[remove_what_is_left],
+    on_cancellation=[remove_what_is_left],
+)
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
     with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:

@@ -183,12 +183,13 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if name := block_name(request.source):
         changes |= (await load(Source, name)).request_fields()
     if request.builder is not None and (name := block_name(request.builder)):
-        changes |= (await _load_builder(name)).request_fields()
+        changes |= (await load_builder(name)).request_fields()
     changes |= await with_registries(request.credentials)
     return request.model_copy(update=changes)
 
 
-async def _load_builder(name: str) -> Builder | KubernetesBlock:
+async def load_builder(name: str) -> Builder | KubernetesBlock:
+    """A saved builder of either sort. Raises InvalidOption."""
     with suppress(InvalidOption):
         return await load(KubernetesBlock, name)
     return await load(Builder, name)
