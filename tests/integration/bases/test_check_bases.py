@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from tests.conftest import RunningStack
-from tests.git_repository import commit, git
-from tests.integration.relay.conftest import Probe
-from tests.releases import BASE, complaint, make_source, result_of
+from tests.git_repository import commit
+from tests.integration.bases.conftest import Application, make_application
+from tests.releases import complaint
 from tests.warm import WarmStarter
 
-
-@dataclass
-class Application:
-    """A released application. `base`: its base image's repository; the base is the tag 1 there."""
-
-    commands: WarmStarter
-    probe: Probe
-    folder: Path
-    base: str
-    image: str
-    revision: str
-
-    def move(self, content: str) -> None:
-        """Release the base with other content; its tag 1 moves."""
-        (self.folder / "base" / "content").write_text(content)
-        source = self.folder / "base"
-        result_of(
-            self.commands.run(
-                *("release", source, "--image", self.base, "--version", f"1.{content}.0"),
-                *("--moving-tags", "--output", "json"),
-            )
-        )
-
-    def release(self, *more: str) -> dict[str, Any]:
-        source = self.folder / "app.git"
-        return result_of(
-            self.commands.run("release", source, "--image", self.image, "--output", "json", "--bump", "patch", *more)
-        )
-
-    def check(self) -> dict[str, Any]:
-        ended = self.commands.run("check-bases", self.probe.name, "--output", "json")
-        assert ended.code == 0, ended.stderr
-        [result] = json.loads(ended.stdout)
-        assert isinstance(result, dict)
-        return result
+DOCKERFILE = "ARG TAG=1\nFROM PLACE/base:$TAG\nCOPY Dockerfile /\n"
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +21,7 @@ def application(
     stack: RunningStack, commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Application]:
     folder = tmp_path_factory.mktemp("bases")
-    registry = stack.connection.registry
-    base, image = f"{registry}/bases/base", f"{registry}/bases/app"
-    make_source(folder / "base", BASE + "COPY content /content\n")
-    work = folder / "app.git"
-    work.mkdir()
-    git(work, "init", "--quiet", "--initial-branch=main")
-    revision = commit(work, "feat: begin", {"Dockerfile": f"ARG TAG=1\nFROM {base}:$TAG\nCOPY Dockerfile /\n"})
-    api = stack.connection.prefect_api_url
-    with httpx.Client(base_url=api, trust_env=False) as client:
-        flow = client.post("/flows/", json={"name": "release"}).raise_for_status().json()["id"]
-        request = {"source": str(work), "image": image, "only_new": True, "bump": "auto"}
-        made = client.post(
-            "/deployments/", json={"name": "bases", "flow_id": flow, "parameters": {"request": request}}
-        ).raise_for_status()
-    yield Application(commands, Probe(api, "release/bases", made.json()["id"]), folder, base, image, revision)
+    yield make_application(stack, commands, folder, "bases", DOCKERFILE)
     shutil.rmtree(folder)
 
 
@@ -93,7 +40,7 @@ def test_a_base_moves(application: Application) -> None:
 
     application.move("2")
     moved = application.check()
-    assert moved["outcome"].startswith(f"{application.base}:1 moved: patch release ")
+    assert moved["outcome"].startswith(f"{application.place}/base:1 moved: patch release ")
     [run] = application.probe.runs()
     assert run["id"] == moved["run_id"]
     assert run["state"]["type"] == "SCHEDULED"

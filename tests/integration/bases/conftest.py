@@ -1,0 +1,76 @@
+"""An application that was released from git on base images in the real registry, which move."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conftest import RunningStack
+from tests.git_repository import commit, git
+from tests.integration.relay.conftest import Probe
+from tests.releases import BASE, make_source, result_of
+from tests.warm import WarmStarter
+
+
+@dataclass
+class Application:
+    """`place`: REGISTRY/PATH of its image and bases. `revision`: of its repository's first commit."""
+
+    commands: WarmStarter
+    probe: Probe
+    folder: Path
+    place: str
+    revision: str
+
+    @property
+    def image(self) -> str:
+        return f"{self.place}/app"
+
+    def move(self, content: str, base: str = "base") -> None:
+        """Release a base with other content; its tag 1 moves."""
+        source = self.folder / base
+        if not source.exists():
+            make_source(source, BASE + "COPY content /content\n")
+        (source / "content").write_text(content)
+        result_of(
+            self.commands.run(
+                *("release", source, "--image", f"{self.place}/{base}", "--version", f"1.{content}.0"),
+                *("--moving-tags", "--output", "json"),
+            )
+        )
+
+    def release(self, *more: str) -> dict[str, Any]:
+        source = self.folder / "app.git"
+        return result_of(
+            self.commands.run("release", source, "--image", self.image, "--output", "json", "--bump", "patch", *more)
+        )
+
+    def check(self) -> dict[str, Any]:
+        ended = self.commands.run("check-bases", self.probe.name, "--output", "json")
+        assert ended.code == 0, ended.stderr
+        [result] = json.loads(ended.stdout)
+        assert isinstance(result, dict)
+        return result
+
+
+def make_application(
+    stack: RunningStack, commands: WarmStarter, folder: Path, name: str, dockerfile: str
+) -> Application:
+    """Not released yet, and with a deployment whose runs nobody takes. `dockerfile`: `PLACE` is its registry's path."""
+    place = f"{stack.connection.registry}/{name}"
+    work = folder / "app.git"
+    work.mkdir()
+    git(work, "init", "--quiet", "--initial-branch=main")
+    revision = commit(work, "feat: begin", {"Dockerfile": dockerfile.replace("PLACE", place)})
+    api = stack.connection.prefect_api_url
+    with httpx.Client(base_url=api, trust_env=False) as client:
+        flow = client.post("/flows/", json={"name": "release"}).raise_for_status().json()["id"]
+        request = {"source": str(work), "image": f"{place}/app", "only_new": True, "bump": "auto"}
+        made = client.post(
+            "/deployments/", json={"name": name, "flow_id": flow, "parameters": {"request": request}}
+        ).raise_for_status()
+    return Application(commands, Probe(api, f"release/{name}", made.json()["id"]), folder, place, revision)

@@ -1,0 +1,58 @@
+"""Bases of build stages: they leave no trace in what is released, and their moves lead to a patch release as well."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.conftest import RunningStack
+from tests.integration.bases.conftest import Application, make_application
+from tests.warm import WarmStarter
+
+# `tool` is built with, `copied` is copied from, `base` is what the image begins with, and nothing needs `idle`.
+DOCKERFILE = """
+FROM PLACE/tool:1 AS build
+FROM PLACE/idle:1 AS idle
+FROM PLACE/base:1
+COPY --from=build /content /tool
+COPY --from=PLACE/copied:1 /content /copied
+"""
+NONE_MOVED = "3 base images, none moved"
+
+
+def moved_to_one_run(application: Application, base: str, runs: int) -> str:
+    """The digest that a base has moved to; checked twice, it led to one run, of the released commit."""
+    first, again = application.check(), application.check()
+    assert first["outcome"].startswith(f"{application.place}/{base}:1 moved: patch release ")
+    assert again["run_id"] == first["run_id"]
+    assert len(application.probe.runs()) == runs
+    run = next(run for run in application.probe.runs() if run["id"] == first["run_id"])
+    request = run["parameters"]["request"]
+    assert (request["ref"], request["bump"], request["only_new"]) == (application.revision, "patch", False)
+    (said,) = first["moved"]
+    assert said.startswith(f"{application.place}/{base}:1: sha256:")
+    return str(said.rpartition(" -> ")[2])
+
+
+def test_the_base_of_a_build_stage_moves(stack: RunningStack, commands: WarmStarter, tmp_path: Path) -> None:
+    """One patch release for each base that was built with or copied from, and none for a stage that nothing needs."""
+    application = make_application(stack, commands, tmp_path, "stages", DOCKERFILE)
+    for base in ("tool", "idle", "copied", "base"):
+        application.move("1", base)
+    digests = [application.release()["digest"]]
+    assert application.check()["outcome"] == NONE_MOVED
+    application.move("2", "idle")
+    assert application.check()["outcome"] == NONE_MOVED
+    assert application.probe.runs() == []
+
+    seen = []
+    for number, base in enumerate(("tool", "copied", "base"), start=1):
+        application.move("2", base)
+        seen.append(moved_to_one_run(application, base, number))
+        # What that run releases is another image, and with it all is quiet.
+        digests.append(application.release("--ref", application.revision)["digest"])
+        assert application.check()["outcome"] == NONE_MOVED
+    assert len(application.probe.runs()) == 3
+    assert len(set(seen)) == 3
+    assert len(set(digests)) == 4
+    shutil.rmtree(tmp_path / "app.git")
