@@ -26,6 +26,8 @@ def prefect_spec(home: Path, port: int, database: str | None) -> DaemonSpec:
     settings = {
         # The UI would call the default port, whatever port it is served from.
         "PREFECT_UI_API_URL": api_url(port),
+        # The pages that automations' messages lead to (`{{ flow_run|ui_url }}`); None stands there without it.
+        "PREFECT_UI_URL": ui_url(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # Seconds until a run that waits for another of its application looks again; 30 would be wasted on a machine.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",

@@ -6,11 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ import yaml
 
 from flows.registration.files import PREFECT_FILE
 from tests.conftest import Run, RunningStack
+from tests.integration.worker.receiver import notifying
 from tests.prefect_server import PrefectServer
 
 Outcomes = dict[tuple[str, str], tuple[str, list[str]]]
@@ -52,38 +49,6 @@ def own_file(folder: Path, **changes: Any) -> Path:
     path = folder / "prefect.yaml"
     path.write_text(yaml.safe_dump({"deployments": [stanza | changes]}))
     return path
-
-
-@dataclass
-class Heard:
-    """What was posted to a receiver on `port`."""
-
-    port: int
-    said: list[dict[str, str]] = field(default_factory=list)
-
-
-@contextmanager
-def listening() -> Iterator[Heard]:
-    """A receiver of notifications."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.said.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        heard = Heard(http.server_address[1])
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield heard
-        finally:
-            http.shutdown()
-            thread.join()
 
 
 def test_registering_again_changes_nothing(slipway: Run) -> None:
@@ -164,24 +129,15 @@ def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServ
 def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
     """The notification example, turned on with an address of one's own: cause and run, as JSON."""
     register(slipway, "--pool", "slipway")
-    query = {"automations": {"name": {"any_": ["Slipway: say what went wrong"]}}}
-    (automation,) = server.ask("POST", "/automations/filter", query)
-    block = server.ask("GET", "/block_types/slug/custom-webhook/block_documents/name/slipway-notify")
-    with listening() as heard:
-        data = {"url": f"http://127.0.0.1:{heard.port}/", "json_data": block["data"]["json_data"]}
-        server.ask("PATCH", f"/block_documents/{block['id']}", {"data": data, "merge_existing_data": True})
-        server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": True})
-        try:
-            for cause in ("first", "second"):
-                run = server.start("sweep/local", {})
-                state = {"type": "FAILED", "name": "Failed", "message": f"the {cause} cause"}
-                server.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
-                # An automation that was just turned on may miss what happens in its first moment.
-                with suppress(AssertionError):
-                    server.until(lambda: bool(heard.said), 15)
-                    break
-        finally:
-            server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": False})
+    with notifying(server) as heard:
+        for cause in ("first", "second"):
+            run = server.start("sweep/local", {})
+            state = {"type": "FAILED", "name": "Failed", "message": f"the {cause} cause"}
+            server.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+            # An automation that was just turned on may miss what happens in its first moment.
+            with suppress(AssertionError):
+                server.until(lambda: bool(heard.said), 15)
+                break
     assert heard.said, "nothing was said"
     assert "Failed" in heard.said[0]["subject"]
     assert "cause" in heard.said[0]["text"]
