@@ -207,6 +207,7 @@ class BuildKit:
             from infra.buildkit.gateway import with_gateway
 
             request = with_gateway(request, await self.workers(), str(self._address))
+        await self._warn(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
@@ -261,6 +262,15 @@ class BuildKit:
         return BuildOutcome.from_response(
             answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
         )
+
+    async def _warn(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
+        if request.source_date_epoch is None or not request.outputs:
+            return
+        from infra.buildkit.age import passed_over, wants_file_times
+
+        if wants_file_times(request):
+            for warning in passed_over(request, (await self.info()).version):
+                on_event(warning)
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
         try:

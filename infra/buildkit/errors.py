@@ -24,6 +24,7 @@ from flows.domain.errors import (
     DockerfileInvalid,
     DockerfileMissing,
     InvalidOption,
+    RegistryProtocolError,
     SlipwayError,
     StepFailed,
 )
@@ -60,6 +61,8 @@ _PUSH = re.compile(r"failed to push (?P<name>\S+): ")
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
 _BASE_IMAGE = re.compile(r"failed to (?:resolve source metadata for|load metadata for|pull) (?P<name>[^\s:]+\S*?): ")
+# Before v0.13 (frontend/dockerfile/dockerfile2llb/convert.go): the name as it was written, and the registry's refusal.
+_OLD_BASE_IMAGE = re.compile(r"(?P<name>[\w.][\w./:@-]*): ")
 _BAD_DOCKERFILE = re.compile(
     r"dockerfile parse error|Dockerfile cannot be empty|failed to parse stage name"
     r"|target stage .* could not be found|failed to process .*: |circular dependency"
@@ -71,6 +74,8 @@ _BAD_OPTION = re.compile(
 _NO_SECRET = re.compile(r"\bsecret (?P<name>\S+): not found")
 _NO_AGENT = re.compile(r"no SSH key \"(?P<name>[^\"]*)\" forwarded|unset ssh forward key (?P<other>\S+)")
 _NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
+_NO_CACHE = re.compile(r"unknown cache (?:im|ex)porter: \"?(?P<name>[\w.-]+)")
+_NO_BRIDGE = re.compile(r"network bridge not found")
 _SESSION_LOST = re.compile(
     r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
 )
@@ -166,15 +171,23 @@ def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
 
 
 def _base_image(failure: _Failure) -> SlipwayError | None:
-    if (match := _BASE_IMAGE.search(failure.message)) is None:
+    match, old = _BASE_IMAGE.search(failure.message), False
+    if match is None and failure.details.excerpt and failure.details.vertex is None:
+        match, old = _OLD_BASE_IMAGE.match(failure.message), True
+    if match is None:
         return None
     name, rest = match["name"], failure.message[match.end() :]
     if re.search(r"not found\s*$", rest):
         reason = "not found"
     else:
-        # The daemon names it in full.
-        registry = name.partition("/")[0]
-        reason = registry_error(registry, "asking for its manifest", rest).cause
+        # Today's daemon names it in full.
+        registry, slash, _ = name.partition("/")
+        if old and not (slash and re.search(r"[.:]|^localhost$", registry)):
+            registry = "docker.io"
+        error = registry_error(registry, "asking for its manifest", rest)
+        if old and isinstance(error, RegistryProtocolError):
+            return None
+        reason = error.cause
     return BaseImageUnavailable(f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt)
 
 
@@ -204,6 +217,15 @@ def _exporter_missing(failure: _Failure) -> SlipwayError | None:
     return BuilderTooOld(f"builder {failure.address}: it has no exporter {match['name']!r}", action=action)
 
 
+def _cache_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_CACHE.search(failure.message)) is None:
+        return None
+    return InvalidOption(
+        f"builder {failure.address}: it knows no cache of type {match['name']!r}",
+        action="a Docker engine knows registry, inline, local and gha, a buildkitd s3 and azblob as well",
+    )
+
+
 def _secret_missing(failure: _Failure) -> SlipwayError | None:
     if match := _NO_SECRET.search(failure.message):
         what = f"the secret {match['name']!r}"
@@ -225,11 +247,17 @@ def _step_failed(failure: _Failure) -> SlipwayError | None:
     if step is None or failure.details.vertex is None:
         return None
     lines = failure.record.last_lines(step)
+    action = "mend that step; a file it wants may be missing from the source or hidden by .dockerignore"
+    if _NO_BRIDGE.search(failure.message):
+        # A scanner for an SBOM always runs in the default network (frontend/attestations/sbom).
+        action = (
+            "this engine has no network of its own: build with --network host or none; for an SBOM use another builder"
+        )
     return StepFailed(
         f"step {step.name!r} failed: {scrub(failure.message)}",
         step=step.name,
         details="\n".join(part for part in (lines, failure.details.excerpt) if part),
-        action="mend that step; a file it wants may be missing from the source or hidden by .dockerignore",
+        action=action,
     )
 
 
@@ -241,6 +269,7 @@ _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _base_image,
     _option_refused,
     _exporter_missing,
+    _cache_missing,
     _secret_missing,
     _dockerfile_invalid,
     _lost,

@@ -1,7 +1,9 @@
-"""A private engine for all tests of the room, and a registry with a password."""
+"""A private engine for all tests of the room, or the daemon that SLIPWAY_TEST_BUILDER names; and a registry with a
+password."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +17,12 @@ from tests.servers import registry_server
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    with tempfile.TemporaryDirectory(prefix="engine-") as home, private_engine(Path(home)) as address:
-        yield Engine(address, Path(home))
+    with tempfile.TemporaryDirectory(prefix="engine-") as home:
+        if named := os.environ.get("SLIPWAY_TEST_BUILDER"):
+            yield Engine(named, Path(home))
+            return
+        with private_engine(Path(home)) as address:
+            yield Engine(address, Path(home))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from infra.buildkit import (
     LogChunk,
     Output,
 )
+from tests.contract.buildkit.relay import Streams
 
 BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
@@ -26,12 +29,23 @@ BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
 
 @dataclass(frozen=True)
 class Engine:
+    """A private Docker engine with its state below `home`, or the daemon that SLIPWAY_TEST_BUILDER names."""
+
     address: str
     home: Path
 
     @property
+    def is_docker(self) -> bool:
+        return self.address.startswith("docker://")
+
+    @property
     def socket(self) -> Path:
-        return Path(self.address.removeprefix("docker://"))
+        return BuilderAddress.parse(self.address).path
+
+    @property
+    def upstream(self) -> Path | Callable[[], Awaitable[Streams]]:
+        """What a Relay passes on to."""
+        return self.socket if self.is_docker else lambda: asyncio.open_unix_connection(self.socket)
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,14 @@ async def build(
         return await builder.build(
             request, credentials or Anonymous(), events.append if events is not None else lambda _: None
         )
+
+
+async def older_than(engine: Engine, major: int, minor: int) -> bool:
+    """Whether the daemon says that it is. A Docker engine may not tell its BuildKit's version."""
+    async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
+        version = (await builder.info()).version
+    numbers = version.removeprefix("v").split(".")
+    return version != "v0.0.0+unknown" and (int(numbers[0]), int(numbers[1])) < (major, minor)
 
 
 def output_of(events: list[BuildEvent]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,21 @@ from infra.buildkit import (
     ImagePush,
     LocalOutput,
     RecordedBuild,
+    Warned,
 )
 from infra.buildkit.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
 from infra.buildkit.transport import AsyncioStream
 from infra.buildkit.unary import send, unary
-from infra.buildkit.wire.control_pb2 import SolveRequest, SolveResponse, StatusRequest, StatusResponse, Vertex
+from infra.buildkit.wire.control_pb2 import (
+    BuildkitVersion,
+    InfoRequest,
+    InfoResponse,
+    SolveRequest,
+    SolveResponse,
+    StatusRequest,
+    StatusResponse,
+    Vertex,
+)
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.relay import listener
 
@@ -144,6 +155,43 @@ async def test_a_build_that_was_over_at_once(tmp_path: Path, context: Context) -
         outcome = await builder.build(BuildRequest(context(BASE)), Anonymous())
     assert (outcome.steps, outcome.cached_steps) == (1, 1)
     assert len(asked) == 2
+
+
+async def test_file_times_on_a_daemon_before_0_13(tmp_path: Path, context: Context) -> None:
+    """A daemon that passes over the wish for reproducible layers is told of by a warning; a newer one is not."""
+
+    async def solve(_: SolveRequest) -> SolveResponse:
+        return SolveResponse(ExporterResponse={"containerimage.digest": "sha256:1"})
+
+    async def session(call: ServerCall) -> None:
+        while await call.receive() is not None:
+            pass
+
+    async def status(call: ServerCall) -> None:
+        await call.receive()
+
+    async def warnings(version: str, **options: Any) -> list[BuildEvent]:
+        async def info(_: InfoRequest) -> InfoResponse:
+            return InfoResponse(buildkitVersion=BuildkitVersion(version=version))
+
+        handlers = {
+            "/moby.buildkit.v1.Control/Info": unary(InfoRequest, info),
+            "/moby.buildkit.v1.Control/Solve": unary(SolveRequest, solve),
+            "/moby.buildkit.v1.Control/Session": session,
+            "/moby.buildkit.v1.Control/Status": status,
+        }
+        events: list[BuildEvent] = []
+        async with old_daemon(tmp_path / f"{version}.sock", handlers) as builder:
+            await builder.build(BuildRequest(context(BASE), **options), Anonymous(), events.append)
+        return events
+
+    wish: dict[str, Any] = {"source_date_epoch": 0, "outputs": (ImagePush("r.example/a", rewrite_timestamp=True),)}
+    (warning,) = await warnings("v0.12.5", **wish)
+    assert isinstance(warning, Warned)
+    assert "v0.12.5 cannot set the times of files" in warning.short
+    assert not await warnings("v0.13.0", **wish)
+    assert not await warnings("v0.0.0+unknown", **wish)
+    assert not await warnings("v0.12.4", source_date_epoch=0, outputs=(ImagePush("r.example/a"),))
 
 
 async def test_a_daemon_without_a_feature(tmp_path: Path, context: Context) -> None:

@@ -43,7 +43,7 @@ from infra.buildkit.client import BuildOutcome
 from infra.local.daemon import free_port
 from infra.local.engine import engine_address
 from tests.certificates import make_certificates
-from tests.contract.buildkit.parts import BASE, Engine, open_descriptors, run
+from tests.contract.buildkit.parts import BASE, Engine, older_than, open_descriptors, run
 from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
@@ -132,7 +132,7 @@ async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) 
     """A connection through which nothing comes any more, without being closed, is lost after the keepalive."""
     keepalive = Keepalive(idle_s=0.3, timeout_s=0.3)
     async with (
-        Relay(engine.socket) as relay,
+        Relay(engine.upstream) as relay,
         begun_build(relay.address, context(sleeping(45673)), keepalive) as task,
     ):
         relay.frozen.set()
@@ -142,7 +142,7 @@ async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) 
 
 async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> None:
     """A step that says nothing for many keepalive periods goes on: the daemon answers the pings."""
-    async with Relay(engine.socket) as relay:
+    async with Relay(engine.upstream) as relay:
         keepalive = Keepalive(idle_s=0.1, timeout_s=2.0)
         async with begun_build(relay.address, context(sleeping(2)), keepalive) as task:
             assert (await asyncio.wait_for(task, 30)).steps == 2
@@ -150,7 +150,7 @@ async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> No
 
 async def test_a_cut_connection_is_lost(engine: Engine, context: Context) -> None:
     """A connection that is reset is lost, and the daemon ends the build by itself."""
-    async with Relay(engine.socket) as relay, begun_build(relay.address, context(sleeping(45674))) as task:
+    async with Relay(engine.upstream) as relay, begun_build(relay.address, context(sleeping(45674))) as task:
         relay.cut()
         with pytest.raises(BuilderLost):
             await asyncio.wait_for(task, 20)
@@ -202,7 +202,7 @@ async def test_nobody_listens(tmp_path: Path) -> None:
 
 async def test_a_daemon_that_does_not_end_is_not_waited_for(engine: Engine, context: Context) -> None:
     """A cancelled build returns after the time that was set even if the daemon says nothing more."""
-    async with Relay(engine.socket) as relay:
+    async with Relay(engine.upstream) as relay:
         builder = BuildKit(BuilderAddress.parse(relay.address), cancel_timeout_s=0.2)
         async with begun_build(builder, context(sleeping(45675))) as task:
             relay.frozen.set()
@@ -254,7 +254,7 @@ async def test_certificates_that_are_not_accepted(engine: Engine, tmp_path: Path
         (good_tls, TlsFiles(good, server_name="builder.example"), "mismatch"),
         (demanding, TlsFiles(good), "client certificate"),
     ):
-        async with Relay(engine.socket, tls=server) as relay:
+        async with Relay(engine.upstream, tls=server) as relay:
             with pytest.raises(BuilderTlsError, match=reason):
                 async with BuildKit(BuilderAddress.parse(relay.address, files)) as builder:
                     await builder.info()
@@ -282,7 +282,7 @@ async def test_a_refused_client_certificate(tmp_path: Path) -> None:
 
 async def test_tls_towards_a_plain_port(engine: Engine, tmp_path: Path) -> None:
     """TLS where the builder speaks plain is a TLS cause, and files that are none are an option that is wrong."""
-    async with Relay(engine.socket) as relay:
+    async with Relay(engine.upstream) as relay:
         with pytest.raises(BuilderTlsError):
             async with BuildKit(BuilderAddress.parse(relay.address, TlsFiles())):
                 pass
@@ -295,9 +295,12 @@ async def test_two_hundred_builds_leave_nothing(engine: Engine, context: Context
     """Builds of all kinds, good, bad and cancelled, leave no task, thread, descriptor or temporary file behind."""
     folder = context(BASE)
     failing = BuildRequest(folder, dockerfile_content=b"FROM scratch\nCOPY nope /\n")
+    both = (LocalOutput(tmp_path / "out"), TarOutput(tmp_path / "out.tar"))
+    # Before v0.13 a build has one output.
+    outputs = (both[:1], both[1:]) if await older_than(engine, 0, 13) else (both,)
     kinds: tuple[BuildRequest, ...] = (
-        *(BuildRequest(folder),) * 6,
-        BuildRequest(folder, outputs=(LocalOutput(tmp_path / "out"), TarOutput(tmp_path / "out.tar"))),
+        *(BuildRequest(folder),) * (7 - len(outputs)),
+        *(BuildRequest(folder, outputs=some) for some in outputs),
         BuildRequest(folder, dockerfile_content=BASE.encode(), secrets={"s": SecretEnv("PATH")}),
         BuildRequest(folder, cache_exports=(CacheEntry("local", {"dest": str(tmp_path / "cache")}),)),
         failing,

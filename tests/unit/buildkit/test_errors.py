@@ -67,6 +67,7 @@ def test_what_ends_a_connection() -> None:
             "a: failed to resolve source metadata for docker.io/library/a:latest: pull access denied",
             errors.BaseImageUnavailable,
         ),
+        ('unknown cache exporter: "s3"', errors.InvalidOption),
         ("no active session for abc: context deadline exceeded", errors.BuilderLost),
         ("something new", errors.BuildError),
         (PUSH + "unexpected status from POST request to https://r/v2/: 401 Unauthorized", errors.RegistryUnauthorized),
@@ -108,6 +109,45 @@ def test_a_process_that_failed() -> None:
     assert (found.step, found.status) == ("[2/2] RUN make", 2)
     assert found.details.startswith("first\nlast\nDockerfile:2\n")
     assert "   2 | >>> RUN make" in found.details
+
+
+OLD_FROM = {
+    "info": {"filename": "Dockerfile", "data": base64.b64encode(b"FROM x\n").decode()},
+    "ranges": [{"start": {"line": 1}, "end": {"line": 1}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("127.0.0.1:9/a/b: 127.0.0.1:9/a/b:latest: not found", "127.0.0.1:9/a/b cannot be pulled: not found"),
+        (
+            'r.example/x:1: failed to do request: Head "https://r.example/v2/": lookup r.example: no such host',
+            "registry r.example: asking for its manifest failed (no such host)",
+        ),
+        (
+            'team/x: failed to do request: Head "https://registry-1.docker.io/v2/": connect: connection refused',
+            "registry docker.io: asking for its manifest failed (connection refused)",
+        ),
+    ],
+)
+def test_a_base_image_before_0_13(message: str, said: str) -> None:
+    """Daemons before v0.13 name a base image as the Dockerfile does, and say no more than the registry's refusal."""
+    found = cause(message, Code.UNKNOWN, ("errdefs.Source", OLD_FROM))
+    assert isinstance(found, errors.BaseImageUnavailable)
+    assert said in found.cause
+    assert type(cause("strange: nobody knows", Code.UNKNOWN, ("errdefs.Source", OLD_FROM))) is errors.DockerfileInvalid
+
+
+def test_an_engine_without_a_network() -> None:
+    """A step that wants one says what to do about it."""
+    found = cause(
+        'process "/scan" did not complete successfully: network bridge not found',
+        Code.UNKNOWN,
+        ("errdefs.Vertex", {"digest": "sha256:1"}),
+    )
+    assert isinstance(found, errors.StepFailed)
+    assert "--network host or none; for an SBOM use another builder" in found.action
 
 
 @pytest.mark.parametrize("value", [b"not json", b"[]", b"{}", b'{"digest": 1, "Code": "x", "info": 3}'])
