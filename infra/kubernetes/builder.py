@@ -34,7 +34,7 @@ from infra.kubernetes.pods import Verdict, is_ready, summary
 from infra.kubernetes.private_files import PrivateFiles
 from infra.kubernetes.reach import port_forward
 from infra.kubernetes.ready import error_of, wait_ready
-from infra.kubernetes.replicas import choose_replica
+from infra.kubernetes.replicas import choose_replica, take_seats
 from infra.kubernetes.secrets import RegistrySecret
 from infra.kubernetes.sentinel import Sentinel
 from infra.kubernetes.shared import other_users, share
@@ -102,7 +102,9 @@ class KubernetesBuilder:
         self._owner: Object | None = None
         self._certificates: BuilderCertificates | None = None
         self._sentinel: Sentinel | None = None
+        self._begun = False
         self._published = False
+        self._seats: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +131,12 @@ class KubernetesBuilder:
         if not found:
             for obj in builder_objects(self._spec, self._run, self._certificates, owner):
                 await apply_ours(self._api, obj)
-        pods = await wait_ready(self._api, self._names.builder, self._spec)
+        pods = await wait_ready(self._api, self._names.builder, self._spec, found=found)
+        names = [name_of(pod) for pod in pods]
+        self._seats = names
+        if len(names) > 1 or self._spec.replicas > 1:
+            count = max(len(names), self._spec.replicas)
+            self._seats = await take_seats(self._api, name_of(owner), names, count)
         return await self._connect(pods, self._certificates, found=found)
 
     async def publish(
@@ -216,19 +223,28 @@ class KubernetesBuilder:
         A shared builder stays for others; its registry credentials go with the last release that used it. Raises
         Leftovers.
         """
-        await self._connection.aclose()
-        await self._exits.aclose()
-        if self._root is None:
-            return []
-        shared = self._published and self._spec.lifetime == "shared"
-        if shared and not await other_users(self._api, self._spec, self._run):
-            secret = await self._api.get(SECRET, self._names.credentials)
-            if secret is not None:
-                with suppress(ObjectConflict):  # a release that has just come has written it
-                    await self._api.delete(secret, kind=SECRET, unchanged=True)
-        gone = await remove_run(self._api, self._run.id)
-        self._root = self._owner = None
+        gone: list[str] = []
+        try:
+            await self._connection.aclose()
+            await self._exits.aclose()
+            if self._published and self._spec.lifetime == "shared":
+                await self._take_credentials()
+        finally:
+            # Whatever happened before: nobody else would do it as soon.
+            if self._begun:
+                gone = await remove_run(self._api, self._run.id)
+            self._begun = self._published = False
+            self._root = self._owner = None
         return gone
+
+    async def _take_credentials(self) -> None:
+        """The shared Secret goes with the last release that uses it."""
+        if await other_users(self._api, self._spec, self._run):
+            return
+        secret = await self._api.get(SECRET, self._names.credentials)
+        if secret is not None:
+            with suppress(ObjectConflict):  # a release that has just come has written it
+                await self._api.delete(secret, kind=SECRET, unchanged=True)
 
     def _owned(self, obj: Object) -> Object:
         if self._owner is None:
@@ -243,7 +259,9 @@ class KubernetesBuilder:
             there = None
         if there is None:
             wanted = run_lease(self._spec, self._run, self._lease_s, timestamp(self._api.now()))
-            self._root = there = await self._api.create(wanted)
+            self._begun = True
+            # Applied, not created: an attempt whose answer got lost may have made it.
+            self._root = there = await apply_ours(self._api, wanted)
             self._exits.push_async_callback(Renewal(self._api, there, self._lease_s).stop)
         return there
 
@@ -251,7 +269,7 @@ class KubernetesBuilder:
         self, pods: list[Object], certificates: BuilderCertificates, *, found: bool
     ) -> ProvisionedBuilder:
         by_name = {name_of(pod): pod for pod in pods}
-        chosen = by_name[choose_replica(self._source, by_name)]
+        chosen = by_name[choose_replica(self._source, self._seats, by_name)]
         self._sentinel = Sentinel(self._api, chosen)
         self._connection.push_async_callback(self._sentinel.stop)
         files = PrivateFiles()
@@ -286,7 +304,7 @@ class KubernetesBuilder:
     async def _service_address(self, chosen: Object, context: ssl.SSLContext, server_name: str) -> str:
         """By number: a cluster's DNS may take some seconds to know a Service that is new."""
         host = str(chosen["status"]["podIP"])
-        if self._spec.replicas == 1:
+        if len(self._seats) == 1:
             service = await self._api.get(SERVICE, self._names.builder)
             host = str(((service or {}).get("spec") or {}).get("clusterIP") or host)
         await _answers(host, self._spec.name, context, server_name)
@@ -303,7 +321,7 @@ class KubernetesBuilder:
         ready = [name_of(pod) for pod in pods if is_ready(pod)]
         if not ready:
             raise BuilderUnreachable(f"builder {self._names.builder} has no ready pod")
-        return choose_replica(self._source, ready)
+        return choose_replica(self._source, self._seats, ready)
 
 
 async def _answers(host: str, name: str, context: ssl.SSLContext, server_name: str) -> None:

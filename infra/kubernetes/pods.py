@@ -59,12 +59,13 @@ def verdict(pod: Object) -> Verdict | None:
     if reason == "Evicted" or (disrupted.get("status") == "True"):
         why = str(disrupted.get("reason") or reason)
         cause = BuilderNodeLost if why == "DeletionByTaintManager" else BuilderEvicted
-        return Verdict(cause, f"{name} was evicted ({why})", message or str(disrupted.get("message") or ""))
+        told = message or str(disrupted.get("message") or "")
+        return Verdict(cause, f"{name} was evicted ({why})", told, wants_log=cause is BuilderEvicted)
     container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
     if (found := _container_verdict(name, container)) is not None:
         return found
     if pod["metadata"].get("deletionTimestamp"):
-        return Verdict(BuilderDeleted, f"{name} is being deleted")
+        return Verdict(BuilderDeleted, f"{name} is being deleted", wants_log=True)
     if status.get("phase") == "Failed":  # the kubelet did not admit it: OutOfcpu, NodeAffinity ...
         return Verdict(BuilderRefused, f"the node refuses {name} ({reason or 'no reason given'})", message)
     scheduled = condition(pod, "PodScheduled")
@@ -89,7 +90,8 @@ def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
     if not ended:
         return None
     if ended.get("reason") == "OOMKilled":
-        return Verdict(BuilderOutOfMemory, f"the daemon in {name} was killed at its memory limit (OOMKilled)")
+        text = f"the daemon in {name} was killed at its memory limit (OOMKilled)"
+        return Verdict(BuilderOutOfMemory, text, wants_log=True, previous=previous)
     code = ended.get("exitCode")
     return Verdict(
         BuilderCrashed,

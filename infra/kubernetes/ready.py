@@ -13,20 +13,36 @@ from infra.kubernetes.model import BuilderSpec
 from infra.kubernetes.pods import Verdict, is_ready, summary, verdict
 
 _LOG_LINES = 20
+# A node that is gone would be asked for much longer.
+_LOG_S = 3.0
 
 
-async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec) -> list[Object]:
+async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec, *, found: bool = False) -> list[Object]:
     """The builder's ready pods, all of its replicas, in the order of their names.
 
-    `name`: of its Deployment, which is its pods' label `app` too. Raises the BuilderError that says why it cannot get
-    ready, BuilderNotReady when `spec.ready_s` is over, and ClusterErrors.
+    `name`: of its Deployment, which says how many there are, and is its pods' label `app` too. `found`: the builder
+    was there already, so some of its replicas are enough where another one died and cannot be replaced. Raises the
+    BuilderError that says why it cannot get ready, BuilderNotReady when `spec.ready_s` is over, and ClusterErrors.
     """
     deployment = await api.get(DEPLOYMENT, name)
     made_from = _made_from(deployment["spec"]["template"]) if deployment is not None else None
+    replicas = int(deployment["spec"].get("replicas") or 1) if deployment is not None else spec.replicas
+    try:
+        return await _all_ready(api, name, spec, made_from, replicas)
+    except BuilderError:
+        pods = {name_of(pod): pod for pod in await api.find(POD, f"app={name}")} if found else {}
+        if some := _ready_of(pods, made_from):
+            return some
+        raise
+
+
+async def _all_ready(
+    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, replicas: int
+) -> list[Object]:
     last: dict[str, Object] = {}
     try:
         async with asyncio.timeout(spec.ready_s):
-            pods = asyncio.create_task(_pods_ready(api, name, spec, made_from, last))
+            pods = asyncio.create_task(_pods_ready(api, name, spec, made_from, replicas, last))
             refused = asyncio.create_task(_pods_refused(api, name))
             try:
                 await asyncio.wait([pods, refused], return_when=asyncio.FIRST_COMPLETED)
@@ -47,14 +63,27 @@ async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec) -> list[O
 async def error_of(api: KubernetesApi, found: Verdict, pod: Object) -> BuilderError:
     """The verdict as an error, with the container's last lines where they belong to it."""
     details = [found.details] if found.details else []
-    if found.wants_log:
-        with suppress(ClusterError):  # the lines are an extra; the verdict stands without them
-            details.append(await api.logs(name_of(pod), lines=_LOG_LINES, previous=found.previous))
+    if found.wants_log and (lines := await _last_lines(api, name_of(pod), previous=found.previous)):
+        details += ["last lines:", lines]
     return found.cause(found.text, details="\n".join(details))
 
 
+async def _last_lines(api: KubernetesApi, pod: str, *, previous: bool) -> str:
+    """What the container wrote last, "" if that cannot be read: the verdict stands without it.
+
+    One that has ended may have been started anew since, and have written nothing yet; then it is the one before.
+    """
+    for earlier in (previous, True):
+        with suppress(ClusterError, TimeoutError):
+            async with asyncio.timeout(_LOG_S):
+                lines = (await api.logs(pod, lines=_LOG_LINES, previous=earlier)).strip()
+            if lines:
+                return lines
+    return ""
+
+
 async def _pods_ready(
-    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, last: dict[str, Object]
+    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, replicas: int, last: dict[str, Object]
 ) -> list[Object]:
     patience: asyncio.Task[None] | None = None
     async with aclosing(api.follow(POD, selector=f"app={name}")) as changes:
@@ -67,11 +96,9 @@ async def _pods_ready(
                     last.clear()
                     last.update(snapshot.result())
                     snapshot = asyncio.ensure_future(anext(changes))
-                # A pod that is on its way out, or of an older specification, is replaced by its Deployment.
-                pods = [pod for _, pod in sorted(last.items()) if not pod["metadata"].get("deletionTimestamp")]
-                pods = [pod for pod in pods if _made_from(pod) == made_from]
-                ready = [pod for pod in pods if is_ready(pod)]
-                if len(ready) >= spec.replicas:
+                pods = _pods_of(last, made_from)
+                ready = _ready_of(last, made_from)
+                if len(ready) >= replicas:
                     return ready
                 found = [(seen, pod) for pod in pods if not is_ready(pod) and (seen := verdict(pod)) is not None]
                 over = patience is not None and patience.done()
@@ -100,6 +127,19 @@ async def _pods_refused(api: KubernetesApi, name: str) -> None:
                             f"the pods of deployment/{name} may not be made ({condition.get('reason')})",
                             details=str(condition.get("message") or ""),
                         )
+
+
+def _pods_of(pods: dict[str, Object], made_from: str | None) -> list[Object]:
+    """Without those on their way out, or of an older specification: they are replaced by their Deployment."""
+    return [
+        pod
+        for _, pod in sorted(pods.items())
+        if not pod["metadata"].get("deletionTimestamp") and _made_from(pod) == made_from
+    ]
+
+
+def _ready_of(pods: dict[str, Object], made_from: str | None) -> list[Object]:
+    return [pod for pod in _pods_of(pods, made_from) if is_ready(pod)]
 
 
 def _made_from(obj: Object) -> str | None:

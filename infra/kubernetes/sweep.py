@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flows.domain.errors import Leftovers, ObjectConflict
+from flows.domain.errors import ClusterError, Leftovers, ObjectConflict
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import KINDS, LEASE, POD, Kind, Object, name_of, shown
 from infra.kubernetes.lease import expires
@@ -14,6 +14,9 @@ from infra.kubernetes.model import BUILDER, MANAGED_BY, RUN, SHARED_RUN, SLIPWAY
 
 _OURS = f"{MANAGED_BY}={SLIPWAY}"
 _LOOK_EVERY_S = 0.4
+# Looks that may fail in a row; the pauses between them double.
+_TRIES = 5
+_LONGEST_PAUSE_S = 10.0
 _POD_GRACE_S = 1
 
 
@@ -65,14 +68,26 @@ async def everything(api: KubernetesApi, selector: str) -> list[tuple[Kind, Obje
 async def _remove(api: KubernetesApi, selector: str, doomed: Callable[[Object], bool], timeout_s: float) -> list[str]:
     gone: set[str] = set()
     left: list[tuple[Kind, Object]] = []
+    failures = 0
     try:
         async with asyncio.timeout(timeout_s):
-            while left := [(kind, obj) for kind, obj in await everything(api, selector) if doomed(obj)]:
-                for kind, obj in left:
-                    gone.add(shown(kind, name_of(obj)))
-                    if not obj["metadata"].get("deletionTimestamp"):
-                        await api.delete(obj, kind=kind, grace_s=_POD_GRACE_S if kind is POD else None)
-                await asyncio.sleep(_LOOK_EVERY_S)
+            while True:
+                try:
+                    left = [(kind, obj) for kind, obj in await everything(api, selector) if doomed(obj)]
+                    if not left:
+                        break
+                    for kind, obj in left:
+                        gone.add(shown(kind, name_of(obj)))
+                        if not obj["metadata"].get("deletionTimestamp"):
+                            await api.delete(obj, kind=kind, grace_s=_POD_GRACE_S if kind is POD else None)
+                    failures = 0
+                    await asyncio.sleep(_LOOK_EVERY_S)
+                except ClusterError as error:
+                    # A connection that broke, a limit, another object of the name by now: the next look may succeed.
+                    failures += 1
+                    if not error.retryable or failures == _TRIES:
+                        raise
+                    await asyncio.sleep(min(error.retry_after or _LOOK_EVERY_S * 2**failures, _LONGEST_PAUSE_S))
     except TimeoutError as error:
         what = [_held(kind, obj) for kind, obj in left]
         raise Leftovers(

@@ -170,17 +170,3 @@ def kubeconfig_with_role(namespace: str, folder: Path, role: Path) -> Path:
     path = folder / "releaser.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-async def test_a_shared_builder_is_refused_to_nobody_at_once(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
-    """Two releases that begin at the same moment make one builder, with one set of certificates."""
-    spec = cluster.spec(lifetime="shared")
-    builders = [KubernetesBuilder(api, spec, new_run(), source="s") for _ in range(3)]
-    provisioned = await asyncio.gather(*(builder.provision() for builder in builders))
-    assert len({each.pod for each in provisioned}) == 1
-    for each in provisioned:
-        async with buildkit(each) as daemon:
-            await daemon.info()
-    for builder in builders:
-        await builder.close()
-    await remove_run(api, "shared")

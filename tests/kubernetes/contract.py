@@ -145,6 +145,7 @@ class BuilderContract:
             with pytest.raises(BuilderDeleted if how == "deleted" else BuilderEvicted, match=provisioned.pod) as lost:
                 await building
             assert lost.value.retryable
+            assert f"pod/{provisioned.pod}: phase Running" in lost.value.details
             again = await builder.provision()
             assert again.pod != provisioned.pod
             context = small_context(tmp_path, run_step(f"echo {run.id}"))
@@ -260,6 +261,21 @@ class BuilderContract:
                 await daemon.info()
         await remove_run(api, "shared")
 
+    async def test_releases_that_begin_at_once_make_one_shared_builder(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """With one set of certificates; nobody is refused, and whoever ends leaves it to the others."""
+        spec = cluster.spec(lifetime="shared")
+        builders = [KubernetesBuilder(api, spec, new_run(), source="s") for _ in range(3)]
+        provisioned = await asyncio.gather(*(builder.provision() for builder in builders))
+        assert len({each.pod for each in provisioned}) == 1
+        for builder, each in zip(builders, provisioned, strict=True):
+            async with buildkit(each) as daemon:
+                await daemon.info()
+            await builder.close()
+        assert await api.get(POD, provisioned[0].pod) is not None
+        await remove_run(api, "shared")
+
     async def test_a_run_root_that_was_removed_is_made_anew(
         self, cluster: ClusterUnderTest, api: KubernetesApi
     ) -> None:
@@ -302,13 +318,31 @@ class BuilderContract:
         assert await names_left(api, OURS) == []
 
     async def test_a_source_keeps_its_replica(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
-        """Each of several sources gets the same pod again."""
+        """Each of several sources gets the same pod again while that lives; of a pod that died, its sources get
+        another one, and it is one that answers.
+        """
         spec = cluster.spec(lifetime="shared", replicas=2)
-        chosen: dict[str, set[str]] = {}
-        for source in ("a", "b", "c", "a", "b", "c"):
-            async with KubernetesBuilder(api, spec, new_run(), source=source, reach="service") as builder:
-                chosen.setdefault(source, set()).add((await builder.provision()).pod)
-        assert all(len(pods) == 1 for pods in chosen.values())
+
+        async def places(*sources: str) -> dict[str, str]:
+            chosen = {}
+            for source in sources:
+                async with KubernetesBuilder(api, spec, new_run(), source=source, reach="service") as builder:
+                    provisioned = await builder.provision()
+                    async with buildkit(provisioned) as daemon:
+                        await daemon.info()
+                    chosen[source] = provisioned.pod
+            return chosen
+
+        sources = [f"source {n}" for n in range(8)]
+        before = await places(*sources)
+        assert await places(*sources[:3]) == {source: before[source] for source in sources[:3]}
+        dead = before[sources[0]]
+        await api.delete((await api.get(POD, dead)) or {}, kind=POD, grace_s=0)
+        after = await places(*sources)
+        assert dead not in after.values()
+        for source, pod in before.items():
+            assert after[source] == pod or pod == dead
+        assert len({after[source] for source, pod in before.items() if pod == dead}) == 1
         await remove_run(api, "shared")
 
     @pytest.mark.parametrize("lifetime", ["run", "shared"])

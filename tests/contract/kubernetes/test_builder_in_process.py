@@ -79,8 +79,10 @@ async def test_a_daemon_killed_at_its_memory_limit_is_named(
         task = asyncio.create_task(building)
         await asyncio.sleep(1.0)
         await kubernetes.controller.kill(("pods", "default", provisioned.pod), "OOMKilled")
-        with pytest.raises(BuilderOutOfMemory, match="memory limit"):
+        with pytest.raises(BuilderOutOfMemory, match="memory limit") as killed:
             await task
+        assert "last lines:\n" in killed.value.details
+        assert f"pod/{provisioned.pod}: phase Running" in killed.value.details
 
 
 async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(

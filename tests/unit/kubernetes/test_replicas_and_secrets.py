@@ -17,25 +17,52 @@ from flows.domain.errors import ClusterProtocolError
 from infra.kubernetes.certificates import make_certificates
 from infra.kubernetes.lease import expires, timestamp
 from infra.kubernetes.private_files import PrivateFiles
-from infra.kubernetes.replicas import choose_replica
+from infra.kubernetes.replicas import choose_replica, seated
 from infra.kubernetes.secrets import docker_config, parse_docker_config
 
 names = st.text("abcdef0123456789-", min_size=1, max_size=20)
 
 
+pods = st.sets(names, min_size=1, max_size=6)
+
+
 @settings(deadline=None)
-@given(st.text(), st.sets(names, min_size=1, max_size=6))
-def test_a_source_keeps_to_its_pod(source: str, pods: set[str]) -> None:
-    """In whatever order pods are listed, and when any other pod goes."""
-    chosen = choose_replica(source, pods)
-    assert chosen == choose_replica(source, sorted(pods, reverse=True))
-    for other in pods - {chosen}:
-        assert choose_replica(source, pods - {other}) == chosen
+@given(st.text(), pods, pods)
+def test_a_source_keeps_to_its_pod(source: str, first: set[str], second: set[str]) -> None:
+    """While that lives, whatever else comes and goes; in whatever order pods are listed."""
+    seats = seated([], first, len(first))
+    chosen = choose_replica(source, seats, first)
+    assert chosen == choose_replica(source, seats, sorted(first, reverse=True))
+    alive = second | {chosen}
+    assert choose_replica(source, seated(seats, alive, len(first)), alive) == chosen
 
 
-def test_sources_spread_over_pods() -> None:
-    pods = ["a", "b", "c"]
-    assert {choose_replica(f"source {n}", pods) for n in range(50)} == set(pods)
+@settings(deadline=None)
+@given(pods, pods)
+def test_who_lives_keeps_his_seat_and_who_is_new_takes_a_free_one(first: set[str], second: set[str]) -> None:
+    """No pod has two, nor one without a place for it."""
+    seats = seated([], first, len(first))
+    after = seated(seats, second, len(first))
+    assert sorted(seats) == sorted(first)
+    if first & second:
+        assert [pod for pod in seats if pod in second] == [pod for pod in after if pod in first]
+        assert all(after[number] == pod for number, pod in enumerate(seats) if pod in second)
+    assert len(set(after) - {""}) == len([pod for pod in after if pod]) == min(len(second), len(first))
+
+
+def test_a_dead_pods_sources_go_to_the_one_in_its_place() -> None:
+    """Until that comes they share those that live; the others' sources do not move."""
+    sources = [f"source {n}" for n in range(50)]
+    seats = seated([], ["a", "b", "c"], 3)
+    before = {source: choose_replica(source, seats, seats) for source in sources}
+    assert set(before.values()) == {"a", "b", "c"}
+    alone = seated(seats, ["a", "c"], 3)
+    meanwhile = {source: choose_replica(source, alone, ["a", "c"]) for source in sources}
+    after = seated(alone, ["a", "c", "d"], 3)
+    for source, pod in before.items():
+        assert meanwhile[source] in ({pod} if pod != "b" else {"a", "c"})
+        assert choose_replica(source, after, after) == ("d" if pod == "b" else pod)
+    assert {meanwhile[source] for source, pod in before.items() if pod == "b"} == {"a", "c"}
 
 
 hosts = st.from_regex(r"[a-z]{1,8}(\.[a-z]{2,3})?(:[0-9]{2,4})?", fullmatch=True)

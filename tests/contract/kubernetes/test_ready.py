@@ -1,0 +1,213 @@
+"""Waiting for a builder's pods on an API server in this process: watched, and told at once why they cannot be ready.
+
+The pods' statuses are what a kubelet, a scheduler or a controller writes; nothing runs behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from flows.domain.errors import (
+    BuilderCrashed,
+    BuilderError,
+    BuilderImagePull,
+    BuilderNotReady,
+    BuilderOutOfMemory,
+    BuilderRefused,
+    BuilderUnschedulable,
+)
+from infra.kubernetes.access import ClusterAccess
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import Object, name_of
+from infra.kubernetes.model import BuilderSpec
+from infra.kubernetes.ready import wait_ready
+from tests.kubernetes.controller import Controller
+from tests.kubernetes.server import KubernetesServer
+
+NAME = "buildkitd-x"
+DEPLOYMENT = ("deployments", "default", NAME)
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+
+class Nobody(Controller):
+    """A cluster whose controllers and nodes leave everything to the test."""
+
+    async def reconcile(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def kubernetes() -> AsyncIterator[KubernetesServer]:
+    async with KubernetesServer(None) as server:
+        server.controller = Nobody(server.store, None)
+        template = {"metadata": {"labels": {"app": NAME}}, "spec": {}}
+        spec = {"replicas": 2, "template": template}
+        metadata = {"name": NAME}
+        server.store.create(
+            DEPLOYMENT, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+        )
+        yield server
+
+
+@pytest.fixture
+async def api(kubernetes: KubernetesServer, tmp_path: Path) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
+        yield api
+
+
+def make_pod(kubernetes: KubernetesServer, name: str, status: Object) -> None:
+    metadata = {"name": name, "labels": {"app": NAME}}
+    kubernetes.store.create(
+        ("pods", "default", name), {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+    )
+
+
+def refuse(kubernetes: KubernetesServer, message: str) -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    kubernetes.store.update(DEPLOYMENT, lambda obj: obj.update(status={"conditions": [failure]}))
+
+
+def container(**facts: Any) -> Object:
+    return {"phase": "Running", "containerStatuses": [{"name": "buildkitd", "image": "i:1", **facts}]}
+
+
+async def until_watched(kubernetes: KubernetesServer) -> None:
+    while kubernetes.requests.count(("GET", "/api/v1/namespaces/default/pods")) < 2:
+        await asyncio.sleep(0.01)
+
+
+async def test_ready_is_watched_not_polled(kubernetes: KubernetesServer, api: KubernetesApi) -> None:
+    """One list and one watch, however long it takes and however much happens in the meantime."""
+    waiting = asyncio.create_task(wait_ready(api, NAME, BuilderSpec(replicas=2)))
+    await until_watched(kubernetes)
+    make_pod(kubernetes, "one", {"phase": "Pending"})
+    make_pod(kubernetes, "two", READY)
+    await asyncio.sleep(1.0)
+    assert not waiting.done()
+    kubernetes.store.update(("pods", "default", "one"), lambda pod: pod.update(status=READY))
+    assert [name_of(pod) for pod in await waiting] == ["one", "two"]
+    assert kubernetes.requests.count(("GET", "/api/v1/namespaces/default/pods")) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "told"),
+    [
+        (container(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}}), BuilderImagePull, "i:1"),
+        (container(state={"waiting": {"reason": "CreateContainerConfigError"}}), BuilderRefused, "ConfigError"),
+        (
+            container(state={"terminated": {"exitCode": 1, "reason": "Error"}}),
+            BuilderCrashed,
+            "exit code 1 .*\nlast lines:\nsaid now",
+        ),
+        (
+            container(
+                state={"waiting": {"reason": "CrashLoopBackOff"}},
+                lastState={"terminated": {"exitCode": 2, "reason": "Error"}},
+                restartCount=3,
+            ),
+            BuilderCrashed,
+            "exit code 2 .*\nlast lines:\nsaid before",
+        ),
+        (
+            container(state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+            BuilderOutOfMemory,
+            "memory limit .*\nlast lines:\nsaid now",
+        ),
+        (
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+                ]
+            },
+            BuilderUnschedulable,
+            "0/3 nodes",
+        ),
+    ],
+)
+async def test_what_cannot_get_ready_is_told_at_once(
+    kubernetes: KubernetesServer, api: KubernetesApi, status: Object, cause: type[BuilderError], told: str
+) -> None:
+    """Long before `ready_s`, while it is waited for; a crash with what the container said last."""
+
+    def logs(request: web.Request) -> web.Response | None:
+        if not request.path.endswith("/log"):
+            return None
+        return web.Response(text="said before\n" if request.query.get("previous") else "said now\n")
+
+    kubernetes.fault = logs
+    spec = BuilderSpec(ready_s=3600.0, scheduling_patience_s=0.1)
+    waiting = asyncio.create_task(wait_ready(api, NAME, spec))
+    await until_watched(kubernetes)
+    make_pod(kubernetes, "one", status)
+    with pytest.raises(cause, match=f"(?s)pod/one.*{told}"):
+        await waiting
+
+
+async def test_a_container_that_was_started_again_tells_what_the_one_before_said(
+    kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """The first restart comes at once; the new one's log is empty still, or cannot be read."""
+    first = {"n": 0}
+
+    def logs(request: web.Request) -> web.Response | None:
+        if not request.path.endswith("/log"):
+            return None
+        if request.query.get("previous"):
+            return web.Response(text="said before\n")
+        first["n"] += 1
+        return web.Response(text="\n") if first["n"] == 1 else web.json_response({}, status=400)
+
+    kubernetes.fault = logs
+    make_pod(kubernetes, "one", container(state={"terminated": {"exitCode": 1, "reason": "Error"}}))
+    for _ in range(2):
+        with pytest.raises(BuilderCrashed, match="said before"):
+            await wait_ready(api, NAME, BuilderSpec())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'pods "b-1" is forbidden: violates PodSecurity "baseline:latest": seccompProfile (container "buildkitd" …)',
+        'pods "b-1" is forbidden: exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0',
+    ],
+)
+async def test_what_policy_or_quota_forbids_is_told_at_once(
+    kubernetes: KubernetesServer, api: KubernetesApi, message: str
+) -> None:
+    """There is no pod that would tell it: the Deployment does."""
+    waiting = asyncio.create_task(wait_ready(api, NAME, BuilderSpec(ready_s=3600.0)))
+    await until_watched(kubernetes)
+    refuse(kubernetes, message)
+    with pytest.raises(BuilderRefused) as raised:
+        await waiting
+    assert raised.value.details == message
+
+
+async def test_a_builder_that_was_there_does_with_the_replicas_that_live(
+    kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """One died and cannot be replaced: the others build on. A builder that is just made has to be whole."""
+    make_pod(kubernetes, "one", READY)
+    refuse(kubernetes, "exceeded quota")
+    spec = BuilderSpec(replicas=2)
+    assert [name_of(pod) for pod in await wait_ready(api, NAME, spec, found=True)] == ["one"]
+    with pytest.raises(BuilderRefused):
+        await wait_ready(api, NAME, spec)
+    kubernetes.store.delete(("pods", "default", "one"), foreground=False)
+    with pytest.raises(BuilderRefused):
+        await wait_ready(api, NAME, spec, found=True)
+
+
+async def test_what_never_gets_ready_says_how_it_stands(kubernetes: KubernetesServer, api: KubernetesApi) -> None:
+    """When the time is over, with each pod's status."""
+    with pytest.raises(BuilderNotReady, match="it has no pods"):
+        await wait_ready(api, NAME, BuilderSpec(ready_s=0.5))
+    make_pod(kubernetes, "one", {"phase": "Pending"})
+    with pytest.raises(BuilderNotReady, match="pod/one: phase Pending"):
+        await wait_ready(api, NAME, BuilderSpec(ready_s=0.5))
