@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from flows.domain.rollout import DeployResult
 from flows.domain.text import aligned, table_cell
+from flows.watched.links import Link
 from flows.watched.report import describe
 
 
 @dataclass(frozen=True)
 class DeployReport:
-    """`outcome`: what became of a failed deploy (rolled back, left as it is). `error` is None when it succeeded."""
+    """`outcome`: what became of a failed deploy (rolled back, left as it is). `error` is None when it succeeded.
+    `links`: where people can look further."""
 
     result: DeployResult
     outcome: str | None = None
     error: BaseException | None = None
+    links: tuple[Link, ...] = ()
 
     @property
     def title(self) -> str:
@@ -46,6 +49,7 @@ class DeployReport:
             lines += ["```", describe(self.error).replace("```", "'''"), "```", ""]
         lines += ["| | |", "|---|---|"]
         lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
+        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
@@ -13,11 +14,14 @@ from prefect.runtime import flow_run
 
 from flows.approval import approved
 from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
+from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
 from flows.interrupts import whatever_comes
+from flows.origin import origin_of_this_run
 from flows.rollouts.report import DeployReport
 from flows.rollouts.workshop import deploy_workshop
+from flows.tasks.record import show_links
 from flows.tasks.rollout import (
     confirm,
     look,
@@ -30,6 +34,7 @@ from flows.tasks.rollout import (
     write_pull_secret,
 )
 from flows.watched.history import key_of
+from flows.watched.links import registry_link
 
 
 async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> DeployResult:
@@ -174,7 +179,15 @@ async def _name_run(image: DeployedImage) -> None:
 
 
 async def _record(report: DeployReport) -> None:
-    await _show("deploy", report.as_markdown(), report.title)
+    """The report, and links to the image in its registry, the deployment and the run that this one is part of."""
+    image = deploy_workshop().image
+    assert image is not None, "what is rolled out is known"
+    async with get_client() as client:
+        origin = await origin_of_this_run(client)
+        page = registry_link(ImageReference.parse(image.name), image.version or image.digest)
+        report = replace(report, links=(page, *origin.links))
+        await _show("deploy", report.as_markdown(), report.title)
+        await show_links(client, report.links)
 
 
 async def _show(kind: str, markdown: str, title: str) -> None:

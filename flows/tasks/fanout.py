@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from prefect import get_client
-from prefect.artifacts import LinkArtifact, MarkdownArtifact
+from prefect.artifacts import MarkdownArtifact
 from prefect.runtime import flow_run
 
 from flows.bake.builds import build_request
@@ -18,7 +18,7 @@ from flows.sets.plan import name_images, places_of, plan_set, read_set
 from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
 from flows.tasks.build import run_build
-from flows.tasks.record import past_release
+from flows.tasks.record import past_release, show_links
 from flows.tasks.step import step, together
 from flows.tasks.tag import is_tagged, publish, write_tags
 from flows.tasks.verify import verify
@@ -152,6 +152,5 @@ async def record_set(report: SetReport) -> None:
             markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
         ).acreate(client)
         commit = commit_link(plan.source)
-        for link in [*([commit] if commit else []), *origin.links]:
-            await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
+        await show_links(client, [*([commit] if commit else []), *origin.links])
         await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect import get_client
 from prefect.artifacts import LinkArtifact, MarkdownArtifact
+from prefect.client.orchestration import PrefectClient
 from prefect.runtime import flow_run
 
 from flows.domain.plan import ReleasePlan, ReleaseResult
@@ -52,11 +54,16 @@ async def record(report: Report) -> None:
         await MarkdownArtifact(
             markdown=report.as_markdown(), key=key_of("release", plan.image), description=report.title
         ).acreate(client)
-        for link in report.links:
-            await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
+        await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})
             await remember(client, plan.image, past_release(result, origin))
+
+
+async def show_links(client: PrefectClient, links: Sequence[Link]) -> None:
+    """Each as an artifact of this run."""
+    for link in links:
+        await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
 
 
 def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Link, ...]:

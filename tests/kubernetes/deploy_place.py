@@ -97,6 +97,12 @@ class DeployPlace:
         query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
         return "\n".join(str(each["data"]) for each in await self.ask("/artifacts/filter", query))
 
+    async def links(self, run: str) -> list[str]:
+        """The links on a run's page, as Markdown, sorted."""
+        query = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+        found = [str(each["data"]) for each in await self.ask("/artifacts/filter", query) if each["key"] is None]
+        return sorted(each for each in found if each.startswith("["))
+
     async def answer(self, flow: str, answer: Approval) -> str:
         """Answer the newest run of a flow that waits for an approval; gives its question."""
         run = await self.until(flow, lambda run: run["state"]["type"] == "PAUSED")
