@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.bake.conftest import TARGETS, ImageSet, versions
+from tests.integration.bake.conftest import TARGETS, ImageSet, unique, versions
 from tests.releases import complaint
 from tests.warm import Command, WarmStarter
 
@@ -50,6 +50,16 @@ def test_a_refused_set_gives_its_version_back(commands: WarmStarter, image_set: 
     assert commands.run("approve", run).code == 0
     assert set(versions(command.end())) == set(TARGETS)
     image_set.assert_released("0.1.0")
+
+
+def test_what_was_approved_is_what_is_built(commands: WarmStarter, image_set: ImageSet) -> None:
+    """A source that changed while the answer was waited for is not released, though somebody said yes."""
+    command, run = waiting(commands, image_set)
+    image_set.write("api", unique())
+    assert commands.run("approve", run).code == 0
+    said = complaint(command.end())
+    assert "changed while the release waited for its approval" in said
+    image_set.assert_released()
 
 
 def test_a_set_that_nobody_approves_fails(commands: WarmStarter, image_set: ImageSet) -> None:

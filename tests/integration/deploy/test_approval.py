@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 
 import pytest
 from prefect import get_client
 from prefect.states import Cancelling
 
+from flows.approval import Approval
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut
 from flows.events import DEPLOY_FAILED
 from infra.kubernetes.kinds import SECRET
@@ -62,6 +64,45 @@ async def test_a_run_that_is_cancelled_while_it_waits_changes_nothing(place: Dep
     with pytest.raises(ApprovalRefused, match="the run was cancelled"):
         await deploying
     await assert_untouched(place, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_command_that_ends_while_it_waits_has_changed_nothing(
+    commands: WarmStarter, place: DeployPlace, number: signal.Signals
+) -> None:
+    """Killed, or told to end; nothing has to be undone, and the same command asks again."""
+    await place.make()
+    before = (await place.state()).obj
+    command = await waiting(commands, place, "better")
+    command.signal(number)
+    ended = await asyncio.to_thread(command.end)
+    assert ended.code == (-number if number is signal.SIGKILL else 130), ended.stderr
+    await assert_untouched(place, before)
+    if number is signal.SIGTERM:
+        assert "Traceback" not in ended.stderr
+        await place.until("deploy", lambda run: run["state"]["type"] in {"CANCELLED", "CRASHED", "FAILED"})
+
+    command = await waiting(commands, place, "better")
+    run = (await place.runs("deploy"))[0]["id"]
+    assert (await asyncio.to_thread(commands.run, "approve", run, env=place.env)).code == 0
+    assert (await asyncio.to_thread(command.end)).code == 0
+    assert await running_images(place.api) == {place.images["better"]}
+
+
+async def test_a_rollback_waits_for_its_approval_as_well(place: DeployPlace) -> None:
+    """A refusal leaves what runs, and what may be gone back to."""
+    await place.make()
+    for behaviour in ("good", "better"):
+        await place.deploy(behaviour)
+    before = (await place.state()).obj
+    rolling_back = asyncio.create_task(place.rollback(approval=True))
+    question = await place.answer("rollback", Approval(answer="refuse", by="Ada", comment="it was the database"))
+    assert f"Roll back to {place.images.repository} 1.0.0" in question
+    with pytest.raises(ApprovalRefused, match="Ada refused: it was the database"):
+        await rolling_back
+    assert (await place.state()).obj == before
+    assert (await place.runs("rollback"))[0]["state"]["name"] == "Refused"
+    assert (await place.rollback()).reference == place.images["good"]
 
 
 async def test_the_command_asks_before_the_rollout(commands: WarmStarter, place: DeployPlace) -> None:
