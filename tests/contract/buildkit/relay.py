@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,9 +18,9 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
-    """Listens at `host`, or at the unix socket `path`, and passes on to what `upstream` opens (an engine's socket
-    stands for the engine's BuildKit). `frozen`: set it, and nothing goes through any more, although both connections
-    stay open. `keep`: what each client sends is in `said`, in the order in which they connected."""
+    """Listens at `host`, at the unix socket `path` or on the socket `at`, and passes on to what `upstream` opens (an
+    engine's socket stands for the engine's BuildKit). `frozen`: set it, and nothing goes through any more, although
+    both connections stay open. `keep`: what each client sends is in `said`, in the order in which they connected."""
 
     def __init__(
         self,
@@ -28,12 +29,14 @@ class Relay:
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         path: Path | None = None,
+        at: socket.socket | None = None,
         keep: bool = False,
     ) -> None:
         self._connect = (lambda: _upgraded(upstream)) if isinstance(upstream, Path) else upstream
         self._tls = tls
         self._host = host
         self._path = path
+        self._at = at
         self._keep = keep
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,6 +48,8 @@ class Relay:
     async def __aenter__(self) -> Self:
         if self._path is not None:
             self._server = await asyncio.start_unix_server(self._serve, self._path)
+        elif self._at is not None:
+            self._server = await asyncio.start_server(self._serve, sock=self._at)
         else:
             self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls)
             self.port = self._server.sockets[0].getsockname()[1]
