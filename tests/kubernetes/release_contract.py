@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.kinds import CONFIG_MAP, POD, Object, name_of
 from infra.kubernetes.model import MANAGED_BY, SLIPWAY
+from infra.kubernetes.pods import is_ready
 from infra.kubernetes.sweep import everything
 from tests.conftest import Run, RunningStack
 from tests.contract.buildkit.parts import busybox_context
+from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest
 from tests.releases import registry_tags
 from tests.servers import vault_server
+from tests.warm import WarmStarter
 
 SECRET = "secret/cluster/registry"
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
@@ -29,25 +34,26 @@ class ReleaseContract:
     """Collected by a subclass beside the `cluster` fixture it is to run on."""
 
     @pytest.fixture
-    async def command(
-        self, slipway: Run, stack: RunningStack, cluster: ClusterUnderTest, tmp_path: Path
-    ) -> AsyncIterator[Command]:
-        """`slipway` with the cluster's kubeconfig and a Vault of its own that holds the registry's credential."""
+    def environment(self, stack: RunningStack, cluster: ClusterUnderTest, tmp_path: Path) -> Iterator[dict[str, str]]:
+        """The cluster's kubeconfig and a Vault of its own that holds the registry's credential."""
         with vault_server(tmp_path / "vault") as vault:
             credential = cluster.credential
             vault.put(SECRET, {"username": credential.username, "password": credential.password})
-            env = {
+            yield {
                 "KUBECONFIG": cluster.access.kubeconfig or "",
                 "VAULT_ADDR": vault.address,
                 "VAULT_TOKEN": str(vault.token(policies=["root"], ttl="10m")["client_token"]),
                 "PREFECT_API_URL": stack.connection.prefect_api_url,
             }
 
-            async def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-                namespace = ["--namespace", cluster.access.namespace] if cluster.access.namespace else []
-                return await asyncio.to_thread(slipway, *arguments, *namespace, env=env)
+    @pytest.fixture
+    def command(self, slipway: Run, environment: dict[str, str], namespaced: list[str]) -> Command:
+        """`slipway` in that environment."""
+        return lambda *arguments: asyncio.to_thread(slipway, *arguments, *namespaced, env=environment)
 
-            yield run
+    @pytest.fixture
+    def namespaced(self, cluster: ClusterUnderTest) -> list[str]:
+        return ["--namespace", cluster.access.namespace] if cluster.access.namespace else []
 
     @pytest.fixture
     def builder_options(self) -> list[str]:
@@ -130,8 +136,61 @@ class ReleaseContract:
         login = cluster.credential.username, cluster.credential.password
         return {name: registry_tags(cluster.registry, f"{place}/{name}", login) for name in ("base", "web", "api")}
 
+    async def test_a_builder_that_is_lost_in_the_build_is_made_anew(
+        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """The release says what happened to it, goes on with another one, and leaves nothing of either."""
+        source = busybox_context(tmp_path / "app", slow_dockerfile(seconds=8))
+        releasing = asyncio.create_task(command("release", source, *options, "--network", "none"))
+        pod = await pod_at_work(api, releasing)
+        await api.delete(pod, kind=POD, grace_s=0)
+        released = await releasing
+        assert released.returncode == 0, released.stderr
+        assert json.loads(released.stdout)["released"]
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+    async def test_an_interrupted_release_leaves_nothing(
+        self,
+        commands: WarmStarter,
+        environment: dict[str, str],
+        namespaced: list[str],
+        options: list[str],
+        api: KubernetesApi,
+        tmp_path: Path,
+        number: signal.Signals,
+    ) -> None:
+        """In the middle of its build: it ends in order, and the cluster is as before."""
+        source = busybox_context(tmp_path / "app", slow_dockerfile(seconds=60))
+        release = commands.start("release", source, *options, *namespaced, "--network", "none", env=environment)
+        ending = asyncio.create_task(asyncio.to_thread(release.end))
+        await pod_at_work(api, ending)
+        release.signal(number)
+        ended = await ending
+        assert ended.code == 130, ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
 
 def _set_of(*heirs: str) -> dict[str, Any]:
     """A bake file: `base`, and images that are based on it."""
     based = {heir: {"dockerfile": heir, "contexts": {"base": "target:base"}} for heir in heirs}
     return {"group": {"default": {"targets": ["base", *heirs]}}, "target": {"base": {}, **based}}
+
+
+def slow_dockerfile(*, seconds: int) -> str:
+    """One whose build takes so long, and that no cache holds."""
+    return f"FROM scratch\nCOPY busybox /bin/busybox\n{run_step(f'echo {uuid.uuid4().hex}; sleep {seconds}')}"
+
+
+async def pod_at_work(api: KubernetesApi, command: asyncio.Future[Any]) -> Object:
+    """The builder's pod, as soon as the release that runs builds at it."""
+    ours = f"{MANAGED_BY}={SLIPWAY},team=tests"
+    ready: list[Object] = []
+    while not ready or not any(name_of(obj).startswith("build-config") for obj in await api.find(CONFIG_MAP, ours)):
+        ready = [pod for pod in await api.find(POD, ours) if is_ready(pod)]
+        assert not command.done(), command.result()
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(2.5)  # the build begins as soon as the credentials are published
+    assert not command.done(), command.result()
+    return ready[0]

@@ -161,8 +161,8 @@ class KubernetesServer:
         query = request.query
         seen = int(query["resourceVersion"])
         response = web.StreamResponse()
-        await response.prepare(request)
         with suppress(ConnectionError, TimeoutError):
+            await response.prepare(request)
             async with asyncio.timeout(float(query["timeoutSeconds"])):
                 while True:
                     for version, change, key, obj in [event for event in self.store.events if event[0] > seen]:

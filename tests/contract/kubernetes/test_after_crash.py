@@ -50,7 +50,7 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
         await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
     server = PrefectServer(api_url)
     source = make_source(tmp_path / "app", BASE + run_line(f": {uuid.uuid4().hex}; sleep 60"))
-    request = {"source": str(source), "builder": "block:in-cluster"}
+    request = {"source": str(source), "builder": "block:in-cluster", "network": "none"}
     with worker(env, tmp_path / "worker") as process:
         run = await asyncio.to_thread(server.start, "release/local", request)
         made: list[str] = []
