@@ -21,11 +21,14 @@ from infra.registry.ledger import RegistryLedger
 from infra.source import Checkout, GitLedger
 
 
-async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve: bool) -> ReleasePlan:
+async def plan_release(
+    shop: Workshop, checkout: Checkout, *, run: str, reserve: bool, earlier: Version | None = None
+) -> ReleasePlan:
     """Decide everything a release will do.
 
     `reserve`: take the version for this run (the reservation is kept in the workshop); a plan that is only looked at
-    reserves nothing. Raises VersionTaken, VersionReserved, InvalidOption and what registry, git and Vault raise.
+    reserves nothing. `earlier`: what an earlier attempt of this very run was to release; if it did, it is not followed
+    by another version. Raises VersionTaken, VersionReserved, InvalidOption and what registry, git and Vault raise.
     """
     request = shop.request
     if shop.ledger is not None and shop.reservation is not None:
@@ -42,6 +45,8 @@ async def plan_release(shop: Workshop, checkout: Checkout, *, run: str, reserve:
 
     mark = fingerprint(request, source)
     choice = await choose(shop, checkout, image, registry, released, mark)
+    if earlier is not None and earlier in released and await same_release(image, registry, earlier, mark) is not None:
+        choice = Choice("an earlier attempt of this run released it", version=earlier)
     if choice.nothing and not (reserve and await left_unfinished(shop, choice, Claim(run, mark))):
         return ReleasePlan(
             image=image.name,

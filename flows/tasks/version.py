@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from prefect.runtime import flow_run
 
+from flows.domain.errors import InvalidVersion
 from flows.domain.plan import ReleasePlan
+from flows.domain.version import Version, latest, parse_version
 from flows.planning import plan_release
 from flows.tasks.step import step
 from flows.workshop import workshop
@@ -15,10 +19,22 @@ async def plan_version() -> ReleasePlan:
     """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git and Vault raise."""
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
-    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True)
+    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True, earlier=_named_before())
     if not plan.nothing_to_release and plan.existing_digest is None:
         # A missing right to push is found now, not after a long build.
         image = shop.image(plan.source.name)
         registry = await shop.registry(image)
         await registry.check_push(image.repository)
     return plan
+
+
+def _named_before() -> Version | None:
+    """What an earlier attempt of this run was to release, as the tags tell that it gave the run (record.name_run)."""
+    if not flow_run.run_count:
+        return None
+    found = []
+    for tag in flow_run.tags or []:
+        if tag.startswith("version:"):
+            with suppress(InvalidVersion):  # somebody else's tag
+                found.append(parse_version(tag.removeprefix("version:")))
+    return latest(found)
