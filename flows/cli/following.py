@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -46,6 +47,8 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
 
     # SIGTERM before and after the flow, which handles it by itself, is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A run waits for a server that is away for a minute: Prefect's default, 5, may give up after 50 s.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     use_prefect_server()
     # Only now: importing Prefect takes a second and reads its settings from the environment.
     from prefect import tags

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.flow_engine import MINIMUM_HEARTBEAT_INTERVAL
+from prefect.settings import Settings
 from prefect.workers.process import ProcessWorker
 
 from flows.domain.errors import InvalidOption
@@ -16,6 +18,9 @@ from flows.registration.deployments import Wanted, load_flow, read_stanzas
 from flows.registration.files import PREFECT_FILE, Pool, automation_files, read_yaml, shipped_pools
 
 HEARTBEAT_S = 30
+# What is promised: a server may be away for that long, and a dead run is known after that long.
+AWAY_S = 60
+KNOWN_WITHIN_S = 120
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +80,12 @@ def test_an_application_is_released_in_turn_and_a_sweep_not_twice(shipped: dict[
 
 
 def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
-    """Heartbeats and log of our code by the environment, and no pipe that dies with the worker."""
+    """Heartbeats, patience and log of our code by the environment, and no pipe that dies with the worker."""
     wanted = ProcessWorker.get_default_base_job_template()
     variables = wanted["variables"]["properties"]
     variables["stream_output"]["default"] = False
     variables["env"]["default"] = {
+        "PREFECT_CLIENT_MAX_RETRIES": "6",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,infra",
     }
@@ -88,13 +94,26 @@ def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
 
 
 def test_runs_of_every_pool_send_the_heartbeats_that_are_waited_for() -> None:
-    """Two may be late before a run is taken for dead."""
+    """A server that is away for a minute takes no living run for dead: a run looks for it after each heartbeat, so what
+    arrives is a heartbeat before the outage, and the first one after it. A dead run is known within two minutes.
+    """
     for pool in shipped_pools():
         env = pool.template["variables"]["properties"]["env"]["default"]
-        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_S)
+        assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_S) == str(MINIMUM_HEARTBEAT_INTERVAL)
     trigger = automations()["Slipway: dead runs are Crashed"].trigger
     assert isinstance(trigger, EventTrigger)
-    assert trigger.within > timedelta(seconds=2 * HEARTBEAT_S)
+    between = timedelta(seconds=HEARTBEAT_S) + timedelta(seconds=AWAY_S)
+    looks_every = Settings().server.events.proactive_granularity
+    assert between + timedelta(seconds=10) < trigger.within < timedelta(seconds=KNOWN_WITHIN_S - 5) - looks_every
+
+
+def test_runs_of_every_pool_wait_for_a_server_that_is_away() -> None:
+    """Prefect's client tries again after 2, 4, 8 ... seconds, each longer or shorter by a share that is drawn."""
+    default = Settings().client
+    for pool in shipped_pools():
+        tries = int(pool.template["variables"]["properties"]["env"]["default"]["PREFECT_CLIENT_MAX_RETRIES"])
+        shortest = sum(2**number for number in range(1, tries + 1)) * (1 - default.retry_jitter_factor)
+        assert shortest > AWAY_S
 
 
 def test_automations_leave_other_peoples_runs_alone() -> None:
