@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -21,16 +22,24 @@ import psutil
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
+from infra.local.config import StackConfig
+
 _LOOK_EVERY_S = 0.1
 
 logger = logging.getLogger("prefect.flows.worker")
 
 
 class _Configuration(ProcessJobConfiguration):
-    """Starts a run by one interpreter: the code is installed here, so no other one has to prepare a workspace."""
+    """Starts a run by one interpreter: the code is installed here, so no other one has to prepare a workspace.
+
+    All runs work in one empty folder, as none of them writes there: one for each would be left by a worker that dies.
+    """
 
     def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
         self.command = self.command or command_to_string([sys.executable, "-m", "prefect.engine"])
+        if self.working_dir is None:
+            self.working_dir = StackConfig.from_env(os.environ).home / "runs"
+            self.working_dir.mkdir(parents=True, exist_ok=True)
         super().prepare_for_flow_run(*args, **kwargs)
 
 

@@ -1,7 +1,13 @@
-"""Kills of worker, flow and server while a release builds: the right end, a safe rerun, nothing left.
+"""Kills of worker, flow and server at each step of a release: the right end, a safe rerun, one release, nothing left.
 
-All of it happens once, in one go, because a dead run is known only when its heartbeats have been missing for 75 s:
-the other kills are tried while that time goes by.
+All of it happens once, in one go, because a dead run is known only when its heartbeats have been missing for 105 s: the
+other kills are tried, and the server is away for most of a minute, while that time goes by.
+
+Proved elsewhere, and not again here: kills at each step without a worker, for directories and their ledger as well, and
+between the registry's tag and git's (integration/once/test_killed.py); SIGTERM at each step (once/test_interrupted.py);
+kills after each write to a cluster, from which builder, Secret and all else go with the run's Lease
+(kubernetes/contract.py, on the Kubernetes in this process and on a real one), and of a deploy at each step
+(integration/deploy/test_killed.py); runs, worker and server as pods (cluster/test_install.py).
 """
 
 from __future__ import annotations
@@ -9,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import uuid
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,132 +26,158 @@ import pytest
 
 from infra.local.start import noted_daemon
 from tests.conftest import SLIPWAY, Run, RunningStack
+from tests.git_repository import git
+from tests.git_server import serve_git
+from tests.integration.worker.cases import BUILDING, DEPLOYMENT, MOMENTS, Case, make_case, start_all, worker_environment
 from tests.integration.worker.conftest import worker
 from tests.prefect_server import PrefectServer
-from tests.releases import BASE, Traces, digest_of_tag, make_source, registry_login, run_line
+from tests.releases import Traces, digest_of_tag, registry_login, result_of
+from tests.warm import WarmStarter
 
 # Heartbeats are waited for.
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(900)
 
-DEPLOYMENT = "release/local"
-
-
-@dataclass
-class Case:
-    """A release that was disturbed. `ended`: its run's final state; `again`: that of the run after it."""
-
-    source: Path
-    mark: str
-    run: str = ""
-    ended: dict[str, Any] = field(default_factory=dict)
-    again: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    def processes(self) -> list[psutil.Process]:
-        """Of the build's step, which is told by its own text."""
-        return [
-            p for p in psutil.process_iter(["cmdline"]) if any(self.mark in word for word in p.info["cmdline"] or ())
-        ]
+# With the time it takes to start, the server is away for less than a minute.
+_AWAY_S = 45.0
 
 
 @dataclass
 class Drill:
-    """All cases, and what else was seen. `codes`: how the workers that were told to end ended."""
+    """All cases, and what else was seen.
 
-    cases: dict[str, Case]
-    workers: list[psutil.Process] = field(default_factory=list)
-    flows: list[psutil.Process] = field(default_factory=list)
+    `both`: worker and flow were killed, and the release was asked for once more. `flow`: the flow alone was killed, and
+    its run was retried; that stood at the same moment when the server was killed, and went on while it was away.
+    `worker`: the worker alone was killed. `told`: the worker was told to end. `temporary`: where all of them had their
+    temporary files.
+    """
+
+    both: dict[str, Case]
+    flow: dict[str, Case]
+    worker: Case
+    told: Case
+    temporary: Path
+    processes: list[psutil.Process] = field(default_factory=list)
     unstarted: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def cases(self) -> list[Case]:
+        return [*self.both.values(), *self.flow.values(), self.worker, self.told]
 
-def case(folder: Path) -> Case:
-    mark = uuid.uuid4().hex
-    # The shell stays, because it has something to do after the sleep: its text tells the step from all others.
-    return Case(make_source(folder / f"app-{mark[:8]}", BASE + run_line(f": {mark}; sleep 4; true")), mark)
-
-
-def build(server: PrefectServer, case: Case) -> None:
-    """Start a release and wait until its step runs in the builder."""
-    case.run = server.start(DEPLOYMENT, {"source": str(case.source)})
-    server.until(lambda: bool(case.processes()), 120)
+    def kill(self, cases: list[Case]) -> None:
+        for case in cases:
+            process = case.process()
+            self.processes.append(process)
+            process.kill()
 
 
 @pytest.fixture(scope="module")
-def drill(stack: RunningStack, server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
+def drill(
+    stack: RunningStack, server: PrefectServer, commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Drill]:
     """Each kill in its turn, the ones that have to be waited for first."""
     folder = tmp_path_factory.mktemp("drill")
     subprocess.run([SLIPWAY, "deploy-flows", "--pool", "slipway"], env=dict(stack.env), check=True, capture_output=True)
-    names = ("worker and flow", "flow", "worker", "worker told to end", "server")
-    seen = Drill({name: case(folder) for name in names})
-    log = folder / "worker"
+    env = worker_environment(dict(stack.env), folder)
+    many = ("--limit", str(len(MOMENTS) + 2))
+    (folder / "served").mkdir()
+    with serve_git(folder / "served") as served:
+        seen = Drill(
+            {moment: make_case(moment, folder / "both", served) for moment in MOMENTS},
+            {moment: make_case(moment, folder / "flow", served) for moment in MOMENTS},
+            make_case(BUILDING, folder / "worker", served),
+            make_case(BUILDING, folder / "told", served),
+            folder / "tmp",
+        )
+        with worker(env, folder / "first", *many) as process:
+            start_all([*seen.both.values(), seen.worker], server)
+            process.kill()
+            seen.kill(list(seen.both.values()))
+        # What a worker leaves that dies before it has started a run's process.
+        unstarted = server.start(DEPLOYMENT, {"source": "/nowhere"})
+        server.ask("POST", f"/flow_runs/{unstarted}/set_state", {"state": {"type": "PENDING"}})
 
-    def at_work(name: str, process: psutil.Process) -> psutil.Process:
-        build(server, seen.cases[name])
-        (flow,) = process.children()
-        seen.workers.append(process)
-        seen.flows.append(flow)
-        return flow
+        with worker(env, folder / "second", *many) as process:
+            again = list(seen.flow.values())
+            start_all(again, server)
+            seen.kill(again)
+            for case in again:
+                case.ended = server.end(case.run)
+            seen.worker.ended = server.end(seen.worker.run)
+            start_all(again, server, retry=True)
+            seen.processes += [case.process() for case in again]
+            _restart(stack, again)
+            _approve(commands, seen.flow["waiting for an approval"])
+            for case in again:
+                case.again = server.end(case.run)
 
-    with worker(stack.env, log) as process:
-        flow = at_work("worker and flow", process)
-        process.kill()
-        flow.kill()
-    # What a worker leaves that dies before it has started a run's process.
-    unstarted = server.start(DEPLOYMENT, {"source": "/nowhere"})
-    server.ask("POST", f"/flow_runs/{unstarted}/set_state", {"state": {"type": "PENDING"}})
-
-    with worker(stack.env, log) as process:
-        flow = at_work("flow", process)
-        flow.kill()
-        seen.cases["flow"].ended = server.end(seen.cases["flow"].run)
-        at_work("worker", process)
-        process.kill()
-        seen.cases["worker"].ended = server.end(seen.cases["worker"].run)
-
-    with worker(stack.env, log) as process:
-        at_work("worker told to end", process)
-        process.send_signal(signal.SIGTERM)
-        psutil.wait_procs([process], timeout=60)
-        seen.cases["worker told to end"].ended = server.state(seen.cases["worker told to end"].run)
-
-    with worker(stack.env, log, "--limit", "3") as process:
-        at_work("server", process)
-        prefect = noted_daemon(stack.connection.home, "prefect").process()
-        assert prefect is not None
-        os.kill(prefect.pid, signal.SIGKILL)
-        subprocess.run([SLIPWAY, "up", "--quiet"], env=dict(stack.env), check=True, capture_output=True, timeout=200)
-        seen.cases["server"].ended = server.end(seen.cases["server"].run)
+            start_all([seen.told], server)
+            process.send_signal(signal.SIGTERM)
+            psutil.wait_procs([process], timeout=60)
+            seen.told.ended = server.state(seen.told.run)
 
         seen.unstarted = server.end(unstarted)
-        seen.cases["worker and flow"].ended = server.end(seen.cases["worker and flow"].run)
-        again = {
-            name: server.start(DEPLOYMENT, {"source": str(one.source), "version": "0.1.0"})
-            for name, one in seen.cases.items()
-        }
-        for name, run in again.items():
-            seen.cases[name].again = server.end(run)
-    yield seen
+        asked = {}
+        for case in (*seen.both.values(), seen.worker, seen.told):
+            case.ended = case.ended or server.end(case.run)
+            # Whoever asks once more for what is released already gets the next version, unless the version is named.
+            named = ("--version", "0.1.0") if case.moment == "cleaned up" or case is seen.worker else ()
+            asked[case.run] = commands.start("release", case.source, *named, "--output", "json")
+        for case in (*seen.both.values(), seen.worker, seen.told):
+            case.again = result_of(asked[case.run].end())
+        yield seen
 
 
-CRASHED = ["worker and flow", "flow", "worker told to end"]
-FINISHED = ["worker", "server"]
+def _restart(stack: RunningStack, at_work: list[Case]) -> None:
+    """Kill the server, let the runs go on, and start it again after a while."""
+    prefect = noted_daemon(stack.connection.home, "prefect").process()
+    assert prefect is not None
+    os.kill(prefect.pid, signal.SIGKILL)
+    for case in at_work:
+        case.go()
+    time.sleep(_AWAY_S)
+    subprocess.run([SLIPWAY, "up", "--quiet"], env=dict(stack.env), check=True, capture_output=True, timeout=200)
 
 
-@pytest.mark.parametrize("name", CRASHED)
-def test_a_dead_run_is_crashed(drill: Drill, name: str) -> None:
-    """Whoever is left reports it: the worker, the flow itself, or the automation on missing heartbeats."""
-    assert drill.cases[name].ended["type"] == "CRASHED", drill.cases[name].ended
-    assert ("No heartbeat" in drill.cases[name].ended["message"]) == (name == "worker and flow")
+def _approve(commands: WarmStarter, case: Case) -> None:
+    done = commands.run("approve", case.run)
+    assert done.code == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", FINISHED)
-def test_a_run_goes_on_without_its_worker_and_without_the_server(drill: Drill, name: str) -> None:
-    """The release is finished, and its state is known once the server answers again."""
-    assert drill.cases[name].ended["type"] == "COMPLETED", drill.cases[name].ended
-    assert drill.cases[name].ended["message"].endswith("0.1.0 released")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_nobody_saw_die_is_crashed(drill: Drill, moment: str) -> None:
+    """Worker and flow are dead: the automation on missing heartbeats says so."""
+    ended = drill.both[moment].ended
+    assert ended["type"] == "CRASHED", ended
+    assert ended["message"].startswith("No heartbeat"), ended
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_flow_is_crashed_at_once(drill: Drill, moment: str) -> None:
+    """Its worker says so."""
+    ended = drill.flow[moment].ended
+    assert ended["type"] == "CRASHED", ended
+    assert "No heartbeat" not in ended["message"], ended
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_lives_through_a_restart_of_the_server(drill: Drill, server: PrefectServer, moment: str) -> None:
+    """Also one that is a retry: it is finished, never taken for dead, and its end known once the server answers."""
+    case = drill.flow[moment]
+    assert case.again["type"] == "COMPLETED", case.again
+    assert case.again["message"].endswith("0.1.0 released")
+    assert server.states_of(case.run).count("Crashed") == 1
+
+
+def test_a_run_goes_on_without_its_worker(drill: Drill) -> None:
+    """It needs it for nothing."""
+    assert drill.worker.ended["type"] == "COMPLETED", drill.worker.ended
+    assert drill.worker.ended["message"].endswith("0.1.0 released")
+
+
+def test_a_worker_that_is_told_to_end_reports_its_runs(drill: Drill) -> None:
+    """The flow is interrupted, and its end known, before the worker goes."""
+    assert drill.told.ended["type"] == "CRASHED", drill.told.ended
+    assert "No heartbeat" not in drill.told.ended["message"]
 
 
 def test_a_run_that_never_started_is_crashed(drill: Drill) -> None:
@@ -154,20 +186,24 @@ def test_a_run_that_never_started_is_crashed(drill: Drill) -> None:
     assert "did not start" in drill.unstarted["message"]
 
 
-@pytest.mark.parametrize("name", [*CRASHED, *FINISHED])
-def test_run_again_it_is_released_once(drill: Drill, stack: RunningStack, traces: Traces, name: str) -> None:
-    """The same version once more is a success, and there is one image with one tag."""
-    one = drill.cases[name]
-    assert one.again["type"] == "COMPLETED", one.again
-    assert traces.tags(one.name) == ["0.1.0"]
-    registry = str(stack.connection.registry)
-    assert digest_of_tag(registry, one.name, "0.1.0", registry_login(stack.connection))
+def test_all_is_released_once(drill: Drill, stack: RunningStack, traces: Traces) -> None:
+    """Whatever was killed, and however it was run again: one commit, one version; registry and git name the same."""
+    registry, login = str(stack.connection.registry), registry_login(stack.connection)
+    for case in drill.cases:
+        assert traces.tags(case.name) == ["0.1.0"], case.moment
+        refs = git(case.repository, "for-each-ref", "--format=%(refname)").split()
+        assert refs == ["refs/heads/main", "refs/tags/v0.1.0"], case.moment
+        assert git(case.repository, "rev-parse", "v0.1.0") == git(case.repository, "rev-parse", "main")
+        if "digest" in case.again:
+            assert case.again["digest"] == digest_of_tag(registry, case.name, "0.1.0", login), case.moment
 
 
 def test_nothing_is_left(drill: Drill, traces: Traces) -> None:
-    """No worker, no flow, no step in the builder, no reservation, no fetched source, no image in its store."""
-    assert not [p for p in (*drill.workers, *drill.flows) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
-    assert not [p for one in drill.cases.values() for p in one.processes()]
+    """No worker, no flow, no step in the builder, no temporary file, no reservation, no fetched source, no image in the
+    builder's store."""
+    assert not [p for p in drill.processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert not [p for case in drill.cases for p in case.steps()]
+    assert list(drill.temporary.iterdir()) == []
     traces.assert_nothing_left()
 
 
