@@ -15,6 +15,7 @@ from infra.registry import RegistryClient
 from infra.source import Checkout, commits_since
 
 DEFAULT_TAG_PREFIX = "v"
+RELEASED_BEFORE = "an earlier attempt of this run released it"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from flows.choice import DEFAULT_TAG_PREFIX, Choice, choose, same_release
+from flows.choice import DEFAULT_TAG_PREFIX, RELEASED_BEFORE, Choice, choose, same_release
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
@@ -46,7 +46,7 @@ async def plan_release(
     mark = fingerprint(request, source)
     choice = await choose(shop, checkout, image, registry, released, mark)
     if earlier is not None and earlier in released and await same_release(image, registry, earlier, mark) is not None:
-        choice = Choice("an earlier attempt of this run released it", version=earlier)
+        choice = Choice(RELEASED_BEFORE, version=earlier)
     if choice.nothing and not (reserve and await left_unfinished(shop, choice, Claim(run, mark))):
         return ReleasePlan(
             image=image.name,

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from flows.bake.builds import image_of, unused
@@ -13,8 +14,8 @@ from flows.bake.places import Places
 from flows.bake.printed import as_bake
 from flows.bake.read import read_folder
 from flows.bake.targets import Target, TargetSet, choose
+from flows.choice import RELEASED_BEFORE, Choice, same_release
 from flows.choice import choose as choose_version
-from flows.choice import same_release
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.image_set import SetImage, SetPlan
 from flows.domain.ledger import Claim
@@ -75,6 +76,7 @@ async def plan_set(
     *,
     run: str,
     reserve: bool,
+    earlier: Version | None = None,
 ) -> SetPlan:
     """Decide everything the release of a set will do, with one version for all. Parameters and errors as of
     `flows.planning.plan_release`."""
@@ -92,6 +94,10 @@ async def plan_set(
     mark = _fingerprint(request, targets, source)
     first, registry = next(iter(registries.items()))
     choice = await choose_version(shop, checkout, first, registry, released, mark)
+    if earlier is not None and earlier in released:
+        with suppress(VersionTaken):  # by something else
+            await _all_released(registries, earlier, mark)
+            choice = Choice(RELEASED_BEFORE, version=earlier)
     claim = Claim(run, mark)
     version: Version | None = None
     found: dict[ImageReference, str] = {}

@@ -22,6 +22,7 @@ from flows.tasks.record import past_release, show_links
 from flows.tasks.step import step, together
 from flows.tasks.tag import is_tagged, publish, write_tags
 from flows.tasks.verify import verify
+from flows.tasks.version import named_before
 from flows.watched.history import key_of, remember
 from flows.watched.links import commit_link
 from flows.watched.recorder import BuildRecorder
@@ -47,7 +48,9 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
     named = {name: ImageReference.parse(image) for name, image in images.items()}
-    plan = await plan_set(request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True)
+    plan = await plan_set(
+        request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True, earlier=named_before()
+    )
     if not plan.nothing_to_release:
         # A missing right to push is found now, not after long builds.
         for image in dict.fromkeys(named[image.target] for image in plan.to_build()):

@@ -19,7 +19,7 @@ async def plan_version() -> ReleasePlan:
     """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git and Vault raise."""
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
-    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True, earlier=_named_before())
+    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True, earlier=named_before())
     if not plan.nothing_to_release and plan.existing_digest is None:
         # A missing right to push is found now, not after a long build.
         image = shop.image(plan.source.name)
@@ -28,7 +28,7 @@ async def plan_version() -> ReleasePlan:
     return plan
 
 
-def _named_before() -> Version | None:
+def named_before() -> Version | None:
     """What an earlier attempt of this run was to release, as the tags tell that it gave the run (record.name_run)."""
     if not flow_run.run_count:
         return None
