@@ -101,6 +101,12 @@ def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
     )
 
 
+def restarts(pod: Object) -> int:
+    """How often its containers were started again."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return sum(int(status.get("restartCount") or 0) for status in statuses)
+
+
 def summary(pod: Object) -> str:
     """The pod's status in a line, for people."""
     status = pod.get("status") or {}

@@ -10,11 +10,15 @@ from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import DEPLOYMENT, POD, Object, name_of
 from infra.kubernetes.manifests import SPEC_HASH
 from infra.kubernetes.model import BuilderSpec
-from infra.kubernetes.pods import Verdict, is_ready, summary, verdict
+from infra.kubernetes.pods import Verdict, is_ready, restarts, summary, verdict
 
 _LOG_LINES = 20
 # A node that is gone would be asked for much longer.
 _LOG_S = 3.0
+# cmd/buildkitd/main.go (moby/buildkit): a daemon on a volume whose daemon before it has not quite ended. The kubelet
+# starts it again, after 0, 10 and 20 s.
+_LOCKED = "another instance running"
+_LOCKED_RESTARTS = 3
 
 
 async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec, *, found: bool = False) -> list[Object]:
@@ -104,7 +108,9 @@ async def _pods_ready(
                 over = patience is not None and patience.done()
                 for seen, pod in found:
                     if not seen.may_pass or over:
-                        raise await error_of(api, seen, pod)
+                        error = await error_of(api, seen, pod)
+                        if not (_LOCKED in error.details and restarts(pod) < _LOCKED_RESTARTS):
+                            raise error
                 if not found:
                     patience = None
                 elif patience is None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from flows.domain.errors import BuilderDeleted, ClusterError
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import POD, Object, name_of
-from infra.kubernetes.pods import Verdict, verdict
+from infra.kubernetes.pods import Verdict, restarts, verdict
 
 
 class Sentinel:
@@ -17,7 +17,7 @@ class Sentinel:
     def __init__(self, api: KubernetesApi, pod: Object) -> None:
         self.pod = pod
         self._api = api
-        self._restarts = _restarts(pod)
+        self._restarts = restarts(pod)
         self.found: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         """What happened to the pod, as soon as that shows."""
         self._task = asyncio.create_task(self._watch())
@@ -53,11 +53,6 @@ class Sentinel:
     def _told(self) -> Verdict | None:
         """A verdict that is news: a restart before this watch began is none."""
         found = verdict(self.pod)
-        if found is not None and found.previous and _restarts(self.pod) == self._restarts:
+        if found is not None and found.previous and restarts(self.pod) == self._restarts:
             return None
         return found
-
-
-def _restarts(pod: Object) -> int:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return sum(int(status.get("restartCount") or 0) for status in statuses)

@@ -149,6 +149,29 @@ async def test_what_cannot_get_ready_is_told_at_once(
         await waiting
 
 
+async def test_a_daemon_whose_volume_is_still_held_is_started_again(
+    kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """Its predecessor has not quite ended: that passes with a restart or two, and is told where it does not."""
+    said = "buildkitd: could not lock /var/lib/buildkit/buildkitd.lock, another instance running?"
+    kubernetes.fault = lambda request: web.Response(text=said) if request.path.endswith("/log") else None
+    waiting = asyncio.create_task(wait_ready(api, NAME, BuilderSpec()))
+    await until_watched(kubernetes)
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    waits = {"waiting": {"reason": "CrashLoopBackOff"}}
+    make_pod(kubernetes, "one", container(state=ended, restartCount=0))
+    make_pod(kubernetes, "two", container(state=waits, lastState=ended, restartCount=1))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    for pod in ("one", "two"):
+        kubernetes.store.update(("pods", "default", pod), lambda pod: pod.update(status=READY))
+    assert [name_of(pod) for pod in await waiting] == ["one", "two"]
+    make_pod(kubernetes, "three", container(state=waits, lastState=ended, restartCount=3))
+    kubernetes.store.update(DEPLOYMENT, lambda deployment: deployment["spec"].update(replicas=3))
+    with pytest.raises(BuilderCrashed, match="another instance running"):
+        await wait_ready(api, NAME, BuilderSpec())
+
+
 async def test_a_container_that_was_started_again_tells_what_the_one_before_said(
     kubernetes: KubernetesServer, api: KubernetesApi
 ) -> None:
