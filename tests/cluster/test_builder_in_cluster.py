@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from tests.cluster.conftest import kubectl
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS, BuilderContract
+from tests.kubernetes.script import Script
 
 ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
 
@@ -88,28 +88,6 @@ async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: Kubernetes
         )
         with pytest.raises(BuilderOutOfMemory):
             await builder.guard(build(provisioned, greedy, f"{cluster.registry}/team/oom:1", cluster.credentials))
-
-
-class Script:
-    """A terminal on which one line is typed."""
-
-    def __init__(self, line: str) -> None:
-        self.typed = [f"{line}\n".encode()]
-        self.seen = b""
-
-    async def read(self) -> bytes:
-        if not self.typed:
-            await asyncio.Event().wait()
-        return self.typed.pop()
-
-    def write(self, data: bytes) -> None:
-        self.seen += data
-
-    def size(self) -> tuple[int, int]:
-        return 120, 40
-
-    def on_resize(self, call: Callable[[], None]) -> None:
-        pass
 
 
 async def test_a_shell_has_what_the_lab_has(cluster: ClusterUnderTest, api: KubernetesApi) -> None:

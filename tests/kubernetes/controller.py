@@ -54,6 +54,14 @@ class Controller:
         pod = self._store.get(key)
         return (pod.get("status") or {}).get("podIP", "127.0.0.1"), PORT
 
+    def environment(self, key: Key) -> dict[str, str]:
+        """That of a pod's container."""
+        (container,) = self._store.get(key)["spec"]["containers"]
+        found = {each["name"]: each["value"] for each in container.get("env") or ()}
+        for source in container.get("envFrom") or ():
+            found |= self._store.get(("configmaps", key[1], source["configMapRef"]["name"]))["data"]
+        return found
+
     def evict(self, key: Key) -> None:
         condition = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
         self._store.update(key, lambda pod: pod["status"]["conditions"].append(condition))
@@ -64,6 +72,15 @@ class Controller:
         for key, deployment in list(self._store.objects.items()):
             if key[0] == "deployments" and not deployment["metadata"].get("deletionTimestamp"):
                 self._deploy(key, deployment)
+        for key, pod in list(self._store.objects.items()):
+            # One that nobody's controller made has nothing to wait for here.
+            if key[0] == "pods" and "status" not in pod:
+                self._store.update(
+                    key,
+                    lambda obj: obj.update(
+                        status={"phase": "Running", "conditions": [_condition("Ready", "True", "")]}
+                    ),
+                )
         alive = {obj["metadata"]["uid"] for key, obj in self._store.objects.items() if key[0] == "pods"}
         for uid in [uid for uid in self._running if uid not in alive]:
             await self._stop_pod(uid)

@@ -13,6 +13,7 @@ import yaml
 from aiohttp import web
 
 from tests.kubernetes.controller import Controller
+from tests.kubernetes.execution import execute
 from tests.kubernetes.forwards import SpdyForward, websocket_forward
 from tests.kubernetes.store import Key, Object, Refused, Store, matches, merged, strategic
 from tests.kubernetes.workloads import WorkloadController
@@ -119,6 +120,8 @@ class KubernetesServer:
             return web.Response(text=self._pods.log(key))
         if sub == "portforward":
             return await self._forward(request, key)
+        if sub == "exec":
+            return await self._exec(request, key)
         if sub == "eviction":
             self.controller.evict(key)
             return web.json_response({"kind": "Status", "status": "Success"}, status=201)
@@ -175,6 +178,12 @@ class KubernetesServer:
                         if self.store.version <= seen:
                             await self.store.changed.wait()
         return response
+
+    async def _exec(self, request: web.Request, key: Key) -> web.StreamResponse:
+        socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
+        await socket.prepare(request)
+        await execute(socket, request.query.getall("command"), self.controller.environment(key))
+        return socket
 
     async def _forward(self, request: web.Request, key: Key) -> web.StreamResponse:
         host, port = self.controller.pod_address(key)

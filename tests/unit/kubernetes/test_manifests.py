@@ -113,13 +113,16 @@ def baseline_violations(template: Any) -> set[str]:
     spec = template["spec"]
     found = {name for name in ("hostNetwork", "hostPID", "hostIPC") if spec.get(name)}
     found |= {"hostPath" for volume in spec["volumes"] if "hostPath" in volume}
-    for context in (spec.get("securityContext") or {}, *(each["securityContext"] for each in spec["containers"])):
+    for context in (
+        spec.get("securityContext") or {},
+        *(each.get("securityContext") or {} for each in spec["containers"]),
+    ):
         found |= {"privileged"} if context.get("privileged") else set()
         found |= {"capabilities"} if context.get("capabilities", {}).get("add") else set()
         found |= {"procMount"} if context.get("procMount", "Default") != "Default" else set()
         for profile in ("seccompProfile", "appArmorProfile"):
             found |= {profile} if context.get(profile, {}).get("type") == "Unconfined" else set()
-    return found | {"hostPort" for each in spec["containers"] for port in each["ports"] if "hostPort" in port}
+    return found | {"hostPort" for each in spec["containers"] for port in each.get("ports") or () if "hostPort" in port}
 
 
 def test_a_rootless_pod_misses_baseline_by_two_profiles_only() -> None:

@@ -1,0 +1,116 @@
+"""`slipway shell`: its pod's manifest, a session in it, and the command, on the Kubernetes in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.kubernetes.api import KubernetesApi
+from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.kinds import LEASE, POD
+from infra.kubernetes.model import BuilderSpec
+from infra.kubernetes.shell import cli_pod, run_session
+from infra.kubernetes.sweep import sweep
+from tests.conftest import SLIPWAY, RunningStack
+from tests.kubernetes.cluster import ClusterUnderTest, names_left, new_run
+from tests.kubernetes.contract import OURS
+from tests.kubernetes.release_contract import ReleaseContract
+from tests.kubernetes.script import Script
+from tests.unit.kubernetes.test_manifests import RUN, baseline_violations
+
+PAST = "2020-01-01T00:00:00.000000Z"
+
+
+def test_the_pod_is_the_labs() -> None:
+    """Its name, the Secret at /root/.docker/config.json, the ConfigMap as environment; labelled as the rest is, let in
+    by the NetworkPolicy, without a token of the API, and within Pod Security's level baseline.
+    """
+    pod = cli_pod(BuilderSpec(lifetime="shared"), RUN)
+    assert pod["metadata"]["name"] == "buildkit-cli"
+    assert pod["metadata"]["labels"] == {
+        "app.kubernetes.io/managed-by": "slipway",
+        "slipway.dev/run": "shared",
+        "slipway.dev/builder": "buildkitd",
+        "slipway.dev/client": "buildkitd",
+        "team": "web",
+    }
+    (container,) = pod["spec"]["containers"]
+    assert container["envFrom"] == [{"configMapRef": {"name": "build-config"}}]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes: dict[str, Any] = {volume["name"]: volume["secret"] for volume in pod["spec"]["volumes"]}
+    credentials = volumes[mounts["/root/.docker"]]
+    assert credentials["secretName"] == "registry-creds"
+    assert credentials["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert baseline_violations(pod) == set()
+
+
+@pytest.mark.root
+async def test_a_session_has_the_environment_and_the_pod_goes_with_the_builder(
+    cluster: ClusterUnderTest, api: KubernetesApi
+) -> None:
+    """What is typed arrives, the exit code comes back; a second shell finds the pod; the sweep takes it in the end."""
+    spec = cluster.spec(lifetime="shared", idle_s=600)
+    for _ in range(2):
+        async with KubernetesBuilder(api, spec, new_run(), source="s") as builder:
+            await builder.provision()
+            await builder.publish(cluster.credentials, [cluster.registry], registry="reg.example", repository="team")
+            pod = await builder.open_cli()
+            terminal = Script('echo "$REGISTRY/$REPOSITORY at $BUILDKIT_HOST"; exit 7')
+            assert await asyncio.wait_for(run_session(api, pod, ["sh"], terminal), 60) == 7
+            assert b"reg.example/team at tcp://buildkitd:1234" in terminal.seen
+    assert "Pod/buildkit-cli" in await names_left(api, OURS)
+    made = await api.get(POD, "buildkit-cli")
+    root = await api.get(LEASE, "buildkitd")
+    assert made is not None
+    assert root is not None
+    assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [root["metadata"]["uid"]]
+    await api.merge(LEASE, "buildkitd", {"spec": {"leaseDurationSeconds": 1, "renewTime": PAST}})
+    assert (await sweep(api)).roots == ("lease/buildkitd",)
+    assert await names_left(api, OURS) == []
+
+
+@pytest.mark.root
+class TestCommand:
+    environment = ReleaseContract.environment
+
+    async def test_it_gives_the_shells_exit_code_and_leaves_the_shared_builder_alone(
+        self,
+        stack: RunningStack,
+        environment: dict[str, str],
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        tmp_path: Path,
+    ) -> None:
+        """On a terminal; without one it is a usage error. What is its own is gone afterwards."""
+        image = f"{cluster.registry}/team/app"
+        command = [SLIPWAY, "shell", tmp_path, "--image", image, "--credentials", "vault:secret/cluster/registry"]
+        env = {**stack.env, **environment}
+        refused = await asyncio.to_thread(
+            subprocess.run, command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        assert refused.returncode == 2
+        assert b"a shell needs a terminal" in refused.stderr
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
+        try:
+            seen = b""
+            while not seen.endswith((b"# ", b"$ ")):  # what was typed before would be thrown away
+                seen += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 1 << 12), 120)
+            os.write(ours, b"exit $(( ${#REPOSITORY} + 3 ))\n")
+            _, errors = await asyncio.to_thread(process.communicate, timeout=120)
+            assert process.returncode == len("team") + 3, errors
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(theirs)
+            os.close(ours)
+        assert await names_left(api, "slipway.dev/uses=buildkitd") == []
+        left = await names_left(api, OURS)
+        assert {"Deployment/buildkitd", "Lease/buildkitd", "Pod/buildkit-cli"} <= set(left)
