@@ -11,6 +11,7 @@ from flows.domain.errors import (
     RegistryThrottled,
     RegistryTlsError,
     RegistryUnauthorized,
+    RegistryUnavailable,
     RegistryUnreachable,
     RepositoryUnknown,
     UploadBroken,
@@ -37,6 +38,11 @@ BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
             "it wants other credentials",
         ),
         (r"name[ _]unknown|repository name not known|name_unknown", RepositoryUnknown, "no such repository"),
+        # What containerd 2 gives of a registry's JSON (core/remotes/docker/errdesc.go): the codes it knows and the
+        # message, no status.
+        (r"\bunavailable: ", RegistryUnavailable, "it is unavailable"),
+        (r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
+        (r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
         (r"connection refused", RegistryUnreachable, "connection refused"),
         (r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
         (r"unreachable|no route to host", RegistryUnreachable, "no way to it in the network"),

@@ -125,12 +125,13 @@ async def test_no_such_host(engine: Engine, context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "cause"),
+    ("status", "code", "message", "cause"),
     [
-        (403, RegistryForbidden),
-        (404, RepositoryUnknown),
-        (429, RegistryThrottled),
-        (503, RegistryUnavailable),
+        (403, "DENIED", "requested access to the resource is denied", RegistryForbidden),
+        (404, "NAME_UNKNOWN", "repository name not known to registry", RepositoryUnknown),
+        (429, "TOOMANYREQUESTS", "too many requests", RegistryThrottled),
+        (500, "UNKNOWN", "unknown error", RegistryUnavailable),
+        (503, "UNAVAILABLE", "service unavailable", RegistryUnavailable),
     ],
 )
 async def test_statuses(
@@ -139,11 +140,14 @@ async def test_statuses(
     context: Context,
     tmp_path: Path,
     status: int,
+    code: str,
+    message: str,
     cause: type[RegistryError],
 ) -> None:
-    """Each HTTP status of a registry has its cause, and the server's text is not repeated."""
+    """Each refusal of a registry has its cause, by its HTTP status or (all that today's daemons pass on) its code; the
+    server's text is not repeated."""
     with front(registry.host, make_certificates(tmp_path / "tls")) as spoilt:
-        body = b'{"errors":[{"code":"DENIED","message":"token=s3cr3t"}]}'
+        body = json.dumps({"errors": [{"code": code, "message": f"{message} token=s3cr3t"}]}).encode()
         spoilt.spoil("POST", "/blobs/uploads", status, body=body)
         spoilt.spoil("PUT", "/manifests/", status, body=body)
         with pytest.raises(cause) as error:

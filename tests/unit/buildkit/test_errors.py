@@ -80,6 +80,10 @@ def test_what_ends_a_connection() -> None:
         (PUSH + "x509: certificate signed by unknown authority", errors.RegistryTlsError),
         (PUSH + "http: server gave HTTP response to HTTPS client", errors.RegistryTlsError),
         (PUSH + "write tcp: connection reset by peer", errors.UploadBroken),
+        (PUSH + "unavailable: service unavailable", errors.RegistryUnavailable),
+        (PUSH + "unknown: unknown error", errors.RegistryUnavailable),
+        (PUSH + "unknown: repository name not known to registry", errors.RepositoryUnknown),
+        (PUSH + "unknown: blob upload unknown to registry", errors.UploadBroken),
         (PUSH + "what is this", errors.RegistryProtocolError),
     ],
 )
