@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
@@ -24,10 +25,11 @@ NO = Approval(answer="refuse", by="Ada", comment="not on a Friday")
 
 async def _run_named(name: str, accept: Callable[[FlowRun], bool]) -> FlowRun:
     """The newest run of that name, once it is as wanted."""
+    named = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     async with get_client() as client:
         for _ in range(600):
-            for run in await client.read_flow_runs(limit=20, sort="START_TIME_DESC"):  # type: ignore[arg-type]
-                if run.name == name and run.state is not None and accept(run):
+            for run in await client.read_flow_runs(flow_run_filter=named, sort="START_TIME_DESC"):  # type: ignore[arg-type]
+                if run.state is not None and accept(run):
                     return run
             await asyncio.sleep(0.1)
     raise AssertionError(f"no run {name} came to be as wanted")

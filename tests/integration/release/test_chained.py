@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.automations import AutomationCore
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.events import EventTrigger
@@ -142,10 +143,11 @@ async def test_a_release_is_chained(
 
 
 async def _run_of(deployment: UUID) -> FlowRun:
+    of_it = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
     async with get_client() as client:
         for _ in range(600):
-            for run in await client.read_flow_runs(limit=20, sort="START_TIME_DESC"):  # type: ignore[arg-type]
-                if run.deployment_id == deployment and run.state is not None and run.state.is_final():
+            for run in await client.read_flow_runs(flow_run_filter=of_it):
+                if run.state is not None and run.state.is_final():
                     assert run.state.is_completed()
                     return run
             await asyncio.sleep(0.2)

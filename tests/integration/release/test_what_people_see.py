@@ -11,7 +11,14 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.artifacts import Artifact
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging.handlers import APILogHandler
 
@@ -26,9 +33,12 @@ async def _run_of(flow_run_id: str | None) -> FlowRun:
         return await client.read_flow_run(UUID(flow_run_id))
 
 
-async def _newest_run() -> FlowRun:
+async def _run_named(name: str) -> FlowRun:
+    """Not just the newest: what a schedule has planned counts as newer."""
+    named = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     async with get_client() as client:
-        return (await client.read_flow_runs(limit=1, sort="START_TIME_DESC"))[0]  # type: ignore[arg-type]
+        (run,) = await client.read_flow_runs(flow_run_filter=named)
+        return run
 
 
 async def _log_of(flow_run_id: UUID) -> str:
@@ -104,7 +114,7 @@ async def test_a_failed_run_keeps_its_report_and_cause(run_release: Release, sou
     with pytest.raises(StepFailed) as raised:
         await run_release(source=str(source))
     assert raised.value.status == 7
-    run = await _newest_run()
+    run = await _run_named(f"{source.name} 0.1.0")
     assert run.state is not None and run.state.is_failed()
     assert "StepFailed" in (run.state.message or "")
     reports = [artifact for artifact in await _artifacts_of(run.id) if str(artifact.key).startswith("release-")]
