@@ -74,7 +74,8 @@ class RegistrySecret:
         self._source = source
         self._hosts = tuple(hosts)
         self._manifest = manifest
-        self._name = name_of(manifest("{}"))
+        self._empty = manifest("{}")
+        self._name = name_of(self._empty)
         self._every_s = every_s
         self._writing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -101,6 +102,7 @@ class RegistrySecret:
             there = await self._api.get(SECRET, self._name)
             if there is None:
                 raise
+            check_ours(there, self._empty)
             auths = _auths(there)
         return auths.get(host)
 
@@ -110,6 +112,8 @@ class RegistrySecret:
             wanted = {host: await self._source.credential(host) for host in self._hosts}
             for _ in range(_TRIES):
                 there = await self._api.get(SECRET, self._name)
+                if there is not None:
+                    check_ours(there, self._empty)  # before it is read: whatever is in somebody else's is theirs
                 before = _auths(there) if there is not None else {}
                 after = dict(before)
                 for host, credential in wanted.items():
@@ -122,7 +126,6 @@ class RegistrySecret:
                     if there is None:
                         await self._api.create(manifest)
                     else:
-                        check_ours(there, manifest)
                         if after == before:
                             return after
                         version = {"resourceVersion": there["metadata"]["resourceVersion"]}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import infra.kubernetes
-from flows.domain.errors import BuilderOutOfMemory, ClusterForbidden, NamespaceTerminating
+from flows.domain.errors import BuilderOutOfMemory, BuilderRefused, ClusterForbidden, NamespaceTerminating
 from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
@@ -63,6 +63,18 @@ async def test_the_least_role_suffices(
         await sweep(api)
         await remove_run(api, "shared")
         assert await names_left(api, OURS) == []
+
+
+@pytest.mark.parametrize(("privileged", "told"), [(False, "seccompProfile"), (True, "privileged")])
+async def test_what_pod_security_forbids_is_told_at_once(
+    cluster: ClusterUnderTest, api: KubernetesApi, namespace: str, privileged: bool, told: str
+) -> None:
+    """Where the level `baseline` is enforced: the policy and what offends it, and nothing is left."""
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline")
+    async with KubernetesBuilder(api, cluster.spec(privileged=privileged), new_run(), source="s") as builder:
+        with pytest.raises(BuilderRefused, match=f"(?s)violates PodSecurity.*{told}"):
+            await builder.provision()
+    assert await names_left(api, OURS) == []
 
 
 async def test_what_a_role_lacks_is_named(cluster: ClusterUnderTest, namespace: str, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_selectors_meet_the_pod(spec: BuilderSpec) -> None:
     assert found["Service"]["spec"]["ports"][0]["port"] == 1234
     container = pod(spec)["spec"]["containers"][0]
     assert container["ports"][0]["containerPort"] == container["readinessProbe"]["tcpSocket"]["port"] == 1234
+    assert container["readinessProbe"]["periodSeconds"] == 1  # a daemon that is ready is found within a second
 
 
 @settings(deadline=None)
