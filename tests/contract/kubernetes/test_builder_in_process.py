@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import BuilderLost, BuilderNodeLost, BuilderOutOfMemory
+from flows.domain.errors import BuilderLost, BuilderNodeLost, BuilderOutOfMemory, BuilderUnreachable
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from tests.contract.buildkit.parts import run as run_step
@@ -23,6 +23,39 @@ pytestmark = pytest.mark.root
 
 class TestBuilderInProcess(BuilderContract):
     pass
+
+
+@pytest.mark.parametrize(("inside", "way"), [(False, "port-forward"), (True, "service")])
+async def test_the_way_to_the_builder_is_chosen_by_itself(
+    cluster: ClusterUnderTest, api: KubernetesApi, inside: bool, way: str
+) -> None:
+    """By the Service where this process runs in a pod of the cluster, as it is told by its service account."""
+    assert api._login is not None
+    api._login = replace(api._login, in_cluster=inside)
+    async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        assert provisioned.reached == way
+        async with buildkit(provisioned) as daemon:
+            await daemon.info()
+
+
+async def test_a_service_that_lets_nobody_in_is_named(
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the label that the NetworkPolicy asks for."""
+    monkeypatch.setattr("infra.kubernetes.builder._SERVICE_S", 0.5)
+    nobody = {"metadata": {"name": "x"}, "spec": {"clusterIP": "127.9.9.9"}}
+
+    def fault(request: web.Request) -> web.Response | None:
+        asked = request.method == "GET" and "/services/" in request.path
+        return web.json_response(nobody) if asked and len(kubernetes.store.objects) > 5 else None
+
+    async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s", reach="service") as builder:
+        kubernetes.fault = fault
+        with pytest.raises(BuilderUnreachable, match=r"127\.9\.9\.9") as raised:
+            await builder.provision()
+        kubernetes.fault = lambda request: None
+    assert "slipway.dev/client=buildkitd" in str(raised.value.action)
 
 
 async def test_a_dropped_port_forward_ends_one_connection_only(
