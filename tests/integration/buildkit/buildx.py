@@ -1,7 +1,8 @@
-"""docker buildx on the private engine: the client that ours is compared with."""
+"""docker buildx on the same daemon: the client that ours is compared with."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -28,7 +29,7 @@ def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=
             str(dockerfile),
             str(context),
         ],
-        env={**os.environ, "DOCKER_HOST": f"unix://{engine.socket}", "BUILDX_CONFIG": str(engine.home / "buildx")},
+        env=_environment(engine),
         capture_output=True,
         text=True,
         errors="replace",
@@ -38,6 +39,16 @@ def buildx(engine: Engine, context: Path, dockerfile: Path, output: str = "type=
     steps = set(re.findall(r"^(#\d+) \[(?!internal|auth|context )", done.stderr, re.MULTILINE))
     assert steps, done.stderr
     return steps <= set(re.findall(r"^(#\d+) CACHED", done.stderr, re.MULTILINE))
+
+
+@functools.cache
+def _environment(engine: Engine) -> dict[str, str]:
+    env = {**os.environ, "BUILDX_CONFIG": str(engine.home / "buildx")}
+    if engine.is_docker:
+        return env | {"DOCKER_HOST": f"unix://{engine.socket}"}
+    create = ("docker", "buildx", "create", "--name", "named", "--driver", "remote", engine.address)
+    subprocess.run(create, env=env, check=True, capture_output=True)
+    return env | {"BUILDX_BUILDER": "named"}
 
 
 def copy_everything(folder: Path) -> Path:
