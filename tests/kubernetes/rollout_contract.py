@@ -142,8 +142,10 @@ class RolloutContract:
         name = await make(api, DEPLOYMENT, rollouts.images["good"], replicas=2)
         await rollouts.roll(name, "good")
         late = behaviour == "unready"
+        # A busy node may look whether it lives only after it was ready for a while.
+        settle_s = 60.0 if behaviour == "dying" else rollouts.rules.settle_s
         with pytest.raises(cause, match=told):
-            await rollouts.roll(name, behaviour, timeout_s=rollouts.overdue_s if late else 60.0)
+            await rollouts.roll(name, behaviour, timeout_s=rollouts.overdue_s if late else 60.0, settle_s=settle_s)
         assert (await Workload(api, name).read()).pending
         state = await rollouts.back(name)
         assert await running_images(api) == {rollouts.images["good"]}
