@@ -317,7 +317,10 @@ class BuilderContract:
                 await daemon.info()
         assert await names_left(api, OURS) == []
 
-    async def test_a_source_keeps_its_replica(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+    @pytest.mark.parametrize("reach", ["service", "port-forward"])
+    async def test_a_source_keeps_its_replica(
+        self, cluster: ClusterUnderTest, api: KubernetesApi, reach: Literal["service", "port-forward"]
+    ) -> None:
         """Each of several sources gets the same pod again while that lives; of a pod that died, its sources get
         another one, and it is one that answers.
         """
@@ -326,7 +329,7 @@ class BuilderContract:
         async def places(*sources: str) -> dict[str, str]:
             chosen = {}
             for source in sources:
-                async with KubernetesBuilder(api, spec, new_run(), source=source, reach="service") as builder:
+                async with KubernetesBuilder(api, spec, new_run(), source=source, reach=reach) as builder:
                     provisioned = await builder.provision()
                     async with buildkit(provisioned) as daemon:
                         await daemon.info()
