@@ -63,6 +63,7 @@ def test_registering_again_changes_nothing(slipway: Run) -> None:
         ("deployment", "release/example"),
         ("deployment", "release/kubernetes"),
         ("automation", "Slipway: dead runs are Crashed"),
+        ("automation", "Slipway: dead runs are Crashed in the end"),
         ("block", "custom-webhook/slipway-notify"),
     } <= again.keys()
 

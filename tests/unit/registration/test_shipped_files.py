@@ -105,6 +105,11 @@ def test_runs_of_every_pool_send_the_heartbeats_that_are_waited_for() -> None:
     between = timedelta(seconds=HEARTBEAT_S) + timedelta(seconds=AWAY_S)
     looks_every = Settings().server.events.proactive_granularity
     assert between + timedelta(seconds=10) < trigger.within < timedelta(seconds=KNOWN_WITHIN_S - 5) - looks_every
+    # What a server that is killed in that moment does not do is done later.
+    later = automations()["Slipway: dead runs are Crashed in the end"].trigger
+    assert isinstance(later, EventTrigger)
+    assert later.model_dump(exclude={"id", "within"}) == trigger.model_dump(exclude={"id", "within"})
+    assert later.within > 2 * trigger.within
 
 
 def test_runs_of_every_pool_wait_for_a_server_that_is_away() -> None:
