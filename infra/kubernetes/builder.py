@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import (
+    BuilderDeleted,
     BuilderError,
     BuilderLost,
     BuilderNodeLost,
@@ -21,6 +22,7 @@ from flows.domain.errors import (
     ClusterError,
     ClusterUnavailable,
     ObjectConflict,
+    ObjectMissing,
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
@@ -191,15 +193,19 @@ class KubernetesBuilder:
         try:
             await self._api.logs(name_of(sentinel.pod), lines=1)
         except ClusterUnavailable:  # the API server asks the node's kubelet for it
-            lost = BuilderNodeLost(
-                f"the node of pod/{name_of(sentinel.pod)} does not answer", details=summary(sentinel.pod)
-            )
-            await self._abandon(sentinel.pod)
-            return lost
+            return await self._node_lost(sentinel.pod, "does not answer")
+        except ObjectMissing:  # of a pod that is there: its node is not
+            if await self._api.get(POD, name_of(sentinel.pod)) is not None:
+                return await self._node_lost(sentinel.pod, "is gone")
+            return BuilderDeleted(f"pod/{name_of(sentinel.pod)} was deleted", details=summary(sentinel.pod))
         except ClusterError:
             pass  # the log itself does not matter
         kind = BuilderLost if isinstance(error, BuilderTlsError) else type(error)
         return kind(error.cause, details="\n".join(part for part in (error.details, summary(sentinel.pod)) if part))
+
+    async def _node_lost(self, pod: Object, what: str) -> BuilderError:
+        await self._abandon(pod)
+        return BuilderNodeLost(f"the node of pod/{name_of(pod)} {what}", details=summary(pod))
 
     async def _cause(self, sentinel: Sentinel, found: Verdict) -> BuilderError:
         cause = await error_of(self._api, found, sentinel.pod)
@@ -289,7 +295,12 @@ class KubernetesBuilder:
             context.load_cert_chain(cert, key)
             address = await self._service_address(chosen, context, server_name)
         else:
-            address = await self._forwarded()
+            try:
+                address = await self._forwarded()
+            except ObjectMissing as error:
+                # What was ready a moment ago, or the node that it was on, has gone.
+                lost = BuilderUnreachable(f"there is no way to builder {self._names.builder}")
+                raise await self._diagnosed(self._sentinel, lost) from error
         return ProvisionedBuilder(
             address=address,
             ca=ca,

@@ -26,6 +26,8 @@ from infra.kubernetes.kinds import Object, name_of
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 REFUSED_REASONS = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "PreCreateHookError"}
 _NODE_GONE = {"NodeLost", "NodeShutdown", "Terminated"}
+# Reasons of DisruptionTarget (Kubernetes' documentation, "Disruptions"): the node does not answer, or is no more.
+_NODE_DISRUPTIONS = {"DeletionByTaintManager", "DeletionByPodGC"}
 _UNSCHEDULABLE = "Unschedulable"
 
 
@@ -58,7 +60,7 @@ def verdict(pod: Object) -> Verdict | None:
     disrupted = condition(pod, "DisruptionTarget")
     if reason == "Evicted" or (disrupted.get("status") == "True"):
         why = str(disrupted.get("reason") or reason)
-        cause = BuilderNodeLost if why == "DeletionByTaintManager" else BuilderEvicted
+        cause = BuilderNodeLost if why in _NODE_DISRUPTIONS else BuilderEvicted
         told = message or str(disrupted.get("message") or "")
         return Verdict(cause, f"{name} was evicted ({why})", told, wants_log=cause is BuilderEvicted)
     container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})

@@ -118,14 +118,17 @@ async def test_a_daemon_killed_at_its_memory_limit_is_named(
         assert f"pod/{provisioned.pod}: phase Running" in killed.value.details
 
 
+@pytest.mark.parametrize(("status", "told"), [(502, "does not answer"), (404, "is gone")])
 async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(
-    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
+    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path, status: int, told: str
 ) -> None:
-    """The pod still is what its kubelet said last; that does not answer any more, so nobody waits for the pod's end."""
+    """The pod still is what its kubelet said last; that does not answer any more, or the node was removed from the
+    cluster, so nobody waits for the pod's end.
+    """
     run = new_run()
 
     def gone(request: web.Request) -> web.Response | None:
-        return web.Response(status=502) if request.path.endswith(("/log", "/portforward")) else None
+        return web.Response(status=status) if request.path.endswith(("/log", "/portforward")) else None
 
     async with KubernetesBuilder(api, cluster.spec(), run, source="s", reach="port-forward") as builder:
         provisioned = await builder.provision()
@@ -135,7 +138,7 @@ async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(
         await asyncio.sleep(1.0)
         kubernetes.fault = gone
         await kubernetes.drop_forwards()
-        with pytest.raises(BuilderNodeLost, match=provisioned.pod) as lost:
+        with pytest.raises(BuilderNodeLost, match=f"{provisioned.pod} {told}") as lost:
             await task
         assert lost.value.retryable
         kubernetes.fault = lambda request: None

@@ -55,6 +55,7 @@ def condition(kind: str, status: str, reason: str) -> dict[str, Any]:
         (condition("DisruptionTarget", "True", "EvictionByEvictionAPI"), BuilderEvicted),
         (condition("DisruptionTarget", "True", "PreemptionByScheduler"), BuilderEvicted),
         (condition("DisruptionTarget", "True", "DeletionByTaintManager"), BuilderNodeLost),
+        (condition("DisruptionTarget", "True", "DeletionByPodGC"), BuilderNodeLost),
         ({"reason": "NodeLost"}, BuilderNodeLost),
         ({"phase": "Failed", "reason": "OutOfcpu"}, BuilderRefused),
         (condition("PodScheduled", "False", "Unschedulable"), BuilderUnschedulable),
