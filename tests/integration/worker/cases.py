@@ -84,12 +84,12 @@ class Case:
         (self.folder / "go").touch()
 
 
-def make_case(moment: str, folder: Path, served: GitServer) -> Case:
-    """One whose build lasts some seconds if it is to be killed in it."""
+def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 20) -> Case:
+    """One whose build lasts `builds_s` seconds if it is to be killed in it."""
     mark = uuid.uuid4().hex
     name = f"app-{mark[:8]}"
     # The shell stays, because it has something to do after the sleep.
-    step = f": {mark}; sleep 8; true" if moment == BUILDING else f": {mark}"
+    step = f": {mark}; sleep {builds_s}; true" if moment == BUILDING else f": {mark}"
     source = make_source(folder / name / "work", BASE + run_line(step))
     git(source, "init", "--quiet", "--initial-branch=main")
     commit(source, "feat: begin", {})
