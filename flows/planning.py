@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -172,8 +173,10 @@ async def pushed_already(
     images: Mapping[ImageReference, RegistryClient], version: Version, mark: str, noted: str | None
 ) -> dict[ImageReference, str]:
     """The digests of those images of this release that a run that died had pushed. Raises VersionTaken."""
-    found = {image: await _finishable(image, registry, version, mark, noted) for image, registry in images.items()}
-    return {image: digest for image, digest in found.items() if digest is not None}
+    found = await asyncio.gather(
+        *(_finishable(image, registry, version, mark, noted) for image, registry in images.items())
+    )
+    return {image: digest for image, digest in zip(images, found, strict=True) if digest is not None}
 
 
 async def _finishable(

@@ -14,6 +14,7 @@ from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.origin import origin_of_this_run
+from flows.sets.dag import columns
 from flows.sets.plan import name_images, places_of, plan_set, read_set
 from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
@@ -21,7 +22,7 @@ from flows.tasks.build import run_build
 from flows.tasks.record import past_release, show_links
 from flows.tasks.step import step, together
 from flows.tasks.tag import is_tagged, publish, write_tags
-from flows.tasks.verify import verify
+from flows.tasks.verify import verified
 from flows.tasks.version import named_before
 from flows.watched.history import key_of, remember
 from flows.watched.links import commit_link
@@ -53,8 +54,8 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
     )
     if not plan.nothing_to_release:
         # A missing right to push is found now, not after long builds.
-        for image in dict.fromkeys(named[image.target] for image in plan.to_build()):
-            await (await shop.registry(image)).check_push(image.repository)
+        wanted = dict.fromkeys(named[image.target] for image in plan.to_build())
+        await together(*[(await shop.registry(image)).check_push(image.repository) for image in wanted])
     return plan
 
 
@@ -81,7 +82,7 @@ async def build_image(
     built = await run_build(shop, wanted, reference, BuildRecorder(), name=target.name)
     # Not a task of its own: with many images each of these would cost more than it shows.
     watcher().say(f"> verify {target.name}")
-    return built, await verify.fn(image.plan, built.digest)
+    return built, await verified(image.plan, built.digest)
 
 
 @step("check tags")
@@ -92,13 +93,17 @@ async def check_tags(plan: SetPlan, made: Sequence[MadeImage]) -> None:
     """
     shop = workshop()
     public = [one for one in made if one.image.public]
-    for one in public:
-        image = ImageReference.parse(one.image.plan.image)
-        for tag in one.image.plan.tags:
-            await is_tagged(await shop.registry(image), image.with_tag(tag), one.built.digest)
+    await together(*(_check_tags(one) for one in public))
     if shop.ledger is not None and shop.reservation is not None:
         noted = " ".join(f"{one.image.plan.image}@{one.built.digest}" for one in public)
         shop.reservation = await shop.ledger.note_digest(shop.reservation, noted)
+
+
+async def _check_tags(one: MadeImage) -> None:
+    image = ImageReference.parse(one.image.plan.image)
+    registry = await workshop().registry(image)
+    for tag in one.image.plan.tags:
+        await is_tagged(registry, image.with_tag(tag), one.built.digest)
 
 
 @step("tag")
@@ -108,10 +113,12 @@ async def tag_all(plan: SetPlan, made: Sequence[MadeImage]) -> dict[str, list[st
     Raises VersionTaken, TagImmutable, and what registry and git raise.
     """
     shop = workshop()
-    written = {}
-    for one in made:
-        if one.image.public:
-            written[one.image.target] = await write_tags(shop, one.image.plan, one.built.digest)
+    public = {one.image.target: one for one in made if one.image.public}
+    written: dict[str, list[str]] = {}
+    for names in columns({one.image.target: one.image.bases for one in made}):
+        level = [public[name] for name in names if name in public]
+        tags = await together(*(write_tags(shop, one.image.plan, one.built.digest) for one in level))
+        written |= zip((one.image.target for one in level), tags, strict=True)
     await publish(shop)
     return written
 

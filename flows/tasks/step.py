@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TagsContext
 
 from flows.domain.errors import SlipwayError
 from flows.watched.watch import watcher
@@ -30,11 +31,16 @@ _seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=No
 
 @contextmanager
 def timed_steps() -> Iterator[dict[str, float]]:
-    """Within: the seconds that each step took, all its tries together; filled in as they end."""
+    """Within: the seconds that each step took, all its tries together; filled in as they end.
+
+    The run's tags are not those of its steps: Prefect asks the server before each task whether one of its tags has a
+    concurrency limit, and a server that is busy with the run's log answers late.
+    """
     seconds: dict[str, float] = {}
     token = _seconds.set(seconds)
     try:
-        yield seconds
+        with TagsContext(current_tags=set()):
+            yield seconds
     finally:
         _seconds.reset(token)
 

@@ -11,6 +11,11 @@ from flows.workshop import workshop
 @step("verify")
 async def verify(plan: ReleasePlan, digest: str) -> VerifiedImage:
     """Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
+    return await verified(plan, digest)
+
+
+async def verified(plan: ReleasePlan, digest: str) -> VerifiedImage:
+    """The same within another step."""
     image = ImageReference.parse(plan.image)
     registry = await workshop().registry(image)
     manifest = await registry.manifest(image.repository, digest)

@@ -9,12 +9,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect import get_client
+from prefect import get_client, tags
 from prefect.artifacts import Artifact
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     FlowRunFilter,
+    FlowRunFilterId,
     FlowRunFilterName,
     LogFilter,
     LogFilterFlowRunId,
@@ -70,6 +71,18 @@ async def test_a_run_is_named_after_image_and_version(run_release: Release, sour
     assert run.state is not None
     assert run.state.message == f"{result.image} 0.1.0 released"
     assert result.ui_url is not None and str(run.id) in result.ui_url
+
+
+async def test_the_runs_tags_are_not_those_of_its_steps(run_release: Release, source: Path) -> None:
+    """Each tag of a task costs a question to the server about a limit."""
+    with tags("slipway"):
+        result = await run_release(source=str(source))
+    assert "slipway" in (await _run_of(result.flow_run_id)).tags
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(result.flow_run_id)]))
+    async with get_client() as client:
+        steps = await client.read_task_runs(flow_run_filter=mine)
+    assert len(steps) > 5
+    assert [run.tags for run in steps] == [[]] * len(steps)
 
 
 async def test_a_run_with_nothing_to_release_says_so(run_release: Release, repository: Path) -> None:
