@@ -28,6 +28,7 @@ from flows.tasks.cleanup import clean_up
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fanout import (
     build_image,
+    check_rights,
     check_tags,
     leave_half_public,
     name_set_run,
@@ -92,7 +93,7 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
         if request.approval:
             await approved(plan_as_markdown(plan), request.approval_timeout_s)
             await look_again(plan.source)
-        made = await builds.all(await provision_builder())
+        made, _ = await together(builds.all(await provision_builder()), check_rights(plan))
         await check_tags(plan, made)
         # From here on the release becomes public: an interruption is too late.
         tags = await whatever_comes(_tag(plan, made))

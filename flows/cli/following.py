@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flows.domain.errors import Interrupted
@@ -51,19 +53,33 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     use_prefect_server()
     # Only now: importing Prefect takes a second and reads its settings from the environment.
-    from prefect import tags
-    from prefect.exceptions import TerminationSignal
+    with _no_garbage():
+        from prefect import tags
+        from prefect.exceptions import TerminationSignal
 
-    from flows.cli.terminal import Terminal
-    from flows.watched.watch import watching
+        from flows.cli.terminal import Terminal
+        from flows.watched.watch import watching
 
     terminal = Terminal(sys.stderr)
     try:
         # The tag by which the automations know the runs they look after.
         with watching(terminal), tags("slipway"):
-            return asyncio.run(start()), terminal
+            with _no_garbage():
+                flow = start()
+            return asyncio.run(flow), terminal
     except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
         return interrupted(terminal), terminal
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """While modules are imported: to look through what stays until the end takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _public_already(terminal: Terminal) -> Outcome:

@@ -49,14 +49,20 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
     named = {name: ImageReference.parse(image) for name, image in images.items()}
-    plan = await plan_set(
+    return await plan_set(
         request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True, earlier=named_before()
     )
-    if not plan.nothing_to_release:
-        # A missing right to push is found now, not after long builds.
-        wanted = dict.fromkeys(named[image.target] for image in plan.to_build())
-        await together(*[(await shop.registry(image)).check_push(image.repository) for image in wanted])
-    return plan
+
+
+@step("check rights")
+async def check_rights(plan: SetPlan) -> None:
+    """See that every image may be pushed: a missing right ends the builds as they begin, not after the longest.
+
+    Raises what the registry and Vault raise.
+    """
+    shop = workshop()
+    images = {ImageReference.parse(image.plan.image) for image in plan.to_build()}
+    await together(*[(await shop.registry(image)).check_push(image.repository) for image in images])
 
 
 @step("build")

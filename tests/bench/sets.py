@@ -17,17 +17,17 @@ from tests.releases import BASE, registry_login, run_line
 
 _MIDDLE, _LEAVES = 4, 15
 # What an image's own step does: it waits, as for a download, and writes 4 MB that nothing can compress.
-_WORK = "sleep 2; head -c 4000000 /dev/urandom > /data; echo"
+_WORK = "sleep {seconds}; head -c 4000000 /dev/urandom > /data; echo"
 
 
-def measure(folder: Path, connection: StackConnection, env: Mapping[str, str], runs: int) -> Row:
-    """One base, four images on it, fifteen on these; every step is built anew in each run."""
+def measure(folder: Path, connection: StackConnection, env: Mapping[str, str], runs: int, seconds: int) -> Row:
+    """One base, four images on it, fifteen on these; every step takes `seconds` and is built anew in each run."""
     folder.mkdir(parents=True)
     shutil.copy2(shutil.which("busybox") or "/bin/busybox", folder / "busybox")
     (folder / "docker-bake.json").write_text(json.dumps(_bake_file(f"{connection.registry}/{folder.name}")))
     docker = {
         "DOCKER_HOST": connection.builder.replace("docker://", "unix://"),
-        "DOCKER_CONFIG": str(_login(folder.parent / "docker", connection)),
+        "DOCKER_CONFIG": str(_login(folder.parent / f"{folder.name}-docker", connection)),
         "BUILDX_CONFIG": str(folder.parent / "buildx"),
         # A release makes attestations where they are asked for.
         "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
@@ -35,10 +35,14 @@ def measure(folder: Path, connection: StackConnection, env: Mapping[str, str], r
     }
     file = folder / "docker-bake.json"
     sides = (
-        Side([SLIPWAY, "bake", "--source", folder, "--bump", "patch"], env, lambda: _change(folder)),
-        Side(["sh", "-c", f"cd {folder} && docker buildx bake --push -f {file}"], docker, lambda: _change(folder)),
+        Side([SLIPWAY, "bake", "--source", folder, "--bump", "patch"], env, lambda: _change(folder, seconds)),
+        Side(
+            ["sh", "-c", f"cd {folder} && docker buildx bake --push -f {file}"],
+            docker,
+            lambda: _change(folder, seconds),
+        ),
     )
-    return ratio("20 images as one DAG", *sides, runs, 1.2)
+    return ratio(f"20 images, steps of {seconds} s", *sides, runs, 1.2)
 
 
 def _names() -> dict[str, str | None]:
@@ -60,12 +64,12 @@ def _bake_file(prefix: str) -> dict[str, object]:
     return {"group": {"default": {"targets": list(targets)}}, "target": targets}
 
 
-def _change(folder: Path) -> None:
+def _change(folder: Path, seconds: int) -> None:
     """Steps that nobody has built before."""
     for name, base in _names().items():
         begin = f"FROM {base}\n" if base else BASE
         # Without a network: the stack's engine has no bridge.
-        work = run_line(f"{_WORK} {uuid.uuid4().hex}").replace("RUN ", "RUN --network=none ", 1)
+        work = run_line(f"{_WORK.format(seconds=seconds)} {uuid.uuid4().hex}").replace("RUN ", "RUN --network=none ", 1)
         (folder / f"{name}.Dockerfile").write_text(begin + work)
 
 
