@@ -132,6 +132,7 @@ class _Watch:
     events: dict[str, Object] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     _troubled_since: float | None = None
+    _patience_s: float = 0.0
     _complete_since: float | None = None
     _told: str = ""
     _deleted: set[str] = field(default_factory=set)
@@ -201,7 +202,8 @@ class _Watch:
             return False
         if self._troubled_since is None:
             self._troubled_since = now
-        if not trouble.may_pass or now - self._troubled_since >= self.rules.patience_s:
+        self._patience_s = min(self.rules.patience_s, trouble.passes_s)
+        if not trouble.may_pass or now - self._troubled_since >= self._patience_s:
             raise await error_of(self.api, trouble)
         return False
 
@@ -238,7 +240,7 @@ class _Watch:
         if self._complete_since is not None:
             return max(0.0, self._complete_since + self.rules.settle_s - now)
         if self._troubled_since is not None:
-            return max(0.0, self._troubled_since + self.rules.patience_s - now)
+            return max(0.0, self._troubled_since + self._patience_s - now)
         return None
 
     def _own_pods(self) -> list[Object]:

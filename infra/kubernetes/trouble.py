@@ -7,6 +7,7 @@ pkg/kubelet/kuberuntime/kuberuntime_container.go). Events: the kubelet's `Unheal
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,11 +34,14 @@ _LOOP = "CrashLoopBackOff"
 # The first restart comes at once and may help (something it needs was not there yet); the second crash is a loop.
 _RESTARTS = 2
 # Pull failures that another try will not mend, as containerd and registries word them.
-_FOR_GOOD = re.compile(
-    r"not found|manifest unknown|unauthori[sz]ed|denied|forbidden|no basic auth|authentication required|"
-    r"authorization failed|insufficient_scope|invalid",
+_FOR_GOOD = re.compile(r"not found|manifest unknown|invalid", re.IGNORECASE)
+# A kubelet may not have seen a pull Secret that is new: then its first try, without it, is refused, and the next one,
+# 10 s later, is not.
+_DENIED = re.compile(
+    r"unauthori[sz]ed|denied|forbidden|no basic auth|authentication required|authorization failed|insufficient_scope",
     re.IGNORECASE,
 )
+_SECRET_SEEN_S = 20.0
 _PULL_FOR_GOOD = {"InvalidImageName", "ErrImageNeverPull"}
 _KILLED = re.compile(r"failed (liveness|startup) probe")
 
@@ -47,7 +51,8 @@ class Trouble:
     """`cause`: the error's class; `text`: one sentence; `details`: what Kubernetes says of it.
 
     `pod` and `container`: whose last lines belong to it; `previous`: of the container before its restart. `may_pass`:
-    it may be over in a while (a node that is still coming, old pods that still hold the quota).
+    it may be over in a while (a node that is still coming, old pods that still hold the quota); if so, within
+    `passes_s` seconds.
     """
 
     cause: type[RolloutError]
@@ -57,6 +62,7 @@ class Trouble:
     container: str | None = None
     previous: bool = False
     may_pass: bool = False
+    passes_s: float = math.inf
 
 
 def pod_trouble(pod: Object) -> Trouble | None:
@@ -87,7 +93,8 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
         image = container.get("image") or "the image"
         for_good = reason in _PULL_FOR_GOOD or _FOR_GOOD.search(message) is not None
         text = f"{where}: {image} cannot be pulled ({reason})"
-        return Trouble(RolloutImagePull, text, message, may_pass=not for_good)
+        passes_s = _SECRET_SEEN_S if _DENIED.search(message) else math.inf
+        return Trouble(RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
     if reason in REFUSED_REASONS:
         # A Secret or ConfigMap that the pod names may still be on its way.
         return Trouble(RolloutRefused, f"the kubelet cannot make {where} ({reason})", message, may_pass=True)

@@ -143,17 +143,27 @@ class Installation:
 
     def _forwarded(self) -> int:
         if self._port is None:
-            arguments = ["kubectl", "-n", self.namespace, "port-forward", "service/prefect-server", ":4200"]
-            self._forward = subprocess.Popen(
-                arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
-            )
-            assert self._forward.stdout is not None
-            said = self._forward.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", said)
-            if found is None:
-                raise ConnectionError(f"there is no port-forward to the server: {said}")
-            self._port = int(found[1])
+            self._forward = forward(self.namespace, "prefect-server", 4200)
+            self._port = forwarded_port(self._forward)
         return self._port
+
+
+def forward(namespace: str, service: str, port: int) -> subprocess.Popen[str]:
+    """kubectl's port-forward to a Service, from a port of this machine that it chooses."""
+    arguments = ["kubectl", "-n", namespace, "port-forward", f"service/{service}", f":{port}"]
+    return subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
+    )
+
+
+def forwarded_port(process: subprocess.Popen[str]) -> int:
+    """The port that it chose, once it listens. Raises ConnectionError."""
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    found = re.search(r"127\.0\.0\.1:(\d+)", said)
+    if found is None:
+        raise ConnectionError(f"there is no port-forward to the Service: {said}")
+    return int(found[1])
 
 
 @contextmanager

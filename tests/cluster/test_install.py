@@ -7,24 +7,28 @@ SLIPWAY_TEST_POSTGRES_IMAGE: one of PostgreSQL in place of Docker Hub's.
 from __future__ import annotations
 
 import base64
+import json
 import os
 import secrets
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from tests.cluster.conftest import kubectl
 from tests.cluster.exposed import exposed
-from tests.cluster.installation import Installation, eventually, installed
+from tests.cluster.installation import Installation, eventually, forward, forwarded_port, installed
 from tests.cluster.test_vault_by_service_account import trust_cluster
 from tests.contract.buildkit.parts import BUSYBOX
 from tests.contract.buildkit.parts import run as run_step
 from tests.git_repository import git, make_bare, make_repository
 from tests.git_server import serve_git
+from tests.integration.relay.conftest import github_push, hex_hmac
 from tests.kubernetes.cluster import PASSWORD, USER
 from tests.servers import vault_server
 
@@ -216,6 +220,51 @@ def test_a_restarted_server_disturbs_no_release(installation: Installation, appl
     rolled_out(installation, "prefect-server")
     installation.wait(run, "COMPLETED")
     assert_released_once(installation, application)
+
+
+@pytest.mark.parametrize("application", [""], indirect=True)
+def test_a_push_at_the_forge_is_released(installation: Installation, application: Application) -> None:
+    """A signed webhook at the relay starts the job that releases that commit; an unsigned one starts nothing."""
+    listen_to(installation, application)
+    data = kubectl("-n", installation.namespace, "get", "secret", "webhooks", "-o", "json")["data"]
+    secret = base64.b64decode(data["example"]).decode().strip()
+    commit = git(application.bare, "rev-parse", "HEAD").strip()
+    body = json.dumps(github_push(commit)).encode()
+    headers = {"Content-Type": "application/json", "X-GitHub-Event": "push", "X-GitHub-Delivery": str(uuid.uuid4())}
+    with forward(installation.namespace, "relay", 80) as forwarding:
+        try:
+            hook = f"http://127.0.0.1:{forwarded_port(forwarding)}/hooks/example"
+            assert httpx.post(hook, content=body, headers=headers, timeout=30.0).status_code in {401, 403}
+            headers["X-Hub-Signature-256"] = f"sha256={hex_hmac(secret, body)}"
+            answer = httpx.post(hook, content=body, headers=headers, timeout=30.0)
+        finally:
+            forwarding.kill()
+    assert answer.status_code == 200, answer.text
+    (started,) = answer.json()["runs"]
+    run = started["run"]
+    installation.wait(run, "COMPLETED")
+    assert_released_once(installation, application)
+
+
+def listen_to(installation: Installation, application: Application) -> None:
+    """The relay's rules: a push to main of team/app releases the application."""
+    rules = {
+        "sources": [{"name": "example", "forge": "github", "secret": "file:/etc/slipway/webhooks/example"}],
+        "rules": [
+            {
+                "name": "main",
+                "repository": "team/app",
+                "branch": ["main"],
+                "deployment": "release/kubernetes",
+                "parameters": {"request": {**application.request, "ref": "{{ commit }}"}},
+            }
+        ],
+    }
+    patch = json.dumps({"data": {"rules.yaml": yaml.safe_dump(rules)}})
+    kubectl("-n", installation.namespace, "patch", "configmap", "relay", "--type=merge", "--patch", patch)
+    # A node tells a pod of a changed ConfigMap after a minute or so; a new pod has it at once.
+    kubectl("-n", installation.namespace, "rollout", "restart", "deployment/relay")
+    rolled_out(installation, "relay")
 
 
 def test_installing_again_changes_nothing(installation: Installation) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -96,7 +97,7 @@ KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
         (pod(waiting("ContainerCreating")), None, False),
         (pod(waiting("ErrImagePull", "dial tcp: connection refused")), RolloutImagePull, True),
         (pod(waiting("ImagePullBackOff", "Back-off pulling image")), RolloutImagePull, True),
-        (pod(waiting("ErrImagePull", "401 Unauthorized")), RolloutImagePull, False),
+        (pod(waiting("ErrImagePull", "401 Unauthorized")), RolloutImagePull, True),
         (pod(waiting("ErrImagePull", "r/app@sha256:0: not found")), RolloutImagePull, False),
         (pod(waiting("InvalidImageName")), RolloutImagePull, False),
         (pod(waiting("CreateContainerConfigError", 'secret "x" not found')), RolloutRefused, True),
@@ -117,6 +118,14 @@ def test_a_pods_status_is_a_named_cause(there: Object, cause: type[RolloutError]
     """What another try will not mend is told at once; one crash is not yet a loop."""
     found = pod_trouble(there)
     assert (found.cause, found.may_pass) == (cause, may_pass) if found is not None else cause is None
+
+
+def test_a_refused_pull_may_pass_once_the_kubelet_has_seen_the_secret() -> None:
+    """It tries again after 10 s; a registry that is slow or away has all the patience there is."""
+    denied, slow = (pod_trouble(pod(waiting("ErrImagePull", said))) for said in ("no basic auth credentials", "EOF"))
+    assert denied is not None and slow is not None
+    assert 10.0 < denied.passes_s < 30.0
+    assert slow.passes_s == math.inf
 
 
 def test_an_init_container_counts_as_well() -> None:
