@@ -71,7 +71,7 @@ async def test_a_builders_life_needs_the_whole_role_and_nothing_beside_it(
 @pytest.mark.parametrize(
     ("resource", "missing"),
     [
-        ("leases", "create on leases"),
+        ("leases", "get on leases"),
         ("deployments", "get on deployments"),
         ("secrets", "get on secrets"),
         ("pods", "list on pods"),
