@@ -109,8 +109,8 @@ def retry_after(value: str | None) -> float | None:
     """Seconds from now that a Retry-After header asks for (RFC 9110, 10.2.3), None if it is unclear."""
     if value is None:
         return None
-    if re.fullmatch(r"\s*[0-9]+\s*", value):
-        return float(value)
+    if re.fullmatch("[0-9]+", seconds := value.strip(" \t")):
+        return float(seconds)
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.domain.errors import (
@@ -118,6 +118,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 
 
 @given(st.text(max_size=40))
+@example("0\x1f")
 def test_no_retry_after_is_too_strange(value: str) -> None:
     """Any text gives None or a number of seconds that can be waited."""
     seconds = retry_after(value)
