@@ -13,7 +13,6 @@ from typing import Any, Literal, Self, TypeVar
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import (
-    BuilderDeleted,
     BuilderError,
     BuilderLost,
     BuilderNodeLost,
@@ -194,10 +193,8 @@ class KubernetesBuilder:
             await self._api.logs(name_of(sentinel.pod), lines=1)
         except ClusterUnavailable:  # the API server asks the node's kubelet for it
             return await self._node_lost(sentinel.pod, "does not answer")
-        except ObjectMissing:  # of a pod that is there: its node is not
-            if await self._api.get(POD, name_of(sentinel.pod)) is not None:
-                return await self._node_lost(sentinel.pod, "is gone")
-            return BuilderDeleted(f"pod/{name_of(sentinel.pod)} was deleted", details=summary(sentinel.pod))
+        except ObjectMissing:  # of a pod that is there, or the sentinel would have told: its node is not
+            return await self._node_lost(sentinel.pod, "is gone")
         except ClusterError:
             pass  # the log itself does not matter
         kind = BuilderLost if isinstance(error, BuilderTlsError) else type(error)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import yaml
 from aiohttp import web
 
+import infra.kubernetes
 from tests.kubernetes.store import Store
 
 Right = tuple[str, str]
 """Resource and verb, as a Role writes them."""
+_ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
 _VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -51,6 +55,12 @@ class Authorizer:
         if request.method == "PATCH" and (plural, namespace, name) not in self._store.objects:
             verbs.append("create")  # what is applied and not there
         return group, resource, verbs
+
+
+def least_role() -> dict[str, Any]:
+    """The Role that is shipped for releases."""
+    found: dict[str, Any] = next(yaml.safe_load_all(_ROLE.read_text()))
+    return found
 
 
 def granted(role: dict[str, Any]) -> set[tuple[str, str, str]]:

@@ -16,6 +16,7 @@ from tests.contract.buildkit.parts import run as run_step
 from tests.contract.buildkit.self_signed import self_signed
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, new_run, small_context
 from tests.kubernetes.contract import BuilderContract
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
 
 pytestmark = pytest.mark.root
@@ -123,7 +124,7 @@ async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(
     cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path, status: int, told: str
 ) -> None:
     """The pod still is what its kubelet said last; that does not answer any more, or the node was removed from the
-    cluster, so nobody waits for the pod's end.
+    cluster, so nobody waits for the pod's end. The least Role suffices for that.
     """
     run = new_run()
 
@@ -136,7 +137,7 @@ async def test_a_node_that_is_gone_in_a_build_is_named_and_another_pod_is_made(
         building = builder.guard(build(provisioned, slow, f"{cluster.registry}/team/node:1", cluster.credentials))
         task = asyncio.create_task(building)
         await asyncio.sleep(1.0)
-        kubernetes.fault = gone
+        kubernetes.fault = Authorizer(least_role(), kubernetes.store, gone)
         await kubernetes.drop_forwards()
         with pytest.raises(BuilderNodeLost, match=f"{provisioned.pod} {told}") as lost:
             await task

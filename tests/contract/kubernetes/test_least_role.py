@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
-import yaml
 from aiohttp import web
 
-import infra.kubernetes
 from flows.domain.credentials import Credential
 from flows.domain.errors import ClusterForbidden
 from infra.kubernetes.api import KubernetesApi
@@ -18,21 +17,16 @@ from infra.kubernetes.model import Cache
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS
-from tests.kubernetes.rbac import Authorizer, granted
+from tests.kubernetes.rbac import Authorizer, granted, least_role
 from tests.kubernetes.release_contract import ReleaseContract
 from tests.kubernetes.server import KubernetesServer
+from tests.kubernetes.store import Key
 
 pytestmark = pytest.mark.root
 
-ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
 # What only an API server with OwnerReferencesPermissionEnforcement asks for; a root that is being deleted; a pod that
 # went wrong.
 RARE = {("leases/finalizers", "update"), ("leases", "watch"), ("pods/log", "get")}
-
-
-def role() -> dict[str, Any]:
-    found: dict[str, Any] = next(yaml.safe_load_all(ROLE.read_text()))
-    return found
 
 
 def no_spdy(request: web.Request) -> web.Response | None:
@@ -57,15 +51,27 @@ async def live(cluster: ClusterUnderTest, api: KubernetesApi, folder: Path, life
 
 
 async def test_a_builders_life_needs_the_whole_role_and_nothing_beside_it(
-    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
+    cluster: ClusterUnderTest,
+    kubernetes: KubernetesServer,
+    api: KubernetesApi,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of either lifetime, by either protocol of a port-forward; each right of the Role is used."""
+    start = kubernetes.controller._start_pod
+
+    async def start_late(key: Key) -> None:
+        while ("deployments", "watch") not in authorizer.used:
+            await asyncio.sleep(0.01)  # a pod that is ready before anybody watches leaves nothing to be watched
+        await start(key)
+
+    monkeypatch.setattr(kubernetes.controller, "_start_pod", start_late)
     used = set()
     for number, (lifetime, fault) in enumerate((("run", None), ("shared", no_spdy))):
-        kubernetes.fault = authorizer = Authorizer(role(), kubernetes.store, *([fault] if fault else []))
+        kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store, *([fault] if fault else []))
         await live(cluster, api, tmp_path / str(number), lifetime)  # type: ignore[arg-type]
         used |= authorizer.used
-    assert {(resource, verb) for _, resource, verb in granted(role())} - used == RARE
+    assert {(resource, verb) for _, resource, verb in granted(least_role())} - used == RARE
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ async def test_what_a_role_lacks_is_named(
     cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, resource: str, missing: str
 ) -> None:
     """Verb and resource, as a Role writes them."""
-    less = role()
+    less = least_role()
     for rule in less["rules"]:
         rule["resources"] = [each for each in rule["resources"] if each != resource]
     kubernetes.fault = Authorizer(less, kubernetes.store)
@@ -100,5 +106,5 @@ async def test_what_a_role_lacks_is_named(
 class TestReleaseWithTheLeastRole(ReleaseContract):
     @pytest.fixture
     async def cluster(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> ClusterUnderTest:
-        kubernetes.fault = Authorizer(role(), kubernetes.store)
+        kubernetes.fault = Authorizer(least_role(), kubernetes.store)
         return cluster
