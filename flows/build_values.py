@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flows.domain.errors import InvalidOption
+from flows.domain.text import parse_bool
 from infra.buildkit import (
     CacheEntry,
     DockerOutput,
@@ -129,7 +130,7 @@ def attest(texts: Iterable[str], *, sbom: str | None, provenance: str | None) ->
     wanted = [("--attest", text) for text in texts]
     for option, short in (("provenance", provenance), ("sbom", sbom)):
         if short:
-            said = _truth(short)
+            said = parse_bool(short)
             rest = short if said is None else f"disabled={str(not said).lower()}"
             wanted.append((f"--{option}", f"type={option},{rest}"))
     found: dict[str, str] = {}
@@ -153,7 +154,7 @@ def _attestation(option: str, text: str) -> tuple[str, bool, str]:
             case "type":
                 kind = value
             case "disabled":
-                said = _truth(value)
+                said = parse_bool(value)
                 if said is None:
                     raise InvalidOption(f"{option} {text!r}: disabled is true or false")
                 off = said
@@ -164,13 +165,6 @@ def _attestation(option: str, text: str) -> tuple[str, bool, str]:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(rest)
     return kind, off, line.getvalue()
-
-
-def _truth(text: str) -> bool | None:
-    """What Go's strconv.ParseBool makes of it; None: nothing."""
-    if text in {"1", "t", "T", "true", "TRUE", "True"}:
-        return True
-    return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None
 
 
 def outputs(texts: list[str], tags: list[str], *, push: bool, load: bool, insecure: bool) -> tuple[Output, ...]:

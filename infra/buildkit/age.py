@@ -6,7 +6,6 @@ Most of what a daemon lacks it refuses; attributes of exporters that it does not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from infra.buildkit.build import BuildRequest
 from infra.buildkit.events import Warned
@@ -23,14 +22,15 @@ def wants_file_times(request: BuildRequest) -> bool:
     )
 
 
-def passed_over(request: BuildRequest, version: str) -> Iterator[Warned]:
-    """What a daemon of `version` (`v0.12.5`; one that tells none is taken for new) does not do of `request`."""
-    if wants_file_times(request) and _older(version, (0, 13)):
-        yield Warned(
-            "",
-            f"the builder's BuildKit {version} cannot set the times of files in layers (v0.13 can): "
-            "building this again gives another digest",
-        )
+def no_file_times(version: str) -> Warned | None:
+    """The warning that a daemon of `version` (`v0.12.5`; one that tells none is taken for new) does not set them."""
+    if not _older(version, (0, 13)):
+        return None
+    return Warned(
+        "",
+        f"the builder's BuildKit {version} cannot set the times of files in layers (v0.13 can): "
+        "building this again gives another digest",
+    )
 
 
 def _older(version: str, than: tuple[int, int]) -> bool:

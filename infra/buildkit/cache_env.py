@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.domain.errors import InvalidOption
-
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})  # strconv.ParseBool
+from flows.domain.text import parse_bool
 
 
 def github_attributes(attributes: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str] | None:
@@ -21,7 +20,7 @@ def github_attributes(attributes: Mapping[str, str], env: Mapping[str, str]) -> 
     knows that version.
     """
     found = dict(attributes)
-    version = found.get("version") or ("2" if env.get("ACTIONS_CACHE_SERVICE_V2") in _TRUE else "")
+    version = found.get("version") or ("2" if parse_bool(env.get("ACTIONS_CACHE_SERVICE_V2", "")) else "")
     results = env.get("ACTIONS_RESULTS_URL", "")
     places = {
         "url_v2": results if version == "2" else "",

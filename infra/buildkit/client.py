@@ -266,11 +266,10 @@ class BuildKit:
     async def _warn(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
         if request.source_date_epoch is None or not request.outputs:
             return
-        from infra.buildkit.age import passed_over, wants_file_times
+        from infra.buildkit.age import no_file_times, wants_file_times
 
-        if wants_file_times(request):
-            for warning in passed_over(request, (await self.info()).version):
-                on_event(warning)
+        if wants_file_times(request) and (warning := no_file_times((await self.info()).version)) is not None:
+            on_event(warning)
 
     async def _follow(self, ref: str, record: BuildRecord) -> None:
         try:
