@@ -40,7 +40,7 @@ def pushed_to(registry_home: RegistryHome) -> Iterator[str]:
 
 
 @pytest.fixture
-async def kubernetes(engine_socket: Path) -> AsyncIterator[KubernetesServer]:
+async def kubernetes(engine_socket: Path | None) -> AsyncIterator[KubernetesServer]:
     async with KubernetesServer(engine_socket) as server:
         yield server
 
@@ -65,8 +65,8 @@ def cluster(
 
 
 @pytest.fixture
-async def api(cluster: ClusterUnderTest) -> AsyncIterator[KubernetesApi]:
-    async with KubernetesApi(cluster.access) as api:
+async def api(kubernetes: KubernetesServer, tmp_path: Path) -> AsyncIterator[KubernetesApi]:
+    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
         yield api
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from flows.domain.errors import (
     BuilderRefused,
     BuilderUnschedulable,
 )
-from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import Object, name_of
 from infra.kubernetes.model import BuilderSpec
@@ -53,12 +51,6 @@ async def kubernetes() -> AsyncIterator[KubernetesServer]:
             DEPLOYMENT, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
         )
         yield server
-
-
-@pytest.fixture
-async def api(kubernetes: KubernetesServer, tmp_path: Path) -> AsyncIterator[KubernetesApi]:
-    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
-        yield api
 
 
 def make_pod(kubernetes: KubernetesServer, name: str, status: Object) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from flows.domain.credentials import Credential
-from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.rollout import RolloutRules
 from tests.kubernetes.cluster import PASSWORD, USER
@@ -28,12 +26,6 @@ async def kubernetes() -> AsyncIterator[KubernetesServer]:
         None, workloads=lambda store: WorkloadController(store, IMAGES.behaviour, CREDENTIAL)
     ) as server:
         yield server
-
-
-@pytest.fixture
-async def api(kubernetes: KubernetesServer, tmp_path: Path) -> AsyncIterator[KubernetesApi]:
-    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
-        yield api
 
 
 @pytest.fixture

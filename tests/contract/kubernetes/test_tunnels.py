@@ -7,13 +7,11 @@ import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from flows.domain.errors import BuilderUnreachable, ClusterForbidden
-from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.aside import Aside, from_here
 from infra.kubernetes.model import PORT
@@ -31,12 +29,6 @@ async def kubernetes() -> AsyncIterator[KubernetesServer]:
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "status": {"podIP": ADDRESS}}
         server.store.create(("pods", "default", "pod"), pod)
         yield server
-
-
-@pytest.fixture
-async def api(kubernetes: KubernetesServer, tmp_path: Path) -> AsyncIterator[KubernetesApi]:
-    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
-        yield api
 
 
 @pytest.fixture(params=["spdy", "websocket"])
