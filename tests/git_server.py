@@ -6,13 +6,14 @@ import base64
 import os
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.serving import serving
 
 
 @dataclass
@@ -51,13 +52,8 @@ def serve_git(root: Path, **options: Any) -> Iterator[GitServer]:
         if server.tls is not None:
             http.socket = server.tls.wrap_socket(http.socket, server_side=True)
         server.port = http.server_address[1]
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
+        with serving(http):
             yield server
-        finally:
-            http.shutdown()
-            thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.serving import serving
+
 _V1 = "/one/_apis/artifactcache/"
 _V2 = "/two/twirp/github.actions.results.api.v1.CacheService/"
 
@@ -74,14 +76,8 @@ class ActionsCache(ThreadingHTTPServer):
 
 @contextmanager
 def actions_cache() -> Iterator[ActionsCache]:
-    with ActionsCache(runner_token()) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with ActionsCache(runner_token()) as server, serving(server):
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
+
+from tests.serving import serving
 
 
 class S3(ThreadingHTTPServer):
@@ -26,14 +27,8 @@ class S3(ThreadingHTTPServer):
 
 @contextmanager
 def s3(key: str, session: str) -> Iterator[S3]:
-    with S3(key, session) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with S3(key, session) as server, serving(server):
+        yield server
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -8,7 +8,6 @@ import io
 import os
 import subprocess
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from flows.domain.credentials import Anonymous
 from flows.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildOutcome, BuildRequest, ImagePush, OciOutput
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run
+from tests.serving import serving
 
 Context = Callable[[str], Path]
 
@@ -130,14 +130,9 @@ def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(root))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield root, f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    handler = partial(Quiet, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
+        yield root, f"http://127.0.0.1:{server.server_port}"
 
 
 def archive(target: Path, dockerfile: str) -> None:

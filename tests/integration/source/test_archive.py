@@ -35,6 +35,7 @@ from infra.local.daemon import free_port
 from infra.source import fetch_archive
 from infra.source.unpack import UnpackLimits
 from tests.certificates import make_certificates
+from tests.serving import serving
 
 PASSWORD = "hidden-treasure-0815"
 
@@ -95,14 +96,11 @@ def serve_files(context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
         http.daemon_threads = True
         scheme = "http" if context is None else "https"
         server.url = f"{scheme}://127.0.0.1:{http.server_address[1]}/files/app-1.0.tar.gz"
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.hang.set()
-            http.shutdown()
-            thread.join()
+        with serving(http):
+            try:
+                yield server
+            finally:
+                server.hang.set()
 
 
 @pytest.fixture

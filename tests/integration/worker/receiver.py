@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.prefect_server import PrefectServer
+from tests.serving import serving
 
 AUTOMATION = "Slipway: say what went wrong"
 
@@ -38,13 +38,8 @@ def listening() -> Iterator[Heard]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         heard = Heard(http.server_address[1])
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
+        with serving(http):
             yield heard
-        finally:
-            http.shutdown()
-            thread.join()
 
 
 @contextmanager
