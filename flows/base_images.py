@@ -11,9 +11,9 @@ from flows.domain.moved import Sighting
 from flows.domain.plan import OCI_REVISION
 from flows.domain.reference import ImageReference, is_loopback
 from flows.domain.version import image_tag, latest, version_of_tag
-from flows.sources import open_source
+from flows.sources import dockerfile_of, open_source
 from flows.workshop import Workshop
-from infra.registry import Manifest, RegistryClient
+from infra.registry import ImageConfig, Manifest, RegistryClient
 from infra.source.resolve import GitSpec, parse_source
 
 _MOST_DOCKERFILE = 1 << 20
@@ -43,13 +43,12 @@ async def latest_release(shop: Workshop) -> Release:
         return Release(image.name)
     manifest = await client.manifest(image.repository, image_tag(newest))
     configs = await _configs(client, image.repository, manifest, None)
-    labels = next(iter(configs.values())).get("config", {}).get("Labels") or {}
     return Release(
         image.name,
         str(newest),
         manifest.digest,
-        labels.get(OCI_REVISION),
-        {platform: _diff_ids(config) for platform, config in configs.items()},
+        next(iter(configs.values())).labels.get(OCI_REVISION),
+        {platform: config.diff_ids for platform, config in configs.items()},
     )
 
 
@@ -93,7 +92,7 @@ async def _dockerfile(shop: Workshop, release: Release) -> str:
     request = shop.request
     shop = replace(shop, request=request.model_copy(update=released_source(shop, release)))
     async with await open_source(shop) as checkout:
-        path = checkout.path / request.file
+        path = dockerfile_of(request, checkout)
         try:
             with path.open("rb") as file:
                 return file.read(_MOST_DOCKERFILE).decode()
@@ -115,20 +114,19 @@ async def _begins(client: RegistryClient, repository: str, manifest: Manifest, r
     """Whether the released image has the base's layers first, on every platform that both have."""
     configs = await _configs(client, repository, manifest, set(release.layers or {}))
     return all(
-        (release.layers or {})[platform][: len(base)] == base
+        (release.layers or {})[platform][: len(config.diff_ids)] == config.diff_ids
         for platform, config in configs.items()
         if platform in (release.layers or {})
-        for base in [_diff_ids(config)]
     )
 
 
 async def _configs(
     client: RegistryClient, repository: str, manifest: Manifest, wanted: set[str] | None
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, ImageConfig]:
     """The configuration for each platform; `wanted`: of these alone, None for all. Raises ManifestUnknown for none."""
     if not manifest.is_index:
         config = await client.image_config(repository, manifest)
-        return {_platform(config): config}
+        return {_plain(config.platform): config}
     configs = {}
     for child in manifest.children:
         if child.is_image and (wanted is None or _plain(child.platform or "") in wanted):
@@ -147,15 +145,6 @@ def _platforms(manifest: Manifest, wanted: set[str]) -> dict[str, str]:
     return {platform: digest for platform, digest in of_all.items() if platform in wanted} or of_all
 
 
-def _platform(config: dict[str, Any]) -> str:
-    parts = [config.get(key) for key in ("os", "architecture", "variant")]
-    return _plain("/".join(part for part in parts if part))
-
-
 def _plain(platform: str) -> str:
     """arm64 means arm64/v8 (containerd's platforms package)."""
     return platform.removesuffix("/v8") if platform.endswith("arm64/v8") else platform
-
-
-def _diff_ids(config: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(config.get("rootfs", {}).get("diff_ids") or ())

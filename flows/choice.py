@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flows.domain.commits import decide
@@ -126,8 +126,8 @@ async def _revision_of(
     return labels.get(OCI_REVISION)
 
 
-async def _labels(image: ImageReference, registry: RegistryClient, version: Version) -> tuple[str, dict[str, str]]:
+async def _labels(image: ImageReference, registry: RegistryClient, version: Version) -> tuple[str, Mapping[str, str]]:
     """Digest and labels of a version's image."""
     manifest = await registry.manifest(image.repository, image_tag(version))
     config = await registry.image_config(image.repository, manifest)
-    return manifest.digest, config.get("config", {}).get("Labels") or {}
+    return manifest.digest, config.labels

@@ -30,7 +30,6 @@ from flows.tasks.fanout import (
     build_image,
     check_rights,
     check_tags,
-    leave_half_public,
     name_set_run,
     plan_set_version,
     read_targets,
@@ -41,6 +40,7 @@ from flows.tasks.fanout import (
 from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
 from flows.tasks.step import timed_steps, together
+from flows.tasks.tag import Tagged, becoming_public
 from flows.tasks.verify import verify
 from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop
@@ -107,12 +107,9 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
     return result
 
 
-async def _tag(plan: SetPlan, made: tuple[MadeImage, ...]) -> dict[str, list[str]]:
-    try:
+async def _tag(plan: SetPlan, made: tuple[MadeImage, ...]) -> dict[str, Tagged]:
+    async with becoming_public(*((one.image.plan, one.built.digest) for one in made if one.image.public)):
         return await tag_all(plan, made)
-    except BaseException:
-        await leave_half_public()
-        raise
 
 
 class _Builds:
@@ -186,7 +183,7 @@ def _result(
     course: Course,
     plan: SetPlan,
     made: tuple[MadeImage, ...] = (),
-    tags: Mapping[str, list[str]] | None = None,
+    tags: Mapping[str, Tagged] | None = None,
 ) -> SetResult:
     return SetResult(
         source=plan.source.name,
@@ -201,14 +198,15 @@ def _result(
     )
 
 
-def _result_of(course: Course, plan: SetPlan, made: MadeImage, tags: Mapping[str, list[str]]) -> ReleaseResult:
+def _result_of(course: Course, plan: SetPlan, made: MadeImage, tags: Mapping[str, Tagged]) -> ReleaseResult:
     image = made.image.plan
     return ReleaseResult(
         image=image.image,
         released=True,
         reason=plan.why,
         version=plan.version,
-        tags=tuple(tags[made.image.target]),
+        tags=tags[made.image.target].names,
+        warnings=tags[made.image.target].warnings,
         digest=made.built.digest,
         reference=str(ImageReference.parse(image.reference).with_digest(made.built.digest)),
         revision=plan.source.revision,

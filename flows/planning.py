@@ -15,8 +15,8 @@ from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, ima
 from flows.domain.reference import ImageReference, is_digest, repository_name
 from flows.domain.version import Version, image_tag, latest, version_of_tag
 from flows.request import ReleaseRequest
+from flows.sources import dockerfile_of
 from flows.workshop import Workshop
-from infra.local.claims import FileClaims
 from infra.registry import RegistryClient
 from infra.registry.ledger import RegistryLedger
 from infra.source import Checkout, GitLedger
@@ -36,10 +36,11 @@ async def plan_release(
         # A second try of this step: what the first one had reserved would stand in its way.
         await shop.ledger.give_back(shop.reservation)
         shop.reservation = None
+    dockerfile_of(request, checkout)
     source = source_facts(checkout)
     image = shop.image(source.name)
     registry = await shop.registry(image)
-    tags = RegistryLedger(registry, image.repository, FileClaims(shop.home, image.name))
+    tags = RegistryLedger([(registry, image.repository)])
     shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
     released = await ledger.versions()
     previous = latest(released)

@@ -25,7 +25,7 @@ from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
 from flows.tasks.record import name_run, record, show_plan
 from flows.tasks.step import timed_steps, together
-from flows.tasks.tag import tag
+from flows.tasks.tag import Tagged, becoming_public, tag
 from flows.tasks.verify import verify
 from flows.tasks.version import plan_version
 from flows.watched.report import Report
@@ -91,16 +91,21 @@ async def _release(course: Course) -> ReleaseResult:
         built = await build_and_push(plan, builder or await provision_builder())
         verified = await verify(plan, built.digest)
         # From here on the release becomes public: an interruption is too late.
-        tags = await whatever_comes(tag(plan, verified))
+        tagged = await whatever_comes(_make_public(plan, verified))
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
         await record(Report(plan, _result(course, plan, built), built, verified, timeline, error))
         raise
-    result = _result(course, plan, built, verified, tags)
+    result = _result(course, plan, built, verified, tagged)
     await whatever_comes(announce_release(course, result))
     await whatever_comes(record(Report(plan, result, built, verified, built.timeline)))
     return result
+
+
+async def _make_public(plan: ReleasePlan, image: VerifiedImage) -> Tagged:
+    async with becoming_public((plan, image.digest)):
+        return await tag(plan, image)
 
 
 def _result(
@@ -108,15 +113,16 @@ def _result(
     plan: ReleasePlan,
     built: BuiltImage | None = None,
     verified: VerifiedImage | None = None,
-    tags: list[str] | None = None,
+    tagged: Tagged | None = None,
 ) -> ReleaseResult:
-    released = bool(tags)
+    released = tagged is not None
     return ReleaseResult(
         image=plan.image,
         released=released,
         reason=plan.why,
         version=plan.version,
-        tags=tuple(tags or ()),
+        tags=tagged.names if tagged is not None else (),
+        warnings=tagged.warnings if tagged is not None else (),
         digest=built.digest if built and released else None,
         reference=(str(ImageReference.parse(plan.reference).with_digest(built.digest)) if built and released else None),
         revision=plan.source.revision,

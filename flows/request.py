@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
+from flows.domain.platform import check_platform
 from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
 
@@ -96,7 +97,10 @@ class ReleaseOptions(Request):
     no_cache: bool = Field(default=False, description="Build every step anew.")
     reproducible: bool = Field(
         default=False,
-        description="Same source, same digest: times are the commit's (a directory: the epoch).",
+        description=(
+            "Same source, same digest: times are the commit's (a directory: the epoch), files from git have git's "
+            "modes. Image name and version are part of the source, as labels hold them."
+        ),
     )
 
     builder: str | None = Field(
@@ -175,6 +179,11 @@ class ReleaseRequest(ReleaseOptions):
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
     platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+
+    @field_validator("platforms")
+    @classmethod
+    def _platforms_exist(cls, values: list[str]) -> list[str]:
+        return [check_platform(one.strip()) for value in values for one in value.split(",")]
 
     @field_validator("image")
     @classmethod

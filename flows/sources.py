@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.bake.places import Places
+from flows.request import ReleaseRequest
 from flows.workshop import Workshop
 from infra.source import Checkout, fetch_archive, fetch_git, open_directory
 from infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
+
+
+def dockerfile_of(request: ReleaseRequest, checkout: Checkout) -> Path:
+    """Where the request's Dockerfile lies, which need not be there. Raises InvalidOption for one outside of the source:
+    a release tells people what its Dockerfile says."""
+    places = Places.of(checkout.path, checkout.top, ())
+    return places.path("--file", request.file, action="name a Dockerfile of the source, relative to the build context")
 
 
 async def open_source(shop: Workshop) -> Checkout:

@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,8 @@ class Fault:
     """What happens to the next `times` requests that match.
 
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
-    (an upload that breaks off), `hang` keeps it silent until the front is closed.
+    (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on unspoilt, so
+    many seconds later.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     hang: bool = False
+    late: Callable[[], float] | None = None
     times: int = 1_000_000
 
 
@@ -68,6 +70,11 @@ class Front:
         """Spoil requests with this method (`*`: any) whose path has a match of the regular expression."""
         with self._lock:
             self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang=hang, times=times))
+
+    def slow_down(self, method: str, path: str, late: Callable[[], float]) -> None:
+        """Pass such requests on only after `late()` seconds each: they are on their way, and have no effect yet."""
+        with self._lock:
+            self._faults.append(Fault(method, re.compile(path), late=late))
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -132,8 +139,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         seen = Seen(self.command, self.path, dict(self.headers.items()))
         fault = self.front.fault_for(seen)
-        if fault is None:
-            self._pass_on(self._body())
+        if fault is None or fault.late is not None:
+            body = self._body()
+            if fault is not None and fault.late is not None:
+                self.front.closing.wait(fault.late())
+            self._pass_on(body)
         elif fault.hang:
             self.front.closing.wait()
             self.close_connection = True

@@ -89,6 +89,7 @@ def build_request(
         no_cache_stages=target.no_cache_filter,
         pull=target.pull,
         source_date_epoch=epoch,
+        git_modes=epoch is not None and plan.source.revision is not None,
         attests=build_values.attest(target.attest, sbom=None, provenance=None),
         cache_imports=tuple(_cache(what, "cache-from", text, places) for text in target.cache_from),
         cache_exports=tuple(_cache(what, "cache-to", text, places) for text in target.cache_to),

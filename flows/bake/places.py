@@ -27,10 +27,10 @@ class Places:
     entitlements: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, folder: Path, repository: Path | None, allow: Sequence[str]) -> Self:
-        """`repository`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `env=NAME`, `ssh` and
-        BuildKit's entitlements. Raises InvalidOption for other words."""
-        roots = [folder, *([repository] if repository is not None else [])]
+    def of(cls, folder: Path, top: Path | None, allow: Sequence[str]) -> Self:
+        """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `env=NAME`, `ssh` and BuildKit's
+        entitlements. Raises InvalidOption for other words."""
+        roots = [folder, *([top] if top is not None else [])]
         env, entitlements = set(), set()
         for word in allow:
             if word.startswith(_FS):
@@ -52,14 +52,17 @@ class Places:
             frozenset(entitlements),
         )
 
-    def path(self, what: str, text: str | Path, below: Path | None = None) -> Path:
-        """A path that a file names, relative to `below` (else to the source). Raises InvalidOption outside of the
-        roots."""
+    def path(self, what: str, text: str | Path, below: Path | None = None, *, action: str | None = None) -> Path:
+        """A path that is named, relative to `below` (else to the source). Raises InvalidOption outside of the roots,
+        also where links lead there, with the next `action` (None: how to allow it)."""
         path = (below or self.folder) / str(text).removeprefix("cwd://")
-        real = path.resolve()
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a circle of links, or a null character
+            raise InvalidOption(f"{what}: {text} leads nowhere") from error
         if not any(real.is_relative_to(root) for root in self.roots):
             raise InvalidOption(
-                f"{what}: {text} lies outside of the source", action=f"allow it with --allow {_FS}{real}"
+                f"{what}: {text} lies outside of the source", action=action or f"allow it with --allow {_FS}{real}"
             )
         return path
 

@@ -9,6 +9,7 @@ from flows.bake.bakefile import read_bake_files
 from flows.bake.compose import read_compose_files
 from flows.bake.definition import Definition
 from flows.bake.dotenv import read_dotenv
+from flows.bake.places import Places
 from flows.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).
@@ -17,13 +18,13 @@ _BAKE_FILES = ("docker-bake.json", "docker-bake.override.json")
 _HCL_FILES = ("docker-bake.hcl", "docker-bake.override.hcl")
 
 
-def read_folder(folder: Path, files: Sequence[str], variables: Mapping[str, str]) -> Definition:
-    """What `files` (relative to `folder`; none: those with the usual names) define; Compose files go first.
+def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, str]) -> Definition:
+    """What `files` (relative to the places' folder; none: those with the usual names) define; Compose files go first.
 
     `variables`: values for bake's variables and for a Compose file's `${…}`, for which `.env` is read as well.
     Raises InvalidOption.
     """
-    names = list(files) or _usual(folder)
+    names = list(files) or _usual(places.folder)
     bake = [name for name in names if name.endswith(".json")]
     compose = [name for name in names if name.endswith((".yaml", ".yml"))]
     for name in names:
@@ -38,11 +39,11 @@ def read_folder(folder: Path, files: Sequence[str], variables: Mapping[str, str]
     definition = Definition()
     if compose:
         known = dict(variables)
-        if (folder / ".env").is_file():
-            known = {**read_dotenv(_text(folder, ".env"), variables), **variables}
-        definition = read_compose_files([(name, _text(folder, name)) for name in compose], known)
+        if (places.folder / ".env").is_file():
+            known = {**read_dotenv(_text(places, ".env"), variables), **variables}
+        definition = read_compose_files([(name, _text(places, name)) for name in compose], known)
     if bake:
-        definition = read_bake_files([(name, _text(folder, name)) for name in bake], variables).over(definition)
+        definition = read_bake_files([(name, _text(places, name)) for name in bake], variables).over(definition)
     return definition
 
 
@@ -64,8 +65,8 @@ def _hcl(name: str) -> InvalidOption:
     )
 
 
-def _text(folder: Path, name: str) -> str:
+def _text(places: Places, name: str) -> str:
     try:
-        return (folder / name).read_text()
+        return places.path("the file of the set", name).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"{name} cannot be read in {folder}", action="check its name") from error
+        raise InvalidOption(f"{name} cannot be read in {places.folder}", action="check its name") from error

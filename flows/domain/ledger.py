@@ -1,7 +1,8 @@
 """A version is released once: the port through which versions are read, reserved and made public.
 
 Two adapters: git (tags, and refs below `refs/slipway/` pushed on the condition that they do not exist) and registry
-(the repository's tags, with a lock on this machine). The same contract tests run on both.
+(the repository's tags, and markers of their own that are looked at again after they were written). The same contract
+tests run on both.
 """
 
 from __future__ import annotations
@@ -35,6 +36,29 @@ class Reservation:
     version: Version
     claim: Claim
     resumed: bool = False
+
+
+def continues(
+    left: Claim,
+    version: Version,
+    claim: Claim,
+    choose: Callable[[Sequence[Version]], Version],
+    taken: Sequence[Version],
+    *,
+    published: bool,
+) -> bool:
+    """Whether a run goes on with the `version` that a dead run of the same source had reserved, and perhaps published.
+
+    Only where it would choose that version too: now or, if its image was pushed already, at the time. `taken`: released
+    and currently reserved versions. `published`: the version is public, and may be the dead run's.
+    """
+    if left.fingerprint != claim.fingerprint:
+        return False
+    # A dead run that had noted no image cannot have made its version public.
+    if version in taken and not (published and left.digest is not None):
+        return False
+    known = taken if left.digest is None else [other for other in taken if other < version]
+    return str(choose(known)) == str(version)
 
 
 class VersionLedger(Protocol):

@@ -122,7 +122,10 @@ class VerifiedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseResult:
-    """The end of a release, as `--output json` prints it. `reference` pins the digest; `duration_s` is wall time."""
+    """The end of a release, as `--output json` prints it. `reference` pins the digest; `duration_s` is wall time.
+
+    `warnings`: what was asked for and not done, though the image is public, a sentence each.
+    """
 
     image: str
     released: bool
@@ -138,6 +141,7 @@ class ReleaseResult:
     steps: int = 0
     cached_steps: int = 0
     size: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

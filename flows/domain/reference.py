@@ -25,9 +25,14 @@ _DOCKER_HUB_API = "registry-1.docker.io"
 _DOCKER_HUB_ALIASES = {DOCKER_HUB, "index.docker.io", _DOCKER_HUB_API}
 
 
+def is_tag(text: str) -> bool:
+    """Whether the OCI grammar allows `text` as a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def check_tag(tag: str) -> str:
     """Give `tag` back if the OCI grammar allows it; raises InvalidTag."""
-    if not _TAG.fullmatch(tag):
+    if not is_tag(tag):
         raise InvalidTag(f"{tag!r} is not a legal image tag")
     return tag
 
@@ -57,7 +62,7 @@ class ImageReference:
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""
-        elif not _TAG.fullmatch(tag):
+        elif not is_tag(tag):
             raise InvalidReference(f"{text!r}: {tag!r} is not a legal image tag")
         registry, repository = _split(name)
         if not _HOST.fullmatch(registry) or not _legal_port(registry):

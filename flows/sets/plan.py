@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -20,12 +19,12 @@ from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.image_set import SetImage, SetPlan
 from flows.domain.ledger import Claim
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
+from flows.domain.platform import check_platform
 from flows.domain.reference import ImageReference, repository_name
 from flows.domain.version import Version, image_tag, latest
 from flows.planning import choose_ledger, left_unfinished, pushed_already, settle, source_facts
 from flows.sets.request import SetRequest
 from flows.workshop import Workshop
-from infra.local.claims import FileClaims
 from infra.registry import RegistryClient
 from infra.registry.ledger import RegistryLedger
 from infra.source import Checkout, GitLedger
@@ -33,12 +32,12 @@ from infra.source import Checkout, GitLedger
 
 def read_set(request: SetRequest, checkout: Checkout) -> TargetSet:
     """What the files in the source say. Raises InvalidOption."""
-    return choose(read_folder(checkout.path, request.files, request.variables), request.targets)
+    return choose(read_folder(places_of(request, checkout), request.files, request.variables), request.targets)
 
 
 def places_of(request: SetRequest, checkout: Checkout) -> Places:
     """What the set may use of this machine. Raises InvalidOption."""
-    return Places.of(checkout.path, checkout.repository, request.allow)
+    return Places.of(checkout.path, checkout.top, request.allow)
 
 
 def name_images(request: SetRequest, shop: Workshop, targets: TargetSet, source: str) -> dict[str, ImageReference]:
@@ -84,10 +83,12 @@ async def plan_set(
         # A second try of this step: what the first one had reserved would stand in its way.
         await shop.ledger.give_back(shop.reservation)
         shop.reservation = None
+    for target in targets.targets.values():
+        for platform in target.platforms:
+            check_platform(platform)
     source = source_facts(checkout)
     registries = {images[name]: await shop.registry(images[name]) for name in targets.wanted}
-    names = " ".join(sorted(image.name for image in registries))
-    tags = RegistryLedger(_AllTags(registries), names, FileClaims(shop.home, names))
+    tags = RegistryLedger([(registry, image.repository) for image, registry in registries.items()])
     shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
     previous = latest(released := await ledger.versions())
 
@@ -173,19 +174,6 @@ def _image(
         existing_digest=found.get(image) if public else None,
     )
     return SetImage(target.name, plan, tuple(target.bases.values()), public)
-
-
-class _AllTags:
-    """The tags of several repositories as if they were one's."""
-
-    def __init__(self, registries: Mapping[ImageReference, RegistryClient]) -> None:
-        self._registries = registries
-
-    async def tags(self, repository: str) -> list[str]:
-        found: Sequence[list[str]] = await asyncio.gather(
-            *(registry.tags(image.repository) for image, registry in self._registries.items())
-        )
-        return [tag for tags in found for tag in tags]
 
 
 def _fingerprint(request: SetRequest, targets: TargetSet, source: SourceFacts) -> str:

@@ -44,7 +44,7 @@ class SetReport:
         lines += ["| | |", "|---|---|", *(f"| {label} | {table_cell(value)} |" for label, value in self._facts()), ""]
         lines += ["| image | tags | digest | size | steps | seconds |", "|---|---|---|---|---|---|"]
         lines += ["| " + " | ".join(map(table_cell, row)) + " |" for row in self._rows()]
-        lines += ["", *(f"- {table_cell(warning)}" for warning in self.plan.warnings)]
+        lines += ["", *(f"- WARN: {table_cell(warning)}" for warning in self._warnings())]
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
@@ -58,11 +58,14 @@ class SetReport:
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
         lines = [self.title, *aligned(facts)]
-        lines += [f"  WARN: {warning}" for warning in self.plan.warnings]
+        lines += [f"  WARN: {warning}" for warning in self._warnings()]
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
         lines += ["", *(f"  docker pull {image.reference}" for image in self.result.images)]
         return "\n".join(lines).rstrip()
+
+    def _warnings(self) -> list[str]:
+        return [*self.plan.warnings, *(warning for image in self.result.images for warning in image.warnings)]
 
     def _facts(self) -> list[tuple[str, str]]:
         plan, result = self.plan, self.result

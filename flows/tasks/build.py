@@ -95,6 +95,7 @@ def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFa
         no_cache=request.no_cache,
         network=builder.network,
         source_date_epoch=plan.source_date_epoch,
+        git_modes=plan.source_date_epoch is not None and plan.source.revision is not None,
         outputs=(
             ImagePush(
                 name=image.name,

@@ -21,7 +21,7 @@ from flows.sets.request import SetRequest
 from flows.tasks.build import run_build
 from flows.tasks.record import past_release, show_links
 from flows.tasks.step import step, together
-from flows.tasks.tag import is_tagged, publish, write_tags
+from flows.tasks.tag import Tagged, is_tagged, move_tags, publish, write_version
 from flows.tasks.verify import verified
 from flows.tasks.version import named_before
 from flows.watched.history import key_of, remember
@@ -113,28 +113,19 @@ async def _check_tags(one: MadeImage) -> None:
 
 
 @step("tag")
-async def tag_all(plan: SetPlan, made: Sequence[MadeImage]) -> dict[str, list[str]]:
-    """The tags that were written, by target; a base before what is based on it, and git's tag at last.
+async def tag_all(plan: SetPlan, made: Sequence[MadeImage]) -> dict[str, Tagged]:
+    """The tags, by target: the versions' first, a base before what is based on it, then git's, and what moves at last.
 
     Raises VersionTaken, TagImmutable, and what registry and git raise.
     """
     shop = workshop()
     public = {one.image.target: one for one in made if one.image.public}
-    written: dict[str, list[str]] = {}
     for names in columns({one.image.target: one.image.bases for one in made}):
         level = [public[name] for name in names if name in public]
-        tags = await together(*(write_tags(shop, one.image.plan, one.built.digest) for one in level))
-        written |= zip((one.image.target for one in level), tags, strict=True)
+        await together(*(write_version(shop, one.image.plan, one.built.digest) for one in level))
     await publish(shop)
-    return written
-
-
-async def leave_half_public() -> None:
-    """Some of the set's tags may be public: keep its reservation for the run that finishes it."""
-    shop = workshop()
-    if shop.ledger is not None and shop.reservation is not None:
-        await shop.ledger.leave(shop.reservation)
-        shop.reservation = None
+    tagged = await together(*(move_tags(shop, one.image.plan) for one in public.values()))
+    return dict(zip(public, tagged, strict=True))
 
 
 async def name_set_run(plan: SetPlan) -> None:

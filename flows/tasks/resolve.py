@@ -44,6 +44,4 @@ async def _version(registry: RegistryClient, image: ImageReference, tag: str | N
     manifest = await registry.manifest(image.repository, digest)
     if manifest.is_index and not any(child.is_image for child in manifest.children):
         return None
-    config = await registry.image_config(image.repository, manifest)
-    label = ((config.get("config") or {}).get("Labels") or {}).get(OCI_VERSION)
-    return str(label) if label else None
+    return (await registry.image_config(image.repository, manifest)).labels.get(OCI_VERSION) or None

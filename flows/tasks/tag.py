@@ -1,8 +1,14 @@
-"""Tag: give the verified image its public names; the version's tag first, and never another image's."""
+"""Tag: give the verified image its public names. The version's tag first, never over another image's; then git's tag;
+the tags that move come last, as the release does not depend on them."""
 
 from __future__ import annotations
 
-from flows.domain.errors import VersionTaken
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flows.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
 from flows.domain.plan import ReleasePlan, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
@@ -10,29 +16,36 @@ from flows.tasks.step import step
 from flows.workshop import Workshop, workshop
 from infra.registry import RegistryClient
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The tags that were written, and what the registry would not do."""
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
 
 @step("tag")
-async def tag(plan: ReleasePlan, image: VerifiedImage) -> list[str]:
-    """All tags that were written. Raises VersionTaken, TagImmutable, and what registry and git raise."""
+async def tag(plan: ReleasePlan, image: VerifiedImage) -> Tagged:
+    """Raises VersionTaken, TagImmutable (of the version's tag alone), and what registry and git raise."""
     shop = workshop()
-    written = await write_tags(shop, plan, image.digest)
+    await write_version(shop, plan, image.digest)
     await publish(shop)
-    return written
+    return await move_tags(shop, plan)
 
 
-async def write_tags(shop: Workshop, plan: ReleasePlan, digest: str) -> list[str]:
-    """The version's tag, and those that move with it. Raises VersionTaken and the RegistryErrors."""
-    assert plan.version is not None, "there is something to release"
-    reference = ImageReference.parse(plan.image)
+async def write_version(shop: Workshop, plan: ReleasePlan, digest: str) -> None:
+    """The version's tag. Raises VersionTaken and the RegistryErrors."""
+    reference = ImageReference.parse(plan.reference)
+    assert reference.tag is not None, "a version is tagged"
     registry = await shop.registry(reference)
-    version = parse_version(plan.version)
-    name = image_tag(version)
-    if not await is_tagged(registry, reference.with_tag(name), digest):
-        await registry.put_tag(reference.repository, name, await registry.manifest(reference.repository, digest))
-    written = [name]
-    if plan.moving_tags:
-        written += await _move_tags(registry, reference.repository, version)
-    return written
+    if not await is_tagged(registry, reference, digest):
+        manifest = await registry.manifest(reference.repository, digest)
+        named = await registry.put_tag(reference.repository, reference.tag, manifest)
+        if named != digest:
+            raise VersionTaken(f"another release wrote {plan.reference} in the same moment ({named})")
 
 
 async def publish(shop: Workshop) -> None:
@@ -44,27 +57,71 @@ async def publish(shop: Workshop) -> None:
 async def is_tagged(registry: RegistryClient, image: ImageReference, digest: str) -> bool:
     """Whether the tag names the digest already; raises VersionTaken if it names another."""
     assert image.tag is not None, "a tag is looked at"
-    there = await registry.head(image.repository, image.tag)
+    there = await registry.head(image.repository, image.tag, expected=digest)
     if there is not None and there.digest != digest:
         raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
     return there is not None
 
 
-async def _move_tags(registry: RegistryClient, repository: str, version: Version) -> list[str]:
-    """Move what may move. Looks again afterwards: a higher version may have been tagged in the same moment, and
-    whoever writes last has to see it."""
+async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
+    """All tags of the version: its own, which is there, and those that move with it, as far as the registry lets them.
+
+    Looks again afterwards: a higher version may have been tagged in the same moment, and whoever writes last has to see
+    it.
+    """
+    assert plan.version is not None, "there is something to release"
+    reference, version = ImageReference.parse(plan.reference), parse_version(plan.version)
+    repository, own = reference.repository, image_tag(version)
+    if not plan.moving_tags:
+        return Tagged((own,))
+    registry = await shop.registry(reference)
     moved: list[str] = []
-    known = await _stable_versions(registry, repository)
-    for name in moving_tags(version, known):
-        await _point(registry, repository, name, version)
-        moved.append(name)
+    warnings: list[str] = []
+    for name in moving_tags(version, await _stable_versions(registry, repository)):
+        try:
+            await _point(registry, repository, name, version)
+            moved.append(name)
+        except (TagImmutable, RegistryForbidden) as error:
+            warnings.append(f"{reference.name}:{name} was not moved to {version}: {error.cause}")
     for name in list(moved):
         scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]
         highest = latest(scope)
         if highest is not None and highest > version:
             await _point(registry, repository, name, highest)
             moved.remove(name)
-    return moved
+    return Tagged((own, *moved), tuple(warnings))
+
+
+@asynccontextmanager
+async def becoming_public(*images: tuple[ReleasePlan, str]) -> AsyncIterator[None]:
+    """Within: images (their plans and digests) get their tags. If that fails, and one of them may have its version's
+    tag, the reservation stays for the run that finishes it, which the same command starts.
+    """
+    try:
+        yield
+    except BaseException:
+        shop = workshop()
+        if shop.ledger is not None and shop.reservation is not None and await _half_public(shop, images):
+            try:
+                await shop.ledger.leave(shop.reservation)
+            except SlipwayError as error:
+                logger.warning("the reservation of %s stands until it runs out: %s", shop.reservation.version, error)
+            # In either case it is not given back.
+            shop.reservation = None
+        raise
+
+
+async def _half_public(shop: Workshop, images: Iterable[tuple[ReleasePlan, str]]) -> bool:
+    for plan, digest in images:
+        reference = ImageReference.parse(plan.reference)
+        assert reference.tag is not None, "a version is tagged"
+        try:
+            there = await (await shop.registry(reference)).head(reference.repository, reference.tag, expected=digest)
+        except SlipwayError:
+            return True  # nobody knows
+        if there is not None and there.digest == digest:
+            return True
+    return False
 
 
 async def _point(registry: RegistryClient, repository: str, name: str, version: Version) -> None:

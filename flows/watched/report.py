@@ -63,6 +63,7 @@ class Report:
         lines += ["| | |", "|---|---|"]
         lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
         lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
+        lines += ["", *(f"- WARN: {table_cell(warning)}" for warning in self.result.warnings)]
         lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
@@ -77,6 +78,7 @@ class Report:
             facts.append(("in the UI", self.result.ui_url))
         facts += [("commits", commit) for commit in self.plan.deciding_commits]
         lines = [self.title, *aligned(facts)]
+        lines += [f"  WARN: {warning}" for warning in self.result.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
         if self.result.reference:

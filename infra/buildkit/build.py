@@ -34,6 +34,7 @@ class BuildRequest(NamedTuple):
 
     `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build anew. `pull`: ask
     registries for newer base images. `source_date_epoch`: seconds; times in the image's config come from it.
+    `git_modes`: files and folders have the modes that git knows, not those that somebody's umask gave a checkout.
     `attests`: `sbom` or `provenance` and their attributes (`mode=max`); none by default. `annotations`: of the images;
     keys may say where (`index:KEY`, `manifest[linux/amd64]:KEY`).
 
@@ -59,6 +60,7 @@ class BuildRequest(NamedTuple):
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
     source_date_epoch: int | None = None
+    git_modes: bool = False
     attests: Mapping[str, str] = MappingProxyType({})
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()

@@ -25,10 +25,12 @@ _STATS_AT_ONCE = 256
 
 
 class FileSync:
-    """Serves directories by name. `failure`: the ContextError that ended a transfer, which the daemon only retells."""
+    """Serves directories by name. `failure`: the ContextError that ended a transfer, which the daemon only retells.
+    `git_modes`: see `BuildRequest`."""
 
-    def __init__(self, directories: Mapping[str, Path]) -> None:
+    def __init__(self, directories: Mapping[str, Path], *, git_modes: bool = False) -> None:
         self._directories = directories
+        self._git_modes = git_modes
         self.failure: ContextError | None = None
 
     def handlers(self) -> dict[str, Handler]:
@@ -44,6 +46,7 @@ class FileSync:
             include=tuple(decoded(call.metadata, "include-patterns")),
             exclude=tuple(decoded(call.metadata, "exclude-patterns")),
             follow=tuple(decoded(call.metadata, "followpaths")),
+            git_modes=self._git_modes,
         )
         try:
             await _Transfer(call, directory, selection).run()

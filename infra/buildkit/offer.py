@@ -22,9 +22,9 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
     directories = request.directories()
     offered: list[Attachable] = [Auth(credentials)]
     if request.dockerfile_content is not None:
-        offered.append(_WithDockerfile(directories, request.dockerfile_content))
+        offered.append(_WithDockerfile(directories, request.dockerfile_content, git_modes=request.git_modes))
     elif directories:
-        offered.append(FileSync(directories))
+        offered.append(FileSync(directories, git_modes=request.git_modes))
     if not isinstance(request.context, Path | str):
         from infra.buildkit.upload import Upload
 
@@ -72,8 +72,8 @@ def finish_outputs(offered: Iterable[Attachable]) -> None:
 class _WithDockerfile(FileSync):
     """Directories, and a Dockerfile that is in none of them."""
 
-    def __init__(self, directories: Mapping[str, Path], dockerfile: bytes) -> None:
-        super().__init__(directories)
+    def __init__(self, directories: Mapping[str, Path], dockerfile: bytes, *, git_modes: bool) -> None:
+        super().__init__(directories, git_modes=git_modes)
         self._dockerfile = dockerfile
 
     def handlers(self) -> dict[str, Handler]:

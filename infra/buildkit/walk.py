@@ -33,11 +33,15 @@ _GO_SETUID, _GO_SETGID, _GO_STICKY = 1 << 23, 1 << 22, 1 << 20
 
 
 class Selection(NamedTuple):
-    """What the daemon wants of a directory: pattern lists as its metadata carries them, "" or missing: everything."""
+    """What the daemon wants of a directory: pattern lists as its metadata carries them, "" or missing: everything.
+
+    `git_modes`: it gets the modes that git knows, instead of those that a umask gave a checkout.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
+    git_modes: bool = False
 
 
 class _Folder:
@@ -78,6 +82,7 @@ class _Walk:
         self._include_fixed = self._include is not None and self._include.all_fixed(negative=False)
         self._exclude_fixed = self._exclude is not None and self._exclude.all_fixed(negative=True)
         self._first_names: dict[tuple[int, int], bytes] = {}
+        self._git_modes = selection.git_modes
 
     def stats(self) -> Iterator[Stat]:
         try:
@@ -146,7 +151,8 @@ class _Walk:
     def _stat(self, name: bytes, status: os.stat_result) -> Stat:
         absolute = self._root + b"/" + name
         # uid and gid stay 0, as buildctl resets them, so that everyone's checkout has the same cache key.
-        result = Stat(path=name, mode=go_mode(status.st_mode), modTime=status.st_mtime_ns)
+        mode = _git_mode(status.st_mode) if self._git_modes else status.st_mode
+        result = Stat(path=name, mode=go_mode(mode), modTime=status.st_mtime_ns)
         if not stat.S_ISDIR(status.st_mode):
             result.size = status.st_size
             if stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode):
@@ -162,6 +168,12 @@ class _Walk:
         except OSError as error:
             raise _unreadable(name, error) from error
         return result
+
+
+def _git_mode(mode: int) -> int:
+    """What git keeps of `st_mode`: whether a file's owner may execute it (fast-import's 100644 and 100755)."""
+    executable = stat.S_ISDIR(mode) or mode & stat.S_IXUSR
+    return mode if stat.S_ISLNK(mode) else stat.S_IFMT(mode) | (0o755 if executable else 0o644)
 
 
 def go_mode(mode: int) -> int:

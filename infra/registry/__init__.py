@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from infra.registry.client import RegistryClient
-    from infra.registry.model import Descriptor, Manifest
+    from infra.registry.model import Descriptor, ImageConfig, Manifest
 
-__all__ = ["Descriptor", "Manifest", "RegistryClient"]
+__all__ = ["Descriptor", "ImageConfig", "Manifest", "RegistryClient"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
         from infra.registry.client import RegistryClient
 
         return RegistryClient
-    if name in {"Descriptor", "Manifest"}:
+    if name in {"Descriptor", "ImageConfig", "Manifest"}:
         from infra.registry import model
 
         return getattr(model, name)

@@ -9,17 +9,16 @@ import asyncio
 import base64
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 
 from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import RegistryProtocolError
-from infra.registry.errors import error_of, transport_error
+from infra.registry.answers import token_of
+from infra.registry.errors import error_of
 
-# "When omitted, this defaults to 60 seconds" (token.md, expires_in).
-_DEFAULT_LIFETIME_S = 60.0
 # A token is not used in its last seconds: it has to arrive while it is valid.
 _MARGIN_S = 10.0
 
@@ -70,8 +69,15 @@ class Authenticator:
     they expire.
     """
 
-    def __init__(self, http: httpx.AsyncClient, host: str, credentials: CredentialSource, *, insecure: bool) -> None:
-        self._http = http
+    def __init__(
+        self,
+        get: Callable[[httpx.URL, dict[str, str]], Awaitable[httpx.Response]],
+        host: str,
+        credentials: CredentialSource,
+        *,
+        insecure: bool,
+    ) -> None:
+        self._get = get
         self._host = host
         self._credentials = credentials
         self._insecure = insecure
@@ -113,19 +119,11 @@ class Authenticator:
         credential = await self._credentials.credential(self._host)
         headers = {} if credential is None else {"Authorization": _basic(credential)}
         started = time.monotonic()
-        try:
-            response = await self._http.get(realm.copy_merge_params(query), headers=headers)
-        except httpx.RequestError as error:
-            raise transport_error(error, realm.netloc.decode("ascii"), "GET") from error
+        response = await self._get(realm.copy_merge_params(query), headers)
         if not response.is_success:
             raise error_of(response)
-        try:
-            answer = response.json()
-            value = answer.get("token") or answer["access_token"]
-            lifetime = float(answer.get("expires_in", _DEFAULT_LIFETIME_S))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise RegistryProtocolError(f"the token server of {self._host} answered without a token") from error
-        return _Token(str(value), started + max(lifetime - _MARGIN_S, lifetime / 2))
+        value, lifetime = token_of(response, self._host)
+        return _Token(value, started + max(lifetime - _MARGIN_S, lifetime / 2))
 
     def _realm(self, challenge: Challenge) -> httpx.URL:
         try:

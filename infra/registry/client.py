@@ -1,39 +1,60 @@
 """A client of the OCI distribution API: what a release asks of a registry, apart from the pushing of layers.
 
-Source: OCI distribution specification 1.1. Nothing is tried twice in here but the answer to a 401: retrying
-is the caller's, who can wait and show it.
+Source: OCI distribution specification 1.1. Nothing is tried twice in here but the answer to a 401, and the look at what
+was just written: retrying is the caller's, who can wait and show it.
 """
 
 from __future__ import annotations
 
-import json
-import ssl
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import (
     DigestMismatch,
-    InvalidOption,
     ManifestUnknown,
     RegistryError,
     RegistryProtocolError,
+    RegistryUnavailable,
     RepositoryUnknown,
     TagImmutable,
 )
-from flows.domain.reference import is_digest, is_loopback
-from infra.registry.auth import Authenticator
-from infra.registry.errors import error_of, transport_error
-from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
+from flows.domain.reference import is_digest
+from infra.registry.answers import claimed_digest, descriptor_of, next_page, tags_of, upload_of
+from infra.registry.errors import code_of, error_of
+from infra.registry.model import (
+    MANIFEST_TYPES,
+    OCI_MANIFEST,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    digest_of,
+)
+from infra.registry.wire import MOST_BYTES, Wire
 
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 _TAGS_PER_PAGE = "1000"
-# A refusal without credentials, one with those that were just being rotated, and the answer.
-_MAX_SENDS = 3
+# Registries without pages give all tags at once.
+_MOST_OF_TAGS = 32 << 20
+_MOST_PAGES = 10_000
+# No index holds more images; each costs a request.
+_MOST_CHILDREN = 1000
+# What a registry says to a manifest that it would store if it were right.
+_REFUSED_FOR_ITS_CONTENT = {
+    "DIGEST_INVALID",
+    "MANIFEST_INVALID",
+    "MANIFEST_BLOB_UNKNOWN",
+    "TAG_INVALID",
+    "SIZE_INVALID",
+}
+_NOBODYS_DIGEST = f"sha256:{'0' * 64}"
+# Seconds until a tag that was written has to show: some registries have a cache before their store.
+_SHOWS_AFTER_S = (0.0, 0.1, 0.4, 1.0, 2.0)
 
 
 class RegistryClient:
@@ -55,38 +76,42 @@ class RegistryClient:
         timeout_s: float = 30.0,
     ) -> None:
         self.host = host
-        self._credentials = credentials
-        self._insecure = insecure
-        self._ca_file = ca_file
-        self._timeout_s = timeout_s
+        self._wire = Wire(host, credentials, insecure=insecure, ca_file=ca_file, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
-        self._http = httpx.AsyncClient(
-            base_url=f"{'http' if self._insecure else 'https'}://{self.host}",
-            verify=_tls_context(self._ca_file) if not self._insecure else False,
-            timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
-            headers={"User-Agent": "slipway"},
-            # A proxy of the environment has no business with this machine's own ports.
-            trust_env=not is_loopback(self.host),
-        )
-        self._auth = Authenticator(self._http, self.host, self._credentials, insecure=self._insecure)
+        await self._wire.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._wire.__aexit__()
+
+    def now(self) -> float:
+        """Seconds since the epoch by the registry's own clock, once it has answered; by this machine's before."""
+        return self._wire.now()
 
     async def ping(self) -> None:
         """Find out whether this is a registry that takes the credentials."""
         await self._send("GET", "/v2/", scope="")
 
     async def check_push(self, repository: str) -> None:
-        """Find out whether the credentials may push: an upload is begun and cancelled."""
-        begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=_push(repository))
-        location = begun.headers.get("Location")
-        if location:
+        """Find out whether the credentials may push, and leave nothing: a manifest is put under a digest that is not
+        its own, which a registry looks at after it has looked at the rights, and then has to refuse.
+
+        A registry that answers otherwise is asked to begin an upload, which is cancelled.
+        """
+        path = f"/v2/{repository}/manifests/{_NOBODYS_DIGEST}"
+        headers = {"Content-Type": OCI_MANIFEST}
+        answer = await self._wire.request("PUT", path, scope=_push(repository), headers=headers, content=b"{}")
+        if answer.status_code in {401, 403, 429}:
+            raise error_of(answer)
+        if answer.is_success:
+            with suppress(RegistryError):
+                await self.delete(repository, _NOBODYS_DIGEST)
+        elif not (answer.is_client_error and code_of(answer) in _REFUSED_FOR_ITS_CONTENT):
+            begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=_push(repository))
             # Not every registry can cancel one; all drop what was never finished.
             with suppress(RegistryError):
-                await self._send("DELETE", _own_path(begun, location), scope=_delete(repository))
+                await self._send("DELETE", upload_of(begun), scope=_delete(repository))
 
     async def tags(self, repository: str) -> list[str]:
         """All tags, on however many pages; none for a repository that does not exist (yet)."""
@@ -94,41 +119,47 @@ class RegistryClient:
         path: str | None = f"/v2/{repository}/tags/list?n={_TAGS_PER_PAGE}"
         seen: set[str] = set()
         while path is not None and path not in seen:
+            if len(seen) == _MOST_PAGES:
+                raise RegistryProtocolError(f"{self.host} gives the tags of {repository} on pages without end")
             seen.add(path)
             try:
-                response = await self._send("GET", path, scope=_pull(repository))
+                response = await self._send("GET", path, scope=_pull(repository), most=_MOST_OF_TAGS)
             except (RepositoryUnknown, ManifestUnknown):
                 return found
-            found += self._json(response).get("tags") or []
-            following = response.links.get("next", {}).get("url")
-            path = _own_path(response, following) if following else None
+            found += tags_of(response)
+            path = next_page(response)
         return found
 
-    async def head(self, repository: str, reference: str) -> Descriptor | None:
-        """What is there under a tag or digest, None if nothing is."""
+    async def head(self, repository: str, reference: str, *, expected: str | None = None) -> Descriptor | None:
+        """What is there under a tag or digest, None if nothing is.
+
+        The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are looked at.
+        """
         path = f"/v2/{repository}/manifests/{reference}"
-        response = await self._request("HEAD", path, scope=_pull(repository), headers=_ACCEPT)
+        response = await self._wire.request("HEAD", path, scope=_pull(repository), headers=_ACCEPT)
         if response.status_code == 404:
             return None
-        if not response.is_success:
+        # A server that knows no HEAD may know GET.
+        if not response.is_success and response.status_code not in {405, 501}:
             raise error_of(response)
-        digest = response.headers.get("Docker-Content-Digest", "")
-        size = response.headers.get("Content-Length", "")
-        if not is_digest(digest) or not size.isdecimal():
-            return (await self.manifest(repository, reference)).descriptor
-        return Descriptor(response.headers.get("Content-Type", ""), digest, int(size))
+        said = descriptor_of(response) if response.is_success else None
+        if said is not None and expected in {None, said.digest}:
+            return said
+        try:
+            return (await self._read(repository, reference))[0].descriptor
+        except (ManifestUnknown, RepositoryUnknown):
+            return None
 
     async def manifest(self, repository: str, reference: str) -> Manifest:
         """The manifest under a tag or digest. Raises DigestMismatch if the bytes are not what was named."""
-        path = f"/v2/{repository}/manifests/{reference}"
-        response = await self._send("GET", path, scope=_pull(repository), headers=_ACCEPT)
-        claimed = reference if is_digest(reference) else response.headers.get("Docker-Content-Digest", "")
-        if is_digest(claimed):
-            self._check_digest(response.content, claimed, path)
-        return Manifest.parse(response.content, response.headers.get("Content-Type", ""))
+        manifest, claimed = await self._read(repository, reference)
+        claimed = reference if is_digest(reference) else claimed
+        if claimed is not None:
+            self._check_digest(manifest.raw, claimed, f"/v2/{repository}/manifests/{reference}")
+        return manifest
 
-    async def image_config(self, repository: str, manifest: Manifest) -> dict[str, Any]:
-        """An image's configuration (`created`, `config.Labels`, ...), of an index's first image."""
+    async def image_config(self, repository: str, manifest: Manifest) -> ImageConfig:
+        """An image's configuration, of an index's first image."""
         if manifest.is_index:
             images = [child for child in manifest.children if child.is_image]
             if not images:
@@ -140,49 +171,80 @@ class RegistryClient:
         path = f"/v2/{repository}/blobs/{digest}"
         response = await self._send("GET", path, scope=_pull(repository))
         self._check_digest(response.content, digest, path)
-        return self._json(response)
+        return ImageConfig.parse(response.content, digest)
 
     async def total_size(self, repository: str, manifest: Manifest) -> int:
         """Bytes of configurations and layers of an image or of all in an index, shared ones once."""
+        children = manifest.children
+        if len(children) > _MOST_CHILDREN:
+            raise RegistryProtocolError(f"the index {manifest.digest} holds {len(children)} manifests")
         manifests = [manifest]
-        for child in manifest.children:
+        for child in children:
             manifests.append(await self.manifest(repository, child.digest))
         return sum({blob.digest: blob.size for each in manifests for blob in each.blobs}.values())
 
-    async def put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
-        """Let `tag` name `manifest`, byte for byte. Raises TagImmutable, unless the tag names it already."""
-        path = f"/v2/{repository}/manifests/{tag}"
-        headers = {"Content-Type": manifest.media_type}
-        response = await self._request("PUT", path, scope=_push(repository), headers=headers, content=manifest.raw)
-        if not response.is_success:
-            error = error_of(response, tag_write=True)
-            if isinstance(error, TagImmutable):
-                held = await self.head(repository, tag)
-                if held is not None and held.digest == manifest.digest:
-                    return
-            raise error
-        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
-        if stored != manifest.digest:
-            raise DigestMismatch(f"{self.host} stored {path} as {stored}, not as {manifest.digest}")
+    async def put_tag(self, repository: str, tag: str, manifest: Manifest) -> str:
+        """Let `tag` name `manifest`, byte for byte, and look what it names then: usually that, else what somebody else
+        wrote in the same moment. Gives that digest.
 
-    async def delete_manifest(self, repository: str, digest: str) -> bool:
-        """Try to delete a manifest; False if the registry did not do it (many do not allow it)."""
+        Raises TagImmutable for a tag that the registry keeps on something else.
+        """
         try:
-            path = f"/v2/{repository}/manifests/{digest}"
-            await self._send("DELETE", path, scope=_delete(repository))
-        except RegistryError:
+            await self.put_manifest(repository, tag, manifest.raw, manifest.media_type)
+        except TagImmutable:
+            held = await self.head(repository, tag, expected=manifest.digest)
+            if held is not None and held.digest == manifest.digest:
+                return held.digest
+            raise
+        for delay_s in _SHOWS_AFTER_S:
+            await asyncio.sleep(delay_s)
+            shown = await self.head(repository, tag, expected=manifest.digest)
+            if shown is not None:
+                return shown.digest
+        raise RegistryUnavailable(f"{self.host} took the tag {tag} of {repository}, but does not show it")
+
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> None:
+        """Write a manifest under a tag or its digest. Raises TagImmutable."""
+        path = f"/v2/{repository}/manifests/{reference}"
+        headers = {"Content-Type": media_type}
+        response = await self._wire.request("PUT", path, scope=_push(repository), headers=headers, content=content)
+        if not response.is_success:
+            raise error_of(response, tag_write=True)
+
+    async def put_blob(self, repository: str, content: bytes) -> str:
+        """Store a small blob unless it is there already; its digest."""
+        digest = digest_of(content)
+        there = await self._wire.request("HEAD", f"/v2/{repository}/blobs/{digest}", scope=_pull(repository))
+        if not there.is_success:
+            begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=_push(repository))
+            path = upload_of(begun)
+            path += f"{'&' if '?' in path else '?'}digest={digest}"
+            headers = {"Content-Type": "application/octet-stream"}
+            await self._send("PUT", path, scope=_push(repository), headers=headers, content=content)
+        return digest
+
+    async def delete(self, repository: str, reference: str) -> bool:
+        """Delete a manifest, or where the registry can a tag alone; False if it does not do that (many do not).
+
+        True for what is not there. Raises the RegistryErrors that a retry may help.
+        """
+        try:
+            await self._send("DELETE", f"/v2/{repository}/manifests/{reference}", scope=_delete(repository))
+        except (ManifestUnknown, RepositoryUnknown):
+            return True
+        except RegistryError as error:
+            if error.retryable:
+                raise
             return False
         return True
 
-    async def _send(
-        self, method: str, path: str, *, scope: str, headers: Mapping[str, str] | None = None
-    ) -> httpx.Response:
-        response = await self._request(method, path, scope=scope, headers=headers)
-        if not response.is_success:
-            raise error_of(response)
-        return response
+    async def _read(self, repository: str, reference: str) -> tuple[Manifest, str | None]:
+        """A manifest, and what the registry says its digest is."""
+        path = f"/v2/{repository}/manifests/{reference}"
+        response = await self._send("GET", path, scope=_pull(repository), headers=_ACCEPT)
+        return Manifest.parse(response.content, response.headers.get("Content-Type", "")), claimed_digest(response)
 
-    async def _request(
+    async def _send(
         self,
         method: str,
         path: str,
@@ -190,37 +252,13 @@ class RegistryClient:
         scope: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        most: int = MOST_BYTES,
     ) -> httpx.Response:
-        authorization = await self._auth.header(scope)
-        for _ in range(_MAX_SENDS):
-            sent = dict(headers or {})
-            if authorization is not None:
-                sent["Authorization"] = authorization
-            try:
-                # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
-                response = await self._http.request(
-                    method, path, headers=sent, content=content, follow_redirects=method in {"GET", "HEAD"}
-                )
-            except httpx.RequestError as error:
-                raise transport_error(error, self.host, method) from error
-            if response.status_code != 401 or response.url.netloc != self._http.base_url.netloc:
-                break
-            offered = await self._auth.after_401(response, scope)
-            if offered is None or offered == authorization:
-                break
-            authorization = offered
+        """The same as the wire's request, for answers that have to be a success."""
+        response = await self._wire.request(method, path, scope=scope, headers=headers, content=content, most=most)
+        if not response.is_success:
+            raise error_of(response)
         return response
-
-    def _json(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            answer = json.loads(response.content)
-            if not isinstance(answer, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise RegistryProtocolError(
-                f"{self.host} answered {response.request.url.path} with something that is no JSON object"
-            ) from error
-        return answer
 
     def _check_digest(self, content: bytes, digest: str, path: str) -> None:
         actual = digest_of(content, digest.partition(":")[0])
@@ -238,21 +276,3 @@ def _push(repository: str) -> str:
 
 def _delete(repository: str) -> str:
     return f"repository:{repository}:delete"
-
-
-def _own_path(response: httpx.Response, link: str) -> str:
-    """Path and query of a link a registry gave, whose host it may know by another name than its users."""
-    return response.url.join(link).raw_path.decode("ascii")
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidOption(
-                f"{ca_file} is not a readable file of PEM certificates", action="name the registry's CA"
-            ) from error
-    return context

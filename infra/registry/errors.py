@@ -65,7 +65,7 @@ def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryEr
 
     `tag_write`: it answers the writing of a manifest under a tag. Only the server's code is shown, not its text.
     """
-    code, text = _code_and_text(response)
+    code, text = code_of(response), response.content.decode(errors="replace")
     shown = f"HTTP {response.status_code}" + (f" {code}" if code else "")
     request = response.request
     cause = f"{_host(request)} answered {request.method} {request.url.path} with {shown}"
@@ -113,21 +113,20 @@ def retry_after(value: str | None) -> float | None:
         return float(seconds)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
-def _code_and_text(response: httpx.Response) -> tuple[str | None, str]:
-    """The first error's code, if it looks like one, and the body's text (for recognition only)."""
+def code_of(response: httpx.Response) -> str | None:
+    """The first error's code, if it looks like one."""
     try:
         code = json.loads(response.content)["errors"][0]["code"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        code = None
-    known = isinstance(code, str) and _CODE.fullmatch(code) is not None
-    return (code if known else None), response.text
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return None
+    return code if isinstance(code, str) and _CODE.fullmatch(code) is not None else None
 
 
 def _is_immutable(response: httpx.Response, text: str) -> bool:

@@ -1,144 +1,310 @@
-"""Versions as the registry's tags show them, reserved under a lock on this machine.
+"""Versions as registries' tags show them, reserved by markers that are looked at again after they were written.
 
-The OCI distribution API has no conditional write, so two machines that share nothing but a registry are kept apart by
-the check before the tag is written; on one machine (and one SLIPWAY_HOME) a held claim makes it certain.
+The OCI distribution API has no conditional write (opencontainers/distribution-spec#251 is open since 2021), and a write
+may take as long as it likes. So each release writes a marker that nobody else writes, and only then looks for others:
+of two that want the same version at least one sees the other's marker, whatever the order and the delays. A release
+that sees no other marker has the version; nobody who comes later can overlook its own. A release that sees another one
+gives way: the later one at once, the earlier one when the later has had the time to do so and has not, which means that
+it had looked before. (The flag principle, with numbers as in Lamport's bakery.) A marker is a lease, by the registry's
+own clock.
 """
 
 from __future__ import annotations
 
-import json
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, replace
-from typing import Protocol
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
-from flows.domain.errors import VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation
-from flows.domain.version import Version, version_of_tag
+from flows.domain.errors import RegistryError, RegistryUnavailable, TagImmutable, VersionReserved, VersionTaken
+from flows.domain.ledger import Claim, Reservation, continues
+from flows.domain.version import Version, image_tag, version_of_tag
+from infra.common.claims import TTL_S, Note
+from infra.common.processes import Owner, is_alive
+from infra.registry.client import RegistryClient
+from infra.registry.markers import Marker, Markers, new_order
 
-
-class Held(Protocol):
-    """A claim held by this process."""
-
-    name: str
-    text: str
-
-    def write(self, text: str) -> None: ...
-
-    def remove(self) -> None: ...
-
-    def let_go(self) -> None: ...
+_ATTEMPTS = 40
+# A lease is relied on until so much of it is left.
+_MARGIN = 1 / 15
+# What was written has to show in the list of tags within this time.
+_SHOWS_WITHIN_S = 30.0
 
 
-class Claims(Protocol):
-    """The lock this ledger needs; `infra.local.claims.FileClaims` is one."""
+@dataclass
+class _Own:
+    """What a release has put up: by place the tags of its markers, their manifests' digests, and when it decides."""
 
-    def exclusive(self) -> AbstractAsyncContextManager[None]: ...
+    order: str
+    tags: dict[int, str] = field(default_factory=dict)
+    digests: dict[int, str] = field(default_factory=dict)
+    decides: dict[int, float] = field(default_factory=dict)
+    took_s: float = 0.0
 
-    def survey(self) -> tuple[list[str], Sequence[Held]]: ...
+    def forget(self) -> None:
+        """Another release has written over them: new ones are needed, under new tags."""
+        self.order = new_order()
+        self.tags.clear()
+        self.digests.clear()
 
-    def take(self, name: str, text: str) -> Held: ...
 
+@dataclass(frozen=True)
+class _Seen:
+    """A look at all places. `markers`: those of other releases, by place; `mine`: the digests of ours."""
 
-class Tags(Protocol):
-    """What of a registry client this ledger needs."""
+    released: list[Version]
+    markers: dict[int, list[Marker]]
+    mine: dict[int, str]
 
-    async def tags(self, repository: str) -> list[str]: ...
+    def others(self) -> list[tuple[int, Marker, Note]]:
+        """The reservations of other releases, each with its place."""
+        return [(i, one, one.note) for i, found in self.markers.items() for one in found if one.note is not None]
 
 
 class RegistryLedger:
-    """A VersionLedger over one repository of a registry. Raises the client's RegistryErrors."""
+    """A VersionLedger over the repositories of one image, or of a set's images, whose versions are one. Raises the
+    client's RegistryErrors.
 
-    def __init__(self, registry: Tags, repository: str, claims: Claims) -> None:
-        self._registry = registry
-        self._repository = repository
-        self._claims = claims
-        self._held: dict[Version, Held] = {}
+    `ttl_s`: seconds after which a reservation of another machine that nobody kept counts as left behind; on this
+    machine a dead owner is seen at once (`owner_alive`). `decide_s`: how long a release may take from its marker to its
+    decision before another one stops waiting for it; `poll_s`: how often that one looks.
+    """
+
+    def __init__(
+        self,
+        repositories: Iterable[tuple[RegistryClient, str]],
+        *,
+        owner_alive: Callable[[Owner], bool | None] = is_alive,
+        ttl_s: float = TTL_S,
+        decide_s: float = 10.0,
+        poll_s: float = 0.2,
+    ) -> None:
+        self._places = [Markers(registry, repository) for registry, repository in repositories]
+        self._owner_alive = owner_alive
+        self._ttl_s = ttl_s
+        self._decide_s = decide_s
+        self._poll_s = poll_s
+        self._held: dict[Version, _Own] = {}
 
     async def versions(self) -> Sequence[Version]:
-        tags = await self._registry.tags(self._repository)
-        return [version for tag in tags if (version := version_of_tag(tag)) is not None]
+        tags = await asyncio.gather(*(place.registry.tags(place.repository) for place in self._places))
+        return _versions(tag for each in tags for tag in each)
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
-        async with self._claims.exclusive():
-            # Within the lock: a release that ended a moment ago shows in the tags or still in its claim.
-            released = await self.versions()
-            living, dead = self._claims.survey()
-            reserved = [Version.parse(name) for name in living]
-            for leftover in dead:
-                resumed = self._resume(leftover, claim, choose, released, reserved)
-                if resumed is not None:
-                    _remove_all(other for other in dead if other is not leftover)
-                    return resumed
-            _remove_all(dead)
-            version = choose([*released, *reserved])
-            if version in released:
-                raise VersionTaken(f"the version {version} of {self._repository} is released already")
-            if version in reserved:
-                raise VersionReserved(f"another release on this machine holds {version} of {self._repository}")
-            self._held[version] = self._claims.take(str(version), _as_text(claim))
-            return Reservation(version, claim)
+        own = _Own(new_order())
+        try:
+            seen = await self._look(own)
+            for _ in range(_ATTEMPTS):
+                reservation, seen = await self._try_reserve(own, seen, claim, choose)
+                if reservation is not None:
+                    self._held[reservation.version] = own
+                    return reservation
+            raise VersionReserved(f"{self._where}: other releases took each version that was tried")
+        except BaseException:
+            with suppress(RegistryError):
+                await self._remove(own)
+            raise
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
-        claim = replace(reservation.claim, digest=digest)
-        self._held[reservation.version].write(_as_text(claim))
-        return replace(reservation, claim=claim)
+        noted = replace(reservation, claim=replace(reservation.claim, digest=digest))
+        await self._hold(noted)
+        return noted
 
     async def keep(self, reservation: Reservation) -> None:
-        """Nothing to do: the kernel knows whether the process that holds the claim is alive."""
+        await self._hold(reservation)
 
     async def publish(self, reservation: Reservation) -> None:
         """Nothing to do: the registry's tag is the public record."""
 
     async def give_back(self, reservation: Reservation) -> None:
-        held = self._held.pop(reservation.version, None)
-        if held is not None:
-            async with self._claims.exclusive():
-                held.remove()
+        own = self._held.get(reservation.version)
+        if own is not None:
+            await self._remove(own)
+            self._held.pop(reservation.version, None)
 
     async def leave(self, reservation: Reservation) -> None:
-        held = self._held.pop(reservation.version, None)
-        if held is not None:
-            held.let_go()
+        own = self._held.get(reservation.version)
+        if own is not None:
+            await self._write(own, reservation, left=True)
+            self._held.pop(reservation.version, None)
 
-    def _resume(
+    async def _try_reserve(
+        self, own: _Own, seen: _Seen, claim: Claim, choose: Callable[[Sequence[Version]], Version]
+    ) -> tuple[Reservation | None, _Seen]:
+        """One attempt; None when another release has the chosen version, or may have it. And the last look."""
+        left = [entry for entry in seen.others() if self._is_left(entry[0], entry[2], claim)]
+        reserved = [entry[2].version for entry in seen.others() if entry not in left]
+        before = self._continued([note for _, _, note in left], claim, choose, seen.released, reserved)
+        # What is gone on with goes when ours stands.
+        await self._drop(entry for entry in left if before is None or entry[2].claim != before.claim)
+        if before is not None:
+            reservation = Reservation(before.version, replace(claim, digest=before.claim.digest), resumed=True)
+        else:
+            version = choose([*seen.released, *reserved])
+            if version in seen.released:
+                raise VersionTaken(f"the version {version} of {self._where} is released already")
+            if version in reserved:
+                raise VersionReserved(f"another release holds {version} of {self._where}")
+            reservation = Reservation(version, claim)
+        await self._announce(own, reservation, seen)
+        has, seen = await self._has(own, reservation)
+        if not has:
+            return None, seen
+        await self._drop(entry for entry in left if before is not None and entry[2].claim == before.claim)
+        return reservation, seen
+
+    async def _has(self, own: _Own, reservation: Reservation) -> tuple[bool, _Seen]:
+        """Whether the version is ours, once our markers stand: not so if somebody else has it, or may have it."""
+        started = time.monotonic()
+        while True:
+            seen = await self._look(own)
+            if len(seen.mine) < len(self._places):
+                if time.monotonic() - started > _SHOWS_WITHIN_S:
+                    raise RegistryUnavailable(f"{self._where}: what is written does not show")
+                await asyncio.sleep(self._poll_s)
+            elif seen.mine != own.digests:
+                own.forget()
+                return False, seen
+            elif rivals := self._rivals(seen, reservation):
+                if any(rival.order < own.order or self._now(place) > rival.decides for place, rival in rivals):
+                    return False, seen
+                await self._news_of(rivals)
+            elif not reservation.resumed and (public := await self._is_public(reservation.version)):
+                return False, replace(seen, released=[*seen.released, public])  # its marker is gone already
+            elif all(self._now(place) < decides for place, decides in own.decides.items()):
+                return True, seen
+            else:
+                await self._announce(own, reservation, seen)  # others may have stopped waiting for us
+
+    async def _news_of(self, rivals: Sequence[tuple[int, Marker]]) -> None:
+        """Wait until one of those who came later has given way, or must have decided without having seen us."""
+        while True:
+            await asyncio.sleep(self._poll_s)
+            for place, rival in rivals:
+                now = await self._places[place].read(rival.tag)
+                if now is None or now.digest != rival.digest or self._now(place) > rival.decides:
+                    return
+
+    def _rivals(self, seen: _Seen, reservation: Reservation) -> list[tuple[int, Marker]]:
+        """Who wants the same version."""
+        return [
+            (place, marker)
+            for place, marker, note in seen.others()
+            if note.version == reservation.version and not self._is_left(place, note, reservation.claim)
+        ]
+
+    async def _hold(self, reservation: Reservation) -> None:
+        """Renew a reservation. Raises VersionReserved if another release has taken it over."""
+        own = self._held.get(reservation.version)
+        if own is None:
+            raise self._lost(reservation)
+        if all(await asyncio.gather(*(self._stands(place, own) for place in own.tags))):
+            await self._write(own, reservation)
+            return
+        # It may have been taken for dead: whether anybody else wants the version has to be found out anew.
+        seen = await self._look(own)
+        if any(own.digests[place] != digest for place, digest in seen.mine.items()):
+            own.forget()
+        await self._announce(own, reservation, seen)
+        if not (await self._has(own, reservation))[0]:
+            self._held.pop(reservation.version, None)
+            await self._remove(own)
+            raise self._lost(reservation)
+
+    async def _stands(self, place: int, own: _Own) -> bool:
+        """Whether nobody can have taken our marker for left so far."""
+        found = await self._places[place].read(own.tags[place])
+        if found is None or found.note is None or found.digest != own.digests[place]:
+            return False
+        return not found.note.is_expired(self._now(place) + _MARGIN * self._ttl_s)
+
+    async def _announce(self, own: _Own, reservation: Reservation, seen: _Seen) -> None:
+        """Put our markers up, with a time by which we shall have decided: longer where writing takes long."""
+        started = time.monotonic()
+        for place, markers in enumerate(self._places):
+            if place not in own.tags:
+                own.tags[place] = markers.new_tag(own.order, seen.markers[place], self._ttl_s)
+            own.decides[place] = self._now(place) + max(self._decide_s, 3 * own.took_s)
+        await self._write(own, reservation)
+        own.took_s = max(own.took_s, time.monotonic() - started)
+
+    async def _write(self, own: _Own, reservation: Reservation, *, left: bool = False) -> None:
+        await asyncio.gather(*(self._write_at(place, own, reservation, left=left) for place in own.tags))
+
+    async def _write_at(self, place: int, own: _Own, reservation: Reservation, *, left: bool) -> None:
+        markers, before = self._places[place], own.digests.get(place)
+        note = Note.now(reservation.version, reservation.claim, self._ttl_s, self._now(place))
+        try:
+            digest = await markers.write(
+                own.tags[place], own.order, replace(note, expires=0.0) if left else note, own.decides[place]
+            )
+        except TagImmutable:
+            if before is None:
+                raise
+            return  # a registry that never changes a tag guards the version's own as well
+        own.digests[place] = digest
+        if before is not None and before != digest:
+            await markers.replaced(before)
+
+    async def _remove(self, own: _Own) -> None:
+        await asyncio.gather(
+            *(self._places[place].remove(own.tags[place], digest) for place, digest in own.digests.items())
+        )
+
+    async def _drop(self, entries: Iterable[tuple[int, Marker, Note]]) -> None:
+        await asyncio.gather(*(self._places[place].remove(marker.tag, marker.digest) for place, marker, _ in entries))
+
+    async def _look(self, own: _Own) -> _Seen:
+        found = await asyncio.gather(*(place.look() for place in self._places))
+        return _Seen(
+            _versions(tag for tags, _ in found for tag in tags),
+            {i: [one for one in each if one.tag != own.tags.get(i)] for i, (_, each) in enumerate(found)},
+            {i: one.digest for i, (_, each) in enumerate(found) for one in each if one.tag == own.tags.get(i)},
+        )
+
+    async def _is_public(self, version: Version) -> Version | None:
+        """The version, if one of the images has it."""
+        tag = image_tag(version)
+        found = await asyncio.gather(*(place.registry.head(place.repository, tag) for place in self._places))
+        return version if any(found) else None
+
+    def _continued(
         self,
-        leftover: Held,
+        left: Sequence[Note],
         claim: Claim,
         choose: Callable[[Sequence[Version]], Version],
         released: Sequence[Version],
         reserved: Sequence[Version],
-    ) -> Reservation | None:
-        """Take a dead run's claim over if it is for the same source and this run would choose the same version.
-
-        Its version may be released: by the dead run itself, which then had noted its image's digest before.
-        """
-        before = _from_text(leftover.text)
-        version = Version.parse(leftover.name)
-        if before is None or before.fingerprint != claim.fingerprint:
-            return None
-        if version in released and before.digest is None:
-            return None
-        if str(choose([other for other in [*released, *reserved] if other != version])) != str(version):
-            return None
-        continued = replace(claim, digest=before.digest)
-        leftover.write(_as_text(continued))
-        self._held[version] = leftover
-        return Reservation(version, continued, resumed=True)
-
-
-def _as_text(claim: Claim) -> str:
-    return json.dumps(asdict(claim))
-
-
-def _from_text(text: str) -> Claim | None:
-    """None for a text that a crash cut off."""
-    try:
-        return Claim(**json.loads(text))
-    except (ValueError, TypeError):
+    ) -> Note | None:
+        """What a dead run of the same source had reserved, and perhaps published; one with an image goes first."""
+        taken = [*released, *reserved]
+        for note in sorted(left, key=lambda note: note.claim.digest is None):
+            published = note.version in released and note.version not in reserved
+            if continues(note.claim, note.version, claim, choose, taken, published=published):
+                return note
         return None
 
+    def _is_left(self, place: int, note: Note, claim: Claim) -> bool:
+        """Whether nobody works on it any more: its run is this one, its process gone, or its time over."""
+        now = self._now(place)
+        # No lease is longer: a time far away is somebody's clock, or somebody's joke.
+        if note.claim.run == claim.run or note.is_expired(now) or note.expires > now + 2 * self._ttl_s:
+            return True
+        return self._owner_alive(note.owner) is False
 
-def _remove_all(claims: Iterable[Held]) -> None:
-    for claim in claims:
-        claim.remove()
+    def _now(self, place: int) -> float:
+        return self._places[place].registry.now()
+
+    @property
+    def _where(self) -> str:
+        return ", ".join(place.place for place in self._places)
+
+    def _lost(self, reservation: Reservation) -> VersionReserved:
+        return VersionReserved(
+            f"another release took {reservation.version} of {self._where} over, taking this for dead"
+        )
+
+
+def _versions(tags: Iterable[str]) -> list[Version]:
+    return [version for tag in tags if (version := version_of_tag(tag)) is not None]

@@ -1,5 +1,5 @@
-"""Manifests and descriptors as the OCI image specification has them (manifest.md, image-index.md,
-descriptor.md).
+"""Manifests, descriptors and configurations as the OCI image specification has them (manifest.md, image-index.md,
+descriptor.md, config.md). What a registry gave is read into these types once, or refused.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from flows.domain.errors import RegistryProtocolError
+from flows.domain.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -19,6 +20,10 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 MANIFEST_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 """What is asked for in Accept: without it registries convert to older formats, with another digest."""
+
+EMPTY_JSON = b"{}"
+EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+"""A blob that says nothing (manifest.md, "Guidance for an Empty Descriptor")."""
 
 _INDEX_TYPES = {OCI_INDEX, DOCKER_INDEX}
 # BuildKit files an image's attestations in the index under this platform.
@@ -52,13 +57,9 @@ class Manifest:
     @classmethod
     def parse(cls, raw: bytes, media_type: str) -> Manifest:
         """Read a manifest's bytes; its digest is their sha256. Raises RegistryProtocolError."""
-        try:
-            document = json.loads(raw)
-            if not isinstance(document, dict):
-                raise ValueError("not an object")
-        except ValueError as error:
-            raise RegistryProtocolError(f"a manifest of type {media_type!r} is not a JSON object") from error
-        return cls(raw, str(document.get("mediaType") or media_type), digest_of(raw), document)
+        document = json_object(raw, f"a manifest of type {media_type!r}")
+        named = document.get("mediaType")
+        return cls(raw, named if isinstance(named, str) and named else media_type, digest_of(raw), document)
 
     @property
     def is_index(self) -> bool:
@@ -91,20 +92,66 @@ class Manifest:
         return entries
 
 
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What an image's configuration says. `platform`: `linux/arm64/v8`. `diff_ids`: of its uncompressed layers.
+    `created`: RFC 3339, as it stands there. What is missing is empty; what has another type counts as missing."""
+
+    labels: Mapping[str, str]
+    platform: str = ""
+    diff_ids: tuple[str, ...] = ()
+    created: str = ""
+
+    @classmethod
+    def parse(cls, raw: bytes, digest: str) -> Self:
+        """Raises RegistryProtocolError for what is no JSON object."""
+        document = json_object(raw, f"the configuration {digest}")
+        labels = _object(_object(document, "config"), "Labels")
+        ids = _object(document, "rootfs").get("diff_ids")
+        parts = [_text(document, key) for key in ("os", "architecture", "variant")]
+        return cls(
+            labels={name: value for name, value in labels.items() if isinstance(value, str)},
+            platform="/".join(part for part in parts if part),
+            diff_ids=tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else (),
+            created=_text(document, "created"),
+        )
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any]:
+    """Raises RegistryProtocolError for anything else, however it is broken."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RegistryProtocolError(f"{what} is not JSON") from error
+    if not isinstance(value, dict):
+        raise RegistryProtocolError(f"{what} is not a JSON object")
+    return value
+
+
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:
     """The OCI digest of some bytes; `algorithm` is sha256 or sha512."""
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
 def _descriptor(entry: Any) -> Descriptor:
-    try:
-        platform = entry.get("platform") or {}
-        parts = [platform.get(key) for key in ("os", "architecture", "variant")]
-        return Descriptor(
-            media_type=str(entry["mediaType"]),
-            digest=str(entry["digest"]),
-            size=int(entry["size"]),
-            platform="/".join(part for part in parts if part) or None,
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RegistryProtocolError("a manifest holds something that is no descriptor") from error
+    if not isinstance(entry, dict):
+        raise RegistryProtocolError("a manifest holds something that is no descriptor")
+    media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
+    # A digest goes into the path of the next request.
+    if not isinstance(media_type, str) or not isinstance(digest, str) or not is_digest(digest):
+        raise RegistryProtocolError("a manifest holds a descriptor without a media type or a digest")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
+        raise RegistryProtocolError(f"a manifest holds a descriptor of {digest} without a size")
+    platform = _object(entry, "platform")
+    parts = [_text(platform, key) for key in ("os", "architecture", "variant")]
+    return Descriptor(media_type, digest, size, "/".join(part for part in parts if part) or None)
+
+
+def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(document: Mapping[str, Any], key: str) -> str:
+    value = document.get(key)
+    return value if isinstance(value, str) else ""

@@ -47,9 +47,20 @@ class Checkout:
         """Whether the source is a whole git repository, whose tags then are its versions."""
         return self.repository is not None and not self.subdirectory
 
-    async def close(self) -> None:
-        """Remove what was fetched. Safe to call twice."""
-        if self.temporary is not None:
+    @property
+    def top(self) -> Path:
+        """The directory that all of the source lies in, of which `path` may be a part."""
+        return self.temporary or self.repository or self.path
+
+    async def close(self, *, keep_repository: bool = False) -> None:
+        """Remove what was fetched. Safe to call twice. `keep_repository`: a ledger has a last word to say by it."""
+        if self.temporary is None:
+            return
+        if keep_repository and self.repository is not None:
+            for entry in await asyncio.to_thread(_entries, self.temporary):
+                if entry != self.repository:
+                    await asyncio.to_thread(remove_tree, entry)
+        else:
             await asyncio.to_thread(remove_tree, self.temporary)
 
     async def __aenter__(self) -> Self:
@@ -59,6 +70,12 @@ class Checkout:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _entries(folder: Path) -> list[Path]:
+    with suppress(FileNotFoundError):
+        return list(folder.iterdir())
+    return []
 
 
 def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:

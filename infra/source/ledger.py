@@ -19,19 +19,18 @@ from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation
+from flows.domain.ledger import Claim, Reservation, continues
 from flows.domain.version import Version, versions_of_git_tags
+from infra.common.claims import TTL_S, Note
+from infra.common.processes import Owner, is_alive
 from infra.source.checkout import Checkout
-from infra.source.claims import Note
 from infra.source.command import Remote
 from infra.source.history import remote_of
-from infra.source.processes import Owner, is_alive
 from infra.source.refs import Change, RefStore, State
 from infra.source.url import GitUrl, check_ref
 
 _ATTEMPTS = 40
 _PAUSE_S = 0.05
-TTL_S = 900
 
 
 class GitLedger:
@@ -111,7 +110,7 @@ class GitLedger:
         claim = replace(reservation.claim, digest=digest)
         for _ in range(_ATTEMPTS):
             held = await self._own(reservation)
-            new = await self._refs.store(self._note(reservation.version, claim).text)
+            new = await self._refs.store(self._note(reservation.version, claim).message)
             change = Change(self._ref(reservation.version), held.revision if held else None, new)
             if await self._refs.apply(change):
                 return replace(reservation, claim=claim)
@@ -123,7 +122,7 @@ class GitLedger:
             if held is None or held.note is None:
                 raise self._lost(reservation)
             # As it stands: a digest that is noted at this moment must not be lost.
-            new = await self._refs.store(self._note(reservation.version, held.note.claim).text)
+            new = await self._refs.store(self._note(reservation.version, held.note.claim).message)
             if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
                 return
         raise self._lost(reservation)
@@ -143,7 +142,7 @@ class GitLedger:
             changes = [Change(f"refs/tags/{tag}", None, self.revision)]
             if held is not None:
                 # Written anew: the tag appears only if nobody has taken the reservation over meanwhile.
-                new = await self._refs.store(self._note(reservation.version, reservation.claim).text)
+                new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
                 changes.append(Change(self._ref(reservation.version), held.revision, new))
             if await self._refs.apply(*changes):
                 break
@@ -165,7 +164,7 @@ class GitLedger:
             held = await self._own(reservation)
             if held is None:
                 return
-            new = await self._refs.store(note.text)
+            new = await self._refs.store(note.message)
             if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
                 return
 
@@ -187,7 +186,7 @@ class GitLedger:
             raise VersionTaken(f"the version {version} is released already: {self.tag_name(version)}")
         if version in taken:
             raise VersionReserved(f"another release holds the version {version} in {self._refs.place}")
-        new = await self._refs.store(self._note(version, claim).text)
+        new = await self._refs.store(self._note(version, claim).message)
         kept = False
         try:
             if not await self._refs.apply(Change(self._ref(version), None, new)):
@@ -209,21 +208,12 @@ class GitLedger:
         taken: Sequence[Version],
         state: State,
     ) -> Reservation | None:
-        """Go on with what a dead run of the same source had reserved, and perhaps published.
-
-        Only where this run would choose that version too: now or, if its image was pushed already, at the time.
-        """
-        if left.note is None or left.note.claim.fingerprint != claim.fingerprint:
-            return None
-        digest = left.note.claim.digest
+        """Go on with what a dead run of the same source had reserved, and perhaps published."""
         published = state.tags.get(self.tag_name(left.version)) == self.revision
-        if left.version in taken and not (published and digest is not None):
+        if left.note is None or not continues(left.note.claim, left.version, claim, choose, taken, published=published):
             return None
-        known = taken if digest is None else [version for version in taken if version < left.version]
-        if str(choose(known)) != str(left.version):
-            return None
-        continued = replace(claim, digest=digest)
-        new = await self._refs.store(self._note(left.version, continued).text)
+        continued = replace(claim, digest=left.note.claim.digest)
+        new = await self._refs.store(self._note(left.version, continued).message)
         if not await self._refs.apply(Change(self._ref(left.version), left.revision, new)):
             return None
         return Reservation(left.version, continued, resumed=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from flows.domain.errors import SourceDiskFull
+from infra.common.processes import Owner, is_alive, this_process
 from infra.source.checkout import remove_tree
-from infra.source.processes import Owner, is_alive, this_process
 
 T = TypeVar("T")
 

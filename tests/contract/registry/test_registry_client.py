@@ -1,35 +1,68 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from flows.domain.credentials import Credential
-from flows.domain.errors import DigestMismatch, ManifestUnknown
+from flows.domain.errors import DigestMismatch, ManifestUnknown, RegistryUnavailable
 from infra.registry.model import Manifest, digest_of
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, client
 from tests.faults import front
 from tests.images import Pusher
+from tests.servers import registry_server
 
 
 async def test_ping_and_check_push_succeed_with_the_right_credentials(registry: str, repository: str) -> None:
-    """With the right credentials both checks pass, and the check for pushing leaves nothing behind."""
+    """With the right credentials both checks pass, and there is no image afterwards."""
     async with client(registry) as reg:
         await reg.ping()
         await reg.check_push(repository)
         assert await reg.tags(repository) == []
 
 
-async def test_the_upload_that_checks_the_right_to_push_is_cancelled(registry: str, repository: str) -> None:
-    """check_push begins one upload and deletes that very upload."""
+async def test_the_check_for_pushing_leaves_nothing_on_the_disk(repository: str, tmp_path: Path) -> None:
+    """Debian's registry keeps a folder of each upload that was cancelled: the check begins none."""
+    with registry_server(tmp_path) as host, Pusher(host, repository, None) as pusher:
+        pusher.image("1.0.0")
+        before = sorted((tmp_path / "registry" / "data").rglob("*"))
+        async with client(host) as reg:
+            await reg.check_push(repository)
+            await reg.check_push(f"{repository}-new")
+        assert sorted((tmp_path / "registry" / "data").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, b""),
+        (404, b"404 page not found"),
+        (400, b"<html>bad request</html>"),
+        (405, b'{"errors": [{"code": "UNSUPPORTED"}]}'),
+    ],
+)
+async def test_a_registry_that_does_not_say_why_is_asked_to_begin_an_upload(
+    registry: str, repository: str, status: int, body: bytes
+) -> None:
+    """An answer that says nothing of the right to push is followed by an upload, which is begun and cancelled."""
     with front(registry) as fronted:
+        fronted.spoil("PUT", "/manifests/", status, body=body)
         async with client(fronted.host) as reg:
             await reg.check_push(repository)
-        begun = [each for each in fronted.seen if each.method == "POST"]
-        ended = [each for each in fronted.seen if each.method == "DELETE"]
-        assert len(begun) == 2  # the first one is answered with 401
-        assert len(ended) == 1
-        assert ended[0].path.startswith(f"/v2/{repository}/blobs/uploads/")
+        assert any(each.method == "POST" for each in fronted.seen)
+        (ended,) = (each for each in fronted.seen if each.method == "DELETE")
+        assert ended.path.startswith(f"/v2/{repository}/blobs/uploads/")
+
+
+async def test_a_registry_that_stores_anything_is_left_as_it_was(registry: str, repository: str) -> None:
+    """A manifest that should have been refused is deleted again."""
+    with front(registry) as fronted:
+        fronted.spoil("PUT", "/manifests/", 201)
+        async with client(fronted.host) as reg:
+            await reg.check_push(repository)
+        put, deleted = ([each.path for each in fronted.seen if each.method == method] for method in ("PUT", "DELETE"))
+        assert deleted[-1] == put[-1]
 
 
 async def test_an_unknown_repository_has_no_tags(registry: str, repository: str) -> None:
@@ -117,8 +150,9 @@ async def test_the_configuration_holds_the_labels(registry: str, repository: str
     pusher.image("1.0.0", labels={"org.opencontainers.image.version": "1.0.0"})
     async with client(registry) as reg:
         config = await reg.image_config(repository, await reg.manifest(repository, "1.0.0"))
-    assert config["config"]["Labels"] == {"org.opencontainers.image.version": "1.0.0"}
-    assert config["created"] == "2026-01-02T03:04:05Z"
+    assert config.labels == {"org.opencontainers.image.version": "1.0.0"}
+    assert config.created == "2026-01-02T03:04:05Z"
+    assert config.platform == "linux/amd64"
 
 
 async def test_an_index_has_the_configuration_of_its_first_image(
@@ -135,7 +169,7 @@ async def test_an_index_has_the_configuration_of_its_first_image(
         index = await reg.manifest(repository, "1.0.0")
         assert index.is_index
         assert [child.platform for child in index.children] == ["unknown/unknown", "linux/amd64", "linux/arm64"]
-        assert (await reg.image_config(repository, index))["config"]["Labels"] == {"is": "image"}
+        assert (await reg.image_config(repository, index)).labels == {"is": "image"}
         configs = [
             (await reg.manifest(repository, each["digest"])).blobs[0].size for each in (attestation, image, other)
         ]
@@ -156,24 +190,62 @@ async def test_put_tag_writes_the_same_bytes(registry: str, repository: str, pus
         assert await reg.tags(repository) == ["1.0.0"]
 
 
-async def test_put_tag_distrusts_another_digest(registry: str, repository: str, pusher: Pusher) -> None:
-    """If the registry says it stored something else, that is told."""
-    pusher.image("1.0.0")
+async def test_a_tag_is_looked_at_after_it_was_written(registry: str, repository: str, pusher: Pusher) -> None:
+    """What the registry says it stored counts for nothing: the bytes under the tag do, whatever HEAD says of them."""
+    pushed = pusher.image("1.0.0")
+    lie = {"Docker-Content-Digest": "sha256:" + "0" * 64}
     with front(registry) as fronted:
-        fronted.spoil("PUT", "/manifests/", 201, headers={"Docker-Content-Digest": "sha256:" + "0" * 64})
         async with client(fronted.host) as reg:
             manifest = await reg.manifest(repository, "1.0.0")
-            with pytest.raises(DigestMismatch):
-                await reg.put_tag(repository, "2.0.0", manifest)
+            pusher.image("2.0.0", labels={"another": "image"})
+            fronted.spoil("PUT", "/manifests/", 201, headers=lie)
+            assert await reg.put_tag(repository, "1.0.0", manifest) == pushed["digest"]
+            fronted.spoil("HEAD", "/manifests/[12]", 200, headers={**lie, "Content-Length": "7"})
+            assert await reg.put_tag(repository, "1.0.0", manifest) == pushed["digest"]
+            # Somebody else was the last to write.
+            assert await reg.put_tag(repository, "2.0.0", manifest) not in {pushed["digest"], "sha256:" + "0" * 64}
+            with pytest.raises(RegistryUnavailable, match="does not show it"):
+                await reg.put_tag(repository, "3.0.0", manifest)
 
 
-async def test_delete_manifest_deletes_or_says_no(registry: str, repository: str, pusher: Pusher) -> None:
-    """A deleted manifest is gone with its tag; what cannot be deleted is no error."""
+async def test_a_tag_that_shows_late_is_waited_for(registry: str, repository: str, pusher: Pusher) -> None:
+    """A registry with a cache before its store may need a moment."""
+    pushed = pusher.image()
+    with front(registry) as fronted:
+        async with client(fronted.host) as reg:
+            manifest = await reg.manifest(repository, pushed["digest"])
+            fronted.spoil("HEAD", "/manifests/1.0.0", 404, times=2)
+            assert await reg.put_tag(repository, "1.0.0", manifest) == pushed["digest"]
+
+
+@pytest.mark.parametrize("status", [405, 501])
+async def test_a_registry_without_head_is_asked_by_get(
+    registry: str, repository: str, pusher: Pusher, status: int
+) -> None:
+    """What there is and what there is not is found out all the same."""
     pushed = pusher.image("1.0.0")
-    async with client(registry) as reg:
-        assert await reg.delete_manifest(repository, pushed["digest"])
-        assert await reg.head(repository, "1.0.0") is None
-        assert not await reg.delete_manifest(repository, pushed["digest"])
+    with front(registry) as fronted:
+        fronted.spoil("HEAD", "/manifests/", status)
+        async with client(fronted.host) as reg:
+            found = await reg.head(repository, "1.0.0")
+            assert found is not None
+            assert (found.digest, found.size) == (pushed["digest"], pushed["size"])
+            assert await reg.head(repository, "2.0.0") is None
+
+
+async def test_delete_deletes_or_says_no(registry: str, repository: str, pusher: Pusher) -> None:
+    """A deleted manifest is gone with its tag; what is gone already is no error, and a registry may refuse."""
+    pushed = pusher.image("1.0.0")
+    with front(registry) as fronted:
+        async with client(fronted.host) as reg:
+            fronted.spoil("DELETE", "/manifests/", 405, body=b'{"errors": [{"code": "UNSUPPORTED"}]}', times=1)
+            assert not await reg.delete(repository, pushed["digest"])
+            assert await reg.delete(repository, pushed["digest"])
+            assert await reg.head(repository, "1.0.0") is None
+            assert await reg.delete(repository, pushed["digest"])
+            fronted.spoil("DELETE", "/manifests/", 503)
+            with pytest.raises(RegistryUnavailable):
+                await reg.delete(repository, pushed["digest"])
 
 
 async def test_a_rotated_password_is_picked_up(registry: str) -> None:
@@ -199,7 +271,7 @@ async def test_the_password_goes_to_no_other_host(registry: str, repository: str
                 "config": {"mediaType": "x", "digest": digest_of(config), "size": len(config)}
             }
             stored = Manifest.parse(json.dumps(document).encode(), manifest.media_type)
-            assert await reg.image_config(repository, stored) == json.loads(config)
+            assert (await reg.image_config(repository, stored)).labels == {"from": "storage"}
         asked = [each for each in storage.seen if each.path.startswith("/storage")]
         assert len(asked) == 1
         assert "Authorization" not in asked[0].headers

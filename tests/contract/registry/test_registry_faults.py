@@ -79,7 +79,7 @@ async def test_wrong_credentials_are_tried_once(registry: str) -> None:
 async def test_a_missing_right_is_forbidden(registry: str, repository: str) -> None:
     """403: known before the build, by check_push."""
     with front(registry) as fronted:
-        fronted.spoil("POST", "/blobs/uploads/", 403, body=DENIED)
+        fronted.spoil("PUT", "/manifests/", 403, body=DENIED)
         async with client(fronted.host) as reg:
             with pytest.raises(RegistryForbidden, match="403 DENIED"):
                 await reg.check_push(repository)

@@ -1,52 +1,66 @@
-"""RegistryLedger keeps the ledger's contract on a real registry, with claims in a folder of this machine; and its own
-rules.
+"""RegistryLedger keeps the ledger's contract on a real registry; and its own rules: machines that share nothing but the
+registry, registries that are slow, that delete nothing, that never change a tag.
 """
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
+import httpx
 import pytest
 
-from flows.domain.credentials import Credential
+from flows.domain.errors import RegistryUnavailable, VersionReserved, VersionTaken
 from flows.domain.ledger import Claim, Reservation, VersionLedger
-from flows.domain.version import image_tag, parse_version
-from infra.local.claims import FileClaims
+from flows.domain.version import Version, image_tag, parse_version, version_of_tag
+from infra.common.claims import Note
+from infra.common.processes import Owner, is_alive
 from infra.registry import RegistryClient
 from infra.registry.ledger import RegistryLedger
-from tests.contract.ledger_contract import LedgerContract, Reserver, exactly, minor
-from tests.contract.registry.conftest import PASSWORD, USER, Fixed
+from infra.registry.markers import Markers, new_order
+from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
+from tests.contract.registry.conftest import PASSWORD, USER, client
+from tests.faults import Front, front
 from tests.images import Pusher
 
-
-class OneShotTags:
-    """The registry's tags, by a client of its own for each question: ledgers of these tests are never closed."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-
-    async def tags(self, repository: str) -> list[str]:
-        credentials = Fixed(Credential(USER, PASSWORD))
-        async with RegistryClient(self._host, credentials, insecure=True, ca_file=None) as client:
-            return await client.tags(repository)
+_ROUNDS, _MACHINES = 20, 5
 
 
-async def open_ledger(host: str, repository: str, home: str) -> RegistryLedger:
-    """How a child process opens a ledger (see LedgerContract)."""
-    return RegistryLedger(OneShotTags(host), repository, FileClaims(Path(home), f"{host}/{repository}"))
+def elsewhere(owner: Owner) -> None:
+    """What a machine knows of another one's processes."""
+
+
+async def open_ledger(
+    host: str, repository: str, owner_alive: Callable[[Owner], bool | None] = is_alive
+) -> RegistryLedger:
+    """How a child process opens a ledger (see LedgerContract). Its client is never closed."""
+    registry = await client(host, timeout_s=60.0).__aenter__()
+    return RegistryLedger([(registry, repository)], owner_alive=owner_alive)
 
 
 class RegistryWorld:
-    """A repository of a registry, and one machine's home."""
+    """A repository of a registry."""
 
-    def __init__(self, host: str, repository: str, pusher: Pusher, home: Path) -> None:
-        self.place = [host, repository, str(home)]
-        self.home = home
+    def __init__(self, host: str, repository: str, pusher: Pusher) -> None:
+        self.place = [host, repository]
         self._pusher = pusher
+        self._opened = AsyncExitStack()
+
+    async def close(self) -> None:
+        await self._opened.aclose()
+
+    async def machine(self, host: str | None = None, **more: float) -> tuple[RegistryLedger, RegistryClient]:
+        """A ledger of a machine that shares nothing with the others but the registry, and its client."""
+        registry = await self._opened.enter_async_context(client(host or self.place[0], timeout_s=60.0))
+        return RegistryLedger([(registry, self.place[1])], owner_alive=elsewhere, **more), registry
 
     async def ledger(self) -> RegistryLedger:
-        return await open_ledger(*self.place)
+        registry = await self._opened.enter_async_context(client(self.place[0]))
+        return RegistryLedger([(registry, self.place[1])])
 
     def recipe(self) -> tuple[str, str, list[str]]:
         return __name__, "open_ledger", self.place
@@ -58,13 +72,30 @@ class RegistryWorld:
         await self.release(str(reservation.version))
         await ledger.publish(reservation)
 
-    def claims(self) -> list[str]:
-        return sorted(path.stem for path in (self.home / "claims").rglob("*.claim"))
+    def tags(self) -> list[str]:
+        """All there are, markers too."""
+        host, repository = self.place
+        answer = httpx.get(f"http://{host}/v2/{repository}/tags/list", auth=(USER, PASSWORD), trust_env=False)
+        return sorted(answer.json().get("tags") or [])
+
+    def markers(self) -> list[str]:
+        return [tag for tag in self.tags() if version_of_tag(tag) is None]
+
+
+@asynccontextmanager
+async def a_world(host: str, repository: str) -> AsyncIterator[RegistryWorld]:
+    with Pusher(host, repository, (USER, PASSWORD)) as pusher:
+        world = RegistryWorld(host, repository, pusher)
+        try:
+            yield world
+        finally:
+            await world.close()
 
 
 @pytest.fixture
-def world(registry: str, repository: str, pusher: Pusher, tmp_path: Path) -> RegistryWorld:
-    return RegistryWorld(registry, repository, pusher, tmp_path)
+async def world(registry: str, repository: str) -> AsyncIterator[RegistryWorld]:
+    async with a_world(registry, repository) as world:
+        yield world
 
 
 class TestRegistryLedger(LedgerContract):
@@ -74,31 +105,272 @@ class TestRegistryLedger(LedgerContract):
         assert sorted(map(str, await (await world.ledger()).versions())) == ["1.0.0", "1.2.0+7"]
 
     async def test_nothing_is_left_after_publishing_or_giving_back(self, world: RegistryWorld) -> None:
-        """The claims' folder holds no claim any more."""
-        ledger = await world.ledger()
+        """No marker is there any more, neither by its tag nor by a digest that it had."""
+        ledger, registry = await world.machine()
+        markers = Markers(registry, world.place[1])
         reservation = await ledger.reserve(Claim("one", "a"), minor)
-        assert world.claims() == ["0.1.0"]
+        assert len(world.markers()) == 1
         await ledger.give_back(reservation)
-        assert world.claims() == []
+        assert world.markers() == []
         reservation = await ledger.reserve(Claim("two", "a"), minor)
+        (first,) = (await markers.look())[1]
+        reservation = await ledger.note_digest(reservation, DIGEST)
+        (second,) = (await markers.look())[1]
         await world.published(ledger, reservation)
-        assert world.claims() == ["0.1.0"]
+        assert len(world.markers()) == 1
         await ledger.give_back(reservation)
-        assert world.claims() == []
+        assert world.tags() == ["0.1.0"]
+        for digest in (first.digest, second.digest):
+            assert await registry.head(world.place[1], digest) is None
 
-    async def test_an_unreadable_claim_is_dropped(self, world: RegistryWorld) -> None:
-        """What a crash cut off in the middle of writing blocks nobody."""
-        reserver = Reserver(world, "dead", "same source")
-        assert await reserver.version() == "0.1.0"
-        reserver.kill()
-        for path in (world.home / "claims").rglob("*.claim"):
-            path.write_text('{"run": "de')
-        reservation = await (await world.ledger()).reserve(Claim("rerun", "same source"), minor)
+    async def test_an_unreadable_marker_blocks_nobody(self, world: RegistryWorld) -> None:
+        """What is no reservation, under a tag that looks like one, is left alone."""
+        order = new_order()
+        _, registry = await world.machine()
+        host, repository = world.place
+        with Pusher(host, repository, (USER, PASSWORD)) as pusher:
+            pusher.image(f"slipway-reservation-{order}")
+        reservation = await (await world.ledger()).reserve(Claim("run", "source"), minor)
         assert (str(reservation.version), reservation.resumed) == ("0.1.0", False)
+        assert f"slipway-reservation-{order}" in world.markers()
+        assert await Markers(registry, repository).read(f"slipway-reservation-{order}") is None
 
-    async def test_repositories_do_not_share_claims(self, world: RegistryWorld) -> None:
+    async def test_repositories_do_not_share_reservations(self, world: RegistryWorld) -> None:
         """A version held for one image is free for another."""
-        host, repository, home = world.place
+        host, repository = world.place
         await (await world.ledger()).reserve(Claim("one", "a"), exactly("1.0.0"))
-        other = await open_ledger(host, f"{repository}-other", home)
-        assert str((await other.reserve(Claim("two", "a"), exactly("1.0.0"))).version) == "1.0.0"
+        async with a_world(host, f"{repository}-other") as other:
+            assert str((await (await other.ledger()).reserve(Claim("two", "b"), exactly("1.0.0"))).version) == "1.0.0"
+
+    async def test_sets_that_share_an_image_share_its_reservations(self, world: RegistryWorld) -> None:
+        """A version held for a set is held for each of its images; what ends, ends for all."""
+        host, repository = world.place
+        async with client(host) as registry:
+            both = RegistryLedger([(registry, repository), (registry, f"{repository}-b")], owner_alive=elsewhere)
+            others = RegistryLedger([(registry, f"{repository}-b"), (registry, f"{repository}-c")])
+            reservation = await both.note_digest(await both.reserve(Claim("one", "a"), minor), DIGEST)
+            with pytest.raises(VersionReserved):
+                await others.reserve(Claim("two", "b"), exactly("0.1.0"))
+            assert str((await others.reserve(Claim("two", "b"), minor)).version) == "0.2.0"
+            await both.give_back(reservation)
+            assert str((await both.reserve(Claim("three", "c"), exactly("0.1.0"))).version) == "0.1.0"
+
+
+async def test_five_machines_at_once_get_five_versions(registry: str, repository: str) -> None:
+    """Twenty times, through a registry where each write takes another time to arrive: no version twice, none passed
+    over, each tag on the image of the release that had it, and no marker left.
+    """
+    chance = random.Random(4711)
+    with front(registry) as slow:
+        slow.slow_down("PUT", "/manifests/", lambda: chance.choice([0.0, 0.005, 0.02, 0.1]))
+        async with a_world(registry, repository) as world:
+            machines = [await world.machine(slow.host, decide_s=10.0, poll_s=0.05) for _ in range(_MACHINES)]
+            with Pusher(registry, repository, (USER, PASSWORD)) as pusher:
+                images = [pusher.image(labels={"machine": str(number)})["digest"] for number in range(_MACHINES)]
+
+            async def release(number: int, turn: int) -> tuple[str, str]:
+                ledger, reg = machines[number]
+                reservation = await ledger.reserve(Claim(f"{number}-{turn}", f"source {number}"), minor)
+                reservation = await ledger.note_digest(reservation, images[number])
+                tag = image_tag(reservation.version)
+                assert await reg.head(repository, tag) is None
+                named = await reg.put_tag(repository, tag, await reg.manifest(repository, images[number]))
+                assert named == images[number]
+                await ledger.publish(reservation)
+                await ledger.give_back(reservation)
+                return tag, images[number]
+
+            released: list[tuple[str, str]] = []
+            for turn in range(_ROUNDS):
+                released += await asyncio.gather(*(release(number, turn) for number in range(_MACHINES)))
+            assert sorted(parse_version(tag) for tag, _ in released) == [
+                Version(0, minor_part) for minor_part in range(1, _ROUNDS * _MACHINES + 1)
+            ]
+            for tag, digest in released:
+                found = await machines[0][1].head(repository, tag)
+                assert found is not None
+                assert found.digest == digest
+            assert world.markers() == []
+
+
+async def test_a_marker_that_arrives_late_gives_way(world: RegistryWorld) -> None:
+    """The earlier release's marker is on its way while a later one looks, finds nobody and has the version: the earlier
+    one waits until the later must have decided, and takes the next.
+    """
+    arriving = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def late() -> float:
+        loop.call_soon_threadsafe(arriving.set)
+        return 0.5
+
+    with front(world.place[0]) as slow:
+        slow.slow_down("PUT", "/manifests/", late)
+        first, _ = await world.machine(slow.host, decide_s=0.5, poll_s=0.02)
+        second, _ = await world.machine(decide_s=0.5, poll_s=0.02)
+        one = asyncio.create_task(first.reserve(Claim("one", "a"), minor))
+        await arriving.wait()
+        two = await second.reserve(Claim("two", "b"), minor)
+        assert (str(two.version), str((await one).version)) == ("0.1.0", "0.2.0")
+
+
+async def test_a_registry_slower_than_a_decision_reserves_all_the_same(world: RegistryWorld) -> None:
+    """A write takes longer than others wait for a decision: it is said anew, with more time, until it holds."""
+    with front(world.place[0]) as slow:
+        slow.slow_down("PUT", "/manifests/", lambda: 0.3)
+        ledger, _ = await world.machine(slow.host, decide_s=0.1, poll_s=0.02)
+        assert str((await ledger.reserve(Claim("one", "a"), minor)).version) == "0.1.0"
+    assert len(world.markers()) == 1
+
+
+async def test_a_lease_ends_by_the_registrys_clock(world: RegistryWorld) -> None:
+    """Another machine's reservation that was not kept is free when its time is over: the same source continues it; and
+    the one that was taken for dead is told, and takes nothing back.
+    """
+    first, registry = await world.machine(ttl_s=3.0)
+    reservation = await first.note_digest(await first.reserve(Claim("one", "a"), minor), DIGEST)
+    second, _ = await world.machine(ttl_s=5.0, decide_s=0.5)
+    assert str((await second.reserve(Claim("other", "b"), minor)).version) == "0.2.0"
+    ends = registry.now() + 5.0
+    while registry.now() < ends:
+        await asyncio.sleep(0.05)
+    again = await second.reserve(Claim("rerun", "a"), minor)
+    assert (str(again.version), again.resumed, again.claim.digest) == ("0.1.0", True, DIGEST)
+    with pytest.raises(VersionReserved, match="taking this for dead"):
+        await first.note_digest(reservation, DIGEST)
+    await first.give_back(reservation)
+    await second.keep(again)
+
+
+async def test_a_lease_that_ran_out_unnoticed_is_taken_up_again(world: RegistryWorld) -> None:
+    """A machine that slept, and whose marker was swept away by others who took another version, goes on."""
+    first, registry = await world.machine()
+    reservation = await first.reserve(Claim("one", "a"), minor)
+    for marker in (await Markers(registry, world.place[1]).look())[1]:
+        assert await registry.delete(world.place[1], marker.digest)
+    noted = await first.note_digest(reservation, DIGEST)
+    second, _ = await world.machine()
+    assert str((await second.reserve(Claim("two", "b"), minor)).version) == "0.2.0"
+    await first.give_back(noted)
+    assert len(world.markers()) == 1
+
+
+async def test_kept_reservations_are_not_left(world: RegistryWorld) -> None:
+    """A lease that is renewed lasts beyond its first end."""
+    first, registry = await world.machine(ttl_s=3.0)
+    reservation = await first.reserve(Claim("one", "a"), minor)
+    ends = registry.now() + 5.0
+    while registry.now() < ends:
+        await first.keep(reservation)
+        await asyncio.sleep(0.2)
+    second, _ = await world.machine(ttl_s=3.0)
+    assert str((await second.reserve(Claim("two", "a"), minor)).version) == "0.2.0"
+
+
+async def test_a_time_far_away_is_no_lease(world: RegistryWorld) -> None:
+    """A marker that claims a version for years does not hold it."""
+    _, registry = await world.machine()
+    markers = Markers(registry, world.place[1])
+    note = Note.now(Version(0, 1, 0), Claim("x", "x"), 1e9)
+    await markers.write(f"slipway-reservation-{'0' * 28}", "0" * 28, replace(note, owner=Owner("far", 1, 1)), 1e12)
+    ledger, _ = await world.machine()
+    assert str((await ledger.reserve(Claim("one", "a"), minor)).version) == "0.1.0"
+
+
+async def test_a_list_that_never_shows_what_was_written_is_told(world: RegistryWorld) -> None:
+    """Tags from a cache that is never refreshed: nobody could see the marker, so nothing is reserved."""
+    with front(world.place[0]) as stale, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infra.registry.ledger._SHOWS_WITHIN_S", 0.5)
+        stale.spoil("GET", "/tags/list", 200, body=b'{"tags": ["1.0.0"]}')
+        ledger, _ = await world.machine(stale.host)
+        with pytest.raises(RegistryUnavailable, match="does not show"):
+            await ledger.reserve(Claim("one", "a"), minor)
+    assert world.markers() == []
+
+
+class TestWhereNothingIsDeleted:
+    """A registry that answers DELETE with 405, as Docker Hub and ghcr.io do."""
+
+    @pytest.fixture
+    def frozen(self, registry: str) -> Sequence[Front]:
+        with front(registry) as frozen:
+            frozen.spoil("DELETE", "", 405, body=b'{"errors": [{"code": "UNSUPPORTED"}]}')
+            yield frozen
+
+    async def test_what_is_left_holds_nothing(self, world: RegistryWorld, frozen: Front) -> None:
+        """A marker that is over shows no version, and blocks neither the next release nor a named version."""
+        for number in range(3):
+            ledger, _ = await world.machine(frozen.host)
+            reservation = await ledger.note_digest(await ledger.reserve(Claim(str(number), "a"), minor), DIGEST)
+            assert (str(reservation.version), reservation.resumed) == ("0.1.0", False)
+            await ledger.give_back(reservation)
+            await ledger.give_back(reservation)
+        assert len(world.markers()) == 3
+        assert list(await ledger.versions()) == []
+        dropped, _ = await world.machine(frozen.host)
+        left = await dropped.note_digest(await dropped.reserve(Claim("left", "b"), minor), DIGEST)
+        await dropped.leave(left)
+        ledger, _ = await world.machine(frozen.host)
+        again = await ledger.reserve(Claim("rerun", "b"), minor)
+        assert (str(again.version), again.resumed, again.claim.digest) == ("0.1.0", True, DIGEST)
+        await ledger.give_back(again)
+        assert len(world.markers()) == 5
+
+    async def test_what_is_left_is_bounded(self, world: RegistryWorld, frozen: Front) -> None:
+        """Tags that have been over for long enough are used again, so their number does not grow with the releases."""
+        counts = []
+        for number in range(50):
+            ledger, _ = await world.machine(frozen.host, ttl_s=0.01, poll_s=0.01)
+            await ledger.give_back(await ledger.reserve(Claim(str(number), "a"), minor))
+            counts.append(len(world.markers()))
+        assert counts[-1] == counts[-20] < 40
+
+    async def test_two_that_use_one_tag_again_notice_it(self, world: RegistryWorld, frozen: Front) -> None:
+        """Written over by another release, a marker stands for nothing: the version has to be found out anew."""
+        first, registry = await world.machine(frozen.host)
+        reservation = await first.reserve(Claim("one", "a"), minor)
+        (marker,) = (await Markers(registry, world.place[1]).look())[1]
+        note = Note.now(Version(0, 1, 0), Claim("two", "b"), 900, registry.now())
+        await Markers(registry, world.place[1]).write(marker.tag, "0" * 28, note, 0.0)
+        with pytest.raises(VersionReserved):
+            await first.keep(reservation)
+
+
+async def test_where_no_tag_ever_changes_the_versions_own_decides(world: RegistryWorld) -> None:
+    """A registry whose tags are immutable refuses to change a marker: that is no failure, as it guards every tag."""
+    with front(world.place[0]) as fixed:
+        ledger, _ = await world.machine(fixed.host)
+        reservation = await ledger.reserve(Claim("one", "a"), minor)
+        fixed.spoil("PUT", "/manifests/slipway-", 409, body=b'{"errors": [{"code": "TAG_INVALID"}]}')
+        noted = await ledger.note_digest(reservation, DIGEST)
+        await ledger.keep(noted)
+        await ledger.give_back(noted)
+    assert world.markers() == []
+
+
+async def test_a_version_that_became_public_while_the_tags_were_listed_is_taken(world: RegistryWorld) -> None:
+    """The list is older than another release's tag, whose marker is gone since: a look at the tag itself tells."""
+    await world.release("0.1.0")
+    with front(world.place[0]) as torn:
+        torn.spoil("GET", "/tags/list", 200, body=b'{"tags": []}', times=1)
+        ledger, _ = await world.machine(torn.host)
+        assert str((await ledger.reserve(Claim("one", "a"), minor)).version) == "0.2.0"
+    named, _ = await world.machine()
+    with pytest.raises(VersionTaken):
+        await named.reserve(Claim("two", "a"), exactly("0.1.0"))
+
+
+async def test_an_interrupted_reservation_leaves_no_marker(world: RegistryWorld) -> None:
+    """Cancelled with its marker up, a release takes it down."""
+    with front(world.place[0]) as silent:
+        ledger, registry = await world.machine(silent.host)
+        await registry.ping()
+        silent.spoil("HEAD", "/manifests/0.1.0", hang=True)
+        reserving = asyncio.create_task(ledger.reserve(Claim("one", "a"), minor))
+        while not any(re.search("/manifests/0.1.0", seen.path) for seen in silent.seen):
+            await asyncio.sleep(0.01)
+        assert len(world.markers()) == 1
+        reserving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reserving
+    assert world.markers() == []

@@ -45,10 +45,9 @@ async def test_a_token_is_fetched_for_each_scope_once(guarded: tuple[str, TokenS
     assert tokens.asked == [
         ([], True),
         ([f"repository:{repository}:pull,push"], True),
-        ([f"repository:{repository}:delete"], True),
         ([f"repository:{repository}:pull"], True),
     ]
-    assert source.hosts == [host] * 4
+    assert source.hosts == [host] * 3
 
 
 async def test_an_expired_token_is_replaced_with_the_credential_of_now(

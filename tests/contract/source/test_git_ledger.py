@@ -13,8 +13,8 @@ import pytest
 from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import InvalidOption, SourceDenied, VersionReserved, VersionTaken
 from flows.domain.ledger import Claim, Reservation, VersionLedger
+from infra.common.processes import Owner, is_alive, this_process
 from infra.source import GitLedger, fetch_git, open_directory
-from infra.source.processes import Owner, is_alive, this_process
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git

@@ -23,9 +23,9 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from infra.common.processes import this_process
 from infra.local.daemon import free_port
 from infra.source import GitLedger, fetch_git
-from infra.source.processes import this_process
 from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flows.bake.places import Places
 from flows.bake.printed import as_bake
 from flows.bake.read import read_folder
 from flows.bake.targets import choose
@@ -96,7 +97,7 @@ def buildx(folder: Path, files: list[str], names: list[str], variables: dict[str
 
 def ours(folder: Path, files: list[str], names: list[str], variables: dict[str, str]) -> Any:
     try:
-        return as_bake(choose(read_folder(folder, files, variables), names))
+        return as_bake(choose(read_folder(Places.of(folder, None, ()), files, variables), names))
     except InvalidOption:
         return None
 

@@ -25,7 +25,7 @@ BASE = f"r.example.com/base@sha256:{'a' * 64}"
 
 def read(folder: Path, document: Any, *names: str, **variables: str) -> TargetSet:
     (folder / "docker-bake.json").write_text(document if isinstance(document, str) else json.dumps(document))
-    return choose(read_folder(folder, [], variables), names)
+    return choose(read_folder(Places.of(folder, None, ()), [], variables), names)
 
 
 def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
@@ -72,23 +72,23 @@ def test_what_compose_files_cannot_have(tmp_path: Path, text: str, words: str) -
     """The same for Compose files."""
     (tmp_path / "compose.yaml").write_text(text)
     with pytest.raises(InvalidOption, match=words):
-        choose(read_folder(tmp_path, [], {}), [])
+        choose(read_folder(Places.of(tmp_path, None, ()), [], {}), [])
 
 
 def test_hcl_is_not_read_and_says_how_it_is_converted(tmp_path: Path) -> None:
     """By buildx's own --print."""
     (tmp_path / "docker-bake.hcl").touch()
     with pytest.raises(InvalidOption, match="HCL is not read") as error:
-        read_folder(tmp_path, [], {})
+        read_folder(Places.of(tmp_path, None, ()), [], {})
     assert "docker buildx bake -f docker-bake.hcl --print > docker-bake.json" in str(error.value)
     with pytest.raises(InvalidOption, match=r"no docker-bake\.json and no Compose file"):
-        read_folder(tmp_path / "nowhere", [], {})
+        read_folder(Places.of(tmp_path / "nowhere", None, ()), [], {})
 
 
 def test_a_variable_without_a_value_is_said(tmp_path: Path) -> None:
     """It is empty, and the reader is told; one that is not needed is not."""
     (tmp_path / "compose.yml").write_text("services: {a: {build: '.${X}', image: '${Y:-i}${Z:+${W}}'}}")
-    found = choose(read_folder(tmp_path, [], {}), [])
+    found = choose(read_folder(Places.of(tmp_path, None, ()), [], {}), [])
     assert found.warnings == ("the variable X is not set: it is taken as empty",)
     assert found.targets["a"].tags == ("i",)
 

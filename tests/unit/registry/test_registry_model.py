@@ -30,7 +30,7 @@ def test_an_index_is_known_by_its_own_media_type(media_type: str) -> None:
 def test_a_platform_has_its_variant() -> None:
     """linux/arm64/v8, and linux/amd64 without one."""
     entries = [
-        {"mediaType": OCI_MANIFEST, "digest": "sha256:1", "size": 1, "platform": platform}
+        {"mediaType": OCI_MANIFEST, "digest": f"sha256:{'1' * 64}", "size": 1, "platform": platform}
         for platform in (
             {"os": "linux", "architecture": "arm64", "variant": "v8"},
             {"os": "linux", "architecture": "amd64"},

@@ -1,0 +1,1 @@
+"""What several adapters need and none of them owns; it knows no adapter."""

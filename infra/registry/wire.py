@@ -1,0 +1,157 @@
+"""One HTTP connection to a registry: what is sent is authorized, and of an answer no more is taken than it may have.
+
+A registry is somebody else's server, and what stands before it somebody else's again: how much comes, how long it takes
+and what it says is checked here and in `answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from flows.domain.credentials import CredentialSource
+from flows.domain.errors import InvalidOption, RegistryProtocolError, RegistryUnreachable
+from flows.domain.reference import is_loopback
+from infra.registry.auth import Authenticator
+from infra.registry.errors import transport_error
+
+MOST_BYTES = 4 << 20
+"""Of a manifest: what distribution takes at most itself (registry/handlers/manifests.go, maxManifestBodySize)."""
+
+# Of a refusal: enough for its codes.
+_MOST_OF_AN_ERROR = 1 << 16
+# A refusal without credentials, one with those that were just being rotated, and the answer.
+_MAX_SENDS = 3
+# How many of its time-outs an answer that comes drop by drop may take as a whole.
+_PATIENCE = 10
+
+
+class Wire:
+    """An async context manager; `host`, `insecure`, `ca_file` and `timeout_s` as of `RegistryClient`."""
+
+    def __init__(
+        self, host: str, credentials: CredentialSource, *, insecure: bool, ca_file: Path | None, timeout_s: float
+    ) -> None:
+        self._host = host
+        self._credentials = credentials
+        self._insecure = insecure
+        self._ca_file = ca_file
+        self._timeout_s = timeout_s
+        self._clock: tuple[float, float] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = httpx.AsyncClient(
+            base_url=f"{'http' if self._insecure else 'https'}://{self._host}",
+            verify=_tls_context(self._ca_file) if not self._insecure else False,
+            timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
+            headers={"User-Agent": "slipway"},
+            # A proxy of the environment has no business with this machine's own ports.
+            trust_env=not is_loopback(self._host),
+        )
+        self._auth = Authenticator(self._get, self._host, self._credentials, insecure=self._insecure)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    def now(self) -> float:
+        """Seconds since the epoch by the registry's clock as its answers show it, else by this machine's."""
+        if self._clock is None:
+            return time.time()
+        shown, at = self._clock
+        return shown + time.monotonic() - at
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        scope: str,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        most: int = MOST_BYTES,
+    ) -> httpx.Response:
+        """The answer to a request, after the 401 that asks for a credential. `most`: bytes of a successful one's body.
+
+        Raises RegistryErrors for no answer and for one that is too large; what a status means is the caller's to say.
+        """
+        authorization = await self._auth.header(scope)
+        for _ in range(_MAX_SENDS):
+            sent = dict(headers or {})
+            if authorization is not None:
+                sent["Authorization"] = authorization
+            request = self._http.build_request(method, path, headers=sent, content=content)
+            # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
+            response = await self._exchange(request, most, follow=method in {"GET", "HEAD"})
+            ours = response.url.netloc == self._http.base_url.netloc
+            if ours:
+                self._look_at_the_clock(response)
+            if response.status_code != 401 or not ours:
+                break
+            offered = await self._auth.after_401(response, scope)
+            if offered is None or offered == authorization:
+                break
+            authorization = offered
+        return response
+
+    async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:
+        return await self._exchange(self._http.build_request("GET", url, headers=headers), MOST_BYTES, follow=False)
+
+    async def _exchange(self, request: httpx.Request, most: int, *, follow: bool) -> httpx.Response:
+        """An answer with its body, which has been read."""
+        host = request.url.netloc.decode("ascii")
+        try:
+            async with asyncio.timeout(_PATIENCE * self._timeout_s):
+                response = await self._http.send(request, stream=True, follow_redirects=follow)
+                try:
+                    body = await _body(response, most)
+                finally:
+                    await response.aclose()
+        except httpx.RequestError as error:
+            raise transport_error(error, host, request.method) from error
+        except TimeoutError as error:
+            raise RegistryUnreachable(f"{host} sends its answer too slowly") from error
+        # What was read is decoded already.
+        kept = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
+        return httpx.Response(response.status_code, headers=kept, content=body, request=response.request)
+
+    def _look_at_the_clock(self, response: httpx.Response) -> None:
+        try:
+            shown = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError):
+            return
+        self._clock = shown, time.monotonic()
+
+
+async def _body(response: httpx.Response, most: int) -> bytes:
+    if not response.is_success:
+        most = _MOST_OF_AN_ERROR
+    body = bytearray()
+    async for piece in response.aiter_bytes(1 << 16):
+        body += piece
+        if len(body) > most:
+            if response.is_success:
+                where = f"{response.url.netloc.decode('ascii')}{response.url.path}"
+                raise RegistryProtocolError(f"the answer of {where} is larger than {most >> 20} MiB")
+            break
+    return bytes(body[:most])
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidOption(
+                f"{ca_file} is not a readable file of PEM certificates", action="name the registry's CA"
+            ) from error
+    return context
