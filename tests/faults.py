@@ -23,8 +23,8 @@ class Fault:
     """What happens to the next `times` requests that match.
 
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
-    (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on unspoilt, so
-    many seconds later.
+    (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on, so many
+    seconds later; `rewritten`: it is passed on, and these headers of the answer are replaced.
     """
 
     method: str
@@ -34,6 +34,7 @@ class Fault:
     body: bytes = b""
     hang: bool = False
     late: Callable[[], float] | None = None
+    rewritten: Mapping[str, str] | None = None
     times: int = 1_000_000
 
 
@@ -75,6 +76,11 @@ class Front:
         """Pass such requests on only after `late()` seconds each: they are on their way, and have no effect yet."""
         with self._lock:
             self._faults.append(Fault(method, re.compile(path), late=late))
+
+    def rewrite(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Pass such requests on, and replace these headers of the answers."""
+        with self._lock:
+            self._faults.append(Fault(method, re.compile(path), rewritten=headers))
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -139,11 +145,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         seen = Seen(self.command, self.path, dict(self.headers.items()))
         fault = self.front.fault_for(seen)
-        if fault is None or fault.late is not None:
+        if fault is None:
+            self._pass_on(self._body())
+        elif fault.late is not None:
             body = self._body()
-            if fault is not None and fault.late is not None:
-                self.front.closing.wait(fault.late())
+            self.front.closing.wait(fault.late())
             self._pass_on(body)
+        elif fault.rewritten is not None:
+            self._pass_on(self._body(), fault.rewritten)
         elif fault.hang:
             self.front.closing.wait()
             self.close_connection = True
@@ -154,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._body()
             self._answer(fault.status, list(fault.headers.items()), fault.body)
 
-    def _pass_on(self, body: bytes) -> None:
+    def _pass_on(self, body: bytes, rewritten: Mapping[str, str] | None = None) -> None:
         upstream = http.client.HTTPConnection(self.target, timeout=30.0)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -172,7 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
             headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
             if self.command == "HEAD" and (length := answer.getheader("Content-Length")):
                 headers.append(("Content-Length", length))
-            self._answer(answer.status, headers, content)
+            rewritten = rewritten or {}
+            kept = [(name, value) for name, value in headers if name not in rewritten]
+            self._answer(answer.status, [*kept, *rewritten.items()], content)
         finally:
             upstream.close()
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from flows.domain.errors import RegistryProtocolError
-from flows.domain.reference import is_digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -25,6 +25,8 @@ EMPTY_JSON = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 """A blob that says nothing (manifest.md, "Guidance for an Empty Descriptor")."""
 
+# descriptor.md, "Digests": of any algorithm, as far as this is told. It goes into the path of the next request.
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{1,256}")
 _INDEX_TYPES = {OCI_INDEX, DOCKER_INDEX}
 # BuildKit files an image's attestations in the index under this platform.
 _NO_PLATFORM = "unknown/unknown"
@@ -129,7 +131,9 @@ def json_object(content: bytes, what: str) -> dict[str, Any]:
 
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:
-    """The OCI digest of some bytes; `algorithm` is sha256 or sha512."""
+    """The OCI digest of some bytes; `algorithm` is sha256 or sha512. Raises RegistryProtocolError for others."""
+    if algorithm not in {"sha256", "sha512"}:
+        raise RegistryProtocolError(f"a digest of the algorithm {algorithm!r} cannot be checked")
     return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
 
 
@@ -137,8 +141,7 @@ def _descriptor(entry: Any) -> Descriptor:
     if not isinstance(entry, dict):
         raise RegistryProtocolError("a manifest holds something that is no descriptor")
     media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
-    # A digest goes into the path of the next request.
-    if not isinstance(media_type, str) or not isinstance(digest, str) or not is_digest(digest):
+    if not isinstance(media_type, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise RegistryProtocolError("a manifest holds a descriptor without a media type or a digest")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
         raise RegistryProtocolError(f"a manifest holds a descriptor of {digest} without a size")

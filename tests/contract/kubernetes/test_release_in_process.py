@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import POD, name_of
+from infra.kubernetes.kinds import CONFIG_MAP, POD, name_of
 from infra.kubernetes.model import MANAGED_BY, SLIPWAY
 from infra.kubernetes.sweep import everything
 from tests.contract.buildkit.parts import busybox_context
+from tests.kubernetes.cluster import ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseContract, pod_at_work, slow_dockerfile
 from tests.kubernetes.server import KubernetesServer
+from tests.releases import registry_tags, result_of
+from tests.warm import WarmStarter
 
 pytestmark = pytest.mark.root
 
@@ -37,3 +40,34 @@ class TestReleaseInProcess(ReleaseContract):
         assert json.loads(released.stdout)["released"]
         assert pods == {name_of(pod)}
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_a_kill_while_the_builder_is_removed_makes_no_other_version(
+        self,
+        commands: WarmStarter,
+        environment: dict[str, str],
+        options: list[str],
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        tmp_path: Path,
+    ) -> None:
+        """The reservation ends last: whatever is left of the builder, the same command finishes the same version."""
+        name = f"killed-{tmp_path.name[-8:]}"
+        source = busybox_context(tmp_path / name, slow_dockerfile(seconds=6))
+        arguments = ("release", source, *options, "--network", "none", "--image", f"{cluster.registry}/{name}")
+        release = commands.start(*arguments, env=environment)
+        ending = asyncio.create_task(asyncio.to_thread(release.end))
+        await pod_at_work(api, ending)
+        (config,) = (obj for obj in await api.find(CONFIG_MAP) if name_of(obj).startswith("build-config"))
+        await api.merge(CONFIG_MAP, name_of(config), {"metadata": {"finalizers": ["example.com/held"]}})
+        await asyncio.to_thread(release.until, "> clean up")
+        while not (await api.get(CONFIG_MAP, name_of(config)))["metadata"].get("deletionTimestamp"):
+            await asyncio.sleep(0.05)
+        release.kill()
+        assert (await ending).code == -9
+        login = cluster.credential.username, cluster.credential.password
+        released, marker = registry_tags(cluster.registry, name, login)
+        assert released == "0.1.0" and marker.startswith("slipway-reservation-")
+        await api.merge(CONFIG_MAP, name_of(config), {"metadata": {"finalizers": []}})
+        again = await asyncio.to_thread(commands.run, *arguments, env=environment)
+        assert result_of(again)["version"] == "0.1.0"
+        assert registry_tags(cluster.registry, name, login) == ["0.1.0"]

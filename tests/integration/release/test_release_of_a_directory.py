@@ -38,7 +38,7 @@ async def test_labels_and_annotations_say_what_it_is(
     repository = result.image.partition("/")[2]
     manifest = await registry.manifest(repository, "0.1.0")
     config = await registry.image_config(repository, manifest)
-    labels = config["config"]["Labels"]
+    labels = config.labels
     for found in (labels, manifest.document["annotations"]):
         assert found[OCI_TITLE] == repository
         assert found[OCI_VERSION] == "0.1.0"

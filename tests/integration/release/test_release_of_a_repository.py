@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tarfile
 from pathlib import Path
 
@@ -22,8 +23,7 @@ async def _label(registry: RegistryClient, result: ReleaseResult, key: str) -> s
     repository = result.image.partition("/")[2]
     manifest = await registry.manifest(repository, result.tags[0])
     config = await registry.image_config(repository, manifest)
-    value = config["config"]["Labels"].get(key)
-    return None if value is None else str(value)
+    return config.labels.get(key)
 
 
 async def test_versions_are_git_tags(run_release: Release, repository: Path, registry: RegistryClient) -> None:
@@ -146,6 +146,26 @@ async def test_a_url_is_fetched_at_its_ref(
         await run_release(source=f"file://{bare}", ref="nowhere", image=result.image)
     async with open_workshop(ReleaseRequest()) as shop:
         assert not list((shop.home / "work").iterdir())
+
+
+async def test_a_clone_is_the_same_source_under_any_umask(
+    run_release: Release, repository: Path, registry: RegistryClient, tmp_path: Path
+) -> None:
+    """git knows of a file's mode only whether it is executable: two clones make one reproducible image."""
+    commit(repository, "feat: folders", **{"folder/file": "text\n", "Dockerfile": "FROM scratch\nCOPY . /app\n"})
+    digests = []
+    for mask in (0o022, 0o077, 0o002):
+        clone = tmp_path / f"{mask:o}" / repository.name
+        before = os.umask(mask)
+        try:
+            git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+        finally:
+            os.umask(before)
+        image = f"{registry.host}/umask-{mask:o}/{repository.name}"
+        result = await run_release(source=str(clone), image=image, reproducible=True, git_remote="-", no_cache=True)
+        digests.append(result.digest)
+    assert (tmp_path / "77" / repository.name / "folder").stat().st_mode & 0o777 == 0o700
+    assert len(set(digests)) == 1
 
 
 async def test_an_archive_is_released_by_its_checksum(

@@ -65,7 +65,7 @@ async def test_each_platform_has_its_own_layers(registry: str) -> None:
     async with RegistryClient(registry, Anonymous(), insecure=True, ca_file=None) as client:
         many = await _configs(client, "base", await client.manifest("base", "many"), None)
         single = await _configs(client, "base", await client.manifest("base", "single"), {"linux/s390x"})
-    assert {platform: config["config"]["Labels"]["of"] for platform, config in many.items()} == {
+    assert {platform: config.labels["of"] for platform, config in many.items()} == {
         "linux/amd64": "one",
         "linux/arm64": "two",
     }

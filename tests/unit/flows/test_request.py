@@ -71,3 +71,16 @@ def test_a_build_arg_without_a_value_is_refused() -> None:
     """`--build-arg KEY` would silently take a value from somewhere else."""
     with pytest.raises(InvalidOption, match="--build-arg"):
         _request("--build-arg", "KEY")
+
+
+@pytest.mark.parametrize("platform", ["linux/arm65", "linux/amd64,linux/arm65", " "])
+def test_a_platform_that_there_is_not_is_refused(platform: str) -> None:
+    """Before anything is begun, by name."""
+    with pytest.raises(InvalidOption, match="there is no platform"):
+        ReleaseRequest.read({"platforms": [platform]})
+
+
+def test_platforms_may_share_an_option() -> None:
+    """As docker's --platform takes them."""
+    request = ReleaseRequest.read({"platforms": ["linux/amd64, linux/arm64", "linux/arm/v7"]})
+    assert request.platforms == ["linux/amd64", "linux/arm64", "linux/arm/v7"]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from flows.domain.errors import InvalidOption
+from flows.domain.platform import check_platform
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("linux/amd64", "linux/arm64", "linux/arm/v7", "linux/arm64/v8", "linux/amd64/v3", "linux/riscv64/rva23u64"),
+        *("linux/s390x", "linux/ppc64le", "linux/loong64", "linux/386", "windows/amd64", "freebsd/arm64"),
+        *("windows(10.0.17763)/amd64", "wasi/wasm", "wasip1/wasm", "Linux/AMD64", "linux/x86_64", "linux/aarch64"),
+        *("arm64", "linux", "amd64"),
+    ],
+)
+def test_platforms_that_there_are(text: str) -> None:
+    """Named as Go, the image specification and containerd name them, they are taken as they are."""
+    assert check_platform(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("linux/arm65", "linux/arm64"),
+        ("linx/amd64", "linux/amd64"),
+        ("linux/amd46", "linux/amd64"),
+        ("linux/arm64/v3", "linux/arm64"),
+        ("linux/arm/v9", "linux/arm"),
+        ("linux/amd64/v5", "linux/amd64"),
+        ("linux/riscv", "linux/riscv64"),
+        ("amd", "OS/ARCH"),
+        ("", "OS/ARCH"),
+        ("linux/", "OS/ARCH"),
+        ("linux/amd64/v2/x", "linux/amd64"),
+        ("linux\n/amd64", "linux/amd64"),
+    ],
+)
+def test_platforms_that_there_are_not(text: str, advice: str) -> None:
+    """Refused by name, with the nearest that there is."""
+    with pytest.raises(InvalidOption) as caught:
+        check_platform(text)
+    assert repr(text) in caught.value.cause
+    assert advice in str(caught.value.action)
