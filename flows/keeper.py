@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from flows.domain.errors import SlipwayError
 from flows.workshop import Workshop
 
-# A reservation that nobody kept for 15 minutes counts as left behind (infra.source.ledger).
+# A reservation that nobody kept for 15 minutes counts as left behind (infra.common.claims).
 KEEP_EVERY_S = 240.0
 
 logger = logging.getLogger(__name__)

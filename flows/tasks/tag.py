@@ -77,17 +77,22 @@ async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
     registry = await shop.registry(reference)
     moved: list[str] = []
     warnings: list[str] = []
-    for name in moving_tags(version, await _stable_versions(registry, repository)):
+
+    async def point(name: str, to: Version) -> bool:
         try:
-            await _point(registry, repository, name, version)
-            moved.append(name)
+            await _point(registry, repository, name, to)
         except (TagImmutable, RegistryForbidden) as error:
-            warnings.append(f"{reference.name}:{name} was not moved to {version}: {error.cause}")
+            warnings.append(f"{reference.name}:{name} was not moved to {to}: {error.cause}")
+            return False
+        return True
+
+    for name in moving_tags(version, await _stable_versions(registry, repository)):
+        if await point(name, version):
+            moved.append(name)
     for name in list(moved):
         scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]
         highest = latest(scope)
-        if highest is not None and highest > version:
-            await _point(registry, repository, name, highest)
+        if highest is not None and highest > version and await point(name, highest):
             moved.remove(name)
     return Tagged((own, *moved), tuple(warnings))
 
@@ -99,16 +104,24 @@ async def becoming_public(*images: tuple[ReleasePlan, str]) -> AsyncIterator[Non
     """
     try:
         yield
-    except BaseException:
-        shop = workshop()
-        if shop.ledger is not None and shop.reservation is not None and await _half_public(shop, images):
-            try:
-                await shop.ledger.leave(shop.reservation)
-            except SlipwayError as error:
-                logger.warning("the reservation of %s stands until it runs out: %s", shop.reservation.version, error)
-            # In either case it is not given back.
-            shop.reservation = None
+    except BaseException as error:
+        await _leave(workshop(), images, error)
         raise
+
+
+async def _leave(shop: Workshop, images: Iterable[tuple[ReleasePlan, str]], error: BaseException) -> None:
+    ledger, reservation = shop.ledger, shop.reservation
+    if ledger is None or reservation is None:
+        return
+    # A write that broke off may still be on its way.
+    unknown = not isinstance(error, SlipwayError) or error.retryable
+    if unknown or await _half_public(shop, images):
+        try:
+            await ledger.leave(reservation)
+        except SlipwayError as trouble:
+            logger.warning("the reservation of %s stands until it runs out: %s", reservation.version, trouble)
+        # In either case it is not given back.
+        shop.reservation = None
 
 
 async def _half_public(shop: Workshop, images: Iterable[tuple[ReleasePlan, str]]) -> bool:
