@@ -130,3 +130,18 @@ def test_skipping_folders_changes_nothing(patterns: list[str]) -> None:
         kept = {str(p.relative_to(root)) for p in root.rglob("*") if not matcher.picks(str(p.relative_to(root)))}
         above = {"/".join(path.split("/")[:n]) for path in kept for n in range(1, path.count("/") + 1)}
         assert set(paths(root, Selection(exclude=tuple(patterns)))) == kept | above
+
+
+def test_gits_modes_do_not_depend_on_a_umask(tmp_path: Path) -> None:
+    """Of a checkout's modes git knows whether its owner may execute a file; nothing else of them is sent."""
+    make(tmp_path, "folder/file", "run", "open", "set")
+    (tmp_path / "link").symlink_to("run")
+    for name, mode in {"folder": 0o700, "folder/file": 0o600, "run": 0o700, "open": 0o666, "set": 0o6750}.items():
+        (tmp_path / name).chmod(mode)
+    modes = {os.fsdecode(stat.path): stat.mode for stat in walk(tmp_path, Selection(git_modes=True))}
+    assert {name: mode & 0o777 for name, mode in modes.items()} == {
+        "folder": 0o755, "folder/file": 0o644, "link": 0o777, "open": 0o644, "run": 0o755, "set": 0o755,
+    }  # fmt: skip
+    assert modes["set"] == 0o755
+    as_they_are = {os.fsdecode(stat.path): stat.mode & 0o777 for stat in walk(tmp_path, Selection())}
+    assert (as_they_are["folder"], as_they_are["run"], as_they_are["open"]) == (0o700, 0o700, 0o666)

@@ -85,6 +85,14 @@ def test_a_failure_shows_its_cause_and_next_action() -> None:
     assert "docker pull" not in text
 
 
+def test_what_was_not_done_is_said() -> None:
+    """A release that is public, but not all that was asked for: in the record and on the terminal."""
+    report = replace(REPORT, result=replace(RESULT, warnings=("app:latest was not moved to 1.2.3: HTTP 409 | x",)))
+    assert "- WARN: app:latest was not moved to 1.2.3: HTTP 409 \\| x" in report.as_markdown()
+    assert "  WARN: app:latest was not moved to 1.2.3: HTTP 409 | x" in report.as_text()
+    assert "WARN" not in REPORT.as_markdown() + REPORT.as_text()
+
+
 def test_an_unexpected_errors_text_is_not_shown() -> None:
     """Nobody checked it for secrets: its kind is all that the record tells."""
     text = replace(REPORT, error=RuntimeError("password=hunter2")).as_markdown()
