@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -34,19 +34,18 @@ _SHOWS_WITHIN_S = 30.0
 
 @dataclass
 class _Own:
-    """What a release has put up: by place the tags of its markers, their manifests' digests, and when it decides."""
+    """What a release has put up: by place the tags of its markers, their manifests' digests, and when it decides.
+
+    `reservation`: as it was written last. `writing`: held while it changes, as it is also renewed in the background.
+    """
 
     order: str
+    reservation: Reservation | None = None
     tags: dict[int, str] = field(default_factory=dict)
     digests: dict[int, str] = field(default_factory=dict)
     decides: dict[int, float] = field(default_factory=dict)
     took_s: float = 0.0
-
-    def forget(self) -> None:
-        """Another release has written over them: new ones are needed, under new tags."""
-        self.order = new_order()
-        self.tags.clear()
-        self.digests.clear()
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,16 @@ class RegistryLedger:
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
         noted = replace(reservation, claim=replace(reservation.claim, digest=digest))
-        await self._hold(noted)
+        own = self._own(reservation)
+        async with own.writing:
+            await self._hold(own, noted)
         return noted
 
     async def keep(self, reservation: Reservation) -> None:
-        await self._hold(reservation)
+        own = self._own(reservation)
+        async with own.writing:
+            # As it stands: a digest that is noted at this moment must not be lost.
+            await self._hold(own, own.reservation or reservation)
 
     async def publish(self, reservation: Reservation) -> None:
         """Nothing to do: the registry's tag is the public record."""
@@ -120,14 +124,15 @@ class RegistryLedger:
     async def give_back(self, reservation: Reservation) -> None:
         own = self._held.get(reservation.version)
         if own is not None:
-            await self._remove(own)
+            async with own.writing:
+                await self._remove(own)
             self._held.pop(reservation.version, None)
 
     async def leave(self, reservation: Reservation) -> None:
-        own = self._held.get(reservation.version)
+        own = self._held.pop(reservation.version, None)
         if own is not None:
-            await self._write(own, reservation, left=True)
-            self._held.pop(reservation.version, None)
+            async with own.writing:
+                await self._write(own, reservation, left=True)
 
     async def _try_reserve(
         self, own: _Own, seen: _Seen, claim: Claim, choose: Callable[[Sequence[Version]], Version]
@@ -164,12 +169,12 @@ class RegistryLedger:
                     raise RegistryUnavailable(f"{self._where}: what is written does not show")
                 await asyncio.sleep(self._poll_s)
             elif seen.mine != own.digests:
-                own.forget()
+                await self._begin_anew(own)
                 return False, seen
             elif rivals := self._rivals(seen, reservation):
                 if any(rival.order < own.order or self._now(place) > rival.decides for place, rival in rivals):
                     return False, seen
-                await self._news_of(rivals)
+                await self._news_of(rivals, reservation.claim)
             elif not reservation.resumed and (public := await self._is_public(reservation.version)):
                 return False, replace(seen, released=[*seen.released, public])  # its marker is gone already
             elif all(self._now(place) < decides for place, decides in own.decides.items()):
@@ -177,13 +182,15 @@ class RegistryLedger:
             else:
                 await self._announce(own, reservation, seen)  # others may have stopped waiting for us
 
-    async def _news_of(self, rivals: Sequence[tuple[int, Marker]]) -> None:
-        """Wait until one of those who came later has given way, or must have decided without having seen us."""
+    async def _news_of(self, rivals: Sequence[tuple[int, Marker]], claim: Claim) -> None:
+        """Wait until one of those who came later has given way or is dead, or must have decided before it saw us."""
         while True:
             await asyncio.sleep(self._poll_s)
             for place, rival in rivals:
                 now = await self._places[place].read(rival.tag)
-                if now is None or now.digest != rival.digest or self._now(place) > rival.decides:
+                if now is None or now.note is None or now.digest != rival.digest:
+                    return
+                if self._now(place) > rival.decides or self._is_left(place, now.note, claim):
                     return
 
     def _rivals(self, seen: _Seen, reservation: Reservation) -> list[tuple[int, Marker]]:
@@ -194,23 +201,27 @@ class RegistryLedger:
             if note.version == reservation.version and not self._is_left(place, note, reservation.claim)
         ]
 
-    async def _hold(self, reservation: Reservation) -> None:
+    async def _hold(self, own: _Own, reservation: Reservation) -> None:
         """Renew a reservation. Raises VersionReserved if another release has taken it over."""
-        own = self._held.get(reservation.version)
-        if own is None:
-            raise self._lost(reservation)
         if all(await asyncio.gather(*(self._stands(place, own) for place in own.tags))):
             await self._write(own, reservation)
             return
         # It may have been taken for dead: whether anybody else wants the version has to be found out anew.
         seen = await self._look(own)
         if any(own.digests[place] != digest for place, digest in seen.mine.items()):
-            own.forget()
+            await self._begin_anew(own)
         await self._announce(own, reservation, seen)
         if not (await self._has(own, reservation))[0]:
             self._held.pop(reservation.version, None)
             await self._remove(own)
             raise self._lost(reservation)
+
+    async def _begin_anew(self, own: _Own) -> None:
+        """Another release has written over one of our markers: new ones are needed, under new tags."""
+        await self._remove(own)
+        own.order = new_order()
+        own.tags.clear()
+        own.digests.clear()
 
     async def _stands(self, place: int, own: _Own) -> bool:
         """Whether nobody can have taken our marker for left so far."""
@@ -226,34 +237,43 @@ class RegistryLedger:
             if place not in own.tags:
                 own.tags[place] = markers.new_tag(own.order, seen.markers[place], self._ttl_s)
             own.decides[place] = self._now(place) + max(self._decide_s, 3 * own.took_s)
-        await self._write(own, reservation)
+        await self._write(own, reservation, changed=True)
         own.took_s = max(own.took_s, time.monotonic() - started)
 
-    async def _write(self, own: _Own, reservation: Reservation, *, left: bool = False) -> None:
-        await asyncio.gather(*(self._write_at(place, own, reservation, left=left) for place in own.tags))
+    async def _write(self, own: _Own, reservation: Reservation, *, changed: bool = False, left: bool = False) -> None:
+        """`changed`: others have to see it as it is now. `left`: nobody works on it any more."""
+        own.reservation = reservation
+        await _all(self._write_at(place, own, reservation, changed, left) for place in list(own.tags))
 
-    async def _write_at(self, place: int, own: _Own, reservation: Reservation, *, left: bool) -> None:
-        markers, before = self._places[place], own.digests.get(place)
+    async def _write_at(self, place: int, own: _Own, reservation: Reservation, changed: bool, left: bool) -> None:
+        markers, tag, before = self._places[place], own.tags[place], own.digests.get(place)
         note = Note.now(reservation.version, reservation.claim, self._ttl_s, self._now(place))
+        if left:
+            note = replace(note, expires=0.0)
         try:
-            digest = await markers.write(
-                own.tags[place], own.order, replace(note, expires=0.0) if left else note, own.decides[place]
-            )
+            digest = await markers.write(tag, own.order, note, own.decides[place])
         except TagImmutable:
             if before is None:
                 raise
-            return  # a registry that never changes a tag guards the version's own as well
+            if not changed:
+                return  # where no tag ever changes, the registry guards the version's own as well
+            own.tags[place] = markers.new_tag(new_order(), (), self._ttl_s)
+            own.digests[place] = await markers.write(own.tags[place], own.order, note, own.decides[place])
+            await markers.remove(tag, own.order)
+            return
         own.digests[place] = digest
         if before is not None and before != digest:
             await markers.replaced(before)
 
     async def _remove(self, own: _Own) -> None:
-        await asyncio.gather(
-            *(self._places[place].remove(own.tags[place], digest) for place, digest in own.digests.items())
-        )
+        """Also what may have been written when it was interrupted."""
+        await _all(self._places[place].remove(tag, own.order) for place, tag in own.tags.items())
 
     async def _drop(self, entries: Iterable[tuple[int, Marker, Note]]) -> None:
-        await asyncio.gather(*(self._places[place].remove(marker.tag, marker.digest) for place, marker, _ in entries))
+        """Take down what dead runs left. What will not go blocks nobody."""
+        for place, marker, _ in entries:
+            with suppress(RegistryError):
+                await self._places[place].remove(marker.tag, marker.order)
 
     async def _look(self, own: _Own) -> _Seen:
         found = await asyncio.gather(*(place.look() for place in self._places))
@@ -293,6 +313,12 @@ class RegistryLedger:
             return True
         return self._owner_alive(note.owner) is False
 
+    def _own(self, reservation: Reservation) -> _Own:
+        own = self._held.get(reservation.version)
+        if own is None:
+            raise self._lost(reservation)
+        return own
+
     def _now(self, place: int) -> float:
         return self._places[place].registry.now()
 
@@ -304,6 +330,13 @@ class RegistryLedger:
         return VersionReserved(
             f"another release took {reservation.version} of {self._where} over, taking this for dead"
         )
+
+
+async def _all(writing: Iterable[Awaitable[None]]) -> None:
+    """All of it, to its end, before the first error is raised: what is still on its way could not be taken back."""
+    for outcome in await asyncio.gather(*writing, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _versions(tags: Iterable[str]) -> list[Version]:

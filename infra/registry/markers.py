@@ -134,33 +134,33 @@ class Markers:
             with suppress(RegistryError):
                 self._deletes = await self._settled(lambda: self.registry.delete(self.repository, digest))
 
-    async def remove(self, tag: str, digest: str) -> None:
-        """End a marker, as far as the registry lets it. Safe to run twice."""
-        if self._deletes and await self._deleted(tag, digest):
-            return
+    async def remove(self, tag: str, order: str) -> None:
+        """End a release's marker, whatever it says by now, as far as the registry lets it. Safe to run twice."""
+        for delay_s in _SETTLES_S:
+            there = await self.read(tag)
+            if there is None or there.order != order or there.note is None:
+                return
+            if not await self._deleted(tag, there.digest):
+                break
+            await asyncio.sleep(delay_s)
+        else:
+            return  # it is deleted, and shows a little longer
         self._deletes = False
-        there = await self.read(tag)
-        if there is None or there.digest != digest:
-            return
-        over = _manifest({"order": there.order, "ended": self.registry.now()})
+        over = _manifest({"order": order, "ended": self.registry.now()})
         try:
             await self._settled(lambda: self.registry.put_manifest(self.repository, tag, over, OCI_MANIFEST))
         except TagImmutable:
-            return  # a registry that never changes a tag guards the version's own as well
+            return  # where no tag ever changes, the registry guards the version's own as well
 
     async def _deleted(self, tag: str, digest: str) -> bool:
         """False if the registry does not delete."""
-        for delay_s in _SETTLES_S:
-            # By digest first, which takes the tag along in most registries; some want the tag to be deleted before.
-            if not await self._delete(digest):
-                if not await self._delete(tag):
-                    return False
-                await self._delete(digest)
-            there = await self.read(tag)
-            if there is None or there.digest != digest:
-                return True
-            await asyncio.sleep(delay_s)
-        return False
+        # By digest first, which takes the tag along in most registries; some want the tag to be deleted before.
+        if not self._deletes or await self._delete(digest):
+            return self._deletes
+        if not await self._delete(tag):
+            return False
+        await self._delete(digest)
+        return True
 
     async def _delete(self, reference: str) -> bool:
         return await self._settled(lambda: self.registry.delete(self.repository, reference))

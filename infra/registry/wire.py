@@ -51,6 +51,8 @@ class Wire:
             base_url=f"{'http' if self._insecure else 'https'}://{self._host}",
             verify=_tls_context(self._ca_file) if not self._insecure else False,
             timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
+            # Many servers close a connection that was idle for five seconds: it must not be used just then.
+            limits=httpx.Limits(keepalive_expiry=4.0),
             headers={"User-Agent": "slipway"},
             # A proxy of the environment has no business with this machine's own ports.
             trust_env=not is_loopback(self._host),

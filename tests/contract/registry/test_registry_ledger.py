@@ -348,6 +348,46 @@ async def test_where_no_tag_ever_changes_the_versions_own_decides(world: Registr
     assert world.markers() == []
 
 
+async def test_where_no_tag_ever_changes_each_version_that_is_tried_has_a_marker_of_its_own(
+    world: RegistryWorld,
+) -> None:
+    """A release that gives way says so under another tag."""
+    with front(world.place[0]) as slow:
+        arriving = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def late() -> float:
+            loop.call_soon_threadsafe(arriving.set)
+            return 0.5
+
+        slow.slow_down("PUT", "/manifests/", late)
+        first, registry = await world.machine(slow.host, decide_s=0.5, poll_s=0.02)
+        second, _ = await world.machine(decide_s=0.5, poll_s=0.02)
+        reserving = asyncio.create_task(first.reserve(Claim("one", "a"), minor))
+        await arriving.wait()
+        await second.reserve(Claim("two", "b"), minor)
+        markers = Markers(registry, world.place[1])
+        own: list[str] = []
+        while not own:
+            found = [(marker.tag, marker.note) for marker in (await markers.look())[1]]
+            own = [tag for tag, note in found if note is not None and note.claim.run == "one"]
+        slow.heal()
+        slow.spoil("PUT", f"/manifests/{own[0]}$", 409, body=b'{"errors": [{"code": "TAG_INVALID"}]}')
+        assert str((await reserving).version) == "0.2.0"
+        notes = [marker.note for marker in (await markers.look())[1] if marker.note is not None]
+        assert sorted((note.claim.run, str(note.version)) for note in notes) == [("one", "0.2.0"), ("two", "0.1.0")]
+
+
+async def test_a_digest_that_is_noted_while_the_lease_is_renewed_is_not_lost(world: RegistryWorld) -> None:
+    """The one runs beside the other."""
+    ledger, registry = await world.machine()
+    reservation = await ledger.reserve(Claim("one", "a"), minor)
+    await asyncio.gather(ledger.keep(reservation), ledger.note_digest(reservation, DIGEST), ledger.keep(reservation))
+    (marker,) = (await Markers(registry, world.place[1]).look())[1]
+    assert marker.note is not None
+    assert marker.note.claim.digest == DIGEST
+
+
 async def test_a_version_that_became_public_while_the_tags_were_listed_is_taken(world: RegistryWorld) -> None:
     """The list is older than another release's tag, whose marker is gone since: a look at the tag itself tells."""
     await world.release("0.1.0")
