@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.faults import Front, front
 from tests.git_repository import commit, git, make_bare
 from tests.releases import BASE, Traces, digest_of_tag, make_source, registry_login, run_line
+from tests.servers import vault_server
 
 # The build takes long enough for a kill in the middle of it; what it says is told from the Dockerfile's own text.
 BUILDING = "42 now"
@@ -90,6 +92,33 @@ def directory(tmp_path: Path, traces: Traces) -> Place:
 @pytest.fixture
 def remote(tmp_path: Path, traces: Traces) -> Place:
     return place("remote", tmp_path, traces)
+
+
+@dataclass(frozen=True)
+class Detour:
+    """The stack's registry behind a front. `options`, `env`: for releases that go there."""
+
+    front: Front
+    env: Mapping[str, str]
+
+    def options(self, name: str) -> tuple[str, ...]:
+        return ("--image", f"{self.front.host}/{name}", "--credentials", "vault:secret/registry", "--output", "json")
+
+
+@pytest.fixture(scope="session")
+def any_name(tmp_path_factory: pytest.TempPathFactory, traces: Traces) -> Iterator[dict[str, str]]:
+    """The environment of a Vault that has the credential of the stack's registry, by whatever name it is reached."""
+    user, password = registry_login(traces.connection)
+    with vault_server(tmp_path_factory.mktemp("vault")) as server:
+        server.put("secret/registry", {"username": user, "password": password})
+        token = server.token(policies=["root"])["client_token"]
+        yield {"VAULT_ADDR": server.address, "VAULT_TOKEN": str(token)}
+
+
+@pytest.fixture
+def detour(traces: Traces, any_name: dict[str, str]) -> Iterator[Detour]:
+    with front(str(traces.connection.registry)) as before:
+        yield Detour(before, any_name)
 
 
 def hold_tags(repository: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from tests.faults import front
 from tests.git_repository import commit, git
-from tests.integration.once.conftest import Place
+from tests.integration.once.conftest import Detour, Place
 from tests.releases import complaint, result_of
 from tests.warm import WarmStarter
 
@@ -78,29 +76,20 @@ def test_the_same_version_with_other_options_is_refused(commands: WarmStarter, d
 
 
 def test_two_machines_that_share_only_the_registry_get_two_versions(
-    commands: WarmStarter, directory: Place, tmp_path: Path
+    commands: WarmStarter, directory: Place, detour: Detour, tmp_path: Path
 ) -> None:
     """Two state folders, and a registry that takes its time with each tag: none overwrites the other's, and no
     reservation stays."""
-    connection = directory.traces.connection
-    options = ("--builder", connection.builder, "--network", "host", "--credentials", "vault:secret/slipway/registry")
-    role = json.loads(connection.approle_file.read_text()) if connection.approle_file is not None else {}
-    vault = {
-        "VAULT_ADDR": connection.vault_address,
-        "VAULT_ROLE_ID": role["role_id"],
-        "VAULT_SECRET_ID": role["secret_id"],
-    }
-    with front(str(connection.registry)) as slow:
-        slow.slow_down("PUT", "/manifests/(?!sha256:)", lambda: 1.0)
-        image = f"{slow.host}/{directory.name}"
-        running = [
-            commands.start(
-                *("release", directory.source, "--image", image, *options, "--output", "json"),
-                env={**vault, "SLIPWAY_HOME": str(tmp_path / f"machine-{number}")},
-            )
-            for number in range(2)
-        ]
-        results = [result_of(release.end()) for release in running]
+    detour.front.slow_down("PUT", "/manifests/(?!sha256:)", lambda: 1.0)
+    builder = ("--builder", directory.traces.connection.builder, "--network", "host")
+    running = [
+        commands.start(
+            *("release", directory.source, *builder, *detour.options(directory.name)),
+            env={**detour.env, "SLIPWAY_HOME": str(tmp_path / f"machine-{number}")},
+        )
+        for number in range(2)
+    ]
+    results = [result_of(release.end()) for release in running]
     assert sorted(result["version"] for result in results) == ["0.1.0", "0.2.0"]
     for result in results:
         assert directory.digest(result["version"]) == result["digest"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.faults import Front, front
+from tests.faults import Front
 from tests.git_repository import git
-from tests.integration.once.conftest import Place, hold_tags, let_tags_pass
+from tests.integration.once.conftest import Detour, Place, hold_tags, let_tags_pass
 from tests.releases import complaint, result_of
 from tests.warm import Ended, WarmStarter
 
@@ -23,20 +22,21 @@ class Fronted:
     """Releases of a place through a front that spoils requests."""
 
     place: Place
-    front: Front
+    detour: Detour
     commands: WarmStarter
 
+    @property
+    def front(self) -> Front:
+        return self.detour.front
+
     def release(self, *options: str) -> Ended:
-        image = f"{self.front.host}/{self.place.name}"
-        credentials = ("--credentials", "vault:secret/slipway/registry")
-        arguments = (self.place.source, "--image", image, *credentials, *options, "--output", "json")
-        return self.commands.run("release", *arguments)
+        arguments = ("release", self.place.source, *options, *self.detour.options(self.place.name))
+        return self.commands.run(*arguments, env=self.detour.env)
 
 
 @pytest.fixture
-def fronted(both: Place, commands: WarmStarter) -> Iterator[Fronted]:
-    with front(str(both.traces.connection.registry)) as before:
-        yield Fronted(both, before, commands)
+def fronted(both: Place, detour: Detour, commands: WarmStarter) -> Fronted:
+    return Fronted(both, detour, commands)
 
 
 def test_a_moving_tag_that_may_not_move_is_a_warning(fronted: Fronted) -> None:
