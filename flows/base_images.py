@@ -93,6 +93,8 @@ async def _dockerfile(shop: Workshop, release: Release) -> str:
     shop = replace(shop, request=request.model_copy(update=released_source(shop, release)))
     async with await open_source(shop) as checkout:
         path = dockerfile_of(request, checkout)
+        if path.exists() and not path.is_file():
+            raise DockerfileMissing(f"{request.file} of {request.source} is not a file")
         try:
             with path.open("rb") as file:
                 return file.read(_MOST_DOCKERFILE).decode()

@@ -13,6 +13,7 @@ from flows.domain.plan import ReleasePlan, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
 from flows.tasks.step import step
+from flows.watched.watch import watcher
 from flows.workshop import Workshop, workshop
 from infra.registry import RegistryClient
 
@@ -83,6 +84,8 @@ async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
             await _point(registry, repository, name, to)
         except (TagImmutable, RegistryForbidden) as error:
             warnings.append(f"{reference.name}:{name} was not moved to {to}: {error.cause}")
+            watcher().say(f"WARN: {warnings[-1]}")
+            logger.warning("%s", warnings[-1])
             return False
         return True
 

@@ -223,6 +223,17 @@ async def test_a_registry_slower_than_a_decision_reserves_all_the_same(world: Re
     assert len(world.markers()) == 1
 
 
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_marker_that_cannot_be_read_for_a_moment_is_not_overlooked(world: RegistryWorld, status: int) -> None:
+    """Debian's registry empties a tag before it writes it: whoever reads it then is told that it is not there."""
+    first, _ = await world.machine()
+    await first.reserve(Claim("one", "a"), minor)
+    with front(world.place[0]) as torn:
+        torn.spoil("GET", "/manifests/slipway-", status, body=b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}', times=3)
+        second, _ = await world.machine(torn.host)
+        assert str((await second.reserve(Claim("two", "b"), minor)).version) == "0.2.0"
+
+
 async def test_a_lease_ends_by_the_registrys_clock(world: RegistryWorld) -> None:
     """Another machine's reservation that was not kept is free when its time is over: the same source continues it; and
     the one that was taken for dead is told, and takes nothing back.

@@ -94,7 +94,8 @@ def test_a_tag_that_was_written_by_another_in_the_same_moment_is_not_ours(fronte
     place.change()
     manifest = json.dumps({"other": "image"}).encode()
     fronted.front.spoil("PUT", "/manifests/10.0.0$", 201)
-    fronted.front.spoil("HEAD", "/manifests/10.0.0$", 404, times=2)
+    # Until the tag's PUT nothing is there: for the plan, for the tag step, and for the registry's own ledger.
+    fronted.front.spoil("HEAD", "/manifests/10.0.0$", 404, times=2 if place.git is not None else 3)
     fronted.front.spoil("HEAD", "/manifests/10.0.0$", 200)
     fronted.front.spoil("GET", "/manifests/10.0.0$", 200, body=manifest)
     said = complaint(fronted.release("--version", "10.0.0"))
