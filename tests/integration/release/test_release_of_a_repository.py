@@ -152,6 +152,7 @@ async def test_a_clone_is_the_same_source_under_any_umask(
     run_release: Release, repository: Path, registry: RegistryClient, tmp_path: Path
 ) -> None:
     """git knows of a file's mode only whether it is executable: two clones make one reproducible image."""
+    (repository / "folder").mkdir()
     commit(repository, "feat: folders", **{"folder/file": "text\n", "Dockerfile": "FROM scratch\nCOPY . /app\n"})
     digests = []
     for mask in (0o022, 0o077, 0o002):
