@@ -58,8 +58,10 @@ class Places:
         path = (below or self.folder) / str(text).removeprefix("cwd://")
         try:
             real = path.resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a circle of links, or a null character
-            raise InvalidOption(f"{what}: {text} leads nowhere") from error
+            if "\0" in str(text):
+                raise ValueError("no name of a file")
+        except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
+            raise InvalidOption(f"{what}: {str(text)!r} leads nowhere") from error
         if not any(real.is_relative_to(root) for root in self.roots):
             raise InvalidOption(
                 f"{what}: {text} lies outside of the source", action=action or f"allow it with --allow {_FS}{real}"

@@ -136,11 +136,11 @@ class Markers:
 
     async def remove(self, tag: str, order: str) -> None:
         """End a release's marker, whatever it says by now, as far as the registry lets it. Safe to run twice."""
-        for delay_s in _SETTLES_S:
+        for attempt, delay_s in enumerate(_SETTLES_S):
             there = await self.read(tag)
             if there is None or there.order != order or there.note is None:
                 return
-            if not await self._deleted(tag, there.digest):
+            if not self._deletes or not await self._deleted(tag, there.digest, tag_too=attempt > 0):
                 break
             await asyncio.sleep(delay_s)
         else:
@@ -152,15 +152,17 @@ class Markers:
         except TagImmutable:
             return  # where no tag ever changes, the registry guards the version's own as well
 
-    async def _deleted(self, tag: str, digest: str) -> bool:
+    async def _deleted(self, tag: str, digest: str, *, tag_too: bool) -> bool:
         """False if the registry does not delete."""
-        # By digest first, which takes the tag along in most registries; some want the tag to be deleted before.
-        if not self._deletes or await self._delete(digest):
-            return self._deletes
-        if not await self._delete(tag):
-            return False
-        await self._delete(digest)
-        return True
+        # By digest first, which takes the tag along in most registries. In some the tag outlives it, and some want the
+        # tag to be deleted before.
+        by_digest = await self._delete(digest)
+        if by_digest and not tag_too:
+            return True
+        by_tag = await self._delete(tag)
+        if by_tag and not by_digest:
+            await self._delete(digest)
+        return by_digest or by_tag
 
     async def _delete(self, reference: str) -> bool:
         return await self._settled(lambda: self.registry.delete(self.repository, reference))

@@ -299,6 +299,16 @@ async def test_a_list_that_never_shows_what_was_written_is_told(world: RegistryW
     assert world.markers() == []
 
 
+async def test_a_marker_that_outlives_its_deletion_is_deleted_again(world: RegistryWorld) -> None:
+    """Some registries say that a manifest is deleted, and go on showing its tag."""
+    with front(world.place[0]) as stubborn:
+        stubborn.spoil("DELETE", "/manifests/sha256:", 202, times=2)
+        ledger, _ = await world.machine(stubborn.host)
+        await ledger.give_back(await ledger.reserve(Claim("one", "a"), minor))
+        assert any("/manifests/slipway-" in seen.path for seen in stubborn.seen if seen.method == "DELETE")
+    assert world.markers() == []
+
+
 class TestWhereNothingIsDeleted:
     """A registry that answers DELETE with 405, as Docker Hub and ghcr.io do."""
 

@@ -153,7 +153,8 @@ async def test_a_clone_is_the_same_source_under_any_umask(
 ) -> None:
     """git knows of a file's mode only whether it is executable: two clones make one reproducible image."""
     (repository / "folder").mkdir()
-    commit(repository, "feat: folders", **{"folder/file": "text\n", "Dockerfile": "FROM scratch\nCOPY . /app\n"})
+    dockerfile = "FROM scratch\nCOPY folder /folder\nCOPY busybox message /app/\n"
+    commit(repository, "feat: folders", **{"folder/file": "text\n", "Dockerfile": dockerfile})
     digests = []
     for mask in (0o022, 0o077, 0o002):
         clone = tmp_path / f"{mask:o}" / repository.name

@@ -27,12 +27,11 @@ def test_a_dockerfile_of_the_source(checkout: Checkout, file: str) -> None:
     assert dockerfile_of(ReleaseRequest(file=file), checkout) == checkout.path / file
 
 
-@pytest.mark.parametrize("file", ["../../outside", "/etc/passwd", "link", "folder/outside", "circle", "a\0b"])
+@pytest.mark.parametrize("file", ["../../outside", "/etc/passwd", "link", "folder/outside", "a\0b"])
 def test_a_dockerfile_elsewhere_is_refused(checkout: Checkout, tmp_path: Path, file: str) -> None:
     """Named, or reached through a link: an error would show what it says."""
     (checkout.path / "link").symlink_to(tmp_path / "outside")
     (checkout.path / "folder").symlink_to(tmp_path)
-    (checkout.path / "circle").symlink_to("circle")
     with pytest.raises(InvalidOption, match=r"--file: .* (lies outside of the source|leads nowhere)") as caught:
         dockerfile_of(ReleaseRequest(file=file), checkout)
     assert "--allow" not in str(caught.value)
