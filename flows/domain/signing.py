@@ -116,7 +116,7 @@ class Verifier(Protocol):
 class Attachments(Protocol):
     """Where one kind of attachment to the images of one repository is kept. All methods raise RegistryErrors."""
 
-    async def list(self, digest: str) -> Sequence[Attached]:
+    async def attached(self, digest: str) -> Sequence[Attached]:
         """What is attached to the image with this digest, in the order of the registry's list."""
         ...
 

@@ -16,6 +16,7 @@ import httpx
 
 from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import RegistryProtocolError
+from infra.registry.bounded import MAX_ANSWER_BYTES, send
 from infra.registry.errors import error_of, transport_error
 
 # "When omitted, this defaults to 60 seconds" (token.md, expires_in).
@@ -114,7 +115,8 @@ class Authenticator:
         headers = {} if credential is None else {"Authorization": _basic(credential)}
         started = time.monotonic()
         try:
-            response = await self._http.get(realm.copy_merge_params(query), headers=headers)
+            request = self._http.build_request("GET", realm.copy_merge_params(query), headers=headers)
+            response = await send(self._http, request, follow=False, limit=MAX_ANSWER_BYTES)
         except httpx.RequestError as error:
             raise transport_error(error, realm.netloc.decode("ascii"), "GET") from error
         if not response.is_success:

@@ -27,6 +27,7 @@ from flows.domain.errors import (
 )
 from flows.domain.reference import is_digest, is_loopback
 from infra.registry.auth import Authenticator
+from infra.registry.bounded import MAX_ANSWER_BYTES, send
 from infra.registry.errors import error_of, transport_error
 from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
 
@@ -86,7 +87,7 @@ class RegistryClient:
         if location:
             # Not every registry can cancel one; all drop what was never finished.
             with suppress(RegistryError):
-                await self._send("DELETE", _own_path(begun, location), scope=_delete(repository))
+                await self._send("DELETE", own_path(begun, location), scope=_delete(repository))
 
     async def tags(self, repository: str) -> list[str]:
         """All tags, on however many pages; none for a repository that does not exist (yet)."""
@@ -101,7 +102,7 @@ class RegistryClient:
                 return found
             found += self._json(response).get("tags") or []
             following = response.links.get("next", {}).get("url")
-            path = _own_path(response, following) if following else None
+            path = own_path(response, following) if following else None
         return found
 
     async def head(self, repository: str, reference: str) -> Descriptor | None:
@@ -174,6 +175,24 @@ class RegistryClient:
             return False
         return True
 
+    async def repository_request(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        *,
+        push: bool = False,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        limit: int = MAX_ANSWER_BYTES,
+    ) -> httpx.Response:
+        """One request about a repository, whatever its answer's status: for what is attached to images.
+
+        `path`: from /v2/ on. `push`: it writes. `limit`: bytes that the answer may have. Raises AnswerTooLarge.
+        """
+        scope = _push(repository) if push else _pull(repository)
+        return await self._request(method, path, scope=scope, headers=headers, content=content, limit=limit)
+
     async def _send(
         self, method: str, path: str, *, scope: str, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
@@ -190,6 +209,7 @@ class RegistryClient:
         scope: str,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
+        limit: int = MAX_ANSWER_BYTES,
     ) -> httpx.Response:
         authorization = await self._auth.header(scope)
         for _ in range(_MAX_SENDS):
@@ -198,9 +218,8 @@ class RegistryClient:
                 sent["Authorization"] = authorization
             try:
                 # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
-                response = await self._http.request(
-                    method, path, headers=sent, content=content, follow_redirects=method in {"GET", "HEAD"}
-                )
+                request = self._http.build_request(method, path, headers=sent, content=content)
+                response = await send(self._http, request, follow=method in {"GET", "HEAD"}, limit=limit)
             except httpx.RequestError as error:
                 raise transport_error(error, self.host, method) from error
             if response.status_code != 401 or response.url.netloc != self._http.base_url.netloc:
@@ -240,7 +259,7 @@ def _delete(repository: str) -> str:
     return f"repository:{repository}:delete"
 
 
-def _own_path(response: httpx.Response, link: str) -> str:
+def own_path(response: httpx.Response, link: str) -> str:
     """Path and query of a link a registry gave, whose host it may know by another name than its users."""
     return response.url.join(link).raw_path.decode("ascii")
 

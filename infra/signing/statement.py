@@ -60,6 +60,11 @@ class Statement:
         algorithm, _, value = image.digest.partition(":")
         return cls(predicate_type, predicate, (Subject(image.name, {algorithm: value}),))
 
+    @classmethod
+    def signature_of(cls, image: ImageReference) -> Statement:
+        """A signature alone, which states nothing further."""
+        return cls.about(image, SIGNED, {})
+
     def encode(self) -> bytes:
         """The same bytes for the same values. Raises ValueError for a predicate that JSON cannot hold."""
         subjects = [
