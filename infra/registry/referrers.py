@@ -31,6 +31,9 @@ _EMPTY = b"{}"
 # What registries without the API answer: nothing there (the specification), or no such route.
 _NO_API = {400, 404, 405, 406}
 _MAX_PAGES = 100
+# cosign 2.x puts the configuration's type into the tag's list, and no annotations.
+_VAGUE = (None, "", _EMPTY_TYPE)
+_MAX_LOOKS = 100
 # How much of each half of a digest is in the tag ("Referrers Tag Schema").
 _TAG_ALGORITHM, _TAG_HEX = 32, 64
 
@@ -56,7 +59,10 @@ class Referrers:
     async def attached(self, digest: str) -> Sequence[Attached]:
         # What was attached before the registry had the API may still be in the tag alone.
         entries = await self._by_api(digest) or await self._tag(digest).entries()
-        return [read_entry(each, "artifactType") for each in entries if each.get("artifactType") == self._type]
+        known = [each for each in entries if each.get("artifactType") == self._type]
+        vague = [each for each in entries if each.get("artifactType") in _VAGUE]
+        looked_at = [await self._look_at(read_entry(each)) for each in vague[-_MAX_LOOKS:]]
+        return [*(each for each in looked_at if each), *(read_entry(each, "artifactType") for each in known)]
 
     async def content(self, attached: Attached) -> bytes:
         manifest = await read_manifest(self._client, self._repository, attached.digest)
@@ -97,6 +103,13 @@ class Referrers:
         if answer.headers.get("OCI-Subject") == image.digest:
             return None
         return entry(manifest.descriptor, attachment.annotations, artifactType=attachment.media_type)
+
+    async def _look_at(self, listed: Attached) -> Attached | None:
+        """What the manifest says where the list does not; None for an artifact of another type, or none at all."""
+        manifest = await read_manifest(self._client, self._repository, listed.digest)
+        if manifest is None or manifest.document.get("artifactType") != self._type:
+            return None
+        return read_entry({**entry(manifest.descriptor), "annotations": manifest.document.get("annotations")})
 
     async def _by_api(self, digest: str) -> list[Entry]:
         """What the registry lists itself; nothing where it does not."""

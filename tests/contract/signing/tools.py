@@ -80,6 +80,28 @@ class Tools:
     def skopeo_verify(self, image: ImageReference, *keys: PublicKey) -> Done:
         return self.skopeo_copy(image, policy_json({image.name: keys}, others="reject"), [image.name])
 
+    def skopeo_sign(self, image: ImageReference, private_key: Path) -> Done:
+        """Push the image again to where it is, with a signature. `private_key`: of cosign's format."""
+        password = self._file("password", self._env["COSIGN_PASSWORD"])
+        registries = self._folder / "registries.d"
+        registries.mkdir(exist_ok=True)
+        (registries / "signed.yaml").write_text(json.dumps(registries_d([image.name])))
+        policy = self._file("policy.json", json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+        return self._run(
+            *(
+                "skopeo",
+                "copy",
+                "--policy",
+                policy,
+                "--registries.d",
+                str(registries),
+                "--sign-passphrase-file",
+                password,
+            ),
+            *("--sign-by-sigstore-private-key", str(private_key), "--src-tls-verify=false", "--dest-tls-verify=false"),
+            *(f"docker://{image}", f"docker://{image.name}:signed"),
+        )
+
     def npm_verify(self, bundle: bytes, key: PublicKey, hint: str | None = None) -> Done:
         """`hint`: under which the key is known, None for its own."""
         modules = npm_modules()
