@@ -48,7 +48,7 @@ def _signed_by(keys: Sequence[PublicKey]) -> dict[str, Any]:
     data = [_base64(key.pem) for key in keys]
     return {
         "type": "sigstoreSigned",
-        # Readers before containers/image 5.34 know `keyData` alone.
+        # Readers before containers/image 5.33 know `keyData` alone.
         **({"keyData": data[0]} if len(data) == 1 else {"keyDatas": data}),
         # The signature names the repository and no tag: it is made before there is one.
         "signedIdentity": {"type": "matchRepository"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,10 @@ class Stores:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """SLIPWAY_TEST_REGISTRY names another make, to be written to without a password, in plain HTTP."""
+    if other := os.environ.get("SLIPWAY_TEST_REGISTRY"):
+        yield other
+        return
     with registry_server(tmp_path_factory.mktemp("registry")) as host:
         yield host
 
