@@ -23,7 +23,8 @@ class Fault:
     """What happens to the next `times` requests that match.
 
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
-    (an upload that breaks off), `hang` keeps it silent until the front is closed.
+    (an upload that breaks off), `hang` keeps it silent until the front is closed. `until`: it is passed on unspoilt,
+    once that has happened.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     hang: bool = False
+    until: threading.Event | None = None
     times: int = 1_000_000
 
 
@@ -63,11 +65,12 @@ class Front:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         hang: bool = False,
+        until: threading.Event | None = None,
         times: int = 1_000_000,
     ) -> None:
         """Spoil requests with this method (`*`: any) whose path has a match of the regular expression."""
         with self._lock:
-            self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang=hang, times=times))
+            self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang, until, times))
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -133,6 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
         seen = Seen(self.command, self.path, dict(self.headers.items()))
         fault = self.front.fault_for(seen)
         if fault is None:
+            self._pass_on(self._body())
+        elif fault.until is not None:
+            fault.until.wait(60)
             self._pass_on(self._body())
         elif fault.hang:
             self.front.closing.wait()

@@ -5,11 +5,14 @@ Source: OCI distribution specification 1.1, "Pushing blobs", "Pushing manifests"
 
 from __future__ import annotations
 
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from flows.domain.errors import AnswerTooLarge, DigestMismatch, RegistryProtocolError
+from flows.domain.errors import AnswerTooLarge, DigestMismatch, RegistryProtocolError, RegistryUnavailable, UploadBroken
 from flows.domain.reference import is_digest
 from infra.registry.client import RegistryClient, own_path
 from infra.registry.errors import error_of
@@ -17,6 +20,30 @@ from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
 
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 """What a registry has to take (OCI distribution specification, "Pushing manifests"); larger ones are not read."""
+
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
+"""Sleeps for some seconds."""
+
+_T = TypeVar("_T")
+_TRIES = 5
+_BUSY_S = 0.2
+
+
+async def while_others_write(call: Callable[[], Awaitable[_T]], pause: Pause) -> _T:
+    """Call again when the registry stumbles over somebody else's write of the same tag or the same bytes.
+
+    distribution 2.8 writes its files in place: who reads a tag in that moment gets a 500, and who pushes a manifest
+    whose blobs others push right then gets DIGEST_INVALID or BLOB_UNKNOWN.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return await call()
+        except (RegistryUnavailable, DigestMismatch, UploadBroken):
+            if not left:
+                raise
+            await pause(random.uniform(0, _BUSY_S))  # noqa: S311 (no secret)
+    raise AssertionError("unreachable")
 
 
 async def push_blob(client: RegistryClient, repository: str, content: bytes, media_type: str) -> Descriptor:

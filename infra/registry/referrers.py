@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from urllib.parse import quote
 
 from flows.domain.errors import (
@@ -19,12 +21,20 @@ from flows.domain.errors import (
     RegistryProtocolError,
 )
 from flows.domain.signing import Attached, Attachment
-from infra.registry.blobs import MAX_MANIFEST_BYTES, push_blob, put_manifest, read_blob, read_manifest
+from infra.registry.blobs import (
+    MAX_MANIFEST_BYTES,
+    Pause,
+    push_blob,
+    put_manifest,
+    read_blob,
+    read_manifest,
+    while_others_write,
+)
 from infra.registry.client import RegistryClient, own_path
 from infra.registry.errors import error_of
 from infra.registry.listed import entries_of, entry, read_entry
 from infra.registry.model import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
-from infra.registry.shared_tag import Entry, Pause, SharedTag
+from infra.registry.shared_tag import Entry, SharedTag
 
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"
@@ -79,7 +89,8 @@ class Referrers:
         image = await self._client.head(self._repository, digest)
         if image is None:
             raise ManifestUnknown(f"there is no image {digest} in {self._client.host}/{self._repository}")
-        entries = [listed for each in attachments if (listed := await self._push(image, each)) is not None]
+        pushed = [await while_others_write(partial(self._push, image, each), self._pause) for each in attachments]
+        entries = [listed for listed in pushed if listed is not None]
         if entries:
             await self._tag(digest).add(entries, _same)
 
@@ -109,7 +120,8 @@ class Referrers:
         manifest = await read_manifest(self._client, self._repository, listed.digest)
         if manifest is None or manifest.document.get("artifactType") != self._type:
             return None
-        return read_entry({**entry(manifest.descriptor), "annotations": manifest.document.get("annotations")})
+        described = {**entry(manifest.descriptor), "annotations": manifest.document.get("annotations")}
+        return replace(read_entry(described), media_type=self._type)
 
     async def _by_api(self, digest: str) -> list[Entry]:
         """What the registry lists itself; nothing where it does not."""

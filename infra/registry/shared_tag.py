@@ -15,13 +15,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 from flows.domain.errors import RegistryProtocolError, TagImmutable, WritesCollide
-from infra.registry.blobs import put_manifest, read_manifest
+from infra.registry.blobs import Pause, put_manifest, read_manifest, while_others_write
 from infra.registry.client import RegistryClient
 from infra.registry.listed import entries_of
 from infra.registry.model import Manifest
 
 Entry: TypeAlias = dict[str, Any]
-Pause: TypeAlias = Callable[[float], Awaitable[None]]
 
 _ATTEMPTS = 50
 # How long other writers may take from reading to writing: four times as long as this one took, and at least this.
@@ -54,7 +53,9 @@ class SharedTag:
 
     async def read(self) -> Manifest | None:
         """What is there, None for nothing. Raises RegistryProtocolError if it is another kind of manifest."""
-        manifest = await read_manifest(self._client, self._repository, self._tag)
+        manifest = await while_others_write(
+            lambda: read_manifest(self._client, self._repository, self._tag), self._pause
+        )
         if manifest is not None and manifest.media_type not in self._kind:
             where = f"{self._client.host}/{self._repository}:{self._tag}"
             raise RegistryProtocolError(
@@ -108,8 +109,11 @@ class SharedTag:
 
     async def _write(self, document: Entry) -> None:
         raw = json.dumps(document, separators=(",", ":")).encode()
+        manifest = Manifest.parse(raw, document["mediaType"])
         try:
-            await put_manifest(self._client, self._repository, Manifest.parse(raw, document["mediaType"]), self._tag)
+            await while_others_write(
+                lambda: put_manifest(self._client, self._repository, manifest, self._tag), self._pause
+            )
         except TagImmutable as error:
             raise TagImmutable(
                 error.cause, action="exclude the tags sha256-* from the registry's rule against overwriting"

@@ -11,11 +11,11 @@ import json
 from collections.abc import Sequence
 
 from flows.domain.signing import Attached, Attachment
-from infra.registry.blobs import push_blob, read_blob
+from infra.registry.blobs import Pause, push_blob, read_blob, while_others_write
 from infra.registry.client import RegistryClient
 from infra.registry.listed import entry, read_entry
 from infra.registry.model import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor
-from infra.registry.shared_tag import Entry, Pause, SharedTag
+from infra.registry.shared_tag import Entry, SharedTag
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _CONFIG_TYPES = {OCI_MANIFEST: _CONFIG, DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json"}
@@ -48,9 +48,14 @@ class TaggedAttachments:
 
     async def add(self, digest: str, attachments: Sequence[Attachment]) -> None:
         # Before the manifest is read, so that little time lies between reading and writing it.
-        blobs = [await push_blob(self._client, self._repository, each.content, each.media_type) for each in attachments]
+        blobs = [await self._push(each.content, each.media_type) for each in attachments]
         layers = [entry(blob, each.annotations) for blob, each in zip(blobs, attachments, strict=True)]
         await self._tag(digest).add(layers, _same, self._with_config)
+
+    async def _push(self, content: bytes, media_type: str) -> Descriptor:
+        return await while_others_write(
+            lambda: push_blob(self._client, self._repository, content, media_type), self._pause
+        )
 
     def _tag(self, digest: str) -> SharedTag:
         name = digest.replace(":", "-") + self._suffix
@@ -69,7 +74,7 @@ class TaggedAttachments:
         }
         raw = json.dumps(config, separators=(",", ":")).encode()
         media_type = _CONFIG_TYPES[document["mediaType"]]
-        return {**document, "config": entry(await push_blob(self._client, self._repository, raw, media_type))}
+        return {**document, "config": entry(await self._push(raw, media_type))}
 
 
 def _same(ours: Entry, theirs: Entry) -> bool:

@@ -21,7 +21,7 @@ from tests.signers import LocalSigner
 async def test_the_secret_is_the_key_that_cosign_reads_from_a_cluster(
     image: ImageReference, stores: Stores, tools: Tools, tmp_path: Path
 ) -> None:
-    """`cosign verify --key k8s://NAMESPACE/NAME` accepts the image with the right Secret and refuses it with another."""
+    """`cosign verify --key k8s://NAMESPACE/NAME` accepts the image by the right Secret and refuses it by another."""
     signer, other = LocalSigner(), LocalSigner()
     await sign(image, signer, stores.tagged)
     async with KubernetesServer(None) as kubernetes, httpx.AsyncClient(trust_env=False) as http:
