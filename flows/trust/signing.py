@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from flows.domain.reference import ImageReference
 from flows.domain.signing import Attached, Attachment, Attachments, Signer
-from flows.trust.attached import Read, read
+from flows.domain.together import together
+from flows.trust.attached import read
 from infra.signing import (
     IN_TOTO,
     PREDICATE_ANNOTATION,
@@ -21,6 +22,7 @@ from infra.signing import (
     Statement,
     TrustedKeys,
     bundle_attachment,
+    pae,
     signature_attachment,
     verify_bundle,
     verify_signature,
@@ -68,22 +70,22 @@ async def attest(
     key = await signer.public_key()
     trusted = TrustedKeys([key])
     listed = await store.attached(image.digest)
-    added: list[Attachment] = []
-    for statement in statements:
-        payload = statement.encode()
-        kind = statement.predicate_type
+
+    async def missing(statement: Statement) -> Attachment | None:
+        payload, kind = statement.encode(), statement.predicate_type
         same = [each for each in listed if each.annotations.get(PREDICATE_ANNOTATION) == kind]
 
-        def verify(content: bytes, attached: Attached, kind: str = kind) -> Attestation:
+        def verify(content: bytes, attached: Attached) -> Attestation:
             return verify_bundle(content, image, kind, trusted)
 
-        held: Read[Attestation] = await read(same, store, verify)
-        if any(each.payload == payload for each in held.accepted):
-            continue
-        message = Envelope(IN_TOTO, payload, ()).signed
+        if any(each.payload == payload for each in (await read(same, store, verify)).accepted):
+            return None
+        message = pae(IN_TOTO, payload)
         signature = await signer.sign(message)
         trusted.verify(message, signature, hint=key.hint)
-        added.append(bundle_attachment(Envelope(IN_TOTO, payload, (signature,)), key, kind, created=created))
+        return bundle_attachment(Envelope(IN_TOTO, payload, (signature,)), key, kind, created=created)
+
+    added = [each for each in await together(*map(missing, statements)) if each is not None]
     if added:
         await store.add(image.digest, added)
     return len(added)

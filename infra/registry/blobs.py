@@ -46,13 +46,16 @@ async def while_others_write(call: Callable[[], Awaitable[_T]], pause: Pause) ->
     raise AssertionError("unreachable")
 
 
-async def push_blob(client: RegistryClient, repository: str, content: bytes, media_type: str) -> Descriptor:
-    """Push a blob in one piece, unless it is there already. Raises RegistryErrors."""
+async def push_blob(
+    client: RegistryClient, repository: str, content: bytes, media_type: str, *, new: bool = False
+) -> Descriptor:
+    """Push a blob in one piece, unless it is there already. `new`: it cannot be. Raises RegistryErrors."""
     descriptor = Descriptor(media_type, digest_of(content), len(content))
     path = f"/v2/{repository}/blobs/"
-    held = await client.repository_request("HEAD", repository, path + descriptor.digest, push=True)
-    if held.is_success:
-        return descriptor
+    if not new:
+        held = await client.repository_request("HEAD", repository, path + descriptor.digest, push=True)
+        if held.is_success:
+            return descriptor
     begun = await client.repository_request("POST", repository, path + "uploads/", push=True)
     if not begun.is_success:
         raise error_of(begun)

@@ -21,6 +21,7 @@ from flows.domain.errors import (
     RegistryProtocolError,
 )
 from flows.domain.signing import Attached, Attachment
+from flows.domain.together import together
 from infra.registry.blobs import (
     MAX_MANIFEST_BYTES,
     Pause,
@@ -89,19 +90,25 @@ class Referrers:
         image = await self._client.head(self._repository, digest)
         if image is None:
             raise ManifestUnknown(f"there is no image {digest} in {self._client.host}/{self._repository}")
-        pushed = [await while_others_write(partial(self._push, image, each), self._pause) for each in attachments]
+        config = await while_others_write(self._push_config, self._pause)
+        push = [while_others_write(partial(self._push, image, config, each), self._pause) for each in attachments]
+        pushed = await together(*push)
         entries = [listed for listed in pushed if listed is not None]
         if entries:
             await self._tag(digest).add(entries, _same)
 
-    async def _push(self, image: Descriptor, attachment: Attachment) -> Entry | None:
+    async def _push_config(self) -> Descriptor:
+        return await push_blob(self._client, self._repository, _EMPTY, _EMPTY_TYPE)
+
+    async def _push(self, image: Descriptor, config: Descriptor, attachment: Attachment) -> Entry | None:
         """Push the manifest; what the list of the image's referrers lacks, None where the registry keeps it itself."""
-        layer = await push_blob(self._client, self._repository, attachment.content, attachment.media_type)
+        # Who adds the same bytes again pushes them again, which does no harm; most are signed a moment ago.
+        layer = await push_blob(self._client, self._repository, attachment.content, attachment.media_type, new=True)
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "artifactType": attachment.media_type,
-            "config": entry(await push_blob(self._client, self._repository, _EMPTY, _EMPTY_TYPE)),
+            "config": entry(config),
             "layers": [entry(layer)],
             "subject": entry(image),
             "annotations": dict(attachment.annotations),

@@ -78,7 +78,7 @@ async def test_a_new_version_of_the_key_signs_again_and_the_old_signatures_stay(
         assert not await sign(image, TransitKey(session, path), stores.tagged)
         trusted = TrustedKeys(await key.public_keys())
         found = await verify_signed(image, trusted, tagged=stores.tagged, referrers=stores.referrers)
-        assert sorted(each.key.version or 0 for each in found) == [*range(1, version + 1)] * 2
+        assert sorted(each.key.version or 0 for each in found) == sorted([*range(1, version + 1)] * 2)
         vault.root.call("POST", f"transit/keys/{path.key}/rotate", {})
     vault.root.call("POST", f"transit/keys/{path.key}/config", {"min_decryption_version": 2})
     trusted = TrustedKeys(await TransitKey(session, path).public_keys())
