@@ -19,7 +19,8 @@ from flows.domain.signing import Attached, Attachments
 T = TypeVar("T")
 
 MAX_READ = 200
-"""Of more than these the last in the registry's list are read: a list is not to keep a verification busy."""
+"""Of more than these the last in the registry's list are read: a list must not keep a verification busy."""
+_MAX_BYTES = 512 * 1024 * 1024
 
 _UNREADABLE = (AnswerTooLarge, DigestMismatch, ManifestUnknown, RegistryProtocolError)
 """What may be wrong with one attachment alone; the others are read all the same."""
@@ -37,9 +38,14 @@ async def read(listed: Iterable[Attached], store: Attachments, verify: Callable[
     """`verify`: given an attachment's content, raises TrustErrors. Raises what keeps the registry from being read."""
     accepted: list[T] = []
     refused: list[SlipwayError] = []
+    left = _MAX_BYTES
     for each in list(listed)[-MAX_READ:]:
         try:
-            accepted.append(verify(await store.content(each), each))
+            if left < 0:
+                raise AnswerTooLarge("what is attached to the image has more bytes than are read for one verification")
+            content = await store.content(each)
+            left -= len(content)
+            accepted.append(verify(content, each))
         except (TrustError, *_UNREADABLE) as error:
             refused.append(error)
     return Read(tuple(accepted), tuple(refused))

@@ -16,8 +16,7 @@ from infra.registry import RegistryClient
 from infra.registry.referrers import Referrers
 from infra.registry.signatures import TaggedAttachments
 from infra.signing import BUNDLE
-from infra.vault import TokenAuth, VaultAccess, VaultSession
-from infra.vault.transit import TransitKey, TransitPath
+from infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
 from tests.contract.signing.tools import Tools
 from tests.images import Pusher
 from tests.servers import VaultServer, registry_server, vault_server

@@ -16,8 +16,7 @@ from flows.trust.verifying import verify_attested, verify_signed
 from infra.registry import RegistryClient
 from infra.signing import SIGNED, Attestation, Signature, Statement, TrustedKeys
 from infra.signing.statement import PROVENANCE, TEST_RESULT
-from infra.vault import VaultSession
-from infra.vault.transit import TransitKey, TransitPath
+from infra.vault import TransitKey, TransitPath, VaultSession
 from tests.contract.signing.conftest import Stores
 from tests.faults import front
 from tests.images import Pusher

@@ -23,8 +23,7 @@ from flows.domain.errors import (
     VaultTokenExpired,
 )
 from infra.signing import TrustedKeys
-from infra.vault import AppRoleAuth, SecretPath, TokenAuth, VaultAccess, VaultSession
-from infra.vault.transit import TransitKey, TransitPath
+from infra.vault import AppRoleAuth, SecretPath, TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
 from tests.faults import front
 from tests.servers import VaultServer, vault_server
 from tests.signers import KEY_TYPES
