@@ -299,7 +299,7 @@ BUNDLES: dict[str, tuple[bytes, type[TrustError]]] = {
         SignatureMalformed,
     ),
     "a million values": (bundle()[:-1] + b',"x":[' + b"[]," * 1_000_000 + b"[]]}", SignatureMalformed),
-    "deep nesting": (bundle()[:-1] + b',"x":' + b"[" * 9_000 + b"]" * 9_000 + b"}", SignatureMalformed),
+    "deep nesting": (bundle()[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", SignatureMalformed),
     "a number that takes hours to read": (bundle()[:-1] + b',"x":' + b"9" * 100_000 + b"}", SignatureMalformed),
     "not a number": (bundle()[:-1] + b',"x":NaN}', SignatureMalformed),
     "a statement of another version": (stated(_type="https://in-toto.io/Statement/v2"), SignatureMalformed),
@@ -317,6 +317,10 @@ BUNDLES: dict[str, tuple[bytes, type[TrustError]]] = {
     "a predicate that is a list": (stated(predicate=[]), SignatureMalformed),
     "no predicate": (stated(predicate=None), SignatureMalformed),
     "a signed statement that is not JSON": (bundle(b"PASSED"), SignatureMalformed),
+    "a signed statement with deep nesting": (
+        bundle(b'{"predicate":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        SignatureMalformed,
+    ),
 }
 
 
