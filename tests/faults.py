@@ -24,7 +24,8 @@ class Fault:
 
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
     (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on, so many
-    seconds later; `rewritten`: it is passed on, and these headers of the answer are replaced.
+    seconds later; `until`: it is passed on once that has happened; `rewritten`: it is passed on, and these headers of
+    the answer are replaced.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Fault:
     hang: bool = False
     late: Callable[[], float] | None = None
     rewritten: Mapping[str, str] | None = None
+    until: threading.Event | None = None
     times: int = 1_000_000
 
 
@@ -66,11 +68,14 @@ class Front:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         hang: bool = False,
+        until: threading.Event | None = None,
         times: int = 1_000_000,
     ) -> None:
         """Spoil requests with this method (`*`: any) whose path has a match of the regular expression."""
         with self._lock:
-            self._faults.append(Fault(method, re.compile(path), status, headers or {}, body, hang=hang, times=times))
+            self._faults.append(
+                Fault(method, re.compile(path), status, headers or {}, body, hang, until=until, times=times)
+            )
 
     def slow_down(self, method: str, path: str, late: Callable[[], float]) -> None:
         """Pass such requests on only after `late()` seconds each: they are on their way, and have no effect yet."""
@@ -153,6 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._pass_on(body)
         elif fault.rewritten is not None:
             self._pass_on(self._body(), fault.rewritten)
+        elif fault.until is not None:
+            fault.until.wait(60)
+            self._pass_on(self._body())
         elif fault.hang:
             self.front.closing.wait()
             self.close_connection = True

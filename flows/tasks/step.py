@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TagsContext
 
 from flows.domain.errors import SlipwayError
+from flows.domain.together import together as together
 from flows.watched.watch import watcher
 
 P = ParamSpec("P")
@@ -84,15 +85,3 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         persist_result=False,
     )
     return as_task
-
-
-async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]:
-    """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
-    running = [asyncio.ensure_future(one) for one in steps]
-    try:
-        return tuple(await asyncio.gather(*running))
-    except BaseException:
-        for one in running:
-            one.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        raise

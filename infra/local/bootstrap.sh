@@ -100,6 +100,7 @@ packages() {
 
 test_packages() {
     has skopeo || need skopeo
+    has cosign || need cosign
     has docker || need docker-cli
     [ -e /usr/libexec/docker/cli-plugins/docker-buildx ] ||
         [ -e /usr/lib/docker/cli-plugins/docker-buildx ] || need docker-buildx

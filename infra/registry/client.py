@@ -238,6 +238,24 @@ class RegistryClient:
             return False
         return True
 
+    async def repository_request(
+        self,
+        method: str,
+        repository: str,
+        path: str,
+        *,
+        push: bool = False,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        most: int = MOST_BYTES,
+    ) -> httpx.Response:
+        """One request about a repository, whatever its answer's status: for what is attached to images.
+
+        `path`: from /v2/ on. `push`: it writes. `most`: bytes that the answer may have. Raises AnswerTooLarge.
+        """
+        scope = _push(repository) if push else _pull(repository)
+        return await self._wire.request(method, path, scope=scope, headers=headers, content=content, most=most)
+
     async def _read(self, repository: str, reference: str) -> tuple[Manifest, str | None]:
         """A manifest, and what the registry says its digest is."""
         path = f"/v2/{repository}/manifests/{reference}"

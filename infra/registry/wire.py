@@ -17,7 +17,7 @@ from typing import Self
 import httpx
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, RegistryProtocolError, RegistryUnreachable
+from flows.domain.errors import AnswerTooLarge, InvalidOption, RegistryUnreachable
 from flows.domain.reference import is_loopback
 from infra.registry.auth import Authenticator
 from infra.registry.errors import transport_error
@@ -141,7 +141,7 @@ async def _body(response: httpx.Response, most: int) -> bytes:
         if len(body) > most:
             if response.is_success:
                 where = f"{response.url.netloc.decode('ascii')}{response.url.path}"
-                raise RegistryProtocolError(f"the answer of {where} is larger than {most >> 20} MiB")
+                raise AnswerTooLarge(f"{where}: the answer has more than {most} bytes")
             break
     return bytes(body[:most])
 

@@ -10,8 +10,9 @@ from typing import Any
 from flows.domain.errors import InvalidOption, SecretFieldMissing
 from infra.vault.access import InMemory
 
-_SEGMENT = r"[^/\s\x00-\x1f\x7f?#%*+]+"
-_PATH = re.compile(rf"vault:(?P<mount>{_SEGMENT})/(?P<path>{_SEGMENT}(?:/{_SEGMENT})*)")
+SEGMENT = r"[^/\s\x00-\x1f\x7f?#%*+]+"
+"""A part of a path of Vault's API that can mean nothing but itself."""
+_PATH = re.compile(rf"vault:(?P<mount>{SEGMENT})/(?P<path>{SEGMENT}(?:/{SEGMENT})*)")
 
 
 @dataclass(frozen=True, slots=True)

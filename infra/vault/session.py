@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import hvac
@@ -25,9 +25,10 @@ from flows.domain.errors import (
 )
 from flows.domain.reference import is_loopback
 from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
-from infra.vault.errors import LIBRARY_ERRORS, vault_error
+from infra.vault.errors import LIBRARY_ERRORS, denied_by_policy, vault_error
 from infra.vault.secrets import SecretPath, SecretValues
 
+_T = TypeVar("_T")
 _MIN_WAIT_S = 0.5
 _KV = frozenset({"kv", "generic"})
 # A secret made for this session is used for this part of its lease; the next one is made before it ends, and who has
@@ -125,18 +126,43 @@ class VaultSession:
         made = self._made.get(path)
         if made is not None and asyncio.get_running_loop().time() < made.until:
             return made.values
+        return await self._with_token(f"reading {path}", lambda lease: self._read(lease, path))
+
+    async def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, doing: str
+    ) -> dict[str, Any]:
+        """Call Vault's API and return its answer's `data`.
+
+        `path`: below /v1/. `doing`: what errors say was tried ("signing with vault:transit/app").
+        """
+
+        async def attempt(lease: _Lease) -> Any:
+            try:
+                return await self._call(doing, lambda: lease.client.adapter.request(method, f"/v1/{path}", json=body))
+            except VaultDenied as error:
+                await self._check_token(lease, doing, error)
+                raise
+
+        answer = await self._with_token(doing, attempt)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, dict):
+            raise VaultProtocolError(f"{doing}: Vault's answer holds no data")
+        return data
+
+    async def _with_token(self, doing: str, attempt: Callable[[_Lease], Awaitable[_T]]) -> _T:
+        """Call with the current token, and once more with a new one if Vault does not know it any more."""
         lease = await self._lease()
         try:
-            return await self._read(lease, path)
+            return await attempt(lease)
         except VaultTokenExpired:
             if not lease.own:
                 raise
         self._forget(lease)
         try:
-            return await self._read(await self._lease(), path)
+            return await attempt(await self._lease())
         except VaultTokenExpired as error:
             # A new token is not expired: its policies allow neither the path nor looking itself up.
-            raise VaultDenied(f"reading {path}: Vault at {self._access.address} denies it (HTTP 403)") from error
+            raise VaultDenied(f"{doing}: Vault at {self._access.address} denies it (HTTP 403)") from error
 
     async def _read(self, lease: _Lease, path: SecretPath) -> SecretValues:
         kv = lease.client.secrets.kv.v2
@@ -147,7 +173,7 @@ class VaultSession:
             )
         except (VaultDenied, SecretMissing) as error:
             if isinstance(error, VaultDenied):
-                await self._check_token(lease, path, error)
+                await self._check_token(lease, f"reading {path}", error)
             mount = await self._mount(lease, path)
             if mount is None:
                 raise
@@ -182,13 +208,15 @@ class VaultSession:
                 self._lease_ids.append(str(answer["lease_id"]))
             return values
 
-    async def _check_token(self, lease: _Lease, path: SecretPath, denied: VaultDenied) -> None:
+    async def _check_token(self, lease: _Lease, doing: str, denied: VaultDenied) -> None:
         """Tell a policy from a token that is no more: Vault answers 403 to both."""
         try:
             await self._call("looking up the token", lease.client.auth.token.lookup_self)
-        except VaultDenied:
+        except VaultDenied as error:
+            if denied_by_policy(error):
+                return
             raise VaultTokenExpired(
-                f"reading {path}: Vault at {self._access.address} does not know the token (any more)"
+                f"{doing}: Vault at {self._access.address} does not know the token (any more)"
             ) from denied
 
     async def _mount(self, lease: _Lease, path: SecretPath) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── InvalidKey                 not a public key that signatures can be verified with
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
@@ -36,6 +37,10 @@
     │   ├── SecretMissing              nothing at that mount and path
     │   ├── SecretFieldMissing         the secret lacks a field
     │   ├── KvVersionMismatch          a KV v1 mount addressed as v2, or the other way round
+    │   ├── TransitMissing             no Transit engine at the mount
+    │   ├── SigningKeyMissing          the Transit engine has no such key
+    │   ├── SigningKeyUnsuitable       a key of a type that signatures of images cannot be made with
+    │   ├── KeyVersionRefused          a version that does not exist, or is below the minimum for signing
     │   ├── VaultThrottled             429                                             (retry)
     │   └── VaultProtocolError         an answer outside Vault's API
     ├── RegistryError
@@ -50,6 +55,9 @@
     │   ├── UploadBroken               a blob upload that broke off                    (retry)
     │   ├── TagImmutable               the registry forbids moving that tag
     │   ├── DigestMismatch             what the registry holds is not what was built
+    │   ├── ReferrersRefused           the registry does not store manifests that refer to an image
+    │   ├── AnswerTooLarge             more bytes than what was asked for can have
+    │   ├── WritesCollide              others keep overwriting the same tag             (retry)
     │   └── RegistryProtocolError      an answer outside the OCI distribution specification
     ├── BuilderError
     │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
@@ -104,6 +112,16 @@
     │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
     │   ├── NotPromoted                not rolled out in the environment before
     │   └── ReleaseUnknown             no earlier release of that name
+    ├── TrustError                     signatures and attestations
+    │   ├── NotSigned                  the registry has no signature of the image
+    │   ├── NotAttested                the registry has no attestation of that type about the image
+    │   ├── UntrustedKey               signed, but by none of the trusted keys
+    │   ├── SignatureInvalid           names a trusted key that did not make it
+    │   ├── SignatureMalformed         cut, too large, or not of the format it claims to be
+    │   ├── OtherImageSigned           a signature of another digest
+    │   ├── OtherRepositorySigned      a signature of this digest in another repository
+    │   ├── OtherPayloadType           signed, but not an in-toto statement
+    │   └── OtherPredicateType         a statement about the image, of another type
     ├── PrefectError                   the Prefect server, where a command talks to it alone
     │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
     │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
@@ -182,8 +200,10 @@ from flows.domain.errors.prefect import (
     PrefectUnreachable,
 )
 from flows.domain.errors.registry import (
+    AnswerTooLarge,
     DigestMismatch,
     ManifestUnknown,
+    ReferrersRefused,
     RegistryError,
     RegistryForbidden,
     RegistryProtocolError,
@@ -195,6 +215,7 @@ from flows.domain.errors.registry import (
     RepositoryUnknown,
     TagImmutable,
     UploadBroken,
+    WritesCollide,
 )
 from flows.domain.errors.rollout import (
     NotPromoted,
@@ -228,8 +249,21 @@ from flows.domain.errors.stack import (
     StackDown,
     StackError,
 )
+from flows.domain.errors.trust import (
+    NotAttested,
+    NotSigned,
+    OtherImageSigned,
+    OtherPayloadType,
+    OtherPredicateType,
+    OtherRepositorySigned,
+    SignatureInvalid,
+    SignatureMalformed,
+    TrustError,
+    UntrustedKey,
+)
 from flows.domain.errors.usage import (
     DeploymentUnknown,
+    InvalidKey,
     InvalidOption,
     InvalidReference,
     InvalidTag,
@@ -238,9 +272,13 @@ from flows.domain.errors.usage import (
     UsageError,
 )
 from flows.domain.errors.vault import (
+    KeyVersionRefused,
     KvVersionMismatch,
     SecretFieldMissing,
     SecretMissing,
+    SigningKeyMissing,
+    SigningKeyUnsuitable,
+    TransitMissing,
     VaultDenied,
     VaultError,
     VaultLoginRefused,
@@ -258,6 +296,7 @@ from flows.domain.errors.version import (
 )
 
 __all__ = [
+    "AnswerTooLarge",
     "ApprovalError",
     "ApprovalOutdated",
     "ApprovalRefused",
@@ -299,20 +338,28 @@ __all__ = [
     "DockerfileInvalid",
     "DockerfileMissing",
     "Interrupted",
+    "InvalidKey",
     "InvalidOption",
     "InvalidReference",
     "InvalidTag",
     "InvalidVersion",
+    "KeyVersionRefused",
     "KubeconfigInvalid",
     "KvVersionMismatch",
     "Leftovers",
     "ManifestUnknown",
     "NamespaceMissing",
     "NamespaceTerminating",
+    "NotAttested",
     "NotOurs",
     "NotPromoted",
+    "NotSigned",
     "ObjectConflict",
     "ObjectMissing",
+    "OtherImageSigned",
+    "OtherPayloadType",
+    "OtherPredicateType",
+    "OtherRepositorySigned",
     "OutputError",
     "ParametersRefused",
     "PartMissing",
@@ -321,6 +368,7 @@ __all__ = [
     "PrefectRefused",
     "PrefectUnreachable",
     "RefUnknown",
+    "ReferrersRefused",
     "RegistryError",
     "RegistryForbidden",
     "RegistryProtocolError",
@@ -343,6 +391,10 @@ __all__ = [
     "RolloutUnschedulable",
     "SecretFieldMissing",
     "SecretMissing",
+    "SignatureInvalid",
+    "SignatureMalformed",
+    "SigningKeyMissing",
+    "SigningKeyUnsuitable",
     "SlipwayError",
     "SourceDenied",
     "SourceDiskFull",
@@ -354,6 +406,9 @@ __all__ = [
     "StackError",
     "StepFailed",
     "TagImmutable",
+    "TransitMissing",
+    "TrustError",
+    "UntrustedKey",
     "UploadBroken",
     "UsageError",
     "VaultDenied",
@@ -369,4 +424,5 @@ __all__ = [
     "VersionReserved",
     "VersionTaken",
     "WatchExpired",
+    "WritesCollide",
 ]

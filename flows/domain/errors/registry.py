@@ -57,5 +57,18 @@ class DigestMismatch(RegistryError):
     default_action = "do not use this image; find out what stands between here and the registry"
 
 
+class ReferrersRefused(RegistryError):
+    default_action = "sign in cosign's older format only (--sign-format cosign), or use a registry for OCI artifacts"
+
+
+class AnswerTooLarge(RegistryError):
+    default_action = "find out what put it there; nothing of this kind needs that many bytes"
+
+
+class WritesCollide(RegistryError):
+    retryable = True
+    default_action = "run the same command again; what is there already is not written twice"
+
+
 class RegistryProtocolError(RegistryError):
     default_action = "is this the address of an OCI registry?"

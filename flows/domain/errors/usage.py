@@ -25,6 +25,10 @@ class InvalidOption(UsageError):
     default_action = "see the command's --help"
 
 
+class InvalidKey(UsageError):
+    default_action = "name a file with a public key in PEM (ECDSA P-256 or P-384, Ed25519, RSA from 2048 bits)"
+
+
 class DeploymentUnknown(UsageError):
     default_action = "the UI's Deployments page has their names; `slipway deploy-flows` registers Slipway's own"
 

@@ -47,6 +47,22 @@ class KvVersionMismatch(VaultError):
     default_action = "use a KV version 2 mount (`bao secrets enable -version=2 kv`)"
 
 
+class TransitMissing(VaultError):
+    default_action = "name the engine's mount in vault:MOUNT/KEY, or enable it (`bao secrets enable transit`)"
+
+
+class SigningKeyMissing(VaultError):
+    default_action = "check the name in vault:MOUNT/KEY, or create it (`bao write -f MOUNT/keys/KEY type=ecdsa-p256`)"
+
+
+class SigningKeyUnsuitable(VaultError):
+    default_action = "use a key of the type ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096"
+
+
+class KeyVersionRefused(VaultError):
+    default_action = "sign with the key's newest version, or lower its min_encryption_version"
+
+
 class VaultThrottled(VaultError):
     retryable = True
     default_action = "wait; the server limits requests"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from flows.domain.credentials import Anonymous, Credential
 from flows.domain.errors import (
+    AnswerTooLarge,
     InvalidOption,
     RegistryForbidden,
     RegistryProtocolError,
@@ -23,6 +25,8 @@ from flows.domain.errors import (
 )
 from infra.local.daemon import free_port
 from infra.registry import RegistryClient
+from infra.registry.model import OCI_MANIFEST
+from infra.registry.wire import MOST_BYTES
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, alice, client
 from tests.faults import front
@@ -226,6 +230,30 @@ async def test_nothing_is_retried(registry: str, repository: str) -> None:
             with pytest.raises(RegistryUnavailable):
                 await reg.tags(repository)
         assert sum("tags/list" in each.path for each in fronted.seen) == 1
+
+
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+async def test_an_answer_without_end_is_not_read(registry: str, repository: str, encoding: str) -> None:
+    """More bytes than any manifest has, on the wire or once they are unpacked."""
+    body = b" " * (MOST_BYTES + 1)
+    headers = {"Content-Type": OCI_MANIFEST} | ({"Content-Encoding": encoding} if encoding else {})
+    with front(registry) as fronted:
+        fronted.spoil("GET", "/manifests/", 200, headers=headers, body=gzip.compress(body) if encoding else body)
+        async with client(fronted.host) as reg:
+            with pytest.raises(AnswerTooLarge, match=r"/manifests/1: the answer has more than 4194304 bytes"):
+                await reg.manifest(repository, "1")
+
+
+async def test_a_packed_answer_is_read(registry: str, repository: str, pusher: Pusher) -> None:
+    """Proxies pack what they pass on."""
+    pushed = pusher.image("1.0.0")
+    async with client(registry) as reg:
+        raw = (await reg.manifest(repository, "1.0.0")).raw
+    with front(registry) as fronted:
+        headers = {"Content-Type": OCI_MANIFEST, "Content-Encoding": "gzip"}
+        fronted.spoil("GET", "/manifests/", 200, headers=headers, body=gzip.compress(raw))
+        async with client(fronted.host) as reg:
+            assert (await reg.manifest(repository, pushed["digest"])).raw == raw
 
 
 def test_the_password_is_nowhere_in_the_clients_representation(registry: str) -> None:

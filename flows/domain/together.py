@@ -1,0 +1,25 @@
+"""Running what does not depend on each other at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar, overload
+
+_T = TypeVar("_T")
+
+
+@overload
+async def together(*steps: Awaitable[_T]) -> tuple[_T, ...]: ...
+@overload
+async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]: ...
+async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]:
+    """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
+    running = [asyncio.ensure_future(one) for one in steps]
+    try:
+        return tuple(await asyncio.gather(*running))
+    except BaseException:
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        raise

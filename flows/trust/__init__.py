@@ -1,0 +1,1 @@
+"""Trust in an image: signing it, attesting to it, verifying both. Free of Prefect."""

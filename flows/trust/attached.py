@@ -1,0 +1,51 @@
+"""Reading what is attached to an image: of much that anyone with the right to push may have put there, what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from flows.domain.errors import (
+    AnswerTooLarge,
+    DigestMismatch,
+    ManifestUnknown,
+    RegistryProtocolError,
+    SlipwayError,
+    TrustError,
+)
+from flows.domain.signing import Attached, Attachments
+
+T = TypeVar("T")
+
+MAX_READ = 200
+"""Of more than these the last in the registry's list are read: a list must not keep a verification busy."""
+_MAX_BYTES = 512 * 1024 * 1024
+
+_UNREADABLE = (AnswerTooLarge, DigestMismatch, ManifestUnknown, RegistryProtocolError)
+"""What may be wrong with one attachment alone; the others are read all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """What holds, and why each of the others was refused."""
+
+    accepted: tuple[T, ...]
+    refused: tuple[SlipwayError, ...]
+
+
+async def read(listed: Iterable[Attached], store: Attachments, verify: Callable[[bytes, Attached], T]) -> Read[T]:
+    """`verify`: given an attachment's content, raises TrustErrors. Raises what keeps the registry from being read."""
+    accepted: list[T] = []
+    refused: list[SlipwayError] = []
+    left = _MAX_BYTES
+    for each in list(listed)[-MAX_READ:]:
+        try:
+            if left < 0:
+                raise AnswerTooLarge("what is attached to the image has more bytes than are read for one verification")
+            content = await store.content(each)
+            left -= len(content)
+            accepted.append(verify(content, each))
+        except (TrustError, *_UNREADABLE) as error:
+            refused.append(error)
+    return Read(tuple(accepted), tuple(refused))

@@ -1,0 +1,91 @@
+"""Signing an image and attesting to it, so that the same again writes nothing.
+
+The order matters to who calls: first all signatures and attestations, then the tag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from flows.domain.reference import ImageReference
+from flows.domain.signing import Attached, Attachment, Attachments, Signer
+from flows.domain.together import together
+from flows.trust.attached import read
+from infra.signing import (
+    IN_TOTO,
+    PREDICATE_ANNOTATION,
+    Attestation,
+    Envelope,
+    Signature,
+    SimplePayload,
+    Statement,
+    TrustedKeys,
+    bundle_attachment,
+    pae,
+    signature_attachment,
+    verify_bundle,
+    verify_signature,
+)
+
+
+async def sign(image: ImageReference, signer: Signer, store: Attachments) -> bool:
+    """Sign an image in cosign's older format. `image`: by its digest; `store`: where such signatures are kept.
+
+    False if this version of the key has signed it before. Raises VaultErrors, RegistryErrors and SignatureInvalid
+    (what the signer gave does not hold).
+    """
+    assert image.digest is not None
+    key = await signer.public_key()
+    trusted = TrustedKeys([key])
+    payload = SimplePayload(image.name, image.digest).encode()
+    digest = f"sha256:{hashlib.sha256(payload).hexdigest()}"
+    same = [each for each in await store.attached(image.digest) if each.digest == digest]
+
+    def verify(content: bytes, attached: Attached) -> Signature:
+        return verify_signature(content, attached.annotations, image, trusted)
+
+    if (await read(same, store, verify)).accepted:
+        return False
+    signature = await signer.sign(payload)
+    trusted.verify(payload, signature, hint=key.hint)
+    await store.add(image.digest, [signature_attachment(payload, signature)])
+    return True
+
+
+async def attest(
+    image: ImageReference,
+    statements: Sequence[Statement],
+    signer: Signer,
+    store: Attachments,
+    *,
+    created: str | None = None,
+) -> int:
+    """Sign statements about an image and attach them as bundles; how many were not there yet.
+
+    `image`: by its digest. `created`: an RFC 3339 time that the registry's list shows, None for none. A signature in
+    the newer format is `Statement.signature_of(image)`. Raises as `sign` does.
+    """
+    assert image.digest is not None
+    key = await signer.public_key()
+    trusted = TrustedKeys([key])
+    listed = await store.attached(image.digest)
+
+    async def missing(statement: Statement) -> Attachment | None:
+        payload, kind = statement.encode(), statement.predicate_type
+        same = [each for each in listed if each.annotations.get(PREDICATE_ANNOTATION) == kind]
+
+        def verify(content: bytes, attached: Attached) -> Attestation:
+            return verify_bundle(content, image, kind, trusted)
+
+        if any(each.payload == payload for each in (await read(same, store, verify)).accepted):
+            return None
+        message = pae(IN_TOTO, payload)
+        signature = await signer.sign(message)
+        trusted.verify(message, signature, hint=key.hint)
+        return bundle_attachment(Envelope(IN_TOTO, payload, (signature,)), key, kind, created=created)
+
+    added = [each for each in await together(*map(missing, statements)) if each is not None]
+    if added:
+        await store.add(image.digest, added)
+    return len(added)

@@ -1,0 +1,117 @@
+"""Small blobs and manifests pushed to a registry, and read back without trusting it.
+
+Source: OCI distribution specification 1.1, "Pushing blobs", "Pushing manifests", "Pulling blobs".
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from flows.domain.errors import AnswerTooLarge, DigestMismatch, RegistryUnavailable, UploadBroken
+from flows.domain.reference import is_digest
+from infra.registry.answers import upload_of
+from infra.registry.client import RegistryClient
+from infra.registry.errors import error_of
+from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
+from infra.registry.wire import MOST_BYTES
+
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
+"""Sleeps for some seconds."""
+
+_T = TypeVar("_T")
+_TRIES = 5
+_BUSY_S = 0.2
+
+
+async def while_others_write(call: Callable[[], Awaitable[_T]], pause: Pause) -> _T:
+    """Call again when the registry stumbles over somebody else's write of the same tag or the same bytes.
+
+    distribution 2.8 writes its files in place: who reads a tag in that moment gets a 500, and who pushes a manifest
+    whose blobs others push right then gets DIGEST_INVALID or BLOB_UNKNOWN.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return await call()
+        except (RegistryUnavailable, DigestMismatch, UploadBroken):
+            if not left:
+                raise
+            await pause(random.uniform(0, _BUSY_S))  # noqa: S311 (no secret)
+    raise AssertionError("unreachable")
+
+
+async def push_blob(
+    client: RegistryClient, repository: str, content: bytes, media_type: str, *, new: bool = False
+) -> Descriptor:
+    """Push a blob in one piece, unless it is there already. `new`: it cannot be. Raises RegistryErrors."""
+    descriptor = Descriptor(media_type, digest_of(content), len(content))
+    path = f"/v2/{repository}/blobs/"
+    if not new:
+        held = await client.repository_request("HEAD", repository, path + descriptor.digest, push=True)
+        if held.is_success:
+            return descriptor
+    begun = await client.repository_request("POST", repository, path + "uploads/", push=True)
+    if not begun.is_success:
+        raise error_of(begun)
+    upload = upload_of(begun)
+    upload += ("&" if "?" in upload else "?") + f"digest={quote(descriptor.digest, safe='')}"
+    headers = {"Content-Type": "application/octet-stream"}
+    done = await client.repository_request("PUT", repository, upload, push=True, headers=headers, content=content)
+    if not done.is_success:
+        raise error_of(done)
+    return descriptor
+
+
+async def put_manifest(
+    client: RegistryClient, repository: str, manifest: Manifest, tag: str | None = None
+) -> httpx.Response:
+    """Push a manifest's very bytes, under `tag` or by its digest; the registry's answer. Raises RegistryErrors."""
+    path = f"/v2/{repository}/manifests/{tag or manifest.digest}"
+    headers = {"Content-Type": manifest.media_type}
+    response = await client.repository_request(
+        "PUT", repository, path, push=True, headers=headers, content=manifest.raw
+    )
+    if not response.is_success:
+        raise error_of(response, tag_write=tag is not None)
+    stored = response.headers.get("Docker-Content-Digest", manifest.digest)
+    if stored != manifest.digest:
+        raise DigestMismatch(f"{client.host} stored {path} as {stored}, not as {manifest.digest}")
+    return response
+
+
+async def read_manifest(client: RegistryClient, repository: str, reference: str) -> Manifest | None:
+    """The manifest under a tag or digest, None for nothing. Raises AnswerTooLarge, DigestMismatch, RegistryErrors."""
+    path = f"/v2/{repository}/manifests/{reference}"
+    headers = {"Accept": ", ".join(MANIFEST_TYPES)}
+    response = await client.repository_request("GET", repository, path, headers=headers, most=MOST_BYTES)
+    if response.status_code == 404:
+        return None
+    if not response.is_success:
+        raise error_of(response)
+    if is_digest(reference):
+        _check(response.content, reference, f"{client.host}{path}")
+    return Manifest.parse(response.content, response.headers.get("Content-Type", ""))
+
+
+async def read_blob(client: RegistryClient, repository: str, descriptor: Descriptor, limit: int) -> bytes:
+    """A blob's verified bytes. `limit`: bytes it may have. Raises AnswerTooLarge, DigestMismatch, RegistryErrors."""
+    if descriptor.size > limit:
+        raise AnswerTooLarge(
+            f"{descriptor.digest} in {client.host}/{repository} has {descriptor.size} bytes, more than {limit}"
+        )
+    path = f"/v2/{repository}/blobs/{descriptor.digest}"
+    response = await client.repository_request("GET", repository, path, most=limit)
+    if not response.is_success:
+        raise error_of(response)
+    _check(response.content, descriptor.digest, f"{client.host}{path}")
+    return response.content
+
+
+def _check(content: bytes, digest: str, where: str) -> None:
+    actual = digest_of(content, digest.partition(":")[0])
+    if actual != digest:
+        raise DigestMismatch(f"{where}: the bytes' digest is {actual}, not {digest}")

@@ -1,0 +1,41 @@
+"""Signatures and attestations: their formats, and whether they hold. No network.
+
+`simple`, `dsse`, `statement`, `bundle`: the formats; `keys`: who is trusted; `verification`: what holds; `cluster`:
+what a cluster and its nodes need to verify on their own.
+"""
+
+from infra.signing.bundle import BUNDLE, PREDICATE_ANNOTATION, bundle_attachment
+from infra.signing.dsse import Envelope, pae
+from infra.signing.keys import TrustedKeys, read_public_keys
+from infra.signing.simple import SIMPLE_SIGNING, SimplePayload, signature_attachment
+from infra.signing.statement import IN_TOTO, SIGNED, Statement
+from infra.signing.verification import (
+    DSSE_ENVELOPE,
+    Attestation,
+    Signature,
+    verify_bundle,
+    verify_envelope,
+    verify_signature,
+)
+
+__all__ = [
+    "BUNDLE",
+    "DSSE_ENVELOPE",
+    "IN_TOTO",
+    "PREDICATE_ANNOTATION",
+    "SIGNED",
+    "SIMPLE_SIGNING",
+    "Attestation",
+    "Envelope",
+    "Signature",
+    "SimplePayload",
+    "Statement",
+    "TrustedKeys",
+    "bundle_attachment",
+    "pae",
+    "read_public_keys",
+    "signature_attachment",
+    "verify_bundle",
+    "verify_envelope",
+    "verify_signature",
+]
