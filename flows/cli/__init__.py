@@ -62,11 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know
         return ended.code if isinstance(ended.code, int) else USAGE
-    except SlipwayError as error:
-        if _debug():
-            raise
-        print(f"slipway: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         if _debug():
             raise
@@ -75,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except Exception as error:
+        cause = _cause(error)
+        if cause is None or _debug():
+            raise
+        print(f"slipway: {cause}", file=sys.stderr)
+        return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
         gc.freeze()
@@ -102,6 +103,18 @@ class _Version(argparse.Action):
 
         print(f"slipway {version('slipway')}")
         parser.exit()
+
+
+def _cause(error: Exception) -> SlipwayError | None:
+    """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
+    from infra.local.disk import full_disk_behind
+    from infra.local.home import stack_home
+
+    named = error if isinstance(error, SlipwayError) else None
+    try:
+        return full_disk_behind(error, stack_home(os.environ)) or named
+    except SlipwayError:
+        return named
 
 
 def _debug() -> bool:
