@@ -166,7 +166,7 @@ class Stack:
     def _check_images(self) -> None:
         """An image's name has the registry's port in it: another one must not be chosen by mistake."""
         before, now = self.registry_before, self._registry_host
-        if before == now or self._config.rename_images or self._own_vault is not None:
+        if before == now or self._config.rename_images:
             return
         from infra.local.registry import repositories
 
