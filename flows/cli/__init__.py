@@ -35,6 +35,8 @@ COMMANDS = {
     "check-bases": ("flows.cli.check_bases", "release again what was built on base images that have moved"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
+    "login": ("flows.cli.login", "let docker, podman and others use a registry's credential in Vault"),
+    "logout": ("flows.cli.logout", "undo `slipway login`"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
     "status": ("flows.cli.status", "show what of the embedded stack runs"),
     "down": ("flows.cli.down", "stop the embedded stack"),

@@ -44,6 +44,13 @@ may_be_root() {
     [ "$(id -u)" -eq 0 ] || { has sudo && sudo -n true 2>/dev/null; }
 }
 
+# Debian 13 and later have the docker command, which a release's report names, in a package of its own.
+docker_command() {
+    case $missing in
+    *docker.io*) has docker || ! apt-cache show docker-cli >/dev/null 2>&1 || need docker-cli ;;
+    esac
+}
+
 install_missing() {
     [ -n "$missing" ] || return 0
     if ! has apt-get; then
@@ -60,7 +67,7 @@ install_missing() {
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     # shellcheck disable=SC2086 # a list of words
-    if ! { as_root apt-get update -qq &&
+    if ! { as_root apt-get update -qq && docker_command &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } \
         >"$log" 2>&1; then
         tail -n 30 "$log" >&2
