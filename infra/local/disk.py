@@ -54,8 +54,11 @@ def full_disk_behind(error: BaseException, home: Path) -> DiskFull | None:
         import tempfile  # a command that starts fast does not pay for it
 
         named = [Path(os.fsdecode(error.filename)).parent] if error.filename else []
-        folders = [*named, home, Path(tempfile.gettempdir()), Path.cwd()]
-        return next(filter(None, map(_full, folders)), None) or DiskFull("a disk is full", details=str(error))
+        for folder in (*named, home, Path(tempfile.gettempdir())):
+            if full := _full(folder):
+                full.action = _MAKE_ROOM if home in (folder, *folder.parents) else full.action
+                return full
+        return DiskFull("a disk is full", details=str(error))
     if isinstance(error, SlipwayError) and not error.retryable and not isinstance(error, _SAY_SO):
         return None
     if not (home / STATE_FILE).exists():

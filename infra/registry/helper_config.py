@@ -104,7 +104,7 @@ def _document(file: Path, text: str) -> dict[str, Any]:
         document = json.loads(text) if text.strip() else {}
     except ValueError as error:
         raise InvalidOption(f"{file} is not JSON ({error})", action="fix or remove it") from error
-    if not isinstance(document, dict) or not isinstance(document.get(_HELPERS) or {}, dict):
+    if not isinstance(document, dict) or not isinstance(document.get(_HELPERS), dict | None):
         raise InvalidOption(f"{file} is not a configuration of docker or podman", action="fix or remove it")
     return document
 

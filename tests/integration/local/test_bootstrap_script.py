@@ -76,7 +76,7 @@ def test_root_gets_the_missing_ones_installed_quietly(bootstrap: Bootstrap, tmp_
         " update -qq",
         "noninteractive install -qq -y --no-install-recommends git docker.io",
     ]
-    assert answer.stderr == "slipway: installing git docker.io\n"
+    assert answer.stderr == "slipway: installing git docker.io docker-cli\n"
     assert answer.stdout == ""
 
 
