@@ -111,6 +111,8 @@ class Logins:
         known = self._read().get(login.registry)
         before = dict(known.files) if known is not None else {}
         files = config_files(env)
+        # Noted first: a file must not name a helper that knows nothing.
+        self._write({**self._read(), login.registry: replace(login, files=before)})
         for file in files:
             had = set_helper(file, keys_of(login.registry), HELPER)
             before.setdefault(str(file), {key: None if name == HELPER else name for key, name in had.items()})
@@ -143,8 +145,14 @@ class Logins:
     def _write(self, logins: Mapping[str, Login]) -> None:
         from infra.local.private import private_folder, write_private
 
-        if not logins:
-            self._file.unlink(missing_ok=True)
-            return
         values = {registry: asdict(login) for registry, login in logins.items()}
-        write_private(private_folder(self._file.parent) / self._file.name, json.dumps(values, indent=2) + "\n")
+        try:
+            if logins:
+                write_private(private_folder(self._file.parent) / self._file.name, json.dumps(values, indent=2) + "\n")
+            else:
+                self._file.unlink(missing_ok=True)
+        except OSError as error:
+            raise InvalidOption(
+                f"{self._file} cannot be written ({error.strerror})",
+                action="set XDG_CONFIG_HOME to a folder of your own",
+            ) from error

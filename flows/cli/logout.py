@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         chosen = logins.of_home(stack_home(os.environ))
     log_out(logins, chosen)
-    print("\n".join(f"{login.registry}: Slipway is not asked any more" for login in chosen) or "there was no login")
+    print("\n".join(f"{login.registry}: logged out" for login in chosen) or "not logged in")
     return 0
 
 

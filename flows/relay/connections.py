@@ -125,11 +125,13 @@ class _Arrival(asyncio.Protocol):
 
 
 def _client(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return client_of(peer[0]) if peer else ""  # without: it is gone already
+
+
+def client_of(peer: str) -> str:
     """Whom a connection counts for: an IPv4 address, or an IPv6 network of 64 bits, as one client has all of it."""
-    try:
-        address = ipaddress.ip_address(str(transport.get_extra_info("peername")[0]).partition("%")[0])
-    except (ValueError, TypeError):  # it is gone already
-        return ""
+    address = ipaddress.ip_address(peer.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 

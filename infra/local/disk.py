@@ -16,10 +16,6 @@ FULL_BELOW = 32 << 20
 """Bytes below which a disk counts as full: the databases of OpenBao and containerd grow by 16 MiB at a time (bbolt,
 db.go, DefaultAllocSize)."""
 
-_MAKE_ROOM = (
-    "free some space there (`slipway builder prune` removes the build cache), or set SLIPWAY_HOME to a folder on a "
-    "larger disk"
-)
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _SAY_SO = (BuilderDiskFull, SourceDiskFull, DaemonFailed)
 
@@ -27,11 +23,13 @@ _SAY_SO = (BuilderDiskFull, SourceDiskFull, DaemonFailed)
 def check_space(home: Path, needed: int = FULL_BELOW) -> None:
     """Raise DiskFull if fewer than `needed` bytes are free for the state folder, which need not exist yet."""
     if full := _full(home, needed):
-        full.action = _MAKE_ROOM
+        cache = " (`slipway builder prune` removes the build cache)" if (home / STATE_FILE).exists() else ""
+        full.action = f"free some space there{cache}, or set SLIPWAY_HOME to a folder on a larger disk"
         raise full
 
 
 def _full(folder: Path, needed: int = FULL_BELOW) -> DiskFull | None:
+    folder = folder.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     disk = os.statvfs(there)
     # Space that is kept back for root is free for root's daemons.
@@ -54,11 +52,8 @@ def full_disk_behind(error: BaseException, home: Path) -> DiskFull | None:
         import tempfile  # a command that starts fast does not pay for it
 
         named = [Path(os.fsdecode(error.filename)).parent] if error.filename else []
-        for folder in (*named, home, Path(tempfile.gettempdir())):
-            if full := _full(folder):
-                full.action = _MAKE_ROOM if home in (folder, *folder.parents) else full.action
-                return full
-        return DiskFull("a disk is full", details=str(error))
+        found = (_full(folder) for folder in (*named, home, Path(tempfile.gettempdir())))
+        return next(filter(None, found), None) or DiskFull("a disk is full", details=str(error))
     if isinstance(error, SlipwayError) and not error.retryable and not isinstance(error, _SAY_SO):
         return None
     if not (home / STATE_FILE).exists():

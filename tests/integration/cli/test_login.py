@@ -123,7 +123,7 @@ def test_it_works_with(tool: str, user: User, released: str, tmp_path: Path) -> 
     secret = user.get(host)["Secret"]
     found = [path for path in user.home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
     assert found == []
-    assert user.slipway("logout").stdout == f"{host}: Slipway is not asked any more\n"
+    assert user.slipway("logout").stdout == f"{host}: logged out\n"
     assert user.pulls(tool, released, tmp_path / "3").returncode != 0
     assert [path for path in (user.config, user.logins, user.home / ".local/bin" / HELPER) if path.exists()] == []
 
@@ -223,6 +223,11 @@ def test_a_stack_that_is_down_is_said(user: User, released: str) -> None:
     assert f"slipway: no embedded stack was started in {user.home}/nothing\nNext: run `slipway up`" in pulled.stderr
     user.logins.write_text("{")
     assert f"{user.logins} cannot be read" in user.helper("get", host).stdout
+    user.logins.unlink()
+    user.logins.parent.rmdir()
+    user.logins.parent.symlink_to("/proc/none")
+    refused = user.slipway("login")
+    assert (refused.returncode, f"{user.logins} cannot be written" in refused.stderr) == (2, True), refused.stderr
 
 
 def test_a_purge_ends_the_login(user: User) -> None:
@@ -295,7 +300,7 @@ def test_hosts_may_be_named_as_for_a_release(user: User, own: Own) -> None:
     assert user.get(own.host, **own.env)["Username"] == "alice"
     assert len(user.slipway("logout", "--all").stdout.splitlines()) == 2
     assert not user.config.exists()
-    assert user.slipway("logout").stdout == "there was no login\n"
+    assert user.slipway("logout").stdout == "not logged in\n"
 
 
 def test_a_saved_registry_may_be_named(user: User, own: Own, stack: RunningStack) -> None:
