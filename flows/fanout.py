@@ -20,6 +20,7 @@ from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedI
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
+from flows.pulling import pull_commands
 from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
@@ -43,7 +44,7 @@ from flows.tasks.step import timed_steps, together
 from flows.tasks.tag import Tagged, becoming_public
 from flows.tasks.verify import verify
 from flows.watched.telemetry import traced_run
-from flows.workshop import open_workshop
+from flows.workshop import open_workshop, workshop
 
 
 @flow(
@@ -103,7 +104,8 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
         raise
     result = _result(course, plan, made, tags)
     await whatever_comes(together(*(announce_release(_of_one(course, plan, one), one) for one in result.images)))
-    await whatever_comes(record_set(SetReport(plan, result, made)))
+    pull = await whatever_comes(pull_commands(workshop(), [one.reference or one.image for one in result.images]))
+    await whatever_comes(record_set(SetReport(plan, result, made, pull=pull)))
     return result
 
 

@@ -15,6 +15,7 @@ from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResu
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
+from flows.pulling import pull_commands
 from flows.request import ReleaseRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
@@ -99,7 +100,8 @@ async def _release(course: Course) -> ReleaseResult:
         raise
     result = _result(course, plan, built, verified, tagged)
     await whatever_comes(announce_release(course, result))
-    await whatever_comes(record(Report(plan, result, built, verified, built.timeline)))
+    pull = await whatever_comes(pull_commands(workshop(), [result.reference or plan.reference]))
+    await whatever_comes(record(Report(plan, result, built, verified, built.timeline, pull=pull)))
     return result
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocks import Builder, Source
 from blocks import KubernetesBuilder as KubernetesBlock
-from flows.access import KUBERNETES, Network, find_builder, secret_paths
+from flows.access import KUBERNETES, NO_VAULT_ACTION, Network, find_builder, secret_paths
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown
 from flows.domain.ledger import Reservation, VersionLedger
@@ -35,8 +35,6 @@ from infra.vault import SecretPath, VaultCredentials, VaultSession
 if TYPE_CHECKING:
     # The cluster's client takes half a second to import, which a release without one does not pay.
     from infra.kubernetes.builder import KubernetesBuilder
-
-NO_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
 
 _current: ContextVar[Workshop] = ContextVar("workshop")
 

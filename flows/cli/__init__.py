@@ -35,6 +35,8 @@ COMMANDS = {
     "check-bases": ("flows.cli.check_bases", "release again what was built on base images that have moved"),
     "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
     "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
+    "login": ("flows.cli.login", "let docker, podman and others use a registry's credential in Vault"),
+    "logout": ("flows.cli.logout", "undo `slipway login`"),
     "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
     "status": ("flows.cli.status", "show what of the embedded stack runs"),
     "down": ("flows.cli.down", "stop the embedded stack"),
@@ -62,11 +64,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know
         return ended.code if isinstance(ended.code, int) else USAGE
-    except SlipwayError as error:
-        if _debug():
-            raise
-        print(f"slipway: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         if _debug():
             raise
@@ -75,6 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except Exception as error:
+        cause = _cause(error)
+        if cause is None or _debug():
+            raise
+        print(f"slipway: {cause}", file=sys.stderr)
+        return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
         gc.freeze()
@@ -102,6 +105,18 @@ class _Version(argparse.Action):
 
         print(f"slipway {version('slipway')}")
         parser.exit()
+
+
+def _cause(error: Exception) -> SlipwayError | None:
+    """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
+    from infra.local.disk import full_disk_behind
+    from infra.local.home import stack_home
+
+    named = error if isinstance(error, SlipwayError) else None
+    try:
+        return full_disk_behind(error, stack_home(os.environ)) or named
+    except SlipwayError:
+        return named
 
 
 def _debug() -> bool:

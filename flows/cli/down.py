@@ -21,6 +21,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     from infra.local.stack import Stack
 
-    stopped = Stack(stack_config(args)).down(purge=args.purge)
+    config = stack_config(args)
+    stopped = Stack(config).down(purge=args.purge)
+    if args.purge:
+        from flows.cli.logout import log_out
+        from flows.logins import Logins
+
+        logins = Logins.of_this_user()
+        log_out(logins, logins.of_home(config.home))
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return 0

@@ -52,6 +52,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
     # A run waits for a server that is away for a minute: Prefect's default, 5, may give up after 50 s.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     use_prefect_server()
+    _check_space()
     # Only now: importing Prefect takes a second and reads its settings from the environment.
     with _no_garbage():
         from prefect import tags
@@ -69,6 +70,15 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
             return asyncio.run(flow), terminal
     except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
         return interrupted(terminal), terminal
+
+
+def _check_space() -> None:
+    """Before a run exists: where the stack's disk is full neither its record nor its image could be written."""
+    from flows.cli.builder_address import embedded_stack
+    from infra.local.disk import check_space
+
+    if (stack := embedded_stack()) is not None:
+        check_space(stack.home)
 
 
 @contextmanager

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.listening import listen_address
-from flows.domain.errors import PortTaken
 from flows.relay import LOGGER
 
 if TYPE_CHECKING:
+    from flows.relay.connections import Address
     from infra.vault import VaultAccess
 
 _LISTEN = "127.0.0.1:8080"
+_HEALTH_LISTEN = "127.0.0.1:8081"
 _RELOAD_S = 2.0
 
 
@@ -27,24 +28,33 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "relay",
         help="take webhooks of GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
         description=(
-            "Serves POST /hooks/SOURCE for the sources of the rule file, and GET /healthz. A push becomes the event "
-            "slipway.push and a run for each rule that applies. The rule file is read again when it changes or on "
-            "SIGHUP; SIGTERM finishes what has begun. Put something that speaks TLS before it."
+            "Serves POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at an address of its own. "
+            "A push becomes the event slipway.push and a run for each rule that applies. The rule file is read again "
+            "when it changes or on SIGHUP; SIGTERM finishes what has begun. Put something that speaks TLS before it."
         ),
     )
     parser.add_argument("--listen", default=_LISTEN, metavar="HOST:PORT", help=f"default: {_LISTEN}")
+    parser.add_argument(
+        "--health-listen",
+        default=_HEALTH_LISTEN,
+        metavar="HOST:PORT",
+        help=f"of GET /healthz, default: {_HEALTH_LISTEN}",
+    )
     parser.add_argument("--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="default: rules.yaml")
     parser.add_argument("--check", action="store_true", help="say whether the rule file is good, and end")
     parser.add_argument("--max-body", type=int, metavar="BYTES", help="of one delivery, default: 5242880")
     parser.add_argument("--max-connections", type=int, metavar="N", help="at once, default: 128")
-    parser.add_argument("--headers-timeout", type=float, metavar="SECONDS", help="default: 10")
+    parser.add_argument(
+        "--max-client-connections", type=int, metavar="N", help="of one client or reverse proxy at once, default: 32"
+    )
+    parser.add_argument("--headers-timeout", type=float, metavar="SECONDS", help="default: 5")
     parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="default: 30")
     parser.add_argument("--verbose", action="store_true", help="say also why rules do not apply")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken."""
-    host, port = listen_address(args.listen, lowest_port=0)
+    address, health = (listen_address(text, lowest_port=0) for text in (args.listen, args.health_listen))
     if args.check:
         from flows.relay.rulefile import RuleFile
 
@@ -55,25 +65,27 @@ def run(args: argparse.Namespace) -> int:
 
     use_prefect_server()
     _log_to_stderr(verbose=args.verbose)
-    asyncio.run(_serve(args, host, port))
+    asyncio.run(_serve(args, address, health))
     return 0
 
 
-async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
+async def _serve(args: argparse.Namespace, address: Address, health: Address) -> None:
     from contextlib import AsyncExitStack
 
     # Only now: Prefect reads its settings from the environment when it is imported.
     from prefect import get_client
 
+    from flows.relay.connections import Limits
     from flows.relay.rulefile import RuleFile
     from flows.relay.secrets import SourceSecrets
-    from flows.relay.server import Limits, Relay
+    from flows.relay.server import Relay
     from infra.vault import VaultSession
 
     rules = RuleFile(args.rules)
     given = {
         "body_bytes": args.max_body,
         "connections": args.max_connections,
+        "client_connections": args.max_client_connections,
         "headers_s": args.headers_timeout,
         "body_s": args.body_timeout,
     }
@@ -85,17 +97,16 @@ async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: rules.refresh(loudly=True))
 
-    def listening(actual: int) -> None:
-        logging.getLogger(LOGGER).info("listening on %s:%d, rules of %s", host, actual, args.rules)
+    def listening(address: Address, health: Address) -> None:
+        say = logging.getLogger(LOGGER).info
+        say("listening on %s:%d, health on %s:%d, rules of %s", *address, *health, args.rules)
 
     async with AsyncExitStack() as exits:
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
         client = await exits.enter_async_context(get_client())
         watching = asyncio.create_task(_refreshed(rules))
         try:
-            await Relay(rules, SourceSecrets(vault), client, limits).serve(host, port, stop, listening)
-        except OSError as error:
-            raise PortTaken(f"cannot listen on {args.listen} ({error.strerror})") from error
+            await Relay(rules, SourceSecrets(vault), client, limits).serve(address, health, stop, listening)
         finally:
             watching.cancel()
             await asyncio.wait([watching])

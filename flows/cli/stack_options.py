@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ _VARIABLES = {
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where the parts listen (or by the variable)")
     group.add_argument("--registry-port", metavar="PORT", help="at first 5000 [SLIPWAY_REGISTRY_PORT]")
+    group.add_argument(
+        "--rename-images",
+        action="store_true",
+        help="allow another registry port to change the names of the images that the registry holds",
+    )
     group.add_argument("--vault-port", metavar="PORT", help="at first 8200 [SLIPWAY_VAULT_PORT]")
     group.add_argument("--prefect-port", metavar="PORT", help="at first 4200 [SLIPWAY_PREFECT_PORT]")
     group.add_argument(
@@ -41,4 +47,5 @@ def stack_config(args: argparse.Namespace) -> StackConfig:
     named = {
         variable: value for option, variable in _VARIABLES.items() if (value := getattr(args, option, None)) is not None
     }
-    return StackConfig.from_env({**os.environ, **named})
+    config = StackConfig.from_env({**os.environ, **named})
+    return replace(config, rename_images=getattr(args, "rename_images", False))

@@ -58,6 +58,28 @@ def register_blocks(connection: StackConnection) -> None:
     mark.write_text(known)
 
 
+def rename_histories(connection: StackConnection, before: str) -> None:
+    """Let the embedded registry's images, which were called `before`/NAME, keep their history. Raises PrefectErrors."""
+    from infra.local.registry import repositories
+
+    names = repositories(connection.home)
+    if not names:
+        return
+    _use(connection)
+    from prefect import get_client
+
+    from flows.prefect_errors import prefect_errors
+    from flows.watched.history import rename
+
+    async def rename_all() -> None:
+        with prefect_errors():
+            async with get_client() as client:
+                for name in names:
+                    await rename(client, f"{before}/{name}", f"{connection.registry}/{name}")
+
+    asyncio.run(rename_all())
+
+
 def _use(connection: StackConnection) -> None:
     os.environ["PREFECT_API_URL"] = connection.prefect_api_url
     os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)

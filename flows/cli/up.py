@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.stack_options import add_stack_options, stack_config
-from flows.cli.surroundings import register_blocks
+from flows.cli.surroundings import register_blocks, rename_histories
 
 if TYPE_CHECKING:
     from infra.local.connection import StackConnection
@@ -26,9 +26,12 @@ def run(args: argparse.Namespace) -> int:
     from infra.local.stack import Stack
 
     stack = Stack(stack_config(args))
+    registry_before = stack.registry_before
     connection = stack.up(progress=(lambda line: None) if args.quiet else print)
     if stack.embeds_prefect:
         register_blocks(connection)
+    if connection.registry is not None and connection.registry != registry_before:
+        rename_histories(connection, registry_before)
     if not args.quiet:
         _show(connection)
     return 0

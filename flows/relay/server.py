@@ -1,4 +1,5 @@
-"""The relay's HTTP side. `POST /hooks/SOURCE` takes deliveries, `GET /healthz` says that it runs, and that is all."""
+"""The relay's HTTP side: `POST /hooks/SOURCE` takes deliveries, and `GET /healthz`, on an address of its own, says that
+it runs."""
 
 from __future__ import annotations
 
@@ -8,8 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import Any
 
 from aiohttp import web
@@ -17,8 +17,8 @@ from prefect.client.orchestration import PrefectClient
 
 from flows.domain.errors import InvalidOption, PrefectError, VaultError
 from flows.relay import LOGGER
-from flows.relay.connections import Gate, Intake
-from flows.relay.dispatch import PATIENCE_S, Started, dispatch
+from flows.relay.connections import SHUTDOWN_S, Address, Intake, Limits, listener
+from flows.relay.dispatch import Started, dispatch
 from flows.relay.forges import FORGES, Forge
 from flows.relay.push import Push
 from flows.relay.refusal import Refused, malformed
@@ -29,26 +29,10 @@ from flows.relay.secrets import SourceSecrets
 
 _JSON = "application/json"
 _AGAIN_IN_S = "30"
-_SHUTDOWN_S = PATIENCE_S + 2.0
 
 logger = logging.getLogger(LOGGER)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the outside may take of the relay.
-
-    `body_bytes`: of one delivery. `bodies_bytes`: of all that are being read. `connections`: at once. `headers_s`,
-    `body_s`: seconds until they have arrived.
-    """
-
-    body_bytes: int = 5 << 20
-    bodies_bytes: int = 64 << 20
-    connections: int = 128
-    headers_s: float = 10.0
-    body_s: float = 30.0
 
 
 class Relay:
@@ -65,35 +49,29 @@ class Relay:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    async def serve(self, host: str, port: int, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
-        """Serve until `stop` is set; then finish what has begun. `listening`: called with the port. Raises OSError."""
-        app = web.Application(middlewares=[self._counted, _answered])
-        app.router.add_route("*", "/hooks/{source}", self._hook)
-        app.router.add_route("*", "/healthz", self._health)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=_quiet,
-            # Also how long a connection may stay without a complete set of headers.
-            keepalive_timeout=self._limits.headers_s,
-            lingering_time=1.0,
-            auto_decompress=False,
-            shutdown_timeout=_SHUTDOWN_S,
-        )
-        await runner.setup()
-        assert runner.server is not None, "it was set up"
-        gate = Gate(runner.server, self._limits.connections, lambda: logger.warning("refused: too many connections"))
-        try:
-            listener = await asyncio.get_running_loop().create_server(gate, host, port)
-            listening(listener.sockets[0].getsockname()[1])
+    async def serve(
+        self, address: Address, health: Address, stop: asyncio.Event, listening: Callable[[Address, Address], None]
+    ) -> None:
+        """Serve until `stop` is set; then finish what has begun.
+
+        `health`: where /healthz is, which answers however busy `address` is. `listening`: called with both as they are
+        (a port 0 is any free one). Raises PortTaken.
+        """
+        async with AsyncExitStack() as exits:
+            checked = await exits.enter_async_context(self._listener(health, "/healthz", self._health))
+            taking = await exits.enter_async_context(self._listener(address, "/hooks/{source}", self._hook))
+            listening(taking.sockets[0].getsockname()[:2], checked.sockets[0].getsockname()[:2])
             await stop.wait()
-            listener.close()
+            taking.close()
             # aiohttp's own shutdown reads no more of a body that is on its way: nothing is half done when it begins.
             with suppress(TimeoutError):
-                async with asyncio.timeout(_SHUTDOWN_S):
+                async with asyncio.timeout(SHUTDOWN_S):
                     await self._idle.wait()
-        finally:
-            await runner.cleanup()
+
+    def _listener(self, address: Address, path: str, handler: Handler) -> AbstractAsyncContextManager[asyncio.Server]:
+        app = web.Application(middlewares=[self._counted, _answered])
+        app.router.add_route("*", path, handler)
+        return listener(app, address, self._limits)
 
     @web.middleware
     async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -236,16 +214,3 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     response.headers["Server"] = "slipway"
     response.force_close()
     return response
-
-
-class _Quiet(logging.Logger):
-    """What aiohttp says of requests that are not HTTP: that there was one, without the bytes that it quotes."""
-
-    def exception(self, msg: object, *args: object, **_: Any) -> None:
-        logger.warning("refused (400): not HTTP")
-
-    def debug(self, msg: object, *args: object, **_: Any) -> None:
-        logger.warning("refused (400): not HTTP")
-
-
-_quiet = _Quiet("flows.relay.http", logging.CRITICAL)

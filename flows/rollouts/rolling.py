@@ -185,7 +185,7 @@ async def _record(report: DeployReport) -> None:
     async with get_client() as client:
         origin = await origin_of_this_run(client)
         page = registry_link(ImageReference.parse(image.name), image.version or image.digest)
-        report = replace(report, links=(page, *origin.links))
+        report = replace(report, links=(*([page] if page is not None else []), *origin.links))
         await _show("deploy", report.as_markdown(), report.title)
         await show_links(client, report.links)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from flows.access import secret_paths
+from flows.access import NO_VAULT_ACTION, secret_paths
 from flows.cluster import open_api
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import StackDown
@@ -21,7 +21,6 @@ from flows.domain.reference import ImageReference, is_loopback
 from flows.domain.rollout import DeployedImage
 from flows.rollouts.request import RegistryOptions, TargetRequest
 from flows.saved import find_vault, running_stack, with_registries
-from flows.workshop import NO_VAULT_ACTION
 from infra.kubernetes.pull_secret import PullSecret
 from infra.kubernetes.rollout import RolloutRules
 from infra.kubernetes.workload import Workload, WorkloadState

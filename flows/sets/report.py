@@ -17,13 +17,14 @@ from flows.watched.report import describe
 @dataclass(frozen=True)
 class SetReport:
     """What is known of a set's release at its end. `made`: what was built and verified; `failed`: the target whose
-    build failed, if one did."""
+    build failed, if one did; `pull`: the commands that get the images."""
 
     plan: SetPlan
     result: SetResult
     made: tuple[MadeImage, ...] = ()
     error: BaseException | None = None
     failed: str | None = None
+    pull: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -48,8 +49,8 @@ class SetReport:
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
-        if self.result.images:
-            lines += ["", "## Pull", "", "```", *(f"docker pull {i.reference}" for i in self.result.images), "```"]
+        if self.pull:
+            lines += ["", "## Pull", "", "```", *self.pull, "```"]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -61,7 +62,7 @@ class SetReport:
         lines += [f"  WARN: {warning}" for warning in self._warnings()]
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
-        lines += ["", *(f"  docker pull {image.reference}" for image in self.result.images)]
+        lines += ["", *(f"  {command}" for command in self.pull)]
         return "\n".join(lines).rstrip()
 
     def _warnings(self) -> list[str]:
@@ -89,7 +90,8 @@ class SetReport:
             one = made.get(image.target)
             named = tags.get(image.plan.image, "") if image.public else ""
             link = registry_link(ImageReference.parse(image.plan.image), image.plan.version or "")
-            row = [f"[{image.target}]({link.url}): {image.plan.image}", named]
+            shown = f"[{image.target}]({link.url})" if link is not None else image.target
+            row = [f"{shown}: {image.plan.image}", named]
             if one is not None:
                 steps = f"{one.built.steps}, {one.built.cached_steps} cached" if one.built.steps else "found"
                 size = human_size(one.verified.size)

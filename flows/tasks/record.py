@@ -10,13 +10,14 @@ from prefect import get_client
 from prefect.artifacts import LinkArtifact, MarkdownArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_UI_URL
 
 from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
 from flows.origin import Origin, origin_of_this_run
 from flows.tasks.step import step
 from flows.watched.history import PastRelease, key_of, remember
-from flows.watched.links import Link, commit_link, registry_link
+from flows.watched.links import Link, commit_link, history_link, registry_link
 from flows.watched.report import Report, plan_as_markdown
 from flows.watched.telemetry import describe_run
 from flows.watched.watch import watcher
@@ -71,7 +72,8 @@ def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Li
     if commit := commit_link(plan.source):
         links.append(commit)
     if result.released and result.version:
-        links.append(registry_link(ImageReference.parse(plan.image), result.version))
+        image = ImageReference.parse(plan.image)
+        links += filter(None, (registry_link(image, result.version), history_link(image, PREFECT_UI_URL.value())))
     return (*links, *origin.links)
 
 

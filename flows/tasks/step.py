@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from prefect.context import TagsContext
 from flows.domain.errors import SlipwayError
 from flows.domain.together import together as together
 from flows.watched.watch import watcher
+from infra.local.disk import full_disk_behind
+from infra.local.home import stack_home
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,6 +71,11 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
             started = time.monotonic()
             try:
                 return await function(*args, **kwargs)
+            except Exception as error:
+                # On a full disk everything else is its consequence, and no retry helps.
+                if full := full_disk_behind(error, stack_home(os.environ)):
+                    raise full from error
+                raise
             finally:
                 if (seconds := _seconds.get()) is not None:
                     seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)

@@ -81,14 +81,14 @@ async def read_history(client: PrefectClient, image: str) -> list[PastRelease]:
     return merged(*map(_rows, await _newest(client, history_key(image))))
 
 
-async def remember(client: PrefectClient, image: str, release: PastRelease) -> list[PastRelease]:
-    """Add a release to the image's table, whatever other releases add in the same moment. Gives the table."""
+async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
+    """Add releases to the image's table, whatever others add in the same moment. Gives the table."""
     from prefect.artifacts import TableArtifact
 
     key = history_key(image)
     before = await _newest(client, key)
     looked_at = {version.id for version in before}
-    table = merged(*map(_rows, before), [release])
+    table = merged(*map(_rows, before), releases)
     while True:
         await TableArtifact(table=[asdict(row) for row in table], key=key, description=f"Releases of {image}").acreate(
             client
@@ -99,6 +99,13 @@ async def remember(client: PrefectClient, image: str, release: PastRelease) -> l
             return table
         looked_at |= {version.id for version in since}
         table = complete
+
+
+async def rename(client: PrefectClient, before: str, now: str) -> None:
+    """Give the history of the image `before` to the image `now` as well."""
+    rows = await read_history(client, before)
+    if rows:
+        await remember(client, now, *rows)
 
 
 async def _newest(client: PrefectClient, key: str, until: set[UUID] | None = None) -> list[Artifact]:

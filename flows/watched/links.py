@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from flows.domain.plan import SourceFacts
-from flows.domain.reference import DOCKER_HUB, ImageReference, is_loopback
+from flows.domain.reference import DOCKER_HUB, ImageReference
+from flows.watched.history import history_key
 
 # Forges by what their host is called; GitLab's pages stand below `/-/`.
 _GITLAB = re.compile(r"(^|\.)gitlab\.")
@@ -39,8 +40,8 @@ def commit_link(source: SourceFacts) -> Link | None:
     return Link("commit", source.revision[:12], url)
 
 
-def registry_link(image: ImageReference, version: str) -> Link:
-    """The image's page at the registries that have one, the list of its tags by the distribution API elsewhere."""
+def registry_link(image: ImageReference, version: str) -> Link | None:
+    """The image's page, None where the registry is not known to have one: its API is nothing for a browser."""
     name = image.repository
     if image.registry == DOCKER_HUB:
         official = name.removeprefix("library/")
@@ -51,8 +52,15 @@ def registry_link(image: ImageReference, version: str) -> Link:
         # These send a browser on to the package's page.
         url = f"https://{image.name}"
     else:
-        url = f"{'http' if is_loopback(image.registry) else 'https'}://{image.registry}/v2/{name}/tags/list"
+        return None
     return Link("registry", f"{image.name}:{version}", url)
+
+
+def history_link(image: ImageReference, ui_url: str | None) -> Link | None:
+    """The table of the image's versions in the Prefect UI at `ui_url`, None where that is not known."""
+    if not ui_url:
+        return None
+    return Link("versions", image.name, f"{ui_url.rstrip('/')}/artifacts/key/{history_key(image.name)}")
 
 
 def _host_and_path(url: str) -> tuple[str, str]:

@@ -13,7 +13,10 @@ from flows.watched.timeline import as_data_uri, as_svg, as_text
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of a release at its end, however it ended. `error` is None when it succeeded."""
+    """What is known of a release at its end, however it ended.
+
+    `error`: None when it succeeded. `pull`: the commands that get the image.
+    """
 
     plan: ReleasePlan
     result: ReleaseResult
@@ -22,6 +25,7 @@ class Report:
     timeline: tuple[StepTime, ...] = ()
     error: BaseException | None = None
     links: tuple[Link, ...] = ()
+    pull: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -67,8 +71,8 @@ class Report:
         lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
-        if self.result.reference:
-            lines += ["", "## Pull", "", "```", f"docker pull {self.result.reference}", "```"]
+        if self.pull:
+            lines += ["", "## Pull", "", "```", *self.pull, "```"]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -81,8 +85,8 @@ class Report:
         lines += [f"  WARN: {warning}" for warning in self.result.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
-        if self.result.reference:
-            lines += ["", f"  docker pull {self.result.reference}"]
+        if self.pull:
+            lines += ["", *(f"  {command}" for command in self.pull)]
         return "\n".join(lines)
 
 

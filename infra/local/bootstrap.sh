@@ -31,6 +31,15 @@ has_static_busybox() {
 missing=
 need() { missing="$missing $1"; }
 
+# What not every distribution has, and what works without.
+wished=
+wish() { wished="$wished $1"; }
+need_wished() {
+    for package in $wished; do
+        ! apt-cache show "$package" >/dev/null 2>&1 || need "$package"
+    done
+}
+
 # Runs a command as root: as oneself if one is, else by sudo. Fails where neither works.
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -45,7 +54,8 @@ may_be_root() {
 }
 
 install_missing() {
-    [ -n "$missing" ] || return 0
+    [ -n "$missing$wished" ] || return 0
+    [ -n "$missing" ] || { has apt-get && may_be_root; } || return 0
     if ! has apt-get; then
         say "these programs are missing (the names are those of Debian's packages):$missing"
         say "install them with this system's package manager, then run the same command again"
@@ -56,11 +66,11 @@ install_missing() {
         say "    sudo apt-get install --no-install-recommends$missing"
         exit 1
     fi
-    say "installing$missing"
+    say "installing$missing$wished"
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
     # shellcheck disable=SC2086 # a list of words
-    if ! { as_root apt-get update -qq &&
+    if ! { as_root apt-get update -qq && need_wished &&
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } \
         >"$log" 2>&1; then
         tail -n 30 "$log" >&2
@@ -88,6 +98,8 @@ packages() {
     has git || need git
     if ! has dockerd && ! has buildkitd && ! docker_engine_runs; then
         need docker.io
+        # A release's report names the command, which Debian 13 and later have in a package of its own.
+        has docker || wish docker-cli
     fi
     has docker-registry || need docker-registry
     has_static_busybox || need busybox-static
@@ -107,6 +119,9 @@ test_packages() {
     has openssl || need openssl
     has ssh-agent || need openssh-client
     has chromium || need chromium
+    for program in podman cosign oras; do
+        has "$program" || wish "$program"
+    done
     install_missing
 }
 

@@ -22,6 +22,9 @@ class StackConfig:
     registry_port: int | None = None
     """TCP port of the registry. SLIPWAY_REGISTRY_PORT; None is the one of last time, at first 5000."""
 
+    rename_images: bool = False
+    """Whether another `registry_port` than last time's may rename the images that the registry has."""
+
     vault_port: int | None = None
     """TCP port of OpenBao. SLIPWAY_VAULT_PORT; None is the one of last time, at first 8200."""
 

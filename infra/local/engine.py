@@ -71,6 +71,11 @@ def find_dockerd() -> Path | None:
     return Path(found) if found else None
 
 
+def default_engine_answers() -> bool:
+    """Whether the docker command finds an engine by itself, one that Slipway can use or not."""
+    return bool(os.environ.get("DOCKER_HOST")) or any(_info(socket) is not None for socket in _default_sockets())
+
+
 def engine_address(home: Path) -> str:
     """Where the private engine of `home` listens. Raises StackError as `engine_daemon`."""
     return f"docker://{runtime_folder(home) / 'docker.sock'}"

@@ -16,7 +16,7 @@ from flows.domain.errors import StackError
 # All that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
 STATE = (
     *("run", "log", "registry", "vault", "prefect", "engine", "claims", "work", "prefect-client"),
-    *("stack.json", "ports.json", "lock"),
+    *("stack.json", "ports.json", "version.json", "lock"),
 )
 
 _ENGINE_PROGRAMS = ("dockerd", "containerd", "buildkit", "runc", "rootlesskit", "slirp4netns", "docker-proxy")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.domain.errors import StackError
+from flows.domain.errors import StateFolderUnusable
+from infra.local.disk import full_disk_behind
 
 LOCK_FILE = "lock"
 
@@ -17,14 +18,13 @@ LOCK_FILE = "lock"
 def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of `home`, made if need be, after waiting as long as it takes (and saying so).
 
-    Raises StackError when the folder cannot be used.
+    Raises StateFolderUnusable, DiskFull.
     """
     try:
         descriptor = _acquire(home / LOCK_FILE, progress)
     except OSError as error:
-        raise StackError(
-            f"the folder {home} cannot be used ({error.strerror})",
-            action="set SLIPWAY_HOME to a folder of your own",
+        raise full_disk_behind(error, home) or StateFolderUnusable(
+            f"the state folder {home} cannot be used ({error.strerror})"
         ) from error
     try:
         yield

@@ -25,7 +25,7 @@ class Ports:
 
 def settle_ports(config: StackConfig) -> Ports:
     """The ports to use. Raises InvalidOption when two parts would share one."""
-    last = _last(config.home)
+    last = last_ports(config.home)
     ports = Ports(
         registry=config.registry_port or last.registry,
         vault=config.vault_port or last.vault,
@@ -42,11 +42,12 @@ def settle_ports(config: StackConfig) -> Ports:
 
 def remember_ports(home: Path, ports: Ports) -> None:
     """Note them for the next start, so that a port that was chosen once need not be named again."""
-    if _last(home) != ports:
+    if last_ports(home) != ports:
         write_private(home / PORTS_FILE, json.dumps(dataclasses.asdict(ports)) + "\n")
 
 
-def _last(home: Path) -> Ports:
+def last_ports(home: Path) -> Ports:
+    """Those of the last start, the defaults if there was none."""
     try:
         return Ports(**json.loads((home / PORTS_FILE).read_text()))
     except (OSError, ValueError, TypeError):

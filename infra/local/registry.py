@@ -67,5 +67,13 @@ def knows_user(home: Path, name: str, password: str) -> bool:
     return any(bcrypt.checkpw(password.encode(), known.encode()) for known in hashes)
 
 
+def repositories(home: Path) -> list[str]:
+    """The repositories that have a tag, whether or not the registry runs."""
+    # distribution: registry/storage/paths.go
+    folder = home / "registry" / "data" / "docker" / "registry" / "v2" / "repositories"
+    tags = [path for path in folder.glob("**/_manifests/tags") if any(path.iterdir())]
+    return sorted(str(path.relative_to(folder).parent.parent) for path in tags)
+
+
 def _users_file(home: Path) -> Path:
     return home / "registry" / "htpasswd"

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from flows.domain.errors import StackDown
+from flows.domain.errors import InvalidOption, StackDown
 from infra.local.builder import BUILDER, BuilderChoice, builder_answers, remove_sockets
 from infra.local.config import StackConfig
 from infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
+from infra.local.home import migrate
 from infra.local.leftovers import end_processes, remove_state, unmount_all
 from infra.local.lock import home_lock
-from infra.local.ports import remember_ports, settle_ports
+from infra.local.ports import last_ports, remember_ports, settle_ports
 from infra.local.prefect import api_url, ui_url
 from infra.local.probe import http_status
 from infra.local.start import Progress, Start, noted_daemon
@@ -52,6 +53,11 @@ class Stack:
         self._own_prefect = self._unless_embedded(PREFECT, config.own_prefect_url, self.ports.prefect)
 
     @property
+    def registry_before(self) -> str:
+        """The registry's HOST:PORT at the last start."""
+        return f"127.0.0.1:{last_ports(self._home).registry}"
+
+    @property
     def embeds_prefect(self) -> bool:
         """Whether the Prefect server is the embedded one, not one's own."""
         return self._own_prefect is None
@@ -63,6 +69,8 @@ class Stack:
         `progress` is called with lines to show. Raises a StackError or Interrupted.
         """
         with home_lock(self._home, progress):
+            migrate(self._home)
+            self._check_images()
             connection = self._standing()
             if connection is None:
                 connection = self._start(progress)
@@ -80,17 +88,21 @@ class Stack:
 
     def status(self) -> list[PartStatus]:
         """Each part's state, in the order of `PARTS`."""
-        try:
-            state = read_state(self._home)
-            builder, private_engine = state.connection.builder, state.private_engine
-        except StackDown:
-            builder, private_engine = None, True
-        addresses = {
-            BUILDER: builder,
-            VAULT: self._own_vault or vault_url(self.ports.vault),
+        addresses: dict[str, str | None] = {
+            BUILDER: None,
+            VAULT: vault_url(self.ports.vault),
             REGISTRY: self._registry_host,
-            PREFECT: self._own_prefect or ui_url(self.ports.prefect),
+            PREFECT: ui_url(self.ports.prefect),
         }
+        try:
+            noted, private_engine = read_state(self._home)
+            # What runs may listen elsewhere than the next start would.
+            known = (noted.builder, noted.vault_address, noted.registry, noted.prefect_ui_url)
+            addresses |= dict(zip(PARTS, known, strict=True))
+        except StackDown:
+            private_engine = True
+        own = {VAULT: self._own_vault, PREFECT: self._own_prefect}
+        addresses |= {name: address for name, address in own.items() if address is not None}
         embedded = self._embedded(private_engine)
         return [self._part_status(name, addresses[name], name in embedded) for name in PARTS]
 
@@ -132,9 +144,10 @@ class Stack:
         return connection if served and builder_answers(connection.builder) else None
 
     def _start(self, progress: Progress) -> StackConnection:
+        start = Start(self._home, self.ports, self._config.prefect_database, progress)
+        start.check(self._embedded(private_engine=True))
         (self._home / STATE_FILE).unlink(missing_ok=True)
         remember_ports(self._home, self.ports)
-        start = Start(self._home, self.ports, self._config.prefect_database, progress)
         jobs: list[Callable[[], None]] = [start.builder]
         if self._own_vault is None:
             jobs.append(start.vault_then_registry)
@@ -149,6 +162,20 @@ class Stack:
         connection = self._embedded_connection(choice)
         write_state(StackState(connection, private_engine=choice.spec is not None))
         return self._with_own_parts(connection)
+
+    def _check_images(self) -> None:
+        """An image's name has the registry's port in it: another one must not be chosen by mistake."""
+        before, now = self.registry_before, self._registry_host
+        if before == now or self._config.rename_images:
+            return
+        from infra.local.registry import repositories
+
+        if names := repositories(self._home):
+            raise InvalidOption(
+                f"{before}/{names[0]} would become {now}/{names[0]}: images are named after the registry's port",
+                action=f"keep the port (--registry-port {last_ports(self._home).registry}), or add --rename-images",
+                details=f"The registry holds {', '.join(names[:10])}{' and more' if names[10:] else ''}.",
+            )
 
     # What is wanted -----------------------------------------------------------------------------------------
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from flows.domain.errors import PortTaken
 from infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
 from infra.local.daemon import Daemon, DaemonSpec, check_port
-from infra.local.ports import Ports
+from infra.local.disk import START_NEEDS, check_space
+from infra.local.ports import Ports, last_ports
 from infra.local.prefect import prefect_spec
 from infra.local.private import private_folder
-from infra.local.together import Together
+from infra.local.together import Together, raise_all
 
 Progress = Callable[[str], None]
 
@@ -33,6 +36,22 @@ class Start:
             private_folder(self._home / name)
         self._together.run(jobs)
         return self._builders[0]
+
+    def check(self, parts: Iterable[str]) -> None:
+        """Find out what would keep these parts from starting, before any of them is started or stopped.
+
+        Raises DiskFull, PortTaken (all taken ports are told).
+        """
+        check_space(self._home, START_NEEDS)
+        last, taken = dataclasses.asdict(last_ports(self._home)), []
+        for name, port in dataclasses.asdict(self._ports).items():
+            holds_it = last[name] == port and noted_daemon(self._home, name).process() is not None
+            if name in parts and not holds_it:
+                try:
+                    _check_port(name, port)
+                except PortTaken as error:
+                    taken.append(error)
+        raise_all(taken)
 
     def builder(self) -> None:
         private_runs = noted_daemon(self._home, BUILDER).process() is not None
@@ -65,7 +84,7 @@ class Start:
         if daemon.process() is None or not spec.ready():
             daemon.stop()
             if port is not None:
-                check_port(spec.name, port, f"--{spec.name}-port or SLIPWAY_{spec.name.upper()}_PORT")
+                _check_port(spec.name, port)
             daemon.start()
         self._progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
 
@@ -73,6 +92,10 @@ class Start:
 def noted_daemon(home: Path, name: str) -> Daemon:
     """A part of `home` by its name alone: enough to look at it and to stop it."""
     return _daemon(home, DaemonSpec(name, argv=(), ready=lambda: False, stop_timeout_s=30.0))
+
+
+def _check_port(name: str, port: int) -> None:
+    check_port(name, port, f"--{name}-port or SLIPWAY_{name.upper()}_PORT")
 
 
 def _daemon(home: Path, spec: DaemonSpec) -> Daemon:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from flows.domain.errors import Interrupted, SlipwayError
 from infra.local.daemon import DaemonSpec
+
+
+def raise_all(errors: Sequence[SlipwayError]) -> None:
+    """Raise the first one, with the other ones' causes in its details; nothing if there is none."""
+    if errors:
+        first, *others = errors
+        first.details = "\n".join(filter(None, [first.details, *(f"Also: {other.cause}" for other in others)]))
+        raise first
 
 
 class Together:
@@ -30,11 +38,7 @@ class Together:
         for error in errors:
             if not isinstance(error, SlipwayError):
                 raise error
-        named = [error for error in errors if isinstance(error, SlipwayError)]
-        if named:
-            first, *others = named
-            first.details = "\n".join(filter(None, [first.details, *(f"Also: {other.cause}" for other in others)]))
-            raise first
+        raise_all([error for error in errors if isinstance(error, SlipwayError)])
 
     def interruptible(self, spec: DaemonSpec) -> DaemonSpec:
         """The same daemon, whose start is given up as soon as the main thread is interrupted."""

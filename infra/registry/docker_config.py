@@ -20,8 +20,13 @@ from flows.domain.credentials import Credential
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import DOCKER_HUB, normalize_registry_host
 
-# The key under which docker stores Docker Hub's credential (docker/cli `registry.IndexServer`).
-_HUB_KEY = "https://index.docker.io/v1/"
+HUB_KEY = "https://index.docker.io/v1/"
+"""The key under which docker stores Docker Hub's credential (docker/cli `registry.IndexServer`)."""
+
+
+def docker_config_file(env: Mapping[str, str]) -> Path:
+    """In DOCKER_CONFIG's folder, else in `~/.docker`."""
+    return (Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json").absolute()
 
 
 class DockerConfigCredentials:
@@ -33,14 +38,14 @@ class DockerConfigCredentials:
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> DockerConfigCredentials:
         """DOCKER_CONFIG's folder, else `~/.docker`."""
-        folder = env.get("DOCKER_CONFIG")
-        return cls((Path(folder) if folder else Path.home() / ".docker") / "config.json")
+        return cls(docker_config_file(env))
 
     async def credential(self, host: str) -> Credential | None:
         """Raises InvalidOption when the file is no docker configuration or a helper cannot be run."""
         config = await asyncio.to_thread(self._read)
-        key = _HUB_KEY if normalize_registry_host(host) == DOCKER_HUB else host
-        helper = (config.get("credHelpers") or {}).get(host) or config.get("credsStore")
+        key = HUB_KEY if normalize_registry_host(host) == DOCKER_HUB else host
+        helpers = config.get("credHelpers") or {}
+        helper = helpers.get(key) or helpers.get(host) or config.get("credsStore")
         if helper:
             found = await self._ask(str(helper), key)
             if found is not None:

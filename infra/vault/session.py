@@ -61,12 +61,14 @@ class VaultSession:
     """Reads secrets; an async context manager, usable by many tasks of one event loop at once.
 
     Every method raises VaultErrors. Nothing is retried, but after a new login the read whose token was no
-    longer valid. `timeout_s`: seconds without a byte until a call is given up; a cancelled call's thread may
+    longer valid. `outlived`: what Vault has made for it is used after its end, and ends with its lease, not with the
+    session. `timeout_s`: seconds without a byte until a call is given up; a cancelled call's thread may
     live on for as long.
     """
 
-    def __init__(self, access: VaultAccess, *, timeout_s: float = 15.0) -> None:
+    def __init__(self, access: VaultAccess, *, outlived: bool = False, timeout_s: float = 15.0) -> None:
         self._access = access
+        self._outlived = outlived
         self._timeout_s = timeout_s
         self._http = requests.Session()
         # hvac takes a given session's `verify` over its own parameter.
@@ -108,6 +110,8 @@ class VaultSession:
             self._http.close()
 
     async def _revoke(self, lease: _Lease) -> None:
+        if self._outlived and self._lease_ids:
+            return
         if lease.own:  # Vault revokes what was made with a token along with it
             with suppress(VaultError):
                 await self._call("revoking the token", lease.client.auth.token.revoke_self)

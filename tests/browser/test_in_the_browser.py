@@ -67,7 +67,7 @@ def test_the_report_shows_its_picture(page: Page, released: dict[str, Any], stac
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 500
     expect(page.get_by_text(released["digest"]).first).to_be_visible()
-    expect(page.get_by_text(f"docker pull {released['reference']}").first).to_be_visible()
+    expect(page.get_by_text(f"pull {released['reference']}").first).to_be_visible()
 
 
 def test_the_history_is_a_table(page: Page, released: dict[str, Any], stack: RunningStack) -> None:
@@ -76,6 +76,24 @@ def test_the_history_is_a_table(page: Page, released: dict[str, Any], stack: Run
     page.goto(f"{stack.connection.prefect_ui_url}/artifacts/artifact/{table}")
     for text in ("version", "when", "seconds", "cached", "trigger", "digest", "command line", released["digest"]):
         expect(page.get_by_text(text, exact=True).first).to_be_visible()
+
+
+def test_every_link_of_the_report_leads_somewhere(page: Page, released: dict[str, Any], stack: RunningStack) -> None:
+    """The run's own page shows them; each opens a page that knows the image."""
+    links = httpx.post(
+        f"{stack.connection.prefect_api_url}/artifacts/filter",
+        json={
+            "artifacts": {"type": {"any_": ["markdown"]}, "key": {"any_": [key_of("release", released["image"])]}},
+            "limit": 1,
+        },
+        trust_env=False,
+    )
+    found = re.findall(r"\]\((http[^)]+)\)", links.raise_for_status().json()[0]["data"])
+    assert found
+    for url in found:
+        page.goto(url)
+        expect(page.get_by_text(released["image"]).first).to_be_visible()
+        expect(page.get_by_text("Releases of", exact=False).first).to_be_visible()
 
 
 def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: RunningStack, slipway: Run) -> None:

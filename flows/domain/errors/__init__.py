@@ -129,6 +129,9 @@
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
     │   ├── DaemonFailed               a part started and died, with its last lines
+    │   ├── DiskFull                   no space left on a disk of this machine
+    │   ├── StateFolderUnusable        another user's, or one that cannot be written
+    │   ├── StateFolderTooNew          written by a newer Slipway
     │   └── StackDown                  nothing is running and nothing else was named
     └── Interrupted                    Ctrl-C or SIGTERM, exit code 130
 
@@ -244,10 +247,13 @@ from flows.domain.errors.source import (
 )
 from flows.domain.errors.stack import (
     DaemonFailed,
+    DiskFull,
     PartMissing,
     PortTaken,
     StackDown,
     StackError,
+    StateFolderTooNew,
+    StateFolderUnusable,
 )
 from flows.domain.errors.trust import (
     NotAttested,
@@ -335,6 +341,7 @@ __all__ = [
     "DeploymentUnknown",
     "DigestMismatch",
     "DirtyTree",
+    "DiskFull",
     "DockerfileInvalid",
     "DockerfileMissing",
     "Interrupted",
@@ -404,6 +411,8 @@ __all__ = [
     "SourceUnreachable",
     "StackDown",
     "StackError",
+    "StateFolderTooNew",
+    "StateFolderUnusable",
     "StepFailed",
     "TagImmutable",
     "TransitMissing",

@@ -28,7 +28,7 @@ class BuilderTooOld(BuilderError):
 
 
 class BuilderDiskFull(BuilderError):
-    default_action = "free space on the builder (`buildctl prune`), or give it a larger disk"
+    default_action = "free space on the builder (`slipway builder prune`), or give it a larger disk"
 
 
 class BuilderProtocolError(BuilderError):

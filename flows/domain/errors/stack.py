@@ -21,5 +21,17 @@ class DaemonFailed(StackError):
     default_action = "its last lines stand above; `slipway doctor` checks all parts"
 
 
+class DiskFull(StackError):
+    default_action = "free some space there"
+
+
+class StateFolderUnusable(StackError):
+    default_action = "set SLIPWAY_HOME to a folder of your own"
+
+
+class StateFolderTooNew(StackError):
+    default_action = "use that version, or set SLIPWAY_HOME to another folder"
+
+
 class StackDown(StackError):
     default_action = "run `slipway up`"

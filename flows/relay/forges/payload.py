@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from flows.relay.refusal import malformed
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_REPOSITORY = re.compile(r"[A-Za-z0-9._~+-]+(?:/[A-Za-z0-9._~+-]+)*")
+# `.` and `..` lead elsewhere: no forge gives such a name.
+_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._~+-]+"
+_REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 # git-check-ref-format(1): what a ref's name cannot hold.
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/$|\.$")
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 # What can be fetched from elsewhere; above all no `ext::` and no path of this machine.
 _URL = re.compile(r"(?:https?|ssh|git)://[^\s\x00-\x1f\x7f-]\S*|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
 
@@ -21,7 +24,7 @@ def text(document: Any, *path: str, limit: int = 1024) -> str:
     value = _inner(document, path)
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > limit or any(ord(letter) < 32 for letter in value):
+    if not _is_text(value) or len(value) > limit or any(ord(letter) < 32 for letter in value):
         raise malformed(f"{'.'.join(path)} is not a line of text of at most {limit} characters")
     return value
 
@@ -92,9 +95,15 @@ def paths(document: Any, name: str) -> Sequence[str] | None:
     value = _inner(document, (name,))
     if value is None:
         return None
-    if not isinstance(value, list) or not all(isinstance(path, str) for path in value):
+    if not isinstance(value, list) or not all(_is_text(path) for path in value):
         raise malformed(f"{name} is not a list of paths")
     return tuple(value)
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Whether it is text that can be passed on: JSON may hold half a surrogate pair, which no encoding has, and NUL,
+    which no database takes."""
+    return isinstance(value, str) and not _NO_TEXT.search(value)
 
 
 def _inner(document: Any, path: Sequence[str]) -> Any:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from tests.engine import private_engine
 from tests.git_repository import make_repository
 from tests.integration.faults.conftest import Make
 from tests.releases import BASE, Traces, complaint, run_line
+from tests.small_disk import small_disk
 from tests.warm import WarmStarter
 
 
@@ -57,15 +55,6 @@ def test_a_base_image_that_cannot_be_pulled_is_named(commands: WarmStarter, trac
     assert said.startswith("the image 127.0.0.1:9/no/such:1 cannot be pulled: ")
     assert "1 | >>> FROM 127.0.0.1:9/no/such:1" in said
     traces.assert_failed(folder.name, "cannot be pulled")
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.root

@@ -28,6 +28,7 @@ def bootstrap(tmp_path: Path) -> Bootstrap:
         for name in (*TOOLS, *programs):
             found = shutil.which(name)
             assert found, name
+            (folder / name).unlink(missing_ok=True)
             (folder / name).symlink_to(found)
         for name, code in fakes.items():
             fake = folder / name.replace("_", "-")
@@ -75,8 +76,20 @@ def test_root_gets_the_missing_ones_installed_quietly(bootstrap: Bootstrap, tmp_
         " update -qq",
         "noninteractive install -qq -y --no-install-recommends git docker.io",
     ]
-    assert answer.stderr == "slipway: installing git docker.io\n"
+    assert answer.stderr == "slipway: installing git docker.io docker-cli\n"
     assert answer.stdout == ""
+
+
+def test_the_docker_command_comes_along(bootstrap: Bootstrap, tmp_path: Path) -> None:
+    """Where it is a package of its own: a release's report ends with `docker pull`."""
+    note = tmp_path / "apt"
+    fakes = {"docker_registry": "", "apt_get": f'echo "$*" >> {note}', "apt_cache": '[ "$*" = "show docker-cli" ]'}
+    assert bootstrap("packages", "git", id="echo 0", **fakes).returncode == 0
+    assert note.read_text().splitlines()[-1].endswith("--no-install-recommends docker.io docker-cli")
+    again = tmp_path / "again"
+    fakes["apt_get"] = f'echo "$*" >> {again}'
+    assert bootstrap("packages", id="echo 0", docker="exit 1", **fakes).returncode == 0
+    assert again.read_text().splitlines()[-1].endswith("--no-install-recommends docker.io")
 
 
 def test_apts_failure_shows_its_words(bootstrap: Bootstrap) -> None:

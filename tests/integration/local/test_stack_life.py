@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -207,18 +208,26 @@ def test_a_purge_leaves_nothing(env: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_a_taken_port_names_its_holder_and_the_option() -> None:
-    """What started stays, the failure is clear, and `down` cleans up."""
-    with stack_home(PREFECT_API_URL="http://127.0.0.1:9/api") as env, socket.socket() as holder:
-        holder.bind(("127.0.0.1", int(env["SLIPWAY_REGISTRY_PORT"])))
-        holder.listen()
+    """All that are taken are told before anything is started; with other ports it works."""
+    with (
+        stack_home(PREFECT_API_URL="http://127.0.0.1:9/api") as env,
+        socket.socket() as holder,
+        socket.socket() as other,
+    ):
+        for taken, part in ((holder, "REGISTRY"), (other, "VAULT")):
+            taken.bind(("127.0.0.1", int(env[f"SLIPWAY_{part}_PORT"])))
+            taken.listen()
         failed = run_slipway("up", env=env)
+        assert failed.stdout == ""
+        assert sorted(path.name for path in Path(env["SLIPWAY_HOME"]).iterdir()) == ["lock", "version.json"]
         assert failed.returncode == 1
-        assert f"registry: port {env['SLIPWAY_REGISTRY_PORT']} on 127.0.0.1 is taken" in failed.stderr
+        for part in ("registry", "vault"):
+            assert f"{part}: port {env[f'SLIPWAY_{part.upper()}_PORT']} on 127.0.0.1 is taken" in failed.stderr
         assert f"(pid {os.getpid()})" in failed.stderr
-        assert "--registry-port" in failed.stderr
+        assert re.search("Next: .*--(registry|vault)-port", failed.stderr)
         assert "Traceback" not in failed.stderr
-        other = run_slipway("up", "--registry-port", str(free_port()), env=env)
-        assert other.returncode == 0, other.stderr
+        moved = run_slipway("up", "--registry-port", str(free_port()), "--vault-port", str(free_port()), env=env)
+        assert moved.returncode == 0, moved.stderr
 
 
 def test_ones_own_servers_are_used_instead() -> None:

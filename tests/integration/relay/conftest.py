@@ -115,6 +115,7 @@ class RunningRelay:
 
     command: Command
     url: str
+    health_url: str
     secrets: Mapping[str, str]
     secrets_folder: Path
     sent: list[str] = field(default_factory=list)
@@ -254,13 +255,14 @@ def running_relay(
     rules = folder / "rules.yaml"
     if not rules.exists():
         rules.write_text(RULES.format(folder=folder))
-    command = commands.start("relay", "--listen", "127.0.0.1:0", "--rules", rules, *arguments, env=env)
-    running = RunningRelay(command, "", made, folder)
+    listen = ("--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0")
+    command = commands.start("relay", *listen, "--rules", rules, *arguments, env=env)
+    running = RunningRelay(command, "", "", made, folder)
     try:
         command.until("listening on")
-        port = re.search(r"listening on 127\.0\.0\.1:(\d+)", command._said)
-        assert port is not None, command._said
-        running.url = f"http://127.0.0.1:{port[1]}"
+        told = re.search(r"listening on (\S+), health on (\S+),", command._said)
+        assert told is not None, command._said
+        running.url, running.health_url = (f"http://{address}" for address in told.groups())
         yield running
     finally:
         running.end()

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import psutil
@@ -74,10 +75,30 @@ def test_a_replay_of_the_generic_form(relay: RunningRelay) -> None:
     assert relay.generic(document, age_s=-600).status_code == 403
 
 
+HALVES = [
+    json.dumps(github_push(commit_id(), ref="refs/heads/\ud800")).encode(),
+    json.dumps(github_push(commit_id(), pusher={"name": "\ud800"})).encode(),
+    json.dumps(github_push(commit_id(), commits=[{"added": ["\ud800"]}])).encode(),
+]
+"""Half a surrogate pair: JSON can say it, and no encoding has it."""
+
+
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"null", b"[]", b"\xff\xfe", b"Hello, World!", b"[" * 100_000, b'{"ref": 1}', b'{"a": NaN}', b"{}"],
-    ids=["empty", "open", "null", "list", "bytes", "text", "deep", "type", "nan", "nothing"],
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe",
+        b"Hello, World!",
+        b"[" * 100_000,
+        b'{"ref": 1}',
+        b'{"a": NaN}',
+        b"{}",
+        *HALVES,
+    ],
+    ids=["empty", "open", "null", "list", "bytes", "text", "deep", "type", "nan", "nothing", "ref", "pusher", "path"],
 )
 def test_a_body_that_is_no_push(relay: RunningRelay, body: bytes) -> None:
     """400, although it is rightly signed."""
@@ -105,12 +126,14 @@ def test_other_paths_and_methods(relay: RunningRelay) -> None:
     for method in ("GET", "PUT", "DELETE", "HEAD", "OPTIONS"):
         answer = httpx.request(method, f"{relay.url}/hooks/github", trust_env=False)
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-    assert httpx.post(f"{relay.url}/healthz", trust_env=False).status_code == 405
+    assert httpx.post(f"{relay.health_url}/healthz", trust_env=False).status_code == 405
 
 
 def test_the_health_endpoint(relay: RunningRelay) -> None:
-    """It runs, and how many rules are in force."""
-    answer = httpx.get(f"{relay.url}/healthz", trust_env=False)
+    """It says that the relay runs and how many rules are in force, and has an address of its own."""
+    assert httpx.get(f"{relay.url}/healthz", trust_env=False).status_code == 404
+    assert relay.post("../healthz", b"", {}).status_code == 404
+    answer = httpx.get(f"{relay.health_url}/healthz", trust_env=False)
     assert answer.json() == {"status": "ok", "rules": 4, "rules_problem": None}
 
 
@@ -235,10 +258,41 @@ def test_too_many_connections(relay: RunningRelay) -> None:
         assert b"Retry-After" in answer
     relay.command.until("too many connections")
     for _ in range(100):
-        if raw(relay, b"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n").startswith(b"HTTP/1.1 200 "):
+        if raw(relay, b"GET /hooks/github HTTP/1.1\r\nHost: relay\r\n\r\n").startswith(b"HTTP/1.1 405 "):
             return
         time.sleep(0.05)
     raise AssertionError("it does not recover")
+
+
+def test_one_client_does_not_silence_the_others(commands: WarmStarter, tmp_path: Path) -> None:
+    """More silent connections than there are in all, from one address: deliveries of others and health are answered."""
+    with ExitStack() as exits:
+        relay = exits.enter_context(running_relay(commands, tmp_path, "--headers-timeout", "60"))
+        address = ("127.0.0.1", relay.port)
+        silent = [exits.enter_context(socket.create_connection(address, timeout=20)) for _ in range(130)]
+        assert rest_of(silent[-1]).startswith(b"HTTP/1.1 503 ")
+        relay.command.until("refused: too many connections from 127.0.0.1")
+        body = push()
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=transport, trust_env=False) as other:
+            headers = relay.github_headers(body) | {"Content-Type": "application/json", "X-GitHub-Event": "ping"}
+            assert other.post(f"{relay.url}/hooks/github", content=body, headers=headers).status_code == 200
+        assert httpx.get(f"{relay.health_url}/healthz", trust_env=False).status_code == 200
+
+
+def test_silent_connections_do_not_silence_health(commands: WarmStarter, tmp_path: Path) -> None:
+    """All connections are taken, from many addresses: whoever asks for its health gets an answer."""
+    with ExitStack() as exits:
+        relay = exits.enter_context(running_relay(commands, tmp_path, "--headers-timeout", "60"))
+        silent = [
+            exits.enter_context(
+                socket.create_connection(("127.0.0.1", relay.port), 20, source_address=(f"127.0.0.{client}", 0))
+            )
+            for client in range(2, 8)
+            for _ in range(30)
+        ]
+        assert rest_of(silent[-1]).startswith(b"HTTP/1.1 503 ")
+        assert httpx.get(f"{relay.health_url}/healthz", trust_env=False).json()["status"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +317,7 @@ def test_what_is_not_http(relay: RunningRelay, request_bytes: bytes) -> None:
 
 def test_pipelined_requests_are_not_all_taken(relay: RunningRelay) -> None:
     """One connection, one answer."""
-    request = b"GET /healthz HTTP/1.1\r\nHost: relay\r\n\r\n"
+    request = b"GET /hooks/github HTTP/1.1\r\nHost: relay\r\n\r\n"
     assert raw(relay, request * 50).count(b"HTTP/1.1 ") == 1
 
 

@@ -215,9 +215,13 @@ def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
 def test_a_port_that_is_taken(relay: RunningRelay, surroundings: Surroundings) -> None:
     """It is said, with the address."""
     rules = relay.secrets_folder / "rules.yaml"
-    ended = surroundings.starter.run("relay", "--listen", f"127.0.0.1:{relay.port}", "--rules", rules)
+    listen = ("--listen", f"127.0.0.1:{relay.port}", "--health-listen", "127.0.0.1:0")
+    ended = surroundings.starter.run("relay", *listen, "--rules", rules)
     assert ended.code == 1
-    assert f"cannot listen on 127.0.0.1:{relay.port}" in ended.stderr
+    assert f"cannot listen on 127.0.0.1:{relay.port} (Address already in use)" in ended.stderr
+    health = relay.health_url.removeprefix("http://")
+    ended = surroundings.starter.run("relay", "--listen", "127.0.0.1:0", "--health-listen", health, "--rules", rules)
+    assert (ended.code, f"cannot listen on {health} (Address already in use)" in ended.stderr) == (1, True)
 
 
 def test_a_bad_rule_file_at_the_start(surroundings: Surroundings, tmp_path: Path) -> None:

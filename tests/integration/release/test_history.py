@@ -120,5 +120,6 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
         )
     shown = {str(artifact.description): str(artifact.data) for artifact in artifacts}
     assert "[nightly chain](http" in shown["Parent"]
-    assert image in shown["Registry"]
+    assert f"[{image}](http" in shown["Versions"]
+    assert "Registry" not in shown, "the embedded one has no page"
     assert "| parent | [nightly chain](http" in shown[f"{image} 0.1.0 released"]

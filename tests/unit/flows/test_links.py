@@ -4,7 +4,8 @@ import pytest
 
 from flows.domain.plan import SourceFacts
 from flows.domain.reference import ImageReference
-from flows.watched.links import commit_link, registry_link
+from flows.watched.history import history_key
+from flows.watched.links import commit_link, history_link, registry_link
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -49,10 +50,20 @@ def test_without_a_revision_there_is_no_commit_to_show() -> None:
         ("ghcr.io/team/app", "https://ghcr.io/team/app"),
         ("quay.io/team/app", "https://quay.io/repository/team/app?tab=tags"),
         ("europe-docker.pkg.dev/p/r/app", "https://europe-docker.pkg.dev/p/r/app"),
-        ("registry.example.com/app", "https://registry.example.com/v2/app/tags/list"),
-        ("127.0.0.1:5000/app", "http://127.0.0.1:5000/v2/app/tags/list"),
+        ("registry.example.com/app", None),
+        ("127.0.0.1:5000/app", None),
     ],
 )
-def test_an_image_has_its_page_at_the_known_registries(image: str, page: str) -> None:
-    """Elsewhere the distribution API's list of tags stands for it."""
-    assert registry_link(ImageReference.parse(image), "1.2.3").url == page
+def test_an_image_has_its_page_at_the_known_registries(image: str, page: str | None) -> None:
+    """Elsewhere there is none: the distribution API asks a browser for a password, and has no page."""
+    link = registry_link(ImageReference.parse(image), "1.2.3")
+    assert (link.url if link is not None else None) == page
+
+
+def test_an_image_has_its_versions_in_prefects_ui() -> None:
+    """Where the UI is known."""
+    image = ImageReference.parse("127.0.0.1:5000/app")
+    link = history_link(image, "http://127.0.0.1:4200/")
+    assert link is not None
+    assert link.url == f"http://127.0.0.1:4200/artifacts/key/{history_key(image.name)}"
+    assert history_link(image, None) is None

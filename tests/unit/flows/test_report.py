@@ -31,14 +31,17 @@ STEPS = (
     StepTime("[1/2] COPY <x> & y", 0.0, 1.0, cached=True),
     StepTime("[2/2] RUN z", 1.0, 2.5, failed=True),
 )
-REPORT = Report(PLAN, RESULT, BuiltImage(DIGEST, 4, 1, STEPS), VerifiedImage(DIGEST, "m", 1_500_000, 2), STEPS)
+PULL = ("slipway login", f"docker pull {RESULT.reference}")
+REPORT = Report(
+    PLAN, RESULT, BuiltImage(DIGEST, 4, 1, STEPS), VerifiedImage(DIGEST, "m", 1_500_000, 2), STEPS, pull=PULL
+)
 
 
 def test_both_forms_tell_the_same_facts() -> None:
     """Whatever the terminal shows, the UI shows: versions, digests, sizes, cached share, pull command."""
     for text in (REPORT.as_markdown(), REPORT.as_text()):
         for fact in (DIGEST, "1.3.0, 1.3", "1.2.0", "b" * 40, "1.5 MB in 2 layer(s)", "4, 1 cached (25 %)", "v1.3.0",
-                     f"docker pull {PLAN.image}:1.3.0@{DIGEST}"):  # fmt: skip
+                     "slipway login", f"docker pull {PLAN.image}:1.3.0@{DIGEST}"):  # fmt: skip
             assert fact in text
     assert "http://ui/run" in REPORT.as_text()
 
@@ -77,6 +80,7 @@ def test_a_failure_shows_its_cause_and_next_action() -> None:
         REPORT,
         error=RegistryForbidden("registry.example refuses the push (403)"),
         result=replace(RESULT, released=False, tags=(), digest=None, reference=None),
+        pull=(),
     )
     text = failed.as_markdown()
     assert "was not released" in text

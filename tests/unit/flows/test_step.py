@@ -1,13 +1,16 @@
 """What is retried, and what is not."""
 
 import asyncio
+import errno
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from prefect.states import Failed
 
-from flows.domain.errors import RegistryThrottled, RegistryUnauthorized, RegistryUnavailable
-from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, together
+from flows.domain.errors import DiskFull, RegistryThrottled, RegistryUnauthorized, RegistryUnavailable, SlipwayError
+from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
+from tests.small_disk import small_disk
 
 
 async def _helps(error: BaseException) -> bool:
@@ -67,3 +70,31 @@ async def test_results_come_in_the_order_of_the_steps() -> None:
         return what
 
     assert await together(value(0.02, "a"), value(0.0, "b")) == ("a", "b")
+
+
+@pytest.mark.root
+async def test_on_a_full_disk_nothing_else_is_to_blame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the embedded parts answer then is its consequence, which no retry helps; a cause of another kind stays."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path))
+
+    @step("ask")
+    async def ask(error: Exception) -> None:
+        raise error
+
+    async def asked(error: Exception) -> BaseException:
+        with pytest.raises((SlipwayError, OSError)) as raised:
+            await ask.fn(error)
+        return raised.value
+
+    unrelated = RegistryUnauthorized("401")
+    unavailable = RegistryUnavailable("the registry answers 500")
+    assert await asked(unavailable) is unavailable
+    with small_disk(tmp_path, "1m"):
+        assert await asked(unavailable) is unavailable, "no stack of Slipway's is there"
+        (tmp_path / "stack.json").touch()
+        full = await asked(unavailable)
+        assert isinstance(full, DiskFull)
+        assert (full.retryable, full.details) == (False, "RegistryUnavailable: the registry answers 500")
+        assert f"the disk {tmp_path} is full" in full.cause
+        assert await asked(unrelated) is unrelated
+        assert isinstance(await asked(OSError(errno.ENOSPC, "No space left on device")), DiskFull)

@@ -102,6 +102,9 @@ def test_an_annotated_tag_is_the_commit_it_names() -> None:
         {"repository": "team/app"},
         {"repository": {"full_name": "team/app; rm"}},
         {"repository": {"full_name": "/etc/passwd"}},
+        {"repository": {"full_name": "../../x"}},
+        {"repository": {"full_name": "team/.."}},
+        {"repository": {"full_name": "./app"}},
         {"repository": {"full_name": "team/app", "clone_url": "ext::sh -c true"}},
         {"repository": {"full_name": "team/app", "clone_url": "--upload-pack=x"}},
         {"repository": {"full_name": "team/app", "clone_url": "file:///etc"}},
@@ -112,6 +115,10 @@ def test_an_annotated_tag_is_the_commit_it_names() -> None:
         {"commits": [{"added": "x"}]},
         {"commits": [{"added": [1]}]},
         {"pusher": []},
+        {"pusher": {"name": "\ud800"}},
+        {"ref": "refs/heads/\udfff"},
+        {"commits": [{"added": ["\udc80"]}]},
+        {"commits": [{"added": ["a\x00"]}]},
     ],
 )
 def test_what_has_not_its_form_is_refused(change: dict[str, Any]) -> None:
@@ -129,8 +136,10 @@ def test_the_generic_form_knows_its_fields() -> None:
         read({"repository": "team/app", "ref": "refs/heads/main", "after": COMMIT, "path": []}, "generic")
 
 
+# Halves of surrogate pairs as well, as JSON allows them.
+TEXT = st.text(st.characters(), max_size=20)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=10,
 )
@@ -149,7 +158,8 @@ def test_any_json_is_a_push_or_is_refused(forge: str, document: dict[str, Any], 
     except Refused as refused:
         assert refused.status == 400
     else:
-        json.dumps(push.as_payload())
+        json.dumps(push.as_payload(), ensure_ascii=False).encode()
+        assert not {".", ".."} & set(push.repository.split("/"))
 
 
 @pytest.mark.parametrize(

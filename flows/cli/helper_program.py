@@ -1,0 +1,54 @@
+"""Where docker looks for its credential helper: on PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+
+from flows.domain.errors import PartMissing
+
+_PROGRAM = "docker-credential-slipway"
+
+
+def put_on_path() -> Path | None:
+    """Make sure that the helper is found; gives the link that was made for it, None if there was no need.
+
+    Raises PartMissing when there is no folder on PATH that takes one.
+    """
+    if shutil.which(_PROGRAM) is not None:
+        return None
+    installed = _installed()
+    for folder in _folders():
+        link = folder / _PROGRAM
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)  # of an installation that is no more: otherwise it would have been found
+            link.symlink_to(installed)
+        except OSError:
+            continue
+        return link
+    raise PartMissing(
+        f"the program {_PROGRAM} is not on PATH, where docker looks for it",
+        action=f'export PATH="$PATH:{installed.parent}", or link it from a folder that is on PATH',
+    )
+
+
+def take_off_path() -> None:
+    """Remove the link that `put_on_path` made, if it made one."""
+    for folder in _folders():
+        link = folder / _PROGRAM
+        if link.is_symlink() and link.readlink() == _installed():
+            link.unlink()
+
+
+def _installed() -> Path:
+    return Path(sysconfig.get_path("scripts")) / _PROGRAM
+
+
+def _folders() -> list[Path]:
+    """The folders for a user's, or the machine's, own programs that PATH names."""
+    on_path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    candidates = [Path.home() / ".local" / "bin", Path.home() / "bin", Path("/usr/local/bin")]
+    return [folder for folder in candidates if str(folder) in on_path]

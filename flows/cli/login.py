@@ -1,0 +1,129 @@
+"""`slipway login`: let docker, podman, skopeo, cosign and oras get a registry's credential from Vault."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from flows.domain.errors import InvalidOption, RegistryError, RegistryForbidden, RegistryUnauthorized, StackDown
+
+if TYPE_CHECKING:
+    from flows.domain.credentials import Credential
+    from flows.logins import Login
+    from infra.local.connection import StackConnection
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "login",
+        help="let docker, podman, skopeo, cosign and oras use a registry's credential in Vault",
+        description=(
+            "Names the credential helper docker-credential-slipway for a registry in the configuration of docker "
+            "(DOCKER_CONFIG, else ~/.docker), which podman, skopeo, cosign and oras read as well, and in podman's own "
+            "(REGISTRY_AUTH_FILE, containers/auth.json) where there is one. The helper reads the credential from Vault "
+            "each time it is asked, and stores it nowhere. `slipway logout` undoes it."
+        ),
+    )
+    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]; default: the embedded registry")
+    parser.add_argument(
+        "--credentials",
+        metavar="WHERE",
+        help="vault:MOUNT/PATH, HOST=vault:MOUNT/PATH or block:NAME, as for a release; default: the embedded one",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises InvalidOption, StackDown, PartMissing, VaultErrors, RegistryErrors."""
+    from flows.cli.helper_program import put_on_path
+    from flows.logins import Logins
+
+    login = _login(args.registry, args.credentials)
+    asyncio.run(_try(login))
+    program = put_on_path()
+    files = Logins.of_this_user().enter(login, os.environ)
+    print(f"{login.registry}: docker, podman, skopeo, cosign and oras get the credential from {login.secret}")
+    for changed in [*files, *([program] if program else [])]:
+        print(f"  {changed}")
+    return 0
+
+
+def _login(registry: str | None, credentials: str | None) -> Login:
+    """What to note. Raises InvalidOption, StackDown."""
+    from flows.access import NO_VAULT_ACTION, secret_paths, vault_access
+    from flows.domain.reference import ImageReference
+    from flows.logins import Login
+
+    stack = _running_stack()
+    named = _without_block(credentials)
+    host, equals, _ = named.partition("=")
+    if registry is None:
+        registry = host if equals else stack.registry if stack is not None else None
+    if registry is None:
+        raise InvalidOption(
+            "no registry was named and no embedded one runs",
+            action="slipway login REGISTRY --credentials vault:MOUNT/PATH, or run `slipway up`",
+        )
+    # Of any name that docker has for it (https://index.docker.io/v1/), the one that references have.
+    registry = ImageReference.parse(f"{registry.removeprefix('https://').partition('/')[0]}/any/image").registry
+    path = secret_paths([named] if named else [], registry, stack).get(registry)
+    if path is None:
+        raise InvalidOption(
+            f"no credential was named for {registry}", action=f"slipway login {registry} --credentials vault:MOUNT/PATH"
+        )
+    access = vault_access(stack, os.environ)
+    if access is None:
+        raise StackDown(f"{path} is in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+    return Login.at(registry, str(path), stack, access)
+
+
+def _running_stack() -> StackConnection | None:
+    from infra.local.config import StackConfig
+    from infra.local.stack import Stack
+
+    try:
+        return Stack(StackConfig.from_env(os.environ)).connection()
+    except StackDown:
+        return None
+
+
+def _without_block(credentials: str | None) -> str:
+    """`--credentials` with what a saved registry says in its name's place; empty without."""
+    if credentials is None or not credentials.startswith("block:"):
+        return credentials or ""
+    from flows.cli.surroundings import use_prefect_server
+
+    use_prefect_server()
+    from flows.saved import with_registries
+
+    found: list[str] = asyncio.run(with_registries([credentials]))["credentials"]
+    return found[0]
+
+
+async def _try(login: Login) -> None:
+    """See that Vault has the credential and that the registry takes it."""
+    from flows.domain.reference import ImageReference, is_loopback
+    from infra.registry import RegistryClient
+
+    credential = await login.credential(os.environ)
+    host = ImageReference.parse(f"{login.registry}/any/image").api_host
+    try:
+        async with RegistryClient(host, _Given(credential), insecure=is_loopback(host), ca_file=None) as registry:
+            await registry.ping()
+    except (RegistryUnauthorized, RegistryForbidden):
+        raise
+    except RegistryError as error:
+        # Its certificate or its plain HTTP is a matter between it and docker.
+        print(f"slipway: not tried: {error.cause}", file=sys.stderr)
+
+
+class _Given:
+    """A CredentialSource of one credential."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    async def credential(self, host: str) -> Credential | None:
+        return self._credential

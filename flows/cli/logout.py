@@ -1,0 +1,49 @@
+"""`slipway logout`: undo `slipway login`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flows.logins import Login, Logins
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    parser = subparsers.add_parser(
+        "logout",
+        help="undo `slipway login`",
+        description="Takes the credential helper out of the configurations that `slipway login` named it in.",
+    )
+    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]; default: the embedded registry")
+    parser.add_argument("--all", action="store_true", help="every registry")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises InvalidOption."""
+    from flows.domain.reference import normalize_registry_host
+    from flows.logins import Logins
+    from infra.local.home import stack_home
+
+    logins = Logins.of_this_user()
+    if args.all:
+        chosen = list(logins)
+    elif args.registry is not None:
+        chosen = [login for login in logins if login.registry == normalize_registry_host(args.registry)]
+    else:
+        chosen = logins.of_home(stack_home(os.environ))
+    log_out(logins, chosen)
+    print("\n".join(f"{login.registry}: logged out" for login in chosen) or "not logged in")
+    return 0
+
+
+def log_out(logins: Logins, chosen: Sequence[Login]) -> None:
+    """Raises InvalidOption."""
+    from flows.cli.helper_program import take_off_path
+
+    for login in chosen:
+        logins.leave(login)
+    if not list(logins):
+        take_off_path()
