@@ -26,28 +26,42 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def provision(shop: Workshop, run: str, attempt: int = 0) -> BuilderAddress:
+async def provision(shop: Workshop, run: str, attempt: int = 0, *, session: bool = False) -> BuilderAddress:
     """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
 
-    `run`: the flow run's id; `attempt`: how many times it was run before.
+    `run`: the flow run's id; `attempt`: how many times it was run before; `session`: the lab's pod will be opened.
     Raises ClusterErrors and BuilderErrors.
     """
     request = shop.request
     if shop.kubernetes is None:
         api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
         await _remove_earlier_attempts(api, run, attempt)
-        host = shop.registry_host
-        registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
-        shop.kubernetes = KubernetesBuilder(
-            api,
-            builder_spec(request.builder_options, registries),
-            Run(run_name(run, attempt), request.run_labels),
-            source=f"{request.source} {request.path}",
-        )
+        shop.kubernetes = _builder(shop, api, run_name(run, attempt), session=session)
     made = await shop.kubernetes.provision()
     tls = TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
     shop.builder = BuilderAddress.parse(made.address, tls)
     return shop.builder
+
+
+async def check_builder(shop: Workshop) -> None:
+    """See that a builder could be made, where one will be: what is missing is told with the plan, not after it.
+
+    Raises ClusterErrors.
+    """
+    async with open_api(shop.request.context, shop.request.namespace) as api:
+        await _builder(shop, api, "plan").check()
+
+
+def _builder(shop: Workshop, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:
+    request, host = shop.request, shop.registry_host
+    registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
+    return KubernetesBuilder(
+        api,
+        builder_spec(request.builder_options, registries),
+        Run(run, request.run_labels),
+        source=f"{request.source} {request.path}",
+        session=session,
+    )
 
 
 def run_name(flow_run_id: str, attempt: int) -> str:

@@ -23,6 +23,7 @@ from flows.rollouts.report import DeployReport
 from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.record import show_links
 from flows.tasks.rollout import (
+    check_rollout,
     confirm,
     look,
     put_back,
@@ -53,6 +54,7 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         result = _result(image, started, changed=False)
         await _record(DeployReport(result))
         return result
+    await check_rollout(image)
     plan = _plan(image, rolling_back=rolling_back)
     await _show("deploy-plan", plan, f"Plan of {image.shown}")
     if shop.request.approval and previous != image.reference:

@@ -60,6 +60,10 @@ class Registries:
             self._open[image.registry] = await self.exits.enter_async_context(client)
         return self._open[image.registry]
 
+    def pulls(self, host: str) -> bool:
+        """Whether something was named that the nodes are to pull with from `host`."""
+        return self.pull_credentials is not None and bool(secret_paths([self.pull_credentials], host, None).get(host))
+
     async def pull_credential(self, host: str) -> Credential | None:
         """What the nodes are to pull with from `host`, as Vault has it now; None where nothing was named for it."""
         if self.pull_credentials is None:

@@ -49,9 +49,12 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
     named = {name: ImageReference.parse(image) for name, image in images.items()}
-    return await plan_set(
+    plan = await plan_set(
         request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True, earlier=named_before()
     )
+    if plan.to_build():
+        await shop.check_builder()
+    return plan
 
 
 @step("check rights")

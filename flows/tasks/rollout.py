@@ -11,8 +11,10 @@ from flows.domain.rollout import DeployedImage
 from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.step import step
 from flows.watched.watch import watcher
-from infra.kubernetes.pull_secret import PullSecret
+from infra.kubernetes.pull_secret import PullSecret, pull_secret_name
+from infra.kubernetes.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from infra.kubernetes.rollout import check_rolls, watch_rollout
+from infra.kubernetes.workload import service_account
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,23 @@ async def look() -> str:
     shop.before = await shop.workload.read()
     check_rolls(shop.before)
     return shop.before.image
+
+
+@step("check rights")
+async def check_rollout(image: DeployedImage) -> None:
+    """See that all that a rollout takes is allowed, before anybody is asked or anything is written.
+
+    Raises ClusterForbidden.
+    """
+    shop = deploy_workshop()
+    state = shop.before
+    assert state is not None, "the workload was looked at"
+    secret = account = None
+    if shop.registries.pulls(ImageReference.parse(image.name).registry):
+        secret = pull_secret_name(state)
+        account = None if state.pull_secrets else service_account(state.obj)
+    rights = rollout_rights(state.name.kind, state.name.name, secret, account)
+    await check_rights(shop.workload.api, rights, role=DEPLOY_ROLE)
 
 
 @step("write the pull secret")

@@ -88,6 +88,12 @@ class KubernetesApi:
         kind = kind_of(obj)
         return await self._json("create", kind, name_of(obj), method="POST", path=kind.path(self.namespace), body=obj)
 
+    async def review(self, kind: Kind, spec: Object) -> Object:
+        """The status of a review, which the API server makes up and keeps nowhere."""
+        body = {"apiVersion": kind.api, "kind": kind.name, "spec": spec}
+        path = f"/apis/{kind.api}/{kind.plural}"
+        return (await self._json("create", kind, "", method="POST", path=path, body=body)).get("status") or {}
+
     async def apply(self, obj: Object, *, force: bool) -> Object:
         """Make the object or bring it to this state: server-side apply as the field manager `slipway`.
 
@@ -278,8 +284,7 @@ class KubernetesApi:
         content_type: str = "application/json",
     ) -> Object:
         what = shown(kind, name) if name else kind.plural
-        resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-        asked = Asked(verb, what, resource, self.namespace)
+        asked = Asked(verb, what, kind.resource, self.namespace)
         path = path or kind.path(self.namespace, name)
         async with self._request(asked, method, path, query=query, body=body, content_type=content_type) as response:
             content = await _body(response, self.host)

@@ -20,18 +20,21 @@ from flows.domain.errors import (
     BuilderUnreachable,
     ClusterError,
     ClusterUnavailable,
+    Leftovers,
     ObjectConflict,
     ObjectMissing,
+    SlipwayError,
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
 from infra.kubernetes.aside import Aside, from_here
 from infra.kubernetes.certificates import BuilderCertificates, make_certificates, service_names
-from infra.kubernetes.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of
+from infra.kubernetes.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of, shown
 from infra.kubernetes.lease import Renewal, gone, timestamp
 from infra.kubernetes.manifests import build_config, builder_objects, owned, registry_credentials, run_lease
-from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
+from infra.kubernetes.model import CLIENT, PORT, SHELL, BuilderSpec, Names, Run
 from infra.kubernetes.pods import Verdict, is_ready, summary
+from infra.kubernetes.preflight import check_place
 from infra.kubernetes.private_files import PrivateFiles
 from infra.kubernetes.reach import port_forward
 from infra.kubernetes.ready import error_of, wait_ready
@@ -39,7 +42,7 @@ from infra.kubernetes.replicas import choose_replica, take_seats
 from infra.kubernetes.secrets import RegistrySecret
 from infra.kubernetes.sentinel import Sentinel
 from infra.kubernetes.shared import other_users, share
-from infra.kubernetes.shell import cli_pod, open_pod
+from infra.kubernetes.shell import cli_pod, open_pod, remove_pod
 from infra.kubernetes.sweep import remove_run
 
 T = TypeVar("T")
@@ -76,8 +79,8 @@ class KubernetesBuilder:
     """The builder of one run; an async context manager that leaves nothing of the run behind.
 
     `source`: what is built, so that a source always gets the same replica. `lease_s`: seconds after which a run that
-    gave no sign of life may be swept; an API server that is away for less hurts nobody. All methods raise
-    ClusterErrors and BuilderErrors.
+    gave no sign of life may be swept; an API server that is away for less hurts nobody. `session`: the lab's pod will
+    be opened beside it. All methods raise ClusterErrors and BuilderErrors.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class KubernetesBuilder:
         source: str,
         reach: Reach = "auto",
         lease_s: int = 300,
+        session: bool = False,
     ) -> None:
         self._api = api
         self._spec = spec
@@ -97,6 +101,8 @@ class KubernetesBuilder:
         self._source = source
         self._reach = reach
         self._lease_s = lease_s
+        self._session = session
+        self._checked = False
         self._exits = AsyncExitStack()
         self._connection = AsyncExitStack()
         self._root: Object | None = None
@@ -105,6 +111,7 @@ class KubernetesBuilder:
         self._sentinel: Sentinel | None = None
         self._begun = False
         self._published = False
+        self._pod: str | None = None
         self._seats: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -113,11 +120,18 @@ class KubernetesBuilder:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def check(self) -> None:
+        """See that it could be made: raises ClusterForbidden and NotOurs, and writes nothing."""
+        await check_place(self._api, self._spec, self._run, forward=not self._inside, session=self._session)
+        self._checked = True
+
     async def provision(self) -> ProvisionedBuilder:
         """Make the builder (or find the shared one), wait until it is ready, and give a way to it.
 
         May be called again when the builder was lost: what is missing is made anew.
         """
+        if not self._checked:
+            await self.check()
         await self._connection.aclose()
         owner = await self._run_root()
         found = False
@@ -157,6 +171,8 @@ class KubernetesBuilder:
 
     async def open_cli(self) -> str:
         """The lab's `buildkit-cli` pod at this shared builder, running; gives its name. After `publish`."""
+        self._pod = self._names.cli
+        await self._api.merge(LEASE, self._names.run, {"metadata": {"labels": {SHELL: self._pod}}})
         return await open_pod(self._api, self._owned(cli_pod(self._spec, self._run)))
 
     async def guard(self, building: Coroutine[Any, Any, T]) -> T:
@@ -223,31 +239,50 @@ class KubernetesBuilder:
     async def close(self) -> list[str]:
         """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.
 
-        A shared builder stays for others; its registry credentials go with the last release that used it. Raises
-        Leftovers.
+        A shared builder stays for others; its registry credentials go with the last release that used it, the lab's pod
+        with the last session in it. Raises what kept anything, after all else has gone.
         """
         gone: list[str] = []
+        troubles: list[SlipwayError] = []
         try:
             await self._connection.aclose()
             await self._exits.aclose()
-            if self._published and self._spec.lifetime == "shared":
-                await self._take_credentials()
         finally:
             # Whatever happened before: nobody else would do it as soon.
-            if self._begun:
-                gone = await remove_run(self._api, self._run.id)
+            for step in (self._take_pod, self._take_credentials, self._take_run):
+                try:
+                    gone += await step()
+                except SlipwayError as error:
+                    troubles.append(error)
             self._begun = self._published = False
-            self._root = self._owner = None
+            self._root = self._owner = self._pod = None
+        if troubles:
+            raise _all_of(troubles)
         return gone
 
-    async def _take_credentials(self) -> None:
+    async def _take_run(self) -> list[str]:
+        return await remove_run(self._api, self._run.id) if self._begun else []
+
+    async def _take_pod(self) -> list[str]:
+        return await remove_pod(self._api, self._run, self._pod) if self._pod is not None else []
+
+    async def _take_credentials(self) -> list[str]:
         """The shared Secret goes with the last release that uses it."""
+        if not self._published or self._spec.lifetime == "run":
+            return []
         if await other_users(self._api, self._spec, self._run):
-            return
+            return []
         secret = await self._api.get(SECRET, self._names.credentials)
         if secret is not None:
             with suppress(ObjectConflict):  # a release that has just come has written it
                 await self._api.delete(secret, kind=SECRET, unchanged=True)
+                return [shown(SECRET, name_of(secret))]
+        return []
+
+    @property
+    def _inside(self) -> bool:
+        """Whether it is reached by its Service."""
+        return self._reach == "service" or (self._reach == "auto" and self._api.in_cluster)
 
     def _owned(self, obj: Object) -> Object:
         if self._owner is None:
@@ -258,7 +293,7 @@ class KubernetesBuilder:
         """The run's Lease; made anew if somebody removed it, since what a gone owner owns is removed as well."""
         there = await self._api.get(LEASE, self._names.run) if self._root is not None else None
         if there is not None and there["metadata"].get("deletionTimestamp"):
-            await gone(self._api, there)
+            await gone(self._api, LEASE, there)
             there = None
         if there is None:
             wanted = run_lease(self._spec, self._run, self._lease_s, timestamp(self._api.now()))
@@ -286,8 +321,7 @@ class KubernetesBuilder:
             )
         )
         server_name = service_names(self._names.builder, self._api.namespace)[2]
-        inside = self._reach == "service" or (self._reach == "auto" and self._api.in_cluster)
-        if inside:
+        if self._inside:
             context = ssl.create_default_context(cafile=ca)
             context.load_cert_chain(cert, key)
             address = await self._service_address(chosen, context, server_name)
@@ -305,7 +339,7 @@ class KubernetesBuilder:
             key=key,
             server_name=server_name,
             pod=name_of(chosen),
-            reached="service" if inside else "port-forward",
+            reached="service" if self._inside else "port-forward",
             found=found,
         )
 
@@ -330,6 +364,16 @@ class KubernetesBuilder:
         if not ready:
             raise BuilderUnreachable(f"builder {self._names.builder} has no ready pod")
         return choose_replica(self._source, self._seats, ready)
+
+
+def _all_of(troubles: list[SlipwayError]) -> SlipwayError:
+    if len(troubles) == 1:
+        return troubles[0]
+    return Leftovers(
+        "; ".join(error.cause for error in troubles),
+        details="\n".join(error.details for error in troubles if error.details),
+        action="; ".join(dict.fromkeys(error.action for error in troubles if error.action)),
+    )
 
 
 async def _answers(host: str, name: str, context: ssl.SSLContext, server_name: str) -> None:

@@ -12,6 +12,7 @@ from flows.domain.credentials import Credential
 from flows.domain.errors import NotOurs, ObjectConflict
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import SECRET, Object, name_of
+from infra.kubernetes.manifests import DOCKER_CONFIG
 from infra.kubernetes.model import MANAGED_BY
 from infra.kubernetes.secrets import Auths, docker_config, parse_docker_config
 from infra.kubernetes.workload import WorkloadState
@@ -101,7 +102,7 @@ class PullSecret:
         return {
             "apiVersion": SECRET.api,
             "kind": SECRET.name,
-            "type": "kubernetes.io/dockerconfigjson",
+            "type": DOCKER_CONFIG,
             "metadata": {
                 "name": self.name,
                 "labels": {MANAGED_BY: DEPLOY, WORKLOAD: self._label},

@@ -116,6 +116,11 @@ def pod_template(obj: Object) -> Object:
     return template
 
 
+def service_account(obj: Object) -> str:
+    """The account that the workload's pods have."""
+    return pod_template(obj)["spec"].get("serviceAccountName") or "default"
+
+
 class Workload:
     """One container of one workload. `container`: None for the only one.
 
@@ -241,8 +246,7 @@ class Workload:
         names = [added]
         if not state.pull_secrets:
             # Those of the service account are given only to pods that name none (ServiceAccount admission).
-            account = pod_template(state.obj)["spec"].get("serviceAccountName") or "default"
-            there = await self.api.get(SERVICE_ACCOUNT, account) or {}
+            there = await self.api.get(SERVICE_ACCOUNT, service_account(state.obj)) or {}
             names += [each["name"] for each in there.get("imagePullSecrets") or ()]
         return [{"name": name} for name in dict.fromkeys(names)]
 

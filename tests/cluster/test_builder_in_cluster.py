@@ -85,8 +85,9 @@ async def test_what_a_role_lacks_is_named(cluster: ClusterUnderTest, namespace: 
     less.write_text(yaml.safe_dump(role))
     async with KubernetesApi(ClusterAccess(str(kubeconfig_with_role(namespace, tmp_path, less)))) as api:
         builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
-        with pytest.raises(ClusterForbidden, match=r"get on deployments"):
+        with pytest.raises(ClusterForbidden, match=r"missing in .*: create, delete, get, list, patch, watch on deploy"):
             await builder.provision()
+        assert await names_left(api, OURS) == []
 
 
 async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path) -> None:

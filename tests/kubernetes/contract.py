@@ -187,16 +187,18 @@ class BuilderContract:
             finally:
                 cluster.set_password(cluster.credential.password)
 
-    async def test_somebody_elses_secret_is_refused(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
-        """An object of the same name that Slipway did not make stays as it is."""
+    async def test_somebody_elses_secret_is_met_before_anything_is_made(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """An object of the same name that Slipway did not make stays as it is, and is the only one there."""
         metadata = {"name": "registry-creds"}
         theirs = await api.create(
             {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"theirs": "eA=="}}
         )
         async with KubernetesBuilder(api, cluster.spec(lifetime="shared"), new_run(), source="s") as builder:
-            await builder.provision()
             with pytest.raises(NotOurs, match="registry-creds"):
-                await builder.publish(cluster.credentials, [cluster.registry], registry="r", repository="t")
+                await builder.provision()
+        assert await names_left(api, OURS) == []
         there = await api.get(SECRET, "registry-creds")
         assert there is not None
         assert there["data"] == theirs["data"]
