@@ -147,7 +147,7 @@ def _with_outcome(error: BaseException, outcome: str | None) -> BaseException:
     """The same cause with what became of it, so that the run's final state says both."""
     if outcome is None or not isinstance(error, SlipwayError):
         return error
-    return type(error)(f"{error.cause}; {outcome}", action=error.action, details=error.details)
+    return error.adding(outcome)
 
 
 def _plan(image: DeployedImage, *, rolling_back: bool) -> str:

@@ -1,27 +1,79 @@
-"""Clean up: end the version's reservation, released or not, and remove the run's own files."""
+"""Clean up: remove the run's own files and builder, then end the version's reservation, released or not."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from prefect import get_client
+from prefect.artifacts import MarkdownArtifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from flows.domain.errors import SlipwayError
+from flows.domain.image_set import SetResult
+from flows.domain.plan import LeftBehind, ReleaseResult, with_left_behind
+from flows.interrupts import whatever_comes
+from flows.tasks.announce import Course
 from flows.tasks.step import step
+from flows.watched.watch import watcher
 from flows.workshop import workshop
 
 logger = logging.getLogger(__name__)
 
+NOT_CLEANED_UP = "NotCleanedUp"
+"""The name of a completed run's state where something of it is left."""
+
+
+@asynccontextmanager
+async def cleaned_up(course: Course) -> AsyncIterator[None]:
+    """Within: a release in its workshop. However it ends, it is cleaned up after; what would not go is told on the
+    terminal, in the report and by the run's end.
+    """
+    try:
+        yield
+    except BaseException as error:
+        await whatever_comes(_clean_up(course))
+        if course.left_behind and isinstance(error, SlipwayError):
+            raise error.adding(with_left_behind("", course.left_behind).removeprefix("; ")) from error
+        raise
+    await whatever_comes(_clean_up(course))
+
+
+def completed(result: ReleaseResult | SetResult) -> State[ReleaseResult | SetResult]:
+    """The state of a run that ended well, which says whether it left something behind."""
+    name = NOT_CLEANED_UP if result.left_behind else None
+    return Completed(name=name, message=result.summary, data=result)
+
+
+async def _clean_up(course: Course) -> None:
+    course.left_behind = tuple(await clean_up())
+    if course.left_behind:
+        watcher().left(course.left_behind)
+        if course.report is not None:
+            await _tell(course)
+
+
+async def _tell(course: Course) -> None:
+    """The report once more, as there is something to add to it."""
+    assert course.report is not None, "a report was recorded"
+    course.report = report = course.report.leaving(course.left_behind)
+    watcher().show(report)
+    async with get_client() as client:
+        artifact = MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title)
+        await artifact.acreate(client)
+
 
 @step("clean up")
-async def clean_up() -> None:
-    """Safe to run twice. Reports what would not go instead of hiding the error the release may have ended with."""
+async def clean_up() -> list[LeftBehind]:
+    """What would not go; it hides no error that the release may have ended with. Safe to run twice.
+
+    The reservation ends last: whoever runs the same command meanwhile finds that this one is still at work.
+    """
     shop = workshop()
-    reservation = shop.reservation
-    if shop.ledger is not None and reservation is not None:
-        try:
-            await shop.ledger.give_back(reservation)
-            shop.reservation = None
-        except SlipwayError as error:
-            logger.warning("the reservation of %s could not be ended: %s", reservation.version, error)
+    left: list[LeftBehind] = []
     if shop.kubernetes is not None:
         try:
             gone = await shop.kubernetes.close()
@@ -29,6 +81,23 @@ async def clean_up() -> None:
         except SlipwayError as error:
             # What is left belongs to the run's Lease, which expires: `slipway sweep` removes it then.
             logger.error("the builder's objects could not all be removed: %s", error)
+            left.append(LeftBehind.of(error))
     if shop.checkout is not None:
-        await shop.checkout.close()
-        shop.checkout = None
+        try:
+            await shop.checkout.close()
+            shop.checkout = None
+        except OSError as error:
+            what = f"the fetched source could not be removed ({error.strerror})"
+            logger.error("%s: %s", what, error.filename)
+            left.append(LeftBehind(what, (str(error.filename),), "remove it yourself"))
+    reservation = shop.reservation
+    if shop.ledger is not None and reservation is not None:
+        try:
+            await shop.ledger.give_back(reservation)
+            shop.reservation = None
+        except SlipwayError as error:
+            logger.error("the reservation of %s could not be ended: %s", reservation.version, error)
+            found = LeftBehind.of(error)
+            cause = f"the reservation of {reservation.version} could not be ended: {found.cause}"
+            left.append(replace(found, cause=cause))
+    return left

@@ -167,9 +167,7 @@ async def record_set(report: SetReport) -> None:
     plan, result = report.plan, report.result
     async with get_client() as client:
         origin = await origin_of_this_run(client)
-        await MarkdownArtifact(
-            markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
-        ).acreate(client)
+        await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])
         await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))

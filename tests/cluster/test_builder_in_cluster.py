@@ -19,6 +19,7 @@ from infra.kubernetes.model import Resources
 from infra.kubernetes.shell import run_session
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.cluster.conftest import kubectl
+from tests.cluster.roles import kubeconfig_with_role
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS, BuilderContract
@@ -147,19 +148,3 @@ async def test_a_ready_builder_answers_at_once(
         async with buildkit(provisioned) as daemon:
             await daemon.info()
         print(f"{reach}: first answer after {time.monotonic() - began:.3f} s")
-
-
-def kubeconfig_with_role(namespace: str, folder: Path, role: Path) -> Path:
-    """A kubeconfig of a service account that has this Role."""
-    kubectl("-n", namespace, "create", "serviceaccount", "releaser")
-    kubectl("-n", namespace, "create", "--validate=false", "-f", str(role))
-    kubectl(
-        "-n", namespace, "create", "rolebinding", "releaser", "--role=slipway", f"--serviceaccount={namespace}:releaser"
-    )
-    token = str(kubectl("-n", namespace, "create", "token", "releaser")).strip()
-    config = kubectl("config", "view", "--raw", "--minify", "-o", "json")
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    config["contexts"][0]["context"]["namespace"] = namespace
-    path = folder / "releaser.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path

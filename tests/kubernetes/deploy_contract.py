@@ -9,6 +9,7 @@ import pytest
 from flows.approval import Approval
 from flows.domain.errors import (
     ApprovalRefused,
+    ClusterForbidden,
     InvalidOption,
     ManifestUnknown,
     NotPromoted,
@@ -16,12 +17,14 @@ from flows.domain.errors import (
     RolloutCrashed,
 )
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
-from infra.kubernetes.kinds import DEPLOYMENT
+from infra.kubernetes.kinds import DEPLOYMENT, SECRET
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
 
 YES = Approval(answer="approve", by="Ada", comment="go")
 NO = Approval(answer="refuse", by="Ada", comment="not on a Friday")
+
+MANAGED = "app.kubernetes.io/managed-by=slipway-deploy"
 
 
 class DeployContract:
@@ -109,6 +112,26 @@ class DeployContract:
             await deploying
         state = await place.state()
         assert (state.image, state.confirmed) == (place.images["good"], True)
+
+    @pytest.mark.parametrize(
+        ("resource", "verb"),
+        [("deployments", verb) for verb in ("patch", "list", "watch")]
+        + [("pods", verb) for verb in ("list", "watch")]
+        + [("secrets", verb) for verb in ("get", "create", "patch", "delete")]
+        + [("serviceaccounts", "get")],
+    )
+    async def test_a_missing_right_is_named_before_anything_is_written(
+        self, place: DeployPlace, resource: str, verb: str
+    ) -> None:
+        """Whichever it is: nobody is asked, no Secret is made, and the workload is as it was."""
+        await place.make()
+        before = (await place.state()).obj["spec"]
+        await place.revoke(resource, verb)
+        with pytest.raises(ClusterForbidden, match=rf"{verb} on {resource}") as raised:
+            await place.deploy("better", approval=True)
+        assert "deploy-role.yaml" in raised.value.action
+        assert (await place.state()).obj["spec"] == before
+        assert await place.api.find(SECRET, MANAGED) == []
 
     async def test_a_rollout_waits_for_its_approval(self, place: DeployPlace) -> None:
         """It shows what would be changed; a refusal changes nothing and is no failure, a yes goes on."""

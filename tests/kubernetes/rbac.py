@@ -23,7 +23,7 @@ class Authorizer:
     """A server's `fault` that answers 403 as the API server does to what `role` does not grant.
 
     `used`: the rights that were needed. `then`: a further fault. `tells`: whether it tells its rules, which not every
-    authorizer does.
+    authorizer does. `token`: of the only one that it judges, None for all.
     """
 
     def __init__(
@@ -33,12 +33,17 @@ class Authorizer:
         then: Callable[[web.Request], Any] = lambda request: None,
         *,
         tells: bool = True,
+        token: str | None = None,
     ) -> None:
         self._role = role
         self._tells = tells
+        self._token = token
         self._store = store
         self._then = then
         self.used: set[Right] = set()
+
+    def judges(self, request: web.Request) -> bool:
+        return self._token is None or request.headers.get("Authorization") == f"Bearer {self._token}"
 
     def told(self) -> list[dict[str, Any]]:
         """The rules, as a SelfSubjectRulesReview tells them."""
@@ -56,7 +61,8 @@ class Authorizer:
                 self._role["rules"].append({**rule, "resources": [resource], "verbs": left})
 
     def __call__(self, request: web.Request) -> web.StreamResponse | None:
-        if "/authorization.k8s.io/" in request.path:  # anybody may ask what he may
+        # Anybody may ask what he may.
+        if "/authorization.k8s.io/" in request.path or not self.judges(request):
             return None
         group, resource, rights = self._needed(request)
         for verb in rights:

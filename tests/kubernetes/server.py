@@ -68,15 +68,15 @@ class KubernetesServer:
     def _pods(self) -> Controller | WorkloadController:
         return self.workloads or self.controller
 
-    def kubeconfig(self, folder: Path) -> Path:
-        path = folder / "kubeconfig"
+    def kubeconfig(self, folder: Path, *, token: str = "a-token") -> Path:
+        path = folder / f"{token}.kubeconfig"
         path.write_text(
             yaml.safe_dump(
                 {
                     "apiVersion": "v1",
                     "kind": "Config",
                     "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-                    "users": [{"name": "u", "user": {"token": "a-token"}}],
+                    "users": [{"name": "u", "user": {"token": token}}],
                     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
                     "current-context": "c",
                 }
@@ -166,7 +166,7 @@ class KubernetesServer:
     async def _review(self, request: web.Request, plural: str) -> web.StreamResponse:
         """What the asker may do: all, unless the fault is an Authorizer, which says so."""
         spec = json.loads(await request.read())["spec"]
-        authorizer = self.fault if isinstance(self.fault, Authorizer) else None
+        authorizer = self.fault if isinstance(self.fault, Authorizer) and self.fault.judges(request) else None
         if plural == "selfsubjectrulesreviews":
             rules = authorizer.told() if authorizer is not None else [ALL]
             return web.json_response({"status": {"resourceRules": rules, "incomplete": not rules}}, status=201)

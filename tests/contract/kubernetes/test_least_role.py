@@ -17,7 +17,7 @@ from infra.kubernetes.sweep import remove_run, sweep
 from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.rbac import Authorizer, granted, least_role
-from tests.kubernetes.release_contract import ReleaseContract
+from tests.kubernetes.release_contract import LeastRoleReleaseContract, Revoke
 from tests.kubernetes.server import KubernetesServer
 from tests.kubernetes.store import Key
 
@@ -73,8 +73,16 @@ async def test_a_builders_life_needs_the_whole_role_and_nothing_beside_it(
     assert {(resource, verb) for _, resource, verb in granted(least_role())} - used == RARE
 
 
-class TestReleaseWithTheLeastRole(ReleaseContract):
+class TestReleaseWithTheLeastRole(LeastRoleReleaseContract):
     @pytest.fixture
     async def cluster(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> ClusterUnderTest:
         kubernetes.fault = Authorizer(least_role(), kubernetes.store)
         return cluster
+
+    @pytest.fixture
+    def revoke(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> Revoke:
+        async def revoke(resource: str, *verbs: str) -> None:
+            assert isinstance(kubernetes.fault, Authorizer)
+            kubernetes.fault.without(resource, *verbs)
+
+        return revoke
