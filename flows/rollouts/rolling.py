@@ -60,7 +60,8 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
     if shop.request.approval and previous != image.reference:
         await approved(plan, shop.request.approval_timeout_s)
     try:
-        await set_image(image, await write_pull_secret(image), rolling_back=rolling_back)
+        secret = await write_pull_secret(image, rolling_back=rolling_back)
+        await set_image(image, secret, rolling_back=rolling_back)
         await watch(image)
     except BaseException as error:
         shop.outcome = await whatever_comes(_undo(image, error))

@@ -6,6 +6,7 @@ import logging
 
 from prefect.runtime import flow_run
 
+from flows.domain.errors import StackDown, VaultError
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage
 from flows.rollouts.workshop import deploy_workshop
@@ -46,12 +47,21 @@ async def check_rollout(image: DeployedImage) -> None:
 
 
 @step("write the pull secret")
-async def write_pull_secret(image: DeployedImage) -> str | None:
-    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors."""
+async def write_pull_secret(image: DeployedImage, *, rolling_back: bool) -> str | None:
+    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors.
+
+    `rolling_back`: what ran before may have left its Secret; Vault's trouble does not stand in the way then.
+    """
     shop = deploy_workshop()
     assert shop.before is not None, "the workload was looked at"
     host = ImageReference.parse(image.name).registry
-    credential = await shop.registries.pull_credential(host)
+    try:
+        credential = await shop.registries.pull_credential(host)
+    except (VaultError, StackDown) as error:
+        if not rolling_back:
+            raise
+        say(f"the pull credentials could not be read ({error.cause}): the pull Secrets stay as they are")
+        return None
     if credential is None:
         return None
     if shop.pull_secret is None:

@@ -15,6 +15,7 @@ from flows.domain.errors import (
     NotPromoted,
     ReleaseUnknown,
     RolloutCrashed,
+    VaultError,
 )
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
 from infra.kubernetes.kinds import DEPLOYMENT, SECRET
@@ -167,6 +168,23 @@ class DeployContract:
         await place.make("fresh")
         with pytest.raises(ReleaseUnknown, match="remembers no release"):
             await place.rollback(workload="deployment/fresh")
+
+    @pytest.mark.parametrize("to", ["previous", "1.0.0", "the digest"])
+    async def test_a_rollback_needs_neither_the_registry_nor_its_password(self, place: DeployPlace, to: str) -> None:
+        """What the workload remembers by its digest is rolled out though nobody can ask; the rest is refused."""
+        await place.make()
+        for behaviour in ("good", "better"):
+            await place.deploy(behaviour)
+        lost = {"pull_credentials": "vault:secret/nobody/knows"}
+        to = place.images.digests["good"] if to == "the digest" else to
+        back = await place.rollback(to, **lost)
+        assert (back.version, back.reference, back.changed) == ("1.0.0", place.images["good"], True)
+        assert await running_images(place.api) == {place.images["good"]}
+        state = await place.state()
+        assert state.confirmed and len(state.pull_secrets) == 1
+        for unknown in ("1.2.0", place.images.digests["crashing"]):
+            with pytest.raises(VaultError):
+                await place.rollback(unknown, **lost)
 
     async def test_a_promotion_moves_the_same_digest(self, place: DeployPlace) -> None:
         """Through each environment, each after a yes; again it changes nothing and asks nobody."""

@@ -68,7 +68,8 @@ class KubernetesServer:
     def _pods(self) -> Controller | WorkloadController:
         return self.workloads or self.controller
 
-    def kubeconfig(self, folder: Path, *, token: str = "a-token") -> Path:
+    def kubeconfig(self, folder: Path, *, token: str = "a-token", namespace: str | None = None) -> Path:
+        context = {"cluster": "c", "user": "u"} | ({"namespace": namespace} if namespace else {})
         path = folder / f"{token}.kubeconfig"
         path.write_text(
             yaml.safe_dump(
@@ -77,7 +78,7 @@ class KubernetesServer:
                     "kind": "Config",
                     "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
                     "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "contexts": [{"name": "c", "context": context}],
                     "current-context": "c",
                 }
             )
