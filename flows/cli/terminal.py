@@ -17,6 +17,7 @@ class Terminal:
         self.report: str | None = None
         self.result: Outcome | None = None
         self.left_behind: Sequence[LeftBehind] = ()
+        self.became: str | None = None
 
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -27,3 +28,7 @@ class Terminal:
     def left(self, what: Sequence[LeftBehind]) -> None:
         self.left_behind = what
         self.say("\n".join(line for each in what for line in each.lines()))
+
+    def outcome(self, text: str) -> None:
+        self.became = text
+        self.say(text)

@@ -133,3 +133,9 @@ def say(text: str) -> None:
     """Progress of a rollout, for the terminal and the run's log."""
     logger.info("%s", text)
     watcher().say(text)
+
+
+def tell_outcome(text: str) -> None:
+    """What became of a rollout that failed or was interrupted."""
+    logger.info("%s", text)
+    watcher().outcome(text)

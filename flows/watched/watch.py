@@ -49,6 +49,10 @@ class Watcher(Protocol):
         """What the clean-up could not remove, however the release ended."""
         ...
 
+    def outcome(self, text: str) -> None:
+        """What became of a rollout that failed or was interrupted, where it had changed something."""
+        ...
+
 
 class Nobody:
     """Watches nothing."""
@@ -60,6 +64,9 @@ class Nobody:
         pass
 
     def left(self, what: Sequence[LeftBehind]) -> None:
+        pass
+
+    def outcome(self, text: str) -> None:
         pass
 
 

@@ -111,7 +111,7 @@ class RegistryClient:
         if response.status_code == 404:
             return None
         if not response.is_success:
-            raise error_of(response)
+            raise self._error(response)
         digest = response.headers.get("Docker-Content-Digest", "")
         size = response.headers.get("Content-Length", "")
         if not is_digest(digest) or not size.isdecimal():
@@ -155,7 +155,7 @@ class RegistryClient:
         headers = {"Content-Type": manifest.media_type}
         response = await self._request("PUT", path, scope=_push(repository), headers=headers, content=manifest.raw)
         if not response.is_success:
-            error = error_of(response, tag_write=True)
+            error = self._error(response, tag_write=True)
             if isinstance(error, TagImmutable):
                 held = await self.head(repository, tag)
                 if held is not None and held.digest == manifest.digest:
@@ -179,7 +179,7 @@ class RegistryClient:
     ) -> httpx.Response:
         response = await self._request(method, path, scope=scope, headers=headers)
         if not response.is_success:
-            raise error_of(response)
+            raise self._error(response)
         return response
 
     async def _request(
@@ -210,6 +210,9 @@ class RegistryClient:
                 break
             authorization = offered
         return response
+
+    def _error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
+        return self._auth.explain(error_of(response, tag_write=tag_write))
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         try:

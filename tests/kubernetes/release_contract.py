@@ -137,17 +137,29 @@ class ReleaseContract:
         login = cluster.credential.username, cluster.credential.password
         return {name: registry_tags(cluster.registry, f"{place}/{name}", login) for name in ("base", "web", "api")}
 
+    @pytest.mark.parametrize("how", ["deleted", "killed"])
     async def test_a_builder_that_is_lost_in_the_build_is_made_anew(
-        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+        self,
+        command: Command,
+        options: list[str],
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        tmp_path: Path,
+        how: str,
     ) -> None:
-        """The release says what happened to it, goes on with another one, and leaves nothing of either."""
+        """The release says on the terminal what happened to it and that it tries again, goes on, and leaves nothing."""
         source = busybox_context(tmp_path / "app", slow_dockerfile(seconds=8))
         releasing = asyncio.create_task(command("release", source, *options, "--network", "none"))
         pod = await pod_at_work(api, releasing)
-        await api.delete(pod, kind=POD, grace_s=0)
+        if how == "killed":
+            await cluster.kill(name_of(pod))
+        else:
+            await api.delete(pod, kind=POD, grace_s=0)
         released = await releasing
         assert released.returncode == 0, released.stderr
         assert json.loads(released.stdout)["released"]
+        told = [line for line in released.stderr.splitlines() if line.endswith("; trying again")]
+        assert len(told) == 1 and f"pod/{name_of(pod)}" in told[0], released.stderr
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
