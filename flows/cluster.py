@@ -16,7 +16,10 @@ from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
+from infra.kubernetes.pull_secret import pull_secret_name
+from infra.kubernetes.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from infra.kubernetes.sweep import remove_run
+from infra.kubernetes.workload_name import WorkloadName
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,18 @@ async def check_builder(shop: Workshop) -> None:
     """
     async with open_api(shop.request.context, shop.request.namespace) as api:
         await _builder(shop, api, "plan").check()
+
+
+async def check_rights_of_builder(api: KubernetesApi) -> None:
+    """See that this user may make a usual builder there. Raises ClusterErrors."""
+    await KubernetesBuilder(api, BuilderSpec(), Run("doctor"), source="").check()
+
+
+async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
+    """See that this user may deploy to that workload, with pull credentials. Raises ClusterErrors and InvalidOption."""
+    name = WorkloadName.parse(workload)
+    rights = rollout_rights(name.kind, name.name, pull_secret_name(name), "default")
+    await check_rights(api, rights, role=DEPLOY_ROLE)
 
 
 def _builder(shop: Workshop, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:

@@ -40,7 +40,7 @@ async def check_rollout(image: DeployedImage) -> None:
     assert state is not None, "the workload was looked at"
     secret = account = None
     if shop.registries.pulls(ImageReference.parse(image.name).registry):
-        secret = pull_secret_name(state)
+        secret = pull_secret_name(state.name)
         account = None if state.pull_secrets else service_account(state.obj)
     rights = rollout_rights(state.name.kind, state.name.name, secret, account)
     await check_rights(shop.workload.api, rights, role=DEPLOY_ROLE)

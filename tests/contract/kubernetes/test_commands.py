@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from infra.kubernetes.model import BuilderSpec, Run
 from infra.kubernetes.sweep import sweep
 from tests.conftest import clean_environment
 from tests.kubernetes.cluster import names_left
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
 
 OURS = "app.kubernetes.io/managed-by=slipway"
@@ -100,3 +102,33 @@ async def test_manifests_are_for_the_contexts_namespace(
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert f"buildkitd.{expected}.svc" in names.get_values_for_type(x509.DNSName)
     assert kubernetes.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role", "lost"),
+    [([], "slipway", "secrets"), (["--workload", "deployment/app"], "slipway-deploy", "pods")],
+)
+async def test_doctor_says_what_may_not_be_done_in_the_cluster(
+    kubernetes: KubernetesServer, tmp_path: Path, arguments: list[str], role: str, lost: str
+) -> None:
+    """Of what a builder, or a deploy, takes; nothing is written. An API server that does not answer is said as well."""
+
+    async def finding() -> dict[str, str | None]:
+        env = clean_environment(KUBECONFIG=str(kubeconfig), SLIPWAY_HOME=str(tmp_path / "no stack"))
+        command = [Path(sys.executable).parent / "slipway", "doctor", "--output", "json", *arguments]
+        done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
+        assert done.returncode == 1 or found["mend"] is None
+        return dict(found)
+
+    kubeconfig = kubernetes.kubeconfig(tmp_path)
+    kubernetes.fault = authorizer = Authorizer(least_role(role), kubernetes.store)
+    assert (await finding())["mend"] is None
+    authorizer.without(lost, "list")
+    found = await finding()
+    assert f"missing in namespace default: list on {lost}" in str(found["found"])
+    assert f"grant list on {lost}" in str(found["mend"])
+    assert kubernetes.store.objects == {}
+    kubeconfig.write_text(kubeconfig.read_text().replace(f":{kubernetes.port}", ":9"))
+    assert "cannot be reached" in str((await finding())["found"])
