@@ -55,6 +55,12 @@ class Login:
     namespace: str
     in_cluster: bool
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is nothing that says who asks."""
+        settings = self.client.configuration
+        return not (settings.api_key or settings.cert_file or settings.username)
+
     async def refresh(self) -> None:
         """Take a new token from the kubeconfig's exec plugin when the last one nears its end."""
         if self.loader is not None and hasattr(self.loader, "exec_plugin_expiry"):
