@@ -27,7 +27,7 @@ class Terminal:
 
     def left(self, what: Sequence[LeftBehind]) -> None:
         self.left_behind = what
-        self.say("\n".join(line for each in what for line in each.lines()))
+        self.say("\n".join(f"left behind: {line}" for each in what for line in each.lines()))
 
     def outcome(self, text: str) -> None:
         self.became = text

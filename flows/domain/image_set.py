@@ -12,7 +12,7 @@ from flows.domain.plan import (
     ReleaseResult,
     SourceFacts,
     VerifiedImage,
-    with_left_behind,
+    not_cleaned_up,
 )
 
 
@@ -112,7 +112,7 @@ class SetResult:
         done = f"{len(self.images)} images of {self.source} {self.version} released"
         if not self.released:
             done = f"nothing to release: {self.reason}"
-        return with_left_behind(done, self.left_behind)
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -140,9 +140,9 @@ class LeftBehind:
         return [self.cause, *self.details, *([f"Next: {self.action}"] if self.action else [])]
 
 
-def with_left_behind(summary: str, left_behind: Sequence[LeftBehind]) -> str:
-    """A line for states and lists, with what was left in its run."""
-    return "; ".join([summary, *(f"not cleaned up: {each.cause}" for each in left_behind)])
+def not_cleaned_up(left_behind: Sequence[LeftBehind]) -> str:
+    """What was left, for states and lists; "" for nothing."""
+    return "; ".join(f"not cleaned up: {each.cause}" for each in left_behind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class ReleaseResult:
     def summary(self) -> str:
         """A line for states and lists."""
         done = f"{self.image} {self.version} released" if self.released else f"nothing to release: {self.reason}"
-        return with_left_behind(done, self.left_behind)
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

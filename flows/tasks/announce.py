@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.domain.errors import Interrupted, SlipwayError
 from flows.domain.plan import LeftBehind, ReleasePlan, ReleaseResult
 from flows.events import IMAGE_RELEASED, RELEASE_FAILED, announce
 from flows.request import ReleaseRequest
-from flows.sets.report import SetReport
-from flows.watched.report import Report
+
+if TYPE_CHECKING:
+    from flows.sets.report import SetReport
+    from flows.watched.report import Report
 
 
 @dataclass

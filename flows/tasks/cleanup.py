@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import httpx
 from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from prefect.states import Completed
 
 from flows.domain.errors import SlipwayError
 from flows.domain.image_set import SetResult
-from flows.domain.plan import LeftBehind, ReleaseResult, with_left_behind
+from flows.domain.plan import LeftBehind, ReleaseResult, not_cleaned_up
 from flows.interrupts import whatever_comes
 from flows.tasks.announce import Course
 from flows.tasks.step import step
@@ -37,7 +39,7 @@ async def cleaned_up(course: Course) -> AsyncIterator[None]:
     except BaseException as error:
         await whatever_comes(_clean_up(course))
         if course.left_behind and isinstance(error, SlipwayError):
-            raise error.adding(with_left_behind("", course.left_behind).removeprefix("; ")) from error
+            raise error.adding(not_cleaned_up(course.left_behind)) from error
         raise
     await whatever_comes(_clean_up(course))
 
@@ -61,9 +63,13 @@ async def _tell(course: Course) -> None:
     assert course.report is not None, "a report was recorded"
     course.report = report = course.report.leaving(course.left_behind)
     watcher().show(report)
-    async with get_client() as client:
-        artifact = MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title)
-        await artifact.acreate(client)
+    artifact = MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title)
+    try:
+        async with get_client() as client:
+            await artifact.acreate(client)
+    except (httpx.HTTPError, PrefectException) as error:
+        # The run's end tells it all the same, and must not be lost for it.
+        logger.warning("the report could not be written again (%s)", type(error).__name__)
 
 
 @step("clean up")
