@@ -16,7 +16,10 @@ from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
+from infra.kubernetes.pull_secret import pull_secret_name
+from infra.kubernetes.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from infra.kubernetes.sweep import remove_run
+from infra.kubernetes.workload_name import WorkloadName
 
 logger = logging.getLogger(__name__)
 
@@ -26,28 +29,54 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def provision(shop: Workshop, run: str, attempt: int = 0) -> BuilderAddress:
+async def provision(shop: Workshop, run: str, attempt: int = 0, *, session: bool = False) -> BuilderAddress:
     """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
 
-    `run`: the flow run's id; `attempt`: how many times it was run before.
+    `run`: the flow run's id; `attempt`: how many times it was run before; `session`: the lab's pod will be opened.
     Raises ClusterErrors and BuilderErrors.
     """
     request = shop.request
     if shop.kubernetes is None:
         api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
         await _remove_earlier_attempts(api, run, attempt)
-        host = shop.registry_host
-        registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
-        shop.kubernetes = KubernetesBuilder(
-            api,
-            builder_spec(request.builder_options, registries),
-            Run(run_name(run, attempt), request.run_labels),
-            source=f"{request.source} {request.path}",
-        )
+        shop.kubernetes = _builder(shop, api, run_name(run, attempt), session=session)
     made = await shop.kubernetes.provision()
     tls = TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
     shop.builder = BuilderAddress.parse(made.address, tls)
     return shop.builder
+
+
+async def check_builder(shop: Workshop) -> None:
+    """See that a builder could be made, where one will be: what is missing is told with the plan, not after it.
+
+    Raises ClusterErrors.
+    """
+    async with open_api(shop.request.context, shop.request.namespace) as api:
+        await _builder(shop, api, "plan").check()
+
+
+async def check_rights_of_builder(api: KubernetesApi) -> None:
+    """See that this user may make a usual builder there. Raises ClusterErrors."""
+    await KubernetesBuilder(api, BuilderSpec(), Run("doctor"), source="").check()
+
+
+async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
+    """See that this user may deploy to that workload, with pull credentials. Raises ClusterErrors and InvalidOption."""
+    name = WorkloadName.parse(workload)
+    rights = rollout_rights(name.kind, name.name, pull_secret_name(name), "default")
+    await check_rights(api, rights, role=DEPLOY_ROLE)
+
+
+def _builder(shop: Workshop, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:
+    request, host = shop.request, shop.registry_host
+    registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
+    return KubernetesBuilder(
+        api,
+        builder_spec(request.builder_options, registries),
+        Run(run, request.run_labels),
+        source=f"{request.source} {request.path}",
+        session=session,
+    )
 
 
 def run_name(flow_run_id: str, attempt: int) -> str:

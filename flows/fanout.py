@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from flows.after_crash import remove_what_is_left
 from flows.approval import approved, refused
@@ -25,7 +25,7 @@ from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import look_again
-from flows.tasks.cleanup import clean_up
+from flows.tasks.cleanup import cleaned_up, completed
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fanout import (
     build_image,
@@ -66,16 +66,13 @@ async def release_set(request: SetRequest) -> SetResult:
             if isinstance(error, ApprovalRefused):
                 return cast(SetResult, refused(error))
             raise
-    return cast(SetResult, Completed(message=result.summary, data=result))
+    return cast(SetResult, completed(result))
 
 
 async def _in_workshop(request: SetRequest, course: Course) -> SetResult:
-    async with open_workshop(course.request) as shop:
-        try:
-            async with kept(shop):
-                return await _release(request, course)
-        finally:
-            await whatever_comes(clean_up())
+    async with open_workshop(course.request) as shop, cleaned_up(course), kept(shop):
+        result = await _release(request, course)
+    return replace(result, left_behind=course.left_behind)
 
 
 async def _release(request: SetRequest, course: Course) -> SetResult:
@@ -85,7 +82,8 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
     await name_set_run(plan)
     if plan.nothing_to_release:
         result = _result(course, plan)
-        await record_set(SetReport(plan, result))
+        course.report = SetReport(plan, result)
+        await record_set(course.report)
         return result
 
     await show_set_plan(plan)
@@ -99,13 +97,14 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
         # From here on the release becomes public: an interruption is too late.
         tags = await whatever_comes(_tag(plan, made))
     except BaseException as error:
-        report = SetReport(plan, _result(course, plan), tuple(builds.made.values()), error, builds.failed)
-        await record_set(report)
+        course.report = SetReport(plan, _result(course, plan), tuple(builds.made.values()), error, builds.failed)
+        await record_set(course.report)
         raise
     result = _result(course, plan, made, tags)
     await whatever_comes(together(*(announce_release(_of_one(course, plan, one), one) for one in result.images)))
     pull = await whatever_comes(pull_commands(workshop(), [one.reference or one.image for one in result.images]))
-    await whatever_comes(record_set(SetReport(plan, result, made, pull=pull)))
+    course.report = SetReport(plan, result, made, pull=pull)
+    await whatever_comes(record_set(course.report))
     return result
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from flows.after_crash import remove_what_is_left
 from flows.approval import refused
@@ -20,7 +20,7 @@ from flows.request import ReleaseRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
 from flows.tasks.build import build_and_push
-from flows.tasks.cleanup import clean_up
+from flows.tasks.cleanup import cleaned_up, completed
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
@@ -55,16 +55,13 @@ async def release(request: ReleaseRequest) -> ReleaseResult:
                 return cast(ReleaseResult, refused(error))
             raise
     # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
-    return cast(ReleaseResult, Completed(message=result.summary, data=result))
+    return cast(ReleaseResult, completed(result))
 
 
 async def _in_workshop(course: Course) -> ReleaseResult:
-    async with open_workshop(course.request) as shop:
-        try:
-            async with kept(shop):
-                return await _release(course)
-        finally:
-            await whatever_comes(clean_up())
+    async with open_workshop(course.request) as shop, cleaned_up(course), kept(shop):
+        result = await _release(course)
+    return replace(result, left_behind=course.left_behind)
 
 
 async def _release(course: Course) -> ReleaseResult:
@@ -80,7 +77,8 @@ async def _release(course: Course) -> ReleaseResult:
     await name_run(plan)
     if plan.nothing_to_release:
         result = _result(course, plan)
-        await record(Report(plan, result))
+        course.report = Report(plan, result)
+        await record(course.report)
         return result
 
     await show_plan(plan)
@@ -96,12 +94,14 @@ async def _release(course: Course) -> ReleaseResult:
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
-        await record(Report(plan, _result(course, plan, built), built, verified, timeline, error))
+        course.report = Report(plan, _result(course, plan, built), built, verified, timeline, error)
+        await record(course.report)
         raise
     result = _result(course, plan, built, verified, tagged)
     await whatever_comes(announce_release(course, result))
     pull = await whatever_comes(pull_commands(workshop(), [result.reference or plan.reference]))
-    await whatever_comes(record(Report(plan, result, built, verified, built.timeline, pull=pull)))
+    course.report = Report(plan, result, built, verified, built.timeline, pull=pull)
+    await whatever_comes(record(course.report))
     return result
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import cast
 
 from prefect import flow
 from prefect.states import Completed
 
 from flows.approval import refused
-from flows.domain.errors import ApprovalRefused, ManifestUnknown, ReleaseUnknown
+from flows.domain.errors import (
+    ApprovalRefused,
+    ManifestUnknown,
+    RegistryError,
+    ReleaseUnknown,
+    SlipwayError,
+    StackDown,
+    VaultError,
+)
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.interrupts import terminated_like_interrupted
@@ -16,9 +25,13 @@ from flows.rollouts.request import PREVIOUS, RollbackRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
 from flows.tasks.resolve import resolved
+from flows.tasks.rollout import say
 from flows.tasks.step import step
 from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import WorkloadState
+
+# A registry that swallows what is sent to it must not hold up who is in a hurry.
+_REGISTRY_S = 15.0
 
 
 @flow(
@@ -28,8 +41,11 @@ from infra.kubernetes.workload import WorkloadState
     result_serializer="json",
 )
 async def rollback(request: RollbackRequest) -> DeployResult:
-    """Bring a workload back to an earlier release, which the registry must still hold; what ran until now is taken
-    for withdrawn: no promotion takes it on."""
+    """Bring a workload back to an earlier release; what ran until now is taken for withdrawn: no promotion takes it on.
+
+    What the workload remembers, the registry is asked for only to see that it is not gone; one that is away is no
+    hindrance.
+    """
     with terminated_like_interrupted(), traced_run():
         async with open_deploy_workshop(request):
             try:
@@ -43,21 +59,34 @@ async def rollback(request: RollbackRequest) -> DeployResult:
 
 @step("find the release")
 async def find_release(to: str, image: str | None) -> DeployedImage:
-    """As the workload remembers it, else as the registry has it. Raises ReleaseUnknown, also for what is gone there."""
+    """As the workload remembers it, else as the registry has it.
+
+    What the workload remembers by its digest needs no registry: one that is away, or whose password is lost, is said
+    and does not stand in the way. Raises ReleaseUnknown, also for what the registry says is gone.
+    """
     shop = deploy_workshop()
     state = await shop.workload.read()
     name = image or ImageReference.parse(state.image).name
     reference, version = _earlier(state, name, to)
+    remembered = reference in {state.image, state.previous, *(each.image for each in state.history)}
     try:
-        return await resolved(shop.registries, reference, version)
+        async with asyncio.timeout(_REGISTRY_S if remembered else None):
+            return await resolved(shop.registries, reference, version)
     except ManifestUnknown as error:
         raise ReleaseUnknown(f"the registry does not hold {reference} {version or ''}".rstrip()) from error
+    except (RegistryError, VaultError, StackDown, TimeoutError) as error:
+        known = ImageReference.parse(reference)
+        if not remembered or known.digest is None:
+            raise
+        why = error.cause if isinstance(error, SlipwayError) else f"no answer within {_REGISTRY_S:g} s"
+        say(f"the registry could not be asked ({why}): going by the digest that {state.name} remembers")
+        return DeployedImage(known.name, known.digest, version or state.version_of(reference))
 
 
 def _earlier(state: WorkloadState, name: str, to: str) -> tuple[str, str | None]:
     """Reference and version to look for."""
     if to == PREVIOUS and state.rolling_back:
-        return state.image, None  # the same command again, after a kill
+        return state.image, state.version_of(state.image)  # the same command again, after a kill
     if to == PREVIOUS:
         before = next((each for each in state.history if each.image != state.image and not each.withdrawn), None)
         if before is not None:

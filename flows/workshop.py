@@ -110,6 +110,16 @@ class Workshop:
             and (str(self.builder) == self.stack.builder)
         )
 
+    async def check_builder(self) -> None:
+        """See that a builder that is still to be made in a cluster could be made: before people are asked, or wait.
+
+        Raises ClusterErrors.
+        """
+        if self.request.builder == KUBERNETES and self.kubernetes is None:
+            from flows.cluster import check_builder
+
+            await check_builder(self)
+
     def insecure(self, image: ImageReference) -> bool:
         """Whether the image's registry is spoken to in plain HTTP."""
         return self.request.insecure_registry or (is_loopback(image.registry) and self.request.registry_ca is None)

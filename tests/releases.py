@@ -84,6 +84,13 @@ class Traces:
         runs: list[dict[str, Any]] = answer.raise_for_status().json()
         return runs
 
+    def reports(self, name: str) -> list[str]:
+        """The Markdown that the newest run whose name holds `name` has shown, newest first."""
+        run = self.runs(name)[0]["id"]
+        query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}, "sort": "CREATED_DESC"}
+        answer = httpx.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query, trust_env=False)
+        return [str(each["data"]) for each in answer.raise_for_status().json()]
+
     def tags(self, repository: str) -> list[str]:
         """The tags in the stack's registry."""
         return registry_tags(str(self.connection.registry), repository, registry_login(self.connection))

@@ -52,7 +52,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit code: 0, 1 failed, 2 usage, 130 interrupted."""
+    """Run one command; gives its exit code (see the epilog)."""
     # Imports make very many objects and no garbage: looking for it takes a fifth of a short command's time.
     gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -87,7 +87,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipway",
         description="Releases container images: source to versioned, pushed, verified and observable image.",
-        epilog="exit codes: 0 done, 1 failed, 2 usage, 130 interrupted; SLIPWAY_DEBUG=1 shows tracebacks",
+        epilog=(
+            "exit codes: 0 done, 1 failed, 2 usage, 3 released but not cleaned up, 130 interrupted; "
+            "SLIPWAY_DEBUG=1 shows tracebacks"
+        ),
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print Slipway's version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

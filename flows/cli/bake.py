@@ -109,6 +109,8 @@ async def _plan(request: SetRequest) -> SetPlan:
         try:
             targets = read_set(request, checkout)
             images = name_images(request, shop, targets, checkout.name)
-            return await plan_set(request, shop, checkout, targets, images, run="plan", reserve=False)
+            plan = await plan_set(request, shop, checkout, targets, images, run="plan", reserve=False)
         finally:
             await checkout.close()
+        await shop.check_builder()
+        return plan

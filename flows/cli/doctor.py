@@ -1,27 +1,41 @@
-"""`slipway doctor`: what each part needs, what is there, and the command that mends the rest."""
+"""`slipway doctor`: what each part needs, what is there, and the command that mends the rest; rights in a cluster."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import dataclasses
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
+from flows.cli.cluster_options import add_cluster_options
 from flows.cli.stack_options import add_output_option, stack_config
+from flows.domain.errors import ClusterError
+
+if TYPE_CHECKING:
+    from infra.local.findings import Finding
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "doctor",
-        description="Checks each part of the embedded stack. Exits with 1 if something is missing.",
+        description=(
+            "Checks each part of the embedded stack and, where KUBECONFIG, --context or --namespace names a cluster, "
+            "the rights that a release with --builder kubernetes needs there. Exits with 1 if something is missing."
+        ),
     )
     add_output_option(parser)
+    add_cluster_options(parser)
+    parser.add_argument("--workload", metavar="KIND/NAME", help="check the rights that a deploy to it needs instead")
 
 
 def run(args: argparse.Namespace) -> int:
     from infra.local.doctor import diagnose
 
     findings = diagnose(stack_config(args))
+    if args.context or args.namespace or args.workload or os.environ.get("KUBECONFIG"):
+        findings.append(asyncio.run(_cluster(args.context, args.namespace, args.workload)))
     if args.output == "json":
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -31,3 +45,18 @@ def run(args: argparse.Namespace) -> int:
             if finding.mend:
                 print(f"      {' ' * width}  -> {finding.mend}")
     return 0 if all(finding.ok for finding in findings) else 1
+
+
+async def _cluster(context: str | None, namespace: str | None, workload: str | None) -> Finding:
+    from flows.cluster import check_rights_of_builder, check_rights_of_deploy, open_api
+    from infra.local.findings import Finding
+
+    try:
+        async with open_api(context, namespace) as api:
+            if workload is not None:
+                await check_rights_of_deploy(api, workload)
+                return Finding("cluster", f"{api.host}, namespace {api.namespace}: {workload} may be deployed to")
+            await check_rights_of_builder(api)
+            return Finding("cluster", f"{api.host}, namespace {api.namespace}: builders may be made")
+    except ClusterError as error:
+        return Finding("cluster", error.cause, mend=error.action)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+NOT_CLEANED_UP = 3
+"""Exit code."""
+
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
@@ -29,14 +32,15 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
 def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
     """Run a release's flow and print how it ended.
 
-    `output`: `text` or `json`. 0: released, or nothing to release. Raises SlipwayError.
+    `output`: `text` or `json`. 0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left.
+    Raises SlipwayError.
     """
     result, terminal = recorded(start, _public_already)
     if output == "json":
         print(json.dumps(result.as_dict()))
     else:
         print(terminal.report or result.reason)
-    return 0
+    return NOT_CLEANED_UP if result.left_behind else 0
 
 
 def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R]) -> tuple[R, Terminal]:
@@ -94,6 +98,7 @@ def _no_garbage() -> Iterator[None]:
 
 def _public_already(terminal: Terminal) -> Outcome:
     if terminal.result is None or not terminal.result.released:
-        raise Interrupted("the release was interrupted")
+        left = "see above what was left behind; the same command may be run again" if terminal.left_behind else None
+        raise Interrupted("the release was interrupted", action=left)
     # Too late: it is public, and running the same command again would release the next version.
     return terminal.result

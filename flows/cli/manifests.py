@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
-from flows.cli.cluster_options import add_builder_options, builder_options
+from flows.cli.cluster_options import add_builder_options, add_cluster_options, builder_options
+from flows.domain.errors import KubeconfigInvalid
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -16,19 +18,33 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "are in what is printed). They are not Slipway's to remove; releases reach it by --builder tcp://..."
         ),
     )
-    parser.add_argument("--namespace", default="default", help="Namespace that the certificate is made for.")
+    add_cluster_options(parser)
     add_builder_options(parser)
     parser.add_argument("--no-secrets", action="store_true", help="Leave the Secrets out.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises InvalidOption."""
+    """Raises InvalidOption and KubeconfigInvalid."""
     import yaml
 
     from flows.cluster import builder_spec
     from infra.kubernetes.printed import printed_objects
 
-    objects = printed_objects(builder_spec({**builder_options(args), "lifetime": "shared"}, {}), args.namespace)
+    spec = builder_spec({**builder_options(args), "lifetime": "shared"}, {})
+    objects = printed_objects(spec, _namespace(args.context, args.namespace))
     wanted = [obj for obj in objects if not (args.no_secrets and obj["kind"] == "Secret")]
     print(yaml.safe_dump_all(wanted, sort_keys=False), end="")
     return 0
+
+
+def _namespace(context: str | None, namespace: str | None) -> str:
+    """The one that was named, else the context's; `default` where there is no kubeconfig, as none is needed."""
+    from infra.kubernetes.access import ClusterAccess, namespace_of
+
+    try:
+        access = ClusterAccess.from_env(os.environ, context=context, namespace=namespace)
+    except KubeconfigInvalid:
+        if context is not None:
+            raise
+        return namespace or "default"
+    return namespace_of(access)

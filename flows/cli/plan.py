@@ -58,6 +58,8 @@ async def _plan(request: ReleaseRequest) -> ReleasePlan:
     async with open_workshop(request) as shop:
         checkout = await open_source(shop)
         try:
-            return await plan_release(shop, checkout, run="plan", reserve=False)
+            plan = await plan_release(shop, checkout, run="plan", reserve=False)
         finally:
             await checkout.close()
+        await shop.check_builder()
+        return plan

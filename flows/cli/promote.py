@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
         return promote(request)
 
-    return run_recorded(start, args.output)
+    return run_recorded(start, args.output, untouched="environments that it was rolled out to keep it")
 
 
 def environment(text: str) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from flows.domain.errors import Interrupted
 if TYPE_CHECKING:
     from flows.cli.terminal import Terminal
 
-_OUTCOME = "an image that was not rolled out yet was taken back, see above; the same command may be run again"
-
 
 class Result(Protocol):
     """What such a flow gives."""
@@ -24,12 +22,17 @@ class Result(Protocol):
     def as_dict(self) -> dict[str, Any]: ...
 
 
-def run_recorded(start: Callable[[], Coroutine[Any, Any, Result]], output: str) -> int:
-    """Run the flow that `start` begins and print its result. Raises SlipwayError."""
-    result, _ = recorded(start, _taken_back)
+def run_recorded(
+    start: Callable[[], Coroutine[Any, Any, Result]], output: str, *, untouched: str = "nothing was changed"
+) -> int:
+    """Run the flow that `start` begins and print its result. `untouched`: what an interruption comes to where there was
+    nothing to take back. Raises SlipwayError.
+    """
+
+    def interrupted(terminal: Terminal) -> Result:
+        became = terminal.became or untouched
+        raise Interrupted(f"the rollout was interrupted: {became}", action="the same command may be run again")
+
+    result, _ = recorded(start, interrupted)
     print(json.dumps(result.as_dict()) if output == "json" else result.summary)
     return 0
-
-
-def _taken_back(_: Terminal) -> Result:
-    raise Interrupted("the rollout was interrupted", action=_OUTCOME)

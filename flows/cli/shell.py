@@ -13,6 +13,7 @@ from flows.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from flows.request import ReleaseRequest
+    from flows.workshop import Workshop
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -22,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "shell",
         description=(
             "Opens a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and REGISTRY "
-            "and REPOSITORY in its environment. The builder is the shared one; both stay until they are swept."
+            "and REPOSITORY in its environment. The builder is the shared one and stays; the pod goes with the last "
+            "session in it."
         ),
     )
     add_request_options(parser)
@@ -40,21 +42,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _shell(request: ReleaseRequest) -> int:
+    from flows.interrupts import terminated_like_interrupted
+    from flows.workshop import open_workshop
+
+    with terminated_like_interrupted():
+        async with open_workshop(request) as shop:
+            try:
+                return await _session(shop, request)
+            finally:
+                if shop.kubernetes is not None:
+                    await shop.kubernetes.close()
+
+
+async def _session(shop: Workshop, request: ReleaseRequest) -> int:
     from flows.cluster import open_api, provision
     from flows.tasks.build import build_credentials
-    from flows.workshop import open_workshop
     from infra.kubernetes.shell import run_session
 
-    async with open_workshop(request) as shop:
-        try:
-            await provision(shop, uuid4().hex)
-            await build_credentials(shop, shop.image("image"))
-            assert shop.kubernetes is not None
-            pod = await shop.kubernetes.open_cli()
-            async with open_api(request.context, request.namespace) as api:
-                terminal = Tty()
-                with terminal.raw():
-                    return await run_session(api, pod, ["sh", "-i"], terminal)
-        finally:
-            if shop.kubernetes is not None:
-                await shop.kubernetes.close()
+    await provision(shop, uuid4().hex, session=True)
+    await build_credentials(shop, shop.image("image"))
+    assert shop.kubernetes is not None
+    pod = await shop.kubernetes.open_cli()
+    async with open_api(request.context, request.namespace) as api:
+        terminal = Tty()
+        with terminal.raw():
+            return await run_session(api, pod, ["sh", "-i"], terminal)

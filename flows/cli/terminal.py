@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
+from flows.domain.plan import LeftBehind
 from flows.watched.watch import Outcome, Report
 
 
@@ -14,9 +16,19 @@ class Terminal:
         self._stream = stream
         self.report: str | None = None
         self.result: Outcome | None = None
+        self.left_behind: Sequence[LeftBehind] = ()
+        self.became: str | None = None
 
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
 
     def show(self, report: Report) -> None:
         self.report, self.result = report.as_text(), report.result
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        self.left_behind = what
+        self.say("\n".join(f"left behind: {line}" for each in what for line in each.lines()))
+
+    def outcome(self, text: str) -> None:
+        self.became = text
+        self.say(text)

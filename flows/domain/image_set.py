@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, VerifiedImage
+from flows.domain.plan import (
+    BuiltImage,
+    LeftBehind,
+    ReleasePlan,
+    ReleaseResult,
+    SourceFacts,
+    VerifiedImage,
+    not_cleaned_up,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +104,15 @@ class SetResult:
     flow_run_id: str | None = None
     ui_url: str | None = None
     duration_s: float = 0.0
+    left_behind: tuple[LeftBehind, ...] = ()
 
     @property
     def summary(self) -> str:
         """A line for states and lists."""
+        done = f"{len(self.images)} images of {self.source} {self.version} released"
         if not self.released:
-            return f"nothing to release: {self.reason}"
-        return f"{len(self.images)} images of {self.source} {self.version} released"
+            done = f"nothing to release: {self.reason}"
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from flows.domain.errors import SlipwayError
 
 # Annotation and label keys: OCI image specification, annotations.md "Pre-Defined Annotation Keys".
 OCI_TITLE = "org.opencontainers.image.title"
@@ -121,10 +124,33 @@ class VerifiedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What a clean-up could not remove. `details`: each object with what kept it; `action`: what to do next."""
+
+    cause: str
+    details: tuple[str, ...] = ()
+    action: str = ""
+
+    @classmethod
+    def of(cls, error: SlipwayError) -> LeftBehind:
+        return cls(error.cause, tuple(error.details.splitlines()), error.action)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [self.cause, *self.details, *([f"Next: {self.action}"] if self.action else [])]
+
+
+def not_cleaned_up(left_behind: Sequence[LeftBehind]) -> str:
+    """What was left, for states and lists; "" for nothing."""
+    return "; ".join(f"not cleaned up: {each.cause}" for each in left_behind)
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseResult:
     """The end of a release, as `--output json` prints it. `reference` pins the digest; `duration_s` is wall time.
 
-    `warnings`: what was asked for and not done, though the image is public, a sentence each.
+    `warnings`: what was asked for and not done, though the image is public, a sentence each. `left_behind`: what its
+    clean-up could not remove.
     """
 
     image: str
@@ -142,11 +168,13 @@ class ReleaseResult:
     cached_steps: int = 0
     size: int = 0
     warnings: tuple[str, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
 
     @property
     def summary(self) -> str:
         """A line for states and lists."""
-        return f"{self.image} {self.version} released" if self.released else f"nothing to release: {self.reason}"
+        done = f"{self.image} {self.version} released" if self.released else f"nothing to release: {self.reason}"
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

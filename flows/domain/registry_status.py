@@ -15,6 +15,9 @@ from flows.domain.errors import (
     UploadBroken,
 )
 
+NO_CREDENTIALS = "no credentials were given for {host}: name them by --credentials [{host}=]vault:MOUNT/PATH"
+"""What to do where a registry refuses who came without any."""
+
 BY_STATUS: dict[int, type[RegistryError]] = {
     401: RegistryUnauthorized,
     403: RegistryForbidden,

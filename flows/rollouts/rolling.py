@@ -23,12 +23,13 @@ from flows.rollouts.report import DeployReport
 from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.record import show_links
 from flows.tasks.rollout import (
+    check_rollout,
     confirm,
     look,
     put_back,
     run_id,
-    say,
     set_image,
+    tell_outcome,
     watch,
     watch_back,
     write_pull_secret,
@@ -53,18 +54,20 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         result = _result(image, started, changed=False)
         await _record(DeployReport(result))
         return result
+    await check_rollout(image)
     plan = _plan(image, rolling_back=rolling_back)
     await _show("deploy-plan", plan, f"Plan of {image.shown}")
     if shop.request.approval and previous != image.reference:
         await approved(plan, shop.request.approval_timeout_s)
     try:
-        await set_image(image, await write_pull_secret(image), rolling_back=rolling_back)
+        secret = await write_pull_secret(image, rolling_back=rolling_back)
+        await set_image(image, secret, rolling_back=rolling_back)
         await watch(image)
     except BaseException as error:
         shop.outcome = await whatever_comes(_undo(image, error))
         failure = _with_outcome(error, shop.outcome)
         if shop.outcome is not None:
-            say(shop.outcome)
+            tell_outcome(shop.outcome)
         report = DeployReport(_result(image, started, changed=False), shop.outcome, failure)
         await whatever_comes(_record(report))
         raise failure from error
@@ -101,17 +104,21 @@ async def _finish(image: DeployedImage, result: DeployResult, *, rolling_back: b
 
 
 async def _undo(image: DeployedImage, error: BaseException) -> str | None:
-    """Go back to what ran before, as far as that is asked for and possible; a sentence on what became of it.
+    """Go back to what ran before, as far as that is asked for and possible; a sentence on what became of it, None where
+    nothing had been changed.
 
     An interrupted deploy sets the earlier image back and does not watch it come back: whoever interrupts gives it
     seconds, and an image that nobody saw get ready must not stay.
     """
     shop = deploy_workshop()
-    await _find_own_write(image)
-    if shop.written is None:
-        if shop.pull_secret is not None:
-            await shop.pull_secret.restore()
-        return None
+    try:
+        await _find_own_write(image)
+        if shop.written is None:
+            if shop.pull_secret is not None:
+                await shop.pull_secret.restore()
+            return None
+    except SlipwayError as trouble:
+        return f"what was changed could not be looked at ({trouble.name}: {trouble.cause})"
     assert shop.before is not None, "it was looked at before it was written"
     good = shop.before.good
     if isinstance(error, RolloutSuperseded | ObjectMissing):
@@ -124,7 +131,7 @@ async def _undo(image: DeployedImage, error: BaseException) -> str | None:
     try:
         await put_back(good, why)
         if isinstance(error, asyncio.CancelledError):
-            return f"interrupted: {good} was set back, and nobody watched it come back"
+            return f"{good} was set back, and nobody watched it come back"
         await watch_back()
     except SlipwayError as trouble:
         return f"the rollback to {good} failed as well ({trouble.name}: {trouble.cause})"
@@ -145,7 +152,7 @@ def _with_outcome(error: BaseException, outcome: str | None) -> BaseException:
     """The same cause with what became of it, so that the run's final state says both."""
     if outcome is None or not isinstance(error, SlipwayError):
         return error
-    return type(error)(f"{error.cause}; {outcome}", action=error.action, details=error.details)
+    return error.adding(outcome)
 
 
 def _plan(image: DeployedImage, *, rolling_back: bool) -> str:

@@ -37,13 +37,14 @@ _current: ContextVar[DeployWorkshop] = ContextVar("deploy workshop")
 
 @dataclass
 class Registries:
-    """The registries that images are looked up in, each opened once."""
+    """The registries that images are looked up in, each opened once. `no_vault`: raised where there should be one."""
 
     options: RegistryOptions
     pull_credentials: str | None
     stack: StackConnection | None
     vault: VaultSession | None
     exits: AsyncExitStack
+    no_vault: StackDown
     _open: dict[str, RegistryClient] = field(default_factory=dict)
 
     async def client(self, image: ImageReference) -> RegistryClient:
@@ -59,6 +60,10 @@ class Registries:
             self._open[image.registry] = await self.exits.enter_async_context(client)
         return self._open[image.registry]
 
+    def pulls(self, host: str) -> bool:
+        """Whether something was named that the nodes are to pull with from `host`."""
+        return self.pull_credentials is not None and bool(secret_paths([self.pull_credentials], host, None).get(host))
+
     async def pull_credential(self, host: str) -> Credential | None:
         """What the nodes are to pull with from `host`, as Vault has it now; None where nothing was named for it."""
         if self.pull_credentials is None:
@@ -70,7 +75,7 @@ class Registries:
         if not paths:
             return Anonymous()
         if self.vault is None:
-            raise StackDown("credentials are named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+            raise self.no_vault
         return VaultCredentials(self.vault, paths)
 
 
@@ -111,9 +116,14 @@ async def open_registries(
         # A saved registry stands for its place in Vault here; how it is spoken to is the nodes' affair.
         (pull_credentials,) = (await with_registries([pull_credentials]))["credentials"]
     async with AsyncExitStack() as exits:
-        access = await find_vault(options.vault, stack, env)
-        vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
-        yield Registries(options, pull_credentials, stack, vault, exits)
+        missing = StackDown("credentials are named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        vault = None
+        try:
+            if (access := await find_vault(options.vault, stack, env)) is not None:
+                vault = await exits.enter_async_context(VaultSession(access))
+        except StackDown as error:
+            missing = error  # told by whoever needs it
+        yield Registries(options, pull_credentials, stack, vault, exits, missing)
 
 
 @asynccontextmanager

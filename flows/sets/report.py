@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
-from flows.domain.plan import StepTime
+from flows.domain.plan import LeftBehind, StepTime
 from flows.domain.reference import ImageReference
 from flows.domain.text import aligned, human_size, table_cell
 from flows.sets import dag
 from flows.watched import timeline
+from flows.watched.history import key_of
 from flows.watched.links import registry_link
-from flows.watched.report import describe
+from flows.watched.report import describe, left_behind_as_markdown, left_behind_as_text
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ class SetReport:
     error: BaseException | None = None
     failed: str | None = None
     pull: tuple[str, ...] = ()
+
+    def leaving(self, left_behind: tuple[LeftBehind, ...]) -> Self:
+        """The same, with what the clean-up could not remove."""
+        return replace(self, result=replace(self.result, left_behind=left_behind))
+
+    @property
+    def key(self) -> str:
+        """Of the artifact: one for each source of a set."""
+        return key_of("release", f"set {self.plan.source.name}")
 
     @property
     def title(self) -> str:
@@ -49,6 +60,7 @@ class SetReport:
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
+        lines += left_behind_as_markdown(self.result.left_behind)
         if self.pull:
             lines += ["", "## Pull", "", "```", *self.pull, "```"]
         return "\n".join(lines) + "\n"
@@ -63,6 +75,7 @@ class SetReport:
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
         lines += ["", *(f"  {command}" for command in self.pull)]
+        lines += left_behind_as_text(self.result.left_behind)
         return "\n".join(lines).rstrip()
 
     def _warnings(self) -> list[str]:

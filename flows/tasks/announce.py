@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.domain.errors import Interrupted, SlipwayError
-from flows.domain.plan import ReleasePlan, ReleaseResult
+from flows.domain.plan import LeftBehind, ReleasePlan, ReleaseResult
 from flows.events import IMAGE_RELEASED, RELEASE_FAILED, announce
 from flows.request import ReleaseRequest
+
+if TYPE_CHECKING:
+    from flows.sets.report import SetReport
+    from flows.watched.report import Report
 
 
 @dataclass
 class Course:
-    """How far a release has come: what is to be told of it however it ends. `started`: as time.monotonic() has it."""
+    """How far a release has come: what is to be told of it however it ends. `started`: as time.monotonic() has it;
+    `report`: as it was recorded last; `left_behind`: what the clean-up could not remove.
+    """
 
     request: ReleaseRequest
     steps_s: dict[str, float]
     started: float = field(default_factory=time.monotonic)
     plan: ReleasePlan | None = None
+    report: Report | SetReport | None = None
+    left_behind: tuple[LeftBehind, ...] = ()
 
     @property
     def duration_s(self) -> float:

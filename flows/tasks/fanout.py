@@ -49,9 +49,12 @@ async def plan_set_version(request: SetRequest, targets: TargetSet, images: Mapp
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
     named = {name: ImageReference.parse(image) for name, image in images.items()}
-    return await plan_set(
+    plan = await plan_set(
         request, shop, shop.checkout, targets, named, run=str(flow_run.id), reserve=True, earlier=named_before()
     )
+    if plan.to_build():
+        await shop.check_builder()
+    return plan
 
 
 @step("check rights")
@@ -155,9 +158,7 @@ async def record_set(report: SetReport) -> None:
     plan, result = report.plan, report.result
     async with get_client() as client:
         origin = await origin_of_this_run(client)
-        await MarkdownArtifact(
-            markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
-        ).acreate(client)
+        await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])
         await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))

@@ -52,9 +52,7 @@ async def record(report: Report) -> None:
     async with get_client() as client:
         origin = await origin_of_this_run(client)
         report = replace(report, links=_links(plan, result, origin))
-        await MarkdownArtifact(
-            markdown=report.as_markdown(), key=key_of("release", plan.image), description=report.title
-        ).acreate(client)
+        await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})

@@ -6,13 +6,16 @@ import logging
 
 from prefect.runtime import flow_run
 
+from flows.domain.errors import StackDown, VaultError
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage
 from flows.rollouts.workshop import deploy_workshop
 from flows.tasks.step import step
 from flows.watched.watch import watcher
-from infra.kubernetes.pull_secret import PullSecret
+from infra.kubernetes.pull_secret import PullSecret, pull_secret_name
+from infra.kubernetes.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from infra.kubernetes.rollout import check_rolls, watch_rollout
+from infra.kubernetes.workload import service_account
 
 logger = logging.getLogger(__name__)
 
@@ -26,13 +29,39 @@ async def look() -> str:
     return shop.before.image
 
 
+@step("check rights")
+async def check_rollout(image: DeployedImage) -> None:
+    """See that all that a rollout takes is allowed, before anybody is asked or anything is written.
+
+    Raises ClusterForbidden.
+    """
+    shop = deploy_workshop()
+    state = shop.before
+    assert state is not None, "the workload was looked at"
+    secret = account = None
+    if shop.registries.pulls(ImageReference.parse(image.name).registry):
+        secret = pull_secret_name(state.name)
+        account = None if state.pull_secrets else service_account(state.obj)
+    rights = rollout_rights(state.name.kind, state.name.name, secret, account)
+    await check_rights(shop.workload.api, rights, role=DEPLOY_ROLE)
+
+
 @step("write the pull secret")
-async def write_pull_secret(image: DeployedImage) -> str | None:
-    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors."""
+async def write_pull_secret(image: DeployedImage, *, rolling_back: bool) -> str | None:
+    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors.
+
+    `rolling_back`: what ran before may have left its Secret; Vault's trouble does not stand in the way then.
+    """
     shop = deploy_workshop()
     assert shop.before is not None, "the workload was looked at"
     host = ImageReference.parse(image.name).registry
-    credential = await shop.registries.pull_credential(host)
+    try:
+        credential = await shop.registries.pull_credential(host)
+    except (VaultError, StackDown) as error:
+        if not rolling_back:
+            raise
+        say(f"the pull credentials could not be read ({error.cause}): the pull Secrets stay as they are")
+        return None
     if credential is None:
         return None
     if shop.pull_secret is None:
@@ -104,3 +133,9 @@ def say(text: str) -> None:
     """Progress of a rollout, for the terminal and the run's log."""
     logger.info("%s", text)
     watcher().say(text)
+
+
+def tell_outcome(text: str) -> None:
+    """What became of a rollout that failed or was interrupted."""
+    logger.info("%s", text)
+    watcher().outcome(text)

@@ -54,9 +54,10 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
     error = state.data
     if not isinstance(error, SlipwayError) or not error.retryable:
         return False
+    if error.retry_after is not None and error.retry_after > LONGEST_RETRY_AFTER_S:
+        return False
+    watcher().say(f"> {task.name}: {error.cause}; trying again")
     if error.retry_after is not None:
-        if error.retry_after > LONGEST_RETRY_AFTER_S:
-            return False
         await asyncio.sleep(error.retry_after)
     return True
 

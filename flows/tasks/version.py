@@ -16,15 +16,16 @@ from flows.workshop import workshop
 
 @step("plan version")
 async def plan_version() -> ReleasePlan:
-    """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git and Vault raise."""
+    """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git, Vault and cluster raise."""
     shop = workshop()
     assert shop.checkout is not None, "the source is fetched before its version is planned"
     plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True, earlier=named_before())
     if not plan.nothing_to_release and plan.existing_digest is None:
-        # A missing right to push is found now, not after a long build.
+        # A missing right is found now, not after a long build or an approval.
         image = shop.image(plan.source.name)
         registry = await shop.registry(image)
         await registry.check_push(image.repository)
+        await shop.check_builder()
     return plan
 
 

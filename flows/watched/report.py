@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 from flows.domain.errors import SlipwayError
-from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
+from flows.domain.plan import BuiltImage, LeftBehind, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
 from flows.domain.text import aligned, human_size, table_cell
+from flows.watched.history import key_of
 from flows.watched.links import Link
 from flows.watched.timeline import as_data_uri, as_svg, as_text
 
@@ -26,6 +29,15 @@ class Report:
     error: BaseException | None = None
     links: tuple[Link, ...] = ()
     pull: tuple[str, ...] = ()
+
+    def leaving(self, left_behind: tuple[LeftBehind, ...]) -> Self:
+        """The same, with what the clean-up could not remove."""
+        return replace(self, result=replace(self.result, left_behind=left_behind))
+
+    @property
+    def key(self) -> str:
+        """Of the artifact: one for each image."""
+        return key_of("release", self.plan.image)
 
     @property
     def title(self) -> str:
@@ -68,6 +80,7 @@ class Report:
         lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
         lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
         lines += ["", *(f"- WARN: {table_cell(warning)}" for warning in self.result.warnings)]
+        lines += left_behind_as_markdown(self.result.left_behind)
         lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
@@ -87,7 +100,23 @@ class Report:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
         if self.pull:
             lines += ["", *(f"  {command}" for command in self.pull)]
+        lines += left_behind_as_text(self.result.left_behind)
         return "\n".join(lines)
+
+
+def left_behind_as_markdown(left_behind: Sequence[LeftBehind]) -> list[str]:
+    """The section of a report on what the clean-up could not remove; nothing where there is none."""
+    if not left_behind:
+        return []
+    lines = [line.replace("```", "'''") for each in left_behind for line in each.lines()]
+    return ["", "## Left behind", "", "```", *lines, "```"]
+
+
+def left_behind_as_text(left_behind: Sequence[LeftBehind]) -> list[str]:
+    """The same for the terminal."""
+    if not left_behind:
+        return []
+    return ["", "  left behind:", *(f"    {line}" for each in left_behind for line in each.lines())]
 
 
 def plan_as_markdown(plan: ReleasePlan) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
+
+from flows.domain.plan import LeftBehind
 
 
 class Outcome(Protocol):
@@ -16,6 +18,9 @@ class Outcome(Protocol):
 
     @property
     def reason(self) -> str: ...
+
+    @property
+    def left_behind(self) -> Sequence[LeftBehind]: ...
 
     def as_dict(self) -> dict[str, Any]: ...
 
@@ -37,7 +42,15 @@ class Watcher(Protocol):
         ...
 
     def show(self, report: Report) -> None:
-        """The report at the end."""
+        """The report at the end; again, where the clean-up had something to add."""
+        ...
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        """What the clean-up could not remove, however the release ended."""
+        ...
+
+    def outcome(self, text: str) -> None:
+        """What became of a rollout that failed or was interrupted, where it had changed something."""
         ...
 
 
@@ -48,6 +61,12 @@ class Nobody:
         pass
 
     def show(self, report: Report) -> None:
+        pass
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        pass
+
+    def outcome(self, text: str) -> None:
         pass
 
 

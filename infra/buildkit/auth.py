@@ -13,11 +13,12 @@ from infra.buildkit.wire.session_pb2 import CredentialsRequest, CredentialsRespo
 
 
 class Auth:
-    """Passes a CredentialSource on. `failure`: what that source raised first."""
+    """Passes a CredentialSource on. `failure`: what it raised first; `unanswered`: the hosts that it has none for."""
 
     def __init__(self, credentials: CredentialSource) -> None:
         self._credentials = credentials
         self.failure: SlipwayError | None = None
+        self.unanswered: set[str] = set()
 
     def handlers(self) -> dict[str, Handler]:
         return {"/moby.filesync.v1.Auth/Credentials": unary(CredentialsRequest, self._credential)}
@@ -31,4 +32,6 @@ class Auth:
         answer = CredentialsResponse()
         if credential is not None:
             answer.Username, answer.Secret = credential.username, credential.password
+        else:
+            self.unanswered.add(request.Host.lower())
         return answer

@@ -21,7 +21,7 @@ from infra.buildkit.exported import name_exports
 from infra.buildkit.grpc import Code, GrpcClient, GrpcError, M, Message
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.offer import all_delivered, attachables, finish_outputs
+from infra.buildkit.offer import all_delivered, attachables, finish_outputs, unanswered
 from infra.buildkit.record import BuildRecord
 from infra.buildkit.session import Session
 from infra.buildkit.tasks import cause_of, in_thread
@@ -250,7 +250,7 @@ class BuildKit:
                 raise session.failure from error
             from infra.buildkit.errors import build_error
 
-            raise build_error(error, self._address, request, record) from error
+            raise build_error(error, self._address, request, record, unanswered(offered)) from error
         if not all_delivered(request, offered, answer.ExporterResponse):
             raise BuilderTooOld(
                 f"builder {self._address}: it has not delivered all outputs",

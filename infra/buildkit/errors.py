@@ -7,8 +7,9 @@ and the shape of its message decide, first match first, in `_RULES`.
 from __future__ import annotations
 
 import re
+import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from flows.domain.errors import (
@@ -24,10 +25,15 @@ from flows.domain.errors import (
     DockerfileInvalid,
     DockerfileMissing,
     InvalidOption,
+    RegistryError,
+    RegistryForbidden,
     RegistryProtocolError,
+    RegistryUnauthorized,
     SlipwayError,
     StepFailed,
+    StepOutOfMemory,
 )
+from flows.domain.registry_status import NO_CREDENTIALS
 from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildRequest
 from infra.buildkit.details import SolveDetails
@@ -35,7 +41,7 @@ from infra.buildkit.grpc import Code, GrpcError
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation, StreamReset
 from infra.buildkit.outputs import ImagePush
 from infra.buildkit.record import BuildRecord
-from infra.buildkit.registry_errors import registry_error
+from infra.buildkit.registry_errors import PLAIN_HTTP, registry_error
 from infra.buildkit.scrub import scrub
 
 CALL_ERRORS: dict[Code, type[BuilderError]] = {
@@ -59,6 +65,8 @@ CALL_ERRORS: dict[Code, type[BuilderError]] = {
 
 _PUSH = re.compile(r"failed to push (?P<name>\S+): ")
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+# executor/runcexecutor/executor_linux.go, detectOOM: where the step has a cgroup (v2) of its own.
+_NO_MEMORY = re.compile(r"did not complete successfully: cannot allocate memory")
 _NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
 _BASE_IMAGE = re.compile(r"failed to (?:resolve source metadata for|load metadata for|pull) (?P<name>[^\s:]+\S*?): ")
 # Before v0.13 (frontend/dockerfile/dockerfile2llb/convert.go): the name as it was written, and the registry's refusal.
@@ -83,13 +91,14 @@ _SESSION_LOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """A failed Solve, with all that its rules look at."""
+    """A failed Solve, with all that its rules look at. `anonymous`: the registries that there was no credential for."""
 
     error: GrpcError
     details: SolveDetails
     request: BuildRequest
     record: BuildRecord
     address: BuilderAddress
+    anonymous: Collection[str]
 
     @property
     def message(self) -> str:
@@ -116,14 +125,21 @@ def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
 
 
 def build_error(
-    error: BaseException, address: BuilderAddress, request: BuildRequest, record: BuildRecord
+    error: BaseException,
+    address: BuilderAddress,
+    request: BuildRequest,
+    record: BuildRecord,
+    anonymous: Collection[str] = (),
 ) -> BaseException:
-    """The cause for a build that failed with `error`; what is not the daemon's doing is given back as it is."""
+    """The cause for a build that failed with `error`; what is not the daemon's doing is given back as it is.
+
+    `anonymous`: the registries that the daemon asked a credential for in vain.
+    """
     if isinstance(error, ConnectionLost | ProtocolViolation | StreamReset):
         return call_error(error, address)
     if not isinstance(error, GrpcError):
         return error
-    failure = _Failure(error, SolveDetails.of(error), request, record, address)
+    failure = _Failure(error, SolveDetails.of(error), request, record, address, anonymous)
     for rule in _RULES:
         if (cause := rule(failure)) is not None:
             return cause
@@ -138,7 +154,20 @@ def _push_failed(failure: _Failure) -> SlipwayError | None:
         return None
     # The daemon names it in full, with its registry.
     registry, _, rest = match["name"].partition("/")
-    return registry_error(registry, f"pushing {rest}", failure.message[match.end() :])
+    error = registry_error(registry, f"pushing {rest}", failure.message[match.end() :])
+    error.action = _asks_for_login(failure, error, registry) or error.action
+    return error
+
+
+def _asks_for_login(failure: _Failure, error: RegistryError, registry: str) -> str | None:
+    """What to do where a registry refused who came without a credential."""
+    if not isinstance(error, RegistryUnauthorized | RegistryForbidden):
+        return None
+    # The daemon asks for Docker Hub's by the name of its API's host.
+    asked = registry in failure.anonymous or (
+        registry == "docker.io" and any(host.endswith("docker.io") for host in failure.anonymous)
+    )
+    return NO_CREDENTIALS.format(host=registry) if asked else None
 
 
 def _disk_full(failure: _Failure) -> SlipwayError | None:
@@ -153,14 +182,21 @@ def _disk_full(failure: _Failure) -> SlipwayError | None:
 def _process_failed(failure: _Failure) -> SlipwayError | None:
     if failure.details.exit_code is None:
         return None
+    code = failure.details.exit_code
     step = failure.record.failed_step(failure.details.vertex)
     name = step.name if step is not None else "RUN"
     lines = failure.record.last_lines(step) if step is not None else ""
+    details = "\n".join(part for part in (lines, failure.details.excerpt) if part)
+    if _NO_MEMORY.search(failure.message):
+        text = f"step {name!r} was killed as memory ran out (exit code {code})"
+        return StepOutOfMemory(text, step=name, status=code, details=details)
+    killed = "the process was killed: by the system if memory ran out, else by something in the step"
     return StepFailed(
-        f"step {name!r} failed with exit code {failure.details.exit_code}",
+        f"step {name!r} failed with exit code {code}",
         step=name,
-        status=failure.details.exit_code,
-        details="\n".join(part for part in (lines, failure.details.excerpt) if part),
+        status=code,
+        details=details,
+        action=killed if code == 128 + signal.SIGKILL else None,
     )
 
 
@@ -176,7 +212,7 @@ def _base_image(failure: _Failure) -> SlipwayError | None:
         match, old = _OLD_BASE_IMAGE.match(failure.message), True
     if match is None:
         return None
-    name, rest = match["name"], failure.message[match.end() :]
+    name, rest, action = match["name"], failure.message[match.end() :], None
     if re.search(r"not found\s*$", rest):
         reason = "not found"
     else:
@@ -188,7 +224,23 @@ def _base_image(failure: _Failure) -> SlipwayError | None:
         if old and isinstance(error, RegistryProtocolError):
             return None
         reason = error.cause
-    return BaseImageUnavailable(f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt)
+        action = _asks_for_login(failure, error, registry)
+        if PLAIN_HTTP in reason:
+            action = _plain_http(failure.address, registry)
+    return BaseImageUnavailable(
+        f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt, action=action
+    )
+
+
+def _plain_http(address: BuilderAddress, registry: str) -> str:
+    """How a builder is told to speak plain HTTP with a registry: the build itself cannot tell it."""
+    cluster = f"--builder kubernetes --builder-option plain_http={registry}"
+    if address.kind == "docker":
+        return (
+            f"name {registry} among the insecure-registries in the Docker engine's daemon.json; the embedded engine "
+            f"has none: build with {cluster}"
+        )
+    return f'say `http = true` below [registry."{registry}"] in the builder\'s buildkitd.toml, or build with {cluster}'
 
 
 def _dockerfile_invalid(failure: _Failure) -> SlipwayError | None:

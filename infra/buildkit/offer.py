@@ -48,6 +48,11 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
     return offered
 
 
+def unanswered(offered: Iterable[Attachable]) -> set[str]:
+    """The registries that the daemon asked a credential for in vain."""
+    return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
+
+
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
     """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
     `response`: Solve's ExporterResponse."""

@@ -23,12 +23,14 @@ from flows.domain.registry_status import error_of_status
 _STATUS = re.compile(r"unexpected status\b.*?:\s*([1-5]\d\d)\b", re.DOTALL)
 _METHOD = re.compile(r"unexpected status from ([A-Z]+) request")
 
+PLAIN_HTTP = "it speaks plain HTTP"
+
 # In this order: a refused token request may also mention the connection.
 BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
     (re.compile(words, re.IGNORECASE), kind, reason)
     for words, kind, reason in (
         (r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
-        (r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, "it speaks plain HTTP"),
+        (r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, PLAIN_HTTP),
         (r"\btls: ", RegistryTlsError, "the TLS handshake failed"),
         (r"toomanyrequests", RegistryThrottled, "too many requests"),
         (r"insufficient_scope|access denied|\bdenied\b", RegistryForbidden, "the credentials lack a scope"),

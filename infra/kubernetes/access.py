@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ class Login:
     namespace: str
     in_cluster: bool
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether there is nothing that says who asks."""
+        settings = self.client.configuration
+        return not (settings.api_key or settings.cert_file or settings.username)
+
     async def refresh(self) -> None:
         """Take a new token from the kubeconfig's exec plugin when the last one nears its end."""
         if self.loader is not None and hasattr(self.loader, "exec_plugin_expiry"):
@@ -65,19 +72,44 @@ async def log_in(access: ClusterAccess) -> Login:
     """A client for the cluster; nothing is asked of it yet. Raises KubeconfigInvalid."""
     configuration = Configuration()
     files = PrivateFiles()
-    try:
+    with _understood(access):
+        try:
+            if access.kubeconfig is None:
+                load_incluster_config(client_configuration=configuration)
+                return Login(ApiClient(configuration), None, access.namespace or _pod_namespace(), in_cluster=True)
+            loader = _loader(access.kubeconfig, access.context, files)
+            await loader.load_and_set(configuration)
+            client = ApiClient(configuration)
+        finally:
+            files.close()  # OpenSSL has read them
+    return Login(client, loader, access.namespace or _context_namespace(loader), in_cluster=False)
+
+
+def namespace_of(access: ClusterAccess) -> str:
+    """The namespace that is meant, without logging in. Raises KubeconfigInvalid."""
+    if access.namespace is not None:
+        return access.namespace
+    files = PrivateFiles()
+    with _understood(access):
         if access.kubeconfig is None:
-            load_incluster_config(client_configuration=configuration)
-            return Login(ApiClient(configuration), None, access.namespace or _pod_namespace(), in_cluster=True)
-        loader = _loader(access.kubeconfig, access.context, files)
-        await loader.load_and_set(configuration)
-        client = ApiClient(configuration)
+            return _pod_namespace()
+        try:
+            return _context_namespace(_loader(access.kubeconfig, access.context, files))
+        finally:
+            files.close()
+
+
+@contextmanager
+def _understood(access: ClusterAccess) -> Iterator[None]:
+    """Within: what is wrong with a kubeconfig is raised as KubeconfigInvalid."""
+    try:
+        yield
     except (ConfigException, OSError, ValueError, TypeError, yaml.YAMLError, binascii.Error) as error:
         raise KubeconfigInvalid(_what_is_wrong(access, error)) from error
-    finally:
-        files.close()  # OpenSSL has read them
-    context = loader.current_context["context"]
-    return Login(client, loader, access.namespace or context.get("namespace") or "default", in_cluster=False)
+
+
+def _context_namespace(loader: KubeConfigLoader) -> str:
+    return str(loader.current_context["context"].get("namespace") or "default")
 
 
 def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigLoader:

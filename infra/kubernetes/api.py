@@ -16,9 +16,16 @@ from typing import Self
 
 import aiohttp
 
-from flows.domain.errors import ClusterUnavailable, ClusterUnreachable, ObjectMissing, WatchExpired
+from flows.domain.errors import (
+    ClusterError,
+    ClusterUnauthorized,
+    ClusterUnavailable,
+    ClusterUnreachable,
+    ObjectMissing,
+    WatchExpired,
+)
 from infra.kubernetes.access import ClusterAccess, Login, log_in
-from infra.kubernetes.errors import TRANSPORT_ERRORS, Asked, answer_error, transport_error
+from infra.kubernetes.errors import NO_LOGIN, TRANSPORT_ERRORS, Asked, answer_error, transport_error
 from infra.kubernetes.kinds import Kind, Object, kind_of, name_of, shown
 
 FIELD_MANAGER = "slipway"
@@ -87,6 +94,12 @@ class KubernetesApi:
         """Make an object. Raises ObjectConflict if there is one of that name."""
         kind = kind_of(obj)
         return await self._json("create", kind, name_of(obj), method="POST", path=kind.path(self.namespace), body=obj)
+
+    async def review(self, kind: Kind, spec: Object) -> Object:
+        """The status of a review, which the API server makes up and keeps nowhere."""
+        body = {"apiVersion": kind.api, "kind": kind.name, "spec": spec}
+        path = f"/apis/{kind.api}/{kind.plural}"
+        return (await self._json("create", kind, "", method="POST", path=path, body=body)).get("status") or {}
 
     async def apply(self, obj: Object, *, force: bool) -> Object:
         """Make the object or bring it to this state: server-side apply as the field manager `slipway`.
@@ -211,7 +224,7 @@ class KubernetesApi:
             status, content = response.status, await _body(response, self.host)
         finally:
             response.close()
-        raise answer_error(asked, status, content, response.headers.get("Retry-After"))
+        raise self._error(asked, status, content, response.headers.get("Retry-After"))
 
     async def open_socket(
         self, asked: Asked, path: str, query: Mapping[str, str] | list[tuple[str, str]], protocol: str
@@ -233,7 +246,7 @@ class KubernetesApi:
                 timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
             )
         except aiohttp.WSServerHandshakeError as error:
-            raise answer_error(asked, error.status, "") from error
+            raise self._error(asked, error.status, "", None) from error
         except TRANSPORT_ERRORS as error:
             raise transport_error(error, self.host) from error
 
@@ -278,8 +291,7 @@ class KubernetesApi:
         content_type: str = "application/json",
     ) -> Object:
         what = shown(kind, name) if name else kind.plural
-        resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
-        asked = Asked(verb, what, resource, self.namespace)
+        asked = Asked(verb, what, kind.resource, self.namespace)
         path = path or kind.path(self.namespace, name)
         async with self._request(asked, method, path, query=query, body=body, content_type=content_type) as response:
             content = await _body(response, self.host)
@@ -314,10 +326,16 @@ class KubernetesApi:
             self._set_clock(response)
             if response.status >= 300:
                 content = await _body(response, self.host)
-                raise answer_error(asked, response.status, content, response.headers.get("Retry-After"))
+                raise self._error(asked, response.status, content, response.headers.get("Retry-After"))
             yield response
         finally:
             response.close()
+
+    def _error(self, asked: Asked, status: int, content: bytes | str, retry_after: str | None) -> ClusterError:
+        error = answer_error(asked, status, content, retry_after)
+        if isinstance(error, ClusterUnauthorized) and self._logged_in().anonymous:
+            error.action = NO_LOGIN
+        return error
 
     async def _prepared(
         self,

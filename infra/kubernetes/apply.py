@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+
 from flows.domain.errors import NotOurs, ObjectConflict
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import Object, kind_of, name_of, shown
@@ -24,6 +27,15 @@ async def apply_ours(api: KubernetesApi, obj: Object) -> Object:
                 raise
     check_ours(there, obj)
     return await api.apply(obj, force=True)
+
+
+async def check_free(api: KubernetesApi, objects: Iterable[Object]) -> None:
+    """See that nobody else has an object of one of these names. Raises NotOurs, for the first in their order."""
+    wanted = list(objects)
+    found = await asyncio.gather(*(api.get(kind_of(obj), name_of(obj)) for obj in wanted))
+    for there, obj in zip(found, wanted, strict=True):
+        if there is not None:
+            check_ours(there, obj)
 
 
 def check_ours(there: Object, wanted: Object) -> None:

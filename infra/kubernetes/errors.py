@@ -48,6 +48,11 @@ _REASON = re.compile(r"[A-Za-z]{1,60}")
 _NO_NAMESPACE = re.compile(r'^namespaces "[^"]*" not found$')
 # apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage.
 _RBAC = re.compile(r'\bcannot (?P<verb>[a-z]+) resource "(?P<resource>[a-z0-9./-]+)"')
+# What the API server takes for a user who says nothing of himself (apiserver, pkg/authentication/user, Anonymous).
+_ANONYMOUS = 'User "system:anonymous"'
+NO_LOGIN = (
+    "the kubeconfig's user has no credentials: add some (`kubectl config view --minify`), or name another context"
+)
 _CAUSE_TERMINATING = "NamespaceTerminating"
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
@@ -76,6 +81,8 @@ def answer_error(asked: Asked, code: int, body: bytes | str, retry_after: str | 
     shown = f"HTTP {code}" + (f" {reason}" if _REASON.fullmatch(reason) else "")
     cause = f"{asked.verb} {asked.what} in namespace {asked.namespace}: the API server answered {shown}"
     kind = classify(code, status)
+    if kind is ClusterUnauthorized and code == 403:
+        return ClusterUnauthorized(f"{cause} to system:anonymous", action=NO_LOGIN)
     if kind is ClusterForbidden:
         found = _RBAC.search(message)
         missing = f"{found['verb']} on {found['resource']}" if found else f"{asked.verb} on {asked.resource}"
@@ -97,6 +104,8 @@ def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
     causes = {cause.get("reason") for cause in _details(status).get("causes") or () if isinstance(cause, dict)}
     if code == 403 and _CAUSE_TERMINATING in causes:
         return NamespaceTerminating
+    if code == 403 and _ANONYMOUS in message:
+        return ClusterUnauthorized
     if code == 403 and message and not _RBAC.search(message):
         return ClusterRefused
     if code == 404 and _NO_NAMESPACE.match(message):

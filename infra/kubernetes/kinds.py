@@ -22,6 +22,11 @@ class Kind:
         """The API group, "" for the core one."""
         return self.api.partition("/")[0] if "/" in self.api else ""
 
+    @property
+    def resource(self) -> str:
+        """As kubectl names it: `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
     def path(self, namespace: str, name: str = "") -> str:
         """The path of one object, or of all in a namespace."""
         root = f"/apis/{self.api}" if self.group else f"/api/{self.api}"
@@ -43,6 +48,8 @@ DAEMON_SET = Kind("DaemonSet", "apps/v1", "daemonsets")
 CRON_JOB = Kind("CronJob", "batch/v1", "cronjobs")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
 EVENT = Kind("Event", "v1", "events")
+RULES_REVIEW = Kind("SelfSubjectRulesReview", "authorization.k8s.io/v1", "selfsubjectrulesreviews")
+ACCESS_REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")
 
 KINDS = (LEASE, DEPLOYMENT, REPLICA_SET, POD, SERVICE, SECRET, CONFIG_MAP, NETWORK_POLICY, CLAIM)
 """All kinds that can bear a run's label: what cleaning up looks at."""

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from flows.domain.errors import ClusterError, ObjectMissing
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import LEASE, Object, name_of
+from infra.kubernetes.kinds import LEASE, Kind, Object, name_of
 
 _MICRO_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"  # apimachinery, MicroTime
 
@@ -57,10 +57,10 @@ async def renew(api: KubernetesApi, name: str) -> Object:
     return await api.merge(LEASE, name, {"spec": {"renewTime": timestamp(api.now())}})
 
 
-async def gone(api: KubernetesApi, lease: Object) -> None:
-    """Wait until this very Lease is not there any more."""
-    name = name_of(lease)
-    async with aclosing(api.follow(LEASE, name=name)) as changes:
-        async for leases in changes:
-            if name not in leases or leases[name]["metadata"]["uid"] != lease["metadata"]["uid"]:
+async def gone(api: KubernetesApi, kind: Kind, obj: Object) -> None:
+    """Wait until this very object is not there any more."""
+    name = name_of(obj)
+    async with aclosing(api.follow(kind, name=name)) as changes:
+        async for objects in changes:
+            if name not in objects or objects[name]["metadata"]["uid"] != obj["metadata"]["uid"]:
                 return

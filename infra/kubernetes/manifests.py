@@ -31,6 +31,8 @@ from infra.kubernetes.model import (
 
 SPEC_HASH = "slipway.dev/spec"
 """Annotation of a Deployment and its pods: what they were made from."""
+DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
+"""The type of a Secret with registry credentials."""
 _ROOTLESS_UID = 1000  # of moby/buildkit:*-rootless, docs/rootless.md "Change UID/GID"
 _STATE = {True: "/var/lib/buildkit", False: "/home/user/.local/share/buildkit"}
 
@@ -180,7 +182,7 @@ def spec_hash(*parts: object) -> str:
 def registry_credentials(spec: BuilderSpec, run: Run, docker_config: str) -> Object:
     """The lab's Secret of type docker-registry."""
     data = {".dockerconfigjson": docker_config.encode()}
-    return _secret(Names.of(spec, run).credentials, "kubernetes.io/dockerconfigjson", data, spec, run)
+    return _secret(Names.of(spec, run).credentials, DOCKER_CONFIG, data, spec, run)
 
 
 def build_config(spec: BuilderSpec, run: Run, registry: str, repository: str) -> Object:

@@ -7,6 +7,7 @@ https://kubernetes.io/docs/concepts/workloads/pods/disruptions/.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from flows.domain.errors import (
     BuilderOutOfMemory,
     BuilderRefused,
     BuilderUnschedulable,
+    BuilderVolumeMissing,
 )
 from infra.kubernetes.kinds import Object, name_of
 
@@ -29,13 +31,15 @@ _NODE_GONE = {"NodeLost", "NodeShutdown", "Terminated"}
 # Reasons of DisruptionTarget (Kubernetes' documentation, "Disruptions"): the node does not answer, or is no more.
 _NODE_DISRUPTIONS = {"DeletionByTaintManager", "DeletionByPodGC"}
 _UNSCHEDULABLE = "Unschedulable"
+NO_VOLUME = re.compile(r"unbound immediate PersistentVolumeClaims|storageclass", re.IGNORECASE)
+"""What the scheduler says of a claim that nothing is bound to (pkg/scheduler/framework/plugins/volumebinding)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`cause`: the error's class; `text`: one sentence; `details`: what Kubernetes says of it. `wants_log`: the
     container's last lines belong to it; `previous`: of the container before its restart. `may_pass`: it may be over
-    in a while (a node that is still coming).
+    in a while (a node that is still coming). `ended`: when the container ended, "" if it did not; `again`: it runs now.
     """
 
     cause: type[BuilderError]
@@ -44,6 +48,8 @@ class Verdict:
     wants_log: bool = False
     previous: bool = False
     may_pass: bool = False
+    ended: str = ""
+    again: bool = False
 
 
 def is_ready(pod: Object) -> bool:
@@ -64,7 +70,7 @@ def verdict(pod: Object) -> Verdict | None:
         told = message or str(disrupted.get("message") or "")
         return Verdict(cause, f"{name} was evicted ({why})", told, wants_log=cause is BuilderEvicted)
     container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
-    if (found := _container_verdict(name, container)) is not None:
+    if (found := _container_verdict(name, container, memory_limit(pod))) is not None:
         return found
     if pod["metadata"].get("deletionTimestamp"):
         return Verdict(BuilderDeleted, f"{name} is being deleted", wants_log=True)
@@ -72,13 +78,14 @@ def verdict(pod: Object) -> Verdict | None:
         return Verdict(BuilderRefused, f"the node refuses {name} ({reason or 'no reason given'})", message)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == _UNSCHEDULABLE:
-        return Verdict(
-            BuilderUnschedulable, f"no node takes {name}", str(scheduled.get("message") or ""), may_pass=True
-        )
+        told = str(scheduled.get("message") or "")
+        if NO_VOLUME.search(told):
+            return Verdict(BuilderVolumeMissing, f"{name} waits for its volume", told, may_pass=True)
+        return Verdict(BuilderUnschedulable, f"no node takes {name}", told, may_pass=True)
     return None
 
 
-def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
+def _container_verdict(name: str, container: dict[str, Any], limit: str | None) -> Verdict | None:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
@@ -92,15 +99,27 @@ def _container_verdict(name: str, container: dict[str, Any]) -> Verdict | None:
     if not ended:
         return None
     if ended.get("reason") == "OOMKilled":
-        text = f"the daemon in {name} was killed at its memory limit (OOMKilled)"
-        return Verdict(BuilderOutOfMemory, text, wants_log=True, previous=previous)
-    code = ended.get("exitCode")
+        cause: type[BuilderError] = BuilderOutOfMemory
+        how = f"was killed at its memory limit{f' of {limit}' if limit else ''} (OOMKilled)"
+    else:
+        cause = BuilderCrashed
+        how = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason') or 'no reason given'})"
     return Verdict(
-        BuilderCrashed,
-        f"the daemon in {name} ended with exit code {code} ({ended.get('reason') or 'no reason given'})",
+        cause,
+        f"the daemon in {name} {how}",
         wants_log=True,
         previous=previous,
+        ended=str(ended.get("finishedAt") or ""),
+        again="running" in state,
     )
+
+
+def memory_limit(pod: Object, container: str | None = None) -> str | None:
+    """The limit of a container (None: of the first), as its pod has it: a LimitRange may have added one."""
+    for each in (pod.get("spec") or {}).get("containers") or ():
+        if container in {None, each.get("name")}:
+            return ((each.get("resources") or {}).get("limits") or {}).get("memory")
+    return None
 
 
 def restarts(pod: Object) -> int:

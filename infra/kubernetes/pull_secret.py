@@ -12,9 +12,11 @@ from flows.domain.credentials import Credential
 from flows.domain.errors import NotOurs, ObjectConflict
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import SECRET, Object, name_of
+from infra.kubernetes.manifests import DOCKER_CONFIG
 from infra.kubernetes.model import MANAGED_BY
 from infra.kubernetes.secrets import Auths, docker_config, parse_docker_config
 from infra.kubernetes.workload import WorkloadState
+from infra.kubernetes.workload_name import WorkloadName
 
 DEPLOY = "slipway-deploy"
 WORKLOAD = "slipway.dev/workload"
@@ -24,16 +26,16 @@ _MAX_LABEL = 63
 _TRIES = 5
 
 
-def pull_secret_name(state: WorkloadState) -> str:
+def pull_secret_name(workload: WorkloadName) -> str:
     """One for each workload."""
-    return _short(f"slipway-pull-{str(state.name).replace('/', '-')}", _MAX_NAME)
+    return _short(f"slipway-pull-{str(workload).replace('/', '-')}", _MAX_NAME)
 
 
 class PullSecret:
     """The pull Secret of one workload, and what it was before this object wrote it (kept in memory alone)."""
 
     def __init__(self, api: KubernetesApi, workload: WorkloadState) -> None:
-        self.name = pull_secret_name(workload)
+        self.name = pull_secret_name(workload.name)
         self._api = api
         self._workload = workload
         self._before: Auths | None = None
@@ -101,7 +103,7 @@ class PullSecret:
         return {
             "apiVersion": SECRET.api,
             "kind": SECRET.name,
-            "type": "kubernetes.io/dockerconfigjson",
+            "type": DOCKER_CONFIG,
             "metadata": {
                 "name": self.name,
                 "labels": {MANAGED_BY: DEPLOY, WORKLOAD: self._label},

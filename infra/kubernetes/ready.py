@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from contextlib import aclosing, suppress
 
-from flows.domain.errors import BuilderError, BuilderNotReady, BuilderRefused, ClusterError
+from flows.domain.errors import BuilderError, BuilderNotReady, BuilderRefused, BuilderVolumeMissing, ClusterError
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import DEPLOYMENT, POD, Object, name_of
+from infra.kubernetes.kinds import CLAIM, DEPLOYMENT, POD, Object, name_of, shown
 from infra.kubernetes.manifests import SPEC_HASH
 from infra.kubernetes.model import BuilderSpec
 from infra.kubernetes.pods import Verdict, is_ready, restarts, summary, verdict
@@ -20,19 +21,29 @@ _LOG_S = 3.0
 _LOCKED = "another instance running"
 _LOCKED_RESTARTS = 3
 
+Ended = tuple[str, str]
+"""The end of a container: its pod's uid, and when it was."""
 
-async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec, *, found: bool = False) -> list[Object]:
+
+def ended(pod: Object, found: Verdict) -> Ended:
+    return str(pod["metadata"]["uid"]), found.ended
+
+
+async def wait_ready(
+    api: KubernetesApi, name: str, spec: BuilderSpec, *, found: bool = False, known: Collection[Ended] = ()
+) -> list[Object]:
     """The builder's ready pods, all of its replicas, in the order of their names.
 
     `name`: of its Deployment, which says how many there are, and is its pods' label `app` too. `found`: the builder
-    was there already, so some of its replicas are enough where another one died and cannot be replaced. Raises the
-    BuilderError that says why it cannot get ready, BuilderNotReady when `spec.ready_s` is over, and ClusterErrors.
+    was there already, so some of its replicas are enough where another one died and cannot be replaced. `known`: ends
+    of containers while they were used: the kubelet starts those again. Raises the BuilderError that says why it cannot
+    get ready, BuilderNotReady when `spec.ready_s` is over, and ClusterErrors.
     """
     deployment = await api.get(DEPLOYMENT, name)
     made_from = _made_from(deployment["spec"]["template"]) if deployment is not None else None
     replicas = int(deployment["spec"].get("replicas") or 1) if deployment is not None else spec.replicas
     try:
-        return await _all_ready(api, name, spec, made_from, replicas)
+        return await _all_ready(api, name, spec, made_from, replicas, known)
     except BuilderError:
         pods = {name_of(pod): pod for pod in await api.find(POD, f"app={name}")} if found else {}
         if some := _ready_of(pods, made_from):
@@ -41,12 +52,17 @@ async def wait_ready(api: KubernetesApi, name: str, spec: BuilderSpec, *, found:
 
 
 async def _all_ready(
-    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, replicas: int
+    api: KubernetesApi,
+    name: str,
+    spec: BuilderSpec,
+    made_from: str | None,
+    replicas: int,
+    known: Collection[Ended],
 ) -> list[Object]:
     last: dict[str, Object] = {}
     try:
         async with asyncio.timeout(spec.ready_s):
-            pods = asyncio.create_task(_pods_ready(api, name, spec, made_from, replicas, last))
+            pods = asyncio.create_task(_pods_ready(api, name, spec, made_from, replicas, known, last))
             refused = asyncio.create_task(_pods_refused(api, name))
             try:
                 await asyncio.wait([pods, refused], return_when=asyncio.FIRST_COMPLETED)
@@ -67,9 +83,28 @@ async def _all_ready(
 async def error_of(api: KubernetesApi, found: Verdict, pod: Object) -> BuilderError:
     """The verdict as an error, with the container's last lines where they belong to it."""
     details = [found.details] if found.details else []
+    if found.cause is BuilderVolumeMissing:
+        details += await _claims(api, pod)
     if found.wants_log and (lines := await _last_lines(api, name_of(pod), previous=found.previous)):
         details += ["last lines:", lines]
     return found.cause(found.text, details="\n".join(details))
+
+
+async def _claims(api: KubernetesApi, pod: Object) -> list[str]:
+    """What the pod's volume claims wait for."""
+    volumes = pod["spec"].get("volumes") or ()
+    names = [each["persistentVolumeClaim"]["claimName"] for each in volumes if "persistentVolumeClaim" in each]
+    told = []
+    with suppress(ClusterError):  # the verdict stands without them
+        for name in names:
+            claim = await api.get(CLAIM, name)
+            if claim is not None and (claim.get("status") or {}).get("phase") != "Bound":
+                of = claim["spec"].get("storageClassName")
+                why = (
+                    f"of the StorageClass {of}" if of else "without a StorageClass, and the cluster has no default one"
+                )
+                told.append(f"{shown(CLAIM, name)} is not bound: it is {why}")
+    return told
 
 
 async def _last_lines(api: KubernetesApi, pod: str, *, previous: bool) -> str:
@@ -87,7 +122,13 @@ async def _last_lines(api: KubernetesApi, pod: str, *, previous: bool) -> str:
 
 
 async def _pods_ready(
-    api: KubernetesApi, name: str, spec: BuilderSpec, made_from: str | None, replicas: int, last: dict[str, Object]
+    api: KubernetesApi,
+    name: str,
+    spec: BuilderSpec,
+    made_from: str | None,
+    replicas: int,
+    known: Collection[Ended],
+    last: dict[str, Object],
 ) -> list[Object]:
     patience: asyncio.Task[None] | None = None
     async with aclosing(api.follow(POD, selector=f"app={name}")) as changes:
@@ -104,7 +145,7 @@ async def _pods_ready(
                 ready = _ready_of(last, made_from)
                 if len(ready) >= replicas:
                     return ready
-                found = [(seen, pod) for pod in pods if not is_ready(pod) and (seen := verdict(pod)) is not None]
+                found = [(seen, pod) for pod in pods if (seen := _trouble(pod, known)) is not None]
                 over = patience is not None and patience.done()
                 for seen, pod in found:
                     if not seen.may_pass or over:
@@ -120,6 +161,12 @@ async def _pods_ready(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _trouble(pod: Object, known: Collection[Ended]) -> Verdict | None:
+    """Why the pod is not ready; not that its container ended, where it runs again, or will."""
+    found = verdict(pod) if not is_ready(pod) else None
+    return None if found is None or found.again or ended(pod, found) in known else found
 
 
 async def _pods_refused(api: KubernetesApi, name: str) -> None:

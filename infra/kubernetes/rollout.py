@@ -136,6 +136,10 @@ class _Watch:
     _complete_since: float | None = None
     _told: str = ""
     _deleted: set[str] = field(default_factory=set)
+    _stale: Object = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._stale = self.state.stale
 
     async def run(self) -> None:
         name, uid = self.state.name, self.state.obj["metadata"]["uid"]
@@ -195,7 +199,7 @@ class _Watch:
         self._complete_since = None
         if waits is not None:
             self._tell(f"waiting for {waits}")
-        if condition(self.workload, "Progressing").get("reason") == _DEADLINE and waits != _NOT_SEEN:
+        if self._too_slow(waits):
             raise await self.overdue("within its progressDeadlineSeconds")
         if trouble is None:
             self._troubled_since = None
@@ -206,6 +210,15 @@ class _Watch:
         if not trouble.may_pass or now - self._troubled_since >= self._patience_s:
             raise await error_of(self.api, trouble)
         return False
+
+    def _too_slow(self, waits: str | None) -> bool:
+        """Whether its controller says so of this rollout. What it said of the one before stands until this one gets on,
+        also when it has seen the change (kubernetes, pkg/controller/deployment/progress.go, syncRolloutStatus)."""
+        assert self.workload is not None
+        told = condition(self.workload, "Progressing")
+        if waits == _NOT_SEEN:
+            self._stale = told
+        return told.get("reason") == _DEADLINE and told != self._stale
 
     async def _unblock(self) -> None:
         """Delete what a StatefulSet waits for in vain: a broken pod of an earlier template (its documentation, "Forced

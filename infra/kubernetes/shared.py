@@ -78,7 +78,7 @@ async def _root(api: KubernetesApi, spec: BuilderSpec, run: Run) -> Object:
             continue
         if not there["metadata"].get("deletionTimestamp"):
             return there
-        await gone(api, there)
+        await gone(api, LEASE, there)
 
 
 async def _certificates(api: KubernetesApi, spec: BuilderSpec, run: Run, root: Object) -> Object | None:

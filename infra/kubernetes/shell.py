@@ -1,6 +1,7 @@
 """The lab's `buildkit-cli` pod for people: buildctl, the registry credentials, where images go; and a session in it.
 
-It belongs to a shared builder, with whose client certificate it is let in, and goes with it.
+It belongs to a shared builder, with whose client certificate it is let in. It holds a password that can be read, so it
+goes with the last session in it; where that one died, with the sweep.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Protocol
 
 import aiohttp
 
-from flows.domain.errors import BuilderNotReady, ClusterProtocolError, ObjectConflict
+from flows.domain.errors import BuilderNotReady, ClusterProtocolError, Leftovers, ObjectConflict
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import check_ours
 from infra.kubernetes.errors import Asked
-from infra.kubernetes.kinds import POD, Object
+from infra.kubernetes.kinds import LEASE, POD, Object, shown
+from infra.kubernetes.lease import expires, gone
 from infra.kubernetes.manifests import labels
-from infra.kubernetes.model import CLIENT, PORT, BuilderSpec, Names, Run
+from infra.kubernetes.model import CLIENT, MANAGED_BY, PORT, RUN, SHELL, SLIPWAY, BuilderSpec, Names, Run
 from infra.kubernetes.pods import is_ready, summary, verdict
 from infra.kubernetes.ready import error_of
 
@@ -27,6 +29,7 @@ from infra.kubernetes.ready import error_of
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE = range(5)
 _PROTOCOL = "v4.channel.k8s.io"
 _TLS = "/certs"
+_GRACE_S = 1
 _PROFILE = "/tmp/profile"  # noqa: S108 (inside the pod)
 
 
@@ -58,10 +61,10 @@ def cli_pod(spec: BuilderSpec, run: Run) -> Object:
     return {
         "apiVersion": POD.api,
         "kind": POD.name,
-        "metadata": {"name": names.cli, "labels": {**labels(spec, run), CLIENT: spec.name}},
+        "metadata": {"name": names.cli, "labels": {**labels(spec, run), CLIENT: spec.name, SHELL: names.cli}},
         "spec": {
             "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
+            "terminationGracePeriodSeconds": _GRACE_S,
             "containers": [
                 {
                     "name": "buildkit-cli",
@@ -102,28 +105,56 @@ async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0)
     Raises NotOurs, the BuilderError that says why it does not run, and ClusterErrors.
     """
     name = str(pod["metadata"]["name"])
-    there = await api.get(POD, name)
-    if there is None:
-        try:
-            await api.create(pod)
-        except ObjectConflict:
-            there = await api.get(POD, name)
-    if there is not None:
-        check_ours(there, pod)
     seen: Object | None = None
     try:
-        async with asyncio.timeout(timeout_s), aclosing(api.follow(POD, name=name)) as changes:
-            async for pods in changes:
-                seen = pods.get(name)
-                if seen is not None and is_ready(seen):
-                    return name
-                found = verdict(seen) if seen is not None else None
-                if seen is not None and found is not None and not found.may_pass:
-                    raise await error_of(api, found, seen)
+        async with asyncio.timeout(timeout_s):
+            await _made(api, pod)
+            async with aclosing(api.follow(POD, name=name)) as changes:
+                async for pods in changes:
+                    seen = pods.get(name)
+                    if seen is not None and is_ready(seen):
+                        return name
+                    found = verdict(seen) if seen is not None else None
+                    if seen is not None and found is not None and not found.may_pass:
+                        raise await error_of(api, found, seen)
     except TimeoutError as error:
         state = summary(seen) if seen is not None else f"there is no pod/{name}"
         raise BuilderNotReady(f"pod/{name} does not run after {timeout_s:g} s", details=state) from error
     raise AssertionError("a watch that goes on for ever has ended")
+
+
+async def _made(api: KubernetesApi, pod: Object) -> None:
+    """See that it is there; one that goes with its last session is waited for, and made anew."""
+    while True:
+        try:
+            await api.create(pod)
+        except ObjectConflict:
+            there = await api.get(POD, str(pod["metadata"]["name"]))
+            if there is None:
+                continue
+            check_ours(there, pod)
+            if there["metadata"].get("deletionTimestamp"):
+                await gone(api, POD, there)
+                continue
+        return
+
+
+async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: float = 60.0) -> list[str]:
+    """Remove the pod and see that it is gone, unless another run has a session in it. Raises Leftovers and
+    ClusterErrors."""
+    leases = await api.find(LEASE, f"{MANAGED_BY}={SLIPWAY},{SHELL}={name}")
+    if any(lease["metadata"]["labels"][RUN] != run.id and expires(lease) > api.now() for lease in leases):
+        return []
+    pod = await api.get(POD, name)
+    if pod is None or (pod["metadata"].get("labels") or {}).get(SHELL) != name:
+        return []
+    try:
+        async with asyncio.timeout(timeout_s):
+            await api.delete(pod, kind=POD, grace_s=_GRACE_S)
+            await gone(api, POD, pod)
+    except TimeoutError as error:
+        raise Leftovers(f"pod/{name} is still there after {timeout_s:g} s", details=summary(pod)) from error
+    return [shown(POD, name)]
 
 
 async def run_session(api: KubernetesApi, pod: str, command: list[str], terminal: Terminal) -> int:

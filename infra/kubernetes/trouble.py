@@ -24,10 +24,11 @@ from flows.domain.errors import (
     RolloutProbeFailed,
     RolloutRefused,
     RolloutUnschedulable,
+    RolloutVolumeMissing,
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import EVENT, Object, name_of
-from infra.kubernetes.pods import PULL_REASONS, REFUSED_REASONS, condition
+from infra.kubernetes.pods import NO_VOLUME, PULL_REASONS, REFUSED_REASONS, condition, memory_limit
 
 _LOG_LINES = 20
 _LOOP = "CrashLoopBackOff"
@@ -78,6 +79,8 @@ def pod_trouble(pod: Object) -> Trouble | None:
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message") or "")
+        if NO_VOLUME.search(message):
+            return Trouble(RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
         return Trouble(RolloutUnschedulable, f"no node takes {name}", message, may_pass=True)
     return None
 
@@ -104,7 +107,8 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
         return None
     which = str(container.get("name"))
     if ended.get("reason") == "OOMKilled":
-        text = f"{where} was killed at its memory limit (OOMKilled)"
+        limit = memory_limit(pod, which)
+        text = f"{where} was killed at its memory limit{f' of {limit}' if limit else ''} (OOMKilled)"
         return Trouble(RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
     restarts = int(container.get("restartCount") or 0)
     if reason == _LOOP or restarts >= _RESTARTS or (pod["spec"].get("restartPolicy") == "Never"):

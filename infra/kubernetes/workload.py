@@ -16,6 +16,7 @@ from flows.domain.reference import ImageReference
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import CRON_JOB, SERVICE_ACCOUNT, Object
 from infra.kubernetes.lease import timestamp
+from infra.kubernetes.pods import condition
 from infra.kubernetes.workload_name import WorkloadName
 
 CONTAINER = "slipway.dev/container"
@@ -55,7 +56,8 @@ class WorkloadState:
     """What a workload says of one of its containers. `image`: as it stands in the object.
 
     `previous`: what ran before Slipway's last write to this container, None if that is not known. `history`: of this
-    container, newest first. `generation`: changes with each change of what the workload is to be.
+    container, newest first. `generation`: changes with each change of what the workload is to be. `stale`: the
+    condition `Progressing` as it stood when this process wrote the image, {} if it did not: of the rollout before.
     """
 
     name: WorkloadName
@@ -66,6 +68,7 @@ class WorkloadState:
     previous: str | None
     history: tuple[RolledOut, ...]
     obj: Object = field(repr=False, compare=False)
+    stale: Object = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def confirmed(self) -> bool:
@@ -114,6 +117,11 @@ def pod_template(obj: Object) -> Object:
     spec = obj["spec"]
     template: Object = (spec["jobTemplate"]["spec"] if obj["kind"] == CRON_JOB.name else spec)["template"]
     return template
+
+
+def service_account(obj: Object) -> str:
+    """The account that the workload's pods have."""
+    return pod_template(obj)["spec"].get("serviceAccountName") or "default"
 
 
 class Workload:
@@ -223,7 +231,8 @@ class Workload:
                 await self.api.merge(self.name.kind, self.name.name, patch, strategic=True)
             except ObjectConflict:
                 continue
-            return await self.read()
+            # The write was on condition of this very version, so no other status lies in between.
+            return replace(await self.read(), stale=condition(state.obj, "Progressing"))
         raise ObjectConflict(f"{self.name} changed {_TRIES} times while it was written")
 
     def _patch(self, state: WorkloadState, image: str, notes: dict[str, Any], secrets: list[Object]) -> Object:
@@ -241,8 +250,7 @@ class Workload:
         names = [added]
         if not state.pull_secrets:
             # Those of the service account are given only to pods that name none (ServiceAccount admission).
-            account = pod_template(state.obj)["spec"].get("serviceAccountName") or "default"
-            there = await self.api.get(SERVICE_ACCOUNT, account) or {}
+            there = await self.api.get(SERVICE_ACCOUNT, service_account(state.obj)) or {}
             names += [each["name"] for each in there.get("imagePullSecrets") or ()]
         return [{"name": name} for name in dict.fromkeys(names)]
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from flows.domain.credentials import Credential, CredentialSource
-from flows.domain.errors import RegistryProtocolError
+from flows.domain.errors import RegistryError, RegistryForbidden, RegistryProtocolError, RegistryUnauthorized
+from flows.domain.reference import normalize_registry_host
+from flows.domain.registry_status import NO_CREDENTIALS
 from infra.registry.answers import token_of
 from infra.registry.errors import error_of
 
@@ -82,6 +84,7 @@ class Authenticator:
         self._credentials = credentials
         self._insecure = insecure
         self._challenge: Challenge | None = None
+        self._anonymous = False
         self._tokens: dict[str, _Token] = {}
         self._fetching = asyncio.Lock()
 
@@ -101,9 +104,20 @@ class Authenticator:
         # The registry knows best which scope this request needs.
         return await self._answer(challenge, scope, challenge.parameters.get("scope") or scope)
 
+    def explain(self, error: RegistryError) -> RegistryError:
+        """The same; where the registry refuses who came without a credential, with what to do about that."""
+        if self._anonymous and isinstance(error, RegistryUnauthorized | RegistryForbidden):
+            error.action = NO_CREDENTIALS.format(host=normalize_registry_host(self._host))
+        return error
+
+    async def _credential(self) -> Credential | None:
+        credential = await self._credentials.credential(self._host)
+        self._anonymous = credential is None
+        return credential
+
     async def _answer(self, challenge: Challenge, scope: str, asked: str) -> str | None:
         if challenge.scheme == "basic":
-            credential = await self._credentials.credential(self._host)
+            credential = await self._credential()
             return None if credential is None else _basic(credential)
         async with self._fetching:
             token = self._tokens.get(scope)
@@ -116,12 +130,12 @@ class Authenticator:
         query = httpx.QueryParams([("scope", each) for each in scope.split()])
         if service := challenge.parameters.get("service"):
             query = query.add("service", service)
-        credential = await self._credentials.credential(self._host)
+        credential = await self._credential()
         headers = {} if credential is None else {"Authorization": _basic(credential)}
         started = time.monotonic()
         response = await self._get(realm.copy_merge_params(query), headers)
         if not response.is_success:
-            raise error_of(response)
+            raise self.explain(error_of(response))
         value, lifetime = token_of(response, self._host)
         return _Token(value, started + max(lifetime - _MARGIN_S, lifetime / 2))
 

@@ -26,7 +26,7 @@ from flows.domain.errors import (
 )
 from flows.domain.reference import is_digest
 from infra.registry.answers import claimed_digest, descriptor_of, next_page, tags_of, upload_of
-from infra.registry.errors import code_of, error_of
+from infra.registry.errors import code_of
 from infra.registry.model import (
     MANIFEST_TYPES,
     OCI_MANIFEST,
@@ -103,7 +103,7 @@ class RegistryClient:
         headers = {"Content-Type": OCI_MANIFEST}
         answer = await self._wire.request("PUT", path, scope=_push(repository), headers=headers, content=b"{}")
         if answer.status_code in {401, 403, 429}:
-            raise error_of(answer)
+            raise self._wire.error(answer)
         if answer.is_success:
             with suppress(RegistryError):
                 await self.delete(repository, _NOBODYS_DIGEST)
@@ -141,7 +141,7 @@ class RegistryClient:
             return None
         # A server that knows no HEAD may know GET.
         if not response.is_success and response.status_code not in {405, 501}:
-            raise error_of(response)
+            raise self._wire.error(response)
         said = descriptor_of(response) if response.is_success else None
         if said is not None and expected in {None, said.digest}:
             return said
@@ -209,7 +209,7 @@ class RegistryClient:
         headers = {"Content-Type": media_type}
         response = await self._wire.request("PUT", path, scope=_push(repository), headers=headers, content=content)
         if not response.is_success:
-            raise error_of(response, tag_write=True)
+            raise self._wire.error(response, tag_write=True)
 
     async def put_blob(self, repository: str, content: bytes) -> str:
         """Store a small blob unless it is there already; its digest."""
@@ -275,7 +275,7 @@ class RegistryClient:
         """The same as the wire's request, for answers that have to be a success."""
         response = await self._wire.request(method, path, scope=scope, headers=headers, content=content, most=most)
         if not response.is_success:
-            raise error_of(response)
+            raise self._wire.error(response)
         return response
 
     def _check_digest(self, content: bytes, digest: str, path: str) -> None:

@@ -17,10 +17,10 @@ from typing import Self
 import httpx
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import AnswerTooLarge, InvalidOption, RegistryUnreachable
+from flows.domain.errors import AnswerTooLarge, InvalidOption, RegistryError, RegistryUnreachable
 from flows.domain.reference import is_loopback
 from infra.registry.auth import Authenticator
-from infra.registry.errors import transport_error
+from infra.registry.errors import error_of, transport_error
 
 MOST_BYTES = 4 << 20
 """Of a manifest: what distribution takes at most itself (registry/handlers/manifests.go, maxManifestBodySize)."""
@@ -102,6 +102,10 @@ class Wire:
                 break
             authorization = offered
         return response
+
+    def error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
+        """What an answer that is no success means to who asked."""
+        return self._auth.explain(error_of(response, tag_write=tag_write))
 
     async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:
         return await self._exchange(self._http.build_request("GET", url, headers=headers), MOST_BYTES, follow=False)

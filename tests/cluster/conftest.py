@@ -141,11 +141,17 @@ async def cluster(namespace: str, pushed_to: str, registry_home: RegistryHome) -
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction"
         await asyncio.to_thread(kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
+    async def kill(pod: str) -> None:
+        command = ("kubectl", "-n", namespace, "exec", pod, "--", "sh", "-c", "kill -9 -1")
+        # It ends with the container.
+        await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False)
+
     return ClusterUnderTest(
         ClusterAccess(os.environ["KUBECONFIG"], namespace=namespace),
         pushed_to,
         Credential(USER, PASSWORD),
         evict,
+        kill,
         registry_home.set_password,
         clean_environment(TEST_NAMESPACE=namespace, PYTHONPATH="."),
     )

@@ -11,14 +11,22 @@ import pytest
 import yaml
 
 import infra.kubernetes
-from flows.domain.errors import BuilderOutOfMemory, BuilderRefused, ClusterForbidden, NamespaceTerminating
+from flows.domain.errors import (
+    BuilderOutOfMemory,
+    BuilderRefused,
+    BuilderVolumeMissing,
+    ClusterForbidden,
+    NamespaceTerminating,
+    StepOutOfMemory,
+)
 from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.model import Resources
+from infra.kubernetes.model import Cache, Resources
 from infra.kubernetes.shell import run_session
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.cluster.conftest import kubectl
+from tests.cluster.roles import kubeconfig_with_role
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS, BuilderContract
@@ -77,16 +85,19 @@ async def test_what_pod_security_forbids_is_told_at_once(
     assert await names_left(api, OURS) == []
 
 
-async def test_what_a_role_lacks_is_named(cluster: ClusterUnderTest, namespace: str, tmp_path: Path) -> None:
-    """Verb and resource, as a Role writes them."""
+async def test_what_a_role_lacks_is_named(
+    cluster: ClusterUnderTest, api: KubernetesApi, namespace: str, tmp_path: Path
+) -> None:
+    """Verb and resource, as a Role writes them; nothing was made."""
     role = next(yaml.safe_load_all(ROLE.read_text()))
     role["rules"] = [rule for rule in role["rules"] if "deployments" not in rule["resources"]]
     less = tmp_path / "role.yaml"
     less.write_text(yaml.safe_dump(role))
-    async with KubernetesApi(ClusterAccess(str(kubeconfig_with_role(namespace, tmp_path, less)))) as api:
-        builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
-        with pytest.raises(ClusterForbidden, match=r"get on deployments"):
+    async with KubernetesApi(ClusterAccess(str(kubeconfig_with_role(namespace, tmp_path, less)))) as limited:
+        builder = KubernetesBuilder(limited, cluster.spec(), new_run(), source="s")
+        with pytest.raises(ClusterForbidden, match=r"missing in .*: create, delete, get, list, patch, watch on deploy"):
             await builder.provision()
+    assert await names_left(api, OURS) == []
 
 
 async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path) -> None:
@@ -102,10 +113,33 @@ async def test_out_of_memory_is_named(cluster: ClusterUnderTest, api: Kubernetes
             await builder.guard(build(provisioned, greedy, f"{cluster.registry}/team/oom:1", cluster.credentials))
 
 
+async def test_a_step_killed_at_the_memory_limit_is_told_with_it(
+    cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """Which of the two it is, is the kernel's: with cgroup v1 it kills the step, with v2 all of the container."""
+    resources = Resources(cpu="50m", memory="32Mi", memory_limit="96Mi")
+    async with KubernetesBuilder(api, cluster.spec(resources=resources), new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        greedy = small_context(tmp_path, run_step("tail /dev/zero"))
+        with pytest.raises((StepOutOfMemory, BuilderOutOfMemory), match="memory limit of 96Mi") as killed:
+            await builder.guard(build(provisioned, greedy, f"{cluster.registry}/team/oom:1", cluster.credentials))
+        print(killed.value)
+
+
+async def test_a_volume_of_no_storage_class_is_told_as_such(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
+    """There is none of that name: no node is missing."""
+    cache = Cache(size="1Gi", persistent=True, storage_class="nosuch")
+    async with KubernetesBuilder(api, cluster.spec(cache=cache), new_run(), source="s") as builder:
+        with pytest.raises(BuilderVolumeMissing, match="waits for its volume") as raised:
+            await builder.provision()
+    assert "of the StorageClass nosuch" in raised.value.details
+    assert await names_left(api, OURS) == []
+
+
 async def test_a_shell_has_what_the_lab_has(cluster: ClusterUnderTest, api: KubernetesApi) -> None:
     """buildctl reaches the builder; the credentials are docker's config.json; REGISTRY and REPOSITORY are set."""
     spec = cluster.spec(lifetime="shared")
-    async with KubernetesBuilder(api, spec, new_run(), source="s") as builder:
+    async with KubernetesBuilder(api, spec, new_run(), source="s", session=True) as builder:
         await builder.provision()
         await builder.publish(cluster.credentials, [cluster.registry], registry="reg.example", repository="team")
         pod = await builder.open_cli()
@@ -117,6 +151,10 @@ async def test_a_shell_has_what_the_lab_has(cluster: ClusterUnderTest, api: Kube
         assert "REPOSITORY=team" in seen
         assert cluster.registry in seen
         assert "linux/amd64" in seen or "linux/arm64" in seen
+        await builder.close()
+        left = await names_left(api, OURS)
+        assert "Deployment/buildkitd" in left
+        assert not {"Pod/buildkit-cli", "Secret/registry-creds"} & set(left), "nobody reads the password any more"
     await remove_run(api, "shared")
     assert await names_left(api, OURS) == []
 
@@ -146,19 +184,3 @@ async def test_a_ready_builder_answers_at_once(
         async with buildkit(provisioned) as daemon:
             await daemon.info()
         print(f"{reach}: first answer after {time.monotonic() - began:.3f} s")
-
-
-def kubeconfig_with_role(namespace: str, folder: Path, role: Path) -> Path:
-    """A kubeconfig of a service account that has this Role."""
-    kubectl("-n", namespace, "create", "serviceaccount", "releaser")
-    kubectl("-n", namespace, "create", "--validate=false", "-f", str(role))
-    kubectl(
-        "-n", namespace, "create", "rolebinding", "releaser", "--role=slipway", f"--serviceaccount={namespace}:releaser"
-    )
-    token = str(kubectl("-n", namespace, "create", "token", "releaser")).strip()
-    config = kubectl("config", "view", "--raw", "--minify", "-o", "json")
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    config["contexts"][0]["context"]["namespace"] = namespace
-    path = folder / "releaser.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path

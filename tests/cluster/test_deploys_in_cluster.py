@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import uuid
@@ -9,13 +10,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 import infra.kubernetes
-from flows.domain.errors import ClusterForbidden
 from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind
-from tests.cluster.conftest import kubectl
+from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, STATEFUL_SET, Kind
+from tests.cluster.roles import kubeconfig_with_role, revoked
 from tests.conftest import RunningStack
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest
 from tests.kubernetes.deploy_contract import DeployContract
@@ -28,21 +27,6 @@ SECRET = "secret/cluster/registry"
 
 # Prefect keeps its clients' connections in caches and leaves them to the garbage collector.
 pytestmark = [pytest.mark.filterwarnings(f"ignore:{message}") for message in ("unclosed", "Exception ignored in")]
-
-
-def kubeconfig_of_deployer(namespace: str, folder: Path, role: Path) -> Path:
-    """A kubeconfig of a service account that has this Role alone."""
-    kubectl("-n", namespace, "create", "serviceaccount", "deployer")
-    kubectl("-n", namespace, "create", "--validate=false", "-f", str(role))
-    binding = ("create", "rolebinding", "deployer", "--role=slipway-deploy")
-    kubectl("-n", namespace, *binding, f"--serviceaccount={namespace}:deployer")
-    token = str(kubectl("-n", namespace, "create", "token", "deployer")).strip()
-    config = kubectl("config", "view", "--raw", "--minify", "-o", "json")
-    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
-    config["contexts"][0]["context"]["namespace"] = namespace
-    path = folder / "deployer.kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return path
 
 
 @pytest.fixture
@@ -64,7 +48,7 @@ async def place(
     with vault_server(tmp_path / "vault") as vault:
         vault.put(SECRET, {"username": USER, "password": PASSWORD})
         token = str(vault.token(policies=["root"], ttl="10m")["client_token"])
-        kubeconfig = str(kubeconfig_of_deployer(namespace, tmp_path, ROLE))
+        kubeconfig = str(kubeconfig_with_role(namespace, tmp_path, ROLE, "slipway-deploy"))
         env = {**stack.env, "KUBECONFIG": kubeconfig, "VAULT_ADDR": vault.address, "VAULT_TOKEN": token}
         for name in list(os.environ):
             if name not in env and name.startswith(("SLIPWAY_", "PREFECT_", "VAULT_")):
@@ -79,7 +63,11 @@ async def place(
             "settle_s": 2.0,
             "patience_s": 20.0,
         }
-        yield DeployPlace(api, images, stack, options, env)
+
+        async def revoke(resource: str, *verbs: str) -> None:
+            await asyncio.to_thread(revoked, namespace, "slipway-deploy", resource, verbs)
+
+        yield DeployPlace(api, images, stack, options, env, revoke)
         gc.collect()
 
 
@@ -93,14 +81,3 @@ async def test_the_least_role_suffices_for_every_kind(place: DeployPlace, kind: 
     name = await make(place.api, kind, place.images["good"])
     result = await place.deploy("better", workload=str(name))
     assert result.changed
-
-
-async def test_what_a_role_lacks_is_named(place: DeployPlace) -> None:
-    """Verb and resource, as a Role writes them; nothing was changed."""
-    await make(place.api, DEPLOYMENT, place.images["good"])
-    rules = yaml.safe_load(ROLE.read_text())["rules"]
-    rules[0]["verbs"].remove("patch")
-    await place.api.merge(Kind("Role", "rbac.authorization.k8s.io/v1", "roles"), "slipway-deploy", {"rules": rules})
-    with pytest.raises(ClusterForbidden, match=r"patch on deployments"):
-        await place.deploy("better")
-    assert (await place.state()).image == place.images["good"]

@@ -36,15 +36,16 @@ class RegistryHome:
 class ClusterUnderTest:
     """`registry`: a registry (HOST:PORT, plain HTTP) that pods reach, with this credential.
 
-    `access`: an empty namespace. `evict`: put a pod out as `kubectl drain` does. `set_password`: make the registry
-    accept another one in place of the credential's. `environment`: for processes that
-    are to find the same cluster.
+    `access`: an empty namespace. `evict`: put a pod out as `kubectl drain` does. `kill`: end all processes of a pod's
+    container. `set_password`: make the registry accept another one in place of the credential's. `environment`: for
+    processes that are to find the same cluster.
     """
 
     access: ClusterAccess
     registry: str
     credential: Credential
     evict: Callable[[str], Awaitable[None]]
+    kill: Callable[[str], Awaitable[None]]
     set_password: Callable[[str], None]
     environment: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)

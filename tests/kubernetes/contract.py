@@ -17,6 +17,7 @@ from flows.domain.credentials import Credential
 from flows.domain.errors import (
     BuilderCrashed,
     BuilderDeleted,
+    BuilderDied,
     BuilderError,
     BuilderEvicted,
     BuilderImagePull,
@@ -125,11 +126,15 @@ class BuilderContract:
         finally:
             await api.delete(made, kind=quota)
 
-    @pytest.mark.parametrize("how", ["deleted", "evicted"])
+    @pytest.mark.parametrize(
+        ("how", "cause"), [("deleted", BuilderDeleted), ("evicted", BuilderEvicted), ("killed", BuilderDied)]
+    )
     async def test_a_builder_lost_in_a_build_is_named_and_can_be_made_anew(
-        self, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, how: str
+        self, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path, how: str, cause: type[BuilderError]
     ) -> None:
-        """The pod's end is the cause, not a broken connection; the same builder provisions again and builds."""
+        """The pod's end is the cause, not a broken connection; the same builder provisions again and builds: at another
+        pod, or, where the daemon alone was killed, at the same one, which is waited for.
+        """
         run = new_run()
         async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
             provisioned = await builder.provision()
@@ -141,13 +146,14 @@ class BuilderContract:
             if how == "deleted":
                 await api.delete((await api.get(POD, provisioned.pod)) or {}, kind=POD, grace_s=0)
             else:
-                await cluster.evict(provisioned.pod)
-            with pytest.raises(BuilderDeleted if how == "deleted" else BuilderEvicted, match=provisioned.pod) as lost:
+                await {"evicted": cluster.evict, "killed": cluster.kill}[how](provisioned.pod)
+            with pytest.raises(cause, match=provisioned.pod) as lost:
                 await building
             assert lost.value.retryable
             assert f"pod/{provisioned.pod}: phase Running" in lost.value.details
+            assert "user namespaces" not in str(lost.value)
             again = await builder.provision()
-            assert again.pod != provisioned.pod
+            assert (again.pod == provisioned.pod) == (how == "killed")
             context = small_context(tmp_path, run_step(f"echo {run.id}"))
             await build(again, context, image, cluster.credentials)
 
@@ -187,16 +193,18 @@ class BuilderContract:
             finally:
                 cluster.set_password(cluster.credential.password)
 
-    async def test_somebody_elses_secret_is_refused(self, cluster: ClusterUnderTest, api: KubernetesApi) -> None:
-        """An object of the same name that Slipway did not make stays as it is."""
+    async def test_somebody_elses_secret_is_met_before_anything_is_made(
+        self, cluster: ClusterUnderTest, api: KubernetesApi
+    ) -> None:
+        """An object of the same name that Slipway did not make stays as it is, and is the only one there."""
         metadata = {"name": "registry-creds"}
         theirs = await api.create(
             {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"theirs": "eA=="}}
         )
         async with KubernetesBuilder(api, cluster.spec(lifetime="shared"), new_run(), source="s") as builder:
-            await builder.provision()
             with pytest.raises(NotOurs, match="registry-creds"):
-                await builder.publish(cluster.credentials, [cluster.registry], registry="r", repository="t")
+                await builder.provision()
+        assert await names_left(api, OURS) == []
         there = await api.get(SECRET, "registry-creds")
         assert there is not None
         assert there["data"] == theirs["data"]

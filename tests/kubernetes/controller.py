@@ -16,7 +16,9 @@ import json
 import os
 import ssl
 import tempfile
+from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ _UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgra
 _KNOWN_IMAGES = "docker.io/moby/buildkit:"
 # buildkitd's own words where it runs without rights and without rootlesskit.
 _NOT_ROOTLESS = "buildkitd: rootless mode requires to be executed as the mapped root in a user namespace"
+_RESTART_S = 0.3
 _addresses = itertools.count(1)
 
 
@@ -94,16 +97,23 @@ class Controller:
             await asyncio.wait(self._tasks)
 
     async def kill(self, key: Key, reason: str) -> None:
-        """End a pod's container as the kernel or the daemon itself would."""
-        ended = {"exitCode": 137, "reason": reason}
+        """End a pod's container as the kernel or the daemon itself would; the kubelet starts it again after a while."""
+        pod = self._store.get(key)
+        (before,) = pod["status"]["containerStatuses"]
+        finished = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        ended = {"terminated": {"exitCode": 137, "reason": reason, "finishedAt": finished}}
+        self._set(key, conditions=[], containerStatuses=[{**before, "state": ended}])
+        await self._stop_pod(pod["metadata"]["uid"])
 
-        def change(pod: Object) -> None:
-            pod["status"]["containerStatuses"] = [
-                {"name": "buildkitd", "restartCount": 1, "state": {"running": {}}, "lastState": {"terminated": ended}}
-            ]
+        async def restart() -> None:
+            await asyncio.sleep(_RESTART_S)
+            again = {"restartCount": before["restartCount"] + 1, "state": {"running": {}}, "lastState": ended}
+            with suppress(Refused):  # gone meanwhile
+                self._set(key, containerStatuses=[{**before, **again}])
+                await asyncio.sleep(_RESTART_S)
+                await self._start_pod(key)
 
-        self._store.update(key, change)
-        await self._stop_pod(self._store.get(key)["metadata"]["uid"])
+        self._later(restart())
 
     def _deploy(self, key: Key, deployment: Object) -> None:
         name, template = key[2], deployment["spec"]["template"]
@@ -125,9 +135,12 @@ class Controller:
             metadata = {**template["metadata"], "name": pod_key[2]}
             pod = _dependent("v1", "Pod", metadata, owner) | {"spec": template["spec"]}
             self._store.create(pod_key, pod | {"status": {"phase": "Pending", "conditions": []}})
-            task = asyncio.create_task(self._start_pod(pod_key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._later(self._start_pod(pod_key))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _quotas(self, namespace: str) -> list[Object]:
         return [obj for _, obj in self._store.select("resourcequotas", namespace)]
@@ -144,7 +157,8 @@ class Controller:
     async def _start_pod(self, key: Key) -> None:
         pod = self._store.get(key)
         container, settings = pod["spec"]["containers"][0], pod["spec"]
-        status: dict[str, Any] = {"name": "buildkitd", "restartCount": 0, "image": container["image"]}
+        fresh = {"name": "buildkitd", "restartCount": 0, "image": container["image"]}
+        status: dict[str, Any] = (pod["status"].get("containerStatuses") or [fresh])[0]
         if settings.get("nodeSelector"):
             self._set(key, conditions=[_condition("PodScheduled", "False", "Unschedulable", "0/1 nodes match")])
             return

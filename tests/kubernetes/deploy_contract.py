@@ -9,19 +9,23 @@ import pytest
 from flows.approval import Approval
 from flows.domain.errors import (
     ApprovalRefused,
+    ClusterForbidden,
     InvalidOption,
     ManifestUnknown,
     NotPromoted,
     ReleaseUnknown,
     RolloutCrashed,
+    VaultError,
 )
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
-from infra.kubernetes.kinds import DEPLOYMENT
+from infra.kubernetes.kinds import DEPLOYMENT, SECRET
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
 
 YES = Approval(answer="approve", by="Ada", comment="go")
 NO = Approval(answer="refuse", by="Ada", comment="not on a Friday")
+
+MANAGED = "app.kubernetes.io/managed-by=slipway-deploy"
 
 
 class DeployContract:
@@ -110,6 +114,26 @@ class DeployContract:
         state = await place.state()
         assert (state.image, state.confirmed) == (place.images["good"], True)
 
+    @pytest.mark.parametrize(
+        ("resource", "verb"),
+        [("deployments", verb) for verb in ("patch", "list", "watch")]
+        + [("pods", verb) for verb in ("list", "watch")]
+        + [("secrets", verb) for verb in ("get", "create", "patch", "delete")]
+        + [("serviceaccounts", "get")],
+    )
+    async def test_a_missing_right_is_named_before_anything_is_written(
+        self, place: DeployPlace, resource: str, verb: str
+    ) -> None:
+        """Whichever it is: nobody is asked, no Secret is made, and the workload is as it was."""
+        await place.make()
+        before = (await place.state()).obj["spec"]
+        await place.revoke(resource, verb)
+        with pytest.raises(ClusterForbidden, match=rf"{verb} on {resource}") as raised:
+            await place.deploy("better", approval=True)
+        assert "deploy-role.yaml" in raised.value.action
+        assert (await place.state()).obj["spec"] == before
+        assert await place.api.find(SECRET, MANAGED) == []
+
     async def test_a_rollout_waits_for_its_approval(self, place: DeployPlace) -> None:
         """It shows what would be changed; a refusal changes nothing and is no failure, a yes goes on."""
         await place.make()
@@ -144,6 +168,23 @@ class DeployContract:
         await place.make("fresh")
         with pytest.raises(ReleaseUnknown, match="remembers no release"):
             await place.rollback(workload="deployment/fresh")
+
+    @pytest.mark.parametrize("to", ["previous", "1.0.0", "the digest"])
+    async def test_a_rollback_needs_neither_the_registry_nor_its_password(self, place: DeployPlace, to: str) -> None:
+        """What the workload remembers by its digest is rolled out though nobody can ask; the rest is refused."""
+        await place.make()
+        for behaviour in ("good", "better"):
+            await place.deploy(behaviour)
+        lost = {"pull_credentials": "vault:secret/nobody/knows"}
+        to = place.images.digests["good"] if to == "the digest" else to
+        back = await place.rollback(to, **lost)
+        assert (back.version, back.reference, back.changed) == ("1.0.0", place.images["good"], True)
+        assert await running_images(place.api) == {place.images["good"]}
+        state = await place.state()
+        assert state.confirmed and len(state.pull_secrets) == 1
+        for unknown in ("1.2.0", place.images.digests["crashing"]):
+            with pytest.raises(VaultError):
+                await place.rollback(unknown, **lost)
 
     async def test_a_promotion_moves_the_same_digest(self, place: DeployPlace) -> None:
         """Through each environment, each after a yes; again it changes nothing and asks nobody."""

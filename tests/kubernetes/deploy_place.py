@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
@@ -28,13 +28,17 @@ from tests.prefect_server import PrefectServer
 
 @dataclass
 class DeployPlace:
-    """`options`: of every request here (namespace, credentials, how long to wait). `env`: for commands."""
+    """`options`: of every request here (namespace, credentials, how long to wait). `env`: for commands.
+
+    `revoke`: takes verbs on a resource away from the account that deploys, which has the Role that ships.
+    """
 
     api: KubernetesApi
     images: Images
     stack: RunningStack
     options: dict[str, Any]
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str]
+    revoke: Callable[..., Awaitable[None]]
 
     @property
     def server(self) -> PrefectServer:

@@ -22,12 +22,13 @@ from tests.conftest import Run, RunningStack
 from tests.contract.buildkit.parts import busybox_context
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest
-from tests.releases import registry_tags
+from tests.releases import Traces, registry_tags
 from tests.servers import vault_server
 from tests.warm import WarmStarter
 
 SECRET = "secret/cluster/registry"
 Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+Revoke = Callable[..., Awaitable[None]]
 
 
 class ReleaseContract:
@@ -136,17 +137,29 @@ class ReleaseContract:
         login = cluster.credential.username, cluster.credential.password
         return {name: registry_tags(cluster.registry, f"{place}/{name}", login) for name in ("base", "web", "api")}
 
+    @pytest.mark.parametrize("how", ["deleted", "killed"])
     async def test_a_builder_that_is_lost_in_the_build_is_made_anew(
-        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+        self,
+        command: Command,
+        options: list[str],
+        cluster: ClusterUnderTest,
+        api: KubernetesApi,
+        tmp_path: Path,
+        how: str,
     ) -> None:
-        """The release says what happened to it, goes on with another one, and leaves nothing of either."""
+        """The release says on the terminal what happened to it and that it tries again, goes on, and leaves nothing."""
         source = busybox_context(tmp_path / "app", slow_dockerfile(seconds=8))
         releasing = asyncio.create_task(command("release", source, *options, "--network", "none"))
         pod = await pod_at_work(api, releasing)
-        await api.delete(pod, kind=POD, grace_s=0)
+        if how == "killed":
+            await cluster.kill(name_of(pod))
+        else:
+            await api.delete(pod, kind=POD, grace_s=0)
         released = await releasing
         assert released.returncode == 0, released.stderr
         assert json.loads(released.stdout)["released"]
+        told = [line for line in released.stderr.splitlines() if line.endswith("; trying again")]
+        assert len(told) == 1 and f"pod/{name_of(pod)}" in told[0], released.stderr
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
@@ -170,6 +183,74 @@ class ReleaseContract:
         assert ended.code == 130, ended.stderr
         assert "Traceback" not in ended.stderr
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+
+class LeastRoleReleaseContract(ReleaseContract):
+    """By an account that has the Role that ships, and nothing else. Fixture: `revoke`, takes verbs on a resource away
+    from it.
+    """
+
+    @pytest.mark.parametrize("verb", ["plan", "release"])
+    async def test_a_missing_right_is_named_before_anything_is_written(
+        self,
+        command: Command,
+        options: list[str],
+        revoke: Revoke,
+        api: KubernetesApi,
+        tmp_path: Path,
+        verb: str,
+    ) -> None:
+        """By the plan as well; all that is missing at once."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        await revoke("leases", "delete")
+        await revoke("networkpolicies", "delete", "patch")
+        refused = await command(verb, source, *options)
+        assert refused.returncode == 1, refused.stdout
+        told = "delete on leases.coordination.k8s.io; delete, patch on networkpolicies.networking.k8s.io"
+        assert told in refused.stderr and "infra/kubernetes/role.yaml" in refused.stderr, refused.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    @pytest.mark.parametrize("built", [True, False], ids=["released", "failed"])
+    async def test_a_clean_up_that_fails_is_no_silent_success(
+        self,
+        command: Command,
+        options: list[str],
+        revoke: Revoke,
+        api: KubernetesApi,
+        traces: Traces,
+        tmp_path: Path,
+        built: bool,
+    ) -> None:
+        """Rights are taken away in the middle of the build: the image is public, or the failure told, and so is what
+        was left, by the terminal, the exit code, JSON, the report and the run's state; all else is gone.
+        """
+        name = f"left-{uuid.uuid4().hex[:8]}"
+        steps = slow_dockerfile(seconds=10) + ("" if built else run_step("exit 5"))
+        source = busybox_context(tmp_path / name, steps)
+        options = [*options[:-1], f"{options[-1]}/{name}"]
+        releasing = asyncio.create_task(command("release", source, *options, "--network", "none"))
+        await pod_at_work(api, releasing)
+        await revoke("leases", "delete")
+        await revoke("secrets", "delete")
+        ended = await releasing
+        left = {f"{kind.name.lower()}/{name_of(obj)}" for kind, obj in await everything(api, f"{MANAGED_BY}={SLIPWAY}")}
+        assert {each.partition("/")[0] for each in left} == {"lease", "secret"}
+        assert len(left) == 3
+        assert "3 objects could not be removed" in ended.stderr, ended.stderr
+        assert all(each in ended.stderr for each in left) and "grant delete on secrets" in ended.stderr
+        state = traces.state(name)
+        assert "3 objects could not be removed" in state["message"]
+        report = traces.reports(name)[0]
+        assert "## Left behind" in report and all(each in report for each in left)
+        if built:
+            assert ended.returncode == 3, ended.stderr
+            result = json.loads(ended.stdout)
+            assert result["released"] and len(result["left_behind"][0]["details"]) == 3
+            assert (state["type"], state["name"]) == ("COMPLETED", "NotCleanedUp")
+        else:
+            assert ended.returncode == 1
+            assert "exit code 5" in ended.stderr.rpartition("slipway: ")[2]
+            assert (state["type"], state["name"]) == ("FAILED", "Failed")
 
 
 def _set_of(*heirs: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from flows.domain.errors import (
     NotOurs,
     ObjectMissing,
     RolloutCrashed,
+    RolloutDeadline,
     RolloutError,
     RolloutImagePull,
     RolloutImpossible,
@@ -151,6 +152,21 @@ class RolloutContract:
         assert await running_images(api) == {rollouts.images["good"]}
         assert state.confirmed
         assert state.obj["metadata"]["annotations"]["slipway.dev/version"] == "1.0.0"
+
+    async def test_a_deadline_that_passed_says_nothing_of_the_rollout_after_it(
+        self, api: KubernetesApi, rollouts: Rollouts
+    ) -> None:
+        """The failed rollout's condition still stands when its controller has seen the image that was set back."""
+        obj = workload(DEPLOYMENT, rollouts.images["good"])
+        await api.create(obj)
+        name = WorkloadName(DEPLOYMENT, "app")
+        await rollouts.roll(name, "good")
+        await api.merge(DEPLOYMENT, "app", {"spec": {"progressDeadlineSeconds": 2}})
+        with pytest.raises((RolloutProbeFailed, RolloutDeadline)):
+            await rollouts.roll(name, "unready", timeout_s=60.0)
+        assert (await Workload(api, name).read()).pending
+        assert (await rollouts.back(name)).confirmed
+        assert await running_images(api) == {rollouts.images["good"]}
 
     @pytest.mark.parametrize("kind", ROLLING_KINDS[1:], ids=lambda kind: kind.name)
     async def test_other_kinds_come_back_as_well(self, api: KubernetesApi, rollouts: Rollouts, kind: Kind) -> None:

@@ -15,6 +15,7 @@ from aiohttp import web
 from tests.kubernetes.controller import Controller
 from tests.kubernetes.execution import execute
 from tests.kubernetes.forwards import SpdyForward, websocket_forward
+from tests.kubernetes.rbac import ALL, Authorizer
 from tests.kubernetes.store import Key, Object, Refused, Store, matches, merged, strategic
 from tests.kubernetes.workloads import WorkloadController
 
@@ -67,16 +68,17 @@ class KubernetesServer:
     def _pods(self) -> Controller | WorkloadController:
         return self.workloads or self.controller
 
-    def kubeconfig(self, folder: Path) -> Path:
-        path = folder / "kubeconfig"
+    def kubeconfig(self, folder: Path, *, token: str = "a-token", namespace: str | None = None) -> Path:
+        context = {"cluster": "c", "user": "u"} | ({"namespace": namespace} if namespace else {})
+        path = folder / f"{token}.kubeconfig"
         path.write_text(
             yaml.safe_dump(
                 {
                     "apiVersion": "v1",
                     "kind": "Config",
                     "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-                    "users": [{"name": "u", "user": {"token": "a-token"}}],
-                    "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+                    "users": [{"name": "u", "user": {"token": token}}],
+                    "contexts": [{"name": "c", "context": context}],
                     "current-context": "c",
                 }
             )
@@ -111,6 +113,8 @@ class KubernetesServer:
 
     async def _route(self, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
+        if parts[1] == "authorization.k8s.io":
+            return await self._review(request, parts[-1])
         at = parts.index("namespaces")
         namespace, plural = parts[at + 1], parts[at + 2]
         name, sub = [*parts[at + 3 :], "", ""][:2]
@@ -159,6 +163,18 @@ class KubernetesServer:
             version=conditions.get("resourceVersion"),
         )
         return web.json_response({"kind": "Status", "status": "Success"})
+
+    async def _review(self, request: web.Request, plural: str) -> web.StreamResponse:
+        """What the asker may do: all, unless the fault is an Authorizer, which says so."""
+        spec = json.loads(await request.read())["spec"]
+        authorizer = self.fault if isinstance(self.fault, Authorizer) and self.fault.judges(request) else None
+        if plural == "selfsubjectrulesreviews":
+            rules = authorizer.told() if authorizer is not None else [ALL]
+            return web.json_response({"status": {"resourceRules": rules, "incomplete": not rules}}, status=201)
+        asked = spec["resourceAttributes"]
+        resource = f"{asked['resource']}/{asked['subresource']}" if asked["subresource"] else asked["resource"]
+        allowed = authorizer is None or authorizer.grants(asked["group"], resource, asked["verb"])
+        return web.json_response({"status": {"allowed": allowed}}, status=201)
 
     async def _watch(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
         query = request.query

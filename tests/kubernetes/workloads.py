@@ -11,7 +11,7 @@ import base64
 import copy
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from flows.domain.credentials import Credential
@@ -22,6 +22,7 @@ from tests.kubernetes.store import Key, Object, Store
 
 _KINDS = ("deployments", "statefulsets", "daemonsets")
 _START_S = 0.05
+_THINK_S = 0.1
 _NODES = 1
 _numbers = itertools.count(1)
 
@@ -34,8 +35,10 @@ class WorkloadController:
     def __init__(self, store: Store, behaviour: Callable[[str], str | None], pulls_with: Credential | None) -> None:
         self._store = store
         self._behaviour = behaviour
-        self._pulls_with = pulls_with
+        self.pulls_with = pulls_with
         self._tasks: set[asyncio.Task[None]] = set()
+        self._progress: dict[Key, object] = {}
+        self._thinking: set[Key] = set()
 
     def admitted(self, key: Key, obj: Object) -> Object:
         """The object as the API server completes it."""
@@ -60,6 +63,14 @@ class WorkloadController:
             await asyncio.wait(self._tasks)
 
     def _roll(self, key: Key, workload: Object) -> None:
+        generation, status = workload["metadata"].get("generation", 1), workload.get("status") or {}
+        if key[0] == "deployments" and status and status["observedGeneration"] != generation:
+            # Seen, and nothing done yet: what was said of the rollout before still stands.
+            self._store.update(key, lambda obj: obj["status"].update(observedGeneration=generation))
+            self._thinking.add(key)
+            self._later(self._think(key))
+        if key in self._thinking:
+            return
         spec, template = workload["spec"], workload["spec"]["template"]
         wanted = _NODES if key[0] == "daemonsets" else spec.get("replicas", 1)
         pods = self._pods_of(workload)
@@ -109,9 +120,7 @@ class WorkloadController:
         metadata = {**template["metadata"], "name": pod_key[2]}
         pod = _dependent("v1", "Pod", metadata, workload) | {"spec": copy.deepcopy(template["spec"])}
         self._store.create(pod_key, pod | {"status": {"phase": "Pending", "conditions": []}})
-        task = asyncio.create_task(self._start(pod_key))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._later(self._start(pod_key))
         return True
 
     async def _start(self, key: Key) -> None:
@@ -154,13 +163,13 @@ class WorkloadController:
         self._set(key, phase="Running", conditions=ready, containerStatuses=[status | running])
 
     def _may_pull(self, namespace: str, pod: Object) -> bool:
-        if self._pulls_with is None:
+        if self.pulls_with is None:
             return True
         host = pod["spec"]["containers"][0]["image"].partition("/")[0]
         for named in pod["spec"].get("imagePullSecrets") or ():
             secret = self._store.objects.get(("secrets", namespace, named["name"])) or {}
             text = base64.b64decode((secret.get("data") or {}).get(".dockerconfigjson") or "").decode()
-            if text and parse_docker_config(text).get(host) == self._pulls_with:
+            if text and parse_docker_config(text).get(host) == self.pulls_with:
                 return True
         return False
 
@@ -191,10 +200,43 @@ class WorkloadController:
             done = len(new) == len(pods) == wanted and new_ready == wanted
             before = (workload.get("status") or {}).get("currentRevision", revision)
             status |= {"updateRevision": revision, "currentRevision": revision if done else before}
-        if key[0] == "deployments" and refused:
-            message = 'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0'
-            status["conditions"] = [_condition("ReplicaFailure", "True", "FailedCreate", message)]
+        if key[0] == "deployments":
+            before = workload.get("status") or {}
+            status["conditions"] = [_progress(workload, before, status, wanted)]
+            if status["conditions"] != before.get("conditions"):
+                self._watch_progress(key, workload["spec"].get("progressDeadlineSeconds", 600))
+            if refused:
+                message = (
+                    'pods "x" is forbidden: exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0'
+                )
+                status["conditions"].append(_condition("ReplicaFailure", "True", "FailedCreate", message))
         self._store.update(key, lambda obj: obj.update(status=status))
+
+    def _watch_progress(self, key: Key, deadline_s: float) -> None:
+        """After its deadline without any progress a Deployment is said to be too slow."""
+
+        async def watch() -> None:
+            uid, seen = self._store.get(key)["metadata"]["uid"], self._progress.get(key)
+            await asyncio.sleep(deadline_s)
+            there = self._store.objects.get(key)
+            if there is None or there["metadata"]["uid"] != uid or self._progress.get(key) is not seen:
+                return
+            if there["status"]["conditions"][0]["reason"] == "ReplicaSetUpdated":
+                late = _condition("Progressing", "False", "ProgressDeadlineExceeded")
+                self._store.update(key, lambda obj: obj["status"].update(conditions=[late]))
+
+        self._progress[key] = object()
+        self._later(watch())
+
+    async def _think(self, key: Key) -> None:
+        await asyncio.sleep(_THINK_S)
+        self._thinking.discard(key)
+        self._store.on_change()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _tell(self, namespace: str, about: Object, reason: str, message: str) -> None:
         """An event, once."""
@@ -209,6 +251,20 @@ class WorkloadController:
         }
         if ("events", namespace, name) not in self._store.objects:
             self._store.create(("events", namespace, name), event)
+
+
+def _progress(workload: Object, before: Object, status: Object, wanted: int) -> dict[str, str]:
+    """The condition Progressing (kubernetes, pkg/controller/deployment/progress.go): as it was where nothing got on."""
+    counts = ("updatedReplicas", "readyReplicas", "availableReplicas")
+    if status["replicas"] == status["updatedReplicas"] == status["availableReplicas"] == wanted:
+        return _condition("Progressing", "True", "NewReplicaSetAvailable")
+    old = status["replicas"] - status["updatedReplicas"] < before.get("replicas", 0) - before.get("updatedReplicas", 0)
+    if not before or old or any(status[each] > before.get(each, 0) for each in counts):
+        return _condition("Progressing", "True", "ReplicaSetUpdated")
+    there: dict[str, str] = before["conditions"][0]
+    if there["reason"] == "NewReplicaSetAvailable":  # a rollout that begins
+        return _condition("Progressing", "True", "ReplicaSetUpdated")
+    return there
 
 
 def _ready(pod: Object) -> bool:

@@ -67,8 +67,10 @@
     │   ├── BuilderDiskFull            no space left on the daemon's disk
     │   ├── BuilderImagePull           its pod's image cannot be pulled
     │   ├── BuilderUnschedulable       no node takes its pod
+    │   ├── BuilderVolumeMissing       its pod's volume claim is not bound: no StorageClass
     │   ├── BuilderRefused             a policy, a quota or the kubelet forbids its pod
     │   ├── BuilderCrashed             the daemon ends by itself, with its last lines
+    │   ├── BuilderDied                the daemon ended while it was used               (retry)
     │   ├── BuilderOutOfMemory         the kernel killed it at its memory limit
     │   ├── BuilderEvicted             its node or the scheduler put its pod out        (retry)
     │   ├── BuilderDeleted             somebody deleted its pod                         (retry)
@@ -96,6 +98,7 @@
     │   ├── DockerfileMissing
     │   ├── DockerfileInvalid          syntax error, with the excerpt
     │   ├── StepFailed                 a RUN (or other step) failed: step, exit code, last lines
+    │   │   └── StepOutOfMemory        its process was killed as memory ran out
     │   ├── ContextError               a file of the context changed or vanished while it was read
     │   ├── BaseImageUnavailable       a FROM image that cannot be pulled
     │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
@@ -106,6 +109,7 @@
     │   ├── RolloutImagePull           the node cannot pull the image
     │   ├── RolloutProbeFailed         a probe fails
     │   ├── RolloutUnschedulable       no node takes a pod
+    │   ├── RolloutVolumeMissing       a pod's volume claim is not bound
     │   ├── RolloutRefused             a policy, a quota or the kubelet forbids a pod
     │   ├── RolloutDeadline            not complete in time, for no reason that shows
     │   ├── RolloutSuperseded          somebody else changed the image meanwhile
@@ -159,10 +163,12 @@ from flows.domain.errors.build import (
     DockerfileMissing,
     OutputError,
     StepFailed,
+    StepOutOfMemory,
 )
 from flows.domain.errors.builder import (
     BuilderCrashed,
     BuilderDeleted,
+    BuilderDied,
     BuilderDiskFull,
     BuilderError,
     BuilderEvicted,
@@ -177,6 +183,7 @@ from flows.domain.errors.builder import (
     BuilderTooOld,
     BuilderUnreachable,
     BuilderUnschedulable,
+    BuilderVolumeMissing,
 )
 from flows.domain.errors.cluster import (
     ClusterError,
@@ -233,6 +240,7 @@ from flows.domain.errors.rollout import (
     RolloutRefused,
     RolloutSuperseded,
     RolloutUnschedulable,
+    RolloutVolumeMissing,
 )
 from flows.domain.errors.source import (
     ChecksumMismatch,
@@ -312,6 +320,7 @@ __all__ = [
     "BuildSecretMissing",
     "BuilderCrashed",
     "BuilderDeleted",
+    "BuilderDied",
     "BuilderDiskFull",
     "BuilderError",
     "BuilderEvicted",
@@ -326,6 +335,7 @@ __all__ = [
     "BuilderTooOld",
     "BuilderUnreachable",
     "BuilderUnschedulable",
+    "BuilderVolumeMissing",
     "ChecksumMismatch",
     "ClusterError",
     "ClusterForbidden",
@@ -396,6 +406,7 @@ __all__ = [
     "RolloutRefused",
     "RolloutSuperseded",
     "RolloutUnschedulable",
+    "RolloutVolumeMissing",
     "SecretFieldMissing",
     "SecretMissing",
     "SignatureInvalid",
@@ -414,6 +425,7 @@ __all__ = [
     "StateFolderTooNew",
     "StateFolderUnusable",
     "StepFailed",
+    "StepOutOfMemory",
     "TagImmutable",
     "TransitMissing",
     "TrustError",

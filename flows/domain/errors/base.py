@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Self
 
 
@@ -38,6 +39,13 @@ class SlipwayError(Exception):
         if self.action:
             parts.append(f"Next: {self.action}")
         return "\n".join(parts)
+
+    def adding(self, text: str) -> Self:
+        """The same cause, with what became of it."""
+        more = copy.copy(self)
+        more.cause = f"{self.cause}; {text}"
+        more.args = (more.cause,)
+        return more
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments: the default reduction would lose them, and a task runner may pickle errors.

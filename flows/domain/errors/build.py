@@ -37,6 +37,10 @@ class StepFailed(BuildError):
         self.status = status
 
 
+class StepOutOfMemory(StepFailed):
+    default_action = "give the builder more memory, or let the step take less of it (fewer jobs at once)"
+
+
 class ContextError(BuildError):
     default_action = "keep the source still while it is read, or exclude the file in .dockerignore"
 

@@ -43,6 +43,13 @@ class BuilderUnschedulable(BuilderError):
     default_action = "free or add a node, or ask for less (requests, node selector, tolerations)"
 
 
+class BuilderVolumeMissing(BuilderError):
+    default_action = (
+        "name a StorageClass that the cluster has (`kubectl get storageclass`) by --builder-option storage_class=NAME, "
+        "or keep the cache in the pod (cache_persistent=false)"
+    )
+
+
 class BuilderRefused(BuilderError):
     default_action = "the reason stands above; change the namespace's policy or quota, or what the builder asks for"
 
@@ -51,8 +58,15 @@ class BuilderCrashed(BuilderError):
     default_action = "its last lines stand above; rootless BuildKit needs user namespaces on the node"
 
 
+class BuilderDied(BuilderError):
+    retryable = True
+    default_action = "running the same command again is safe; its last lines, if it wrote any, are shown above"
+
+
 class BuilderOutOfMemory(BuilderError):
-    default_action = "give the builder a higher memory limit, or the build fewer parallel steps"
+    default_action = (
+        "give it a higher limit (--builder-option memory_limit=SIZE), or let the build take less (fewer jobs at once)"
+    )
 
 
 class BuilderEvicted(BuilderError):

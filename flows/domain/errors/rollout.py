@@ -29,6 +29,12 @@ class RolloutUnschedulable(RolloutError):
     default_action = "free or add a node, or ask for less (requests, node selector, tolerations)"
 
 
+class RolloutVolumeMissing(RolloutError):
+    default_action = (
+        "see why its claim is not bound (`kubectl get pvc,storageclass`): a StorageClass that is not there?"
+    )
+
+
 class RolloutRefused(RolloutError):
     default_action = "the reason stands above; change the namespace's policy or quota, or what the workload asks for"
 

@@ -1,8 +1,8 @@
 """`python3 -m infra.kubernetes.install.passwords`: the passwords of an installation, made once and never shown.
 
-In this pod's namespace, unless they are there: the Secrets `postgres` (`password`), `webhooks` (`example`, of the
-relay's example) and `prefect-api` (`auth-string`, as PREFECT_API_AUTH_STRING has it), which is passed on to the
-namespace of the runs as it is.
+Run whenever the server's pod starts. In this pod's namespace, unless they are there: the Secrets `postgres`
+(`password`), `webhooks` (`example`, of the relay's example) and `prefect-api` (`auth-string`, as
+PREFECT_API_AUTH_STRING has it), which is passed on to the namespace of the runs as it is.
 """
 
 from __future__ import annotations

@@ -54,11 +54,15 @@ def cluster(
     async def evict(pod: str) -> None:
         kubernetes.controller.evict(("pods", "default", pod))
 
+    async def kill(pod: str) -> None:
+        await kubernetes.controller.kill(("pods", "default", pod), "Error")
+
     return ClusterUnderTest(
         ClusterAccess(kubeconfig),
         pushed_to,
         Credential(USER, PASSWORD),
         evict,
+        kill,
         registry_home.set_password,
         clean_environment(KUBECONFIG=kubeconfig, PYTHONPATH=os.pathsep.join(["."])),
     )

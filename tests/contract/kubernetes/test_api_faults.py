@@ -67,6 +67,24 @@ async def test_an_answer_that_is_no_success_is_a_named_cause(
         assert raised.value.retry_after == 4.0
 
 
+@pytest.mark.parametrize("code", [401, 403])
+async def test_who_sends_no_credentials_is_told_so(kubernetes: KubernetesServer, tmp_path: Path, code: int) -> None:
+    """Whether the API server refuses him or takes him for system:anonymous: no Role would help, nor a new login. Who
+    sends some is told to log in again.
+    """
+    said = {401: "Unauthorized", 403: 'secrets is forbidden: User "system:anonymous" cannot get resource "secrets"'}
+    kubernetes.fault = answers(code, said[code])
+    kubeconfig = kubernetes.kubeconfig(tmp_path)
+    async with KubernetesApi(ClusterAccess(str(kubeconfig))) as api:
+        with pytest.raises(ClusterUnauthorized) as raised:
+            await api.get(SECRET, "x")
+        assert ("log in" in raised.value.action) == (code == 401)
+    kubeconfig.write_text(kubeconfig.read_text().replace("user:\n    token: a-token", "user: {}"))
+    async with KubernetesApi(ClusterAccess(str(kubeconfig))) as api:
+        with pytest.raises(ClusterUnauthorized, match="has no credentials"):
+            await api.get(SECRET, "x")
+
+
 async def test_a_server_that_is_not_there_is_unreachable(tmp_path: Path) -> None:
     server = KubernetesServer(None)
     server.port = free_port()

@@ -9,9 +9,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import BuilderLost, BuilderNodeLost, BuilderOutOfMemory, BuilderUnreachable
+from flows.domain.errors import (
+    BuilderLost,
+    BuilderNodeLost,
+    BuilderOutOfMemory,
+    BuilderUnreachable,
+    StepFailed,
+    StepOutOfMemory,
+)
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
+from infra.kubernetes.model import Resources
 from tests.contract.buildkit.parts import run as run_step
 from tests.contract.buildkit.self_signed import self_signed
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, new_run, small_context
@@ -104,19 +112,43 @@ async def test_a_way_that_leads_elsewhere_is_a_loss_that_a_retry_mends(
 async def test_a_daemon_killed_at_its_memory_limit_is_named(
     cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
 ) -> None:
-    """The container's last state is the cause, though its pod runs on."""
-    run = new_run()
-    async with KubernetesBuilder(api, cluster.spec(), run, source="s") as builder:
+    """The container's last state is the cause, though its pod runs on: as a kernel with cgroup v2 does it."""
+    run, resources = new_run(), Resources(cpu="50m", memory="64Mi", memory_limit="96Mi")
+    async with KubernetesBuilder(api, cluster.spec(resources=resources), run, source="s") as builder:
         provisioned = await builder.provision()
         slow = small_context(tmp_path, run_step(f"echo {run.id}; sleep 60"))
         building = builder.guard(build(provisioned, slow, f"{cluster.registry}/team/oom:1", cluster.credentials))
         task = asyncio.create_task(building)
         await asyncio.sleep(1.0)
         await kubernetes.controller.kill(("pods", "default", provisioned.pod), "OOMKilled")
-        with pytest.raises(BuilderOutOfMemory, match="memory limit") as killed:
+        with pytest.raises(BuilderOutOfMemory, match=r"memory limit of 96Mi \(OOMKilled\)") as killed:
             await task
         assert "last lines:\n" in killed.value.details
         assert f"pod/{provisioned.pod}: phase Running" in killed.value.details
+
+
+async def test_a_step_that_is_killed_is_told_with_the_memory_limit(
+    cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+) -> None:
+    """As a kernel with cgroup v1 does it: the step's process alone. Without a limit it is the step's failure."""
+    killed = small_context(tmp_path, run_step("sleep 60 & kill -9 $!; wait $!"))
+    image = f"{cluster.registry}/team/killed:1"
+    limited = cluster.spec(resources=Resources(cpu="50m", memory="64Mi", memory_limit="96Mi"))
+    async with KubernetesBuilder(api, limited, new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        with pytest.raises(
+            StepOutOfMemory, match=r"killed \(exit code 137\), most likely at the memory limit of 96Mi"
+        ) as one:
+            await builder.guard(build(provisioned, killed, image, cluster.credentials))
+        assert provisioned.pod in one.value.cause and "memory_limit=SIZE" in one.value.action
+        failed = small_context(tmp_path / "failed", run_step("exit 3"))
+        with pytest.raises(StepFailed, match="failed with exit code 3"):
+            await builder.guard(build(provisioned, failed, image, cluster.credentials))
+    async with KubernetesBuilder(api, cluster.spec(), new_run(), source="s") as builder:
+        provisioned = await builder.provision()
+        with pytest.raises(StepFailed, match="failed with exit code 137") as other:
+            await builder.guard(build(provisioned, killed, image, cluster.credentials))
+        assert not isinstance(other.value, StepOutOfMemory)
 
 
 @pytest.mark.parametrize(("status", "told"), [(502, "does not answer"), (404, "is gone")])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
 
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.manifests import run_lease
@@ -17,6 +20,7 @@ from infra.kubernetes.model import BuilderSpec, Run
 from infra.kubernetes.sweep import sweep
 from tests.conftest import clean_environment
 from tests.kubernetes.cluster import names_left
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
 
 OURS = "app.kubernetes.io/managed-by=slipway"
@@ -28,9 +32,12 @@ def engine_socket() -> None:
     """Nothing runs behind the objects."""
 
 
-async def slipway(kubernetes: KubernetesServer, folder: Path, *arguments: str) -> str:
-    """There is no Prefect server, so nothing is said of one."""
-    env = clean_environment(KUBECONFIG=str(kubernetes.kubeconfig(folder)), SLIPWAY_HOME=str(folder / "no stack"))
+async def slipway(
+    kubernetes: KubernetesServer, folder: Path, *arguments: str, namespace: str | None = None, **more: str
+) -> str:
+    """There is no Prefect server, so nothing is said of one. `namespace`: of the kubeconfig's context."""
+    kubeconfig = kubernetes.kubeconfig(folder, namespace=namespace)
+    env = clean_environment(KUBECONFIG=str(kubeconfig), HOME=str(folder), SLIPWAY_HOME=str(folder / "no stack")) | more
     command = [Path(sys.executable).parent / "slipway", *arguments]
     done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -66,3 +73,62 @@ async def test_manifests_are_objects_that_neither_release_nor_sweep_takes_for_it
     assert await names_left(api, OURS) == []
     assert (await sweep(api)).objects == ()
     assert "kind: Secret" not in await slipway(kubernetes, tmp_path, "manifests", "--no-secrets")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "namespace", "more", "expected"),
+    [
+        ([], "builders", {}, "builders"),
+        (["--context", "c"], "builders", {}, "builders"),
+        (["--namespace", "mine"], "builders", {}, "mine"),
+        ([], None, {}, "default"),
+        ([], None, {"KUBECONFIG": ""}, "default"),
+    ],
+)
+async def test_manifests_are_for_the_contexts_namespace(
+    kubernetes: KubernetesServer,
+    tmp_path: Path,
+    arguments: list[str],
+    namespace: str | None,
+    more: dict[str, str],
+    expected: str,
+) -> None:
+    """As kubectl would apply them, and the certificate names it; the cluster is not asked, and none is needed."""
+    text = await slipway(kubernetes, tmp_path, "manifests", *arguments, namespace=namespace, **more)
+    objects: list[Any] = list(yaml.safe_load_all(text))
+    assert {obj["metadata"]["namespace"] for obj in objects} == {expected}
+    (tls,) = (obj["data"] for obj in objects if obj["metadata"]["name"] == "buildkitd-tls")
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(tls["tls.crt"]))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert f"buildkitd.{expected}.svc" in names.get_values_for_type(x509.DNSName)
+    assert kubernetes.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role", "lost"),
+    [([], "slipway", "secrets"), (["--workload", "deployment/app"], "slipway-deploy", "pods")],
+)
+async def test_doctor_says_what_may_not_be_done_in_the_cluster(
+    kubernetes: KubernetesServer, tmp_path: Path, arguments: list[str], role: str, lost: str
+) -> None:
+    """Of what a builder, or a deploy, takes; nothing is written. An API server that does not answer is said as well."""
+
+    async def finding() -> dict[str, str | None]:
+        env = clean_environment(KUBECONFIG=str(kubeconfig), SLIPWAY_HOME=str(tmp_path / "no stack"))
+        command = [Path(sys.executable).parent / "slipway", "doctor", "--output", "json", *arguments]
+        done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
+        assert done.returncode == 1 or found["mend"] is None
+        return dict(found)
+
+    kubeconfig = kubernetes.kubeconfig(tmp_path)
+    kubernetes.fault = authorizer = Authorizer(least_role(role), kubernetes.store)
+    assert (await finding())["mend"] is None
+    authorizer.without(lost, "list")
+    found = await finding()
+    assert f"missing in namespace default: list on {lost}" in str(found["found"])
+    assert f"grant list on {lost}" in str(found["mend"])
+    assert kubernetes.store.objects == {}
+    kubeconfig.write_text(kubeconfig.read_text().replace(f":{kubernetes.port}", ":9"))
+    assert "cannot be reached" in str((await finding())["found"])

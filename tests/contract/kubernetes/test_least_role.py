@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from flows.domain.credentials import Credential
-from flows.domain.errors import ClusterForbidden
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.builder import KubernetesBuilder
 from infra.kubernetes.model import Cache
@@ -18,7 +17,7 @@ from infra.kubernetes.sweep import remove_run, sweep
 from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.rbac import Authorizer, granted, least_role
-from tests.kubernetes.release_contract import ReleaseContract
+from tests.kubernetes.release_contract import LeastRoleReleaseContract, Revoke
 from tests.kubernetes.server import KubernetesServer
 from tests.kubernetes.store import Key
 
@@ -74,37 +73,16 @@ async def test_a_builders_life_needs_the_whole_role_and_nothing_beside_it(
     assert {(resource, verb) for _, resource, verb in granted(least_role())} - used == RARE
 
 
-@pytest.mark.parametrize(
-    ("resource", "missing"),
-    [
-        ("leases", "get on leases"),
-        ("deployments", "get on deployments"),
-        ("secrets", "get on secrets"),
-        ("pods", "list on pods"),
-        ("pods/portforward", "create on pods/portforward"),
-    ],
-)
-async def test_what_a_role_lacks_is_named(
-    cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, resource: str, missing: str
-) -> None:
-    """Verb and resource, as a Role writes them."""
-    less = least_role()
-    for rule in less["rules"]:
-        rule["resources"] = [each for each in rule["resources"] if each != resource]
-    kubernetes.fault = Authorizer(less, kubernetes.store)
-    builder = KubernetesBuilder(api, cluster.spec(), new_run(), source="s")
-    try:
-        with pytest.raises(ClusterForbidden) as raised:
-            await builder.provision()
-        assert raised.value.cause.endswith(f"missing: {missing}")
-        assert f"grant {missing}" in str(raised.value.action)
-    finally:
-        kubernetes.fault = lambda request: None
-        await builder.close()
-
-
-class TestReleaseWithTheLeastRole(ReleaseContract):
+class TestReleaseWithTheLeastRole(LeastRoleReleaseContract):
     @pytest.fixture
     async def cluster(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> ClusterUnderTest:
         kubernetes.fault = Authorizer(least_role(), kubernetes.store)
         return cluster
+
+    @pytest.fixture
+    def revoke(self, cluster: ClusterUnderTest, kubernetes: KubernetesServer) -> Revoke:
+        async def revoke(resource: str, *verbs: str) -> None:
+            assert isinstance(kubernetes.fault, Authorizer)
+            kubernetes.fault.without(resource, *verbs)
+
+        return revoke

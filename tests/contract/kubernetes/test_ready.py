@@ -20,6 +20,7 @@ from flows.domain.errors import (
     BuilderOutOfMemory,
     BuilderRefused,
     BuilderUnschedulable,
+    BuilderVolumeMissing,
 )
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.kinds import Object, name_of
@@ -162,6 +163,53 @@ async def test_a_daemon_whose_volume_is_still_held_is_started_again(
     kubernetes.store.update(DEPLOYMENT, lambda deployment: deployment["spec"].update(replicas=3))
     with pytest.raises(BuilderCrashed, match="another instance running"):
         await wait_ready(api, NAME, BuilderSpec())
+
+
+async def test_an_end_that_was_told_already_is_waited_through(kubernetes: KubernetesServer, api: KubernetesApi) -> None:
+    """The kubelet starts a daemon again that was killed while it was used; another end of it is told."""
+    ended = {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": "2030-01-01T00:00:00Z"}}
+    make_pod(kubernetes, "one", container(state=ended))
+    pod = ("pods", "default", "one")
+    known = {(kubernetes.store.get(pod)["metadata"]["uid"], "2030-01-01T00:00:00Z")}
+    kubernetes.store.update(DEPLOYMENT, lambda deployment: deployment["spec"].update(replicas=1))
+    with pytest.raises(BuilderCrashed):
+        await wait_ready(api, NAME, BuilderSpec())
+    waiting = asyncio.create_task(wait_ready(api, NAME, BuilderSpec(), known=known))
+    waits = container(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended, restartCount=1)
+    for status in (waits, container(state={"running": {}}, lastState=ended, restartCount=2)):
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        kubernetes.store.update(pod, lambda pod, status=status: pod.update(status=status))  # type: ignore[misc]
+    kubernetes.store.update(pod, lambda pod: pod.update(status=READY))
+    assert [name_of(pod) for pod in await waiting] == ["one"]
+    other = {"terminated": {**ended["terminated"], "finishedAt": "2030-01-01T00:00:09Z"}}
+    kubernetes.store.update(pod, lambda pod: pod.update(status=container(state=other)))
+    with pytest.raises(BuilderCrashed):
+        await wait_ready(api, NAME, BuilderSpec(), known=known)
+
+
+@pytest.mark.parametrize(
+    ("storage_class", "told"),
+    [(None, "without a StorageClass, and the cluster has no default one"), ("fast", "of the StorageClass fast")],
+)
+async def test_a_volume_that_does_not_come_is_told_with_its_claim(
+    kubernetes: KubernetesServer, api: KubernetesApi, storage_class: str | None, told: str
+) -> None:
+    """No node is missing; the hint is about StorageClasses."""
+    message = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    pending = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    make_pod(kubernetes, "one", {"phase": "Pending", "conditions": [pending]})
+    volumes = [{"name": "cache", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "x", "emptyDir": {}}]
+    kubernetes.store.update(("pods", "default", "one"), lambda pod: pod.update(spec={"volumes": volumes}))
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}}
+    spec = {"storageClassName": storage_class} if storage_class else {}
+    kubernetes.store.create(
+        ("persistentvolumeclaims", "default", "c"), {**claim, "spec": spec, "status": {"phase": "Pending"}}
+    )
+    with pytest.raises(BuilderVolumeMissing, match="pod/one waits for its volume") as raised:
+        await wait_ready(api, NAME, BuilderSpec(scheduling_patience_s=0.1))
+    assert f"persistentvolumeclaim/c is not bound: it is {told}" in raised.value.details
+    assert "storage_class=NAME" in raised.value.action
 
 
 async def test_a_container_that_was_started_again_tells_what_the_one_before_said(

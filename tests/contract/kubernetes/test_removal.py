@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 
@@ -19,14 +20,15 @@ from flows.domain.errors import (
 from infra.kubernetes.api import KubernetesApi
 from infra.kubernetes.apply import apply_ours
 from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import KINDS, LEASE, Kind, Object, kind_of, name_of, shown
+from infra.kubernetes.kinds import KINDS, LEASE, POD, Kind, Object, kind_of, name_of, shown
 from infra.kubernetes.lease import timestamp
-from infra.kubernetes.manifests import build_config, builder_objects, labels, registry_credentials, run_lease
+from infra.kubernetes.manifests import build_config, builder_objects, labels, owned, registry_credentials, run_lease
 from infra.kubernetes.model import BuilderSpec, Cache, Run
 from infra.kubernetes.shared import share
 from infra.kubernetes.sweep import remove_run, sweep
 from tests.kubernetes.cluster import names_left
 from tests.kubernetes.contract import OURS
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
 from tests.unit.kubernetes.test_manifests import CERTIFICATES
 
@@ -130,6 +132,91 @@ async def test_trouble_that_stays_is_raised(
         await remove_run(api, RUN.id)
 
 
+async def built(api: KubernetesApi) -> None:
+    """A run with all that belongs to it, its registry's password as well; its pod finds no image."""
+    spec = BuilderSpec(image="127.0.0.1:9/no/such:1", cache=Cache(persistent=True))
+    root = await api.create(run_lease(spec, RUN, 300, timestamp(api.now())))
+    objects = [*builder_objects(spec, RUN, CERTIFICATES, None), registry_credentials(spec, RUN, "{}")]
+    for obj in [*objects, build_config(spec, RUN, "r", "t")]:
+        await api.create(owned(obj, root))
+    while not await api.find(POD, OURS):
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "delete", "watch"])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+async def test_a_right_that_was_lost_meanwhile_leaves_as_little_as_possible(
+    kubernetes: KubernetesServer, api: KubernetesApi, kind: Kind, verb: str
+) -> None:
+    """The root goes first and takes the rest with it, also what may not be listed or deleted; where the root may not be
+    deleted, all else is, and the root is told with the right that is missing.
+    """
+    await built(api)
+    kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
+    authorizer.without(kind.plural, verb)
+    if (kind, verb) == (LEASE, "delete"):
+        with pytest.raises(Leftovers, match=r"1 object could not be removed") as raised:
+            await remove_run(api, RUN.id)
+        assert "lease/slipway-a1b2" in raised.value.details
+        assert "grant delete on leases" in raised.value.action and "slipway sweep" in raised.value.action
+    else:
+        await remove_run(api, RUN.id)
+    kubernetes.fault = lambda request: None
+    assert await names_left(api, OURS) == (["Lease/slipway-a1b2"] if (kind, verb) == (LEASE, "delete") else [])
+
+
+async def test_what_cannot_go_at_all_is_told_and_nothing_else_stays(
+    kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """Neither the root nor the Secrets may be deleted, and the NetworkPolicies not be looked at."""
+    await built(api)
+    kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
+    authorizer.without("leases", "delete")
+    authorizer.without("secrets", "delete")
+    authorizer.without("networkpolicies", "list")
+    with pytest.raises(Leftovers, match="3 objects could not be removed") as raised:
+        await remove_run(api, RUN.id)
+    told = raised.value.details
+    for name in ("lease/slipway-a1b2: ", "secret/registry-creds-a1b2: ", "secret/buildkitd-a1b2-tls: "):
+        assert name in told
+    assert "networkpolicies could not be looked at" in told and told.count("delete on secrets") == 2
+    kubernetes.fault = lambda request: None
+    left = await names_left(api, OURS)
+    assert left == [
+        "Lease/slipway-a1b2",
+        "NetworkPolicy/buildkitd-a1b2",
+        "Secret/buildkitd-a1b2-tls",
+        "Secret/registry-creds-a1b2",
+    ]
+
+
+async def test_a_root_whose_dependents_stay_is_not_taken_for_their_end(
+    kubernetes: KubernetesServer, api: KubernetesApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the garbage collector does not run, what may not be deleted is told."""
+    await built(api)
+    monkeypatch.setattr(kubernetes.store, "collect", lambda: None)
+    kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
+    authorizer.without("secrets", "delete")
+    with pytest.raises(Leftovers, match=r"still there after 1\.5 s") as raised:
+        await remove_run(api, RUN.id, timeout_s=1.5)
+    assert "secret/registry-creds-a1b2: " in raised.value.details
+
+
+async def test_a_sweep_takes_the_objects_of_a_root_that_it_may_not_delete(
+    kubernetes: KubernetesServer, api: KubernetesApi
+) -> None:
+    """The run is dead all the same; the root is told."""
+    await built(api)
+    await api.merge(LEASE, "slipway-a1b2", {"spec": {"leaseDurationSeconds": 1, "renewTime": "2020-01-01T00:00:00Z"}})
+    kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
+    authorizer.without("leases", "delete")
+    with pytest.raises(Leftovers, match="1 object could not be removed"):
+        await sweep(api)
+    kubernetes.fault = lambda request: None
+    assert await names_left(api, OURS) == ["Lease/slipway-a1b2"]
+
+
 @pytest.mark.parametrize(
     "kind", ["Deployment", "Service", "Secret", "ConfigMap", "NetworkPolicy", "PersistentVolumeClaim"]
 )
@@ -206,7 +293,8 @@ async def test_a_root_whose_answer_got_lost_is_found_again(kubernetes: Kubernete
         if request.method == "PATCH" and "/leases/" in request.path and not kubernetes.store.objects:
             kubernetes.store.create(("leases", "default", name_of(lost)), lost)
             return reset(request)
-        return answer(507)(request) if "/deployments/" in request.path else None
+        written = request.method == "PATCH" and "/deployments/" in request.path
+        return answer(507)(request) if written else None
 
     kubernetes.fault = fault
     async with KubernetesBuilder(api, SPEC, RUN, source="s") as builder:

@@ -38,6 +38,7 @@ def test_the_pod_is_the_labs() -> None:
         "slipway.dev/run": "shared",
         "slipway.dev/builder": "buildkitd",
         "slipway.dev/client": "buildkitd",
+        "slipway.dev/shell": "buildkit-cli",
         "team": "web",
     }
     (container,) = pod["spec"]["containers"]
@@ -51,29 +52,76 @@ def test_the_pod_is_the_labs() -> None:
     assert baseline_violations(pod) == set()
 
 
+@pytest.fixture
+def spec(cluster: ClusterUnderTest) -> BuilderSpec:
+    return cluster.spec(lifetime="shared", idle_s=600)
+
+
+async def opened(cluster: ClusterUnderTest, builder: KubernetesBuilder) -> str:
+    """The pod, with a session that could begin."""
+    await builder.provision()
+    await builder.publish(cluster.credentials, [cluster.registry], registry="reg.example", repository="team")
+    return await builder.open_cli()
+
+
 @pytest.mark.root
-async def test_a_session_has_the_environment_and_the_pod_goes_with_the_builder(
-    cluster: ClusterUnderTest, api: KubernetesApi
+async def test_a_session_has_the_environment_and_the_pod_goes_with_it(
+    cluster: ClusterUnderTest, api: KubernetesApi, spec: BuilderSpec
 ) -> None:
-    """What is typed arrives, the exit code comes back; a second shell finds the pod; the sweep takes it in the end."""
-    spec = cluster.spec(lifetime="shared", idle_s=600)
+    """What is typed arrives, the exit code comes back. Afterwards nobody can read the password: neither in the Secret
+    nor in the pod that had it mounted; the builder stays, and a second shell makes a pod of its own.
+    """
+    uids = set()
     for _ in range(2):
-        async with KubernetesBuilder(api, spec, new_run(), source="s") as builder:
-            await builder.provision()
-            await builder.publish(cluster.credentials, [cluster.registry], registry="reg.example", repository="team")
-            pod = await builder.open_cli()
+        async with KubernetesBuilder(api, spec, new_run(), source="s", session=True) as builder:
+            pod = await opened(cluster, builder)
+            made = await api.get(POD, pod)
+            root = await api.get(LEASE, "buildkitd")
+            assert made is not None and root is not None
+            assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [root["metadata"]["uid"]]
+            uids.add(made["metadata"]["uid"])
             terminal = Script('echo "$REGISTRY/$REPOSITORY at $BUILDKIT_HOST"; exit 7')
             assert await asyncio.wait_for(run_session(api, pod, ["sh"], terminal), 60) == 7
             assert b"reg.example/team at tcp://buildkitd:1234" in terminal.seen
+            assert {"pod/buildkit-cli", "secret/registry-creds"} <= set(await builder.close())
+        left = await names_left(api, OURS)
+        assert not {"Pod/buildkit-cli", "Secret/registry-creds"} & set(left)
+        assert "Deployment/buildkitd" in left
+    assert len(uids) == 2
+
+
+@pytest.mark.root
+async def test_the_pod_stays_for_another_session(
+    cluster: ClusterUnderTest, api: KubernetesApi, spec: BuilderSpec
+) -> None:
+    """Who leaves first takes it from nobody; a release that goes on does not keep it."""
+    release = KubernetesBuilder(api, spec, new_run(), source="s")
+    await release.provision()
+    first, second = (KubernetesBuilder(api, spec, new_run(), source="s", session=True) for _ in range(2))
+    assert await opened(cluster, first) == await opened(cluster, second)
+    await first.close()
     assert "Pod/buildkit-cli" in await names_left(api, OURS)
-    made = await api.get(POD, "buildkit-cli")
-    root = await api.get(LEASE, "buildkitd")
-    assert made is not None
-    assert root is not None
-    assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [root["metadata"]["uid"]]
-    await api.merge(LEASE, "buildkitd", {"spec": {"leaseDurationSeconds": 1, "renewTime": PAST}})
-    assert (await sweep(api)).roots == ("lease/buildkitd",)
-    assert await names_left(api, OURS) == []
+    await second.close()
+    assert "Pod/buildkit-cli" not in await names_left(api, OURS)
+    await release.close()
+
+
+@pytest.mark.root
+async def test_the_sweep_takes_what_a_killed_session_left(
+    cluster: ClusterUnderTest, api: KubernetesApi, spec: BuilderSpec
+) -> None:
+    """The pod and the Secret with the password, long before the builder's idle time is over; not while it lives."""
+    builder = KubernetesBuilder(api, spec, new_run(), source="s", session=True)
+    await opened(cluster, builder)
+    await sweep(api)
+    assert {"Pod/buildkit-cli", "Secret/registry-creds"} <= set(await names_left(api, OURS))
+    (lease,) = await api.find(LEASE, "slipway.dev/shell=buildkit-cli")
+    await api.merge(LEASE, lease["metadata"]["name"], {"spec": {"leaseDurationSeconds": 1, "renewTime": PAST}})
+    await sweep(api)
+    left = await names_left(api, OURS)
+    assert not {"Pod/buildkit-cli", "Secret/registry-creds"} & set(left)
+    assert {"Deployment/buildkitd", "Lease/buildkitd"} <= set(left)
+    await builder.close()
 
 
 @pytest.mark.root
@@ -113,4 +161,5 @@ class TestCommand:
             os.close(ours)
         assert await names_left(api, "slipway.dev/uses=buildkitd") == []
         left = await names_left(api, OURS)
-        assert {"Deployment/buildkitd", "Lease/buildkitd", "Pod/buildkit-cli"} <= set(left)
+        assert {"Deployment/buildkitd", "Lease/buildkitd"} <= set(left)
+        assert not {"Pod/buildkit-cli", "Secret/registry-creds"} & set(left)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows.domain.credentials import Credential
-from flows.domain.errors import DigestMismatch, ManifestUnknown, RegistryUnavailable
+from flows.domain.errors import DigestMismatch, ManifestUnknown, RegistryUnauthorized, RegistryUnavailable
 from infra.registry.model import Manifest, digest_of
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, client
 from tests.faults import front
@@ -20,6 +20,15 @@ async def test_ping_and_check_push_succeed_with_the_right_credentials(registry: 
         await reg.ping()
         await reg.check_push(repository)
         assert await reg.tags(repository) == []
+
+
+async def test_who_gave_no_credentials_is_told_to_give_some(registry: str, repository: str) -> None:
+    """And who gave wrong ones to check them."""
+    for credentials, told in ((None, "no credentials were given for"), (Credential(USER, "wrong"), "check the user")):
+        async with client(registry, Fixed(credentials)) as reg:
+            with pytest.raises(RegistryUnauthorized) as raised:
+                await reg.check_push(repository)
+        assert raised.value.action.startswith(told)
 
 
 async def test_the_check_for_pushing_leaves_nothing_on_the_disk(repository: str, tmp_path: Path) -> None:

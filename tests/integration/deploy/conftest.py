@@ -17,6 +17,7 @@ from infra.kubernetes.access import ClusterAccess
 from infra.kubernetes.api import KubernetesApi
 from tests.conftest import RunningStack
 from tests.kubernetes.deploy_place import DeployPlace
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.rollout_parts import Images, push_images
 from tests.kubernetes.server import KubernetesServer
 from tests.kubernetes.workloads import WorkloadController
@@ -73,8 +74,9 @@ async def place(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[DeployPlace]:
-    """Nothing of the developer's own servers is reached."""
-    kubeconfig = str(kubernetes.kubeconfig(tmp_path))
+    """By an account with the Role that ships. Nothing of the developer's own servers is reached."""
+    kubernetes.fault = deployer = Authorizer(least_role("slipway-deploy"), kubernetes.store, token="deployer")
+    kubeconfig = str(kubernetes.kubeconfig(tmp_path, token="deployer"))
     env = {**stack.env, "KUBECONFIG": kubeconfig}
     for name in list(os.environ):
         if name not in env and name.startswith(("SLIPWAY_", "PREFECT_", "VAULT_")):
@@ -87,5 +89,9 @@ async def place(
         "settle_s": 0.1,
         "patience_s": 1.0,
     }
-    async with KubernetesApi(ClusterAccess(kubeconfig)) as api:
-        yield DeployPlace(api, images, stack, options, env)
+
+    async def revoke(resource: str, *verbs: str) -> None:
+        deployer.without(resource, *verbs)
+
+    async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
+        yield DeployPlace(api, images, stack, options, env, revoke)

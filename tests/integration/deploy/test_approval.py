@@ -80,6 +80,7 @@ async def test_a_command_that_ends_while_it_waits_has_changed_nothing(
     await assert_untouched(place, before)
     if number is signal.SIGTERM:
         assert "Traceback" not in ended.stderr
+        assert "the rollout was interrupted: nothing was changed\n" in ended.stderr
         await place.until("deploy", lambda run: run["state"]["type"] in {"CANCELLED", "CRASHED", "FAILED"})
 
     command = await waiting(commands, place, "better")
@@ -87,6 +88,25 @@ async def test_a_command_that_ends_while_it_waits_has_changed_nothing(
     assert (await asyncio.to_thread(commands.run, "approve", run, env=place.env)).code == 0
     assert (await asyncio.to_thread(command.end)).code == 0
     assert await running_images(place.api) == {place.images["better"]}
+
+
+async def test_a_rollback_that_is_told_to_end_before_it_has_set_anything_says_so(
+    commands: WarmStarter, place: DeployPlace
+) -> None:
+    """No image was taken back, as none was set."""
+    await place.make()
+    for behaviour in ("good", "better"):
+        await place.deploy(behaviour)
+    before = (await place.state()).obj
+    options = ("--settle-s", "0.1", "--approval", "--pull-credentials", place.options["pull_credentials"])
+    command = commands.start("rollback", "deployment/app", *options, env=place.env)
+    await asyncio.to_thread(command.until, "waiting until")
+    command.signal(signal.SIGTERM)
+    ended = await asyncio.to_thread(command.end)
+    assert ended.code == 130, ended.stderr
+    assert "the rollout was interrupted: nothing was changed\n" in ended.stderr
+    assert "back" not in ended.stderr.rpartition("slipway: ")[2]
+    assert (await place.state()).obj == before
 
 
 async def test_a_rollback_waits_for_its_approval_as_well(place: DeployPlace) -> None:

@@ -24,12 +24,18 @@ REQUEST = BuildRequest(Path("/src"), outputs=(ImagePush("registry.example/team/a
 PUSH = "failed to push registry.example/team/app: "
 
 
-def cause(message: str, code: Code = Code.UNKNOWN, *details: tuple[str, object]) -> SlipwayError:
+def cause(
+    message: str,
+    code: Code = Code.UNKNOWN,
+    *details: tuple[str, object],
+    anonymous: tuple[str, ...] = (),
+    address: BuilderAddress = ADDRESS,
+) -> SlipwayError:
     record = BuildRecord(lambda _: None)
     record.add(Step("sha256:1", "[2/2] RUN make", error="failed"))
     record.add(LogChunk("sha256:1", 2, b"first\nlast\n", 0.0))
     packed = tuple((f"github.com/moby/buildkit/{name}+json", json.dumps(value).encode()) for name, value in details)
-    found = build_error(GrpcError(code, message, packed), ADDRESS, REQUEST, record)
+    found = build_error(GrpcError(code, message, packed), address, REQUEST, record, anonymous)
     assert isinstance(found, SlipwayError)
     return found
 
@@ -113,6 +119,55 @@ def test_a_process_that_failed() -> None:
     assert (found.step, found.status) == ("[2/2] RUN make", 2)
     assert found.details.startswith("first\nlast\nDockerfile:2\n")
     assert "   2 | >>> RUN make" in found.details
+
+
+def test_a_process_that_was_killed_as_memory_ran_out() -> None:
+    """The daemon says so where the step's own cgroup tells (v2); else its exit code makes it likely, which is said."""
+    exited = ("gatewayapi.ExitMessage", {"Code": 137})
+    told = cause('process "make" did not complete successfully: cannot allocate memory', Code.UNKNOWN, exited)
+    assert isinstance(told, errors.StepOutOfMemory)
+    assert told.status == 137 and "memory ran out" in told.cause
+    likely = cause('process "make" did not complete successfully: exit code: 137', Code.UNKNOWN, exited)
+    assert type(likely) is errors.StepFailed
+    assert "if memory ran out" in likely.action
+
+
+REFUSED = (
+    "pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "host"),
+    [
+        (PUSH + "unexpected status from POST request to https://r/v2/: 401 Unauthorized", "registry.example"),
+        (f"failed to resolve source metadata for registry.example/base:1: {REFUSED}", "registry.example"),
+        (f"failed to resolve source metadata for docker.io/library/base:1: {REFUSED}", "registry-1.docker.io"),
+    ],
+)
+def test_who_gave_no_credentials_is_told_to_give_some(message: str, host: str) -> None:
+    """Not to check those that were never named; where some were given, they are to be checked."""
+    given, none = cause(message), cause(message, anonymous=(host,))
+    assert type(given) is type(none)
+    assert "no credentials were given" not in given.action
+    name = "docker.io" if "docker" in host else host
+    assert none.action == f"no credentials were given for {name}: name them by --credentials [{name}=]vault:MOUNT/PATH"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("docker:///run/docker.sock", "insecure-registries"), ("tcp://builder:1234", "buildkitd.toml")],
+)
+def test_a_base_in_a_registry_of_plain_http_is_a_matter_of_the_builder(address: str, told: str) -> None:
+    """Which has to be told, each sort in its own way; no option of the release does it."""
+    message = (
+        "failed to resolve source metadata for 10.0.0.1:5000/base:1: failed to do request: "
+        'Head "https://10.0.0.1:5000/v2/": http: server gave HTTP response to HTTPS client'
+    )
+    found = cause(message, address=BuilderAddress.parse(address))
+    assert isinstance(found, errors.BaseImageUnavailable)
+    assert "it speaks plain HTTP" in found.cause
+    assert told in found.action and "--builder-option plain_http=10.0.0.1:5000" in found.action
 
 
 OLD_FROM = {

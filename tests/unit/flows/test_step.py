@@ -2,19 +2,37 @@
 
 import asyncio
 import errno
+import io
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from prefect.states import Failed
 
+from flows.cli.terminal import Terminal
 from flows.domain.errors import DiskFull, RegistryThrottled, RegistryUnauthorized, RegistryUnavailable, SlipwayError
 from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
+from flows.watched.watch import watching
 from tests.small_disk import small_disk
 
 
+@step("push")
+async def push() -> None:
+    """What is tried."""
+
+
 async def _helps(error: BaseException) -> bool:
-    return await retry_helps(cast(Any, None), cast(Any, None), Failed(data=error))
+    return await retry_helps(push, cast(Any, None), Failed(data=error))
+
+
+async def test_a_retry_is_said_on_the_terminal_with_its_cause() -> None:
+    """By the step's name; what is not tried again is told by the command itself."""
+    stream = io.StringIO()
+    with watching(Terminal(stream)):
+        assert await _helps(RegistryUnavailable("registry.example answered with HTTP 503"))
+        assert not await _helps(RegistryUnauthorized("401"))
+        assert not await _helps(RegistryThrottled("429", retry_after=LONGEST_RETRY_AFTER_S + 1))
+    assert stream.getvalue() == "> push: registry.example answered with HTTP 503; trying again\n"
 
 
 async def test_a_cause_that_a_retry_can_help_is_retried() -> None:

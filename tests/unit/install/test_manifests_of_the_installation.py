@@ -27,7 +27,7 @@ INSTALL = Path(infra.kubernetes.install.__file__).parent
 SAMPLE = Path(deployments.__file__).parent / "samples" / "cluster"
 POOL = Path(deployments.__file__).parent / "pools" / "slipway-kubernetes.kubernetes.json"
 
-# Made by the Job `secrets` (infra.kubernetes.install.passwords).
+# Made by the container `make-passwords` (infra.kubernetes.install.passwords).
 SECRETS = {
     ("slipway", "postgres"),
     ("slipway", "webhooks"),
@@ -39,7 +39,7 @@ KUSTOMIZATION = yaml.safe_load((INSTALL / "kustomization.yaml").read_text())
 OBJECTS: list[dict[str, Any]] = [
     each for name in KUSTOMIZATION["resources"] for each in yaml.safe_load_all((INSTALL / name).read_text())
 ]
-WORKLOADS = [each for each in OBJECTS if each["kind"] in {"Deployment", "StatefulSet", "Job"}]
+WORKLOADS = [each for each in OBJECTS if each["kind"] in {"Deployment", "StatefulSet"}]
 
 
 def job_template() -> dict[str, Any]:
@@ -105,12 +105,14 @@ def test_service_accounts_exist_and_only_those_that_ask_the_cluster_have_a_token
         account = spec.get("serviceAccountName")
         if account == "{{ service_account_name }}":
             account = defaults["service_account_name"]
+        assert account is None or (namespace, account) in accounts, name
+        tokens = {volume["name"] for volume in spec.get("volumes", []) if "projected" in volume}
         if spec["automountServiceAccountToken"]:
-            assert (namespace, account) in accounts, name
             asking.add(name)
-        else:
-            assert account is None, name
-    assert asking == {"secrets", "worker", "run"}
+        for container in (*spec.get("initContainers", []), *spec["containers"]):
+            if tokens & {mount["name"] for mount in container.get("volumeMounts", [])}:
+                asking.add(f"{name}/{container['name']}")
+    assert asking == {"prefect-server/make-passwords", "worker", "run"}
     for each in OBJECTS:
         for subject in each.get("subjects", []):
             assert (subject["namespace"], subject["name"]) in accounts
@@ -135,6 +137,33 @@ def test_what_pods_refer_to_is_there() -> None:
                 assert (namespace, volume["configMap"]["name"]) in maps
         mounts = {mount["name"] for container in spec["containers"] for mount in container.get("volumeMounts", [])}
         assert mounts - volumes <= {"data"}, "PostgreSQL's comes from its volumeClaimTemplate"
+
+
+def test_a_mistake_can_be_mended_by_the_same_command() -> None:
+    """`kubectl apply` changes every kind that is here (a Job's pods, once made, it could not), and a StatefulSet does
+    not wait for a pod that can never get ready.
+    """
+    assert {each["kind"] for each in OBJECTS} <= {
+        *("Namespace", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy"),
+        *("Service", "Deployment", "StatefulSet"),
+    }
+    assert all(each["spec"]["podManagementPolicy"] == "Parallel" for each in OBJECTS if each["kind"] == "StatefulSet")
+
+
+def test_everything_can_be_pulled_with_a_password() -> None:
+    """By one Secret of either namespace: the installation's pods name it, the runs' jobs have it by their account."""
+    accounts = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each.get("imagePullSecrets")
+        for each in OBJECTS
+        if each["kind"] == "ServiceAccount"
+    }
+    for name, namespace, spec in pods():
+        secrets = spec.get("imagePullSecrets")
+        if name == "run":
+            default = job_template()["variables"]["properties"]["service_account_name"]["default"]
+            assert secrets is None, "a pod that names some does not get those of its account"
+            secrets = accounts[namespace, default]
+        assert secrets == [{"name": "slipway-pull"}], name
 
 
 def test_no_secret_is_in_a_file() -> None:
@@ -162,9 +191,8 @@ def test_every_container_says_what_it_needs_and_the_lasting_ones_are_probed() ->
         assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
         assert container["resources"]["limits"]["memory"], name
     for each in WORKLOADS:
-        if each["kind"] != "Job":
-            for container in each["spec"]["template"]["spec"]["containers"]:
-                assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), container["name"]
+        for container in each["spec"]["template"]["spec"]["containers"]:
+            assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), container["name"]
 
 
 def test_each_selector_finds_its_pods() -> None:

@@ -16,6 +16,7 @@ from flows.domain.errors import (
     BuilderOutOfMemory,
     BuilderRefused,
     BuilderUnschedulable,
+    BuilderVolumeMissing,
 )
 from infra.kubernetes.pods import is_ready, summary, verdict
 
@@ -100,6 +101,29 @@ def test_only_a_missing_node_may_come_yet() -> None:
         found = verdict(pod(status))
         assert found is not None
         assert found.may_pass is (found.cause is BuilderUnschedulable)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
+        'storageclass.storage.k8s.io "fast" not found',
+    ],
+)
+def test_a_volume_that_is_missing_is_no_missing_node(told: str) -> None:
+    """More nodes would not help."""
+    status = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": told}]}
+    found = verdict(pod(status))
+    assert found is not None
+    assert (found.cause, found.may_pass) == (BuilderVolumeMissing, True)
+
+
+def test_the_memory_limit_is_named_as_the_pod_has_it() -> None:
+    """Also where it is not Slipway that set it."""
+    killed = pod(ended("OOMKilled")) | {"spec": {"containers": [{"resources": {"limits": {"memory": "64Mi"}}}]}}
+    found = verdict(killed)
+    assert found is not None
+    assert found.text == "the daemon in pod/b-1 was killed at its memory limit of 64Mi (OOMKilled)"
 
 
 def test_the_summary_names_what_people_look_for() -> None:
