@@ -62,11 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know
         return ended.code if isinstance(ended.code, int) else USAGE
-    except SlipwayError as error:
-        if _debug():
-            raise
-        print(f"slipway: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         if _debug():
             raise
@@ -75,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except Exception as error:
+        cause = error if isinstance(error, SlipwayError) else _prefects(error)
+        if cause is None or _debug():
+            raise
+        print(f"slipway: {cause}", file=sys.stderr)
+        return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
         gc.freeze()
@@ -102,6 +103,15 @@ class _Version(argparse.Action):
 
         print(f"slipway {version('slipway')}")
         parser.exit()
+
+
+def _prefects(error: Exception) -> SlipwayError | None:
+    """The cause behind an error of Prefect's client: each command that talks to a server may meet it, at any moment."""
+    if "prefect" not in sys.modules:
+        return None
+    from flows.prefect_errors import cause_of, is_prefects
+
+    return cause_of(error) if is_prefects(error) else None
 
 
 def _debug() -> bool:

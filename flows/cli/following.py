@@ -66,9 +66,16 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
         with watching(terminal), tags("slipway"):
             with _no_garbage():
                 flow = start()
-            return asyncio.run(flow), terminal
+            return asyncio.run(_recorded(flow)), terminal
     except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
         return interrupted(terminal), terminal
+
+
+async def _recorded(flow: Coroutine[Any, Any, R]) -> R:
+    from flows.prefect_errors import prefect_client
+
+    async with prefect_client():
+        return await flow
 
 
 @contextmanager

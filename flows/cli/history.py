@@ -69,9 +69,8 @@ def _image(text: str) -> str:
 
 
 async def _read(image: str) -> list[PastRelease]:
-    from prefect import get_client
-
+    from flows.prefect_errors import prefect_client
     from flows.watched.history import read_history
 
-    async with get_client() as client:
+    async with prefect_client() as client:
         return await read_history(client, image)

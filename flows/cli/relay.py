@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.listening import listen_address
-from flows.domain.errors import PortTaken
+from flows.domain.errors import PortTaken, PrefectError
 from flows.relay import LOGGER
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LISTEN = "127.0.0.1:8080"
 _RELOAD_S = 2.0
+_CHECK_S = 2.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -43,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken."""
+    """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken, PrefectErrors that stay."""
     host, port = listen_address(args.listen, lowest_port=0)
     if args.check:
         from flows.relay.rulefile import RuleFile
@@ -85,6 +86,8 @@ async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: rules.refresh(loudly=True))
 
+    await _look_for_prefect()
+
     def listening(actual: int) -> None:
         logging.getLogger(LOGGER).info("listening on %s:%d, rules of %s", host, actual, args.rules)
 
@@ -99,6 +102,24 @@ async def _serve(args: argparse.Namespace, host: str, port: int) -> None:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+
+
+async def _look_for_prefect() -> None:
+    """A server that is away is waited for: each delivery is answered with 503 until it is there, and nothing is lost.
+
+    Raises PrefectErrors that stay.
+    """
+    from flows.prefect_errors import check_server
+
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            await check_server()
+    except TimeoutError:
+        logging.getLogger(LOGGER).warning("the Prefect server does not answer yet")
+    except PrefectError as error:
+        if not error.retryable:
+            raise
+        logging.getLogger(LOGGER).warning("%s", error.cause)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

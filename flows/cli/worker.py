@@ -45,19 +45,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _work(args: argparse.Namespace) -> None:
-    from prefect import get_client
-
-    from flows.prefect_errors import prefect_errors
+    from flows.prefect_errors import prefect_client, prefect_errors
     from flows.registration.files import shipped_pools
     from flows.registration.pools import read_process_pool, register_pool
     from flows.worker import ReleaseWorker
 
+    async with prefect_client() as client:
+        for pool in shipped_pools():
+            if pool.name == args.pool:
+                await register_pool(client, pool, update=False)
+        await read_process_pool(client, args.pool)
     with prefect_errors():
-        async with get_client() as client:
-            for pool in shipped_pools():
-                if pool.name == args.pool:
-                    await register_pool(client, pool, update=False)
-            await read_process_pool(client, args.pool)
         worker = ReleaseWorker(args.pool, name=args.name, limit=args.limit, poll_s=args.poll, grace_s=args.grace)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import PrefectClient
 
-from flows.prefect_errors import prefect_errors
+from flows.prefect_errors import prefect_client
 from flows.registration.automations import register_automation
 from flows.registration.blocks import BLOCK_TYPES, register_block_type, save_block
 from flows.registration.deployments import read_stanzas, register_deployment
@@ -37,22 +37,21 @@ async def register(
 
     Raises InvalidOption for what a file says and PrefectError for what the server answers.
     """
-    with prefect_errors():
-        async with get_client() as client:
-            if Kind.POOLS in kinds:
-                for pool in shipped_pools():
-                    if not pools or pool.name in pools:
-                        yield await register_pool(client, pool.with_defaults(job_variables or {}))
-            if Kind.BLOCKS in kinds:
-                for block in BLOCK_TYPES:
-                    yield await register_block_type(client, block)
-            if Kind.DEPLOYMENTS in kinds:
-                for wanted in await read_stanzas(client, read_yaml(file)):
-                    if not pools or wanted.values["work_pool_name"] in pools:
-                        yield await register_deployment(client, wanted)
-            if Kind.AUTOMATIONS in kinds:
-                async for one in _automations(client):
-                    yield one
+    async with prefect_client() as client:
+        if Kind.POOLS in kinds:
+            for pool in shipped_pools():
+                if not pools or pool.name in pools:
+                    yield await register_pool(client, pool.with_defaults(job_variables or {}))
+        if Kind.BLOCKS in kinds:
+            for block in BLOCK_TYPES:
+                yield await register_block_type(client, block)
+        if Kind.DEPLOYMENTS in kinds:
+            for wanted in await read_stanzas(client, read_yaml(file)):
+                if not pools or wanted.values["work_pool_name"] in pools:
+                    yield await register_deployment(client, wanted)
+        if Kind.AUTOMATIONS in kinds:
+            async for one in _automations(client):
+                yield one
 
 
 async def _automations(client: PrefectClient) -> AsyncIterator[Registered]:

@@ -105,8 +105,12 @@
     │   ├── NotPromoted                not rolled out in the environment before
     │   └── ReleaseUnknown             no earlier release of that name
     ├── PrefectError                   the Prefect server, where a command talks to it alone
-    │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
-    │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
+    │   ├── PrefectUnreachable         refused, no such host, timed out                (retry)
+    │   ├── PrefectUnavailable         5xx, 408, 429: trouble of its own               (retry)
+    │   ├── PrefectUnauthorized        401, 403: the server wants another key
+    │   ├── PrefectNotFound            404: what was named is gone
+    │   ├── PrefectRefused             any other status
+    │   └── PrefectProtocolError       no Prefect API answers there, or one of another major version
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -178,7 +182,11 @@ from flows.domain.errors.cluster import (
 )
 from flows.domain.errors.prefect import (
     PrefectError,
+    PrefectNotFound,
+    PrefectProtocolError,
     PrefectRefused,
+    PrefectUnauthorized,
+    PrefectUnavailable,
     PrefectUnreachable,
 )
 from flows.domain.errors.registry import (
@@ -318,7 +326,11 @@ __all__ = [
     "PartMissing",
     "PortTaken",
     "PrefectError",
+    "PrefectNotFound",
+    "PrefectProtocolError",
     "PrefectRefused",
+    "PrefectUnauthorized",
+    "PrefectUnavailable",
     "PrefectUnreachable",
     "RefUnknown",
     "RegistryError",

@@ -1,0 +1,1 @@
+"""What the adapters share. It knows none of them."""
