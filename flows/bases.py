@@ -22,6 +22,7 @@ from flows.domain.reference import repository_name
 from flows.domain.version import Bump
 from flows.request import ReleaseRequest, Request
 from flows.starting import StartedRun, find_deployment, start_run
+from flows.watched.keys import key_of
 from flows.workshop import open_workshop
 
 TRIGGER_TAG = "trigger: base image"
@@ -76,7 +77,9 @@ async def check_bases(request: BaseCheck) -> list[Checked]:
                 failures.append(error)
                 results.append(Checked(application.deployment, application.image or "", None, error.cause))
     await TableArtifact(
-        key="base-images", table=[asdict(result) for result in results], description="Base images of what was released"
+        key=key_of("base-images", " ".join(one.deployment for one in request.applications)),
+        table=[asdict(result) for result in results],
+        description="Base images of what was released",
     ).acreate()
     if failures:
         # All others were looked at before the run fails.

@@ -33,7 +33,7 @@ from flows.tasks.rollout import (
     watch_back,
     write_pull_secret,
 )
-from flows.watched.history import key_of
+from flows.watched.keys import key_of
 from flows.watched.links import registry_link
 
 

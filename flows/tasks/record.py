@@ -15,7 +15,8 @@ from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
 from flows.origin import Origin, origin_of_this_run
 from flows.tasks.step import step
-from flows.watched.history import PastRelease, key_of, remember
+from flows.watched.history import PastRelease, remember
+from flows.watched.keys import key_of
 from flows.watched.links import Link, commit_link, registry_link
 from flows.watched.report import Report, plan_as_markdown
 from flows.watched.telemetry import describe_run
