@@ -1,7 +1,5 @@
 """Base images that moved: a scheduled check that starts a patch release of what was built on the older ones."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

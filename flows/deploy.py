@@ -1,7 +1,5 @@
 """A deploy: an image's digest into a workload, watched until it runs; back to what ran before if it does not."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from prefect import flow

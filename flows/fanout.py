@@ -1,7 +1,5 @@
 """A fan-out: several images of one source as one release, built in the order of their bases, public all or none."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A promotion: the same digest from one environment to the next, each time rolled out and watched; never a rebuild."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import cast
 

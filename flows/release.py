@@ -1,7 +1,5 @@
 """A release: source to pushed, versioned, verified and recorded image. The story; each step is a file in `tasks`."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from prefect import flow

@@ -1,7 +1,5 @@
 """A rollback: a workload to an earlier release, by the digest that was released."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from prefect import flow

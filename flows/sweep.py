@@ -1,7 +1,5 @@
 """The sweep as a flow, for a schedule: what expired runs left in a namespace, whatever Prefect thinks of them."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from prefect import flow

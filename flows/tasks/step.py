@@ -64,12 +64,8 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         @functools.wraps(function)
         async def announced(*args: P.args, **kwargs: P.kwargs) -> R:
             watcher().say(f"> {name}")
-            started = time.monotonic()
-            try:
+            with _timed(name):
                 return await function(*args, **kwargs)
-            finally:
-                if (seconds := _seconds.get()) is not None:
-                    seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
         return prefect_task(announced)
 
@@ -84,6 +80,17 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         persist_result=False,
     )
     return as_task
+
+
+@contextmanager
+def _timed(name: str) -> Iterator[None]:
+    # A function of its own: a served flow is pickled with its steps, and a context variable cannot be.
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        if (seconds := _seconds.get()) is not None:
+            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
 
 async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]:
