@@ -34,7 +34,7 @@ from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
 
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
-from flows.prefect_errors import cause_of, prefect_client
+from flows.prefect_errors import prefect_cause, prefect_client
 from flows.watched.watch import watcher
 
 _POLL_S = 1.0
@@ -155,7 +155,7 @@ async def _answered(client: PrefectClient, run_id: UUID) -> None:
         try:
             state = (await client.read_flow_run(run_id)).state
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            logger.debug("%s", cause_of(error))
+            logger.debug("%s", prefect_cause(error))
             continue
         assert state is not None, "a run that runs has a state"
         if state.type is StateType.CANCELLING or state.is_final():

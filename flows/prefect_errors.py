@@ -72,13 +72,13 @@ def prefect_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = cause_of(error)
+        cause = prefect_cause(error)
         if cause is None:
             raise
         raise cause from error
 
 
-def cause_of(error: BaseException) -> PrefectError | None:
+def prefect_cause(error: BaseException) -> PrefectError | None:
     """The cause behind what Prefect's client raised, None for anything else.
 
     No body is repeated: it may hold what was sent.
@@ -108,7 +108,7 @@ def is_prefects(error: BaseException) -> bool:
             return str(error.request.url).startswith(PREFECT_API_URL.value() or "none")
         except RuntimeError:  # no request is known
             return False
-    return cause_of(error) is not None
+    return prefect_cause(error) is not None
 
 
 def refusal(request: httpx.Request, status: int) -> PrefectError:
@@ -124,7 +124,7 @@ def _not_reached(cause: BaseException | None) -> PrefectError:
     if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
         url = cause.request.url
         return PrefectProtocolError(f"there is no Prefect API at {url.netloc.decode()}: it answered 404 to {url.path}")
-    found = cause_of(cause) if cause is not None else None
+    found = prefect_cause(cause) if cause is not None else None
     return found or PrefectProtocolError(f"what answers at {_server()} is not a Prefect API")
 
 

@@ -1,19 +1,15 @@
 """A release: source to pushed, versioned, verified and recorded image. The story; each step is a file in `tasks`."""
 
-from typing import cast
-
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from flows.after_crash import remove_what_is_left
-from flows.approval import refused
-from flows.domain.errors import ApprovalRefused
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
-from flows.interrupts import terminated_like_interrupted, whatever_comes
+from flows.interrupts import named, whatever_comes
 from flows.keeper import kept
 from flows.request import ReleaseRequest
+from flows.run import About, as_run
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
 from flows.tasks.build import build_and_push
@@ -27,14 +23,13 @@ from flows.tasks.tag import tag
 from flows.tasks.verify import verify
 from flows.tasks.version import plan_version
 from flows.watched.report import Report
-from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop, workshop
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
 @flow(
     name="release",
-    flow_run_name="release {request.source}",
+    flow_run_name="release {request.called}",
     persist_result=True,
     result_serializer="json",
     on_crashed=[remove_what_is_left],
@@ -42,17 +37,18 @@ from flows.workshop import open_workshop, workshop
 )
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
-    with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:
+    about = About("release", request.image or request.source, f"{request.called} was not released", request.shown)
+    return await as_run(lambda: _announced(request), about, lambda result: result.summary)
+
+
+async def _announced(request: ReleaseRequest) -> ReleaseResult:
+    with timed_steps() as steps_s:
         course = Course(request, steps_s)
         try:
-            result = await _in_workshop(course)
+            return await _in_workshop(course)
         except BaseException as error:
             await whatever_comes(announce_failure(course, error))
-            if isinstance(error, ApprovalRefused):
-                return cast(ReleaseResult, refused(error))
             raise
-    # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
-    return cast(ReleaseResult, Completed(message=result.summary, data=result))
 
 
 async def _in_workshop(course: Course) -> ReleaseResult:
@@ -93,7 +89,7 @@ async def _release(course: Course) -> ReleaseResult:
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
-        await record(Report(plan, _result(course, plan, built), built, verified, timeline, error))
+        await record(Report(plan, _result(course, plan, built), built, verified, timeline, named(error)))
         raise
     result = _result(course, plan, built, verified, tags)
     await whatever_comes(announce_release(course, result))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
+from flows.domain.naming import source_name
 from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
 
@@ -141,6 +142,16 @@ class ReleaseOptions(Request):
         default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
     )
 
+    @property
+    def called(self) -> str:
+        """What a run is called before its image and version are known."""
+        return source_name(self.source, self.path)
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        return (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
+
     @field_validator("version")
     @classmethod
     def _version_is_semver(cls, value: str | None) -> str | None:
@@ -175,6 +186,15 @@ class ReleaseRequest(ReleaseOptions):
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
     platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+
+    @property
+    def called(self) -> str:
+        name = self.image.rpartition("/")[2] if self.image is not None else super().called
+        return f"{name} {self.version}" if self.version else name
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        return (("image", self.image), *super().shown)
 
     @field_validator("image")
     @classmethod

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from flows.domain.errors import SlipwayError
 
@@ -74,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         cause = error if isinstance(error, SlipwayError) else _prefects(error)
         if cause is None or _debug():
             raise
-        print(f"slipway: {cause}", file=sys.stderr)
+        # The terminal may have been closed.
+        with suppress(OSError):
+            print(f"slipway: {cause}", file=sys.stderr)
+            if cause.page:
+                print(f"Run: {cause.page}", file=sys.stderr)
         return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
@@ -109,9 +114,9 @@ def _prefects(error: Exception) -> SlipwayError | None:
     """The cause behind an error of Prefect's client: each command that talks to a server may meet it, at any moment."""
     if "prefect" not in sys.modules:
         return None
-    from flows.prefect_errors import cause_of, is_prefects
+    from flows.prefect_errors import is_prefects, prefect_cause
 
-    return cause_of(error) if is_prefects(error) else None
+    return prefect_cause(error) if is_prefects(error) else None
 
 
 def _debug() -> bool:

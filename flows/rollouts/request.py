@@ -85,6 +85,17 @@ class Target(Request):
 class TargetRequest(Target, RolloutOptions):
     """One workload, and how its rollout is watched."""
 
+    @property
+    def place(self) -> str:
+        """The workload among all others; none of its parts but the context's may hold a blank."""
+        return f"{self.context or ''} {self.namespace or ''} {self.workload}"
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
+        return (*where, ("container", self.container))
+
 
 class DeployRequest(TargetRequest):
     """One image to one workload."""
@@ -163,6 +174,22 @@ class PromoteRequest(RolloutOptions):
         description="The image, as `slipway deploy` takes it. None: what is rolled out in the first environment.",
     )
     version: str | None = Field(default=None, description="The version to promote, with a reference without a tag.")
+
+    @property
+    def called(self) -> str:
+        """What a run is called before its image is known."""
+        ways = " → ".join(environment.name for environment in self.environments)
+        name = self.reference.rpartition("/")[2] if self.reference is not None else self.environments[0].workload
+        return f"{name}: {ways}"
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        return (
+            ("image", self.reference),
+            ("version", self.version),
+            *((each.name, f"{each.workload} {each.namespace or ''}".rstrip()) for each in self.environments),
+        )
 
     @model_validator(mode="after")
     def _image_is_one(self) -> Self:

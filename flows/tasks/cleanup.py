@@ -6,6 +6,7 @@ import logging
 
 from flows.domain.errors import SlipwayError
 from flows.tasks.step import step
+from flows.watched.watch import watcher
 from flows.workshop import workshop
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ async def clean_up() -> None:
             shop.reservation = None
         except SlipwayError as error:
             logger.warning("the reservation of %s could not be ended: %s", reservation.version, error)
+            watcher().left(f"the reservation of {reservation.version}")
     if shop.kubernetes is not None:
         try:
             gone = await shop.kubernetes.close()
@@ -29,6 +31,7 @@ async def clean_up() -> None:
         except SlipwayError as error:
             # What is left belongs to the run's Lease, which expires: `slipway sweep` removes it then.
             logger.error("the builder's objects could not all be removed: %s", error)
+            watcher().left("objects of the builder in the cluster")
     if shop.checkout is not None:
         await shop.checkout.close()
         shop.checkout = None

@@ -15,6 +15,7 @@ from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.origin import origin_of_this_run
+from flows.run import has_report
 from flows.sets.dag import columns
 from flows.sets.plan import name_images, places_of, plan_set, read_set
 from flows.sets.report import SetReport, plan_as_markdown
@@ -168,6 +169,7 @@ async def record_set(report: SetReport) -> None:
         await MarkdownArtifact(
             markdown=report.as_markdown(), key=_key("release", plan), description=report.title
         ).acreate(client)
+        has_report()
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])
         await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))

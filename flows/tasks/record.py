@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
 from flows.origin import Origin, origin_of_this_run
+from flows.run import has_report
 from flows.tasks.step import step
 from flows.watched.history import PastRelease, remember
 from flows.watched.keys import key_of
@@ -55,6 +56,7 @@ async def record(report: Report) -> None:
         await MarkdownArtifact(
             markdown=report.as_markdown(), key=key_of("release", plan.image), description=report.title
         ).acreate(client)
+        has_report()
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})

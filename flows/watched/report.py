@@ -84,6 +84,25 @@ class Report:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class FailureReport:
+    """Of a run that ended before there was more to tell. `facts`: label and value, None where it was not said."""
+
+    title: str
+    facts: tuple[tuple[str, str | None], ...]
+    error: BaseException
+    duration_s: float
+    links: tuple[Link, ...] = ()
+
+    def as_markdown(self) -> str:
+        """For a Markdown artifact."""
+        lines = [f"# {self.title}", "", "```", describe(self.error), "```", "", "| | |", "|---|---|"]
+        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts if value]
+        lines += [f"| duration | {self.duration_s:.1f} s |"]
+        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
+        return "\n".join(lines) + "\n"
+
+
 def plan_as_markdown(plan: ReleasePlan) -> str:
     """The plan for people, before any of it is done: what, why, and each effect."""
     lines = [f"# {plan.reference}", "", "| | |", "|---|---|", f"| why | {table_cell(plan.why)} |"]

@@ -10,12 +10,13 @@ class SlipwayError(Exception):
 
     `cause`: one sentence, no secret in it. `action`: what to do next; None takes the class's default.
     `retry_after`: seconds the other side asked to wait, None when it did not say. `details`: further lines to show
-    below (an excerpt of a Dockerfile, a daemon's last lines).
+    below (an excerpt of a Dockerfile, a daemon's last lines). `page`: where a run that failed of it can be seen.
     """
 
     retryable: ClassVar[bool] = False
     default_action: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
+    page: str | None = None
 
     def __init__(
         self, cause: str, *, action: str | None = None, retry_after: float | None = None, details: str = ""
