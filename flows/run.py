@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
 
 from flows.approval import refused
-from flows.domain.errors import ApprovalRefused
+from flows.domain.errors import ApprovalRefused, SlipwayError
 from flows.interrupts import Interruption, interruptible, named, whatever_comes
 from flows.origin import origin_of_this_run
 from flows.prefect_errors import prefect_cause
@@ -49,6 +50,18 @@ class _Run:
     started: float = field(default_factory=time.monotonic)
     reported: bool = False
 
+
+class _Causes(logging.Filter):
+    """Prefect logs what a task or a run failed with as a traceback: a named cause says all by itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], SlipwayError) and not os.environ.get("SLIPWAY_DEBUG"):
+            record.exc_info = None
+        return True
+
+
+for _logger in ("prefect.task_runs", "prefect.flow_runs"):
+    logging.getLogger(_logger).addFilter(_Causes())
 
 _current: ContextVar[_Run | None] = ContextVar("run", default=None)
 

@@ -19,7 +19,7 @@ from blocks import Builder, Source
 from blocks import KubernetesBuilder as KubernetesBlock
 from flows.access import KUBERNETES, Network, find_builder, secret_paths
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
-from flows.domain.errors import InvalidOption, StackDown
+from flows.domain.errors import InvalidOption, StackDown, StepOutsideRun
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
 from flows.request import ReleaseRequest
@@ -142,8 +142,11 @@ class _OneSecret:
 
 
 def workshop() -> Workshop:
-    """The workshop of the release that is running here. Raises LookupError outside of one."""
-    return _current.get()
+    """The workshop of the release that is running here. Raises StepOutsideRun."""
+    shop = _current.get(None)
+    if shop is None:
+        raise StepOutsideRun("a step of a release was called outside of a release")
+    return shop
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -21,8 +22,9 @@ from flows.watched.watch import watcher
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Seconds before the second, third and fourth try; a server's Retry-After is waited for on top.
-RETRY_DELAYS_S = (0.5, 2.0, 5.0)
+# Seconds before the second, third and fourth try; a server's Retry-After is waited for on top. Each process has its
+# own, so that runs which lost the same server do not come back together; rounded, as Prefect writes them into the log.
+RETRY_DELAYS_S = tuple(round(seconds * random.uniform(0.8, 1.2), 1) for seconds in (0.5, 2.0, 5.0))  # noqa: S311
 # A server that asks for more than this is answered with a failure that says so: a builder is not kept waiting for it.
 LONGEST_RETRY_AFTER_S = 60.0
 
@@ -74,7 +76,6 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         task_run_name=name,
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=list(RETRY_DELAYS_S),
-        retry_jitter_factor=0.2,
         retry_condition_fn=retry_helps,
         cache_policy=NO_CACHE,
         persist_result=False,

@@ -8,6 +8,7 @@
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── StepOutsideRun             a step that is called without the flow it belongs to
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
@@ -243,6 +244,7 @@ from flows.domain.errors.usage import (
     InvalidTag,
     InvalidVersion,
     ParametersRefused,
+    StepOutsideRun,
     UsageError,
 )
 from flows.domain.errors.vault import (
@@ -365,6 +367,7 @@ __all__ = [
     "StackDown",
     "StackError",
     "StepFailed",
+    "StepOutsideRun",
     "TagImmutable",
     "UploadBroken",
     "UsageError",

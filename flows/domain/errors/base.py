@@ -40,6 +40,10 @@ class SlipwayError(Exception):
             parts.append(f"Next: {self.action}")
         return "\n".join(parts)
 
+    def __repr__(self) -> str:
+        # Prefect's log quotes what a task failed with, and its retries, by repr.
+        return self.cause
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments: the default reduction would lose them, and a task runner may pickle errors.
         return _rebuild, (type(self), self.__dict__.copy())

@@ -25,6 +25,10 @@ class InvalidOption(UsageError):
     default_action = "see the command's --help"
 
 
+class StepOutsideRun(UsageError):
+    default_action = "call the flow that the step belongs to: its steps need what it opens for them"
+
+
 class DeploymentUnknown(UsageError):
     default_action = "the UI's Deployments page has their names; `slipway deploy-flows` registers Slipway's own"
 

@@ -4,10 +4,17 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from prefect import Task
 from prefect.states import Failed
 
-from flows.domain.errors import RegistryThrottled, RegistryUnauthorized, RegistryUnavailable
+from flows.domain.errors import RegistryThrottled, RegistryUnauthorized, RegistryUnavailable, StepOutsideRun
+from flows.tasks.cleanup import clean_up
+from flows.tasks.credentials import read_credentials
+from flows.tasks.fetch import fetch_source
+from flows.tasks.provision import provision_builder
+from flows.tasks.rollout import look, watch_back
 from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, together
+from flows.tasks.version import plan_version
 
 
 async def _helps(error: BaseException) -> bool:
@@ -67,3 +74,12 @@ async def test_results_come_in_the_order_of_the_steps() -> None:
         return what
 
     assert await together(value(0.02, "a"), value(0.0, "b")) == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "alone", [fetch_source, read_credentials, provision_builder, plan_version, clean_up, look, watch_back]
+)
+async def test_a_step_alone_says_what_it_needs(alone: Task[Any, Any]) -> None:
+    """In a flow of one's own a step lacks what its release (or deploy) opens."""
+    with pytest.raises(StepOutsideRun, match=r"called outside of a (release|deploy)"):
+        await alone.fn()
