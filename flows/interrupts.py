@@ -60,8 +60,9 @@ class Interruption:
 
     def cause(self) -> Interrupted:
         """Who interrupted it, and how."""
-        how = f" ({_HOW[self.number]})" if self.number is not None else ""
-        return Interrupted(f"interrupted by {_who()}{how}", action="run it again")
+        if self.number is None:
+            return Interrupted("it was cancelled", action="run it again")
+        return Interrupted(f"interrupted by {_who()} ({_HOW[self.number]})", action="run it again")
 
 
 _current: ContextVar[Interruption | None] = ContextVar("interruption", default=None)

@@ -29,6 +29,9 @@ from flows.watched.watch import watcher
 
 R = TypeVar("R")
 
+# A server that is away is not waited for: the run has failed, and its state says why.
+_PATIENCE_S = 10.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -110,7 +113,7 @@ async def _report(run: _Run, about: About, error: BaseException) -> None:
     if run.reported:
         return
     try:
-        async with get_client() as client:
+        async with asyncio.timeout(_PATIENCE_S), get_client() as client:
             origin = await origin_of_this_run(client)
             seconds = time.monotonic() - run.started
             report = FailureReport(about.title, about.facts, error, seconds, origin.links)

@@ -61,6 +61,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
         from prefect.exceptions import TerminationSignal
 
         from flows.cli.terminal import Terminal
+        from flows.prefect_errors import is_prefects, prefect_cause
         from flows.watched.watch import watching
 
     terminal = Terminal(sys.stderr)
@@ -72,6 +73,14 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
                     flow = start()
                 return asyncio.run(_recorded(flow)), terminal
         except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
+            return interrupted(terminal), terminal
+        except Exception as error:
+            cause = prefect_cause(error) if is_prefects(error) else None
+            if cause is None:
+                raise
+            if not terminal.is_public:
+                raise cause from error
+            terminal.say(f"warning: the image is public, but its record is not complete: {cause.cause}")
             return interrupted(terminal), terminal
     except SlipwayError as error:
         error.page = terminal.page
@@ -130,7 +139,7 @@ def _no_garbage() -> Iterator[None]:
 
 
 def _public_already(terminal: Terminal) -> Outcome:
-    if terminal.result is None or not terminal.result.released:
+    if terminal.result is None or not terminal.is_public:
         raise interruption("the release was interrupted", terminal)
     # Too late: it is public, and running the same command again would release the next version.
     return terminal.result

@@ -21,6 +21,11 @@ class Terminal:
         self.report: str | None = None
         self.result: Outcome | None = None
 
+    @property
+    def is_public(self) -> bool:
+        """Whether an image was released."""
+        return self.result is not None and self.result.released
+
     def runs(self, page: str | None) -> None:
         # A run within the run is found from its page.
         self.page = self.page or page

@@ -96,7 +96,8 @@ class FailureReport:
 
     def as_markdown(self) -> str:
         """For a Markdown artifact."""
-        lines = [f"# {self.title}", "", "```", describe(self.error), "```", "", "| | |", "|---|---|"]
+        cause = describe(self.error).replace("```", "'''")
+        lines = [f"# {self.title}", "", "```", cause, "```", "", "| | |", "|---|---|"]
         lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts if value]
         lines += [f"| duration | {self.duration_s:.1f} s |"]
         lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]

@@ -43,8 +43,8 @@ SAID = {
 PASSING = {"is not there", "is broken", "has a full disk"}
 
 TALKING = {
-    "release": ["SOURCE"],
-    "bake": ["--source", "SOURCE"],
+    "release": ["SOURCE", "--builder", "tcp://127.0.0.1:9", "--image", "127.0.0.1:9/app"],
+    "bake": ["--source", "SOURCE", "--builder", "tcp://127.0.0.1:9", "--repository", "127.0.0.1:9/app"],
     "plan": ["block:app", "--image", "127.0.0.1:9/app"],
     "deploy": ["127.0.0.1:9/app:1.0.0", "--workload", "deployment/app"],
     "rollback": ["deployment/app"],
