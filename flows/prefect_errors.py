@@ -21,7 +21,7 @@ from flows.domain.errors import (
     PrefectUnavailable,
     PrefectUnreachable,
 )
-from infra.common.reasons import reason
+from infra.common.reasons import reason, tls_reason
 
 _BY_STATUS: dict[int, type[PrefectError]] = {
     401: PrefectUnauthorized,
@@ -35,6 +35,8 @@ _BY_STATUS: dict[int, type[PrefectError]] = {
 # raise_for_api_version_mismatch); its own cause is the RuntimeError's.
 _NOT_REACHED = "Failed to reach API at"
 _OTHER_VERSION = "Found incompatible versions: "
+
+_TLS_ACTION = "name the CA of its certificate with PREFECT_API_SSL_CERT_FILE, or use http:// if it speaks no TLS"
 
 # Prefect's client tries again after 2, 4, 8 ... s where a server (or a gateway) answers 429, 502 or 503.
 _FIRST_RETRIES = 2
@@ -89,7 +91,10 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
         # Prefect's client makes it of a 404 for things that are asked for by name.
         return PrefectNotFound(f"something that was asked for does not exist on the Prefect server {_server()}")
     if isinstance(error, httpx.TransportError):
-        return PrefectUnreachable(f"the Prefect server {_host(error)} does not answer: {reason(error)}")
+        return PrefectUnreachable(
+            f"the Prefect server {_host(error)} does not answer: {reason(error)}",
+            action=_TLS_ACTION if tls_reason(error) is not None else None,
+        )
     if isinstance(error, RuntimeError) and str(error).startswith(_NOT_REACHED):
         return _not_reached(error.__cause__)
     if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_VERSION):

@@ -16,8 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "worker",
         description=(
-            "Takes the runs of a work pool and starts a process for each. Ctrl-C, SIGTERM or a closed terminal: takes no "
-            "more, lets those that run clean up, reports them and ends; once more: kills them."
+            "Takes the runs of a work pool and starts a process for each. Ctrl-C, SIGTERM or a closed terminal: takes "
+            "no more, lets those that run clean up, reports them and ends; once more: kills them."
         ),
     )
     parser.add_argument("--pool", default=_POOL, help="process work pool (default: slipway, made if it is not there)")
