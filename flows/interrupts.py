@@ -55,7 +55,7 @@ class Interruption:
 
     def _cancel(self) -> None:
         if not self.over and self.number is not None:
-            self._say(f"interrupted ({_HOW[self.number]}): cleaning up")
+            self._say(f"interrupted ({_HOW[self.number]}): cleaning up, or finishing what is public already")
             self._task.cancel()
 
     def cause(self) -> Interrupted:

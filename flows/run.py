@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -72,8 +73,9 @@ _current: ContextVar[_Run | None] = ContextVar("run", default=None)
 async def as_run(story: Callable[[], Awaitable[R]], about: About, summary: Callable[[R], str]) -> R:
     """Run a flow's story. `summary`: of its result, for the run's final state.
 
-    A refused approval ends the run as Refused, an interruption as Cancelled with who did it; a run of a deployment is
-    left to whoever supervises it. What fails without a report of its own gets one. Raises what the story raises.
+    A refused approval ends the run as Refused, an interruption as Cancelled with who did it; but a run of a deployment
+    that gets SIGTERM is left to whoever supervises it, who reports it or runs it again. What fails without a report of
+    its own gets one. Raises what the story raises.
     """
     run = _Run()
     token = _current.set(run)
@@ -104,9 +106,10 @@ def has_report() -> None:
 
 
 def _ends_by_itself(interruption: Interruption) -> bool:
+    if interruption.number is not signal.SIGTERM:
+        return interruption.number is not None  # a person's, at the terminal
     context = FlowRunContext.get()
-    supervised = context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
-    return interruption.number is not None and not supervised
+    return context is None or context.flow_run is None or context.flow_run.deployment_id is None
 
 
 async def _report(run: _Run, about: About, error: BaseException) -> None:

@@ -97,8 +97,11 @@ async def _recorded(flow: Coroutine[Any, Any, R]) -> R:
     from flows.prefect_errors import prefect_client
 
     with interruptible(around=True):
-        async with prefect_client():
-            return await flow
+        try:
+            async with prefect_client():
+                return await flow
+        finally:
+            flow.close()  # where it has not begun
 
 
 def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
