@@ -22,6 +22,9 @@ def source_name(text: str, path: str = "") -> str:
     elif re.match(r"[^/]+@[^/]+:", text):
         where = text.partition(":")[2]
     else:
-        return Path(text).resolve().name or "source"
+        try:
+            return Path(text).resolve().name or "source"
+        except (OSError, ValueError, RuntimeError):  # no such path can be; whoever opens it says why
+            return "source"
     last = where.rstrip("/").removesuffix("/.git").rpartition("/")[2].removesuffix(".git")
     return _ARCHIVE.sub("", last) or "source"

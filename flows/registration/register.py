@@ -42,18 +42,14 @@ async def register(
     Raises InvalidOption for what a file says and PrefectError for what the server answers.
     """
     async with prefect_client() as client:
-        left_out = {
-            pool.name
-            for pool in shipped_pools()
-            if (pool.name not in pools if pools else not await is_meant(client, pool))
-        }
+        left_out = set() if pools else {one.name for one in shipped_pools() if not await is_meant(client, one)}
         if Kind.POOLS in kinds:
             for pool in shipped_pools():
-                if pool.name not in left_out:
-                    yield await register_pool(client, pool.with_defaults(job_variables or {}))
-                elif not pools:
+                if pool.name in left_out:
                     why = f"no worker serves it; --pool {pool.name} registers it"
                     yield Registered(POOL, pool.name, Outcome.LEFT_OUT, (why,))
+                elif not pools or pool.name in pools:
+                    yield await register_pool(client, pool.with_defaults(job_variables or {}))
         if Kind.BLOCKS in kinds:
             for block in BLOCK_TYPES:
                 yield await register_block_type(client, block)

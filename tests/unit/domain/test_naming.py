@@ -23,6 +23,7 @@ from flows.domain.naming import source_name
         ("block:app", "", "app"),
         ("/srv/app/", "", "app"),
         ("/", "", "source"),
+        ("a\0b", "", "source"),
     ],
 )
 def test_a_source_is_called_by_its_last_part(text: str, path: str, name: str) -> None:
