@@ -34,6 +34,7 @@ from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
 
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
+from flows.prefect_errors import prefect_cause, prefect_client
 from flows.watched.watch import watcher
 
 _POLL_S = 1.0
@@ -87,8 +88,9 @@ def refused(error: ApprovalRefused) -> State[Any]:
 
 
 async def give_answer(run: str, answer: Approval) -> str:
-    """Answer a run that waits; gives its name. `run`: its id or its name. Raises InvalidOption if it does not wait."""
-    async with get_client() as client:
+    """Answer a run that waits; gives its name. `run`: its id or its name. Raises InvalidOption if it does not wait,
+    PrefectErrors."""
+    async with prefect_client() as client:
         waiting = await _waiting(client, run)
         outcome = await client.resume_flow_run(waiting.id, answer.model_dump())
         if outcome.status is not SetStateStatus.ACCEPT:
@@ -153,7 +155,7 @@ async def _answered(client: PrefectClient, run_id: UUID) -> None:
         try:
             state = (await client.read_flow_run(run_id)).state
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            logger.debug("the server does not answer: %s", type(error).__name__)
+            logger.debug("%s", prefect_cause(error))
             continue
         assert state is not None, "a run that runs has a state"
         if state.type is StateType.CANCELLING or state.is_final():

@@ -1,17 +1,13 @@
 """Base images that moved: a scheduled check that starts a patch release of what was built on the older ones."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
 
 from prefect import flow, get_client
 from prefect.artifacts import TableArtifact
 from prefect.client.orchestration import PrefectClient
-from prefect.states import Completed
 from prefect.variables import Variable
 from pydantic import Field
 
@@ -21,7 +17,9 @@ from flows.domain.moved import Move, Noted, look
 from flows.domain.reference import repository_name
 from flows.domain.version import Bump
 from flows.request import ReleaseRequest, Request
+from flows.run import About, as_run, has_report
 from flows.starting import StartedRun, find_deployment, start_run
+from flows.watched.keys import key_of
 from flows.workshop import open_workshop
 
 TRIGGER_TAG = "trigger: base image"
@@ -45,6 +43,17 @@ class BaseCheck(Request):
 
     applications: list[Application] = Field(min_length=1, description="The applications whose base images to check.")
 
+    @property
+    def subject(self) -> str:
+        """All of them, by their deployments."""
+        return " ".join(one.deployment for one in self.applications)
+
+    @property
+    def called(self) -> str:
+        """For the run's name."""
+        others = len(self.applications) - 1
+        return self.applications[0].deployment + (f" and {others} more" if others else "")
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -59,13 +68,20 @@ class Checked:
     url: str = ""
 
 
-@flow(name="check-bases", persist_result=True, result_serializer="json")
+@flow(
+    name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
+)
 async def check_bases(request: BaseCheck) -> list[Checked]:
     """Compare the base images of each application's last release with what the registry holds now, and start a patch
     release where one has moved.
 
     The released commit is built again, not what has come since. The same move of the same release starts no second run.
     """
+    about = About("base-images", request.subject, f"the bases of {request.called} were not checked")
+    return await as_run(lambda: _checked(request), about, _said_of_all)
+
+
+async def _checked(request: BaseCheck) -> list[Checked]:
     results: list[Checked] = []
     failures: list[SlipwayError] = []
     async with get_client() as client:
@@ -76,14 +92,19 @@ async def check_bases(request: BaseCheck) -> list[Checked]:
                 failures.append(error)
                 results.append(Checked(application.deployment, application.image or "", None, error.cause))
     await TableArtifact(
-        key="base-images", table=[asdict(result) for result in results], description="Base images of what was released"
+        key=key_of("base-images", request.subject),
+        table=[asdict(result) for result in results],
+        description="Base images of what was released",
     ).acreate()
+    has_report()
     if failures:
         # All others were looked at before the run fails.
         raise failures[0]
-    said = "; ".join(f"{result.deployment}: {result.outcome}" for result in results)
-    # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
-    return cast("list[Checked]", Completed(message=said, data=results))
+    return results
+
+
+def _said_of_all(results: Sequence[Checked]) -> str:
+    return "; ".join(f"{result.deployment}: {result.outcome}" for result in results)
 
 
 async def _check(client: PrefectClient, application: Application) -> Checked:

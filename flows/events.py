@@ -12,16 +12,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
-from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 from prefect.events import Event, RelatedResource, Resource
 from prefect.events.related import related_resources_from_run_context
-from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
+from flows.domain.errors import PrefectError
 from flows.origin import origin_of_this_run
+from flows.prefect_errors import prefect_client, prefect_errors
 
 IMAGE_RELEASED = "slipway.image.released"
 RELEASE_FAILED = "slipway.release.failed"
@@ -49,12 +48,16 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
         logger.warning("%s of %s: no Prefect server is known to tell it to", event, subject)
         return False
     try:
-        async with asyncio.timeout(_PATIENCE_S), get_client() as client:
-            related = await related_resources_from_run_context(client)
-            emitted = _event(event, kind, subject, {**payload, **await _run(client)}, related)
-            await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
-    except (TimeoutError, httpx.TransportError, PrefectHTTPStatusError) as error:
-        logger.warning("%s of %s could not be announced: %s", event, subject, type(error).__name__)
+        with prefect_errors():
+            async with asyncio.timeout(_PATIENCE_S), prefect_client() as client:
+                related = await related_resources_from_run_context(client)
+                emitted = _event(event, kind, subject, {**payload, **await _run(client)}, related)
+                await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
+    except TimeoutError:
+        logger.warning("%s of %s could not be announced: no answer within %g s", event, subject, _PATIENCE_S)
+        return False
+    except PrefectError as error:
+        logger.warning("%s of %s could not be announced: %s", event, subject, error.cause)
         return False
     return True
 

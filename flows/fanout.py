@@ -1,31 +1,28 @@
 """A fan-out: several images of one source as one release, built in the order of their bases, public all or none."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.after_crash import remove_what_is_left
-from flows.approval import approved, refused
+from flows.approval import approved
 from flows.bake.targets import TargetSet
-from flows.domain.errors import ApprovalRefused
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
-from flows.interrupts import terminated_like_interrupted, whatever_comes
+from flows.interrupts import named, whatever_comes
 from flows.keeper import kept
 from flows.pulling import pull_commands
+from flows.run import About, as_run
 from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import look_again
-from flows.tasks.cleanup import cleaned_up, completed
+from flows.tasks.cleanup import cleaned_up, cleaned_up_name
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fanout import (
     build_image,
@@ -43,13 +40,12 @@ from flows.tasks.provision import provision_builder
 from flows.tasks.step import timed_steps, together
 from flows.tasks.tag import Tagged, becoming_public
 from flows.tasks.verify import verify
-from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop, workshop
 
 
 @flow(
     name="release-set",
-    flow_run_name="release set {request.source}",
+    flow_run_name="release set {request.called}",
     persist_result=True,
     result_serializer="json",
     on_crashed=[remove_what_is_left],
@@ -57,16 +53,18 @@ from flows.workshop import open_workshop, workshop
 )
 async def release_set(request: SetRequest) -> SetResult:
     """Release several container images of one source under one version: all of them, or none."""
-    with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:
+    about = About("release", f"set {request.source}", f"{request.called} was not released", request.shown)
+    return await as_run(lambda: _announced(request), about, lambda result: result.summary, name=cleaned_up_name)
+
+
+async def _announced(request: SetRequest) -> SetResult:
+    with timed_steps() as steps_s:
         course = Course(request.as_release(), steps_s)
         try:
-            result = await _in_workshop(request, course)
+            return await _in_workshop(request, course)
         except BaseException as error:
             await whatever_comes(announce_failure(course, error))
-            if isinstance(error, ApprovalRefused):
-                return cast(SetResult, refused(error))
             raise
-    return cast(SetResult, completed(result))
 
 
 async def _in_workshop(request: SetRequest, course: Course) -> SetResult:
@@ -97,7 +95,8 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
         # From here on the release becomes public: an interruption is too late.
         tags = await whatever_comes(_tag(plan, made))
     except BaseException as error:
-        course.report = SetReport(plan, _result(course, plan), tuple(builds.made.values()), error, builds.failed)
+        told = named(error)
+        course.report = SetReport(plan, _result(course, plan), tuple(builds.made.values()), told, builds.failed)
         await record_set(course.report)
         raise
     result = _result(course, plan, made, tags)

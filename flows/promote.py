@@ -1,47 +1,41 @@
 """A promotion: the same digest from one environment to the next, each time rolled out and watched; never a rebuild."""
 
-from __future__ import annotations
-
 from itertools import pairwise
-from typing import cast
 
 from prefect import flow, get_client
 from prefect.runtime import flow_run
-from prefect.states import Completed
 
-from flows.approval import refused
 from flows.cluster import open_api
 from flows.deploy import deploy
 from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
-from flows.interrupts import terminated_like_interrupted
 from flows.rollouts.request import DeployRequest, Environment, PromoteRequest, RolloutOptions
 from flows.rollouts.workshop import open_registries
+from flows.run import About, as_run
 from flows.tasks.resolve import resolved
 from flows.tasks.step import step
-from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import Workload, WorkloadState
 from infra.kubernetes.workload_name import WorkloadName
 
 
-@flow(name="promote", flow_run_name="promote", persist_result=True, result_serializer="json")
+@flow(name="promote", flow_run_name="promote {request.called}", persist_result=True, result_serializer="json")
 async def promote(request: PromoteRequest) -> PromoteResult:
     """Take an image that is rolled out in the first environment to each of the others, in their order.
 
     The first failure (or refusal) ends it; what was reached until then stays. Safe to run again.
     """
-    with terminated_like_interrupted(), traced_run():
-        image = await find_image(request)
-        await _name_run(image, request)
-        done: dict[str, DeployResult] = {}
-        try:
-            for before, after in pairwise(request.environments):
-                await check_rolled_out(image, before)
-                done[after.name] = await _deploy(image, after, request)
-        except ApprovalRefused as error:
-            return cast(PromoteResult, refused(error))
-    result = PromoteResult(image.name, image.digest, done, image.version, str(flow_run.id), flow_run.ui_url)
-    return cast(PromoteResult, Completed(message=result.summary, data=result))
+    about = About("promote", request.called, f"{request.called} was not promoted", request.shown)
+    return await as_run(lambda: _promote(request), about, lambda result: result.summary)
+
+
+async def _promote(request: PromoteRequest) -> PromoteResult:
+    image = await find_image(request)
+    await _name_run(image, request)
+    done: dict[str, DeployResult] = {}
+    for before, after in pairwise(request.environments):
+        await check_rolled_out(image, before)
+        done[after.name] = await _deploy(image, after, request)
+    return PromoteResult(image.name, image.digest, done, image.version, str(flow_run.id), flow_run.ui_url)
 
 
 @step("find the image")

@@ -1,26 +1,22 @@
 """A release: source to pushed, versioned, verified and recorded image. The story; each step is a file in `tasks`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import cast
 
 from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.after_crash import remove_what_is_left
-from flows.approval import refused
-from flows.domain.errors import ApprovalRefused
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
 from flows.domain.reference import ImageReference
-from flows.interrupts import terminated_like_interrupted, whatever_comes
+from flows.interrupts import named, whatever_comes
 from flows.keeper import kept
 from flows.pulling import pull_commands
 from flows.request import ReleaseRequest
+from flows.run import About, as_run
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
 from flows.tasks.build import build_and_push
-from flows.tasks.cleanup import cleaned_up, completed
+from flows.tasks.cleanup import cleaned_up, cleaned_up_name
 from flows.tasks.credentials import read_credentials
 from flows.tasks.fetch import fetch_source
 from flows.tasks.provision import provision_builder
@@ -30,14 +26,13 @@ from flows.tasks.tag import Tagged, becoming_public, tag
 from flows.tasks.verify import verify
 from flows.tasks.version import plan_version
 from flows.watched.report import Report
-from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop, workshop
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
 @flow(
     name="release",
-    flow_run_name="release {request.source}",
+    flow_run_name="release {request.called}",
     persist_result=True,
     result_serializer="json",
     on_crashed=[remove_what_is_left],
@@ -45,17 +40,18 @@ from flows.workshop import open_workshop, workshop
 )
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release a container image: build it with BuildKit, push it under the next semantic version, record the run."""
-    with terminated_like_interrupted(), traced_run(), timed_steps() as steps_s:
+    about = About("release", request.image or request.source, f"{request.called} was not released", request.shown)
+    return await as_run(lambda: _announced(request), about, lambda result: result.summary, name=cleaned_up_name)
+
+
+async def _announced(request: ReleaseRequest) -> ReleaseResult:
+    with timed_steps() as steps_s:
         course = Course(request, steps_s)
         try:
-            result = await _in_workshop(course)
+            return await _in_workshop(course)
         except BaseException as error:
             await whatever_comes(announce_failure(course, error))
-            if isinstance(error, ApprovalRefused):
-                return cast(ReleaseResult, refused(error))
             raise
-    # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
-    return cast(ReleaseResult, completed(result))
 
 
 async def _in_workshop(course: Course) -> ReleaseResult:
@@ -94,7 +90,7 @@ async def _release(course: Course) -> ReleaseResult:
     except BaseException as error:
         recorder = workshop().recorder
         timeline = recorder.timeline() if recorder else ()
-        course.report = Report(plan, _result(course, plan, built), built, verified, timeline, error)
+        course.report = Report(plan, _result(course, plan, built), built, verified, timeline, named(error))
         await record(course.report)
         raise
     result = _result(course, plan, built, verified, tagged)

@@ -4,12 +4,52 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
+from flows.domain.naming import source_name
 from flows.domain.platform import check_platform
 from flows.domain.reference import ImageReference
 from flows.domain.version import Bump, parse_version
+
+
+def secret_reference(text: str) -> str:
+    """`text`, which names a place in Vault. Raises InvalidOption."""
+    # hvac comes along with it and takes a tenth of a second, which only a request with such a reference pays.
+    from infra.vault import SecretPath
+
+    SecretPath.parse(text)
+    return text
+
+
+def registry_reference(text: str) -> str:
+    """`text`, which is `vault:…`, `HOST=vault:…` or `block:NAME`. Raises InvalidOption."""
+    host, equals, rest = text.partition("=")
+    if _is_block(text):
+        return text
+    try:
+        secret_reference(rest if equals and not host.startswith("vault:") else text)
+    except InvalidOption as error:
+        raise InvalidOption(
+            f"a registry's credential is not named as [HOST=]vault:MOUNT/PATH or block:NAME: {error.cause}",
+            action=error.action,
+        ) from None
+    return text
+
+
+def saved_reference(text: str) -> str:
+    """`text`, which is `block:NAME`. Raises InvalidOption."""
+    if not _is_block(text):
+        raise InvalidOption(f"{text!r} is not block:NAME", action="save a Slipway Vault block and name it")
+    return text
+
+
+def _is_block(text: str) -> bool:
+    return text.startswith("block:") and text != "block:"
+
+
+SecretReference = Annotated[str, AfterValidator(secret_reference)]
+RegistryReference = Annotated[str, AfterValidator(registry_reference)]
 
 # What every request that asks a registry says in the same words.
 RegistryCa = Annotated[str | None, Field(description="PEM file with the CA of the registry's certificate.")]
@@ -17,7 +57,7 @@ InsecureRegistry = Annotated[
     bool, Field(description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.")
 ]
 SavedVault = Annotated[
-    str | None,
+    Annotated[str, AfterValidator(saved_reference)] | None,
     Field(description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."),
 ]
 
@@ -55,7 +95,7 @@ class ReleaseOptions(Request):
     checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
     submodules: bool = Field(default=False, description="Fetch git submodules too.")
     allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
-    git_credentials: str | None = Field(
+    git_credentials: SecretReference | None = Field(
         default=None,
         description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
@@ -64,7 +104,7 @@ class ReleaseOptions(Request):
         description="PEM file with the CA of the git or archive server's certificate. A directory: git's own setting.",
     )
 
-    credentials: list[str] = Field(
+    credentials: list[RegistryReference] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
@@ -145,6 +185,16 @@ class ReleaseOptions(Request):
         default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
     )
 
+    @property
+    def called(self) -> str:
+        """What a run is called before its image and version are known."""
+        return source_name(self.source, self.path)
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        return (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
+
     @field_validator("version")
     @classmethod
     def _version_is_semver(cls, value: str | None) -> str | None:
@@ -184,6 +234,15 @@ class ReleaseRequest(ReleaseOptions):
     @classmethod
     def _platforms_exist(cls, values: list[str]) -> list[str]:
         return [check_platform(one.strip()) for value in values for one in value.split(",")]
+
+    @property
+    def called(self) -> str:
+        name = self.image.rpartition("/")[2] if self.image is not None else super().called
+        return f"{name} {self.version}" if self.version else name
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        return (("image", self.image), *super().shown)
 
     @field_validator("image")
     @classmethod

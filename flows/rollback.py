@@ -1,16 +1,10 @@
 """A rollback: a workload to an earlier release, by the digest that was released."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import cast
 
 from prefect import flow
-from prefect.states import Completed
 
-from flows.approval import refused
 from flows.domain.errors import (
-    ApprovalRefused,
     ManifestUnknown,
     RegistryError,
     ReleaseUnknown,
@@ -20,14 +14,13 @@ from flows.domain.errors import (
 )
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
-from flows.interrupts import terminated_like_interrupted
 from flows.rollouts.request import PREVIOUS, RollbackRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
+from flows.run import About, as_run
 from flows.tasks.resolve import resolved
 from flows.tasks.rollout import say
 from flows.tasks.step import step
-from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import WorkloadState
 
 # A registry that swallows what is sent to it must not hold up who is in a hurry.
@@ -46,15 +39,15 @@ async def rollback(request: RollbackRequest) -> DeployResult:
     What the workload remembers, the registry is asked for only to see that it is not gone; one that is away is no
     hindrance.
     """
-    with terminated_like_interrupted(), traced_run():
-        async with open_deploy_workshop(request):
-            try:
-                async with failures_announced(request.image):
-                    image = await find_release(request.to, request.image)
-                    result = await roll_out(image, rolling_back=True)
-            except ApprovalRefused as error:
-                return cast(DeployResult, refused(error))
-    return cast(DeployResult, Completed(message=result.summary, data=result))
+    title = f"{request.workload} was not rolled back to {request.to}"
+    about = About("deploy", request.place, title, request.shown)
+    return await as_run(lambda: _rollback(request), about, lambda result: result.summary)
+
+
+async def _rollback(request: RollbackRequest) -> DeployResult:
+    async with open_deploy_workshop(request), failures_announced(request.image):
+        image = await find_release(request.to, request.image)
+        return await roll_out(image, rolling_back=True)
 
 
 @step("find the release")

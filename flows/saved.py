@@ -10,6 +10,7 @@ from prefect.blocks.core import Block
 from blocks import Registry, Vault
 from flows.access import vault_access
 from flows.domain.errors import InvalidOption, StackDown
+from flows.prefect_errors import prefect_client
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
 from infra.local.stack import Stack
@@ -24,9 +25,11 @@ def block_name(text: str) -> str | None:
 
 
 async def load(kind: type[B], name: str) -> B:
-    """A saved block. Raises InvalidOption for a name that nobody saved."""
+    """A saved block. Raises InvalidOption for a name that nobody saved, PrefectErrors."""
     try:
-        return cast(B, await kind.aload(name))
+        # Also where there is no Prefect server an unknown name would be Prefect's answer.
+        async with prefect_client():
+            return cast(B, await kind.aload(name))
     except ValueError as error:
         # Prefect's answer to an unknown name; its text names the block, nothing else.
         raise InvalidOption(

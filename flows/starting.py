@@ -23,6 +23,7 @@ from flows.prefect_errors import prefect_errors
 
 _MOST_NAMES = 200
 _NEAR = 5
+_DEFINITIONS = "#/definitions/"
 # Statuses of create_flow_run for parameters that are not what the deployment's schema says: 409 validation, 400
 # hydration, 422 the request itself (prefect/server/api/deployments.py).
 _PARAMETERS_REFUSED = {400, 409, 422}
@@ -66,6 +67,7 @@ async def start_run(
 
     `parameters`: replace the deployment's own, whole by whole.
     """
+    _check_names(deployment, parameters)
     body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
@@ -118,6 +120,56 @@ async def emit(
     with prefect_errors():
         await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
     return str(emitted.id)
+
+
+def _check_names(deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> None:
+    """The server takes a parameter that the flow has not, and the run crashes before it can say why.
+
+    Raises ParametersRefused with the name that is meant.
+    """
+    schema = deployment.parameter_openapi_schema or {}
+    properties = schema.get("properties")
+    if not properties or any(_is_for_all_others(one) for one in properties.values()):
+        return
+    found = _unknown(schema, schema, parameters, ())
+    if found is None:
+        return
+    path, known = found
+    near = difflib.get_close_matches(path[-1], known, 1)
+    named = ".".join((*path[:-1], near[0])) if near else None
+    raise ParametersRefused(
+        f"the deployment {deployment.name} has no parameter {'.'.join(path)!r}",
+        action=f"write {named!r}" if named else f"use one of {', '.join(sorted(known))}",
+    )
+
+
+def _is_for_all_others(schema: Mapping[str, Any]) -> bool:
+    """How Prefect writes down `**kwargs` (and a mapping that is empty by default, which cannot be told from it)."""
+    return schema.get("additionalProperties") is True and schema.get("default") == {}
+
+
+def _unknown(
+    schema: Mapping[str, Any], root: Mapping[str, Any], values: Mapping[str, Any], path: tuple[str, ...]
+) -> tuple[tuple[str, ...], list[str]] | None:
+    """The path to the first name that the schema does not know, and the names that it does."""
+    properties = schema.get("properties") or {}
+    for name, value in values.items():
+        if name not in properties:
+            return (*path, name), list(properties)
+        inner = _resolved(properties[name], root)
+        if isinstance(value, Mapping) and inner.get("additionalProperties") is False:
+            found = _unknown(inner, root, value, (*path, name))
+            if found is not None:
+                return found
+    return None
+
+
+def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = schema.get("$ref", "")
+    if not reference.startswith(_DEFINITIONS):
+        return schema
+    found: Mapping[str, Any] = (root.get("definitions") or {}).get(reference.removeprefix(_DEFINITIONS)) or {}
+    return found
 
 
 async def _names(client: PrefectClient) -> list[str]:

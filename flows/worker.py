@@ -17,11 +17,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import psutil
 from prefect.utilities.processutils import command_to_string
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
+from flows.domain.errors import PrefectError
+from flows.prefect_errors import prefect_errors
 from infra.local.config import StackConfig
 
 _LOOK_EVERY_S = 0.1
@@ -106,15 +107,16 @@ async def _again(work: Callable[[], Awaitable[Any]], every_s: float) -> None:
     down = False
     while True:
         try:
-            await work()
+            with prefect_errors():
+                await work()
             if down:
                 logger.info("the Prefect server answers again")
             down = False
-        except (httpx.TransportError, httpx.HTTPStatusError) as error:
-            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:
+        except PrefectError as error:
+            if not error.retryable:
                 raise
             if not down:
-                logger.warning("the Prefect server does not answer (%s); trying again", type(error).__name__)
+                logger.warning("%s; trying again", error.cause)
             down = True
         await asyncio.sleep(every_s)
 

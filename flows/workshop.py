@@ -19,10 +19,10 @@ from blocks import Builder, Source
 from blocks import KubernetesBuilder as KubernetesBlock
 from flows.access import KUBERNETES, NO_VAULT_ACTION, Network, find_builder, secret_paths
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
-from flows.domain.errors import InvalidOption, StackDown
+from flows.domain.errors import InvalidOption, StackDown, StepOutsideRun
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
-from flows.request import ReleaseRequest
+from flows.request import ReleaseOptions, ReleaseRequest
 from flows.saved import block_name, find_vault, load, running_stack, with_registries
 from flows.watched.recorder import BuildRecorder
 from infra.buildkit.address import BuilderAddress, TlsFiles
@@ -64,14 +64,7 @@ class Workshop:
 
     def image(self, source_name: str) -> ImageReference:
         """The image to release: the one that was named, else the source's name in the embedded registry."""
-        if self.request.image is not None:
-            return ImageReference.parse(self.request.image)
-        if self.stack is None or self.stack.registry is None:
-            raise InvalidOption(
-                "no image was named and no embedded registry runs",
-                action="name one with --image REGISTRY/REPOSITORY, or run `slipway up`",
-            )
-        return ImageReference.parse(f"{self.stack.registry}/{source_name}")
+        return image_of(self.request, self.stack, source_name)
 
     @property
     def registry_host(self) -> str:
@@ -138,6 +131,18 @@ class Workshop:
         return self._registries[image.registry]
 
 
+def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name: str) -> ImageReference:
+    """See `Workshop.image`. Raises InvalidOption."""
+    if request.image is not None:
+        return ImageReference.parse(request.image)
+    if stack is None or stack.registry is None:
+        raise InvalidOption(
+            "no image was named and no embedded registry runs",
+            action="name one with --image REGISTRY/REPOSITORY, or run `slipway up`",
+        )
+    return ImageReference.parse(f"{stack.registry}/{source_name}")
+
+
 class _OneSecret:
     """One secret whoever asks: the source's git server and the repository's remote may be known by several names."""
 
@@ -150,8 +155,11 @@ class _OneSecret:
 
 
 def workshop() -> Workshop:
-    """The workshop of the release that is running here. Raises LookupError outside of one."""
-    return _current.get()
+    """The workshop of the release that is running here. Raises StepOutsideRun."""
+    shop = _current.get(None)
+    if shop is None:
+        raise StepOutsideRun("a step of a release was called outside of a release")
+    return shop
 
 
 @asynccontextmanager
@@ -165,7 +173,7 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
         builder, network = None, None
         if request.builder != KUBERNETES:
-            builder, network = find_builder(request.builder, _tls(request), stack)
+            builder, network = find_builder(request.builder, builder_tls(request), stack)
         shop = Workshop(request, home, stack, builder, network, vault, exits)
         token = _current.set(shop)
         try:
@@ -174,7 +182,8 @@ async def open_workshop(request: ReleaseRequest, env: Mapping[str, str] = os.env
             _current.reset(token)
 
 
-def _tls(request: ReleaseRequest) -> TlsFiles | None:
+def builder_tls(request: ReleaseOptions) -> TlsFiles | None:
+    """The files that were named for a builder on TCP."""
     if not (request.builder_ca or request.builder_cert):
         return None
     return TlsFiles(

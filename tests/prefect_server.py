@@ -55,6 +55,13 @@ class PrefectServer:
         self.until(lambda: self.state(run)["type"] in FINAL, timeout_s)
         return self.state(run)
 
+    def deployments(self, name: str) -> list[dict[str, Any]]:
+        """The one called FLOW/NAME, none while it is not there."""
+        flow, _, deployment = name.partition("/")
+        query = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [deployment]}}}
+        found: list[dict[str, Any]] = self.ask("POST", "/deployments/filter", query)
+        return found
+
     def runs_of(self, deployment: str) -> list[dict[str, Any]]:
         """A deployment's runs, in the order in which they were meant to start."""
         flow, _, name = deployment.partition("/")

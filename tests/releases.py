@@ -91,6 +91,18 @@ class Traces:
         answer = httpx.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query, trust_env=False)
         return [str(each["data"]) for each in answer.raise_for_status().json()]
 
+    def report(self, run: str) -> str:
+        """The Markdown of a run's report and plan."""
+        query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
+        answer = httpx.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query, trust_env=False)
+        return "\n".join(str(artifact["data"]) for artifact in answer.raise_for_status().json())
+
+    def log(self, run: str) -> list[str]:
+        """The messages of a run's log and of its tasks', oldest first."""
+        query = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        answer = httpx.post(f"{self.connection.prefect_api_url}/logs/filter", json=query, trust_env=False)
+        return [record["message"] for record in answer.raise_for_status().json()]
+
     def tags(self, repository: str) -> list[str]:
         """The tags in the stack's registry."""
         return registry_tags(str(self.connection.registry), repository, registry_login(self.connection))

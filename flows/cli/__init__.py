@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from flows.domain.errors import SlipwayError
 
@@ -76,7 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         cause = _cause(error)
         if cause is None or _debug():
             raise
-        print(f"slipway: {cause}", file=sys.stderr)
+        # The terminal may have been closed.
+        with suppress(OSError):
+            print(f"slipway: {cause}", file=sys.stderr)
+            if cause.page:
+                print(f"Run: {cause.page}", file=sys.stderr)
         return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
@@ -115,11 +120,20 @@ def _cause(error: Exception) -> SlipwayError | None:
     from infra.local.disk import full_disk_behind
     from infra.local.home import stack_home
 
-    named = error if isinstance(error, SlipwayError) else None
+    named = error if isinstance(error, SlipwayError) else _prefects(error)
     try:
         return full_disk_behind(error, stack_home(os.environ)) or named
     except SlipwayError:
         return named
+
+
+def _prefects(error: Exception) -> SlipwayError | None:
+    """The cause behind an error of Prefect's client: each command that talks to a server may meet it, at any moment."""
+    if "prefect" not in sys.modules:
+        return None
+    from flows.prefect_errors import is_prefects, prefect_cause
+
+    return prefect_cause(error) if is_prefects(error) else None
 
 
 def _debug() -> bool:

@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
 
     def start() -> Coroutine[Any, Any, Outcome]:
         from flows.fanout import release_set
+        from flows.preflight import check_release
 
+        check_release(request)
         return release_set(request)
 
     return follow(start, args.output)

@@ -67,11 +67,11 @@ async def _build(
     args: argparse.Namespace, builder: BuilderAddress, request: BuildRequest, stack: StackConnection | None
 ) -> BuildOutcome:
     from flows.cli.display import display_for
-    from flows.interrupts import terminated_like_interrupted
+    from flows.interrupts import interruptible
     from infra.buildkit import BuildKit
 
     display = display_for("quiet" if args.quiet else args.progress, sys.stderr)
-    with terminated_like_interrupted():
+    with interruptible():
         async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
             try:
                 return await buildkit.build(request, credentials, display)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+from collections.abc import Coroutine
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flows.cli.following import interruption, recorded
 from flows.cli.stack_options import add_output_option
+
+if TYPE_CHECKING:
+    from flows.bases import Checked
+    from flows.cli.terminal import Terminal
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -26,13 +31,17 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: all were looked at. Raises SlipwayErrors."""
-    from flows.cli.surroundings import use_prefect_server
 
-    use_prefect_server()
-    from flows.bases import Application, BaseCheck, check_bases
+    def start() -> Coroutine[Any, Any, list[Checked]]:
+        from flows.bases import Application, BaseCheck, check_bases
 
-    applications = [Application(deployment=name) for name in args.deployments]
-    results = asyncio.run(check_bases(BaseCheck(applications=applications)))
+        applications = [Application(deployment=name) for name in args.deployments]
+        return check_bases(BaseCheck(applications=applications))
+
+    def interrupted(terminal: Terminal) -> list[Checked]:
+        raise interruption("the check was interrupted", terminal)
+
+    results, _ = recorded(start, interrupted)
     if args.output == "json":
         print(json.dumps([asdict(result) for result in results]))
         return 0

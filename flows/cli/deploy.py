@@ -35,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
 
     def start() -> Coroutine[Any, Any, Result]:
         from flows.deploy import deploy
+        from flows.preflight import check_rollout
 
+        check_rollout(request, [request.pull_credentials])
         return deploy(request)
 
     return run_recorded(start, args.output)

@@ -34,7 +34,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--only", action="append", choices=_KINDS, help="Register these alone. May be repeated.")
     parser.add_argument(
-        "--pool", action="append", metavar="NAME", help="Only this work pool and its deployments. May be repeated."
+        "--pool",
+        action="append",
+        metavar="NAME",
+        help="Only this work pool and its deployments. May be repeated. Default: slipway, and slipway-kubernetes where "
+        "a worker serves it.",
+    )
+    parser.add_argument(
+        "--samples",
+        action="store_true",
+        help="Register the samples as well: deployments of one application to be copied, a notification.",
     )
     parser.add_argument(
         "--job-variable",
@@ -58,14 +67,13 @@ def run(args: argparse.Namespace) -> int:
 
 async def _register(args: argparse.Namespace) -> list[Registered]:
     from flows.registration import Kind, register
-    from flows.registration.files import PREFECT_FILE
 
     kinds = [Kind(one) for one in args.only or _KINDS]
     done = []
     variables = dict(_pair(text) for text in args.job_variable or ())
     if variables and not args.pool:
         raise InvalidOption("--job-variable is for one kind of pool", action="name the pool with --pool")
-    async for one in register(args.file or PREFECT_FILE, kinds, args.pool or (), variables):
+    async for one in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
         done.append(one)
         if args.output == "text":
             changes = f" ({', '.join(one.changes)})" if one.changes else ""

@@ -11,9 +11,10 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flows.domain.errors import Interrupted
+from flows.domain.errors import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
     from flows.cli.terminal import Terminal
@@ -50,9 +51,11 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
     SlipwayError.
     """
     from flows.cli.surroundings import use_prefect_server
+    from flows.interrupts import SIGNALS
 
-    # SIGTERM before and after the flow, which handles it by itself, is a Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Before the flow, which handles them by itself, each of them is a Ctrl-C.
+    for number in SIGNALS:
+        _handle(number, signal.default_int_handler)
     # A run waits for a server that is away for a minute: Prefect's default, 5, may give up after 50 s.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     use_prefect_server()
@@ -63,17 +66,73 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
         from prefect.exceptions import TerminationSignal
 
         from flows.cli.terminal import Terminal
+        from flows.prefect_errors import is_prefects, prefect_cause
         from flows.watched.watch import watching
 
     terminal = Terminal(sys.stderr)
     try:
-        # The tag by which the automations know the runs they look after.
-        with watching(terminal), tags("slipway"):
-            with _no_garbage():
-                flow = start()
-            return asyncio.run(flow), terminal
-    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
-        return interrupted(terminal), terminal
+        try:
+            # The tag by which the automations know the runs they look after.
+            with watching(terminal), tags("slipway"):
+                with _no_garbage():
+                    flow = start()
+                return asyncio.run(_recorded(flow)), terminal
+        except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
+            return interrupted(terminal), terminal
+        except Exception as error:
+            cause = prefect_cause(error) if is_prefects(error) else None
+            if cause is None:
+                raise
+            if not terminal.is_public:
+                raise cause from error
+            terminal.say(f"warning: the image is public, but its record is not complete: {cause.cause}")
+            return interrupted(terminal), terminal
+    except SlipwayError as error:
+        error.page = terminal.page
+        raise
+    finally:
+        # What is left to be done is to send the last of the log.
+        late = _Late()
+        for number in SIGNALS:
+            _handle(number, late)
+
+
+async def _recorded(flow: Coroutine[Any, Any, R]) -> R:
+    from flows.interrupts import interruptible
+    from flows.prefect_errors import prefect_client
+
+    with interruptible(around=True):
+        try:
+            async with prefect_client():
+                return await flow
+        finally:
+            flow.close()  # where it has not begun
+
+
+def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
+    """Handle a signal, unless it is ignored: by nohup, or in a shell's background."""
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, handler)
+
+
+class _Late:
+    """Signals after the end: one may belong to those that ended the run, the next one ends the process at once."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self, _: int, __: FrameType | None) -> None:
+        if self._came:
+            os._exit(Interrupted.exit_code)
+        self._came = True
+
+
+def interruption(cause: str, terminal: Terminal) -> Interrupted:
+    """With what could not be cleaned up, where something could not."""
+    error = Interrupted(cause)
+    if terminal.left_behind:
+        error.action = "see above what was left behind; the same command may be run again"
+    return error
 
 
 def _check_space() -> None:
@@ -97,8 +156,7 @@ def _no_garbage() -> Iterator[None]:
 
 
 def _public_already(terminal: Terminal) -> Outcome:
-    if terminal.result is None or not terminal.result.released:
-        left = "see above what was left behind; the same command may be run again" if terminal.left_behind else None
-        raise Interrupted("the release was interrupted", action=left)
+    if terminal.result is None or not terminal.is_public:
+        raise interruption("the release was interrupted", terminal)
     # Too late: it is public, and running the same command again would release the next version.
     return terminal.result

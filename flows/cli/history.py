@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import json
 import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flows.domain.errors import ReleaseUnknown
+
 if TYPE_CHECKING:
     from flows.watched.history import PastRelease
 
+_NEAR = 5
 _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
 
 
@@ -26,15 +30,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises InvalidReference, StackDown."""
+    """Raises InvalidReference, ReleaseUnknown, StackDown, PrefectErrors."""
     from flows.cli.surroundings import use_prefect_server
 
     use_prefect_server()
     rows = asyncio.run(_read(_image(args.image)))
-    if args.output == "json":
-        print(json.dumps([asdict(row) for row in rows]))
-    else:
-        print(as_text(rows) if rows else f"{args.image} was never released")
+    print(json.dumps([asdict(row) for row in rows]) if args.output == "json" else as_text(rows))
     return 0
 
 
@@ -69,9 +70,17 @@ def _image(text: str) -> str:
 
 
 async def _read(image: str) -> list[PastRelease]:
-    from prefect import get_client
+    from flows.prefect_errors import prefect_client
+    from flows.watched.history import images_with_history, read_history
 
-    from flows.watched.history import read_history
+    async with prefect_client() as client:
+        rows = await read_history(client, image)
+        if not rows:
+            raise _unknown(image, await images_with_history(client))
+    return rows
 
-    async with get_client() as client:
-        return await read_history(client, image)
+
+def _unknown(image: str, known: list[str]) -> ReleaseUnknown:
+    near = difflib.get_close_matches(image, known, _NEAR, cutoff=0.4) or known[:_NEAR]
+    there = f"there are {', '.join(near)}" if near else "none was released yet"
+    return ReleaseUnknown(f"the Prefect server knows no release of {image}", action=f"check the name: {there}")

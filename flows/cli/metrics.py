@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.listening import listen_address
-from flows.domain.errors import InvalidOption, PortTaken
+from flows.domain.errors import InvalidOption, PortTaken, PrefectError
 
 if TYPE_CHECKING:
     from flows.watched.event_feed import EventFeed
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown."""
+    """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown, PrefectErrors."""
     from flows.cli.surroundings import use_prefect_server
 
     use_prefect_server()
@@ -89,17 +89,19 @@ async def _serve(
 
 
 async def _follow(metrics: Metrics, feed: EventFeed, state: Path | None) -> None:
-    """Count what came. A server that does not answer is asked again, and nothing is lost."""
-    import httpx
-    from prefect import get_client
-    from prefect.exceptions import PrefectHTTPStatusError
+    """Count what came. A server that does not answer is asked again, and nothing is lost. Raises PrefectErrors that
+    stay."""
+    from flows.prefect_errors import prefect_client, prefect_errors
 
     try:
-        async with get_client() as client:
-            found = await feed.read(client)
-    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        with prefect_errors():
+            async with prefect_client() as client:
+                found = await feed.read(client)
+    except PrefectError as error:
+        if not error.retryable:
+            raise
         if metrics.is_up is not False:
-            print(f"the Prefect server does not answer: {type(error).__name__}", file=sys.stderr, flush=True)
+            print(f"{error.cause}; trying again", file=sys.stderr, flush=True)
         metrics.heard(False)
         return
     if metrics.is_up is False:

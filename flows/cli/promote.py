@@ -36,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     request = read_request(args, PromoteRequest)
 
     def start() -> Coroutine[Any, Any, Result]:
+        from flows.preflight import check_rollout
         from flows.promote import promote
 
+        check_rollout(request, [environment.pull_credentials for environment in request.environments])
         return promote(request)
 
     return run_recorded(start, args.output, untouched="environments that it was rolled out to keep it")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.listening import listen_address
+from flows.domain.errors import PrefectError
 from flows.relay import LOGGER
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _LISTEN = "127.0.0.1:8080"
 _HEALTH_LISTEN = "127.0.0.1:8081"
 _RELOAD_S = 2.0
+_CHECK_S = 2.0
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -53,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken."""
+    """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken, PrefectErrors that stay."""
     address, health = (listen_address(text, lowest_port=0) for text in (args.listen, args.health_listen))
     if args.check:
         from flows.relay.rulefile import RuleFile
@@ -97,6 +99,8 @@ async def _serve(args: argparse.Namespace, address: Address, health: Address) ->
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: rules.refresh(loudly=True))
 
+    await _look_for_prefect()
+
     def listening(address: Address, health: Address) -> None:
         say = logging.getLogger(LOGGER).info
         say("listening on %s:%d, health on %s:%d, rules of %s", *address, *health, args.rules)
@@ -110,6 +114,24 @@ async def _serve(args: argparse.Namespace, address: Address, health: Address) ->
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+
+
+async def _look_for_prefect() -> None:
+    """A server that is away is waited for: each delivery is answered with 503 until it is there, and nothing is lost.
+
+    Raises PrefectErrors that stay.
+    """
+    from flows.prefect_errors import check_server
+
+    try:
+        async with asyncio.timeout(_CHECK_S):
+            await check_server()
+    except TimeoutError:
+        logging.getLogger(LOGGER).warning("the Prefect server does not answer yet")
+    except PrefectError as error:
+        if not error.retryable:
+            raise
+        logging.getLogger(LOGGER).warning("%s", error.cause)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

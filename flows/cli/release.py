@@ -31,8 +31,10 @@ def run(args: argparse.Namespace) -> int:
     request = request_of(args)
 
     def start() -> Coroutine[Any, Any, Outcome]:
+        from flows.preflight import check_release
         from flows.release import release
 
+        check_release(request)
         return release(request)
 
     return follow(start, args.output)

@@ -31,8 +31,10 @@ def run(args: argparse.Namespace) -> int:
     request = read_request(args, RollbackRequest)
 
     def start() -> Coroutine[Any, Any, Result]:
+        from flows.preflight import check_rollout
         from flows.rollback import rollback
 
+        check_rollout(request, [request.pull_credentials])
         return rollback(request)
 
     return run_recorded(start, args.output)

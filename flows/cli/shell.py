@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _shell(request: ReleaseRequest) -> int:
-    from flows.interrupts import terminated_like_interrupted
+    from flows.interrupts import interruptible
     from flows.workshop import open_workshop
 
-    with terminated_like_interrupted():
+    with interruptible():
         async with open_workshop(request) as shop:
             try:
                 return await _session(shop, request)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.stack_options import add_output_option, stack_config
@@ -17,20 +18,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "status",
         description="Shows each part's state: running, stopped, or foreign (one of your own is used). "
-        "Exits with 1 if a part is stopped.",
+        "Exits with 1 if a part is stopped, or one of your own does not serve.",
     )
     add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from infra.local.own import trouble
     from infra.local.stack import Stack
 
     parts = Stack(stack_config(args)).status()
+    found = {part.name: trouble(part, os.environ) for part in parts}
     if args.output == "json":
-        print(json.dumps([dataclasses.asdict(part) for part in parts], default=str, indent=2))
+        shown = [dataclasses.asdict(part) | {"trouble": found[part.name]} for part in parts]
+        print(json.dumps(shown, default=str, indent=2))
     else:
         _show(parts)
-    return 0 if all(part.state != "stopped" for part in parts) else 1
+        for name, wrong in found.items():
+            if wrong is not None:
+                print(f"{name} {wrong.what}\nNext: {wrong.action}")
+    return 1 if any(part.state == "stopped" for part in parts) or any(found.values()) else 0
 
 
 def _show(parts: list[PartStatus]) -> None:

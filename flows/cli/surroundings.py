@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 
 
 def use_prefect_server() -> None:
-    """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one. Raises StackDown."""
-    if not os.environ.get("PREFECT_API_URL"):
-        from infra.local.config import StackConfig
+    """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one.
+
+    Raises StackDown, InvalidOption for what is no address.
+    """
+    from infra.local.config import StackConfig
+
+    config = StackConfig.from_env(os.environ)
+    if config.own_prefect_url is None:
         from infra.local.stack import Stack
 
         try:
-            connection = Stack(StackConfig.from_env(os.environ)).connection()
+            connection = Stack(config).connection()
         except StackDown as error:
             raise StackDown(
                 "no Prefect server to record the release with",

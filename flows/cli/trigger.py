@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.following import add_output_option
-from flows.domain.errors import Interrupted, InvalidOption, PrefectUnreachable
+from flows.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -111,11 +111,10 @@ def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict
 
 
 async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> dict[str, str]:
-    from prefect import get_client
-
+    from flows.prefect_errors import prefect_client
     from flows.starting import emit
 
-    async with get_client() as client:
+    async with prefect_client() as client:
         identity = await emit(
             client, args.event, args.subject, merged({}, given), kind="trigger", key=args.idempotency_key
         )
@@ -123,11 +122,10 @@ async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) ->
 
 
 async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> int:
-    from prefect import get_client
-
+    from flows.prefect_errors import prefect_client
     from flows.starting import find_deployment, start_run
 
-    async with get_client() as client:
+    async with prefect_client() as client:
         deployment = await find_deployment(client, args.deployment)
         parameters = merged(deployment.parameters or {}, given)
         started = await start_run(client, deployment, parameters, idempotency_key=args.idempotency_key)
@@ -166,7 +164,7 @@ async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, st
             with prefect_errors():
                 state = (await client.read_flow_run(UUID(started.run_id))).state
             unreachable_s = 0.0
-        except PrefectUnreachable:
+        except (PrefectUnavailable, PrefectUnreachable):
             unreachable_s += _POLL_S
             if unreachable_s >= _PATIENCE_S:
                 raise

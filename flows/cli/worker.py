@@ -16,8 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "worker",
         description=(
-            "Takes the runs of a work pool and starts a process for each. Ctrl-C or SIGTERM: takes no more, lets "
-            "those that run end in order, reports them and ends; once more: kills them."
+            "Takes the runs of a work pool and starts a process for each. Ctrl-C, SIGTERM or a closed terminal: takes "
+            "no more, lets those that run clean up, reports them and ends; once more: kills them."
         ),
     )
     parser.add_argument("--pool", default=_POOL, help="process work pool (default: slipway, made if it is not there)")
@@ -45,23 +45,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _work(args: argparse.Namespace) -> None:
-    from prefect import get_client
-
-    from flows.prefect_errors import prefect_errors
+    from flows.prefect_errors import prefect_client, prefect_errors
     from flows.registration.files import shipped_pools
     from flows.registration.pools import read_process_pool, register_pool
     from flows.worker import ReleaseWorker
 
+    async with prefect_client() as client:
+        for pool in shipped_pools():
+            if pool.name == args.pool:
+                await register_pool(client, pool, update=False)
+        await read_process_pool(client, args.pool)
     with prefect_errors():
-        async with get_client() as client:
-            for pool in shipped_pools():
-                if pool.name == args.pool:
-                    await register_pool(client, pool, update=False)
-            await read_process_pool(client, args.pool)
         worker = ReleaseWorker(args.pool, name=args.name, limit=args.limit, poll_s=args.poll, grace_s=args.grace)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, worker.stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            # nohup, and a shell's background, ignore what then stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, worker.stop)
         print(f"worker {args.name}: up to {args.limit} runs of the work pool {args.pool}", flush=True)
         await worker.serve()
     print(f"worker {args.name}: ended", flush=True)

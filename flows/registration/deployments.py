@@ -86,6 +86,19 @@ async def register_deployment(client: PrefectClient, wanted: Wanted) -> Register
     return Registered(KIND, wanted.full_name, Outcome.UPDATED if changes else Outcome.UNCHANGED, changes)
 
 
+async def stop_schedules(client: PrefectClient, wanted: Wanted) -> Registered | None:
+    """Turn the schedules off that this file turned on earlier, where nobody takes the runs: they would be Late for
+    ever. None: there are none."""
+    try:
+        found = await client.read_deployment_by_name(wanted.full_name)
+    except ObjectNotFound:
+        return None
+    on = [schedule for schedule in found.schedules if schedule.active]
+    for schedule in on:
+        await client.update_deployment_schedule(found.id, schedule.id, active=False)
+    return Registered(KIND, wanted.full_name, Outcome.UPDATED, ("schedules",)) if on else None
+
+
 async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
     name = stanza.get("name")
     if not isinstance(name, str) or not isinstance(stanza.get("entrypoint"), str):

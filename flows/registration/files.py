@@ -18,6 +18,9 @@ SHIPPED = Path(__file__).parents[2] / "deployments"
 
 PREFECT_FILE = SHIPPED / "prefect.yaml"
 
+SAMPLES = SHIPPED / "samples"
+"""What is registered only where it is asked for: deployments to be copied, a notification."""
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -50,9 +53,9 @@ def shipped_pools() -> list[Pool]:
     return pools
 
 
-def automation_files() -> list[dict[str, Any]]:
-    """The files of `deployments/automations`: a document with `automations` (and `blocks`), or one automation."""
-    documents = [read_yaml(path) for path in sorted((SHIPPED / "automations").glob("*.yaml"))]
+def automation_files(folder: Path = SHIPPED) -> list[dict[str, Any]]:
+    """The files of `automations` in a folder: a document with `automations` (and `blocks`), or one automation."""
+    documents = [read_yaml(path) for path in sorted((folder / "automations").glob("*.yaml"))]
     return [document if "automations" in document else {"automations": [document]} for document in documents]
 
 

@@ -14,11 +14,12 @@ class Outcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """One thing. `changes`: the fields that differed, where it was updated."""
+    """One thing. `changes`: the fields that differed, where it was updated; why, where it was left out."""
 
     kind: str
     name: str

@@ -11,6 +11,7 @@ from flows.registration.files import Pool
 from flows.registration.outcome import Outcome, Registered
 
 KIND = "work pool"
+PROCESS = "process"
 
 
 async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = True) -> Registered:
@@ -34,11 +35,22 @@ async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = Tru
     return Registered(KIND, pool.name, Outcome.UPDATED, ("base_job_template",))
 
 
+async def is_meant(client: PrefectClient, pool: Pool) -> bool:
+    """Whether a pool is registered without being asked for: a process worker makes do with what is here; a pool of
+    another type needs a cluster, and whoever has one there has a worker for it."""
+    if pool.type == PROCESS:
+        return True
+    try:
+        return bool(await client.read_workers_for_work_pool(pool.name, limit=1))
+    except ObjectNotFound:
+        return False
+
+
 async def read_process_pool(client: PrefectClient, name: str) -> None:
     """See that a worker can serve the pool. Raises InvalidOption."""
     try:
         found = await client.read_work_pool(name)
     except ObjectNotFound as error:
         raise InvalidOption(f"there is no work pool {name!r}", action="make it in the UI, or check --pool") from error
-    if found.type != "process":
+    if found.type != PROCESS:
         raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, and this is a worker of type 'process'")

@@ -6,15 +6,16 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import PrefectClient
 
-from flows.prefect_errors import prefect_errors
+from flows.prefect_errors import prefect_client
 from flows.registration.automations import register_automation
 from flows.registration.blocks import BLOCK_TYPES, register_block_type, save_block
-from flows.registration.deployments import read_stanzas, register_deployment
-from flows.registration.files import automation_files, read_yaml, shipped_pools
-from flows.registration.outcome import Registered
-from flows.registration.pools import register_pool
+from flows.registration.deployments import read_stanzas, register_deployment, stop_schedules
+from flows.registration.files import PREFECT_FILE, SAMPLES, SHIPPED, automation_files, read_yaml, shipped_pools
+from flows.registration.outcome import Outcome, Registered
+from flows.registration.pools import KIND as POOL
+from flows.registration.pools import is_meant, register_pool
 
 
 class Kind(StrEnum):
@@ -27,36 +28,56 @@ class Kind(StrEnum):
 
 
 async def register(
-    file: Path,
+    file: Path | None = None,
     kinds: Collection[Kind] = tuple(Kind),
     pools: Collection[str] = (),
     job_variables: Mapping[str, str] | None = None,
+    *,
+    samples: bool = False,
 ) -> AsyncIterator[Registered]:
-    """What became of each thing, as it is done. `pools`: only these work pools and their deployments, empty: all.
-    `job_variables`: defaults of the pools' jobs in place of the files'.
+    """What became of each thing, as it is done. `file`: deployments of one's own instead of those that are shipped.
+    `pools`: only these work pools and their deployments, empty: those that are meant here. `job_variables`: defaults of
+    the pools' jobs in place of the files'. `samples`: those as well.
 
     Raises InvalidOption for what a file says and PrefectError for what the server answers.
     """
-    with prefect_errors():
-        async with get_client() as client:
-            if Kind.POOLS in kinds:
-                for pool in shipped_pools():
-                    if not pools or pool.name in pools:
-                        yield await register_pool(client, pool.with_defaults(job_variables or {}))
-            if Kind.BLOCKS in kinds:
-                for block in BLOCK_TYPES:
-                    yield await register_block_type(client, block)
-            if Kind.DEPLOYMENTS in kinds:
-                for wanted in await read_stanzas(client, read_yaml(file)):
-                    if not pools or wanted.values["work_pool_name"] in pools:
-                        yield await register_deployment(client, wanted)
-            if Kind.AUTOMATIONS in kinds:
-                async for one in _automations(client):
+    async with prefect_client() as client:
+        left_out = set() if pools else {one.name for one in shipped_pools() if not await is_meant(client, one)}
+        if Kind.POOLS in kinds:
+            for pool in shipped_pools():
+                if pool.name in left_out:
+                    why = f"no worker serves it; --pool {pool.name} registers it"
+                    yield Registered(POOL, pool.name, Outcome.LEFT_OUT, (why,))
+                elif not pools or pool.name in pools:
+                    yield await register_pool(client, pool.with_defaults(job_variables or {}))
+        if Kind.BLOCKS in kinds:
+            for block in BLOCK_TYPES:
+                yield await register_block_type(client, block)
+        if Kind.DEPLOYMENTS in kinds:
+            for path in [file or PREFECT_FILE, *([SAMPLES / "prefect.yaml"] if samples else [])]:
+                async for one in _deployments(client, path, pools, set() if path == file else left_out):
+                    yield one
+        if Kind.AUTOMATIONS in kinds:
+            for folder in [SHIPPED, *([SAMPLES] if samples else [])]:
+                async for one in _automations(client, folder):
                     yield one
 
 
-async def _automations(client: PrefectClient) -> AsyncIterator[Registered]:
-    for document in automation_files():
+async def _deployments(
+    client: PrefectClient, path: Path, pools: Collection[str], left_out: Collection[str]
+) -> AsyncIterator[Registered]:
+    for wanted in await read_stanzas(client, read_yaml(path)):
+        pool = wanted.values["work_pool_name"]
+        if pools and pool not in pools:
+            continue
+        if pool not in left_out:
+            yield await register_deployment(client, wanted)
+        elif (stopped := await stop_schedules(client, wanted)) is not None:
+            yield stopped
+
+
+async def _automations(client: PrefectClient, folder: Path) -> AsyncIterator[Registered]:
+    for document in automation_files(folder):
         for block in document.get("blocks", []):
             yield await save_block(client, block)
         for automation in document["automations"]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.domain.errors import InvalidOption
 from flows.relay.forges import standard
 from flows.relay.rules import Source
+from infra.common.reasons import reason
 from infra.vault import SecretPath, VaultSession
 
 # How long a read secret may be used: after a change the old one opens nothing any more.
@@ -78,7 +79,8 @@ def _from_file(place: str) -> list[str]:
     try:
         lines = Path(place).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"the secret's file {place} cannot be read ({type(error).__name__})") from error
+        why = reason(error) if isinstance(error, OSError) else "it is not text"
+        raise InvalidOption(f"the secret's file {place} cannot be read: {why}") from error
     found = [line.strip() for line in lines if line.strip()]
     if not found:
         raise InvalidOption(f"the secret's file {place} is empty")

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.version import image_tag, parse_version
-from flows.request import InsecureRegistry, RegistryCa, Request, SavedVault
+from flows.request import InsecureRegistry, RegistryCa, RegistryReference, Request, SavedVault
 from infra.kubernetes.workload_name import WorkloadName
 
 PREVIOUS = "previous"
@@ -19,7 +19,7 @@ PREVIOUS = "previous"
 class RegistryOptions(Request):
     """How the image's registry is asked."""
 
-    credentials: list[str] = Field(
+    credentials: list[RegistryReference] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` with which Slipway asks the image's registry. Empty: the pull "
@@ -67,7 +67,7 @@ class Target(Request):
     container: str | None = Field(default=None, description="Its container. None: the only one.")
     context: str | None = Field(default=None, description="Kubeconfig context. None: the current one, or the pod's.")
     namespace: str | None = Field(default=None, description="Namespace. None: the context's.")
-    pull_credentials: str | None = Field(
+    pull_credentials: RegistryReference | None = Field(
         default=None,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` of what the nodes pull with: kept as a Secret beside the workload, "
@@ -84,6 +84,17 @@ class Target(Request):
 
 class TargetRequest(Target, RolloutOptions):
     """One workload, and how its rollout is watched."""
+
+    @property
+    def place(self) -> str:
+        """The workload among all others; none of its parts but the context's may hold a blank."""
+        return f"{self.context or ''} {self.namespace or ''} {self.workload}"
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
+        return (*where, ("container", self.container))
 
 
 class DeployRequest(TargetRequest):
@@ -163,6 +174,22 @@ class PromoteRequest(RolloutOptions):
         description="The image, as `slipway deploy` takes it. None: what is rolled out in the first environment.",
     )
     version: str | None = Field(default=None, description="The version to promote, with a reference without a tag.")
+
+    @property
+    def called(self) -> str:
+        """What a run is called before its image is known."""
+        ways = " → ".join(environment.name for environment in self.environments)
+        name = self.reference.rpartition("/")[2] if self.reference is not None else self.environments[0].workload
+        return f"{name}: {ways}"
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """What is asked for, in short: label and value."""
+        return (
+            ("image", self.reference),
+            ("version", self.version),
+            *((each.name, f"{each.workload} {each.namespace or ''}".rstrip()) for each in self.environments),
+        )
 
     @model_validator(mode="after")
     def _image_is_one(self) -> Self:

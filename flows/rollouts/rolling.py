@@ -17,10 +17,12 @@ from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSupersede
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
-from flows.interrupts import whatever_comes
+from flows.interrupts import named, whatever_comes
 from flows.origin import origin_of_this_run
 from flows.rollouts.report import DeployReport
 from flows.rollouts.workshop import deploy_workshop
+from flows.run import has_report
+from flows.tasks.announce import cause_of
 from flows.tasks.record import show_links
 from flows.tasks.rollout import (
     check_rollout,
@@ -34,7 +36,7 @@ from flows.tasks.rollout import (
     watch_back,
     write_pull_secret,
 )
-from flows.watched.history import key_of
+from flows.watched.keys import key_of
 from flows.watched.links import registry_link
 
 
@@ -65,12 +67,11 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         await watch(image)
     except BaseException as error:
         shop.outcome = await whatever_comes(_undo(image, error))
-        failure = _with_outcome(error, shop.outcome)
         if shop.outcome is not None:
             tell_outcome(shop.outcome)
-        report = DeployReport(_result(image, started, changed=False), shop.outcome, failure)
-        await whatever_comes(_record(report))
-        raise failure from error
+        told = _with_outcome(named(error), shop.outcome)
+        await whatever_comes(_record(DeployReport(_result(image, started, changed=False), shop.outcome, told)))
+        raise _with_outcome(error, shop.outcome) from error
     # It runs: an interruption is too late to undo that.
     result = _result(image, started, changed=True)
     await whatever_comes(_finish(image, result, rolling_back=rolling_back))
@@ -89,7 +90,7 @@ async def failures_announced(image: str | None) -> AsyncIterator[None]:
         shop = deploy_workshop()
         subject = shop.image.name if shop.image is not None else image
         if subject is not None:
-            cause = error.name if isinstance(error, SlipwayError) else type(error).__name__
+            cause = cause_of(error)
             known = _payload(shop.image) if shop.image is not None and shop.before is not None else {"image": subject}
             told = known | {"workload": str(shop.workload.name), "run": run_id(), "cause": cause}
             await whatever_comes(announce(DEPLOY_FAILED, subject, told | {"outcome": shop.outcome or ""}))
@@ -127,7 +128,7 @@ async def _undo(image: DeployedImage, error: BaseException) -> str | None:
         return "the image stays, as no rollback was asked for"
     if good == image.reference:
         return "the image stays, as it is not known what ran before"
-    why = error.name if isinstance(error, SlipwayError) else type(error).__name__
+    why = cause_of(error)
     try:
         await put_back(good, why)
         if isinstance(error, asyncio.CancelledError):
@@ -194,6 +195,7 @@ async def _record(report: DeployReport) -> None:
         page = registry_link(ImageReference.parse(image.name), image.version or image.digest)
         report = replace(report, links=(*([page] if page is not None else []), *origin.links))
         await _show("deploy", report.as_markdown(), report.title)
+        has_report()
         await show_links(client, report.links)
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from flows.access import NO_VAULT_ACTION, secret_paths
 from flows.cluster import open_api
 from flows.domain.credentials import Anonymous, Credential, CredentialSource
-from flows.domain.errors import StackDown
+from flows.domain.errors import StackDown, StepOutsideRun
 from flows.domain.reference import ImageReference, is_loopback
 from flows.domain.rollout import DeployedImage
 from flows.rollouts.request import RegistryOptions, TargetRequest
@@ -101,8 +101,11 @@ class DeployWorkshop:
 
 
 def deploy_workshop() -> DeployWorkshop:
-    """The workshop of the deploy that is running here. Raises LookupError outside of one."""
-    return _current.get()
+    """The workshop of the deploy that is running here. Raises StepOutsideRun."""
+    shop = _current.get(None)
+    if shop is None:
+        raise StepOutsideRun("a step of a rollout was called outside of a deploy or a rollback")
+    return shop
 
 
 @asynccontextmanager

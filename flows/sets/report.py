@@ -11,7 +11,7 @@ from flows.domain.reference import ImageReference
 from flows.domain.text import aligned, human_size, table_cell
 from flows.sets import dag
 from flows.watched import timeline
-from flows.watched.history import key_of
+from flows.watched.keys import key_of
 from flows.watched.links import registry_link
 from flows.watched.report import describe, left_behind_as_markdown, left_behind_as_text
 

@@ -10,9 +10,7 @@ from dataclasses import replace
 import httpx
 from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
-from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
-from prefect.states import Completed
 
 from flows.domain.errors import SlipwayError
 from flows.domain.image_set import SetResult
@@ -25,8 +23,10 @@ from flows.workshop import Workshop, workshop
 
 logger = logging.getLogger(__name__)
 
-NOT_CLEANED_UP = "NotCleanedUp"
-"""The name of a completed run's state where something of it is left."""
+
+def cleaned_up_name(result: ReleaseResult | SetResult) -> str | None:
+    """The name of a completed run's state, None for the usual one: it says whether something of the run is left."""
+    return "NotCleanedUp" if result.left_behind else None
 
 
 @asynccontextmanager
@@ -42,12 +42,6 @@ async def cleaned_up(course: Course) -> AsyncIterator[None]:
             raise error.adding(not_cleaned_up(course.left_behind)) from error
         raise
     await whatever_comes(_clean_up(course))
-
-
-def completed(result: ReleaseResult | SetResult) -> State[ReleaseResult | SetResult]:
-    """The state of a run that ended well, which says whether it left something behind."""
-    name = NOT_CLEANED_UP if result.left_behind else None
-    return Completed(name=name, message=result.summary, data=result)
 
 
 async def _clean_up(course: Course) -> None:

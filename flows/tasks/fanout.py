@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from prefect import get_client
@@ -14,6 +15,7 @@ from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
 from flows.origin import origin_of_this_run
+from flows.run import has_report
 from flows.sets.dag import columns
 from flows.sets.plan import name_images, places_of, plan_set, read_set
 from flows.sets.report import SetReport, plan_as_markdown
@@ -24,7 +26,8 @@ from flows.tasks.step import step, together
 from flows.tasks.tag import Tagged, is_tagged, move_tags, publish, write_version
 from flows.tasks.verify import verified
 from flows.tasks.version import named_before
-from flows.watched.history import key_of, remember
+from flows.watched.history import remember
+from flows.watched.keys import key_of
 from flows.watched.links import commit_link
 from flows.watched.recorder import BuildRecorder
 from flows.watched.watch import watcher
@@ -145,9 +148,8 @@ async def name_set_run(plan: SetPlan) -> None:
 
 async def show_set_plan(plan: SetPlan) -> None:
     """The plan as an artifact, before any of it is done."""
-    key = key_of("plan", f"set {plan.source.name}")
     await MarkdownArtifact(
-        markdown=plan_as_markdown(plan), key=key, description=f"Plan of {plan.source.name}"
+        markdown=plan_as_markdown(plan), key=_key("plan", plan), description=f"Plan of {plan.source.name}"
     ).acreate()
 
 
@@ -159,6 +161,13 @@ async def record_set(report: SetReport) -> None:
     async with get_client() as client:
         origin = await origin_of_this_run(client)
         await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
+        has_report()
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])
         await together(*(remember(client, image.image, past_release(image, origin)) for image in result.images))
+
+
+def _key(kind: str, plan: SetPlan) -> str:
+    """Of a set's artifact: two sources may have one name, so the images tell sets apart."""
+    images = " ".join(sorted(image.plan.image for image in plan.public))
+    return key_of(kind, f"set {plan.source.name} {hashlib.sha256(images.encode()).hexdigest()[:12]}")

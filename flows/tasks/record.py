@@ -15,8 +15,10 @@ from prefect.settings import PREFECT_UI_URL
 from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
 from flows.origin import Origin, origin_of_this_run
+from flows.run import has_report
 from flows.tasks.step import step
-from flows.watched.history import PastRelease, key_of, remember
+from flows.watched.history import PastRelease, remember
+from flows.watched.keys import key_of
 from flows.watched.links import Link, commit_link, history_link, registry_link
 from flows.watched.report import Report, plan_as_markdown
 from flows.watched.telemetry import describe_run
@@ -53,6 +55,7 @@ async def record(report: Report) -> None:
         origin = await origin_of_this_run(client)
         report = replace(report, links=_links(plan, result, origin))
         await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
+        has_report()
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,9 @@ from infra.local.home import stack_home
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Seconds before the second, third and fourth try; a server's Retry-After is waited for on top.
-RETRY_DELAYS_S = (0.5, 2.0, 5.0)
+# Seconds before the second, third and fourth try; a server's Retry-After is waited for on top. Each process has its
+# own, so that runs which lost the same server do not come back together; rounded, as Prefect writes them into the log.
+RETRY_DELAYS_S = tuple(round(seconds * random.uniform(0.8, 1.2), 1) for seconds in (0.5, 2.0, 5.0))  # noqa: S311
 # A server that asks for more than this is answered with a failure that says so: a builder is not kept waiting for it.
 LONGEST_RETRY_AFTER_S = 60.0
 
@@ -69,17 +71,8 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         @functools.wraps(function)
         async def announced(*args: P.args, **kwargs: P.kwargs) -> R:
             watcher().say(f"> {name}")
-            started = time.monotonic()
-            try:
+            with _timed(name):
                 return await function(*args, **kwargs)
-            except Exception as error:
-                # On a full disk everything else is its consequence, and no retry helps.
-                if full := full_disk_behind(error, stack_home(os.environ)):
-                    raise full from error
-                raise
-            finally:
-                if (seconds := _seconds.get()) is not None:
-                    seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)
 
         return prefect_task(announced)
 
@@ -88,9 +81,24 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
         task_run_name=name,
         retries=len(RETRY_DELAYS_S),
         retry_delay_seconds=list(RETRY_DELAYS_S),
-        retry_jitter_factor=0.2,
         retry_condition_fn=retry_helps,
         cache_policy=NO_CACHE,
         persist_result=False,
     )
     return as_task
+
+
+@contextmanager
+def _timed(name: str) -> Iterator[None]:
+    # A function of its own: a served flow is pickled with its steps, and a context variable cannot be.
+    started = time.monotonic()
+    try:
+        yield
+    except Exception as error:
+        # On a full disk everything else is its consequence, and no retry helps.
+        if full := full_disk_behind(error, stack_home(os.environ)):
+            raise full from error
+        raise
+    finally:
+        if (seconds := _seconds.get()) is not None:
+            seconds[name] = round(seconds.get(name, 0.0) + time.monotonic() - started, 3)

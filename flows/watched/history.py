@@ -8,12 +8,13 @@ do: they are removed after PREFECT_SERVER_EVENTS_RETENTION_PERIOD, a week if not
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
+
+from flows.watched.keys import history_key, older_history_key
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -25,6 +26,8 @@ MOST_ROWS = 1000
 # Versions of the table that are looked through at a time. A release that was killed between writing and looking again
 # may have hidden another's row; it is found in one of these.
 _NEWEST = 10
+_MOST_NAMES = 200
+_DESCRIPTION = "Releases of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,6 @@ class PastRelease:
         return cls(**{name: row[name] for name in cls.__slots__})
 
 
-def history_key(image: str) -> str:
-    """The artifact's key: lower case letters, digits, dashes. The hash keeps `a.b` and `a-b` apart."""
-    return f"{key_of('history', image)}-{hashlib.sha256(image.encode()).hexdigest()[:6]}"
-
-
-def key_of(kind: str, image: str) -> str:
-    """`kind` and the image's name as an artifact's key."""
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in image.lower())
-    return "-".join([kind, *(part for part in plain.split("-") if part)])
-
-
 def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
     """All rows, newest first. A release that was finished or found again later stays what it was at first."""
     first: dict[tuple[str, str], PastRelease] = {}
@@ -78,22 +70,30 @@ def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
 
 async def read_history(client: PrefectClient, image: str) -> list[PastRelease]:
     """The rows, newest first; none for an image that was never released."""
-    return merged(*map(_rows, await _newest(client, history_key(image))))
+    return merged(*map(_rows, await _newest(client, image)))
+
+
+async def images_with_history(client: PrefectClient) -> list[str]:
+    """Some of the images that were released, by name."""
+    from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+
+    found = await client.read_latest_artifacts(
+        artifact_filter=ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_="history-%")), limit=_MOST_NAMES
+    )
+    return sorted({(one.description or "").removeprefix(_DESCRIPTION) for one in found})
 
 
 async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
     """Add releases to the image's table, whatever others add in the same moment. Gives the table."""
     from prefect.artifacts import TableArtifact
 
-    key = history_key(image)
-    before = await _newest(client, key)
+    before = await _newest(client, image)
     looked_at = {version.id for version in before}
     table = merged(*map(_rows, before), releases)
     while True:
-        await TableArtifact(table=[asdict(row) for row in table], key=key, description=f"Releases of {image}").acreate(
-            client
-        )
-        since = await _newest(client, key, until=looked_at)
+        rows = [asdict(row) for row in table]
+        await TableArtifact(table=rows, key=history_key(image), description=f"{_DESCRIPTION}{image}").acreate(client)
+        since = await _newest(client, image, until=looked_at)
         complete = merged(table, *map(_rows, since))
         if complete == table:
             return table
@@ -108,15 +108,16 @@ async def rename(client: PrefectClient, before: str, now: str) -> None:
         await remember(client, now, *rows)
 
 
-async def _newest(client: PrefectClient, key: str, until: set[UUID] | None = None) -> list[Artifact]:
-    """The newest versions of the table, as far back as one that is in `until`."""
+async def _newest(client: PrefectClient, image: str, until: set[UUID] | None = None) -> list[Artifact]:
+    """The newest versions of an image's table, as far back as one that is in `until`."""
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
 
+    keys = [history_key(image), older_history_key(image)]
     found: list[Artifact] = []
     while True:
         page = await client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])),
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)),
             sort=ArtifactSort.CREATED_DESC,
             limit=_NEWEST,
             offset=len(found),

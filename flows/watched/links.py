@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flows.domain.plan import SourceFacts
 from flows.domain.reference import DOCKER_HUB, ImageReference
-from flows.watched.history import history_key
+from flows.watched.keys import history_key
 
 # Forges by what their host is called; GitLab's pages stand below `/-/`.
 _GITLAB = re.compile(r"(^|\.)gitlab\.")

@@ -9,7 +9,7 @@ from typing import Self
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, LeftBehind, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
 from flows.domain.text import aligned, human_size, table_cell
-from flows.watched.history import key_of
+from flows.watched.keys import key_of
 from flows.watched.links import Link
 from flows.watched.timeline import as_data_uri, as_svg, as_text
 
@@ -117,6 +117,26 @@ def left_behind_as_text(left_behind: Sequence[LeftBehind]) -> list[str]:
     if not left_behind:
         return []
     return ["", "  left behind:", *(f"    {line}" for each in left_behind for line in each.lines())]
+
+
+@dataclass(frozen=True)
+class FailureReport:
+    """Of a run that ended before there was more to tell. `facts`: label and value, None where it was not said."""
+
+    title: str
+    facts: tuple[tuple[str, str | None], ...]
+    error: BaseException
+    duration_s: float
+    links: tuple[Link, ...] = ()
+
+    def as_markdown(self) -> str:
+        """For a Markdown artifact."""
+        cause = describe(self.error).replace("```", "'''")
+        lines = [f"# {self.title}", "", "```", cause, "```", "", "| | |", "|---|---|"]
+        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts if value]
+        lines += [f"| duration | {self.duration_s:.1f} s |"]
+        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
+        return "\n".join(lines) + "\n"
 
 
 def plan_as_markdown(plan: ReleasePlan) -> str:

@@ -37,6 +37,10 @@ class Report(Protocol):
 class Watcher(Protocol):
     """Told what happens while it happens. Called in the event loop: must not block."""
 
+    def runs(self, page: str | None) -> None:
+        """A run has begun. `page`: its address in the UI, None if it has none."""
+        ...
+
     def say(self, text: str) -> None:
         """A step's news, or lines of the build's log."""
         ...
@@ -56,6 +60,9 @@ class Watcher(Protocol):
 
 class Nobody:
     """Watches nothing."""
+
+    def runs(self, page: str | None) -> None:
+        pass
 
     def say(self, text: str) -> None:
         pass

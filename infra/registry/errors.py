@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -30,6 +29,7 @@ from flows.domain.errors import (
     UploadBroken,
 )
 from flows.domain.registry_status import error_of_status
+from infra.common.reasons import reason, tls_reason
 
 BY_CODE: dict[str, type[RegistryError]] = {
     "BLOB_UNKNOWN": ManifestUnknown,
@@ -95,14 +95,13 @@ def classify(status: int, code: str | None, challenge_error: str | None = None) 
 
 def transport_error(error: httpx.RequestError, host: str, method: str) -> RegistryError:
     """The cause for a request that got no answer. `host`: the one that was asked."""
-    kind = type(error).__name__
-    if (tls := _tls_cause(error)) is not None:
+    if (tls := tls_reason(error)) is not None:
         return RegistryTlsError(f"no TLS connection with {host}: {tls}")
     if isinstance(error, (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol)):
-        return RegistryProtocolError(f"{host} gave an answer that cannot be followed ({kind})")
+        return RegistryProtocolError(f"{host} gave an answer that cannot be followed: {reason(error)}")
     if method in {"PUT", "POST", "PATCH"} and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return UploadBroken(f"the connection to {host} broke off during an upload ({kind})")
-    return RegistryUnreachable(f"{host} cannot be reached ({kind})")
+        return UploadBroken(f"the connection to {host} broke off during an upload: {reason(error)}")
+    return RegistryUnreachable(f"{host} cannot be reached: {reason(error)}")
 
 
 def retry_after(value: str | None) -> float | None:
@@ -136,20 +135,6 @@ def _is_immutable(response: httpx.Response, text: str) -> bool:
 def _challenge_error(response: httpx.Response) -> str | None:
     found = re.search(r'\berror="?([a-z_]+)', response.headers.get("WWW-Authenticate", ""))
     return found.group(1) if found else None
-
-
-def _tls_cause(error: BaseException | None) -> str | None:
-    """OpenSSL's name for what went wrong, None if it was not TLS."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, ssl.SSLEOFError):
-            return None  # the connection went away, which says nothing about certificates
-        if isinstance(error, ssl.SSLError):
-            found = getattr(error, "verify_message", None) or getattr(error, "reason", None)
-            return (found or type(error).__name__).replace("_", " ").lower()
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _host(request: httpx.Request) -> str:

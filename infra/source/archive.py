@@ -24,6 +24,7 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from infra.common.reasons import reason, tls_reason
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.unpack import UnpackLimits, unpack
 from infra.source.url import check_no_password, check_subdirectory, split_url, without_user
@@ -171,11 +172,11 @@ async def _open(
     except httpx.InvalidURL as error:
         raise InvalidOption(f"{shown} is no legal URL") from error
     except httpx.TransportError as error:
-        if _is_tls(error):
+        if tls_reason(error) is not None:
             raise SourceTlsError(
                 f"{shown}: the server's certificate is not trusted", action="name its CA for this machine"
             ) from error
-        raise SourceUnreachable(f"{shown}: {type(error).__name__}") from error
+        raise SourceUnreachable(f"{shown} cannot be reached: {reason(error)}") from error
 
 
 def status_error(shown: str, response: httpx.Response) -> SourceError:
@@ -216,14 +217,6 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
         except (OSError, ssl.SSLError) as error:
             raise InvalidOption(f"{ca_file} is no PEM file with certificates") from error
     return context
-
-
-def _is_tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _single_folder(tree: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flows.request import ReleaseRequest
-from flows.watched.history import history_key, key_of
+from flows.watched.keys import history_key, key_of
 from tests.conftest import Run, RunningStack
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
 from tests.warm import WarmStarter

@@ -9,6 +9,7 @@
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
     │   ├── InvalidKey                 not a public key that signatures can be verified with
+    │   ├── StepOutsideRun             a step that is called without the flow it belongs to
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
@@ -127,8 +128,12 @@
     │   ├── OtherPayloadType           signed, but not an in-toto statement
     │   └── OtherPredicateType         a statement about the image, of another type
     ├── PrefectError                   the Prefect server, where a command talks to it alone
-    │   ├── PrefectUnreachable         refused, no such host, timed out, 5xx           (retry)
-    │   └── PrefectRefused             any other answer: who asks may not, or what is asked for is not possible
+    │   ├── PrefectUnreachable         refused, no such host, timed out                (retry)
+    │   ├── PrefectUnavailable         5xx, 408, 429: trouble of its own               (retry)
+    │   ├── PrefectUnauthorized        401, 403: the server wants another key
+    │   ├── PrefectNotFound            404: what was named is gone
+    │   ├── PrefectRefused             any other status
+    │   └── PrefectProtocolError       no Prefect API answers there, or one of another major version
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
@@ -206,7 +211,11 @@ from flows.domain.errors.cluster import (
 )
 from flows.domain.errors.prefect import (
     PrefectError,
+    PrefectNotFound,
+    PrefectProtocolError,
     PrefectRefused,
+    PrefectUnauthorized,
+    PrefectUnavailable,
     PrefectUnreachable,
 )
 from flows.domain.errors.registry import (
@@ -283,6 +292,7 @@ from flows.domain.errors.usage import (
     InvalidTag,
     InvalidVersion,
     ParametersRefused,
+    StepOutsideRun,
     UsageError,
 )
 from flows.domain.errors.vault import (
@@ -382,7 +392,11 @@ __all__ = [
     "PartMissing",
     "PortTaken",
     "PrefectError",
+    "PrefectNotFound",
+    "PrefectProtocolError",
     "PrefectRefused",
+    "PrefectUnauthorized",
+    "PrefectUnavailable",
     "PrefectUnreachable",
     "RefUnknown",
     "ReferrersRefused",
@@ -426,6 +440,7 @@ __all__ = [
     "StateFolderUnusable",
     "StepFailed",
     "StepOutOfMemory",
+    "StepOutsideRun",
     "TagImmutable",
     "TransitMissing",
     "TrustError",

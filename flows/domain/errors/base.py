@@ -11,12 +11,13 @@ class SlipwayError(Exception):
 
     `cause`: one sentence, no secret in it. `action`: what to do next; None takes the class's default.
     `retry_after`: seconds the other side asked to wait, None when it did not say. `details`: further lines to show
-    below (an excerpt of a Dockerfile, a daemon's last lines).
+    below (an excerpt of a Dockerfile, a daemon's last lines). `page`: where a run that failed of it can be seen.
     """
 
     retryable: ClassVar[bool] = False
     default_action: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
+    page: str | None = None
 
     def __init__(
         self, cause: str, *, action: str | None = None, retry_after: float | None = None, details: str = ""
@@ -46,6 +47,10 @@ class SlipwayError(Exception):
         more.cause = f"{self.cause}; {text}"
         more.args = (more.cause,)
         return more
+
+    def __repr__(self) -> str:
+        # Prefect's log quotes what a task failed with, and its retries, by repr.
+        return self.cause
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Keyword-only arguments: the default reduction would lose them, and a task runner may pickle errors.

@@ -56,7 +56,7 @@ async def test_a_silent_registry_is_unreachable(registry: str) -> None:
     with front(registry) as fronted:
         fronted.spoil("GET", "^/v2/$", hang=True)
         async with client(fronted.host, timeout_s=0.2) as reg:
-            with pytest.raises(RegistryUnreachable, match="ReadTimeout"):
+            with pytest.raises(RegistryUnreachable, match="no answer in time"):
                 await reg.ping()
 
 

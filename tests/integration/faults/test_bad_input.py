@@ -23,16 +23,46 @@ from tests.warm import WarmStarter
         (["--label", "novalue"], "not KEY=VALUE"),
         (["--builder", "ftp://somewhere"], "ftp"),
         (["--credentials", "vault:nothing"], "vault:MOUNT/PATH"),
+        (["--credentials", "a-password"], "vault:MOUNT/PATH"),
+        (["--git-credentials", "secret/git"], "vault:MOUNT/PATH"),
+        (["--vault", "vault:secret/x"], "block:NAME"),
+        (["--registry-ca", "/no/such/ca.pem"], "there is no file '/no/such/ca.pem'"),
+        (["--builder", "kubernetes", "--builder-option", "replicas=two"], "replicas='two' is not a number"),
+        (["--ref", "main", "--checksum", "sha256:00"], "a ref is for git, a checksum for archives"),
     ],
 )
 def test_an_option_that_cannot_be_read_is_a_usage_error(
     commands: WarmStarter, traces: Traces, source: Make, options: list[str], cause: str
 ) -> None:
-    """Exit code 2, what is wrong with it and what to write instead."""
+    """Exit code 2, what is wrong with it and what to write instead; no run begins, and a value that may be a secret is
+    not repeated."""
     folder = source()
     said = complaint(commands.run("release", folder, *options, "--output", "json"), code=2)
     assert cause in said
+    assert "a-password" not in said
+    assert traces.runs(folder.name) == []
     traces.assert_nothing_left()
+
+
+def test_a_deploys_options_are_looked_at_before_its_run(commands: WarmStarter, traces: Traces) -> None:
+    """The same for the other flows."""
+    options = ("--pull-credentials", "secret/registry")
+    said = complaint(commands.run("deploy", "r.example/refused:1.0.0", "--workload", "deployment/app", *options), 2)
+    assert "vault:MOUNT/PATH" in said
+    assert traces.runs("r.example/refused") == []
+
+
+def test_what_is_named_in_a_vault_needs_one(commands: WarmStarter, traces: Traces, source: Make) -> None:
+    """With a builder and a registry of one's own and no stack: said before a run begins."""
+    folder = source()
+    options = ("--builder", "tcp://127.0.0.1:9", "--image", "127.0.0.1:9/app", "--credentials", "vault:secret/registry")
+    env = {
+        "SLIPWAY_HOME": str(folder / "home"),
+        "PREFECT_API_URL": traces.connection.prefect_api_url,
+    }
+    said = complaint(commands.run("release", folder, *options, env=env))
+    assert said.startswith("vault:secret/registry is in Vault, but there is no Vault to ask\nNext: set VAULT_ADDR")
+    assert traces.runs(folder.name) == []
 
 
 def test_an_unknown_bump_shows_the_known_ones(commands: WarmStarter, source: Make) -> None:

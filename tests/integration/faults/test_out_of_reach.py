@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
@@ -126,3 +127,19 @@ def test_it_was_tried_four_times(patience: Patience, what: str, step: str) -> No
     """Once and three times again."""
     _, ended = patience.of(what)
     assert ended.stderr.count(f"> {step}\n") == 4
+
+
+def test_the_runs_log_tells_it_in_words(patience: Patience, traces: Traces) -> None:
+    """Each retry with its cause and seconds to one digit; no class of Python, no traceback."""
+    name, _ = patience.of("registry")
+    log = traces.log(traces.runs(name)[0]["id"])
+    retries = [line for line in log if "Retry" in line]
+    assert len(retries) == 3
+    for line in retries:
+        assert re.fullmatch(
+            r"Task run failed with exception: \S+ cannot be reached: connection refused - Retry \d/3 will start "
+            r"\d\.\d second\(s\) from now",
+            line,
+        ), line
+    assert "Traceback" not in "\n".join(log)
+    assert "RegistryUnreachable(" not in "\n".join(log)

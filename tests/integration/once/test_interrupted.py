@@ -1,18 +1,23 @@
-"""Ctrl-C and SIGTERM at each step: the release ends in order, or, once it is public, is finished."""
+"""Ctrl-C, SIGTERM, a closed terminal at each step: the release cleans up, or, once it is public, is finished."""
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import signal
+from contextlib import suppress
 
 import psutil
 import pytest
 
+from tests.conftest import SLIPWAY, RunningStack
 from tests.integration.once.conftest import BUILDING, Place
 from tests.releases import Traces, complaint, result_of
 from tests.warm import WarmStarter
 
 BEFORE = ["> provision builder", "> plan version", BUILDING, "> verify"]
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 LATE = [
     ("> tag", signal.SIGINT),
     ("> tag", signal.SIGTERM),
@@ -38,10 +43,48 @@ def test_an_interrupted_release_leaves_nothing_and_burns_no_version(
         said = complaint(ended, code=130)
         assert said.startswith("the release was interrupted\nNext: nothing was left behind"), moment
         remote.assert_released()
-        assert traces.state(remote.name)["type"] == "CRASHED", moment
+        state = traces.state(remote.name)
+        assert state["type"] == "CANCELLED", moment
+        assert re.fullmatch(r"interrupted by \S+ on \S+ \((Ctrl-C|SIGTERM|closed terminal)\)", state["message"]), moment
     result = result_of(commands.run("release", remote.source, "--output", "json"))
     assert result["version"] == "0.1.0"
     remote.assert_released("0.1.0")
+
+
+@pytest.mark.parametrize("moment", BEFORE[:3])
+def test_ctrl_c_again_and_again_still_leaves_nothing(
+    commands: WarmStarter, traces: Traces, both: Place, moment: str
+) -> None:
+    """Twice at once, and while it cleans up: nothing is left, and the run is Cancelled, not Running for ever."""
+    release = commands.start("release", both.source, "--output", "json")
+    release.until(moment)
+    release.signal(signal.SIGINT)
+    release.signal(signal.SIGINT)
+    release.until("interrupted (Ctrl-C): cleaning up")
+    for _ in range(3):
+        with suppress(ProcessLookupError):
+            release.signal(signal.SIGINT)
+    said = complaint(release.end(), code=130)
+    assert said.startswith("the release was interrupted\nNext: nothing was left behind")
+    assert re.search("^Run: http.*/flow-run/", said, re.MULTILINE)
+    both.assert_released()
+    assert traces.state(both.name)["type"] == "CANCELLED"
+    assert result_of(commands.run("release", both.source, "--output", "json"))["version"] == "0.1.0"
+
+
+def test_a_terminal_that_is_closed_ends_the_release_cleanly(stack: RunningStack, traces: Traces, remote: Place) -> None:
+    """As when an ssh connection is lost: there is nobody to write to any more, and all is cleaned up."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(SLIPWAY, [str(SLIPWAY), "release", str(remote.source)], dict(stack.env))
+    said = b""
+    while BUILDING.encode() not in said:
+        said += os.read(terminal, 65536)
+    os.close(terminal)
+    os.waitpid(pid, 0)
+    remote.assert_released()
+    state = traces.state(remote.name)
+    assert (state["type"], "(closed terminal)" in state["message"]) == ("CANCELLED", True)
 
 
 def test_an_interruption_that_comes_too_late_changes_nothing(commands: WarmStarter, remote: Place) -> None:

@@ -101,6 +101,31 @@ def test_parameters_that_are_refused(commands: WarmStarter, probe: Probe) -> Non
         complaint(commands.run("trigger", probe.name, "--param", text), 2)
 
 
+@pytest.mark.parametrize(
+    ("param", "name", "meant"),
+    [
+        ("reqest.ref=main", "reqest", "request"),
+        ("request.reff=main", "request.reff", "request.ref"),
+        ("image=app", "image", None),
+    ],
+)
+def test_a_misspelt_parameter(commands: WarmStarter, probe: Probe, param: str, name: str, meant: str | None) -> None:
+    """The server would take it, and the run would crash without a cause: the name that is meant is told instead."""
+    before = len(probe.runs())
+    said = complaint(commands.run("trigger", probe.name, "--param", param), 2)
+    assert said.startswith(f"the deployment any has no parameter {name!r}\nNext: ")
+    assert f"Next: write {meant!r}" in said if meant else "Next: use one of request" in said
+    assert len(probe.runs()) == before
+
+
+def test_a_flow_that_takes_any_parameter(commands: WarmStarter, probe: Probe) -> None:
+    """`**kwargs`, as Prefect writes it down, and a deployment without a schema."""
+    anything = {"position": 0, "type": "object", "title": "more", "additionalProperties": True, "default": {}}
+    for name, schema in (("kwargs", {"type": "object", "properties": {"more": anything}}), ("schemaless", {})):
+        make_deployment(probe.api, "relay-probe", name, parameter_openapi_schema=schema)
+        assert shown(commands.run("trigger", f"relay-probe/{name}", "--param", "any=thing", "--output", "json"))["new"]
+
+
 def test_an_event(commands: WarmStarter, probe: Probe) -> None:
     """It reaches Prefect with its payload; the same key is the same event."""
     name, subject = f"ci.tested.{uuid.uuid4().hex[:8]}", "team/app"

@@ -17,8 +17,10 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows.watched.history import PastRelease, history_key, read_history, remember
+from flows.watched.history import PastRelease, read_history, remember
+from flows.watched.keys import history_key, older_history_key
 from tests.integration.release.conftest import Release, commit
+from tests.releases import complaint
 from tests.warm import WarmStarter
 
 RELEASES_AT_ONCE = 12
@@ -99,10 +101,34 @@ async def test_the_command_shows_what_was_released(
     assert [line.split()[0] for line in text.splitlines()] == ["VERSION", "1.0.0", "0.1.0"]
 
 
-async def test_an_image_that_was_never_released_has_no_history(commands: WarmStarter) -> None:
-    """It is said, and is no failure."""
-    shown = commands.run("history", "r.example/nothing")
-    assert (shown.code, shown.stdout) == (0, "r.example/nothing was never released\n")
+async def test_an_image_that_was_never_released_is_no_success(run_release: Release, commands: WarmStarter) -> None:
+    """Exit code 1 in either form, and names that are like it."""
+
+    @flow(name="known")
+    async def known() -> None:
+        async with get_client() as client:
+            await remember(client, "r.example/team/known", _past(1))
+
+    await known()
+    for output in ("text", "json"):
+        said = complaint(commands.run("history", "r.example/team/knwon", "--output", output))
+        assert said.startswith("the Prefect server knows no release of r.example/team/knwon\nNext: check the name")
+        assert "r.example/team/known" in said
+
+
+async def test_what_the_older_keys_hold_is_not_lost(run_release: Release) -> None:
+    """A table that an earlier Slipway wrote is read, and goes on in the next release's."""
+    image = "r.example/older"
+
+    @flow(name="older")
+    async def older() -> None:
+        await TableArtifact(table=[asdict(_past(1))], key=older_history_key(image)).acreate()
+        async with get_client() as client:
+            assert [row.version for row in await read_history(client, image)] == ["0.1.0"]
+            await remember(client, image, _past(2))
+
+    await older()
+    assert await _newest_table(image) == ["0.2.0", "0.1.0"]
 
 
 async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Release, source: Path) -> None:

@@ -51,10 +51,13 @@ def own_file(folder: Path, **changes: Any) -> Path:
     return path
 
 
+EVERYTHING = ("--samples", "--pool", "slipway", "--pool", "slipway-kubernetes")
+
+
 def test_registering_again_changes_nothing(slipway: Run) -> None:
     """All of it is there after the first time; the second time each thing is unchanged."""
-    register(slipway)
-    again = register(slipway)
+    register(slipway, *EVERYTHING)
+    again = register(slipway, *EVERYTHING)
     assert {outcome for outcome, _ in again.values()} == {"unchanged"}, again
     assert {
         ("work pool", "slipway"),
@@ -68,9 +71,36 @@ def test_registering_again_changes_nothing(slipway: Run) -> None:
     } <= again.keys()
 
 
+def test_what_nobody_serves_and_nobody_asked_for_is_left_out(slipway: Run, server: PrefectServer) -> None:
+    """No pool for a cluster where no worker serves one, so no runs that are Late for ever; no samples. A schedule that
+    an earlier registration turned on there is turned off; with a worker it is on."""
+    register(slipway, *EVERYTHING)
+    assert schedules(server, "sweep/kubernetes") == [True]
+    done = register(slipway)
+    assert done["work pool", "slipway-kubernetes"][0] == "left out"
+    assert done["deployment", "sweep/kubernetes"] == ("updated", ["schedules"])
+    assert schedules(server, "sweep/kubernetes") == [False]
+    named = {name for _, name in done}
+    assert {"release/local", "check-bases/local"} <= named
+    assert not {"release/example", "release/kubernetes", "custom-webhook/slipway-notify"} & named
+    assert ("deployment", "sweep/kubernetes") not in register(slipway)
+    server.ask("POST", "/work_pools/slipway-kubernetes/workers/heartbeat", {"name": "in the cluster"})
+    try:
+        assert register(slipway)["deployment", "sweep/kubernetes"] == ("updated", ["schedules"])
+        assert schedules(server, "sweep/kubernetes") == [True]
+    finally:
+        server.ask("DELETE", "/work_pools/slipway-kubernetes/workers/in%20the%20cluster")
+        register(slipway)
+
+
+def schedules(server: PrefectServer, deployment: str) -> list[bool]:
+    """Which are on."""
+    return [one["active"] for one in server.ask("GET", f"/deployments/name/{deployment}")["schedules"]]
+
+
 def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningStack) -> None:
     """`prefect deploy --all`, in deployments/ and from above, and then there is nothing left for Slipway to change."""
-    register(slipway)
+    register(slipway, *EVERYTHING)
     env = {
         **stack.env,
         "PREFECT_API_URL": stack.connection.prefect_api_url,
@@ -78,12 +108,12 @@ def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningSta
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy"]
-    named = [*prefect, "--name", "example", "--prefect-file", "deployments/prefect.yaml"]
+    named = [*prefect, "--name", "local", "--prefect-file", "deployments/prefect.yaml"]
     for command, folder in (([*prefect, "--all"], PREFECT_FILE.parent), (named, PREFECT_FILE.parents[1])):
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=220, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "release/example" in done.stdout
-    again = register(slipway, "--only", "deployments")
+        assert "release/local" in done.stdout
+    again = register(slipway, "--only", "deployments", *EVERYTHING)
     assert {outcome for outcome, _ in again.values()} == {"unchanged"}, again
 
 
@@ -117,11 +147,11 @@ def test_a_file_of_ones_own(slipway: Run, server: PrefectServer, tmp_path: Path)
 
 def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServer) -> None:
     """An automation that somebody turned on and a block that somebody edited stay so."""
-    register(slipway, "--only", "automations")
+    register(slipway, "--only", "automations", "--samples")
     query = {"automations": {"name": {"any_": ["Slipway: say what went wrong"]}}}
     (automation,) = server.ask("POST", "/automations/filter", query)
     server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": True})
-    again = register(slipway, "--only", "automations")
+    again = register(slipway, "--only", "automations", "--samples")
     assert {outcome for outcome, _ in again.values()} == {"unchanged"}
     assert server.ask("GET", f"/automations/{automation['id']}")["enabled"] is True
     server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": False})
@@ -129,7 +159,7 @@ def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServ
 
 def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
     """The notification example, turned on with an address of one's own: cause and run, as JSON."""
-    register(slipway, "--pool", "slipway")
+    register(slipway, "--pool", "slipway", "--samples")
     with notifying(server) as heard:
         for cause in ("first", "second"):
             run = server.start("sweep/local", {})
@@ -168,4 +198,4 @@ def test_a_server_that_is_not_there_is_said(slipway: Run) -> None:
     """Which server, and what to do."""
     done = slipway("deploy-flows", env={"PREFECT_API_URL": "http://127.0.0.1:9/api"})
     assert done.returncode == 1
-    assert done.stderr.startswith("slipway: the Prefect server 127.0.0.1:9 does not answer\nNext: ")
+    assert done.stderr.startswith("slipway: the Prefect server 127.0.0.1:9 does not answer: connection refused\nNext: ")

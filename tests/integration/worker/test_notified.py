@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningStack
+from tests.conftest import RunningStack, run_slipway
 from tests.integration.worker.conftest import worker
 from tests.integration.worker.receiver import notifying
 from tests.prefect_server import PrefectServer
@@ -22,6 +22,8 @@ def test_a_failed_release_is_said_with_its_cause(stack: RunningStack, server: Pr
     bad = make_source(
         tmp_path / f"bad-{uuid.uuid4().hex[:8]}", DOCKERFILE + run_line('echo "the \\"real\\" reason"; exit 7')
     )
+    samples = run_slipway("deploy-flows", "--only", "automations", "--samples", env=stack.env)
+    assert samples.returncode == 0, samples.stderr
     with worker(stack.env, tmp_path / "worker"), notifying(server) as heard:
         released = server.start("release/local", {"source": str(good)})
         assert server.end(released)["type"] == "COMPLETED", server.state(released)

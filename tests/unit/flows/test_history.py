@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.cli.history import as_text
-from flows.watched.history import MOST_ROWS, PastRelease, history_key, merged
+from flows.watched.history import MOST_ROWS, PastRelease, merged
 
 ROW = PastRelease(
     version="1.0.0", when="2026-01-02T03:04:05Z", seconds=12.34, steps=4, cached=3, trigger="schedule nightly",
@@ -43,14 +43,6 @@ def test_the_table_does_not_grow_without_bound() -> None:
 def test_a_row_is_what_was_written() -> None:
     """A table artifact's row holds plain values, and is read back the same."""
     assert PastRelease.from_row(asdict(ROW)) == ROW
-
-
-def test_images_do_not_share_a_table() -> None:
-    """Keys hold lower case letters, digits and dashes alone, and differ where images do."""
-    images = ["r.example/a.b", "r.example/a-b", "r.example/a/b", "r.example:5000/a-b", "r-example/a-b"]
-    keys = {history_key(image) for image in images}
-    assert len(keys) == len(images)
-    assert all(set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for key in keys)
 
 
 def test_the_text_has_a_line_a_release() -> None:

@@ -7,11 +7,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from prefect import Task
 from prefect.states import Failed
 
 from flows.cli.terminal import Terminal
-from flows.domain.errors import DiskFull, RegistryThrottled, RegistryUnauthorized, RegistryUnavailable, SlipwayError
+from flows.domain.errors import (
+    DiskFull,
+    RegistryThrottled,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    SlipwayError,
+    StepOutsideRun,
+)
+from flows.tasks.cleanup import clean_up
+from flows.tasks.credentials import read_credentials
+from flows.tasks.fetch import fetch_source
+from flows.tasks.provision import provision_builder
+from flows.tasks.rollout import look, watch_back
 from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
+from flows.tasks.version import plan_version
 from flows.watched.watch import watching
 from tests.small_disk import small_disk
 
@@ -116,3 +130,12 @@ async def test_on_a_full_disk_nothing_else_is_to_blame(tmp_path: Path, monkeypat
         assert f"the disk {tmp_path} is full" in full.cause
         assert await asked(unrelated) is unrelated
         assert isinstance(await asked(OSError(errno.ENOSPC, "No space left on device")), DiskFull)
+
+
+@pytest.mark.parametrize(
+    "alone", [fetch_source, read_credentials, provision_builder, plan_version, clean_up, look, watch_back]
+)
+async def test_a_step_alone_says_what_it_needs(alone: Task[Any, Any]) -> None:
+    """In a flow of one's own a step lacks what its release (or deploy) opens."""
+    with pytest.raises(StepOutsideRun, match=r"called outside of a (release|deploy)"):
+        await alone.fn()

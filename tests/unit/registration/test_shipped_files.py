@@ -15,7 +15,7 @@ from prefect.workers.process import ProcessWorker
 
 from flows.domain.errors import InvalidOption
 from flows.registration.deployments import Wanted, load_flow, read_stanzas
-from flows.registration.files import PREFECT_FILE, Pool, automation_files, read_yaml, shipped_pools
+from flows.registration.files import PREFECT_FILE, SAMPLES, SHIPPED, Pool, automation_files, read_yaml, shipped_pools
 
 HEARTBEAT_S = 30
 # What is promised: a server may be away for that long, and a dead run is known after that long.
@@ -34,17 +34,22 @@ def shipped(nobody: PrefectClient) -> dict[str, Wanted]:
     return {one.full_name: one for one in asyncio.run(read_stanzas(nobody, read_yaml(PREFECT_FILE)))}
 
 
+@pytest.fixture(scope="module")
+def samples(nobody: PrefectClient) -> dict[str, Wanted]:
+    return {one.full_name: one for one in asyncio.run(read_stanzas(nobody, read_yaml(SAMPLES / "prefect.yaml")))}
+
+
 async def read_one(nobody: PrefectClient, **changes: Any) -> Wanted:
     stanza = {"name": "mine", "entrypoint": "flows.sweep.sweep", "work_pool": {"name": "slipway"}, **changes}
     (wanted,) = await read_stanzas(nobody, {"deployments": [stanza]})
     return wanted
 
 
-def test_every_entrypoint_imports(shipped: dict[str, Wanted]) -> None:
+def test_every_entrypoint_imports(shipped: dict[str, Wanted], samples: dict[str, Wanted]) -> None:
     """A flow whose import fails would still be registered by Prefect, and fail at its first run."""
     flows = {name.partition("/")[0] for name in shipped}
     assert {"release", "release-set", "deploy", "promote", "rollback", "sweep", "check-bases"} <= flows
-    for one in shipped.values():
+    for one in (*shipped.values(), *samples.values()):
         assert load_flow(one.values["entrypoint"]).name == one.flow
 
 
@@ -61,22 +66,32 @@ def test_code_is_installed_and_not_pulled(shipped: dict[str, Wanted]) -> None:
     assert all(one.values["pull_steps"] == [] for one in shipped.values())
 
 
-def test_nothing_starts_by_surprise(shipped: dict[str, Wanted]) -> None:
+def test_nothing_starts_by_surprise(shipped: dict[str, Wanted], samples: dict[str, Wanted]) -> None:
     """One schedule of each kind, all off but the sweep where a cluster is sure to be; the chain is off, too."""
-    kinds = [kind for one in shipped["release/example"].schedules for kind in type(one.schedule).model_fields]
+    kinds = [kind for one in samples["release/example"].schedules for kind in type(one.schedule).model_fields]
     assert {"cron", "interval", "rrule"} <= set(kinds)
-    on = [name for name, one in shipped.items() if any(schedule.active for schedule in one.schedules)]
+    both = {**shipped, **samples}
+    on = [name for name, one in both.items() if any(schedule.active for schedule in one.schedules)]
     assert on == ["sweep/kubernetes"]
-    (chain,) = shipped["deploy/example"].triggers
+    (chain,) = samples["deploy/example"].triggers
     assert chain.enabled is False
     assert chain.expect == {"slipway.image.released"}  # type: ignore[union-attr]
 
 
-def test_an_application_is_released_in_turn_and_a_sweep_not_twice(shipped: dict[str, Wanted]) -> None:
+def test_an_application_is_released_in_turn_and_a_sweep_not_twice(
+    shipped: dict[str, Wanted], samples: dict[str, Wanted]
+) -> None:
     """A release that waits stands for a commit of its own; a second sweep would do the same again."""
-    for name, strategy in (("release/example", "ENQUEUE"), ("sweep/kubernetes", "CANCEL_NEW")):
-        assert shipped[name].values["concurrency_limit"] == 1
-        assert shipped[name].values["concurrency_options"] == {"collision_strategy": strategy}
+    for one, strategy in ((samples["release/example"], "ENQUEUE"), (shipped["sweep/kubernetes"], "CANCEL_NEW")):
+        assert one.values["concurrency_limit"] == 1
+        assert one.values["concurrency_options"] == {"collision_strategy": strategy}
+
+
+def test_no_sample_is_among_what_is_shipped(shipped: dict[str, Wanted], samples: dict[str, Wanted]) -> None:
+    """Whoever registers Slipway's deployments gets none of an application that is not theirs."""
+    assert samples
+    assert not [name for name in shipped if "example" in name or "example" in str(shipped[name].values["parameters"])]
+    assert not shipped.keys() & samples.keys()
 
 
 def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
@@ -159,7 +174,7 @@ async def test_an_interval_is_anchored_the_same_each_time(nobody: PrefectClient)
 def automations() -> dict[str, AutomationCore]:
     """The shipped ones, the notification's block left out."""
     found = {}
-    for document in automation_files():
+    for document in (*automation_files(SHIPPED), *automation_files(SAMPLES)):
         for one in document["automations"]:
             actions = [action for action in one["actions"] if "block_document" not in action]
             found[one["name"]] = AutomationCore.model_validate({**one, "actions": actions})

@@ -1,0 +1,70 @@
+"""Why there was no answer, in words: for what the system and the HTTP libraries raise."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+# By the class's name, as this knows no HTTP library (httpx, aiohttp, requests, http.client); the first that fits.
+_WORDS = (
+    ("Timeout", "no answer in time"),
+    ("UnsupportedProtocol", "the address is neither http:// nor https://"),
+    ("InvalidURL", "the address is not a valid URL"),
+    ("TooManyRedirects", "too many redirects"),
+    ("DecodingError", "the answer's encoding cannot be read"),
+    ("ContentTypeError", "the answer has an unexpected content type"),
+    ("ProxyError", "the proxy refused the connection"),
+    ("LocalProtocolError", "the request is not valid HTTP"),
+    ("ConnectError", "no connection"),
+    ("ClientConnector", "no connection"),
+    ("NewConnectionError", "no connection"),
+)
+_BROKEN = "the connection was closed before the answer was complete"
+
+
+def reason(error: BaseException) -> str:
+    """A few words, without a full stop: `connection refused`, `no such host`, `no answer in time`.
+
+    Nothing of the error's own text is repeated, which may hold what was sent.
+    """
+    if (trust := tls_reason(error)) is not None:
+        return f"TLS: {trust}"
+    chain = list(_causes(error))
+    if any(isinstance(one, socket.gaierror) for one in chain):
+        return "no such host"
+    for one in chain:
+        if isinstance(one, TimeoutError):
+            return "no answer in time"
+        if isinstance(one, OSError) and one.errno is not None and one.errno > 0:
+            # Not the error's own text: asyncio's repeats the address.
+            text = os.strerror(one.errno)
+            return text[0].lower() + text[1:]
+    return next((words for one in chain for name, words in _WORDS if name in type(one).__name__), _BROKEN)
+
+
+def tls_reason(error: BaseException) -> str | None:
+    """OpenSSL's words for what went wrong, None if it was not TLS."""
+    for one in _causes(error):
+        if isinstance(one, ssl.SSLEOFError):
+            return None  # the connection went away, which says nothing about certificates
+        if isinstance(one, ssl.SSLError):
+            found = getattr(one, "verify_message", None) or getattr(one, "reason", None)
+            return str(found).replace("_", " ").lower() if found else "no connection"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it, each once; of a group (several addresses tried) the first."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        if isinstance(following, BaseExceptionGroup):
+            following = following.exceptions[0]
+        else:
+            # aiohttp keeps the system's error in `os_error` or `certificate_error`.
+            inner = getattr(following, "certificate_error", None) or getattr(following, "os_error", None)
+            following = inner or following.__cause__ or following.__context__

@@ -1,0 +1,77 @@
+"""A Prefect server that breaks in the middle of a release, as one does whose disk is full."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conftest import RunningStack
+from tests.faults import Front, front
+from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
+from tests.warm import WarmStarter, warm_starter
+
+BUILDING = "42 now"
+
+
+@dataclass(frozen=True)
+class Breaking:
+    """`prefect`: before the stack's server. `commands`: to that."""
+
+    prefect: Front
+    commands: WarmStarter
+
+
+@pytest.fixture
+def breaking(stack: RunningStack) -> Iterator[Breaking]:
+    with front(urlsplit(stack.connection.prefect_api_url).netloc) as before:
+        env = {
+            **stack.env,
+            "PREFECT_API_URL": f"http://{before.host}/api",
+            "PREFECT_UI_URL": stack.connection.prefect_ui_url,
+            "PREFECT_HOME": str(stack.connection.home / "prefect-client"),
+        }
+        with warm_starter(env) as commands:
+            yield Breaking(before, commands)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    line = run_line(f"echo $((6*7)) now {uuid.uuid4().hex}; exec sleep 1")
+    return make_source(tmp_path / f"app-{uuid.uuid4().hex[:8]}", BASE + line)
+
+
+def break_it(prefect: Front) -> None:
+    """Whatever is written fails; what is read is still there."""
+    for method in ("POST", "PATCH"):
+        prefect.spoil(method, "/api/(flow_runs|artifacts|logs|events)", 500)
+
+
+def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces: Traces, source: Path) -> None:
+    """The cause in a few lines, nothing left behind, no version burnt."""
+    release = breaking.commands.start("release", source, "--output", "json")
+    release.until("> plan version")
+    break_it(breaking.prefect)
+    said = complaint(release.end())
+    assert "answered 500" in said
+    assert "Next: see the server's log (a full disk" in said
+    assert len(said.splitlines()) <= 6, said  # Prefect adds that its log could not be sent
+    assert traces.claims() == []
+
+
+def test_once_it_is_public_the_release_is_a_success(breaking: Breaking, traces: Traces, source: Path) -> None:
+    """Running it again would release another version: so it says what it released, and that the record has a gap."""
+    release = breaking.commands.start("release", source, "--output", "json")
+    release.until(BUILDING)
+    break_it(breaking.prefect)
+    ended = release.end()
+    result = result_of(ended)
+    assert result["version"] == "0.1.0"
+    assert traces.tags(source.name) == ["0.1.0"]
+    assert "warning: the image is public, but its record is not complete: the Prefect server" in ended.stderr
+    assert "Traceback" not in ended.stderr, ended.stderr
+    traces.assert_nothing_left()

@@ -1,0 +1,36 @@
+"""A user's module: every flow of Slipway, and one of their own that calls two of them."""
+
+from prefect import flow, serve, tags
+
+from flows.bases import check_bases
+from flows.deploy import deploy
+from flows.fanout import release_set
+from flows.promote import promote
+from flows.release import release
+from flows.request import ReleaseRequest
+from flows.rollback import rollback
+from flows.rollouts.request import DeployRequest
+from flows.sweep import sweep
+
+FLOWS = {
+    "release": release,
+    "release_set": release_set,
+    "deploy": deploy,
+    "rollback": rollback,
+    "promote": promote,
+    "check_bases": check_bases,
+    "sweep": sweep,
+}
+
+
+@flow(persist_result=True, result_serializer="json")
+async def pipeline(source: str, to: dict[str, object]) -> str:
+    """Release, then deploy what was released."""
+    with tags("pipeline"):
+        released = await release(ReleaseRequest(source=source))
+        deployed = await deploy(DeployRequest.model_validate({**to, "reference": released.reference}))
+    return deployed.reference
+
+
+if __name__ == "__main__":
+    serve(*[one.to_deployment("outside") for one in (*FLOWS.values(), pipeline)], print_starting_message=False)

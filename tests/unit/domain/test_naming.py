@@ -1,0 +1,39 @@
+"""What a run is called from its first moment, when only its request is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.domain.naming import source_name
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "name"),
+    [
+        ("https://git.example.com/team/app.git", "", "app"),
+        ("https://git.example.com/team/app.git", "services/web/", "web"),
+        ("https://robot:secret@git.example.com/team/app?token=secret#main", "", "app"),
+        ("https://secret@git.example.com", "", "source"),
+        ("git@git.example.com:team/app.git", "", "app"),
+        ("ssh://git@git.example.com:2222/team/app/.git", "", "app"),
+        ("https://example.com/dist/app-1.0.tar.gz", "", "app-1.0"),
+        ("https://example.com/app.zip?X-Amz-Signature=secret", "", "app"),
+        ("block:app", "", "app"),
+        ("/srv/app/", "", "app"),
+        ("/", "", "source"),
+        ("a\0b", "", "source"),
+    ],
+)
+def test_a_source_is_called_by_its_last_part(text: str, path: str, name: str) -> None:
+    """Repository, archive, directory or block; and nothing of a URL that may be a secret."""
+    assert source_name(text, path) == name
+
+
+def test_this_directory_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.` says nothing."""
+    (tmp_path / "app").mkdir()
+    monkeypatch.chdir(tmp_path / "app")
+    assert source_name(".") == "app"
+    assert source_name("../app/.") == "app"
