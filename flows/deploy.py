@@ -12,6 +12,7 @@ from flows.domain.errors import ApprovalRefused
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployResult
 from flows.interrupts import terminated_like_interrupted
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import DeployRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import open_deploy_workshop
@@ -19,6 +20,7 @@ from flows.tasks.resolve import resolve_image
 from flows.watched.telemetry import traced_run
 
 
+@read_before_recorded
 @flow(
     name="deploy",
     flow_run_name="deploy {request.reference} to {request.workload}",

@@ -20,6 +20,7 @@ from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedI
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
+from flows.recorded import read_before_recorded
 from flows.sets.report import SetReport, plan_as_markdown
 from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
@@ -46,6 +47,7 @@ from flows.watched.telemetry import traced_run
 from flows.workshop import open_workshop
 
 
+@read_before_recorded
 @flow(
     name="release-set",
     flow_run_name="release set {request.source}",

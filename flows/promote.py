@@ -15,6 +15,7 @@ from flows.deploy import deploy
 from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
 from flows.interrupts import terminated_like_interrupted
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import DeployRequest, Environment, PromoteRequest, RolloutOptions
 from flows.rollouts.workshop import open_registries
 from flows.tasks.resolve import resolved
@@ -24,6 +25,7 @@ from infra.kubernetes.workload import Workload, WorkloadState
 from infra.kubernetes.workload_name import WorkloadName
 
 
+@read_before_recorded
 @flow(name="promote", flow_run_name="promote", persist_result=True, result_serializer="json")
 async def promote(request: PromoteRequest) -> PromoteResult:
     """Take an image that is rolled out in the first environment to each of the others, in their order.

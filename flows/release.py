@@ -15,6 +15,7 @@ from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResu
 from flows.domain.reference import ImageReference
 from flows.interrupts import terminated_like_interrupted, whatever_comes
 from flows.keeper import kept
+from flows.recorded import read_before_recorded
 from flows.request import ReleaseRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import wait_for_approval
@@ -34,6 +35,7 @@ from flows.workshop import open_workshop, workshop
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
+@read_before_recorded
 @flow(
     name="release",
     flow_run_name="release {request.source}",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference
+from flows.domain.urls import check_texts
 from flows.domain.version import Bump, parse_version
+from flows.fields import (
+    BuilderPlace,
+    CredentialPlace,
+    GitRemote,
+    SavedBlock,
+    SecretPlace,
+    Source,
+    without_leaks,
+)
 
 # What every request that asks a registry says in the same words.
 RegistryCa = Annotated[str | None, Field(description="PEM file with the CA of the registry's certificate.")]
@@ -16,17 +26,30 @@ InsecureRegistry = Annotated[
     bool, Field(description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.")
 ]
 SavedVault = Annotated[
-    str | None,
+    SavedBlock | None,
     Field(description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."),
 ]
+
+_ADDRESSES = {"source", "git_remote", "builder"}
 
 
 class Request(BaseModel):
     """What is asked of a flow. Every field is a plain value that may be shown: secrets are named by where they are,
-    never given.
+    never given. What holds one is refused, and repeated nowhere.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: without_leaks(schema)
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secret_is_given(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            # Addresses are looked at more closely, and say more about what to do instead.
+            others = {name: value for name, value in values.items() if name not in _ADDRESSES or type(value) is not str}
+            check_texts("", others)
+        return values
 
     @classmethod
     def read(cls, values: dict[str, object]) -> Self:
@@ -42,9 +65,12 @@ class Request(BaseModel):
 class ReleaseOptions(Request):
     """What releases of one image and of a set have in common: source, credentials, version, builder."""
 
-    source: str = Field(
+    source: Source = Field(
         default=".",
-        description="Directory, git URL, archive URL, or `block:NAME` of a saved source.",
+        description=(
+            "Directory, git URL, archive URL, `vault:MOUNT/PATH#FIELD` of an archive URL that is a secret (a presigned "
+            "one), or `block:NAME` of a saved source."
+        ),
     )
     ref: str | None = Field(
         default=None,
@@ -54,7 +80,7 @@ class ReleaseOptions(Request):
     checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
     submodules: bool = Field(default=False, description="Fetch git submodules too.")
     allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
-    git_credentials: str | None = Field(
+    git_credentials: SecretPlace | None = Field(
         default=None,
         description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
@@ -63,7 +89,7 @@ class ReleaseOptions(Request):
         description="PEM file with the CA of the git or archive server's certificate. A directory: git's own setting.",
     )
 
-    credentials: list[str] = Field(
+    credentials: list[CredentialPlace] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
@@ -87,7 +113,7 @@ class ReleaseOptions(Request):
             "repository's root, and the registry's tags elsewhere."
         ),
     )
-    git_remote: str | None = Field(
+    git_remote: GitRemote | None = Field(
         default=None,
         description="Remote of a local repository that keeps the tags. None: origin where there is one; `-`: none.",
     )
@@ -99,7 +125,7 @@ class ReleaseOptions(Request):
         description="Same source, same digest: times are the commit's (a directory: the epoch).",
     )
 
-    builder: str | None = Field(
+    builder: BuilderPlace | None = Field(
         default=None,
         description=(
             "tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. None: the embedded engine."

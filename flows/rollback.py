@@ -12,6 +12,7 @@ from flows.domain.errors import ApprovalRefused, ManifestUnknown, ReleaseUnknown
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
 from flows.interrupts import terminated_like_interrupted
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import PREVIOUS, RollbackRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
@@ -21,6 +22,7 @@ from flows.watched.telemetry import traced_run
 from infra.kubernetes.workload import WorkloadState
 
 
+@read_before_recorded
 @flow(
     name="rollback",
     flow_run_name="rollback of {request.workload} to {request.to}",

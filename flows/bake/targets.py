@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from flows.bake.definition import Definition
 from flows.bake.fields import Fields, merge
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_texts
 
 _LINK = "target:"
 
@@ -110,6 +111,8 @@ def _inherited(definition: Definition, name: str, heirs: tuple[str, ...]) -> Fie
 
 
 def _target(name: str, fields: Fields) -> Target:
+    # The daemon keeps what it is asked for, and names its steps by it.
+    check_texts(f"target {name}", {key: value for key, value in fields.items() if key != "dockerfile-inline"})
     contexts = fields.get("contexts", {})
     names = {"secret": "secrets", "output": "outputs"}
     values = {names.get(key, key.replace("-", "_")): value for key, value in fields.items() if key != "inherits"}

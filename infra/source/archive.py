@@ -24,9 +24,10 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from flows.domain.urls import shown as shown_url
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.unpack import UnpackLimits, unpack
-from infra.source.url import check_no_password, check_subdirectory, split_url, without_user
+from infra.source.url import check_no_user, check_subdirectory, split_url
 from infra.source.workdir import fetch_folder, in_thread
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
@@ -76,9 +77,8 @@ async def fetch_archive(
     SourceDiskFull, SourceError for an archive that is not safe to unpack; whatever happens, nothing but a returned
     checkout stays.
     """
-    check_no_password(url)
-    url = without_user(url)
-    shown = url.partition("?")[0]  # a query may hold a signature that lets one download
+    check_no_user(url)
+    shown = shown_url(url)  # a query may hold a signature that lets one download
     check_checksum(checksum, shown)
     parts = split_url(url)
     subdirectory = check_subdirectory(subdirectory)

@@ -9,7 +9,7 @@ from flows.domain.errors import InvalidOption, RefUnknown
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout, enter_subdirectory
 from infra.source.command import FETCH, Remote, git
-from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, is_full_id
+from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
 from infra.source.workdir import fetch_folder, in_thread
 
 _UMASK = 0o022  # modes of files are part of an image's digest
@@ -38,7 +38,7 @@ async def fetch_git(
     but a returned checkout stays.
     """
     address = GitUrl.parse(url)
-    check_no_password(url)
+    check_no_user(url)
     ref = "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
     remote = Remote(address, credentials, _existing(ca_file))

@@ -24,9 +24,10 @@ from flows.domain.errors import (
     VaultTokenExpired,
 )
 from flows.domain.reference import is_loopback
+from flows.domain.secret_path import SecretPath
 from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 from infra.vault.errors import LIBRARY_ERRORS, vault_error
-from infra.vault.secrets import SecretPath, SecretValues
+from infra.vault.secrets import SecretValues
 
 _MIN_WAIT_S = 0.5
 _KV = frozenset({"kv", "generic"})

@@ -19,8 +19,9 @@ from flows.domain.errors import (
     VaultTokenExpired,
     VaultUnreachable,
 )
+from flows.domain.secret_path import SecretPath
 from infra.local.daemon import free_port
-from infra.vault import AppRoleAuth, KubernetesAuth, SecretPath, TokenAuth, VaultAccess, VaultSession
+from infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
 from tests.faults import Front, front
