@@ -50,10 +50,11 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
     error = state.data
     if not isinstance(error, SlipwayError) or not error.retryable:
         return False
-    if error.retry_after is not None:
-        if error.retry_after > LONGEST_RETRY_AFTER_S:
-            return False
-        await asyncio.sleep(error.retry_after)
+    if error.retry_after is None:
+        return error.most_tries is None or task_run.run_count < error.most_tries
+    if error.retry_after > LONGEST_RETRY_AFTER_S:
+        return False
+    await asyncio.sleep(error.retry_after)
     return True
 
 

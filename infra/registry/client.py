@@ -32,6 +32,8 @@ from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
 
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 _TAGS_PER_PAGE = "1000"
+# As Go's net/http follows, which docker, containerd and buildkitd use.
+MOST_REDIRECTS = 10
 # A refusal without credentials, one with those that were just being rotated, and the answer.
 _MAX_SENDS = 3
 
@@ -66,6 +68,7 @@ class RegistryClient:
             verify=_tls_context(self._ca_file) if not self._insecure else False,
             timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
             headers={"User-Agent": "slipway"},
+            max_redirects=MOST_REDIRECTS,
             # A proxy of the environment has no business with this machine's own ports.
             trust_env=not is_loopback(self.host),
         )
@@ -197,19 +200,25 @@ class RegistryClient:
             if authorization is not None:
                 sent["Authorization"] = authorization
             try:
-                # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
+                # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin
+                # (scheme, host and port).
                 response = await self._http.request(
                     method, path, headers=sent, content=content, follow_redirects=method in {"GET", "HEAD"}
                 )
             except httpx.RequestError as error:
                 raise transport_error(error, self.host, method) from error
-            if response.status_code != 401 or response.url.netloc != self._http.base_url.netloc:
+            if response.status_code != 401 or not self.is_own(response.url):
                 break
             offered = await self._auth.after_401(response, scope)
             if offered is None or offered == authorization:
                 break
             authorization = offered
         return response
+
+    def is_own(self, url: httpx.URL) -> bool:
+        """Whether an answer is the registry's own: to no other is a password offered, nor to itself in plain HTTP."""
+        own = self._http.base_url
+        return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         try:

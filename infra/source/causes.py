@@ -53,6 +53,14 @@ CAUSES = (
         "TLS failed",
     ),
     Cause(
+        # curl, for what GIT_ALLOW_PROTOCOL leaves out: "Protocol "http" disabled in followed redirect", before 8.6
+        # "Protocol "http" not supported or disabled in libcurl".
+        r'Protocol "?http"? (?:disabled|not supported)',
+        SourceTlsError,
+        "the server leads from https to http, which is not followed",
+        "name the https address that serves the repository",
+    ),
+    Cause(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         SourceDenied,
         "the server's ssh key is not known or has changed",

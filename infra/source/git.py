@@ -104,7 +104,9 @@ async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
     for step in steps:
-        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK)
+        answer = await git(
+            *where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK, submodules=submodules
+        )
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
             raise git_error(f"{what}{remote.url.shown}", answer)

@@ -11,7 +11,6 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import hvac
-import requests
 
 from flows.domain.errors import (
     InvalidOption,
@@ -27,6 +26,7 @@ from flows.domain.reference import is_loopback
 from flows.domain.secret_path import SecretPath
 from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 from infra.vault.errors import LIBRARY_ERRORS, vault_error
+from infra.vault.http import VaultHttp
 from infra.vault.secrets import SecretValues
 
 _MIN_WAIT_S = 0.5
@@ -68,7 +68,7 @@ class VaultSession:
     def __init__(self, access: VaultAccess, *, timeout_s: float = 15.0) -> None:
         self._access = access
         self._timeout_s = timeout_s
-        self._http = requests.Session()
+        self._http = VaultHttp()
         # hvac takes a given session's `verify` over its own parameter.
         self._http.verify = str(access.ca_file) if access.ca_file is not None else True
         # Calls are few and far between: a connection kept for the next one would mostly be stale by then, and

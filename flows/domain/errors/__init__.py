@@ -30,6 +30,7 @@
     │   ├── VaultUnreachable           nobody answers, or with a 500                   (retry)
     │   ├── VaultTlsError              the certificate is not trusted
     │   ├── VaultSealed                sealed or a standby without a leader            (retry)
+    │   ├── VaultInactive              a node that serves nothing: a DR secondary, or removed from its cluster
     │   ├── VaultDenied                policy or role does not allow it
     │   ├── VaultTokenExpired          the token is no longer valid and cannot be renewed
     │   ├── VaultLoginRefused          wrong role, secret id or service account token
@@ -243,6 +244,7 @@ from flows.domain.errors.vault import (
     SecretMissing,
     VaultDenied,
     VaultError,
+    VaultInactive,
     VaultLoginRefused,
     VaultProtocolError,
     VaultSealed,
@@ -358,6 +360,7 @@ __all__ = [
     "UsageError",
     "VaultDenied",
     "VaultError",
+    "VaultInactive",
     "VaultLoginRefused",
     "VaultProtocolError",
     "VaultSealed",
