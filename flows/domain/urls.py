@@ -118,13 +118,19 @@ def _reason(text: str) -> str:
 
 
 def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield f"a name in {where}" if where else "a name", str(key)
-            place = str(key) if len(str(key)) <= 100 else "…"
-            yield from _texts(f"{where}.{place}" if where else place, inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _texts(where, inner)
+    """Each text in a JSON value, with its place. Not recursive: a value may be nested deeper than Python's stack."""
+    waiting = [(where, value)]
+    while waiting:
+        place, inner = waiting.pop()
+        if isinstance(inner, str):
+            yield place, inner
+        elif isinstance(inner, dict):
+            for key in inner:
+                yield f"a name in {place}" if place else "a name", str(key)
+            waiting += [(_below(place, str(key)), each) for key, each in inner.items()]
+        elif isinstance(inner, list | tuple | set | frozenset):
+            waiting += [(place, each) for each in inner]
+
+
+def _below(place: str, key: str) -> str:
+    return place if len(place) + len(key) > 200 else f"{place}.{key}".lstrip(".")

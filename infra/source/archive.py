@@ -27,7 +27,8 @@ from flows.domain.errors import (
 from flows.domain.retry_after import retry_after
 from flows.domain.urls import shown as shown_url
 from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.unpack import UnpackLimits, unpack
+from infra.source.limits import UnpackLimits
+from infra.source.unpack import unpack
 from infra.source.url import check_no_user, check_subdirectory, split_url
 from infra.source.workdir import fetch_folder, in_thread
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import stat
-from contextlib import suppress
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flows.domain.errors import SourceMissing
+from infra.common.removal import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Checkout:
     async def close(self) -> None:
         """Remove what was fetched. Safe to call twice."""
         if self.temporary is not None:
-            await asyncio.to_thread(remove_tree, self.temporary)
+            await asyncio.to_thread(remove, self.temporary)
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,14 +69,9 @@ def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:
     return path
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a directory whatever modes it holds; one that is gone already is fine."""
-    with suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(path)
-        except PermissionError:
-            for folder, directories, _ in os.walk(path):
-                for name in directories:
-                    if not Path(folder, name).is_symlink():
-                        Path(folder, name).chmod(stat.S_IRWXU)
-            shutil.rmtree(path)
+def remove(path: Path) -> None:
+    """Remove what was fetched. What cannot be removed is said, and left: nothing that was done fails for it."""
+    try:
+        remove_tree(path)
+    except OSError as error:
+        logger.warning("%s could not be removed: %s", path, error.strerror or type(error).__name__)

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from flows.domain.urls import shown
 from infra.source.url import GitUrl
 
 FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
-"""Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where a
-server leads to."""
+"""Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
+a server leads to."""
 
 _GRACE_S = 2.0
+_CHUNK = 1 << 16
 _REDIRECTED = re.compile(r"^warning: redirecting to (\S+)", re.MULTILINE)
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,43 @@ async def git(
     for where in _REDIRECTED.findall(answer.err):
         logger.info("%s leads to %s", remote.url.shown if remote is not None else "the repository", shown(where))
     return answer
+
+
+@contextlib.asynccontextmanager
+async def streamed(*args: str, cwd: Path) -> AsyncIterator[AsyncIterator[str]]:
+    """Run git on a repository of this machine, and give what it prints NUL by NUL, while it runs.
+
+    Leaving the block ends git. What fails in git ends the stream: whoever reads it knows what has to be there.
+    """
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        *args,
+        cwd=cwd,
+        env=_environment(None, [*_CONFIG.items()], submodules=False),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield _split(process.stdout)
+    finally:
+        if process.returncode is None:
+            await _end(process)
+        while await process.stdout.read(_CHUNK):
+            """What is in the pipe yet: at its end the pipe is closed."""
+
+
+async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    rest = b""
+    while chunk := await stream.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\0")
+        for text in whole:
+            yield os.fsdecode(text)
+        if len(rest) > _CHUNK:  # not a path any more, and not to be kept
+            yield os.fsdecode(rest)
+            return
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

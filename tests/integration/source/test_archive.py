@@ -33,7 +33,7 @@ from flows.domain.errors import (
 )
 from infra.local.daemon import free_port
 from infra.source import fetch_archive
-from infra.source.unpack import UnpackLimits
+from infra.source.limits import UnpackLimits
 from tests.certificates import make_certificates
 from tests.serving import serving
 

@@ -106,6 +106,16 @@ def test_other_texts_are_left_alone(text: str) -> None:
     check_texts("label", text)
 
 
+def test_a_value_of_any_depth_is_looked_through() -> None:
+    """Deeper than Python's stack, with the secret at its end."""
+    value: object = "https://user:S3CRET@host/x"
+    for _ in range(5000):
+        value = {"a": [value]}
+    with pytest.raises(InvalidOption) as caught:
+        check_texts("request", value)
+    assert len(caught.value.cause) < 400
+
+
 def test_the_patterns_are_linear() -> None:
     """A long text of half matches is no way to keep a server busy."""
     for text in (
