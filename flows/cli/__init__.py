@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from flows.cli.guarded import guarded
 from flows.domain.errors import SlipwayError
 
 COMMANDS = {
@@ -51,6 +52,11 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, 1 failed, 2 usage, 130 interrupted."""
+    with guarded():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # Imports make very many objects and no garbage: looking for it takes a fifth of a short command's time.
     gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = list(sys.argv[1:] if argv is None else argv)

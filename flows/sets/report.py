@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flows.domain import markdown
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
+from flows.domain.outside import one_line
 from flows.domain.plan import StepTime
 from flows.domain.reference import ImageReference
-from flows.domain.text import aligned, human_size, table_cell
+from flows.domain.text import aligned, human_size
 from flows.sets import dag
 from flows.watched import timeline
 from flows.watched.links import registry_link
-from flows.watched.report import describe
+from flows.watched.report import as_rows, describe
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,18 @@ class SetReport:
 
     def as_markdown(self) -> str:
         """For a Markdown artifact. Pictures are data URIs, so they show without a network."""
-        lines = [f"# {self.title}", ""]
+        lines = [f"# {markdown.text(self.title)}", ""]
         if self.error is not None:
-            lines += ["```", describe(self.error), "```", ""]
-        lines += ["| | |", "|---|---|", *(f"| {label} | {table_cell(value)} |" for label, value in self._facts()), ""]
-        lines += ["| image | tags | digest | size | steps | seconds |", "|---|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(map(table_cell, row)) + " |" for row in self._rows()]
-        lines += ["", *(f"- {table_cell(warning)}" for warning in self.plan.warnings)]
+            lines += [markdown.block(describe(self.error)), ""]
+        lines += [*markdown.table(as_rows(self._facts())), ""]
+        lines += markdown.table([["image", "tags", "digest", "size", "steps", "seconds"], *self._rows()])
+        lines += ["", *markdown.items(self.plan.warnings)]
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
         if self.result.images:
-            lines += ["", "## Pull", "", "```", *(f"docker pull {i.reference}" for i in self.result.images), "```"]
+            pulls = "\n".join(f"docker pull {image.reference}" for image in self.result.images)
+            lines += ["", "## Pull", "", markdown.block(pulls)]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -57,7 +59,7 @@ class SetReport:
         facts = self._facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        lines = [self.title, *aligned(facts)]
+        lines = [one_line(self.title), *aligned(facts)]
         lines += [f"  WARN: {warning}" for warning in self.plan.warnings]
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
@@ -86,7 +88,8 @@ class SetReport:
             one = made.get(image.target)
             named = tags.get(image.plan.image, "") if image.public else ""
             link = registry_link(ImageReference.parse(image.plan.image), image.plan.version or "")
-            row = [f"[{image.target}]({link.url}): {image.plan.image}", named]
+            place = f"{markdown.link(image.target, link.url)}: {markdown.text(image.plan.image)}"
+            row = [place, markdown.text(named)]
             if one is not None:
                 steps = f"{one.built.steps}, {one.built.cached_steps} cached" if one.built.steps else "found"
                 size = human_size(one.verified.size)
@@ -120,11 +123,11 @@ class SetReport:
 
 def plan_as_markdown(plan: SetPlan) -> str:
     """What a set's release will do: shown before it does any of it."""
-    lines = [f"# {plan.source.name} {plan.version or ''}".rstrip(), "", plan.why, ""]
-    lines += [f"- {effect}" for effect in plan.effects()]
-    lines += [f"- WARN: {warning}" for warning in plan.warnings]
+    title = f"{plan.source.name} {plan.version or ''}".rstrip()
+    lines = [f"# {markdown.text(title)}", "", markdown.text(plan.why), ""]
+    lines += markdown.items([*plan.effects(), *(f"WARN: {warning}" for warning in plan.warnings)])
     if plan.deciding_commits:
-        lines += ["", "## Commits that decided", "", *(f"- {commit}" for commit in plan.deciding_commits)]
+        lines += ["", "## Commits that decided", "", *markdown.items(plan.deciding_commits)]
     return "\n".join(lines) + "\n"
 
 
@@ -134,4 +137,5 @@ def plan_as_text(plan: SetPlan) -> str:
         return f"{plan.source.name}: nothing to release: {plan.why}"
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
     lines += [f"  commit {commit}" for commit in plan.deciding_commits]
-    return "\n".join([*lines, "  would:", *(f"    - {effect}" for effect in plan.effects())])
+    lines += [f"  WARN: {warning}" for warning in plan.warnings]
+    return "\n".join([*lines, "  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())])

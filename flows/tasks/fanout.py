@@ -10,6 +10,7 @@ from prefect.runtime import flow_run
 
 from flows.bake.builds import build_request
 from flows.bake.targets import Target, TargetSet
+from flows.domain import markdown
 from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
@@ -153,7 +154,7 @@ async def show_set_plan(plan: SetPlan) -> None:
     """The plan as an artifact, before any of it is done."""
     key = key_of("plan", f"set {plan.source.name}")
     await MarkdownArtifact(
-        markdown=plan_as_markdown(plan), key=key, description=f"Plan of {plan.source.name}"
+        markdown=plan_as_markdown(plan), key=key, description=markdown.text(f"Plan of {plan.source.name}")
     ).acreate()
 
 
@@ -165,7 +166,9 @@ async def record_set(report: SetReport) -> None:
     async with get_client() as client:
         origin = await origin_of_this_run(client)
         await MarkdownArtifact(
-            markdown=report.as_markdown(), key=key_of("release", f"set {plan.source.name}"), description=report.title
+            markdown=report.as_markdown(),
+            key=key_of("release", f"set {plan.source.name}"),
+            description=markdown.text(report.title),
         ).acreate(client)
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])
