@@ -7,6 +7,8 @@ from typing import Any, Literal
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from flows.fields import BuilderPlace
+
 
 class Builder(Block):
     """A BuildKit daemon. The client key stays in a file of the machine that runs the release."""
@@ -15,7 +17,7 @@ class Builder(Block):
     _block_type_slug = "slipway-builder"
     _description = "A BuildKit daemon: its address and how it is trusted."
 
-    address: str = Field(description="tcp://HOST:PORT, unix://PATH or docker://[PATH].")
+    address: BuilderPlace = Field(description="tcp://HOST:PORT, unix://PATH or docker://[PATH].")
     ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; turns TLS on for tcp.")
     cert_file: str | None = Field(default=None, description="PEM file with the client certificate.")
     key_file: str | None = Field(default=None, description="PEM file with the client certificate's key.")

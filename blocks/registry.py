@@ -7,6 +7,8 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from flows.fields import SecretPlace
+
 
 class Registry(Block):
     """An OCI registry. It holds no password: only the place in Vault where it is read at each use."""
@@ -16,7 +18,7 @@ class Registry(Block):
     _description = "An OCI registry and the place of its credential in Vault."
 
     host: str = Field(description="Host name with an optional port, as in image references.")
-    credential: str = Field(description="vault:MOUNT/PATH of a secret with the fields username and password.")
+    credential: SecretPlace = Field(description="vault:MOUNT/PATH of a secret with the fields username and password.")
     ca_file: str | None = Field(
         default=None, description="PEM file with the registry's CA, on the machine that runs the release."
     )

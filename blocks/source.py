@@ -7,6 +7,9 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from flows.fields import SecretPlace
+from flows.fields import Source as SourceAddress
+
 
 class Source(Block):
     """A directory, a git repository or an archive, with what it takes to read it."""
@@ -15,12 +18,14 @@ class Source(Block):
     _block_type_slug = "slipway-source"
     _description = "Where an image's Dockerfile and files come from."
 
-    source: str = Field(description="Directory, git URL or archive URL.")
+    source: SourceAddress = Field(
+        description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of an archive URL that is a secret."
+    )
     ref: str | None = Field(default=None, description="Git branch, tag or commit. Empty: the default branch.")
     path: str = Field(default="", description="Directory inside the source that holds the build context.")
     checksum: str | None = Field(default=None, description="sha256:HEX of an archive; archives need it.")
     submodules: bool = Field(default=False, description="Fetch git submodules too.")
-    git_credentials: str | None = Field(
+    git_credentials: SecretPlace | None = Field(
         default=None, description="vault:MOUNT/PATH of the git server's username and password."
     )
 

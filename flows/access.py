@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from flows.domain.errors import StackDown
+from flows.domain.secret_path import SecretPath
 from infra.buildkit.address import BuilderAddress, TlsFiles
 
 if TYPE_CHECKING:
     from infra.local.connection import StackConnection
-    from infra.vault import SecretPath, VaultAccess
+    from infra.vault import VaultAccess
 
 KUBERNETES = "kubernetes"
 """What `--builder` says for a builder that is made in a cluster."""
@@ -61,8 +62,6 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
 def secret_paths(texts: Iterable[str], registry: str | None, stack: StackConnection | None) -> dict[str, SecretPath]:
     """Which registry's credential is where in Vault: `vault:…` for `registry`, `HOST=vault:…` for another's, and the
     embedded registry's own. Raises InvalidOption."""
-    from infra.vault import SecretPath
-
     paths = {}
     for text in texts:
         host, equals, rest = text.partition("=")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -34,7 +35,9 @@ from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
 
 from flows.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
+from flows.domain.outside import one_line
 from flows.prefect_errors import prefect_cause, prefect_client
+from flows.stopwatch import not_counted
 from flows.watched.watch import watcher
 
 _POLL_S = 1.0
@@ -55,11 +58,20 @@ class Approval(RunInput):
     def said(self) -> str:
         """Who said what, in a sentence."""
         verb = "approved" if self.answer == "approve" else "refused"
-        return f"{self.by or 'somebody'} {verb}" + (f": {self.comment}" if self.comment else "")
+        by, comment = one_line(self.by), one_line(self.comment)
+        return f"{by or 'somebody'} {verb}" + (f": {comment}" if comment else "")
 
 
-async def approved(question: str, timeout_s: float) -> Approval:
-    """Pause the flow run until somebody approves `question` (Markdown); gives the answer.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: `markdown` for the UI's form, `text` for the log and the terminal."""
+
+    markdown: str
+    text: str
+
+
+async def approved(question: Question, timeout_s: float) -> Approval:
+    """Pause the flow run until somebody approves; gives the answer.
 
     `timeout_s`: seconds from now. To be called in a flow. Raises ApprovalRefused (a run that is cancelled meanwhile
     counts as refused) and ApprovalTimedOut; `refused` makes the run's state of the former.
@@ -69,12 +81,13 @@ async def approved(question: str, timeout_s: float) -> Approval:
         raise RuntimeError("an approval needs a flow run that can wait for it")
     run_id = context.flow_run.id
     deadline = datetime.now(UTC) + timedelta(seconds=timeout_s)
-    async with get_client() as client:
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await _ask(client, run_id, question, deadline)
-        except TimeoutError as error:
-            raise ApprovalTimedOut(f"nobody approved within {_duration(timeout_s)}") from error
+    with not_counted():
+        async with get_client() as client:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await _ask(client, run_id, question, deadline)
+            except TimeoutError as error:
+                raise ApprovalTimedOut(f"nobody approved within {_duration(timeout_s)}") from error
     logger.info("%s", answer.said)
     watcher().say(answer.said)
     if answer.answer == "refuse":
@@ -118,7 +131,7 @@ def _waits_not(run: str) -> InvalidOption:
     )
 
 
-async def _ask(client: PrefectClient, run_id: UUID, question: str, deadline: datetime) -> Approval:
+async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline: datetime) -> Approval:
     until = f"{deadline:%Y-%m-%d %H:%M:%S} UTC"
     paused: State[Any] = Paused(
         pause_key=str(uuid.uuid4()),
@@ -130,9 +143,9 @@ async def _ask(client: PrefectClient, run_id: UUID, question: str, deadline: dat
     outcome = await client.set_flow_run_state(run_id, paused)
     if outcome.status is not SetStateStatus.ACCEPT:
         raise ApprovalRefused("the run was cancelled before it could ask for an approval")
-    await Approval.with_initial_data(description=question).asave(keys, run_id)
-    logger.info("waiting for an approval until %s:\n%s", until, question)
-    watcher().say(f"{question}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}\nwaiting until {until}")
+    await Approval.with_initial_data(description=question.markdown).asave(keys, run_id)
+    logger.info("waiting for an approval until %s:\n%s", until, question.text)
+    watcher().say(f"{question.text}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}\nwaiting until {until}")
     await _answered(client, run_id)
     try:
         return await Approval.aload(keys, run_id)

@@ -76,6 +76,8 @@ async def sightings(shop: Workshop, release: Release) -> list[Sighting]:
 def released_source(shop: Workshop, release: Release) -> dict[str, Any]:
     """The request's fields by which the released commit is fetched again; none where the source has no commits."""
     request = shop.request
+    if request.source.startswith("vault:"):  # an archive, which has no commits
+        return {}
     spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
     if release.revision is None or not isinstance(spec, GitSpec):
         return {}

@@ -16,6 +16,8 @@ from flows.domain.errors import InvalidOption, SlipwayError
 from flows.domain.moved import Move, Noted, look
 from flows.domain.reference import repository_name
 from flows.domain.version import Bump
+from flows.fields import Source
+from flows.recorded import read_before_recorded
 from flows.request import ReleaseRequest, Request
 from flows.run import About, as_run, has_report
 from flows.starting import StartedRun, find_deployment, start_run
@@ -33,7 +35,7 @@ class Application(Request):
 
     deployment: str = Field(description="FLOW/NAME of the deployment that releases it.")
     image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. None: the deployment's.")
-    source: str | None = Field(default=None, description="Directory, git or archive URL. None: the deployment's.")
+    source: Source | None = Field(default=None, description="Directory, git or archive URL. None: the deployment's.")
     path: str | None = Field(default=None, description="Directory inside the source. None: the deployment's.")
     file: str | None = Field(default=None, description="The Dockerfile. None: the deployment's.")
 
@@ -68,6 +70,7 @@ class Checked:
     url: str = ""
 
 
+@read_before_recorded
 @flow(
     name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
 )

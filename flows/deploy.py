@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployResult
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import DeployRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import open_deploy_workshop
@@ -11,6 +12,7 @@ from flows.run import About, as_run
 from flows.tasks.resolve import resolve_image
 
 
+@read_before_recorded
 @flow(
     name="deploy",
     flow_run_name="deploy {request.reference} to {request.workload}",

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.after_crash import remove_what_is_left
-from flows.approval import approved
+from flows.approval import Question, approved
 from flows.bake.targets import TargetSet
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleaseResult, VerifiedImage
@@ -17,8 +17,9 @@ from flows.domain.reference import ImageReference
 from flows.interrupts import named, whatever_comes
 from flows.keeper import kept
 from flows.pulling import pull_commands
+from flows.recorded import read_before_recorded
 from flows.run import About, as_run
-from flows.sets.report import SetReport, plan_as_markdown
+from flows.sets.report import SetReport, plan_as_markdown, plan_as_text
 from flows.sets.request import SetRequest
 from flows.tasks.announce import Course, announce_failure, announce_release
 from flows.tasks.approve import look_again
@@ -43,6 +44,7 @@ from flows.tasks.verify import verify
 from flows.workshop import open_workshop, workshop
 
 
+@read_before_recorded
 @flow(
     name="release-set",
     flow_run_name="release set {request.called}",
@@ -88,7 +90,7 @@ async def _release(request: SetRequest, course: Course) -> SetResult:
     builds = _Builds(request, targets, plan)
     try:
         if request.approval:
-            await approved(plan_as_markdown(plan), request.approval_timeout_s)
+            await approved(Question(plan_as_markdown(plan), plan_as_text(plan)), request.approval_timeout_s)
             await look_again(plan.source)
         made, _ = await together(builds.all(await provision_builder()), check_rights(plan))
         await check_tags(plan, made)
@@ -176,7 +178,7 @@ def _by_digest(made: MadeImage) -> str:
 def _of_one(course: Course, plan: SetPlan, result: ReleaseResult) -> Course:
     """The course as that of one image, which its event tells of."""
     of_image = next(image.plan for image in plan.public if image.plan.image == result.image)
-    return Course(course.request, course.steps_s, course.started, of_image)
+    return Course(course.request, course.steps_s, course.stopwatch, of_image)
 
 
 def _result(

@@ -68,7 +68,8 @@ class Login:
 
     async def credential(self, env: Mapping[str, str]) -> Credential:
         """As Vault has it now. Raises VaultErrors, InvalidOption, StackDown."""
-        from infra.vault import SecretPath, VaultCredentials, VaultSession
+        from flows.domain.secret_path import SecretPath
+        from infra.vault import VaultCredentials, VaultSession
 
         try:
             async with VaultSession(self.access(env), outlived=True) as vault:

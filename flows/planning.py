@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from flows.choice import DEFAULT_TAG_PREFIX, RELEASED_BEFORE, Choice, choose, same_release
-from flows.domain.errors import InvalidOption, VersionTaken
+from flows.domain.errors import DockerfileMissing, InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.reference import ImageReference, is_digest, repository_name
@@ -36,7 +36,8 @@ async def plan_release(
         # A second try of this step: what the first one had reserved would stand in its way.
         await shop.ledger.give_back(shop.reservation)
         shop.reservation = None
-    dockerfile_of(request, checkout)
+    if not dockerfile_of(request, checkout).is_file():
+        raise DockerfileMissing(f"there is no {request.file} in {_shown(checkout)}")
     source = source_facts(checkout)
     image = shop.image(source.name)
     registry = await shop.registry(image)
@@ -108,6 +109,12 @@ def source_facts(checkout: Checkout) -> SourceFacts:
         committed_at=checkout.committed_at,
         dirty=checkout.dirty,
     )
+
+
+def _shown(checkout: Checkout) -> str:
+    """A fetched source by where it came from, not by the folder it was put in."""
+    inside = f" below {checkout.subdirectory}" if checkout.subdirectory else ""
+    return f"{checkout.source_url or 'the source'}{inside}" if checkout.temporary is not None else str(checkout.path)
 
 
 def fingerprint(request: ReleaseRequest, source: SourceFacts) -> str:

@@ -9,6 +9,7 @@ from flows.cluster import open_api
 from flows.deploy import deploy
 from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
 from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import DeployRequest, Environment, PromoteRequest, RolloutOptions
 from flows.rollouts.workshop import open_registries
 from flows.run import About, as_run
@@ -18,6 +19,7 @@ from infra.kubernetes.workload import Workload, WorkloadState
 from infra.kubernetes.workload_name import WorkloadName
 
 
+@read_before_recorded
 @flow(name="promote", flow_run_name="promote {request.called}", persist_result=True, result_serializer="json")
 async def promote(request: PromoteRequest) -> PromoteResult:
     """Take an image that is rolled out in the first environment to each of the others, in their order.

@@ -11,6 +11,7 @@ from flows.domain.reference import ImageReference
 from flows.interrupts import named, whatever_comes
 from flows.keeper import kept
 from flows.pulling import pull_commands
+from flows.recorded import read_before_recorded
 from flows.request import ReleaseRequest
 from flows.run import About, as_run
 from flows.tasks.announce import Course, announce_failure, announce_release
@@ -30,6 +31,7 @@ from flows.workshop import open_workshop, workshop
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
+@read_before_recorded
 @flow(
     name="release",
     flow_run_name="release {request.called}",

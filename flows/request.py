@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
 from flows.domain.naming import source_name
 from flows.domain.platform import check_platform
 from flows.domain.reference import ImageReference
+from flows.domain.urls import check_texts
 from flows.domain.version import Bump, parse_version
-
-
-def secret_reference(text: str) -> str:
-    """`text`, which names a place in Vault. Raises InvalidOption."""
-    # hvac comes along with it and takes a tenth of a second, which only a request with such a reference pays.
-    from infra.vault import SecretPath
-
-    SecretPath.parse(text)
-    return text
-
-
-def registry_reference(text: str) -> str:
-    """`text`, which is `vault:…`, `HOST=vault:…` or `block:NAME`. Raises InvalidOption."""
-    host, equals, rest = text.partition("=")
-    if _is_block(text):
-        return text
-    try:
-        secret_reference(rest if equals and not host.startswith("vault:") else text)
-    except InvalidOption as error:
-        raise InvalidOption(
-            f"a registry's credential is not named as [HOST=]vault:MOUNT/PATH or block:NAME: {error.cause}",
-            action=error.action,
-        ) from None
-    return text
-
-
-def saved_reference(text: str) -> str:
-    """`text`, which is `block:NAME`. Raises InvalidOption."""
-    if not _is_block(text):
-        raise InvalidOption(f"{text!r} is not block:NAME", action="save a Slipway Vault block and name it")
-    return text
-
-
-def _is_block(text: str) -> bool:
-    return text.startswith("block:") and text != "block:"
-
-
-SecretReference = Annotated[str, AfterValidator(secret_reference)]
-RegistryReference = Annotated[str, AfterValidator(registry_reference)]
+from flows.fields import (
+    BuilderPlace,
+    CredentialPlace,
+    GitRemote,
+    SavedBlock,
+    SecretPlace,
+    Source,
+    without_leaks,
+)
 
 # What every request that asks a registry says in the same words.
 RegistryCa = Annotated[str | None, Field(description="PEM file with the CA of the registry's certificate.")]
@@ -57,17 +28,30 @@ InsecureRegistry = Annotated[
     bool, Field(description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.")
 ]
 SavedVault = Annotated[
-    Annotated[str, AfterValidator(saved_reference)] | None,
+    SavedBlock | None,
     Field(description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."),
 ]
+
+_ADDRESSES = {"source", "git_remote", "builder"}
 
 
 class Request(BaseModel):
     """What is asked of a flow. Every field is a plain value that may be shown: secrets are named by where they are,
-    never given.
+    never given. What holds one is refused, and repeated nowhere.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: without_leaks(schema)
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_secret_is_given(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            # Addresses are looked at more closely, and say more about what to do instead.
+            others = {name: value for name, value in values.items() if name not in _ADDRESSES or type(value) is not str}
+            check_texts("", others)
+        return values
 
     @classmethod
     def read(cls, values: dict[str, object]) -> Self:
@@ -83,9 +67,12 @@ class Request(BaseModel):
 class ReleaseOptions(Request):
     """What releases of one image and of a set have in common: source, credentials, version, builder."""
 
-    source: str = Field(
+    source: Source = Field(
         default=".",
-        description="Directory, git URL, archive URL, or `block:NAME` of a saved source.",
+        description=(
+            "Directory, git URL, archive URL, `vault:MOUNT/PATH#FIELD` of an archive URL that is a secret (a presigned "
+            "one), or `block:NAME` of a saved source."
+        ),
     )
     ref: str | None = Field(
         default=None,
@@ -95,7 +82,7 @@ class ReleaseOptions(Request):
     checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
     submodules: bool = Field(default=False, description="Fetch git submodules too.")
     allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
-    git_credentials: SecretReference | None = Field(
+    git_credentials: SecretPlace | None = Field(
         default=None,
         description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
     )
@@ -104,7 +91,7 @@ class ReleaseOptions(Request):
         description="PEM file with the CA of the git or archive server's certificate. A directory: git's own setting.",
     )
 
-    credentials: list[RegistryReference] = Field(
+    credentials: list[CredentialPlace] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
@@ -128,7 +115,7 @@ class ReleaseOptions(Request):
             "repository's root, and the registry's tags elsewhere."
         ),
     )
-    git_remote: str | None = Field(
+    git_remote: GitRemote | None = Field(
         default=None,
         description="Remote of a local repository that keeps the tags. None: origin where there is one; `-`: none.",
     )
@@ -143,7 +130,7 @@ class ReleaseOptions(Request):
         ),
     )
 
-    builder: str | None = Field(
+    builder: BuilderPlace | None = Field(
         default=None,
         description=(
             "tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. None: the embedded engine."

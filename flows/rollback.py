@@ -14,6 +14,7 @@ from flows.domain.errors import (
 )
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.rollout import DeployedImage, DeployResult
+from flows.recorded import read_before_recorded
 from flows.rollouts.request import PREVIOUS, RollbackRequest
 from flows.rollouts.rolling import failures_announced, roll_out
 from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
@@ -27,6 +28,7 @@ from infra.kubernetes.workload import WorkloadState
 _REGISTRY_S = 15.0
 
 
+@read_before_recorded
 @flow(
     name="rollback",
     flow_run_name="rollback of {request.workload} to {request.to}",

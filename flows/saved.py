@@ -59,10 +59,7 @@ async def find_vault(block: str | None, stack: StackConnection | None, env: Mapp
     """The saved Vault that was named, else what environment and stack offer. Raises InvalidOption and StackDown."""
     if block is None:
         return vault_access(stack, env)
-    name = block_name(block)
-    if name is None:
-        raise InvalidOption(f"{block!r} is not block:NAME", action="save a Slipway Vault block and name it")
-    return (await load(Vault, name)).access()
+    return (await load(Vault, block.removeprefix("block:"))).access()
 
 
 def running_stack(config: StackConfig) -> StackConnection | None:

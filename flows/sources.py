@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.access import NO_VAULT_ACTION
 from flows.bake.places import Places
+from flows.domain.errors import InvalidOption, StackDown
+from flows.domain.secret_path import SecretField
 from flows.request import ReleaseRequest
 from flows.workshop import Workshop
 from infra.source import Checkout, fetch_archive, fetch_git, open_directory
@@ -21,10 +24,11 @@ def dockerfile_of(request: ReleaseRequest, checkout: Checkout) -> Path:
 async def open_source(shop: Workshop) -> Checkout:
     """Read the request's source. What is fetched goes to a folder of its own, which goes when the checkout is closed.
 
-    Raises the SourceErrors, InvalidOption.
+    Raises the SourceErrors, InvalidOption, the VaultErrors for a URL that is kept in Vault.
     """
     request = shop.request
-    spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
+    address = await _from_vault(shop, request.source) if request.source.startswith("vault:") else request.source
+    spec = parse_source(address, ref=request.ref, path=request.path, checksum=request.checksum)
     if isinstance(spec, DirectorySpec):
         return await open_directory(spec.path, allow_dirty=request.allow_dirty)
     workdir = shop.home / "work"
@@ -47,3 +51,14 @@ async def open_source(shop: Workshop) -> Checkout:
         ca_file=ca_file,
         workdir=workdir,
     )
+
+
+async def _from_vault(shop: Workshop, place: str) -> str:
+    """The URL that Vault holds now: a presigned one may be made anew for each release."""
+    secret = SecretField.parse(place)
+    if shop.vault is None:
+        raise StackDown("the source's URL is named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+    url = (await shop.vault.read(secret.path)).text(secret.field)
+    if "://" not in url:
+        raise InvalidOption(f"{place} does not hold a URL", action="keep the source's URL there, https://… as a whole")
+    return url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import uuid
 from collections.abc import Iterable, Mapping
@@ -17,9 +18,12 @@ from prefect.events import Event, Resource
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
-from flows.domain.errors import DeploymentUnknown, ParametersRefused
+from flows.domain.errors import DeploymentUnknown, InvalidOption, ParametersRefused, UsageError
+from flows.domain.urls import check_texts
 from flows.events import resource_id
 from flows.prefect_errors import prefect_errors
+from flows.recorded import read_requests
+from flows.registration.deployments import load_flow
 
 _MOST_NAMES = 200
 _NEAR = 5
@@ -65,9 +69,17 @@ async def start_run(
 ) -> StartedRun:
     """Create a run, or find the one that the key has created. Raises ParametersRefused, PrefectErrors.
 
-    `parameters`: replace the deployment's own, whole by whole.
+    `parameters`: replace the deployment's own, whole by whole. The server records them with the run, so what may hold a
+    secret is refused here.
     """
     _check_names(deployment, parameters)
+    try:
+        check_texts("", parameters)
+        await asyncio.to_thread(_read_requests, deployment.entrypoint or "", parameters)
+    except UsageError as error:
+        raise ParametersRefused(
+            f"the deployment {deployment.name} does not take these parameters", details=error.cause, action=error.action
+        ) from None
     body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
@@ -102,8 +114,9 @@ async def emit(
 ) -> str:
     """Emit an event about `slipway.KIND/SUBJECT`; its id. Raises PrefectErrors.
 
-    `key`: the same key, the same event, however often it is sent.
+    `key`: the same key, the same event, however often it is sent. Raises InvalidOption for what may hold a secret.
     """
+    check_texts("the payload", payload)
     emitted = Event(
         id=uuid.uuid5(_EVENT_IDS, key) if key is not None else uuid.uuid4(),
         event=event,
@@ -170,6 +183,17 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
         return schema
     found: Mapping[str, Any] = (root.get("definitions") or {}).get(reference.removeprefix(_DEFINITIONS)) or {}
     return found
+
+
+def _read_requests(entrypoint: str, parameters: Mapping[str, Any]) -> None:
+    """Read what is given for a flow of Slipway's as the flow will. Raises the request models' UsageErrors."""
+    if not entrypoint.startswith(f"{__package__}."):
+        return
+    try:
+        flow = load_flow(entrypoint)
+    except InvalidOption:
+        return  # one of another version of Slipway: the server knows what it takes
+    read_requests(flow.fn, parameters)
 
 
 async def _names(client: PrefectClient) -> list[str]:

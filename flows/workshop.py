@@ -22,6 +22,7 @@ from flows.domain.credentials import Anonymous, Credential, CredentialSource
 from flows.domain.errors import InvalidOption, StackDown, StepOutsideRun
 from flows.domain.ledger import Reservation, VersionLedger
 from flows.domain.reference import ImageReference, is_loopback
+from flows.domain.secret_path import SecretPath
 from flows.request import ReleaseOptions, ReleaseRequest
 from flows.saved import block_name, find_vault, load, running_stack, with_registries
 from flows.watched.recorder import BuildRecorder
@@ -30,7 +31,7 @@ from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
 from infra.registry import RegistryClient
 from infra.source import Checkout
-from infra.vault import SecretPath, VaultCredentials, VaultSession
+from infra.vault import VaultCredentials, VaultSession
 
 if TYPE_CHECKING:
     # The cluster's client takes half a second to import, which a release without one does not pay.
@@ -202,7 +203,8 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if request.builder is not None and (name := block_name(request.builder)):
         changes |= (await load_builder(name)).request_fields()
     changes |= await with_registries(request.credentials)
-    return request.model_copy(update=changes)
+    # Read again: who saves a block in the UI is not stopped there from typing a secret into it.
+    return request.read({**request.model_dump(), **changes})
 
 
 async def load_builder(name: str) -> Builder | KubernetesBlock:

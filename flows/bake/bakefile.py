@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flows.bake.bounds import MOST_LEVELS, check_document, too_deep
 from flows.bake.definition import Definition
 from flows.bake.fields import Fields, merge, read_fields, texts
 from flows.bake.template import CONVERT, Lookup, evaluate
 from flows.domain.errors import InvalidOption
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
+_MOST_COMBINATIONS = 1000
 _BLOCKS = {"group", "target", "variable", "function"}
 # The places that a build is run from and that a remote definition comes from: here both are the source's directory.
 _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
@@ -39,8 +42,11 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
+    except RecursionError:
+        raise too_deep(name) from None
     except ValueError as error:
         raise InvalidOption(f"{name} is not JSON: {error}") from error
+    check_document(name, document)
     if not isinstance(document, dict):
         raise InvalidOption(f"{name} is not a bake file: it holds no object")
     if _blocks(name, document, "function"):
@@ -55,6 +61,7 @@ class _Scope:
         self._given = given
         self._defaults: dict[str, Any] = {}
         self._busy: list[str] = []
+        self._known: dict[str, Any] = {}
         for name, document in documents:
             for variable, body in _blocks(name, document, "variable"):
                 self._defaults[variable] = body.get("default", "")
@@ -62,8 +69,12 @@ class _Scope:
             self._defaults.update(plain)
 
     def __call__(self, name: str) -> Any:
+        if name in self._known:
+            return self._known[name]
         if name in self._busy:
             raise InvalidOption(f"the variable {name} depends on itself")
+        if len(self._busy) > MOST_LEVELS:
+            raise too_deep(f"the variable {name}")
         if name not in self._defaults:
             if name in _BUILT_IN:
                 return _BUILT_IN[name]
@@ -73,7 +84,8 @@ class _Scope:
             default = evaluate(f"variable {name}", self._defaults[name], self)
         finally:
             self._busy.pop()
-        return _given(name, self._given[name], default) if name in self._given else default
+        value = self._known[name] = _given(name, self._given[name], default) if name in self._given else default
+        return value
 
 
 def _given(name: str, value: str, default: Any) -> Any:
@@ -126,6 +138,8 @@ def _matrix(where: str, body: Mapping[str, Any], scope: _Scope) -> Iterator[tupl
         raise InvalidOption(f"{where}: a matrix is an object of lists")
     if "name" not in body:
         raise InvalidOption(f"{where}: a target with a matrix needs `name`, a template with its values")
+    if math.prod(map(len, axes.values())) > _MOST_COMBINATIONS:
+        raise InvalidOption(f"{where}: the matrix has more than {_MOST_COMBINATIONS} combinations")
     seen = set()
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))

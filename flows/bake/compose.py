@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from flows.bake.bounds import MOST_LEVELS, check_document, load_yaml, too_deep
 from flows.bake.definition import Definition
 from flows.bake.fields import Fields, flag, merge, read_fields, text
 from flows.bake.interpolation import interpolate
@@ -91,6 +92,8 @@ class _Compose:
         where = f"{self._file}: service {service}"
         if service in seen or service not in self._services:
             raise InvalidOption(f"{self._file}: `extends` leads to {service!r}, " + _nowhere(service in seen))
+        if len(seen) > MOST_LEVELS:
+            raise too_deep(where)
         body: dict[str, Any] = dict(self._services[service])
         extends = body.pop("extends", None)
         if extends is None:
@@ -174,11 +177,14 @@ def _with_extension(fields: Fields, extension: Fields) -> Fields:
 
 def _parse(name: str, content: str) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(content)
+        document = load_yaml(content)
+    except RecursionError:
+        raise too_deep(name) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise InvalidOption(f"{name}{line}: not YAML that can be read") from error
+    check_document(name, document)
     document = _object(name, document)
     if document.get("include"):
         raise InvalidOption(

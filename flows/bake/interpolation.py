@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from flows.bake.bounds import MOST_LEVELS, made, too_deep
 from flows.domain.errors import InvalidOption
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -24,7 +25,7 @@ def interpolate(where: str, value: Any, lookup: Lookup, unset: set[str]) -> Any:
     Raises InvalidOption for a `${V:?…}` without a value and for what is not of the syntax.
     """
     if isinstance(value, str):
-        return _Text(where, value, lookup, unset).read()
+        return made(where, _Text(where, value, lookup, unset).read())
     if isinstance(value, list):
         return [interpolate(where, item, lookup, unset) for item in value]
     if isinstance(value, dict):
@@ -42,20 +43,22 @@ class _Text:
         self._unset = unset
         self._at = 0
 
-    def read(self, nested: bool = False) -> str:
-        """To the end, or if `nested` to the brace that closes it."""
+    def read(self, nested: int = 0) -> str:
+        """To the end, or if `nested`, so many deep, to the brace that closes it."""
+        if nested > MOST_LEVELS:
+            raise too_deep(f"{self._where}: a variable")
         out: list[str] = []
         while self._at < len(self._text):
             character = self._text[self._at]
             if nested and character == "}":
                 return "".join(out)
             self._at += 1
-            out.append(self._variable() if character == "$" else character)
+            out.append(self._variable(nested) if character == "$" else character)
         if nested:
             raise self._wrong()
         return "".join(out)
 
-    def _variable(self) -> str:
+    def _variable(self, nested: int) -> str:
         if self._text.startswith("$", self._at):
             self._at += 1
             return "$"
@@ -65,16 +68,16 @@ class _Text:
         if name is None:
             raise self._wrong()
         self._at = name.end()
-        return self._braced(name[0]) if braced else self._value(name[0])
+        return self._braced(name[0], nested) if braced else self._value(name[0])
 
-    def _braced(self, name: str) -> str:
+    def _braced(self, name: str, nested: int) -> str:
         operator = _OPERATOR.match(self._text, self._at)
         rest, missing = "", set[str]()
         if operator is not None:
             self._at = operator.end()
             # What is not used may lack values without anybody's minding.
             outer, self._unset = self._unset, missing
-            rest = self.read(nested=True)
+            rest = self.read(nested + 1)
             self._unset = outer
         if not self._text.startswith("}", self._at):
             raise self._wrong()

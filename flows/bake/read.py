@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flows.bake.bakefile import read_bake_files
+from flows.bake.bounds import MOST_BYTES, bounded
 from flows.bake.compose import read_compose_files
 from flows.bake.definition import Definition
 from flows.bake.dotenv import read_dotenv
@@ -37,13 +38,14 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
                 )
             )
     definition = Definition()
-    if compose:
-        known = dict(variables)
-        if (places.folder / ".env").is_file():
-            known = {**read_dotenv(_text(places, ".env"), variables), **variables}
-        definition = read_compose_files([(name, _text(places, name)) for name in compose], known)
-    if bake:
-        definition = read_bake_files([(name, _text(places, name)) for name in bake], variables).over(definition)
+    with bounded():
+        if compose:
+            known = dict(variables)
+            if (places.folder / ".env").is_file():
+                known = {**read_dotenv(_text(places, ".env"), variables), **variables}
+            definition = read_compose_files([(name, _text(places, name)) for name in compose], known)
+        if bake:
+            definition = read_bake_files([(name, _text(places, name)) for name in bake], variables).over(definition)
     return definition
 
 
@@ -67,6 +69,10 @@ def _hcl(name: str) -> InvalidOption:
 
 def _text(places: Places, name: str) -> str:
     try:
-        return places.path("the file of the set", name).read_text()
+        with places.path("the file of the set", name).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise InvalidOption(f"{name} is larger than {MOST_BYTES >> 20} MiB", action="is this the right file?")
+        return content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOption(f"{name} cannot be read in {places.folder}", action="check its name") from error

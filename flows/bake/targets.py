@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
+from flows.bake.bounds import MOST_LEVELS, check_values, too_deep
 from flows.bake.definition import Definition
 from flows.bake.fields import Fields, merge
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_texts
 
 _LINK = "target:"
 
@@ -66,15 +68,19 @@ def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
 
     Raises InvalidOption for unknown names, circles, and a base for other platforms.
     """
-    wanted = tuple(dict.fromkeys(name for each in names or ["default"] for name in _members(definition, each, ())))
+    seen: set[str] = set()
+    wanted = tuple(
+        dict.fromkeys(name for each in names or ["default"] for name in _members(definition, each, (), seen))
+    )
     if not wanted:
         raise InvalidOption("there is nothing to build: the group has no targets")
     found: dict[str, Target] = {}
+    inheritance = _Inheritance(definition)
     waiting = list(wanted)
     while waiting:
         name = waiting.pop(0)
         if name not in found:
-            found[name] = _target(name, _inherited(definition, name, ()))
+            found[name] = _target(name, inheritance.fields(name))
             waiting += found[name].bases.values()
     for target in found.values():
         for base in target.bases.values():
@@ -82,7 +88,8 @@ def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
     return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings)
 
 
-def _members(definition: Definition, name: str, within: tuple[str, ...]) -> Iterator[str]:
+def _members(definition: Definition, name: str, within: tuple[str, ...], seen: set[str]) -> Iterator[str]:
+    """The targets of a group, or the target. `seen`: groups whose targets were given before."""
     if name in within:
         raise InvalidOption(f"the group {name} contains itself")
     if name not in definition.groups:
@@ -90,26 +97,49 @@ def _members(definition: Definition, name: str, within: tuple[str, ...]) -> Iter
             raise _unknown(definition, name)
         yield name
         return
+    if name in seen:
+        return
+    if len(within) > MOST_LEVELS:
+        raise too_deep(f"the group {name}")
     for member in definition.groups[name]:
         if member == name and name in definition.targets:
             yield name
         else:
-            yield from _members(definition, member, (*within, name))
+            yield from _members(definition, member, (*within, name), seen)
+    seen.add(name)
 
 
-def _inherited(definition: Definition, name: str, heirs: tuple[str, ...]) -> Fields:
-    if name in heirs:
-        raise InvalidOption(f"the target {name} inherits from itself ({' <- '.join((*heirs, name))})")
-    if name not in definition.targets:
-        raise _unknown(definition, name)
-    own = definition.targets[name]
-    below: Fields = {}
-    for parent in own.get("inherits", []):
-        below = merge(below, _inherited(definition, parent, (*heirs, name)))
-    return merge(below, own)
+class _Inheritance:
+    """The fields of targets with what they inherit, each worked out once."""
+
+    def __init__(self, definition: Definition) -> None:
+        self._definition = definition
+        self._known: dict[str, Fields] = {}
+        self._values = 0
+
+    def fields(self, name: str, heirs: tuple[str, ...] = ()) -> Fields:
+        """`heirs`: the targets that it is wanted for. Raises InvalidOption."""
+        if name in self._known:
+            return self._known[name]
+        if name in heirs:
+            raise InvalidOption(f"the target {name} inherits from itself ({' <- '.join((*heirs, name))})")
+        if name not in self._definition.targets:
+            raise _unknown(self._definition, name)
+        if len(heirs) > MOST_LEVELS:
+            raise too_deep(f"the target {name}")
+        own = self._definition.targets[name]
+        below: Fields = {}
+        for parent in own.get("inherits", []):
+            below = merge(below, self.fields(parent, (*heirs, name)))
+        fields = self._known[name] = merge(below, own)
+        self._values += sum(len(value) if isinstance(value, list | dict) else 1 for value in fields.values())
+        check_values(f"the target {name}", self._values)
+        return fields
 
 
 def _target(name: str, fields: Fields) -> Target:
+    # The daemon keeps what it is asked for, and names its steps by it.
+    check_texts(f"target {name}", {key: value for key, value in fields.items() if key != "dockerfile-inline"})
     contexts = fields.get("contexts", {})
     names = {"secret": "secrets", "output": "outputs"}
     values = {names.get(key, key.replace("-", "_")): value for key, value in fields.items() if key != "inherits"}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from flows.bake.bounds import made
 from flows.domain.errors import InvalidOption
 
 _PART = re.compile(r"(?P<escape>\$\$\{|%%\{)|(?P<open>\$\{)|(?P<directive>%\{)")
@@ -51,7 +52,7 @@ def _template(where: str, text: str, lookup: Lookup) -> Any:
                 return value
             parts.append(value)
     parts.append(text[position:])
-    return "".join(_as_text(where, part) for part in parts)
+    return made(where, "".join(_as_text(where, part) for part in parts))
 
 
 def _expression(where: str, text: str, position: int, lookup: Lookup) -> tuple[Any, int]:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from flows.cli.guarded import guarded
 from flows.domain.errors import SlipwayError
 
 COMMANDS = {
@@ -54,6 +55,11 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code (see the epilog)."""
+    with guarded():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     # Imports make very many objects and no garbage: looking for it takes a fifth of a short command's time.
     gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = list(sys.argv[1:] if argv is None else argv)

@@ -93,12 +93,8 @@ async def _definition(request: SetRequest) -> dict[str, Any]:
 
     # Looked at only, so a work tree may be as it is.
     release = request.as_release().model_copy(update={"allow_dirty": True})
-    async with open_workshop(release) as shop:
-        checkout = await open_source(shop)
-        try:
-            return as_bake(read_set(request, checkout))
-        finally:
-            await checkout.close()
+    async with open_workshop(release) as shop, await open_source(shop) as checkout:
+        return as_bake(read_set(request, checkout))
 
 
 async def _plan(request: SetRequest) -> SetPlan:
@@ -107,12 +103,9 @@ async def _plan(request: SetRequest) -> SetPlan:
     from flows.workshop import open_workshop
 
     async with open_workshop(request.as_release()) as shop:
-        checkout = await open_source(shop)
-        try:
+        async with await open_source(shop) as checkout:
             targets = read_set(request, checkout)
             images = name_images(request, shop, targets, checkout.name)
             plan = await plan_set(request, shop, checkout, targets, images, run="plan", reserve=False)
-        finally:
-            await checkout.close()
         await shop.check_builder()
         return plan

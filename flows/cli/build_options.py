@@ -22,7 +22,10 @@ from flows.build_values import (
     ssh,
 )
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_texts
 from infra.buildkit import BuildRequest
+
+_LEFT_OUT = "leave it out; a git server's token is given by --secret id=GIT_AUTH_TOKEN,env=NAME"
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
 
@@ -69,6 +72,9 @@ def build_request(args: argparse.Namespace, network: Network, env: Mapping[str, 
     """What was typed. `network`: what the builder needs if none was named. Raises InvalidOption."""
     if args.context == args.file == "-":
         raise InvalidOption("standard input cannot be both context and Dockerfile", action="name one of them")
+    for option in ("context", "file", "build_context", "cache_from", "cache_to", "output"):
+        # The daemon keeps them in its history and names its steps by them.
+        check_texts(f"--{option.replace('_', '-')}", getattr(args, option), action=_LEFT_OUT)
     context: Path | str | BinaryIO = Path(args.context)
     if args.context == "-":
         context = sys.stdin.buffer

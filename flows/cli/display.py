@@ -6,6 +6,7 @@ import json
 import time
 from typing import Protocol, TextIO
 
+from flows.cli.guarded import Guarded
 from flows.watched.recorder import BuildRecorder
 from infra.buildkit.events import BuildEvent, LogChunk
 
@@ -72,7 +73,8 @@ class Live:
     """The steps of a build on a terminal, redrawn in place: running ones with their last lines of output."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        # Its lines are plain already, and the cursor is moved between them.
+        self._stream = stream.unguarded if isinstance(stream, Guarded) else stream
         self._recorder = BuildRecorder(keep_tail=_LOG_LINES)
         self._drawn = 0
         self._last = 0.0

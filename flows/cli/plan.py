@@ -8,9 +8,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.plan import ReleasePlan
-
 if TYPE_CHECKING:
+    from flows.domain.plan import ReleasePlan
     from flows.request import ReleaseRequest
 
 
@@ -34,20 +33,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output == "json":
         print(json.dumps({**asdict(plan), "reference": plan.reference, "effects": plan.effects()}))
     else:
-        print(as_text(plan))
+        from flows.watched.report import plan_as_text
+
+        print(plan_as_text(plan))
     return 0
-
-
-def as_text(plan: ReleasePlan) -> str:
-    """The plan for people."""
-    if plan.nothing_to_release:
-        return f"{plan.image}: nothing to release: {plan.why}"
-    lines = [f"{plan.reference}", f"  why  {plan.why}"]
-    if plan.previous_version:
-        lines.append(f"  after {plan.previous_version}")
-    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
-    lines += ["  would:", *(f"    - {effect}" for effect in plan.effects())]
-    return "\n".join(lines)
 
 
 async def _plan(request: ReleaseRequest) -> ReleasePlan:
@@ -56,10 +45,7 @@ async def _plan(request: ReleaseRequest) -> ReleasePlan:
     from flows.workshop import open_workshop
 
     async with open_workshop(request) as shop:
-        checkout = await open_source(shop)
-        try:
+        async with await open_source(shop) as checkout:
             plan = await plan_release(shop, checkout, run="plan", reserve=False)
-        finally:
-            await checkout.close()
         await shop.check_builder()
         return plan

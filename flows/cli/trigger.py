@@ -85,7 +85,7 @@ def read_parameter(text: str) -> tuple[list[str], Any]:
         return path, value
     try:
         return path, json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidOption(f"--param {key}=…: what follows is not JSON", action="quote it for the shell") from error
 
 

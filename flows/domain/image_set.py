@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flows.domain.outside import one_line
 from flows.domain.plan import (
     BuiltImage,
     LeftBehind,
@@ -41,6 +42,12 @@ class SetPlan:
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # As those of a ReleasePlan.
+        object.__setattr__(self, "why", one_line(self.why))
+        for name in ("deciding_commits", "warnings"):
+            object.__setattr__(self, name, tuple(map(one_line, getattr(self, name))))
 
     @property
     def nothing_to_release(self) -> bool:

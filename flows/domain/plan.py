@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from flows.domain.errors import SlipwayError
+from flows.domain.outside import one_line
 
 # Annotation and label keys: OCI image specification, annotations.md "Pre-Defined Annotation Keys".
 OCI_TITLE = "org.opencontainers.image.title"
@@ -66,6 +67,11 @@ class ReleasePlan:
     labels: dict[str, str] = field(default_factory=dict)
     source_date_epoch: int | None = None
     existing_digest: str | None = None
+
+    def __post_init__(self) -> None:
+        # They quote commit messages, and stand in states, results and logs.
+        object.__setattr__(self, "why", one_line(self.why))
+        object.__setattr__(self, "deciding_commits", tuple(map(one_line, self.deciding_commits)))
 
     @property
     def nothing_to_release(self) -> bool:

@@ -58,7 +58,10 @@ class ImageReference:
         if "@" in rest:
             rest, _, digest = rest.partition("@")
             if not is_digest(digest):
-                raise InvalidReference(f"{text!r}: {digest!r} is not a digest (sha256:<64 hex digits>)")
+                # Not repeated: what stands before an @ may be a password.
+                raise InvalidReference(
+                    "what follows the @ of an image reference is not a digest (sha256:<64 hex digits>)"
+                )
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""

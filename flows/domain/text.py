@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flows.domain.outside import one_line
+
 
 def human_size(count: int) -> str:
     """Bytes in decimal units, as registries show them."""
@@ -18,12 +20,7 @@ def human_size(count: int) -> str:
 def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
     """A line for each label and value, the values below each other."""
     width = max(len(label) for label, _ in facts)
-    return [f"  {label:<{width}}  {value}" for label, value in facts]
-
-
-def table_cell(text: str) -> str:
-    """As it may stand in a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    return [f"  {label:<{width}}  {one_line(value)}" for label, value in facts]
 
 
 def parse_bool(text: str) -> bool | None:

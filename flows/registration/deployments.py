@@ -25,6 +25,7 @@ from prefect.utilities.templating import apply_values, resolve_block_document_re
 from pydantic import TypeAdapter, ValidationError
 
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_texts
 from flows.registration.outcome import Outcome, Registered, differences
 from flows.registration.triggers import owned_automations, read_triggers, replace_triggers, triggers_differ
 
@@ -110,6 +111,10 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
         filled = await resolve_block_document_references(filled, client=client)
         filled = await resolve_variables(filled, client=client)
     filled = cast("dict[str, Any]", apply_values(filled, dict(os.environ), remove_notset=False))
+    # The server shows them to everybody who may see the deployment, and copies them into each run.
+    check_texts(f"the deployment {name!r}: parameters", filled.get("parameters"))
+    for number, each in enumerate(filled.get("schedules") or [], 1):
+        check_texts(f"the deployment {name!r}: schedule {number}: parameters", each.get("parameters"))
     flow = load_flow(filled["entrypoint"])
     pool = filled.get("work_pool") or {}
     limit, options = _concurrency(filled.get("concurrency_limit"))

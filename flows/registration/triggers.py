@@ -12,6 +12,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from pydantic import TypeAdapter, ValidationError
 
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_texts
 
 _TAG = "slipway-trigger"
 
@@ -20,6 +21,8 @@ _TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTyp
 
 def read_triggers(deployment: str, given: Iterable[Mapping[str, Any]]) -> list[DeploymentTriggerTypes]:
     """The triggers, named as `prefect deploy` names them. Raises InvalidOption."""
+    given = list(given)
+    check_texts(f"a trigger of {deployment!r}", given)
     try:
         return [
             _TRIGGER.validate_python({"name": f"{deployment}__automation_{number}", **one})

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from flows.domain.errors import InvalidOption
+from flows.domain.secret_path import SecretPath
+from flows.domain.urls import check_texts
 from flows.relay.patterns import matches
 from flows.relay.push import RESERVATIONS, Push
 from flows.relay.template import NAMES, filled, names_in
-from infra.vault import SecretPath
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DEPLOYMENT = re.compile(r"[^/\s][^/]*/[^/\s][^/]*")
@@ -25,7 +26,7 @@ Patterns = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeVali
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
 
 class Source(_Strict):
@@ -84,7 +85,11 @@ class Rule(_Strict):
 
     @field_validator("parameters")
     @classmethod
-    def _placeholders_are_known(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _parameters_can_be_recorded(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check_texts("", value)
+        except InvalidOption as error:
+            raise ValueError(error.cause) from None
         for name in names_in(value):
             if name not in NAMES:
                 raise ValueError(f"nothing is known as {{{{ {name} }}}}; there are {', '.join(NAMES)}")

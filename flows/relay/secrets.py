@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.domain.errors import InvalidOption
+from flows.domain.secret_path import SecretPath
 from flows.relay.forges import standard
 from flows.relay.rules import Source
 from infra.common.reasons import reason
-from infra.vault import SecretPath, VaultSession
+from infra.vault import VaultSession
 
 # How long a read secret may be used: after a change the old one opens nothing any more.
 _KEPT_S = 5.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flows.domain import markdown
+from flows.domain.outside import one_line
 from flows.domain.rollout import DeployResult
-from flows.domain.text import aligned, table_cell
+from flows.domain.text import aligned
 from flows.watched.links import Link
-from flows.watched.report import describe
+from flows.watched.report import as_rows, describe, link_rows
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,14 @@ class DeployReport:
         return facts
 
     def as_markdown(self) -> str:
-        lines = [f"# {self.title}", ""]
+        lines = [f"# {markdown.text(self.title)}", ""]
         if self.error is not None:
-            lines += ["```", describe(self.error).replace("```", "'''"), "```", ""]
-        lines += ["| | |", "|---|---|"]
-        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
-        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
+            lines += [markdown.block(describe(self.error)), ""]
+        lines += markdown.table([*as_rows(self.facts()), *link_rows(self.links)])
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
         facts = self.facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        return "\n".join([self.title, *aligned(facts)])
+        return "\n".join([one_line(self.title), *aligned(facts)])

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import ImageReference, is_digest
 from flows.domain.version import image_tag, parse_version
-from flows.request import InsecureRegistry, RegistryCa, RegistryReference, Request, SavedVault
+from flows.fields import CredentialPlace, SecretPlace
+from flows.request import InsecureRegistry, RegistryCa, Request, SavedVault
 from infra.kubernetes.workload_name import WorkloadName
 
 PREVIOUS = "previous"
@@ -19,7 +20,7 @@ PREVIOUS = "previous"
 class RegistryOptions(Request):
     """How the image's registry is asked."""
 
-    credentials: list[RegistryReference] = Field(
+    credentials: list[CredentialPlace] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` with which Slipway asks the image's registry. Empty: the pull "
@@ -67,7 +68,7 @@ class Target(Request):
     container: str | None = Field(default=None, description="Its container. None: the only one.")
     context: str | None = Field(default=None, description="Kubeconfig context. None: the current one, or the pod's.")
     namespace: str | None = Field(default=None, description="Namespace. None: the context's.")
-    pull_credentials: RegistryReference | None = Field(
+    pull_credentials: SecretPlace | None = Field(
         default=None,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` of what the nodes pull with: kept as a Secret beside the workload, "

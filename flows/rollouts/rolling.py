@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,7 +11,8 @@ from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
 from prefect.runtime import flow_run
 
-from flows.approval import approved
+from flows.approval import Question, approved
+from flows.domain import markdown
 from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
 from flows.domain.reference import ImageReference
 from flows.domain.rollout import DeployedImage, DeployResult
@@ -22,6 +22,7 @@ from flows.origin import origin_of_this_run
 from flows.rollouts.report import DeployReport
 from flows.rollouts.workshop import deploy_workshop
 from flows.run import has_report
+from flows.stopwatch import Stopwatch
 from flows.tasks.announce import cause_of
 from flows.tasks.record import show_links
 from flows.tasks.rollout import (
@@ -46,19 +47,19 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
     `rolling_back`: it is an earlier release, and what ran until now is not to be promoted any more. Raises the
     RolloutError that says why it failed and what became of it, and what cluster, Vault and approval raise.
     """
-    started = time.monotonic()
+    stopwatch = Stopwatch()
     shop = deploy_workshop()
     shop.image = image
     previous = await look()
     await _name_run(image)
     assert shop.before is not None, "it was looked at"
     if shop.before.image == image.reference and shop.before.confirmed:
-        result = _result(image, started, changed=False)
+        result = _result(image, stopwatch, changed=False)
         await _record(DeployReport(result))
         return result
     await check_rollout(image)
     plan = _plan(image, rolling_back=rolling_back)
-    await _show("deploy-plan", plan, f"Plan of {image.shown}")
+    await _show("deploy-plan", plan.markdown, f"Plan of {image.shown}")
     if shop.request.approval and previous != image.reference:
         await approved(plan, shop.request.approval_timeout_s)
     try:
@@ -70,10 +71,10 @@ async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> Deplo
         if shop.outcome is not None:
             tell_outcome(shop.outcome)
         told = _with_outcome(named(error), shop.outcome)
-        await whatever_comes(_record(DeployReport(_result(image, started, changed=False), shop.outcome, told)))
+        await whatever_comes(_record(DeployReport(_result(image, stopwatch, changed=False), shop.outcome, told)))
         raise _with_outcome(error, shop.outcome) from error
     # It runs: an interruption is too late to undo that.
-    result = _result(image, started, changed=True)
+    result = _result(image, stopwatch, changed=True)
     await whatever_comes(_finish(image, result, rolling_back=rolling_back))
     return result
 
@@ -156,21 +157,22 @@ def _with_outcome(error: BaseException, outcome: str | None) -> BaseException:
     return error.adding(outcome)
 
 
-def _plan(image: DeployedImage, *, rolling_back: bool) -> str:
+def _plan(image: DeployedImage, *, rolling_back: bool) -> Question:
     shop = deploy_workshop()
     assert shop.before is not None, "it was looked at"
     state = shop.before
-    verb = "Roll back to" if rolling_back else "Deploy"
-    lines = [
-        f"**{verb} {image.shown}**",
-        "",
-        f"- to {state.name}, container {state.container}, in namespace {state.namespace}"
+    title = f"{'Roll back to' if rolling_back else 'Deploy'} {image.shown}"
+    effects = [
+        f"to {state.name}, container {state.container}, in namespace {state.namespace}"
         + (f" of {shop.request.context}" if shop.request.context else ""),
-        f"- as {image.reference}",
-        f"- instead of {state.image}",
-        f"- going back to {state.good} if it fails" if shop.request.rollback else "- without going back if it fails",
+        f"as {image.reference}",
+        f"instead of {state.image}",
+        f"going back to {state.good} if it fails" if shop.request.rollback else "without going back if it fails",
     ]
-    return "\n".join(lines)
+    return Question(
+        "\n".join([f"**{markdown.text(title)}**", "", *markdown.items(effects)]),
+        "\n".join([title, *(f"  - {effect}" for effect in effects)]),
+    )
 
 
 async def _name_run(image: DeployedImage) -> None:
@@ -199,12 +201,12 @@ async def _record(report: DeployReport) -> None:
         await show_links(client, report.links)
 
 
-async def _show(kind: str, markdown: str, title: str) -> None:
+async def _show(kind: str, content: str, title: str) -> None:
     """An artifact of this run, under one key for each workload."""
     shop = deploy_workshop()
     assert shop.before is not None, "it was looked at"
     key = key_of(kind, f"{shop.request.context or ''} {shop.before.namespace} {shop.before.name}")
-    await MarkdownArtifact(markdown=markdown, key=key, description=title).acreate()
+    await MarkdownArtifact(markdown=content, key=key, description=markdown.text(title)).acreate()
 
 
 def _payload(image: DeployedImage) -> dict[str, object]:
@@ -224,7 +226,7 @@ def _payload(image: DeployedImage) -> dict[str, object]:
     }
 
 
-def _result(image: DeployedImage, started: float, *, changed: bool) -> DeployResult:
+def _result(image: DeployedImage, stopwatch: Stopwatch, *, changed: bool) -> DeployResult:
     shop = deploy_workshop()
     state = shop.before
     assert state is not None, "it was looked at"
@@ -242,5 +244,5 @@ def _result(image: DeployedImage, started: float, *, changed: bool) -> DeployRes
         previous=good if good != image.reference else state.previous,
         flow_run_id=run_id(),
         ui_url=flow_run.ui_url,
-        duration_s=round(time.monotonic() - started, 3),
+        duration_s=stopwatch.seconds,
     )

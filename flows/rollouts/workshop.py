@@ -114,7 +114,7 @@ async def open_registries(
 ) -> AsyncIterator[Registries]:
     """The way to the registries, closed at the end (a Vault token of our own is revoked then)."""
     stack = running_stack(StackConfig.from_env(env))
-    options = options.model_copy(update=await with_registries(options.credentials))
+    options = options.read({**options.model_dump(), **await with_registries(options.credentials)})
     if pull_credentials is not None:
         # A saved registry stands for its place in Vault here; how it is spoken to is the nodes' affair.
         (pull_credentials,) = (await with_registries([pull_credentials]))["credentials"]

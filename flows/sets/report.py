@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Self
 
+from flows.domain import markdown
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
+from flows.domain.outside import one_line
 from flows.domain.plan import LeftBehind, StepTime
 from flows.domain.reference import ImageReference
-from flows.domain.text import aligned, human_size, table_cell
+from flows.domain.text import aligned, human_size
 from flows.sets import dag
 from flows.watched import timeline
 from flows.watched.keys import key_of
 from flows.watched.links import registry_link
-from flows.watched.report import describe, left_behind_as_markdown, left_behind_as_text
+from flows.watched.report import as_rows, describe, left_behind_as_markdown, left_behind_as_text
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,18 @@ class SetReport:
 
     def as_markdown(self) -> str:
         """For a Markdown artifact. Pictures are data URIs, so they show without a network."""
-        lines = [f"# {self.title}", ""]
+        lines = [f"# {markdown.text(self.title)}", ""]
         if self.error is not None:
-            lines += ["```", describe(self.error), "```", ""]
-        lines += ["| | |", "|---|---|", *(f"| {label} | {table_cell(value)} |" for label, value in self._facts()), ""]
-        lines += ["| image | tags | digest | size | steps | seconds |", "|---|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(map(table_cell, row)) + " |" for row in self._rows()]
-        lines += ["", *(f"- WARN: {table_cell(warning)}" for warning in self._warnings())]
+            lines += [markdown.block(describe(self.error)), ""]
+        lines += [*markdown.table(as_rows(self._facts())), ""]
+        lines += markdown.table([["image", "tags", "digest", "size", "steps", "seconds"], *self._rows()])
+        lines += ["", *markdown.items([f"WARN: {warning}" for warning in self._warnings()])]
         lines += ["", "## Images", "", f"![images]({timeline.as_data_uri(self._picture())})"]
         if self.made:
             lines += ["", "## Times", "", f"![timeline]({timeline.as_data_uri(timeline.as_svg(self._times()))})"]
         lines += left_behind_as_markdown(self.result.left_behind)
         if self.pull:
-            lines += ["", "## Pull", "", "```", *self.pull, "```"]
+            lines += ["", "## Pull", "", markdown.block("\n".join(self.pull))]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -70,8 +71,8 @@ class SetReport:
         facts = self._facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        lines = [self.title, *aligned(facts)]
-        lines += [f"  WARN: {warning}" for warning in self._warnings()]
+        lines = [one_line(self.title), *aligned(facts)]
+        lines += [f"  WARN: {one_line(warning)}" for warning in self._warnings()]
         if self.made:
             lines += ["", *(f"  {line}" for line in timeline.as_text(self._times()))]
         lines += ["", *(f"  {command}" for command in self.pull)]
@@ -103,8 +104,8 @@ class SetReport:
             one = made.get(image.target)
             named = tags.get(image.plan.image, "") if image.public else ""
             link = registry_link(ImageReference.parse(image.plan.image), image.plan.version or "")
-            shown = f"[{image.target}]({link.url})" if link is not None else image.target
-            row = [f"{shown}: {image.plan.image}", named]
+            shown = markdown.link(image.target, link.url) if link is not None else markdown.text(image.target)
+            row = [f"{shown}: {markdown.text(image.plan.image)}", markdown.text(named)]
             if one is not None:
                 steps = f"{one.built.steps}, {one.built.cached_steps} cached" if one.built.steps else "found"
                 size = human_size(one.verified.size)
@@ -138,11 +139,11 @@ class SetReport:
 
 def plan_as_markdown(plan: SetPlan) -> str:
     """What a set's release will do: shown before it does any of it."""
-    lines = [f"# {plan.source.name} {plan.version or ''}".rstrip(), "", plan.why, ""]
-    lines += [f"- {effect}" for effect in plan.effects()]
-    lines += [f"- WARN: {warning}" for warning in plan.warnings]
+    title = f"{plan.source.name} {plan.version or ''}".rstrip()
+    lines = [f"# {markdown.text(title)}", "", markdown.text(plan.why), ""]
+    lines += markdown.items([*plan.effects(), *(f"WARN: {warning}" for warning in plan.warnings)])
     if plan.deciding_commits:
-        lines += ["", "## Commits that decided", "", *(f"- {commit}" for commit in plan.deciding_commits)]
+        lines += ["", "## Commits that decided", "", *markdown.items(plan.deciding_commits)]
     return "\n".join(lines) + "\n"
 
 
@@ -152,4 +153,5 @@ def plan_as_text(plan: SetPlan) -> str:
         return f"{plan.source.name}: nothing to release: {plan.why}"
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
     lines += [f"  commit {commit}" for commit in plan.deciding_commits]
-    return "\n".join([*lines, "  would:", *(f"    - {effect}" for effect in plan.effects())])
+    lines += [f"  WARN: {warning}" for warning in plan.warnings]
+    return "\n".join([*lines, "  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())])

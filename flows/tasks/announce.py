@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from flows.domain.errors import Interrupted, SlipwayError
 from flows.domain.plan import LeftBehind, ReleasePlan, ReleaseResult
 from flows.events import IMAGE_RELEASED, RELEASE_FAILED, announce
 from flows.request import ReleaseRequest
+from flows.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from flows.sets.report import SetReport
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass
 class Course:
-    """How far a release has come: what is to be told of it however it ends. `started`: as time.monotonic() has it;
-    `report`: as it was recorded last; `left_behind`: what the clean-up could not remove.
+    """How far a release has come: what is to be told of it however it ends. `report`: as it was recorded last;
+    `left_behind`: what the clean-up could not remove.
     """
 
     request: ReleaseRequest
     steps_s: dict[str, float]
-    started: float = field(default_factory=time.monotonic)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     plan: ReleasePlan | None = None
     report: Report | SetReport | None = None
     left_behind: tuple[LeftBehind, ...] = ()
 
     @property
     def duration_s(self) -> float:
-        return round(time.monotonic() - self.started, 3)
+        return self.stopwatch.seconds
 
     def times(self) -> dict[str, Any]:
         """The part of a payload that says how long it took, in seconds."""

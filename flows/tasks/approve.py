@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from flows.approval import approved
+from flows.approval import Question, approved
 from flows.domain.errors import ApprovalOutdated
 from flows.domain.plan import ReleasePlan, SourceFacts
 from flows.planning import source_facts
 from flows.sources import open_source
 from flows.tasks.step import step
-from flows.watched.report import plan_as_markdown
+from flows.watched.report import plan_as_question, plan_as_text
 from flows.workshop import workshop
 
 
 async def wait_for_approval(plan: ReleasePlan) -> None:
     """Raises ApprovalRefused, ApprovalTimedOut, ApprovalOutdated."""
-    await approved(plan_as_markdown(plan), workshop().request.approval_timeout_s)
+    await approved(Question(plan_as_question(plan), plan_as_text(plan)), workshop().request.approval_timeout_s)
     await look_again(plan.source)
 
 

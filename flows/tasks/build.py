@@ -12,7 +12,9 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from flows.domain import markdown
 from flows.domain.credentials import CredentialSource
+from flows.domain.outside import plain
 from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan
 from flows.domain.reference import ImageReference
 from flows.request import ReleaseRequest
@@ -136,7 +138,7 @@ def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
     for chunk in recorder.take_chunks():
         if name:
             chunk = "\n".join(f"{name} {line}" for line in chunk.split("\n"))
-        logger.info("%s", chunk)
+        logger.info("%s", plain(chunk))
         watcher().say(chunk)
 
 
@@ -148,7 +150,9 @@ async def _show_progress(recorder: BuildRecorder) -> None:
             if artifact is None:
                 artifact = await acreate_progress_artifact(recorder.percent, description="Build")
             else:
-                await aupdate_progress_artifact(artifact, progress=recorder.percent, description=recorder.current)
+                await aupdate_progress_artifact(
+                    artifact, progress=recorder.percent, description=markdown.text(recorder.current)
+                )
     finally:
         if artifact is not None:
             await aupdate_progress_artifact(artifact, progress=recorder.percent)

@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 
 from flows.bake.builds import build_request
 from flows.bake.targets import Target, TargetSet
+from flows.domain import markdown
 from flows.domain.image_set import MadeImage, SetImage, SetPlan
 from flows.domain.plan import BuilderFacts, BuiltImage, VerifiedImage
 from flows.domain.reference import ImageReference
@@ -149,7 +150,9 @@ async def name_set_run(plan: SetPlan) -> None:
 async def show_set_plan(plan: SetPlan) -> None:
     """The plan as an artifact, before any of it is done."""
     await MarkdownArtifact(
-        markdown=plan_as_markdown(plan), key=_key("plan", plan), description=f"Plan of {plan.source.name}"
+        markdown=plan_as_markdown(plan),
+        key=_key("plan", plan),
+        description=markdown.text(f"Plan of {plan.source.name}"),
     ).acreate()
 
 
@@ -160,7 +163,9 @@ async def record_set(report: SetReport) -> None:
     plan, result = report.plan, report.result
     async with get_client() as client:
         origin = await origin_of_this_run(client)
-        await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
+        await MarkdownArtifact(
+            markdown=report.as_markdown(), key=report.key, description=markdown.text(report.title)
+        ).acreate(client)
         has_report()
         commit = commit_link(plan.source)
         await show_links(client, [*([commit] if commit else []), *origin.links])

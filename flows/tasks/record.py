@@ -12,6 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
+from flows.domain import markdown
 from flows.domain.plan import ReleasePlan, ReleaseResult
 from flows.domain.reference import ImageReference
 from flows.origin import Origin, origin_of_this_run
@@ -42,7 +43,10 @@ async def name_run(plan: ReleasePlan) -> None:
 async def show_plan(plan: ReleasePlan) -> None:
     """The plan as an artifact, before any of it is done."""
     await MarkdownArtifact(
-        markdown=plan_as_markdown(plan), key=key_of("plan", plan.image), description=f"Plan of {plan.reference}"
+        markdown=plan_as_markdown(plan),
+        key=key_of("plan", plan.image),
+        # Descriptions are Markdown as well.
+        description=markdown.text(f"Plan of {plan.reference}"),
     ).acreate()
 
 
@@ -54,7 +58,9 @@ async def record(report: Report) -> None:
     async with get_client() as client:
         origin = await origin_of_this_run(client)
         report = replace(report, links=_links(plan, result, origin))
-        await MarkdownArtifact(markdown=report.as_markdown(), key=report.key, description=report.title).acreate(client)
+        await MarkdownArtifact(
+            markdown=report.as_markdown(), key=report.key, description=markdown.text(report.title)
+        ).acreate(client)
         has_report()
         await show_links(client, report.links)
         if result.released:
@@ -65,7 +71,9 @@ async def record(report: Report) -> None:
 async def show_links(client: PrefectClient, links: Sequence[Link]) -> None:
     """Each as an artifact of this run."""
     for link in links:
-        await LinkArtifact(link=link.url, link_text=link.text, description=link.what.capitalize()).acreate(client)
+        # Prefect writes Markdown around it.
+        shown = markdown.text(link.text)
+        await LinkArtifact(link=link.url, link_text=shown, description=link.what.capitalize()).acreate(client)
 
 
 def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Link, ...]:

@@ -58,6 +58,8 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
         return False
     if error.retry_after is not None and error.retry_after > LONGEST_RETRY_AFTER_S:
         return False
+    if error.retry_after is None and error.most_tries is not None and task_run.run_count >= error.most_tries:
+        return False
     watcher().say(f"> {task.name}: {error.cause}; trying again")
     if error.retry_after is not None:
         await asyncio.sleep(error.retry_after)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from flows.domain.outside import coloured, one_line, plain
 from flows.domain.text import human_size
 from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
 
@@ -34,7 +35,10 @@ class _Seen:
 
 
 class BuildRecorder:
-    """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat."""
+    """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat.
+
+    What it gives is harmless: of control sequences the colours of a step's output alone are left.
+    """
 
     def __init__(self, *, keep_tail: int = 0) -> None:
         """`keep_tail`: lines of output kept of each step, for `table`."""
@@ -52,7 +56,7 @@ class BuildRecorder:
             self._on_progress(event)
         elif isinstance(event, Warned):
             where = f" ({event.file}:{event.line})" if event.line is not None else ""
-            self._lines.append(f"WARN: {event.short}{where}")
+            self._lines.append(f"WARN: {one_line(event.short + where)}")
 
     def take_lines(self, *, settled: bool = True) -> list[str]:
         """The lines that came since the last call. `settled`: tell endings now, not only before the next step."""
@@ -96,10 +100,10 @@ class BuildRecorder:
             else:
                 note = "CACHED" if step.cached else f"{step.completed - step.started:.1f}s"
             room = max(10, width - len(note) - 6)
-            name = " ".join(step.name.split())
+            name = one_line(step.name)
             lines.append(f" => {name if len(name) <= room else name[: room - 1] + '…':<{room}} {note}")
             if step.completed is None and seen.tail:
-                lines += [f" => => # {line}" for line in seen.tail]
+                lines += [f" => => # {plain(line)}" for line in seen.tail]
         return lines
 
     @property
@@ -114,7 +118,7 @@ class BuildRecorder:
     def current(self) -> str:
         """The name of a step that runs right now, "" if none does."""
         running = [s.step for s in self._seen.values() if s.step.started and s.step.completed is None]
-        return running[-1].name if running else ""
+        return one_line(running[-1].name) if running else ""
 
     def steps(self) -> Iterator[Step]:
         """The steps as they were last told of."""
@@ -139,7 +143,7 @@ class BuildRecorder:
         last = max(step.completed or step.started or begin for step in started)
         return tuple(
             StepTime(
-                name=step.name,
+                name=one_line(step.name),
                 start_s=round((step.started or begin) - begin, 3),
                 end_s=round((step.completed or last) - begin, 3),
                 cached=step.cached,
@@ -162,7 +166,7 @@ class BuildRecorder:
         if not seen.number:
             self._tell_endings()
             seen.number = next(self._numbers)
-            self._lines.append(f"#{seen.number} {seen.step.name}")
+            self._lines.append(f"#{seen.number} {one_line(seen.step.name)}")
 
     def _tell_endings(self) -> None:
         # Told late on purpose (before the next step, or when the news is taken): the daemon ends and restarts a step
@@ -187,10 +191,11 @@ class BuildRecorder:
             # Of a transfer only its end is news for a log; the UI's progress shows the way there.
             self._introduce(seen)
             amount = f" {human_size(progress.current)}" if progress.current else ""
-            self._lines.append(f"#{seen.number} {progress.id}{amount} done")
+            self._lines.append(f"#{seen.number} {one_line(progress.id)}{amount} done")
 
     def _say(self, seen: _Seen, text: str, at: float | None = None) -> None:
         self._introduce(seen)
+        text = coloured(text)
         if self._keep_tail:
             seen.tail = seen.tail if seen.tail is not None else deque(maxlen=self._keep_tail)
             seen.tail.append(text)
@@ -200,7 +205,7 @@ class BuildRecorder:
 
 def _ending(step: Step) -> str:
     if step.error:
-        return f"ERROR: {step.error}"
+        return f"ERROR: {one_line(step.error)}"
     if step.cached:
         return "CACHED"
     return f"DONE {(step.completed or 0.0) - (step.started or 0.0):.1f}s"

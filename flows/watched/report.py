@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from flows.domain import markdown
 from flows.domain.errors import SlipwayError
+from flows.domain.outside import one_line
 from flows.domain.plan import BuiltImage, LeftBehind, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
-from flows.domain.text import aligned, human_size, table_cell
+from flows.domain.text import aligned, human_size
 from flows.watched.keys import key_of
 from flows.watched.links import Link
 from flows.watched.timeline import as_data_uri, as_svg, as_text
@@ -73,19 +75,17 @@ class Report:
 
     def as_markdown(self) -> str:
         """For a Markdown artifact. The picture is a data URI, so it shows without a network."""
-        lines = [f"# {self.title}", ""]
+        lines = [f"# {markdown.text(self.title)}", ""]
         if self.error is not None:
-            lines += ["```", describe(self.error), "```", ""]
-        lines += ["| | |", "|---|---|"]
-        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts()]
-        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
-        lines += ["", *(f"- WARN: {table_cell(warning)}" for warning in self.result.warnings)]
+            lines += [markdown.block(describe(self.error)), ""]
+        lines += markdown.table([*as_rows(self.facts()), *link_rows(self.links)])
+        lines += ["", *markdown.items([f"WARN: {warning}" for warning in self.result.warnings])]
         lines += left_behind_as_markdown(self.result.left_behind)
         lines += _commits(self.plan)
         if self.timeline:
             lines += ["", "## Steps", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
         if self.pull:
-            lines += ["", "## Pull", "", "```", *self.pull, "```"]
+            lines += ["", "## Pull", "", markdown.block("\n".join(self.pull))]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -94,8 +94,8 @@ class Report:
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
         facts += [("commits", commit) for commit in self.plan.deciding_commits]
-        lines = [self.title, *aligned(facts)]
-        lines += [f"  WARN: {warning}" for warning in self.result.warnings]
+        lines = [one_line(self.title), *aligned(facts)]
+        lines += [f"  WARN: {one_line(warning)}" for warning in self.result.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
         if self.pull:
@@ -108,15 +108,15 @@ def left_behind_as_markdown(left_behind: Sequence[LeftBehind]) -> list[str]:
     """The section of a report on what the clean-up could not remove; nothing where there is none."""
     if not left_behind:
         return []
-    lines = [line.replace("```", "'''") for each in left_behind for line in each.lines()]
-    return ["", "## Left behind", "", "```", *lines, "```"]
+    lines = [line for each in left_behind for line in each.lines()]
+    return ["", "## Left behind", "", markdown.block("\n".join(lines))]
 
 
 def left_behind_as_text(left_behind: Sequence[LeftBehind]) -> list[str]:
     """The same for the terminal."""
     if not left_behind:
         return []
-    return ["", "  left behind:", *(f"    {line}" for each in left_behind for line in each.lines())]
+    return ["", "  left behind:", *(f"    {one_line(line)}" for each in left_behind for line in each.lines())]
 
 
 @dataclass(frozen=True)
@@ -131,28 +131,63 @@ class FailureReport:
 
     def as_markdown(self) -> str:
         """For a Markdown artifact."""
-        cause = describe(self.error).replace("```", "'''")
-        lines = [f"# {self.title}", "", "```", cause, "```", "", "| | |", "|---|---|"]
-        lines += [f"| {label} | {table_cell(value)} |" for label, value in self.facts if value]
-        lines += [f"| duration | {self.duration_s:.1f} s |"]
-        lines += [f"| {link.what} | [{table_cell(link.text)}]({link.url}) |" for link in self.links]
+        lines = [f"# {markdown.text(self.title)}", "", markdown.block(describe(self.error)), ""]
+        facts = [(label, value) for label, value in self.facts if value]
+        facts.append(("duration", f"{self.duration_s:.1f} s"))
+        lines += markdown.table([*as_rows(facts), *link_rows(self.links)])
         return "\n".join(lines) + "\n"
+
+
+def as_rows(facts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Facts as rows of a Markdown table; where the source is can be followed."""
+    return [
+        (markdown.text(label), markdown.link(value, value) if label == "source" else markdown.text(value))
+        for label, value in facts
+    ]
+
+
+def link_rows(links: Sequence[Link]) -> list[tuple[str, str]]:
+    """The same of links."""
+    return [(markdown.text(link.what), markdown.link(link.text, link.url)) for link in links]
+
+
+def _plan_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
+    facts = [("why", plan.why)]
+    if plan.previous_version:
+        facts.append(("previous version", plan.previous_version))
+    if plan.source.revision:
+        facts.append(("revision", plan.source.revision + (" (dirty)" if plan.source.dirty else "")))
+    if plan.source.url:
+        facts.append(("source", plan.source.url))
+    return facts
 
 
 def plan_as_markdown(plan: ReleasePlan) -> str:
     """The plan for people, before any of it is done: what, why, and each effect."""
-    lines = [f"# {plan.reference}", "", "| | |", "|---|---|", f"| why | {table_cell(plan.why)} |"]
-    if plan.previous_version:
-        lines.append(f"| previous version | {plan.previous_version} |")
-    if plan.source.revision:
-        lines.append(f"| revision | {plan.source.revision}{' (dirty)' if plan.source.dirty else ''} |")
-    if plan.source.url:
-        lines.append(f"| source | {table_cell(plan.source.url)} |")
-    lines += ["", "## Will", "", *(f"{number}. {effect}" for number, effect in enumerate(plan.effects(), 1))]
+    lines = [f"# {markdown.text(plan.reference)}", "", *markdown.table(as_rows(_plan_facts(plan)))]
+    lines += ["", "## Will", ""]
+    lines += [f"{number}. {markdown.text(effect)}" for number, effect in enumerate(plan.effects(), 1)]
     lines += _commits(plan)
-    lines += ["", "## Labels", "", "| | |", "|---|---|"]
-    lines += [f"| {table_cell(name)} | {table_cell(value)} |" for name, value in sorted(plan.labels.items())]
+    if plan.labels:
+        lines += ["", "## Labels", "", *markdown.table(as_rows(sorted(plan.labels.items())))]
     return "\n".join(lines) + "\n"
+
+
+def plan_as_question(plan: ReleasePlan) -> str:
+    """The same for a form, which is narrow and shows a few lines at a time: lists, and no labels."""
+    facts = [f"{label}: {value}" for label, value in _plan_facts(plan)]
+    lines = [f"**{markdown.text(plan.reference)}**", "", *markdown.items(facts), "", "This will:", ""]
+    return "\n".join([*lines, *markdown.items(plan.effects()), *_commits(plan)]) + "\n"
+
+
+def plan_as_text(plan: ReleasePlan) -> str:
+    """The same for a terminal."""
+    if plan.nothing_to_release:
+        return f"{plan.image}: nothing to release: {plan.why}"
+    lines = [plan.reference, *aligned(_plan_facts(plan))]
+    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
+    lines += ["  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())]
+    return "\n".join(lines)
 
 
 def describe(error: BaseException) -> str:
@@ -168,4 +203,4 @@ def describe(error: BaseException) -> str:
 def _commits(plan: ReleasePlan) -> list[str]:
     if not plan.deciding_commits:
         return []
-    return ["", "## Commits that decided", "", *(f"- {table_cell(commit)}" for commit in plan.deciding_commits)]
+    return ["", "## Commits that decided", "", *markdown.items(plan.deciding_commits)]

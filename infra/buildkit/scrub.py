@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from flows.domain.urls import without_secrets
+
 _LIMIT = 600
 _RULES = (
-    # user:password@ of a URL
-    (re.compile(r"(?<=://)[^/\s\"'@]*@"), "***@"),
-    # a URL's query: signed download links and token requests carry secrets there
+    # a query without its URL's scheme: signed download links and token requests carry secrets there
     (re.compile(r"(?<=[^\s?])\?[^\s\"']*=[^\s\"']*"), "?***"),
     # Authorization: Basic dXNlcjpwdw==, "bearer eyJ..."
     (re.compile(r"(?i)\b((?:proxy-)?authorization\"?\s*[:=]\s*\"?)[^\r\n\"]+"), r"\1***"),
@@ -22,6 +22,7 @@ _RULES = (
 
 def scrub(text: str) -> str:
     """`text` without what may be a credential, in one line of at most 600 characters."""
+    text = without_secrets(text)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import stat as modes
 from pathlib import Path
 
 from flows.domain.errors import OutputError
 from infra.buildkit.walk import unix_mode
 from infra.buildkit.wire.fsutil_pb2 import Stat
+from infra.common.removal import remove_content
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -149,7 +149,12 @@ class Tree:
     def _remove(self, name: bytes, folder: int) -> None:
         """Make room for what comes in its place."""
         if _is_folder(name, folder):
-            shutil.rmtree(name, dir_fd=folder)
+            inner = os.open(name, _FOLDER, dir_fd=folder)
+            try:
+                remove_content(inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=folder)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)

@@ -228,12 +228,14 @@ def _unreadable(path: bytes, error: OSError) -> ContextError:
 def follow_links(root: bytes, paths: Iterable[str]) -> list[str] | None:
     """Include patterns for `paths` and for all that the symlinks on the way point to; None: the whole directory."""
     resolved: set[str] = set()
-    for path in paths:
-        _follow(root, path, resolved)
+    waiting = list(paths)
+    while waiting:  # not recursive: links may lead to links for longer than Python's stack
+        waiting += _follow(root, waiting.pop(), resolved)
     return _without_nested(sorted(resolved))
 
 
-def _follow(root: bytes, path: str, resolved: set[str]) -> None:
+def _follow(root: bytes, path: str, resolved: set[str]) -> list[str]:
+    """Note the path as far as its first link; where that leads to."""
     parts = posixpath.normpath(f"./{path}").split("/")
     for depth in range(1, len(parts) + 1):
         current = "/".join(parts[:depth])
@@ -241,12 +243,11 @@ def _follow(root: bytes, path: str, resolved: set[str]) -> None:
         if targets is None and depth < len(parts):
             continue
         if current in resolved:
-            return
+            return []
         resolved.add(current)
         rest = "/".join(parts[depth:])
-        for target in targets or ():
-            _follow(root, posixpath.join(target, rest), resolved)
-        return
+        return [posixpath.join(target, rest) for target in targets or ()]
+    return []
 
 
 def _link_targets(root: bytes, path: str, *, wildcards: bool) -> list[str] | None:

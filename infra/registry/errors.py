@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -29,6 +27,8 @@ from flows.domain.errors import (
     UploadBroken,
 )
 from flows.domain.registry_status import error_of_status
+from flows.domain.retry_after import retry_after
+from flows.domain.urls import shown
 from infra.common.reasons import reason, tls_reason
 
 BY_CODE: dict[str, type[RegistryError]] = {
@@ -66,9 +66,12 @@ def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryEr
     `tag_write`: it answers the writing of a manifest under a tag. Only the server's code is shown, not its text.
     """
     code, text = code_of(response), response.content.decode(errors="replace")
-    shown = f"HTTP {response.status_code}" + (f" {code}" if code else "")
+    status = f"HTTP {response.status_code}" + (f" {code}" if code else "")
     request = response.request
-    cause = f"{_host(request)} answered {request.method} {request.url.path} with {shown}"
+    cause = f"{_host(request)} answered {request.method} {request.url.path} with {status}"
+    if response.is_redirect:
+        # Not followed: a write, or what was asked with a password.
+        cause += f", which leads to {shown(str(response.url.join(response.headers['Location'])))}"
     if tag_write and (response.status_code in _IMMUTABLE_STATUSES or _is_immutable(response, text)):
         return TagImmutable(cause)
     if response.status_code == 400 and _TLS_EXPECTED in text:
@@ -102,21 +105,6 @@ def transport_error(error: httpx.RequestError, host: str, method: str) -> Regist
     if method in {"PUT", "POST", "PATCH"} and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return UploadBroken(f"the connection to {host} broke off during an upload: {reason(error)}")
     return RegistryUnreachable(f"{host} cannot be reached: {reason(error)}")
-
-
-def retry_after(value: str | None) -> float | None:
-    """Seconds from now that a Retry-After header asks for (RFC 9110, 10.2.3), None if it is unclear."""
-    if value is None:
-        return None
-    if re.fullmatch("[0-9]+", seconds := value.strip(" \t")):
-        return float(seconds)
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
 
 
 def code_of(response: httpx.Response) -> str | None:

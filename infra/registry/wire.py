@@ -29,6 +29,8 @@ MOST_BYTES = 4 << 20
 _MOST_OF_AN_ERROR = 1 << 16
 # A refusal without credentials, one with those that were just being rotated, and the answer.
 _MAX_SENDS = 3
+# As Go's net/http follows, which docker, containerd and buildkitd use.
+_MOST_REDIRECTS = 10
 # How many of its time-outs an answer that comes drop by drop may take as a whole.
 _PATIENCE = 10
 
@@ -54,6 +56,7 @@ class Wire:
             # Many servers close a connection that was idle for five seconds: it must not be used just then.
             limits=httpx.Limits(keepalive_expiry=4.0),
             headers={"User-Agent": "slipway"},
+            max_redirects=_MOST_REDIRECTS,
             # A proxy of the environment has no business with this machine's own ports.
             trust_env=not is_loopback(self._host),
         )
@@ -90,9 +93,10 @@ class Wire:
             if authorization is not None:
                 sent["Authorization"] = authorization
             request = self._http.build_request(method, path, headers=sent, content=content)
-            # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin.
+            # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin
+            # (scheme, host and port).
             response = await self._exchange(request, most, follow=method in {"GET", "HEAD"})
-            ours = response.url.netloc == self._http.base_url.netloc
+            ours = self.is_own(response.url)
             if ours:
                 self._look_at_the_clock(response)
             if response.status_code != 401 or not ours:
@@ -102,6 +106,11 @@ class Wire:
                 break
             authorization = offered
         return response
+
+    def is_own(self, url: httpx.URL) -> bool:
+        """Whether an answer is the registry's own: to no other is a password offered, nor to itself in plain HTTP."""
+        own = self._http.base_url
+        return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
     def error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
         """What an answer that is no success means to who asked."""

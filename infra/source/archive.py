@@ -24,15 +24,19 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from flows.domain.retry_after import retry_after
+from flows.domain.urls import shown as shown_url
 from infra.common.reasons import reason, tls_reason
 from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.unpack import UnpackLimits, unpack
-from infra.source.url import check_no_password, check_subdirectory, split_url, without_user
+from infra.source.limits import UnpackLimits
+from infra.source.unpack import unpack
+from infra.source.url import check_no_user, check_subdirectory, split_url
 from infra.source.workdir import fetch_folder, in_thread
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 _SUFFIXES = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2|zst))?|tgz|txz|tbz2?|zip)$")
 _CHUNK = 1 << 20
+_MOST_REDIRECTS = 10
 _TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
 
 
@@ -77,9 +81,8 @@ async def fetch_archive(
     SourceDiskFull, SourceError for an archive that is not safe to unpack; whatever happens, nothing but a returned
     checkout stays.
     """
-    check_no_password(url)
-    url = without_user(url)
-    shown = url.partition("?")[0]  # a query may hold a signature that lets one download
+    check_no_user(url)
+    shown = shown_url(url)  # a query may hold a signature that lets one download
     check_checksum(checksum, shown)
     parts = split_url(url)
     subdirectory = check_subdirectory(subdirectory)
@@ -156,11 +159,17 @@ async def _open(
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise InvalidOption(f"{shown} is no archive's address", action="use https://, http:// or file://")
     credential = await credentials.credential(parts.netloc.lower()) if credentials is not None else None
-    # httpx drops the Authorization header itself when a redirect leads to another host.
+    # httpx drops the Authorization header itself when a redirect leads to another host, or from https to http.
     auth = httpx.BasicAuth(credential.username, credential.password) if credential is not None else None
     try:
         async with (
-            httpx.AsyncClient(verify=_trust(ca_file), timeout=_TIMEOUT, follow_redirects=True, auth=auth) as client,
+            httpx.AsyncClient(
+                verify=_trust(ca_file),
+                timeout=_TIMEOUT,
+                follow_redirects=True,
+                max_redirects=_MOST_REDIRECTS,
+                auth=auth,
+            ) as client,
             # As it is: a server that compresses on the way would change what the checksum is of.
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):
@@ -183,10 +192,10 @@ def status_error(shown: str, response: httpx.Response) -> SourceError:
     """The error that an HTTP status stands for."""
     status = response.status_code
     rule = next(rule for rule in STATUSES if rule.first <= status <= rule.last)
-    wait = response.headers.get("Retry-After", "")
+    led = f", to which it leads: {shown_url(str(response.url))}" if response.history else ""
     return rule.kind(
-        f"{shown}: {rule.what} (HTTP status {status})",
-        retry_after=float(wait) if rule.kind.retryable and re.fullmatch(r"[0-9]{1,6}", wait) else None,
+        f"{shown}: {rule.what} (HTTP status {status}{led})",
+        retry_after=retry_after(response.headers.get("Retry-After")) if rule.kind.retryable else None,
     )
 
 

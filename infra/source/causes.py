@@ -15,8 +15,8 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from flows.domain.urls import without_secrets
 from infra.source.command import Answer, Remote, git
-from infra.source.url import without_user
 
 _EXCERPT_LINES = 6
 
@@ -51,6 +51,14 @@ CAUSES = (
         r"Server certificate|SSL certificate|certificate verif|server verification failed|SSL: no alternative",
         SourceTlsError,
         "TLS failed",
+    ),
+    Cause(
+        # curl, for what GIT_ALLOW_PROTOCOL leaves out: "Protocol "http" disabled in followed redirect", before 8.6
+        # "Protocol "http" not supported or disabled in libcurl".
+        r'Protocol "?http"? (?:disabled|not supported)',
+        SourceTlsError,
+        "the server leads from https to http, which is not followed",
+        "name the https address that serves the repository",
     ),
     Cause(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -103,7 +111,7 @@ CAUSES = (
 def git_error(subject: str, answer: Answer) -> SourceError:
     """The error that git's answer stands for. `subject`: what it is about, in words for people."""
     lines = own_words(answer.err)
-    details = re.sub(r"\w+://\S+", lambda url: without_user(url[0]), "\n".join(lines[-_EXCERPT_LINES:]))
+    details = without_secrets("\n".join(lines[-_EXCERPT_LINES:]))
     for cause in CAUSES:
         if any(re.search(cause.pattern, line) for line in lines):
             return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)

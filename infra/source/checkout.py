@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import stat
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from flows.domain.errors import SourceMissing
+from infra.common.removal import remove_tree
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ class Checkout:
         return self.temporary or self.repository or self.path
 
     async def close(self, *, keep_repository: bool = False) -> None:
-        """Remove what was fetched. Safe to call twice. `keep_repository`: a ledger has a last word to say by it."""
+        """Remove what was fetched. Safe to call twice. `keep_repository`: a ledger has a last word to say by it.
+
+        Raises OSError.
+        """
         if self.temporary is None:
             return
         if keep_repository and self.repository is not None:
@@ -69,7 +73,8 @@ class Checkout:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        if self.temporary is not None:
+            await asyncio.to_thread(remove, self.temporary)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -86,14 +91,9 @@ def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:
     return path
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a directory whatever modes it holds; one that is gone already is fine."""
-    with suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(path)
-        except PermissionError:
-            for folder, directories, _ in os.walk(path):
-                for name in directories:
-                    if not Path(folder, name).is_symlink():
-                        Path(folder, name).chmod(stat.S_IRWXU)
-            shutil.rmtree(path)
+def remove(path: Path) -> None:
+    """Remove what was fetched. What cannot be removed is said, and left: nothing that was done fails for it."""
+    try:
+        remove_tree(path)
+    except OSError as error:
+        logger.warning("%s could not be removed: %s", path, error.strerror or type(error).__name__)

@@ -10,21 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.domain.credentials import Credential, CredentialSource
 from flows.domain.errors import PartMissing, SourceDenied
+from flows.domain.urls import shown
 from infra.source.url import GitUrl
 
-FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules")
-"""Fetches what is asked for and nothing else, whatever the user's settings are."""
+FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
+"""Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
+a server leads to."""
 
 _GRACE_S = 2.0
+_CHUNK = 1 << 16
+_REDIRECTED = re.compile(r"^warning: redirecting to (\S+)", re.MULTILINE)
+
+logger = logging.getLogger(__name__)
 
 # Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic, open windows, or
 # hold secrets that are none of git's business.
@@ -41,6 +48,8 @@ _CONFIG = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "log.showSignature": "false",
+    # The first request of a fetch or push alone, as git does by itself: the password stays with its own host.
+    "http.followRedirects": "initial",
     # A transfer that stands still for a minute is broken off; both ends send keep-alives while they work.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
@@ -81,12 +90,13 @@ async def git(
     config: Mapping[str, str] | None = None,
     stdin: str = "",
     umask: int = -1,
+    submodules: bool = False,
 ) -> Answer:
     """Run git and return its answer, whatever its exit status.
 
     `remote`: the one repository that is talked to. `config`: settings for this call. `umask`: of the files
-    that git makes, -1 for this process's own. Raises PartMissing when git is not installed, SourceDenied for
-    a credential that git cannot be given, and what the credential source raises.
+    that git makes, -1 for this process's own. `submodules`: the remote's are talked to as well. Raises PartMissing when
+    git is not installed, SourceDenied for a credential that git cannot be given, and what the credential source raises.
     """
     credential = await remote.credential() if remote is not None else None
     settings = {**_CONFIG, **(config or {})}
@@ -98,7 +108,7 @@ async def git(
                 "--literal-pathspecs",
                 *args,
                 cwd=cwd,
-                env=_environment(remote, [*settings.items(), *extra]),
+                env=_environment(remote, [*settings.items(), *extra], submodules=submodules),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -117,7 +127,47 @@ async def git(
             if process.returncode is None:
                 await _end(process)
     assert process.returncode is not None
-    return Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
+    answer = Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
+    for where in _REDIRECTED.findall(answer.err):
+        logger.info("%s leads to %s", remote.url.shown if remote is not None else "the repository", shown(where))
+    return answer
+
+
+@contextlib.asynccontextmanager
+async def streamed(*args: str, cwd: Path) -> AsyncIterator[AsyncIterator[str]]:
+    """Run git on a repository of this machine, and give what it prints NUL by NUL, while it runs.
+
+    Leaving the block ends git. What fails in git ends the stream: whoever reads it knows what has to be there.
+    """
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        *args,
+        cwd=cwd,
+        env=_environment(None, [*_CONFIG.items()], submodules=False),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield _split(process.stdout)
+    finally:
+        if process.returncode is None:
+            await _end(process)
+        while await process.stdout.read(_CHUNK):
+            """What is in the pipe yet: at its end the pipe is closed."""
+
+
+async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
+    rest = b""
+    while chunk := await stream.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\0")
+        for text in whole:
+            yield os.fsdecode(text)
+        if len(rest) > _CHUNK:  # not a path any more, and not to be kept
+            yield os.fsdecode(rest)
+            return
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -133,15 +183,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _environment(remote: Remote | None, config: list[tuple[str, str]]) -> dict[str, str]:
+def _environment(remote: Remote | None, config: list[tuple[str, str]], *, submodules: bool) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not _DROPPED.fullmatch(name)}
-    # Submodules may point anywhere: only those of a repository on this machine may be on this machine.
+    # Submodules may point anywhere: only those of a repository on this machine may be on this machine. Nothing that is
+    # asked for by https is answered by http, wherever the server leads to.
     local = remote is None or remote.url.scheme == "file"
+    plain = submodules or remote is None or remote.url.scheme != "https"
     env |= {
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_ALLOW_PROTOCOL": "https:http:ssh:file" if local else "https:http:ssh",
+        "GIT_ALLOW_PROTOCOL": "https:ssh" + ":http" * plain + ":file" * local,
         "SSH_ASKPASS_REQUIRE": "never",
     }
     if remote is not None and remote.ca_file is not None:

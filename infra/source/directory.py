@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import DirtyTree, InvalidOption, PartMissing, SourceDenied, SourceMissing
+from flows.domain.errors import DirtyTree, InvalidOption, PartMissing, SourceDenied, SourceError, SourceMissing
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout
 from infra.source.command import Answer, git
+from infra.source.limits import unusable
 from infra.source.url import GitUrl
 from infra.source.workdir import in_thread
 
 _SHOWN_CHANGES = 10
+# A folder that looks like a repository without a work tree is one that came with the files: its configuration, which
+# may name programs and a work tree, is not the user's (git-config(1), safe.bareRepository).
+_NO_WORK_TREE = ("not a git repository", "must be run in a work tree", "cannot use bare repository")
+_NO_BARE = {"safe.bareRepository": "explicit"}
 
 
 async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
@@ -64,13 +69,15 @@ class _WorkTree:
 
 async def _work_tree(path: Path) -> _WorkTree | None:
     try:
-        answer = await git("rev-parse", "--is-inside-work-tree", "--show-toplevel", "--show-prefix", cwd=path)
+        answer = await git(
+            *("rev-parse", "--is-inside-work-tree", "--show-toplevel", "--show-prefix"), cwd=path, config=_NO_BARE
+        )
     except PartMissing:
         if any((parent / ".git").exists() for parent in (path, *path.parents)):
             raise
         return None
     if answer.status != 0:
-        if "not a git repository" in answer.err or "must be run in a work tree" in answer.err:
+        if any(words in answer.err for words in _NO_WORK_TREE):
             return None
         raise git_error(str(path), answer)
     inside, top, prefix = answer.out.removesuffix("\n").split("\n")
@@ -136,14 +143,24 @@ def _hash_entries(root: Path, check: Callable[[], None]) -> str:
     return digest.hexdigest()
 
 
-def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except PermissionError as error:
-        raise SourceDenied(f"{folder} may not be read", action="run as a user who may read the source") from error
-    for entry in entries:
-        if entry.name != ".git":  # changes with every git command, and is not what is released
+def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+    """All of a tree, a folder before what is in it. Not recursive: a tree may be deeper than Python's stack."""
+    waiting = [_listed(root)]
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+        elif entry.name != ".git":  # changes with every git command, and is not what is released
             yield entry
             if entry.is_dir(follow_symlinks=False):
-                yield from _entries(entry.path)
+                if wrong := unusable(os.path.relpath(entry.path, root)):
+                    raise SourceError(f"{root} holds {wrong}", action="take it out, or name a directory without it")
+                waiting.append(_listed(entry.path))
+
+
+def _listed(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            return iter(sorted(found, key=lambda entry: entry.name))
+    except PermissionError as error:
+        raise SourceDenied(f"{folder} may not be read", action="run as a user who may read the source") from error

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+from collections.abc import Callable
 from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, RefUnknown
+from flows.domain.errors import InvalidOption, RefUnknown, SourceError
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.command import FETCH, Remote, git
-from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, is_full_id
+from infra.source.command import FETCH, Remote, git, streamed
+from infra.source.limits import UnpackLimits, unusable
+from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
 from infra.source.workdir import fetch_folder, in_thread
 
 _UMASK = 0o022  # modes of files are part of an image's digest
@@ -38,7 +42,7 @@ async def fetch_git(
     but a returned checkout stays.
     """
     address = GitUrl.parse(url)
-    check_no_password(url)
+    check_no_user(url)
     ref = "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
     remote = Remote(address, credentials, _existing(ca_file))
@@ -46,6 +50,7 @@ async def fetch_git(
         repository, tree = folder / "git", folder / "tree" / address.name
         await _initialise(repository, remote)
         revision = await _fetch(repository, remote, ref)
+        await _check_paths(repository, remote, revision)
         tree.mkdir(parents=True)
         await _check_out(repository, tree, remote, revision, submodules=submodules)
         committed_at = await run_git(str(repository), "show", "-s", "--format=%ct", revision, cwd=repository)
@@ -98,22 +103,47 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     return revision
 
 
+async def _check_paths(repository: Path, remote: Remote, revision: str) -> None:
+    """Raises SourceError for a tree that is too deep or too large, before any of it is written: a few objects suffice
+    to describe one with more files than a disk has room for.
+    """
+    limit = UnpackLimits().entries
+    count = 0
+    async with streamed("ls-tree", "-r", "-z", "--name-only", revision, cwd=repository) as paths:
+        async for path in paths:
+            count += 1
+            wrong = f"more than {limit} files" if count > limit else unusable(path)
+            if wrong:
+                raise SourceError(f"{remote.url.shown} holds {wrong}", action="do not check it out; ask whose it is")
+
+
 async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str, *, submodules: bool) -> None:
     where = (f"--git-dir={repository}", f"--work-tree={tree}")
     steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
     for step in steps:
-        answer = await git(*where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK)
+        answer = await git(
+            *where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK, submodules=submodules
+        )
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
             raise git_error(f"{what}{remote.url.shown}", answer)
     if submodules:
-        await in_thread(lambda check: _forget_submodules(tree))
+        await in_thread(lambda check: _forget_submodules(tree, remote.url.shown, check))
 
 
-def _forget_submodules(tree: Path) -> None:
+def _forget_submodules(tree: Path, shown: str, check: Callable[[], None]) -> None:
     """Submodules point to their repositories with a `.git` file that holds a path of this machine."""
-    for pointer in tree.rglob(".git"):
-        if pointer.is_file():
-            pointer.unlink()
+    waiting = [""]
+    while waiting:
+        check()
+        folder = waiting.pop()
+        if wrong := unusable(folder):
+            raise SourceError(f"{shown} with its submodules holds {wrong}", action="leave out --submodules")
+        with os.scandir(tree / folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(posixpath.join(folder, entry.name))
+                elif entry.name == ".git" and entry.is_file(follow_symlinks=False):
+                    Path(entry.path).unlink()

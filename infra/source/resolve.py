@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import check_address, shown
 from infra.source.archive import check_checksum, is_archive
-from infra.source.url import GitUrl, check_no_password, check_ref, check_subdirectory, split_url, without_user
+from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, split_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ SourceSpec = DirectorySpec | GitSpec | ArchiveSpec
 
 
 def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum: str | None = None) -> SourceSpec:
-    """Read what a user names as the source. Raises InvalidOption.
+    """Read what a user names as the source, or what Vault holds for it. Raises InvalidOption.
 
     - with a `checksum`, or ending like an archive (`.tar.gz`, `.zip` ...) and without a `ref`: an archive;
     - a path on this machine, without a `ref` and not ending in `.git`: a directory;
@@ -65,14 +66,17 @@ def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum:
         in_url, _, directory = fragment.partition(":")
         if (in_url and ref) or (directory and path):
             raise InvalidOption(
-                f"{without_user(url)}: ref or directory stand in the URL and beside it", action="name each once"
+                f"{shown(url)}: ref or directory stand in the URL and beside it", action="name each once"
             )
         ref, path = ref or in_url or None, path or directory
     GitUrl.parse(url)
-    check_no_password(url)
+    if "://" in url:
+        check_no_user(url)
+        # git's helpers and a repository's configuration show all of it.
+        check_address("the git repository's URL", url)
     return GitSpec(url, check_ref(ref) if ref is not None else None, check_subdirectory(path))
 
 
 def _archive(url: str, path: str, checksum: str | None) -> ArchiveSpec:
-    check_no_password(url)
-    return ArchiveSpec(url, check_checksum(checksum, without_user(url)), check_subdirectory(path))
+    check_no_user(url)
+    return ArchiveSpec(url, check_checksum(checksum, shown(url)), check_subdirectory(path))

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from flows.domain.credentials import Credential
 from flows.domain.errors import InvalidOption
+from flows.domain.urls import shown
 
 _FORMS = "https://, http://, ssh://, git@HOST:PATH, file:// or a local path"
 # `ext::sh -c ...` and the like name a program to run (gitremote-helpers(7)).
@@ -34,7 +35,7 @@ class GitUrl:
     def parse(cls, text: str, *, base: Path | None = None) -> GitUrl:
         """Read any form; a local path counts from `base`, None: from where we are. Raises InvalidOption."""
         if not text or text.startswith("-") or _CONTROL.search(text) or _HELPER.match(text):
-            raise InvalidOption("that is no git repository's address", action=f"use {_FORMS}")
+            raise InvalidOption("that is not a git repository's address", action=f"use {_FORMS}")
         text = text.removeprefix("git+")
         if "://" in text:
             return cls._parse_url(text)
@@ -52,7 +53,7 @@ class GitUrl:
         if scheme == "file" and host in {"", "localhost"}:
             return cls(f"file://{parts.path}", "file", "")
         if scheme not in {"https", "http", "ssh"} or not host or host.startswith("-"):
-            raise InvalidOption(f"{without_user(text)!r} is no git repository's address", action=f"use {_FORMS}")
+            raise InvalidOption(f"{shown(text)!r} is not a git repository's address", action=f"use {_FORMS}")
         netloc = parts.netloc.rpartition("@")[2].lower()
         if scheme == "ssh":
             return cls(text, "ssh", f"[{host}]" if ":" in host and port is None else netloc)
@@ -65,8 +66,8 @@ class GitUrl:
 
     @property
     def shown(self) -> str:
-        """For messages: the address without user information."""
-        return without_user(self.text)
+        """For messages: the address without user information and query."""
+        return shown(self.text) if "://" in self.text else self.text
 
     @property
     def label(self) -> str | None:
@@ -75,7 +76,7 @@ class GitUrl:
             return None
         if "://" not in self.text and (match := _SCP.fullmatch(self.text)):
             return f"ssh://{match['host']}/{match['path'].lstrip('/')}"
-        return without_user(self.text)
+        return self.shown
 
     @property
     def name(self) -> str:
@@ -90,21 +91,20 @@ def split_url(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidOption(f"{without_user(url)!r} has no legal host or port") from error
+    except ValueError:
+        # Without what is wrong: it may be a password with a slash in it.
+        raise InvalidOption(f"{shown(url)!r} has no valid host or port") from None
     return parts
 
 
-def without_user(url: str) -> str:
-    """The URL without user name and password."""
-    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
-
-
-def check_no_password(url: str) -> None:
-    """Raises InvalidOption for a URL that holds a password: it would show wherever the URL does."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*:[^/?#]*@", url):
+def check_no_user(url: str) -> None:
+    """Raises InvalidOption for a URL that holds a user name or a password (of ssh: a password): what a source's URL
+    holds would show wherever the URL does.
+    """
+    parts = split_url(url)
+    if parts.password is not None or (parts.username is not None and "ssh" not in parts.scheme):
         raise InvalidOption(
-            f"the URL {without_user(url)} was given with a password, which would show in logs",
+            f"the URL {shown(url)} holds a user name or a password, which would show in logs",
             action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
         )
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from flows.domain.errors import SourceDiskFull
 from infra.common.processes import Owner, is_alive, this_process
-from infra.source.checkout import remove_tree
+from infra.source.checkout import remove
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ async def fetch_folder(workdir: Path) -> AsyncIterator[Path]:
         yield folder
     except BaseException as error:
         if folder is not None:
-            remove_tree(folder)
+            remove(folder)
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise SourceDiskFull(f"no space is left below {workdir}") from error
         raise
@@ -71,12 +71,17 @@ def _new_folder(workdir: Path) -> Path:
     host = hashlib.sha256(me.host.encode()).hexdigest()[:12]
     for folder in workdir.iterdir():
         match = _NAME.fullmatch(folder.name)
-        if match is None:
-            continue
-        if match["host"] == host:
-            left = not is_alive(Owner(me.host, int(match["pid"]), int(match["started"])))
-        else:  # before a reboot, or in another container, where nobody can look
-            left = time.time() - folder.stat().st_mtime > _STRANGERS_AGE_S
-        if left:
-            remove_tree(folder)
+        if match is not None and _is_left(folder, match, me, host):
+            remove(folder)
     return Path(tempfile.mkdtemp(prefix=f"source-{host}-{me.pid}-{me.started}-", dir=workdir))
+
+
+def _is_left(folder: Path, match: re.Match[str], me: Owner, host: str) -> bool:
+    """Whether a process that is no more has left it."""
+    if match["host"] == host:
+        return not is_alive(Owner(me.host, int(match["pid"]), int(match["started"])))
+    # Before a reboot, or in another container, where nobody can look.
+    try:
+        return time.time() - folder.stat().st_mtime > _STRANGERS_AGE_S
+    except OSError:
+        return False  # another process has just removed it

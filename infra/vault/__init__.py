@@ -2,14 +2,13 @@
 
 from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 from infra.vault.credentials import VaultCredentials
-from infra.vault.secrets import SecretPath, SecretValues
+from infra.vault.secrets import SecretValues
 from infra.vault.session import VaultSession
 from infra.vault.transit import TransitKey, TransitPath
 
 __all__ = [
     "AppRoleAuth",
     "KubernetesAuth",
-    "SecretPath",
     "SecretValues",
     "TokenAuth",
     "TransitKey",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flows.domain.credentials import Credential
 from flows.domain.errors import InvalidOption
 from flows.domain.reference import normalize_registry_host
-from infra.vault.secrets import SecretPath
+from flows.domain.secret_path import SecretPath
 from infra.vault.session import VaultSession
 
 

@@ -1,7 +1,7 @@
 """From what hvac and requests raise to a named cause: one table, and what differs in a login.
 
 hvac maps a status to a class (hvac/exceptions.py, `VaultError.from_status`): 400 InvalidRequest, 401
-Unauthorized, 403 Forbidden, 404 InvalidPath, 429 RateLimitExceeded, 500, 501 VaultNotInitialized, 502
+Unauthorized, 403 Forbidden, 404 InvalidPath, 500, 501 VaultNotInitialized, 502
 BadGateway, 503 VaultDown, anything else UnexpectedError.
 """
 
@@ -14,6 +14,7 @@ from flows.domain.errors import (
     SecretMissing,
     VaultDenied,
     VaultError,
+    VaultInactive,
     VaultLoginRefused,
     VaultProtocolError,
     VaultSealed,
@@ -21,13 +22,13 @@ from flows.domain.errors import (
     VaultTlsError,
     VaultUnreachable,
 )
+from infra.vault.http import RedirectRefused, StatusTold
 
 # The first class that fits counts: SSLError is a ConnectionError, and every class its own library's base.
 _TABLE: tuple[tuple[type[Exception], type[VaultError], str], ...] = (
     (hvac_errors.Forbidden, VaultDenied, "denies it (HTTP 403)"),
     (hvac_errors.Unauthorized, VaultDenied, "denies it (HTTP 401)"),
     (hvac_errors.InvalidPath, SecretMissing, "has nothing there (HTTP 404)"),
-    (hvac_errors.RateLimitExceeded, VaultThrottled, "limits requests (HTTP 429)"),
     (hvac_errors.VaultDown, VaultSealed, "is sealed or has no leader (HTTP 503)"),
     (hvac_errors.VaultNotInitialized, VaultSealed, "is not initialised (HTTP 501)"),
     (hvac_errors.InternalServerError, VaultUnreachable, "failed (HTTP 500)"),
@@ -40,6 +41,17 @@ _TABLE: tuple[tuple[type[Exception], type[VaultError], str], ...] = (
     (requests_errors.ChunkedEncodingError, VaultUnreachable, "broke off its answer"),
     (requests_errors.RequestException, VaultProtocolError, "gave an answer that cannot be read"),
 )
+
+# Statuses that hvac does not know (developer.hashicorp.com/vault/api-docs/system/health): a load balancer may pass them
+# on, as it may lead to a node that is not the active one.
+_ACTIVE = "let VAULT_ADDR name the active node, or a load balancer that leads to it"
+_STATUSES: dict[int, tuple[type[VaultError], str, str | None]] = {
+    429: (VaultThrottled, "limits requests, or is a standby", None),
+    472: (VaultInactive, "is a disaster-recovery secondary, which serves no requests", None),
+    473: (VaultSealed, "is a performance standby that does not serve the request", _ACTIVE),
+    474: (VaultSealed, "is a standby that does not reach the active node", _ACTIVE),
+    530: (VaultInactive, "was removed from its cluster", None),
+}
 
 # What a login endpoint says about role, secret id or service account (OpenBao: 400; Kubernetes auth: 403; an
 # auth method that is not mounted: 403 or 404).
@@ -58,8 +70,18 @@ def vault_error(error: Exception, address: str, doing: str, *, login: bool = Fal
     """The cause for one of LIBRARY_ERRORS. `doing`: "reading vault:secret/app"; the server's text is dropped."""
     if login and isinstance(error, _LOGIN_REFUSALS):
         return VaultLoginRefused(f"{doing}: Vault at {address} refuses the login ({type(error).__name__})")
-    for kind, cause, what in _TABLE:
-        if isinstance(error, kind):
+    if isinstance(error, StatusTold):
+        kind, what, action = _STATUSES[error.status]
+        return kind(
+            f"{doing}: Vault at {address} {what} (HTTP {error.status})", action=action, retry_after=error.retry_after
+        )
+    if isinstance(error, RedirectRefused):
+        return VaultProtocolError(
+            f"{doing}: Vault at {address} leads to {error.where}, which is not followed: {error.why}",
+            action="let VAULT_ADDR name the address that serves requests",
+        )
+    for library, cause, what in _TABLE:
+        if isinstance(error, library):
             return cause(f"{doing}: Vault at {address} {what}")
     raise TypeError(f"{type(error).__name__} is not an error of hvac or requests") from error
 

@@ -11,7 +11,6 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import hvac
-import requests
 
 from flows.domain.errors import (
     InvalidOption,
@@ -24,9 +23,11 @@ from flows.domain.errors import (
     VaultTokenExpired,
 )
 from flows.domain.reference import is_loopback
+from flows.domain.secret_path import SecretPath
 from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 from infra.vault.errors import LIBRARY_ERRORS, denied_by_policy, vault_error
-from infra.vault.secrets import SecretPath, SecretValues
+from infra.vault.http import VaultHttp
+from infra.vault.secrets import SecretValues
 
 _T = TypeVar("_T")
 _MIN_WAIT_S = 0.5
@@ -70,7 +71,7 @@ class VaultSession:
         self._access = access
         self._outlived = outlived
         self._timeout_s = timeout_s
-        self._http = requests.Session()
+        self._http = VaultHttp()
         # hvac takes a given session's `verify` over its own parameter.
         self._http.verify = str(access.ca_file) if access.ca_file is not None else True
         # Calls are few and far between: a connection kept for the next one would mostly be stale by then, and

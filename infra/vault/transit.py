@@ -27,9 +27,9 @@ from flows.domain.errors import (
     VaultError,
     VaultProtocolError,
 )
+from flows.domain.secret_path import SEGMENT
 from flows.domain.signing import PublicKey
 from infra.vault.errors import says
-from infra.vault.secrets import SEGMENT
 from infra.vault.session import VaultSession
 
 # A key's name: Vault's framework.GenericNameRegex. It has no slash, so what comes before it is the mount.

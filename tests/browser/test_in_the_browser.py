@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 from flows.request import ReleaseRequest
 from flows.watched.keys import history_key, key_of
 from tests.conftest import Run, RunningStack
+from tests.git_repository import commit, git
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
 from tests.warm import WarmStarter
 
@@ -132,3 +133,75 @@ def test_an_approval_given_in_the_ui_lets_the_release_go_on(
             break  # else SQLite was locked, and a person would try again as well
     assert answered.value.ok and answered.value.json()["status"] == "ACCEPT", answered.value.text()
     assert result_of(releasing.end())["released"]
+
+
+EVIL = "elsewhere.invalid"
+LINK = f"[click](http://{EVIL})"
+HTML = f"![p](http://{EVIL}/p) <img src=http://{EVIL}/q> <b>bold</b>"
+WORDS = f"{LINK} {HTML} | **bold** www.{EVIL} x@{EVIL} \x1b[31mred\x1b]0;t\x07"
+OUTPUT = f"```\n# Owned\n{LINK}\n<img src=http://{EVIL}/r>\n```\n~~~\n"
+
+
+@pytest.fixture(scope="module")
+def hostile(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A release whose commit, label, step and output are Markdown, HTML and sequences; then one that fails so."""
+    source = make_source(tmp_path_factory.mktemp("hostile") / "odd", DOCKERFILE + run_line(f"echo '{OUTPUT}'"))
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "feat: begin", {})
+    git(source, "tag", "v1.0.0")
+    commit(source, f"feat: {WORDS}", {"more": "x"})
+    options = ("--bump", "auto", "--label", f"x|y={WORDS}", "--output", "json")
+    ended = commands.run("release", source, *options)
+    assert "\x1b" not in ended.stderr
+    return result_of(ended)
+
+
+def assert_only_text(page: Page) -> None:
+    """Nothing of it became a link, a picture, HTML or a heading."""
+    shown = page.locator("body")
+    expect(shown.get_by_text("click", exact=False).first).to_be_visible()
+    assert shown.locator(f"a[href*='{EVIL}'], img[src*='{EVIL}']").count() == 0
+    assert [text for text in shown.locator("b, strong").all_inner_texts() if "bold" in text] == []
+    assert "Owned" not in shown.get_by_role("heading").all_inner_texts()
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+@pytest.mark.parametrize("kind", ["plan", "release"])
+def test_text_from_outside_stays_text(
+    page: Page, hostile: dict[str, Any], stack: RunningStack, ui: str, kind: str
+) -> None:
+    """Commit messages and labels in the plan and the report, in both of Prefect's UIs."""
+    artifact = _latest(stack, key_of(kind, hostile["image"]))
+    page.goto(f"{stack.connection.prefect_ui_url}{ui}/artifacts/artifact/{artifact}")
+    assert_only_text(page)
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+def test_a_builds_last_lines_stay_in_their_block(
+    page: Page, commands: WarmStarter, stack: RunningStack, tmp_path: Path, ui: str
+) -> None:
+    """A line of backticks in a failed step's output ends nothing."""
+    source = make_source(tmp_path / f"broken{ui.strip('/')}", DOCKERFILE + run_line(f"echo '{OUTPUT}'; exit 3"))
+    complaint(commands.run("release", source))
+    image = f"{stack.connection.registry}/{source.name}"
+    page.goto(f"{stack.connection.prefect_ui_url}{ui}/artifacts/artifact/{_latest(stack, key_of('release', image))}")
+    assert_only_text(page)
+    expect(page.locator("pre").filter(has_text="# Owned").first).to_be_visible()
+
+
+def test_the_question_has_no_empty_part(page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """Whoever answers sees what will be done, each heading with what belongs to it; the terminal shows it as text."""
+    releasing = commands.start("release", make_source(tmp_path / "question"), "--approval", "--output", "json")
+    releasing.until("waiting until")
+    run = traces.runs("question")[0]["id"]
+    page.goto(f"{traces.connection.prefect_ui_url}/runs/flow-run/{run}")
+    page.get_by_role("button", name="Resume").first.click()
+    asked = page.get_by_role("dialog").locator("article")
+    expect(asked.get_by_text("/question:0.1.0").first).to_be_visible()
+    expect(asked.get_by_text("push it to").first).to_be_visible()
+    assert asked.get_by_role("heading").count() == 0
+    assert asked.locator("table").count() == 0
+    assert commands.run("approve", run, "--refuse").code == 0
+    said = releasing.end().stderr
+    assert "    - build " in said
+    assert not [line for line in said.splitlines() if line.startswith(("|", "#", "**"))]

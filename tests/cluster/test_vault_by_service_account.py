@@ -9,7 +9,8 @@ import pytest
 
 from flows.domain.credentials import Credential
 from flows.domain.errors import VaultLoginRefused
-from infra.vault import KubernetesAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
+from flows.domain.secret_path import SecretPath
+from infra.vault import KubernetesAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.cluster.conftest import kubectl
 from tests.servers import VaultServer, vault_server
 

@@ -32,6 +32,7 @@
     │   ├── VaultUnreachable           nobody answers, or with a 500                   (retry)
     │   ├── VaultTlsError              the certificate is not trusted
     │   ├── VaultSealed                sealed or a standby without a leader            (retry)
+    │   ├── VaultInactive              a node that serves nothing: a DR secondary, or removed from its cluster
     │   ├── VaultDenied                policy or role does not allow it
     │   ├── VaultTokenExpired          the token is no longer valid and cannot be renewed
     │   ├── VaultLoginRefused          wrong role, secret id or service account token
@@ -305,6 +306,7 @@ from flows.domain.errors.vault import (
     TransitMissing,
     VaultDenied,
     VaultError,
+    VaultInactive,
     VaultLoginRefused,
     VaultProtocolError,
     VaultSealed,
@@ -449,6 +451,7 @@ __all__ = [
     "UsageError",
     "VaultDenied",
     "VaultError",
+    "VaultInactive",
     "VaultLoginRefused",
     "VaultProtocolError",
     "VaultSealed",

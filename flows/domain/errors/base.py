@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, ClassVar, Self
 
+from flows.domain.outside import plain
+
 
 class SlipwayError(Exception):
     """A named cause. `str()` is "what happened" and, on a second line, the next action.
@@ -15,6 +17,8 @@ class SlipwayError(Exception):
     """
 
     retryable: ClassVar[bool] = False
+    most_tries: ClassVar[int | None] = None
+    """How often the same is worth a try where nobody says how long to wait; None: as often as a step is tried."""
     default_action: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
     page: str | None = None
@@ -22,11 +26,12 @@ class SlipwayError(Exception):
     def __init__(
         self, cause: str, *, action: str | None = None, retry_after: float | None = None, details: str = ""
     ) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.action = self.default_action if action is None else action
+        # They hold what others said: here it becomes harmless, wherever the error is shown.
+        self.cause = plain(cause)
+        super().__init__(self.cause)
+        self.action = self.default_action if action is None else plain(action)
         self.retry_after = retry_after
-        self.details = details
+        self.details = plain(details)
 
     @property
     def name(self) -> str:

@@ -23,6 +23,10 @@ class VaultSealed(VaultError):
     default_action = "unseal it (`bao operator unseal`); the embedded one: `slipway up`"
 
 
+class VaultInactive(VaultError):
+    default_action = "let VAULT_ADDR name a cluster that serves requests"
+
+
 class VaultDenied(VaultError):
     default_action = "give the role a policy with the capability `read` on that path"
 
@@ -65,6 +69,8 @@ class KeyVersionRefused(VaultError):
 
 class VaultThrottled(VaultError):
     retryable = True
+    # As often as Vault's own client tries (api/client.go: two retries, a second or so apart).
+    most_tries = 3
     default_action = "wait; the server limits requests"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+from flows.domain.urls import holds_secret
 from flows.relay.refusal import malformed
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -41,6 +42,9 @@ def url(document: Any, *path: str) -> str:
     value = text(document, *path)
     if value and not _URL.fullmatch(value):
         raise malformed(f"{'.'.join(path)} is not an address")
+    if holds_secret(value):
+        # It would be recorded with the event and in the run's parameters.
+        raise malformed(f"{'.'.join(path)} holds a user name, a password or a token")
     return value
 
 

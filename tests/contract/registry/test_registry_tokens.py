@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.domain.credentials import Credential
@@ -15,6 +16,7 @@ from flows.domain.errors import (
     RegistryUnavailable,
 )
 from infra.registry import RegistryClient
+from infra.registry.wire import Wire
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import Fixed, client
 from tests.faults import front
@@ -118,3 +120,31 @@ async def test_the_password_is_not_sent_to_a_token_server_in_plain_http(registry
             with pytest.raises(RegistryProtocolError):
                 await reg.ping()
     assert source.hosts == []
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("https://registry.example.com/v2/", True),
+        ("https://registry.example.com:443/x", True),
+        ("http://registry.example.com/v2/", False),
+        ("https://registry.example.com:444/v2/", False),
+        ("https://evil.example.com/v2/", False),
+    ],
+)
+async def test_only_the_registry_itself_may_ask_for_the_password(url: str, own: bool) -> None:
+    """A redirect may lead to the same name in plain HTTP, where anybody could name a token server of his own."""
+    async with Wire("registry.example.com", bob(), insecure=False, ca_file=None, timeout_s=10) as wire:
+        assert wire.is_own(httpx.URL(url)) is own
+
+
+async def test_where_a_token_server_leads_is_said_and_not_followed(registry: str) -> None:
+    """The password is for the server that the registry named."""
+    with front(registry) as fronted, front(registry) as other:
+        challenge = f'Bearer realm="http://{fronted.host}/token",service="s"'
+        fronted.spoil("GET", "^/v2/$", 401, headers={"WWW-Authenticate": challenge})
+        fronted.spoil("GET", "^/token", 307, headers={"Location": f"http://{other.host}/token?x=s3cret"})
+        async with client(fronted.host, bob()) as reg:
+            with pytest.raises(RegistryProtocolError, match=f"HTTP 307, which leads to http://{other.host}/token\n"):
+                await reg.ping()
+    assert other.seen == []

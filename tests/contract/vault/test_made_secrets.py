@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from infra.vault import SecretPath, TokenAuth, VaultAccess, VaultCredentials, VaultSession
+from flows.domain.secret_path import SecretPath
+from infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 

@@ -4,7 +4,8 @@ import pytest
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import InvalidOption, SecretFieldMissing
-from infra.vault import SecretPath, VaultCredentials
+from flows.domain.secret_path import SecretPath
+from infra.vault import VaultCredentials
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 

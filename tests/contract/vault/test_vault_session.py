@@ -12,15 +12,18 @@ from flows.domain.errors import (
     SecretFieldMissing,
     SecretMissing,
     VaultDenied,
+    VaultInactive,
     VaultLoginRefused,
+    VaultProtocolError,
     VaultSealed,
     VaultThrottled,
     VaultTlsError,
     VaultTokenExpired,
     VaultUnreachable,
 )
+from flows.domain.secret_path import SecretPath
 from infra.local.daemon import free_port
-from infra.vault import AppRoleAuth, KubernetesAuth, SecretPath, TokenAuth, VaultAccess, VaultSession
+from infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
 from tests.faults import Front, front
@@ -307,7 +310,14 @@ async def test_closing_survives_a_vault_that_went_away(vault: VaultServer, name:
 
 @pytest.mark.parametrize(
     ("status", "expected"),
-    [(429, VaultThrottled), (500, VaultUnreachable), (502, VaultUnreachable), (503, VaultSealed)],
+    [
+        (429, VaultThrottled),
+        (473, VaultSealed),
+        (474, VaultSealed),
+        (500, VaultUnreachable),
+        (502, VaultUnreachable),
+        (503, VaultSealed),
+    ],
 )
 async def test_trouble_of_vault_is_worth_a_retry(vault: VaultServer, status: int, expected: type[Exception]) -> None:
     """429 and 5xx, in reading and in logging in, are retryable causes."""
@@ -319,6 +329,78 @@ async def test_trouble_of_vault_is_worth_a_retry(vault: VaultServer, status: int
                 with pytest.raises(expected) as caught:
                     await session.read(SecretPath.parse("vault:secret/x"))
                 assert getattr(caught.value, "retryable", False)
+
+
+@pytest.mark.parametrize("status", [472, 530])
+async def test_a_node_that_serves_nothing_is_told(vault: VaultServer, status: int) -> None:
+    """A disaster-recovery secondary, a node that was removed: no retry, and where to turn to."""
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        fronted.spoil("*", "", status)
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", AppRoleAuth("role", "secret"))) as session:
+            with pytest.raises(VaultInactive, match="VAULT_ADDR") as caught:
+                await session.read(SecretPath.parse("vault:secret/x"))
+    assert not caught.value.retryable
+
+
+async def test_how_long_to_wait_is_passed_on(vault: VaultServer) -> None:
+    """Vault's rate limits say when to come again."""
+    with front(f"127.0.0.1:{vault.port}") as fronted:
+        fronted.spoil("*", "", 429, headers={"Retry-After": "7"})
+        async with VaultSession(VaultAccess(f"http://{fronted.host}", AppRoleAuth("role", "secret"))) as session:
+            with pytest.raises(VaultThrottled) as caught:
+                await session.read(SecretPath.parse("vault:secret/x"))
+    assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+async def test_one_redirect_is_followed_and_said(
+    vault: VaultServer, name: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A standby leads to the active node: logins and reads arrive there as they were sent, and the log says where."""
+    vault.put(f"secret/{name}", {"key": "value"})
+    role = vault.approle(name, f'path "secret/data/{name}" {{ capabilities = ["read"] }}')
+    with front(f"127.0.0.1:{vault.port}") as standby, caplog.at_level("INFO", logger="infra.vault"):
+        for path in ("auth/approle/login", f"secret/data/{name}"):
+            standby.spoil("*", path, status, headers={"Location": f"{vault.address}/v1/{path}"})
+        access = VaultAccess(f"http://{standby.host}", AppRoleAuth(role["role_id"], role["secret_id"]))
+        async with VaultSession(access) as session:
+            assert (await session.read(SecretPath.parse(f"vault:secret/{name}")))["key"] == "value"
+    assert f"Vault leads from http://{standby.host}/v1/secret/data/{name} to {vault.address}" in caplog.text
+
+
+async def test_a_second_redirect_is_not_followed(vault: VaultServer) -> None:
+    """Where it leads is named, without what else its address holds."""
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    with front(f"127.0.0.1:{vault.port}") as first, front(f"127.0.0.1:{vault.port}") as second:
+        first.spoil("*", "", 307, headers={"Location": f"http://{second.host}/v1/x"})
+        second.spoil("*", "", 307, headers={"Location": "http://u:s3cret@third.invalid/v1/x?token=s3cret"})
+        async with token_session(vault, given, f"http://{first.host}") as session:
+            with pytest.raises(VaultProtocolError, match=r"leads to http://third\.invalid/v1/x") as caught:
+                await session.read(SecretPath.parse("vault:secret/x"))
+    assert "s3cret" not in str(caught.value)
+    assert len(second.seen) == 1
+
+
+@pytest.mark.parametrize("target", ["http://{}/v1/x", "ftp://{}/x", "//{}@", ""])
+async def test_a_token_is_not_sent_without_tls(vault: VaultServer, tmp_path: Path, target: str) -> None:
+    """From https to http, or to what is no address of Vault: not followed, and named."""
+    given = vault.token(policies=["root"], ttl="10m")["client_token"]
+    certificates = make_certificates(tmp_path)
+    with (
+        front(f"127.0.0.1:{vault.port}", certificates) as first,
+        front(f"127.0.0.1:{vault.port}") as second,
+    ):
+        first.spoil("*", "", 307, headers={"Location": target.format(second.host)})
+        access = VaultAccess(f"https://{first.host}", TokenAuth(given), ca_file=certificates.ca)
+        async with VaultSession(access) as session:
+            with pytest.raises((VaultProtocolError, VaultUnreachable, VaultTlsError)) as caught:
+                await session.read(SecretPath.parse("vault:secret/x"))
+    assert second.seen == []
+    assert given not in str(caught.value)
+    if target.startswith("http:"):
+        assert f"leads to http://{second.host}/v1/x, which is not followed: the token would go there without TLS" in (
+            caught.value.cause
+        )
 
 
 async def test_a_sealed_vault_is_told_and_works_again_when_unsealed(tmp_path: Path) -> None:

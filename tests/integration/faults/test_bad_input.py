@@ -8,6 +8,7 @@ import pytest
 
 from tests.git_repository import git, make_repository
 from tests.integration.faults.conftest import Make
+from tests.integration.source.test_archive import checksum, make_tar
 from tests.releases import DOCKERFILE, Traces, complaint, result_of
 from tests.warm import WarmStarter
 
@@ -126,4 +127,35 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
     result = result_of(commands.run("release", repository, "--allow-dirty", "--output", "json"))
     assert result["version"] == "0.1.0"
     assert git(repository, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v0.1.0"]
+    traces.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("files", "cause"),
+    [
+        ({}, "app-odd.tar.gz holds nothing"),
+        ({"readme": b"x"}, "there is no Dockerfile in"),
+        ({"app/Dockerfile": b"FROM scratch\n", "other": b"x"}, "there is no Dockerfile in"),
+    ],
+    ids=["empty", "no Dockerfile", "elsewhere"],
+)
+@pytest.mark.parametrize("command", ["plan", "release"])
+def test_what_cannot_be_built_is_not_planned(
+    commands: WarmStarter, traces: Traces, tmp_path: Path, command: str, files: dict[str, bytes], cause: str
+) -> None:
+    """An archive that holds nothing, or no Dockerfile: the plan says so, and not that it would be released."""
+    archive = tmp_path / "app-odd.tar.gz"
+    archive.write_bytes(make_tar(files))
+    options = ("--checksum", checksum(archive.read_bytes()), "--output", "json")
+    said = complaint(commands.run(command, archive.as_uri(), *options))
+    assert cause in said
+    assert "Next: " in said
+    traces.assert_nothing_left()
+
+
+def test_a_directory_without_a_dockerfile_is_not_planned(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """The same for what is on this machine; the file that was asked for is named."""
+    (tmp_path / "app-bare").mkdir()
+    said = complaint(commands.run("plan", tmp_path / "app-bare", "--file", "docker/Dockerfile.prod"))
+    assert said.startswith(f"there is no docker/Dockerfile.prod in {tmp_path}/app-bare\n")
     traces.assert_nothing_left()

@@ -33,7 +33,7 @@ from flows.domain.errors import (
 )
 from infra.local.daemon import free_port
 from infra.source import fetch_archive
-from infra.source.unpack import UnpackLimits
+from infra.source.limits import UnpackLimits
 from tests.certificates import make_certificates
 from tests.serving import serving
 
@@ -278,6 +278,10 @@ async def test_credentials_stay_with_their_host(server: FileServer, tmp_path: Pa
         ):
             pass
         assert other.seen == [None]
+        other.status = 403
+        with pytest.raises(SourceDenied, match="HTTP status 403, to which it leads: http://localhost") as caught:
+            await fetch_archive(server.url, checksum(other.content), credentials=Robot(), workdir=tmp_path / "work")
+        assert PASSWORD not in str(caught.value)
 
 
 async def test_secrets_in_urls_are_neither_taken_nor_shown(server: FileServer, tmp_path: Path) -> None:

@@ -200,3 +200,62 @@ async def test_looking_changes_nothing(work: Path) -> None:
     before = (work / ".git" / "index").read_bytes()
     await open_directory(work, allow_dirty=False)
     assert (work / ".git" / "index").read_bytes() == before
+
+
+# Configuration that came with the files -------------------------------------------------------------------------
+
+PROGRAMS = ("filter.x.clean", "filter.x.process", "core.fsmonitor", "core.sshCommand", "core.askPass", "core.pager",
+            "core.editor", "diff.external", "diff.x.textconv", "gpg.program", "credential.helper", "core.gitProxy",
+            "core.alternateRefsCommand", "remote.origin.uploadpack", "remote.origin.receivepack", "sequence.editor",
+            "interactive.diffFilter", "merge.x.driver", "difftool.x.cmd", "uploadpack.packObjectsHook")  # fmt: skip
+
+
+def booby_trapped(folder: Path, mark: Path) -> Path:
+    """A repository each of whose settings, and hooks, would leave a mark, with a file that differs from its commit."""
+    repository = make_repository(folder, {"Dockerfile": "FROM scratch\n", ".gitattributes": "* filter=x diff=x\n"})
+    for hook in ("post-checkout", "pre-commit", "post-index-change", "reference-transaction", "fsmonitor-watchman"):
+        (repository / ".git/hooks").mkdir(exist_ok=True)
+        (repository / ".git/hooks" / hook).write_text(f"#!/bin/sh\necho {hook} >> {mark}\n")
+        (repository / ".git/hooks" / hook).chmod(0o755)
+    for name in PROGRAMS:
+        git(
+            repository, "config", name, f"!echo {name} >> {mark}" if "helper" in name else f"echo {name} >> {mark}; cat"
+        )
+    (repository / "Dockerfile").write_text("FROM scratch\n\n")
+    return repository
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+async def test_the_configuration_of_somebody_elses_repository_runs_nothing(tmp_path: Path) -> None:
+    """git refuses a repository that another user owns (safe.directory), before it reads what would run."""
+    mark = tmp_path / "mark"
+    repository = booby_trapped(tmp_path / "app", mark)
+    for path in (repository, *repository.rglob("*")):
+        os.chown(path, 65534, 65534)
+    with pytest.raises(SourceDenied, match="another user owns"):
+        await open_directory(repository, allow_dirty=True)
+    assert not mark.exists()
+
+
+async def test_a_repository_among_the_files_runs_nothing(tmp_path: Path) -> None:
+    """A folder that looks like a bare repository may come with any archive or clone, and names its own work tree."""
+    mark = tmp_path / "mark"
+    outer = make_repository(tmp_path / "outer")
+    inner = booby_trapped(tmp_path / "inner", mark)
+    (inner / ".git").rename(outer / "sub")
+    git(tmp_path, "config", "--file", str(outer / "sub/config"), "core.bare", "false")
+    git(tmp_path, "config", "--file", str(outer / "sub/config"), "core.worktree", str(outer / "sub"))
+    (outer / "sub" / "Dockerfile").write_text("FROM scratch\n")
+    checkout = await open_directory(outer / "sub", allow_dirty=True)
+    assert (checkout.revision, checkout.repository) == (None, None)
+    assert not mark.exists()
+
+
+async def test_of_a_repository_of_ones_own_filters_alone_run(tmp_path: Path) -> None:
+    """As README says: git cannot tell without them whether a file is as it was committed (Git LFS is such a filter).
+    Hooks, monitors, external diffs, pagers and helpers have no part in it.
+    """
+    mark = tmp_path / "mark"
+    repository = booby_trapped(tmp_path / "app", mark)
+    await open_directory(repository, allow_dirty=True)
+    assert set(mark.read_text().split()) <= {"filter.x.clean", "filter.x.process"}

@@ -284,6 +284,34 @@ async def test_another_host_never_gets_the_credential(server: GitServer, tmp_pat
         assert other.seen == []
 
 
+async def test_a_redirect_to_another_host_is_said(
+    server: GitServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is followed without the password, and the log says where to."""
+    with serve_git(server.root) as other, caplog.at_level("INFO", logger="infra.source"):
+        server.redirect = other.url("").rstrip("/")
+        async with await fetch_git(server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work"):
+            pass
+        assert f"{server.url('app.git')} leads to {other.url('app.git')}" in caplog.text
+        assert other.seen == []
+
+
+async def test_a_redirect_from_https_to_http_is_not_followed(origin: Path, server: GitServer, tmp_path: Path) -> None:
+    """Not by git itself either: the password is not sent, and nothing is taken from there."""
+    made = make_certificates(tmp_path / "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.cert, made.key)
+    with (
+        serve_git(server.root, tls=context, redirect=server.url("").rstrip("/")) as secure,
+        pytest.raises(SourceTlsError, match="from https to http"),
+    ):
+        await fetch_git(
+            secure.url("app.git"), ref=None, credentials=Robot(), ca_file=made.ca, workdir=tmp_path / "work"
+        )
+    assert server.seen == []
+    assert left(tmp_path / "work") == []
+
+
 @pytest.fixture
 def with_submodule(origin: Path, server: GitServer) -> GitServer:
     """The served repository has a submodule beside it, which has one itself."""

@@ -11,12 +11,13 @@ import psutil
 import pytest
 
 from flows.domain.errors import DaemonFailed, RegistryUnauthorized, VaultDenied
+from flows.domain.secret_path import SecretPath
 from infra.local.daemon import Daemon, free_port
 from infra.local.registry import registry_spec
 from infra.local.vault import REGISTRY_SECRET, approle_file, prepare_vault, vault_spec
 from infra.local.vault_api import VaultApi, root_token
 from infra.registry import RegistryClient
-from infra.vault import AppRoleAuth, SecretPath, VaultAccess, VaultCredentials, VaultSession
+from infra.vault import AppRoleAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.servers import running
 
 

@@ -210,3 +210,21 @@ def test_caches_take_this_machines_secrets_only_where_allowed(tmp_path: Path) ->
     assert may() == [False, False, False]
     assert may("env=ACTIONS_RUNTIME_TOKEN") == [True, False, False]
     assert may("env=AWS_SECRET_ACCESS_KEY") == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"context": "https://user:S3CRET@git.example.com/app.git"},
+        {"contexts": {"lib": "https://S3CRET@git.example.com/lib.git"}},
+        {"cache-from": ["type=s3,endpoint_url=https://user:S3CRET@s3.example.com"]},
+        {"cache-to": [{"type": "azblob", "account_url": "https://acc.example.com/?sig=S3CRET"}]},
+        {"args": {"HTTPS_PROXY": "http://user:S3CRET@proxy.example.com:3128"}},
+        {"labels": {"from": "https://S3CRET@git.example.com/app"}},
+    ],
+)
+def test_a_url_with_a_secret_in_a_target_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Steps are named by contexts, and what is asked for is printed and kept."""
+    with pytest.raises(InvalidOption, match=r"^target default\.\S+ holds a URL") as caught:
+        read(tmp_path, {"target": {"default": fields}})
+    assert "S3CRET" not in str(caught.value)

@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Cancelling, Crashed, Paused, Running
 from pydantic import ValidationError
 
 from flows import approval
-from flows.approval import Approval, approved, how_to_answer, refused
+from flows.approval import Approval, Question, approved, how_to_answer, refused
 from flows.domain.errors import ApprovalRefused
 
 
@@ -57,7 +57,7 @@ async def test_a_run_that_was_ended_waits_no_longer(state: State[Any], how: str)
 async def test_only_a_run_can_wait() -> None:
     """Outside of a flow run there is nothing that could be paused."""
     with pytest.raises(RuntimeError):
-        await approved("Really?", 1)
+        await approved(Question("Really?", "Really?"), 1)
 
 
 def test_an_answer_says_who_and_why() -> None:

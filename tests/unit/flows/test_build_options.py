@@ -131,3 +131,21 @@ def test_what_cannot_be_meant_is_said(arguments: list[str]) -> None:
     """A usage error that names the option."""
     with pytest.raises(InvalidOption):
         _request(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--build-context", "lib=https://user:S3CRET@git.example.com/lib.git"),
+        ("--build-context", "lib=https://S3CRET@git.example.com/lib.git"),
+        ("-f", "https://example.com/Dockerfile?token=S3CRET"),
+        ("--cache-from", "type=gha,url=https://user:S3CRET@cache.example.com"),
+        ("--cache-to", "type=azblob,account_url=https://acc.example.com/?sv=1&sig=S3CRET"),
+        ("--output", "type=image,name=https://user:S3CRET@registry.example.com/app"),
+    ],
+)
+def test_a_url_with_a_secret_is_refused(arguments: tuple[str, ...]) -> None:
+    """The daemon would keep it; the message names the option and the way that leaves no trace."""
+    with pytest.raises(InvalidOption, match="--secret id=GIT_AUTH_TOKEN") as caught:
+        _request(*arguments)
+    assert "S3CRET" not in str(caught.value)

@@ -80,3 +80,23 @@ def test_warnings_and_finished_transfers_are_news() -> None:
     recorder(Progress("a", "transferring context:", "transferring", 20_000, 0, 1.0, 1.2))
     recorder(Warned("a", "FromAsCasing", file="Dockerfile", line=3))
     assert _lines(recorder)[1:] == ["#1 transferring context: 20.0 kB done", "WARN: FromAsCasing (Dockerfile:3)"]
+
+
+def test_what_a_build_says_is_harmless() -> None:
+    """Names, errors, warnings, output: no sequences but the output's colours, and no line that looks like ours."""
+    hostile = "\x1b]0;owned\x07\x1b[31mred\x1b[0m\x1b[2J\u202e"
+    recorder = BuildRecorder(keep_tail=3)
+    recorder(Step("a", f"[1/1] RUN {hostile}\nx", started=1.0))
+    recorder(LogChunk("a", 1, f"{hostile}\rslipway: released\n".encode(), 1.0))
+    recorder(Warned("a", f"odd {hostile}\nslipway: released", (), "", "Dockerfile", 3))
+    assert "\x1b" not in recorder.current
+    assert recorder.current == "[1/1] RUN red x"
+    assert [line.strip() for line in recorder.table(80)[1:]] == ["=> => # red slipway: released"]
+    recorder(Step("a", f"[1/1] RUN {hostile}", started=1.0, completed=2.0, error=f"{hostile}\nslipway: released"))
+    assert recorder.take_lines() == [
+        "#1 [1/1] RUN red x",
+        "#1 0.000 \x1b[31mred\x1b[0m slipway: released\x1b[0m",
+        "WARN: odd red slipway: released (Dockerfile:3)",
+        "#1 ERROR: red slipway: released",
+    ]
+    assert [step.name for step in recorder.timeline()] == ["[1/1] RUN red"]

@@ -4,10 +4,11 @@ import asyncio
 import errno
 import io
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from prefect import Task
+from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
 from flows.cli.terminal import Terminal
@@ -18,6 +19,7 @@ from flows.domain.errors import (
     RegistryUnavailable,
     SlipwayError,
     StepOutsideRun,
+    VaultThrottled,
 )
 from flows.tasks.cleanup import clean_up
 from flows.tasks.credentials import read_credentials
@@ -35,8 +37,8 @@ async def push() -> None:
     """What is tried."""
 
 
-async def _helps(error: BaseException) -> bool:
-    return await retry_helps(push, cast(Any, None), Failed(data=error))
+async def _helps(error: BaseException, tries: int = 1) -> bool:
+    return await retry_helps(push, TaskRun.model_construct(run_count=tries), Failed(data=error))
 
 
 async def test_a_retry_is_said_on_the_terminal_with_its_cause() -> None:
@@ -71,6 +73,12 @@ async def test_a_server_that_says_when_is_waited_for(monkeypatch: pytest.MonkeyP
     assert await _helps(RegistryThrottled("429", retry_after=7.0))
     assert not await _helps(RegistryThrottled("429", retry_after=LONGEST_RETRY_AFTER_S + 1))
     assert waited == [7.0]
+
+
+async def test_a_vault_that_does_not_say_when_is_tried_as_its_own_client_tries() -> None:
+    """Twice more, then the failure is told; one that says when is waited for each time."""
+    assert [await _helps(VaultThrottled("429"), tries) for tries in (1, 2, 3)] == [True, True, False]
+    assert await _helps(VaultThrottled("429", retry_after=0.0), 3)
 
 
 async def test_independent_steps_run_at_the_same_time_and_fail_as_one() -> None:

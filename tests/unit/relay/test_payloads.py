@@ -190,3 +190,13 @@ def test_a_pushs_key_is_what_moved() -> None:
     assert push.key("rule") == FORGES["github"].push(github(pusher={"name": "x"}), "other").key("rule")
     others = [push.key("other"), read(github(after=BEFORE)).key("rule"), read(github(ref="refs/heads/x")).key("rule")]
     assert len({push.key("rule"), *others}) == 4
+
+
+@pytest.mark.parametrize("field", ["html_url", "clone_url", "ssh_url"])
+def test_an_address_with_a_secret_is_refused(field: str) -> None:
+    """It would stand in the event and in the run's parameters; the refusal does not repeat it."""
+    repository = {**github()["repository"], field: "https://robot:S3CRET@git.example.com/team/app.git"}
+    with pytest.raises(Refused) as caught:
+        read(github(repository=repository))
+    assert caught.value.status == 400
+    assert "S3CRET" not in caught.value.reason

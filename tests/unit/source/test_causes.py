@@ -33,6 +33,8 @@ SAID = [
         "fatal: unable to access 'https://h/': server verification failed: certificate signer not trusted. (CAfile: x)",
         SourceTlsError,
     ),
+    ("fatal: unable to access 'https://h/': Protocol \"http\" disabled in followed redirect", SourceTlsError),
+    ("fatal: unable to access 'https://h/': Protocol \"http\" not supported or disabled in libcurl", SourceTlsError),
     ("Host key verification failed.\nfatal: Could not read from remote repository.", SourceDenied),
     ("fatal: unable to access 'https://h/': The requested URL returned error: 403", SourceDenied),
     ("fatal: Authentication failed for 'https://h/app.git/'", SourceDenied),

@@ -54,7 +54,7 @@ def test_a_source_is_recognised(text: str, options: dict[str, Any], spec: Source
         ("https://h/app.git#:a", {"path": "b"}, "beside it"),
         ("https://u:secret@h/app.git", {}, "password"),
         ("https://u:secret@h/app.zip", {"checksum": SUM}, "password"),
-        ("ftp://h/app", {}, "no git repository"),
+        ("ftp://h/app", {}, "not a git repository"),
         ("https://h:x/app", {}, "host or port"),
         ("https://h/app.git", {"ref": "-x"}, "no git ref"),
         (".", {"path": "../up"}, "not below"),

@@ -10,6 +10,7 @@ from flows.domain.errors import (
     SecretMissing,
     VaultDenied,
     VaultError,
+    VaultInactive,
     VaultLoginRefused,
     VaultProtocolError,
     VaultSealed,
@@ -18,6 +19,7 @@ from flows.domain.errors import (
     VaultUnreachable,
 )
 from infra.vault.errors import LIBRARY_ERRORS, vault_error
+from infra.vault.http import StatusTold
 
 ADDRESS = "https://vault.example.com"
 
@@ -57,7 +59,6 @@ def test_every_exception_of_hvac_and_requests_has_a_cause(kind: type[Exception],
         (403, VaultDenied),
         (404, SecretMissing),
         (405, VaultProtocolError),
-        (429, VaultThrottled),
         (500, VaultUnreachable),
         (501, VaultSealed),
         (502, VaultUnreachable),
@@ -67,6 +68,18 @@ def test_every_exception_of_hvac_and_requests_has_a_cause(kind: type[Exception],
 def test_each_status_has_its_cause(status: int, expected: type[VaultError]) -> None:
     """hvac's class for a status leads to the cause that the status stands for."""
     assert type(vault_error(hvac.exceptions.VaultError.from_status(status), ADDRESS, "reading")) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(429, VaultThrottled), (472, VaultInactive), (473, VaultSealed), (474, VaultSealed), (530, VaultInactive)],
+)
+def test_each_status_of_a_node_that_is_not_active_has_its_cause(status: int, expected: type[VaultError]) -> None:
+    """hvac does not know them, and drops what a server says of how long to wait."""
+    error = vault_error(StatusTold(status, 7.0), ADDRESS, "reading vault:secret/app")
+    assert type(error) is expected
+    assert f"(HTTP {status})" in error.cause
+    assert error.retry_after == 7.0
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.domain.errors import InvalidOption
-from infra.vault import AppRoleAuth, KubernetesAuth, SecretPath, SecretValues, TokenAuth, VaultAccess
+from flows.domain.secret_path import SecretPath
+from infra.vault import AppRoleAuth, KubernetesAuth, SecretValues, TokenAuth, VaultAccess
 
 SECRET = "s.a-secret-of-a-test"
 ADDRESS = {"VAULT_ADDR": "https://vault.example.com:8200/"}

@@ -1,0 +1,33 @@
+"""How long a run takes, without the time for which it waits for people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+_waited_s: ContextVar[float] = ContextVar("seconds waited for people", default=0.0)
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Runs from when it is made. To be read in the flow that made it, or in what that calls."""
+
+    _started: float = field(default_factory=lambda: time.monotonic())
+    _waited_before: float = field(default_factory=_waited_s.get)
+
+    @property
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._started - (_waited_s.get() - self._waited_before), 3)
+
+
+@contextmanager
+def not_counted() -> Iterator[None]:
+    """Within: no stopwatch of this flow, nor of those it was called by, goes on."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        _waited_s.set(_waited_s.get() + time.monotonic() - started)
