@@ -31,3 +31,8 @@ def parse_bool(text: str) -> bool | None:
     if text in {"1", "t", "T", "true", "TRUE", "True"}:
         return True
     return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last one a `…` where there were more."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
