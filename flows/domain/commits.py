@@ -6,9 +6,9 @@ The choices that the specification leaves open:
   type, for a major one. All other types (docs, test, chore ...) ask for nothing.
 - Below 1.0.0 a breaking change asks for a minor version (SemVer section 4: anything may change at any time).
   Only an explicit `--bump major` leaves 0.y.z.
-- In doubt a change is breaking, and the reason says because of which line: one that goes unnoticed is the worse mistake.
-  So `BREAKING CHANGE:` counts in the body and in commits whose header is not conventional (merges), its text may begin
-  on the next line (Angular's form), and near misses count (`breaking change:`, `**BREAKING CHANGE**`, `feat!(api): x`).
+- In doubt a change is breaking, and the reason says because of which line: one that goes unnoticed is the worse
+  mistake. So `BREAKING CHANGE:` counts in the body and in commits whose header is not conventional (merges), its text
+  may begin on the next line (Angular's form), and near misses count (`breaking change:`, `feat!(api): x`).
 - A revert of a commit of the same series cancels both; one of something released is a patch; one that names both does
   both. A revert of a merge cancels all that the merge brought in.
 """
@@ -76,8 +76,8 @@ def decide(
 ) -> Decision:
     """The bump for `commits` after `current`, None before the first version.
 
-    `commits`: each before its parents, as `git log --topo-order` lists them. `parents`: of every commit since `current`,
-    also of those that do not touch the source, in the same order; by them it is known what a reverted merge had brought.
+    `commits`: each before its parents, as `git log --topo-order` lists them. `parents`: of every commit since
+    `current`, also of those that do not touch the source, in the same order; they show what a reverted merge had brought.
     """
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")

@@ -1,4 +1,4 @@
-"""One commit's message as Conventional Commits 1.0.0 (conventionalcommits.org) reads it, and what people write instead."""
+"""One commit's message by Conventional Commits 1.0.0 (conventionalcommits.org), and what people write instead."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def parse_message(message: str) -> ConventionalMessage | None:
 
 
 def breaking_sign(message: str) -> str | None:
-    """What marks a commit as breaking, in words for people; None if nothing does, "" for the `!` that its subject shows.
+    """What marks a commit as breaking, in words for people; None if nothing does, "" for a `!` that its subject shows.
 
     Only `!` before the colon and a line that begins with `BREAKING CHANGE:` follow the specification. What looks like
     one of them says that it was taken as such.

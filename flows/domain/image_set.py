@@ -32,6 +32,7 @@ class SetPlan:
     previous_version: str | None = None
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
+    deciding_commit_count: int = 0
     warnings: tuple[str, ...] = ()
 
     @property

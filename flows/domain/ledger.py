@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from flows.domain.errors import VersionError
 from flows.domain.version import Version
 
 
@@ -35,6 +36,22 @@ class Reservation:
     version: Version
     claim: Claim
     resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A released version. `revision`: of its source, a full commit id; None if it is not known."""
+
+    version: Version
+    revision: str | None = None
+
+
+def would_choose(choose: Callable[[Sequence[Version]], Version], known: Sequence[Version]) -> Version | None:
+    """What `choose` would have picked when `known` was all there was, None if it would have refused to."""
+    try:
+        return choose(known)
+    except VersionError:
+        return None
 
 
 class VersionLedger(Protocol):

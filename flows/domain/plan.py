@@ -59,6 +59,7 @@ class ReleasePlan:
     moving_tags: bool = False
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
+    deciding_commit_count: int = 0
     previous_version: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     source_date_epoch: int | None = None

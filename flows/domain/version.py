@@ -89,14 +89,14 @@ def next_version(
 ) -> Version:
     """The version after those of its `line`, which are released in the history of what is to be released.
 
-    major, minor and patch count from the highest stable version of the line; without one the first is 0.1.0, whatever the
+    major, minor and patch count from the line's highest stable version; without one the first is 0.1.0, whatever the
     bump. A prerelease of what they lead to is finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0.
     `prerelease`: the next prerelease of that version (1.3.0-rc.1), or of a higher one that the line has begun already;
     `token` names a new series. The bump `prerelease` is the same for a patch. `auto` must be decided by the caller.
 
-    `elsewhere`: released too, but not in that history; `taken`: all that cannot be had, for whatever reason. What is taken
-    is passed over. Raises VersionTaken where the next version would be one of a major or minor version that was begun
-    elsewhere: nobody could tell any more what is in which. Raises InvalidVersion for a token that SemVer does not allow.
+    `elsewhere`: released too, but not in that history; `taken`: all that cannot be had, for whatever reason. What is
+    taken is passed over. Raises VersionTaken where the next version belongs to a major or minor version that was begun
+    elsewhere: its number would promise what is not in it. Raises InvalidVersion for a token that SemVer does not allow.
     """
     if bump is Bump.AUTO:
         raise ValueError("auto has to be decided from the commits first")
@@ -165,7 +165,7 @@ def _finish(prerelease: Version, bump: Bump) -> Version:
 
 
 def _check_line(target: Version, base: Version | None, elsewhere: Collection[Version]) -> None:
-    """A patch is of the line that it is for; a new minor or major version must not be another line's. Raises VersionTaken."""
+    """A new minor or major version must not have been begun elsewhere. Raises VersionTaken."""
     if base is not None and (base.major, base.minor) == (target.major, target.minor):
         return
     new_major = base is not None and base.major != target.major

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.bake.builds import image_of, unused
@@ -14,14 +15,15 @@ from flows.bake.places import Places
 from flows.bake.printed import as_bake
 from flows.bake.read import read_folder
 from flows.bake.targets import Target, TargetSet, choose
-from flows.choice import RELEASED_BEFORE, Choice, same_release
+from flows.choice import RELEASED_BEFORE, same_release
 from flows.choice import choose as choose_version
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.image_set import SetImage, SetPlan
 from flows.domain.ledger import Claim
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.reference import ImageReference, repository_name
-from flows.domain.version import Version, image_tag, latest
+from flows.domain.version import Version, image_tag
+from flows.lineage import released_versions
 from flows.planning import choose_ledger, left_unfinished, pushed_already, settle, source_facts
 from flows.sets.request import SetRequest
 from flows.workshop import Workshop
@@ -89,15 +91,15 @@ async def plan_set(
     names = " ".join(sorted(image.name for image in registries))
     tags = RegistryLedger(_AllTags(registries), names, FileClaims(shop.home, names))
     shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
-    previous = latest(released := await ledger.versions())
+    released = await released_versions(ledger)
 
     mark = _fingerprint(request, targets, source)
-    first, registry = next(iter(registries.items()))
-    choice = await choose_version(shop, checkout, first, registry, released, mark)
-    if earlier is not None and earlier in released:
+    choice = await choose_version(shop, checkout, registries, released, mark)
+    previous = choice.previous
+    if earlier is not None and earlier in {one.version for one in released}:
         with suppress(VersionTaken):  # by something else
             await _all_released(registries, earlier, mark)
-            choice = Choice(RELEASED_BEFORE, version=earlier)
+            choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
     claim = Claim(run, mark)
     version: Version | None = None
     found: dict[ImageReference, str] = {}
@@ -125,6 +127,7 @@ async def plan_set(
         previous_version=str(previous) if previous else None,
         git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
         deciding_commits=choice.commits,
+        deciding_commit_count=choice.commit_count,
         warnings=(*targets.warnings, *(said for target in targets.targets.values() for said in unused(target))),
     )
 

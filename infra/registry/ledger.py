@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import Protocol
 
 from flows.domain.errors import VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation
+from flows.domain.ledger import Claim, Reservation, would_choose
 from flows.domain.version import Version, version_of_tag
 
 
@@ -119,7 +119,8 @@ class RegistryLedger:
             return None
         if version in released and before.digest is None:
             return None
-        if str(choose([other for other in [*released, *reserved] if other != version])) != str(version):
+        known = [other for other in [*released, *reserved] if other != version]
+        if str(would_choose(choose, known)) != str(version):
             return None
         continued = replace(claim, digest=before.digest)
         leftover.write(_as_text(continued))

@@ -41,6 +41,8 @@ _CONFIG = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "log.showSignature": "false",
+    "log.follow": "false",
+    "i18n.logOutputEncoding": "UTF-8",
     # A transfer that stands still for a minute is broken off; both ends send keep-alives while they work.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
@@ -81,11 +83,12 @@ async def git(
     config: Mapping[str, str] | None = None,
     stdin: str = "",
     umask: int = -1,
+    index: Path | None = None,
 ) -> Answer:
     """Run git and return its answer, whatever its exit status.
 
     `remote`: the one repository that is talked to. `config`: settings for this call. `umask`: of the files
-    that git makes, -1 for this process's own. Raises PartMissing when git is not installed, SourceDenied for
+    that git makes, -1 for this process's own. `index`: to be used in place of the repository's. Raises PartMissing when git is not installed, SourceDenied for
     a credential that git cannot be given, and what the credential source raises.
     """
     credential = await remote.credential() if remote is not None else None
@@ -98,7 +101,7 @@ async def git(
                 "--literal-pathspecs",
                 *args,
                 cwd=cwd,
-                env=_environment(remote, [*settings.items(), *extra]),
+                env=_environment(remote, [*settings.items(), *extra]) | _index(index),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -112,7 +115,7 @@ async def git(
                 raise
             raise PartMissing("git is not installed", action="install it (Debian: apt install git)") from error
         try:
-            out, err = await process.communicate(stdin.encode())
+            out, err = await process.communicate(os.fsencode(stdin))
         finally:
             if process.returncode is None:
                 await _end(process)
@@ -151,6 +154,10 @@ def _environment(remote: Remote | None, config: list[tuple[str, str]]) -> dict[s
     for number, (key, value) in enumerate(config, first):
         env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return env | {"GIT_CONFIG_COUNT": str(first + len(config))}
+
+
+def _index(index: Path | None) -> dict[str, str]:
+    return {} if index is None else {"GIT_INDEX_FILE": str(index)}
 
 
 def _helper(url: GitUrl, descriptor: int) -> list[tuple[str, str]]:

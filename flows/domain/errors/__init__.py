@@ -13,6 +13,7 @@
     ├── SourceError
     │   ├── SourceMissing              the directory, repository or archive is not there
     │   ├── RefUnknown                 the repository has no such ref
+    │   ├── HistoryIncomplete          a shallow clone that nothing can complete
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
     │   ├── ChecksumMismatch           the archive is not the one that was named
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
@@ -213,6 +214,7 @@ from flows.domain.errors.rollout import (
 from flows.domain.errors.source import (
     ChecksumMismatch,
     DirtyTree,
+    HistoryIncomplete,
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -298,6 +300,7 @@ __all__ = [
     "DirtyTree",
     "DockerfileInvalid",
     "DockerfileMissing",
+    "HistoryIncomplete",
     "Interrupted",
     "InvalidOption",
     "InvalidReference",

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from flows.domain.conventional import ConventionalMessage, Reverted, breaking_sign, parse_message, reverted
 
 
-
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -123,7 +122,9 @@ def test_what_looks_like_a_breaking_change_is_taken_as_one(line: str) -> None:
     assert breaking_sign(f"fix: a\n\nbody\n{line}\nmore") == f"taken as breaking because of {line.strip()!r}"
 
 
-@pytest.mark.parametrize("header", ["feat!(api): x", "feat !: x", "feat(api) !: x", "feat!!: x", "feat!:x", "BREAKING CHANGE: x"])
+@pytest.mark.parametrize(
+    "header", ["feat!(api): x", "feat !: x", "feat(api) !: x", "feat!!: x", "feat!:x", "BREAKING CHANGE: x"]
+)
 def test_a_header_that_looks_breaking_is_taken_as_such(header: str) -> None:
     """A `!` at the wrong place, and the footer as the header."""
     assert breaking_sign(f"{header}\n\nbody") == f"taken as breaking because of {header!r}"
@@ -147,7 +148,9 @@ def test_other_words_are_not_breaking(message: str) -> None:
     assert breaking_sign(message) is None
 
 
-@pytest.mark.parametrize("text", [" " * 100_000, "a " * 50_000, "* " * 50_000, "(" * 100_000, "breaking change " * 9_000])
+@pytest.mark.parametrize(
+    "text", [" " * 100_000, "a " * 50_000, "* " * 50_000, "(" * 100_000, "breaking change " * 9_000]
+)
 def test_a_hostile_message_costs_no_time(text: str) -> None:
     """Nothing in a line makes reading it expensive: what a regular expression sees of a line is bounded."""
     for message in (f"{text}!", f"feat: a\n\n{text}!", f"feat: a\n\n{text}breaking{text}"):
