@@ -126,10 +126,8 @@ async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, las
 
 async def _has_images(images: Images, version: Version) -> bool:
     """Whether the version is there as all of the images: one repository may be released as several, each by itself."""
-    tag = image_tag(version)
-    return None not in await asyncio.gather(
-        *(registry.head(image.repository, tag) for image, registry in images.items())
-    )
+    heads = (registry.head(image.repository, image_tag(version)) for image, registry in images.items())
+    return None not in await asyncio.gather(*heads)
 
 
 async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:

@@ -77,7 +77,7 @@ def decide(
     """The bump for `commits` after `current`, None before the first version.
 
     `commits`: each before its parents, as `git log --topo-order` lists them. `parents`: of every commit since
-    `current`, also of those that do not touch the source, in the same order; they show what a reverted merge had brought.
+    `current`, also of those that do not touch the source, in the same order; they show what a reverted merge brought.
     """
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")

@@ -88,8 +88,9 @@ async def git(
     """Run git and return its answer, whatever its exit status.
 
     `remote`: the one repository that is talked to. `config`: settings for this call. `umask`: of the files
-    that git makes, -1 for this process's own. `index`: to be used in place of the repository's. Raises PartMissing when git is not installed, SourceDenied for
-    a credential that git cannot be given, and what the credential source raises.
+    that git makes, -1 for this process's own. `index`: to be used in place of the repository's. Raises PartMissing
+    when git is not installed, SourceDenied for a credential that git cannot be given, and what the credential source
+    raises.
     """
     credential = await remote.credential() if remote is not None else None
     settings = {**_CONFIG, **(config or {})}
