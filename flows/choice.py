@@ -11,7 +11,16 @@ from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.ledger import Released
 from flows.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT
 from flows.domain.reference import ImageReference
-from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version
+from flows.domain.version import (
+    Bump,
+    Version,
+    image_tag,
+    latest,
+    lines_left_out,
+    next_version,
+    parse_version,
+    tags_that_stay,
+)
 from flows.lineage import Images, Lineage, image_labels, look_back
 from flows.request import ReleaseRequest
 from flows.workshop import Workshop
@@ -65,24 +74,27 @@ class Choice:
             raise VersionTaken(f"the version {self.version} is released or reserved already")
         return self.version
 
+    def tags_that_stay(self, version: Version) -> tuple[str, ...]:
+        """Moving tags that this version must not take from another line's."""
+        base = latest(self.line, stable_only=True)
+        return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
+
 
 async def choose(shop: Workshop, checkout: Checkout, images: Images, released: Sequence[Released], mark: str) -> Choice:
     """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
     and what registry and git raise."""
     request = shop.request
     named = parse_version(request.version) if request.version is not None else None
-    if named is not None and not request.only_new:
+    if named is not None and not (request.only_new or request.moving_tags):
         return _by_name(named, released)
     lineage = await look_back(shop, checkout, images, released)
     found = await _nothing_new(shop, checkout, images, lineage, named, mark)
-    if found is None and named is not None:
-        return _by_name(named, released)
     if found is None:
-        found = await _by_bump(request, lineage)
+        found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
     previous = lineage.latest()
     return replace(
         found,
-        previous=previous.version if previous is not None else None,
+        previous=found.previous or (previous.version if previous is not None else None),
         line=tuple(one.version for one in lineage.line),
         elsewhere=lineage.elsewhere,
     )

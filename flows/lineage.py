@@ -50,11 +50,13 @@ async def look_back(shop: Workshop, checkout: Checkout, images: Images, released
     HistoryIncomplete, and what git and the registry raise.
     """
     highest_first = sorted(released, key=lambda one: one.version, reverse=True)
-    if checkout.repository is None or checkout.revision is None or not released:
+    if checkout.repository is None or checkout.revision is None:
         return Lineage(tuple(highest_first))
     history = await History.open(checkout, remote=shop.request.git_remote, credentials=shop.git_credentials())
     if not isinstance(shop.ledger, GitLedger):
         return await _by_labels(history, images, [one.version for one in highest_first])
+    if not released and shop.ledger.remote is None:
+        await history.complete()  # a shallow clone may lack the tags as well
     inside = await history.includes([one.revision for one in highest_first if one.revision is not None])
     line = [one for one in highest_first if one.revision in inside]
     elsewhere = tuple(one.version for one in highest_first if one.revision not in inside)

@@ -230,6 +230,7 @@ def _plan(
         source=source,
         tags=(image_tag(version),),
         moving_tags=request.moving_tags,
+        tags_that_stay=choice.tags_that_stay(version) if request.moving_tags else (),
         git_tag=git_tag,
         deciding_commits=choice.commits,
         deciding_commit_count=choice.commit_count,

@@ -16,12 +16,13 @@ _ENV = {
 }
 
 
-def git(folder: Path, *args: str, **env: str) -> str:
+def git(folder: Path, *args: str, stdin: str = "", **env: str) -> str:
     """Run git in `folder` and return what it prints, without the last line break."""
     done = subprocess.run(
         ["git", "-c", "protocol.file.allow=always", *args],
         cwd=folder,
         env={**os.environ, **_ENV, **env},
+        input=stdin,
         check=True,
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flows.domain.plan import ReleasePlan
+from flows.domain.text import with_rest
 
 if TYPE_CHECKING:
     from flows.request import ReleaseRequest
@@ -45,7 +46,7 @@ def as_text(plan: ReleasePlan) -> str:
     lines = [f"{plan.reference}", f"  why  {plan.why}"]
     if plan.previous_version:
         lines.append(f"  after {plan.previous_version}")
-    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  commit {commit}" for commit in with_rest(plan.deciding_commits, plan.deciding_commit_count)]
     lines += ["  would:", *(f"    - {effect}" for effect in plan.effects())]
     return "\n".join(lines)
 

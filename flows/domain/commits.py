@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
 
-from flows.domain.conventional import breaking_sign, parse_message, reverted
+from flows.domain.conventional import breaking_sign, reverted, type_of
 from flows.domain.text import shortened
 from flows.domain.version import Bump, Version
 
@@ -108,8 +108,8 @@ def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
     for commit in commits:
         if commit.revision in cancelled:
             continue
-        parsed = parse_message(commit.message)
-        reverts = reverted(commit.message, parsed)
+        type_ = type_of(commit.message)
+        reverts = reverted(commit.message)
         released = []
         for named in reverts:
             found = since.find(named.revision)
@@ -119,11 +119,11 @@ def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
                 cancelled.update(since.brought_by(revision, named.mainline))
         if (sign := breaking_sign(commit.message)) is not None:
             yield Wish(commit, Bump.MAJOR, sign)
-        elif parsed is not None and (bump := _TYPES.get(parsed.type)) is not None:
-            yield Wish(commit, bump)
+        elif type_ in _TYPES:
+            yield Wish(commit, _TYPES[type_])
         elif released:
             yield Wish(commit, Bump.PATCH, f"it reverts {released[0][:8]}, which is released")
-        elif parsed is not None and parsed.type == "revert" and not reverts:
+        elif type_ == "revert" and not reverts:
             yield Wish(commit, Bump.PATCH)
 
 

@@ -76,6 +76,12 @@ def parse_message(message: str) -> ConventionalMessage | None:
     )
 
 
+def type_of(message: str) -> str | None:
+    """The type of a message that follows the specification, in lower case; None of another one."""
+    match = _HEADER.fullmatch(message.strip().partition("\n")[0].rstrip())
+    return match["type"].lower() if match is not None else None
+
+
 def breaking_sign(message: str) -> str | None:
     """What marks a commit as breaking, in words for people; None if nothing does, "" for a `!` that its subject shows.
 
@@ -100,11 +106,12 @@ def breaking_sign(message: str) -> str | None:
     return None
 
 
-def reverted(message: str, parsed: ConventionalMessage | None) -> list[Reverted]:
+def reverted(message: str) -> list[Reverted]:
     """What a message says to revert: in git's sentence, or as `Refs:` of a `revert:`."""
     if "revert" not in message.lower():
         return []
     found = [Reverted(match["id"], match["mainline"]) for match in _GIT_REVERT.finditer(message)]
+    parsed = parse_message(message)
     if parsed is not None and parsed.type == "revert":
         refs = (value for token, value in parsed.footers if token.lower() == "refs")
         found += [Reverted(revision) for value in refs for revision in _REVISION.findall(value)]

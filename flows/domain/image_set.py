@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, VerifiedImage
+from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, VerifiedImage, moving_effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class SetPlan:
                 effects.append(f"finish {image.target}, {image.plan.existing_digest}, that an earlier run pushed")
         references = ", ".join(image.plan.reference for image in self.public)
         effects.append(f"when all are built and verified, tag them: {references}")
-        if any(image.plan.moving_tags for image in self.public):
-            effects.append("move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards")
+        if moving := [image.plan for image in self.public if image.plan.moving_tags]:
+            effects.append(moving_effect(moving[0].tags_that_stay))
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         return effects

@@ -142,6 +142,25 @@ def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bo
     return tags
 
 
+def lines_left_out(version: Version, base: Version | None, elsewhere: Iterable[Version]) -> list[Version]:
+    """The stable versions between `base`, the line's highest one, and `version` that were released `elsewhere`, from
+    higher lines: whoever takes `version` for their successor would miss what is in them. Patches of the base's own line
+    are none of these: what a fix there needs is commonly picked into it by hand."""
+    return [
+        other
+        for other in elsewhere
+        if not other.prerelease
+        and other < version
+        and (base is None or (other > base and (other.major, other.minor) != (base.major, base.minor)))
+    ]
+
+
+def tags_that_stay(version: Version, left_out: Iterable[Version]) -> list[str]:
+    """Those of `moving_tags` that stand for one of the versions that are left out of `version`, too."""
+    others = {name for other in left_out for name in moving_tags(other, [])}
+    return [name for name in moving_tags(version, []) if name in others]
+
+
 def _parse(text: str) -> Version | None:
     if len(text) > _MOST_CHARACTERS or not _CHARACTERS.fullmatch(text):
         return None

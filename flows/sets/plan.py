@@ -15,7 +15,7 @@ from flows.bake.places import Places
 from flows.bake.printed import as_bake
 from flows.bake.read import read_folder
 from flows.bake.targets import Target, TargetSet, choose
-from flows.choice import RELEASED_BEFORE, same_release
+from flows.choice import RELEASED_BEFORE, Choice, same_release
 from flows.choice import choose as choose_version
 from flows.domain.errors import InvalidOption, VersionTaken
 from flows.domain.image_set import SetImage, SetPlan
@@ -95,7 +95,6 @@ async def plan_set(
 
     mark = _fingerprint(request, targets, source)
     choice = await choose_version(shop, checkout, registries, released, mark)
-    previous = choice.previous
     if earlier is not None and earlier in {one.version for one in released}:
         with suppress(VersionTaken):  # by something else
             await _all_released(registries, earlier, mark)
@@ -121,10 +120,10 @@ async def plan_set(
         version=str(version) if version is not None else None,
         why=why,
         images=tuple(
-            _image(request, targets, target, images[name], source, version, mark, found, previous)
+            _image(request, targets, target, images[name], source, version, mark, found, choice)
             for name, target in targets.targets.items()
         ),
-        previous_version=str(previous) if previous else None,
+        previous_version=str(choice.previous) if choice.previous else None,
         git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
         deciding_commits=choice.commits,
         deciding_commit_count=choice.commit_count,
@@ -154,7 +153,7 @@ def _image(
     version: Version | None,
     mark: str,
     found: Mapping[ImageReference, str],
-    previous: Version | None,
+    choice: Choice,
 ) -> SetImage:
     public = target.name in targets.wanted
     epoch = (source.committed_at or 0) if request.reproducible else None
@@ -170,7 +169,8 @@ def _image(
         source=source,
         tags=(image_tag(version),) if public and version is not None else (),
         moving_tags=request.moving_tags and public,
-        previous_version=str(previous) if previous else None,
+        tags_that_stay=choice.tags_that_stay(version) if version is not None and request.moving_tags and public else (),
+        previous_version=str(choice.previous) if choice.previous else None,
         labels=labels,
         source_date_epoch=epoch,
         existing_digest=found.get(image) if public else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.plan import StepTime
 from flows.domain.reference import ImageReference
-from flows.domain.text import aligned, human_size, table_cell
+from flows.domain.text import aligned, human_size, table_cell, with_rest
 from flows.sets import dag
 from flows.watched import timeline
 from flows.watched.links import registry_link
@@ -124,7 +124,8 @@ def plan_as_markdown(plan: SetPlan) -> str:
     lines += [f"- {effect}" for effect in plan.effects()]
     lines += [f"- WARN: {warning}" for warning in plan.warnings]
     if plan.deciding_commits:
-        lines += ["", "## Commits that decided", "", *(f"- {commit}" for commit in plan.deciding_commits)]
+        commits = with_rest(plan.deciding_commits, plan.deciding_commit_count)
+        lines += ["", "## Commits that decided", "", *(f"- {commit}" for commit in commits)]
     return "\n".join(lines) + "\n"
 
 
@@ -133,5 +134,5 @@ def plan_as_text(plan: SetPlan) -> str:
     if plan.nothing_to_release:
         return f"{plan.source.name}: nothing to release: {plan.why}"
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
-    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  commit {commit}" for commit in with_rest(plan.deciding_commits, plan.deciding_commit_count)]
     return "\n".join([*lines, "  would:", *(f"    - {effect}" for effect in plan.effects())])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from flows.domain.errors import VersionTaken
 from flows.domain.plan import ReleasePlan, VerifiedImage
 from flows.domain.reference import ImageReference
@@ -31,7 +33,7 @@ async def write_tags(shop: Workshop, plan: ReleasePlan, digest: str) -> list[str
         await registry.put_tag(reference.repository, name, await registry.manifest(reference.repository, digest))
     written = [name]
     if plan.moving_tags:
-        written += await _move_tags(registry, reference.repository, version)
+        written += await _move_tags(registry, reference.repository, version, plan.tags_that_stay)
     return written
 
 
@@ -50,12 +52,16 @@ async def is_tagged(registry: RegistryClient, image: ImageReference, digest: str
     return there is not None
 
 
-async def _move_tags(registry: RegistryClient, repository: str, version: Version) -> list[str]:
+async def _move_tags(
+    registry: RegistryClient, repository: str, version: Version, tags_that_stay: Collection[str]
+) -> list[str]:
     """Move what may move. Looks again afterwards: a higher version may have been tagged in the same moment, and
     whoever writes last has to see it."""
     moved: list[str] = []
     known = await _stable_versions(registry, repository)
     for name in moving_tags(version, known):
+        if name in tags_that_stay:
+            continue
         await _point(registry, repository, name, version)
         moved.append(name)
     for name in list(moved):

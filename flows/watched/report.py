@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows.domain.errors import SlipwayError
 from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
-from flows.domain.text import aligned, human_size, table_cell
+from flows.domain.text import aligned, human_size, table_cell, with_rest
 from flows.watched.links import Link
 from flows.watched.timeline import as_data_uri, as_svg, as_text
 
@@ -75,7 +75,7 @@ class Report:
         facts = self.facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        facts += [("commits", commit) for commit in self.plan.deciding_commits]
+        facts += [("commits", commit) for commit in _deciding(self.plan)]
         lines = [self.title, *aligned(facts)]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
@@ -113,4 +113,8 @@ def describe(error: BaseException) -> str:
 def _commits(plan: ReleasePlan) -> list[str]:
     if not plan.deciding_commits:
         return []
-    return ["", "## Commits that decided", "", *(f"- {table_cell(commit)}" for commit in plan.deciding_commits)]
+    return ["", "## Commits that decided", "", *(f"- {table_cell(commit)}" for commit in _deciding(plan))]
+
+
+def _deciding(plan: ReleasePlan) -> list[str]:
+    return with_rest(plan.deciding_commits, plan.deciding_commit_count)

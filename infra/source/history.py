@@ -78,7 +78,7 @@ class History:
         self._subdirectory = checkout.subdirectory
         self._ours = checkout.temporary is not None
         self._remote = remote
-        self._complete = False
+        self._whole = False
         self._known: frozenset[str] | None = None
 
     @classmethod
@@ -98,7 +98,7 @@ class History:
         if not set(revisions) - {self._revision}:
             return set(revisions)
         if self._known is None:
-            await self._complete_it()
+            await self.complete()
             self._known = frozenset((await self._run("rev-list", self._revision)).split())
         return self._known.intersection(revisions)
 
@@ -112,7 +112,7 @@ class History:
         """The commits after `start`, one of this history, that touch the source; None: all."""
         if start == self._revision:
             return Series((), {})
-        await self._complete_it()
+        await self.complete()
         span = self._revision if start is None else f"{start}..{self._revision}"
         paths = (self._subdirectory,) if self._subdirectory else ()
         # Without --full-history git leaves out side branches that ended up without an effect.
@@ -126,9 +126,10 @@ class History:
         lines = (line.split() for line in listed.splitlines())
         return Series(commits, {revision: tuple(parents) for revision, *parents in lines})
 
-    async def _complete_it(self) -> None:
-        if self._complete or not await self._is_shallow():
-            self._complete = True
+    async def complete(self) -> None:
+        """Fetch what is missing, if anything is."""
+        if self._whole or not await self._is_shallow():
+            self._whole = True
             return
         if self._remote is not None:
             # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
@@ -139,7 +140,7 @@ class History:
             fetch = (*FETCH, "--no-write-fetch-head", "--unshallow", *without, place)
             await run_git(self._remote.url.shown, *fetch, cwd=self._repository, remote=self._remote)
             if not await self._is_shallow():
-                self._complete = True
+                self._whole = True
                 return
         source = f"its remote {self._remote.url.shown} has no more" if self._remote is not None else "it has no remote"
         raise HistoryIncomplete(f"{self._repository} is a shallow clone, and {source} to complete its history from")

@@ -98,6 +98,9 @@ async def test_a_line_goes_on_beside_another(run_release: Release, repository: P
         "2.0": two.digest,
         "latest": two.digest,
     }
+    three = await run_release(source=str(repository), version="2.0.1", moving_tags=True, again=True)
+    assert three.tags == ("2.0.1",), "whoever follows 2 or latest keeps what 2.0.0 has"
+    git(repository, "tag", "--delete", "v2.0.1")
     commit(repository, "feat!: also two")
     with pytest.raises(VersionTaken, match=r"after 1\.0\.1 would be 2\.0\.0, but 2\.0\.0 was released"):
         await run_release(source=str(repository), bump="auto")

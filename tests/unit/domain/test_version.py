@@ -18,9 +18,11 @@ from flows.domain.version import (
     Version,
     image_tag,
     latest,
+    lines_left_out,
     moving_tags,
     next_version,
     parse_version,
+    tags_that_stay,
     version_of_tag,
     versions_of_git_tags,
 )
@@ -406,6 +408,33 @@ def test_tags_of_one_version_are_one_entry(names: list[str]) -> None:
 def test_moving_tags(version: str, released: str, expected: list[str]) -> None:
     """`1`, `1.2`, `latest`: never back, never to a prerelease, and no `0`."""
     assert moving_tags(v(version), vs(released)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "base", "elsewhere", "expected"),
+    [
+        # Named on 1.x although 2.0.0 is on main: its tags are not this one's to take.
+        ("2.0.1", "1.0.0", "2.0.0", ["2", "2.0", "latest"]),
+        ("1.2.0", "1.0.0", "1.1.0", ["1", "latest"]),
+        ("3.0.0", "1.0.0", "2.0.0", ["latest"]),
+        ("1.0.1", "", "0.9.0", ["latest"]),
+        # Higher ones hold theirs by themselves, prereleases hold none.
+        ("1.0.1", "1.0.0", "2.0.0 1.1.0", []),
+        ("1.1.0", "1.0.0", "1.1.0-rc.1", []),
+        # A patch of the same line: fixes are picked into it by hand, and the next version follows it.
+        ("1.0.2", "1.0.0", "1.0.1", []),
+        ("1.1.0", "1.0.0", "1.0.1", []),
+        # What is older than the base is behind it.
+        ("1.2.1", "1.2.0", "1.1.0", []),
+        ("1.2.0-rc.1", "1.0.0", "1.1.0", []),
+    ],
+)
+def test_moving_tags_are_not_taken_from_what_is_left_out(
+    version: str, base: str, elsewhere: str, expected: list[str]
+) -> None:
+    """They never point at an image that lacks what a higher line has."""
+    left_out = lines_left_out(v(version), v(base) if base else None, vs(elsewhere))
+    assert tags_that_stay(v(version), left_out) == expected
 
 
 def test_latest_can_be_left_out() -> None:
