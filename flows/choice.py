@@ -124,7 +124,7 @@ async def _nothing_new(
     version = next((version for version in here if prerelease or not version.prerelease), None)
     if version is None or not await _has_images(images, version):
         return None
-    return Choice(f"this commit is {version} already; --again releases it once more", last=version)
+    return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
 
 
 async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, mark: str) -> bool:

@@ -46,7 +46,8 @@ def as_text(plan: ReleasePlan) -> str:
     lines = [f"{plan.reference}", f"  why  {plan.why}"]
     if plan.previous_version:
         lines.append(f"  after {plan.previous_version}")
-    lines += [f"  commit {commit}" for commit in with_rest(plan.deciding_commits, plan.deciding_commit_count)]
+    commits = [f"commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  {line}" for line in with_rest(commits, plan.deciding_commit_count)]
     lines += ["  would:", *(f"    - {effect}" for effect in plan.effects())]
     return "\n".join(lines)
 

@@ -122,7 +122,7 @@ def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
         elif type_ in _TYPES:
             yield Wish(commit, _TYPES[type_])
         elif released:
-            yield Wish(commit, Bump.PATCH, f"it reverts {released[0][:8]}, which is released")
+            yield Wish(commit, Bump.PATCH, f"reverts {released[0][:8]}, which is released")
         elif type_ == "revert" and not reverts:
             yield Wish(commit, Bump.PATCH)
 

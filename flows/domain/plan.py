@@ -157,7 +157,7 @@ def moving_effect(tags_that_stay: tuple[str, ...]) -> str:
     effect = "move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards"
     if not tags_that_stay:
         return effect
-    return f"{effect}; not {' and '.join(tags_that_stay)}, which stand for a version that is not in this history"
+    return f"{effect}; leave {', '.join(tags_that_stay)} at a version that this commit does not contain"
 
 
 def image_labels(title: str, version: str, source: SourceFacts, created: datetime) -> dict[str, str]:

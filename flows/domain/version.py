@@ -196,8 +196,8 @@ def _check_line(target: Version, base: Version | None, elsewhere: Collection[Ver
     if others:
         after = f"the next version after {base}" if base is not None else "the first version in this history"
         raise VersionTaken(
-            f"{after} would be {target}, but {min(others)} was released from commits that are not in this history",
-            action="merge what was released there, or name a version that is free with --version",
+            f"{after} would be {target}, but {min(others)} was released from a commit outside this history",
+            action="merge that commit, or name a free version with --version",
         )
 
 

@@ -134,5 +134,6 @@ def plan_as_text(plan: SetPlan) -> str:
     if plan.nothing_to_release:
         return f"{plan.source.name}: nothing to release: {plan.why}"
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
-    lines += [f"  commit {commit}" for commit in with_rest(plan.deciding_commits, plan.deciding_commit_count)]
+    commits = [f"commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  {line}" for line in with_rest(commits, plan.deciding_commit_count)]
     return "\n".join([*lines, "  would:", *(f"    - {effect}" for effect in plan.effects())])

@@ -66,7 +66,7 @@ async def _untracked(path: Path) -> list[str]:
     if not found:
         return []
     shown = set(_split(await run_git(str(path), *_UNTRACKED, "--exclude-standard", "--", ".", cwd=path)))
-    return [name if name in shown else f"{name} (ignored by this clone alone)" for name in found]
+    return [name if name in shown else f"{name} (ignored only in this clone)" for name in found]
 
 
 def _split(listed: str) -> list[str]:

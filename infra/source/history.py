@@ -132,18 +132,29 @@ class History:
             self._whole = True
             return
         if self._remote is not None:
-            # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
-            place = "origin" if self._ours else self._remote.url.text
-            without = () if not self._ours else ("--filter=blob:none",) if self._subdirectory else ("--filter=tree:0",)
-            # Cutting at a tag (--shallow-exclude) would be less, but cuts a merge off from its branch as well when that
-            # began before the tag: commits would be overlooked.
-            fetch = (*FETCH, "--no-write-fetch-head", "--unshallow", *without, place)
-            await run_git(self._remote.url.shown, *fetch, cwd=self._repository, remote=self._remote)
+            await self._fetch_the_rest(self._remote)
             if not await self._is_shallow():
                 self._whole = True
                 return
-        source = f"its remote {self._remote.url.shown} has no more" if self._remote is not None else "it has no remote"
-        raise HistoryIncomplete(f"{self._repository} is a shallow clone, and {source} to complete its history from")
+        why = "it has no remote" if self._remote is None else f"its remote {self._remote.url.shown} is shallow as well"
+        raise HistoryIncomplete(f"the history of {self._repository} is cut off (a shallow clone), and {why}")
+
+    async def _fetch_the_rest(self, remote: Remote) -> None:
+        # Cutting at a tag (--shallow-exclude) would be less, but cuts a merge off from its branch as well when that
+        # began before the tag: commits would be overlooked.
+        fetch = (*FETCH, "--no-write-fetch-head", "--unshallow")
+        if not self._ours:
+            # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
+            await run_git(remote.url.shown, *fetch, remote.url.text, cwd=self._repository, remote=remote)
+            return
+        # Directories tell which commits touch a part of the repository. A server may know or allow fewer filters.
+        for without in ("--filter=blob:none",) if self._subdirectory else ("--filter=tree:0", "--filter=blob:none"):
+            answer = await git(*fetch, without, "origin", cwd=self._repository, remote=remote)
+            if answer.status == 0:
+                return
+            if "filter" not in answer.err:
+                raise git_error(remote.url.shown, answer)
+        await run_git(remote.url.shown, *fetch, "--no-filter", "origin", cwd=self._repository, remote=remote)
 
     async def _is_shallow(self) -> bool:
         return (await self._run("rev-parse", "--is-shallow-repository")).strip() == "true"

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.bench.measure import Row, Side, in_turn, median
 from tests.conftest import SLIPWAY
+from tests.git_repository import git, make_long_history
 
 _TYPES = ("fix", "docs", "chore", "perf", "test")
 _BODY = "\n\nWhat it is about, and why it was done.\nMore of it.\n\nRefs: #1\n"
 
 
 def measure(folder: Path, env: Mapping[str, str], runs: int, count: int) -> Row:
-    """A plan that reads `count` commits since the last version, whose deciding one is the oldest; git's log beside it."""
-    folder.mkdir(parents=True)
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", folder], check=True)
-    subprocess.run(["git", "fast-import", "--quiet"], cwd=folder, input=_stream(count), check=True)
-    subprocess.run(["git", "tag", "v1.0.0", "main~" + str(count)], cwd=folder, check=True)
-    subprocess.run(["git", "reset", "--quiet", "--hard", "main"], cwd=folder, check=True)
+    """A plan that reads `count` commits since the last version, the oldest of which decides; beside it git's log."""
+    make_long_history(folder, _messages(count))
+    git(folder, "tag", "v1.0.0", f"main~{count}")
     ours = Side([SLIPWAY, "plan", folder, "--bump", "auto"], env)
     theirs = Side(["git", "-C", folder, "log", "v1.0.0..main"], env)
     pairs = in_turn(ours, theirs, runs)
@@ -28,14 +25,8 @@ def measure(folder: Path, env: Mapping[str, str], runs: int, count: int) -> Row:
     return Row(f"auto over {count:,} commits", ours_s, theirs_s, ours_s, 5.0, unit="s", note=note, runs=pairs)
 
 
-def _stream(count: int) -> bytes:
-    """For git-fast-import(1)."""
-    lines = []
-    for number in range(count + 1):
-        header = "feat: the first of them" if number == 1 else f"{_TYPES[number % len(_TYPES)]}: number {number}"
-        message = (header + _BODY).encode()
-        who = f"T <t@example.com> {1_600_000_000 + number} +0000"
-        lines.append(f"commit refs/heads/main\ncommitter {who}\ndata {len(message)}\n".encode() + message)
-        if number == 0:
-            lines.append(b"M 644 inline Dockerfile\ndata 13\nFROM scratch\n\n")
-    return b"".join(lines)
+def _messages(count: int) -> Iterator[str]:
+    yield "docs: what was released"
+    yield f"feat: the first since then{_BODY}"
+    for number in range(1, count):
+        yield f"{_TYPES[number % len(_TYPES)]}: number {number}{_BODY}"

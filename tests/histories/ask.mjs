@@ -27,7 +27,7 @@ async function askSemanticRelease({ folder, remote, branch, prerelease }) {
   try {
     const result = await semanticRelease(
       { branches: [...lines, ...main], repositoryUrl: pathToFileURL(remote).href, dryRun: true, ci: false,
-        plugins: ["@semantic-release/commit-analyzer"] },
+        plugins: [["@semantic-release/commit-analyzer", { preset: "conventionalcommits" }]] },
       { cwd: folder, env: { ...process.env, GIT_TERMINAL_PROMPT: "0" }, stdout: stream, stderr: stream },
     );
     if (result) return result.nextRelease.version;

@@ -1,11 +1,14 @@
-"""Asks the peers what they would release, and writes it to peers.json: no test needs them.
+"""Asks other tools what they would release, and writes it to peers.json. The tests need none of them.
 
 `python -m tests.histories.ask BIN NODE_MODULES`: the folder with `semantic-release` (Python's), `cz` and `git-cliff`
 (pip install python-semantic-release commitizen git-cliff), and the one with Node's packages (npm install
-semantic-release release-please). Each is used as it is installed, but for where it finds versions (`v1.2.3`) and
-branches; python-semantic-release is allowed versions below 1.0.0. A tool that fails refuses; one that names the last
-version, or its own word for it, has nothing to release. release-please reads GitHub's API; it is asked by its parts:
-parser, notes and versioning strategy, over the commits since the highest version in the history.
+semantic-release release-please conventional-changelog-conventionalcommits).
+
+Each is used as it is installed, but for how its tags look (`v1.2.3`) and what its branches are.
+python-semantic-release may have versions below 1.0.0, semantic-release reads commits by its preset for Conventional
+Commits. release-please asks GitHub for commits and releases: here its parser, notes and versioning strategy get the
+commits since the highest version in the history. A tool that fails refuses; one that says the last version once more
+has nothing to release.
 """
 
 from __future__ import annotations
@@ -92,13 +95,11 @@ def _ask_python(history: History, work: Path, bin_folder: Path) -> dict[str, str
         ours = git(work, "remote")
         if not ours:
             git(work, "remote", "add", "origin", "https://github.com/owner/repository.git")
-        command = [bin_folder / "semantic-release", "--config", psr, "--noop", "version", "--print"]
-        last = _run(work, [*command[:-1], "--print-last-released"])
-        answers = {"python-semantic-release": _next(_run(work, command), last)}
-        more = ["--prerelease", "rc"] if prerelease else []
-        answers["commitizen"] = _next(
-            _run(work, [bin_folder / "cz", "--config", cz, "bump", "--get-next", "--yes", *more])
-        )
+        version = [bin_folder / "semantic-release", "--config", psr, "--noop", "version"]
+        last = _run(work, [*version, "--print-last-released"])
+        answers = {"python-semantic-release": _next(_run(work, [*version, "--print"]), last)}
+        bump = [bin_folder / "cz", "--config", cz, "bump", "--get-next", "--yes"]
+        answers["commitizen"] = _next(_run(work, [*bump, "--prerelease", "rc"] if prerelease else bump))
         if not ours:
             git(work, "remote", "remove", "origin")
         if not prerelease:

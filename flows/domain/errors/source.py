@@ -18,7 +18,7 @@ class RefUnknown(SourceError):
 
 
 class HistoryIncomplete(SourceError):
-    default_action = "run `git fetch --unshallow` where the clone came from, or name the version with --version"
+    default_action = "run `git fetch --unshallow`, or release with --version and without --moving-tags"
 
 
 class DirtyTree(SourceError):

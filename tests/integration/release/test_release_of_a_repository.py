@@ -65,7 +65,7 @@ async def test_a_released_commit_is_not_released_again(
     for bump in ("minor", "auto", "prerelease"):
         again = await run_release(source=str(repository), bump=bump)
         assert (again.released, again.version) == (False, None)
-        assert again.reason == "this commit is 0.1.0 already; --again releases it once more"
+        assert again.reason == "this commit is already released as 0.1.0; use --again to release it again"
     assert git(repository, "tag") == "v0.1.0"
     # From the same repository another image, for which the commit is new.
     other = await run_release(source=str(repository), image=f"{first.image}-debug")
@@ -209,7 +209,7 @@ async def test_a_url_is_fetched_at_its_ref(
     assert git(bare, "rev-parse", "v0.1.0") == revision
     commit(repository, "fix: on main")
     git(repository, "push", "--quiet", str(bare), "main")
-    with pytest.raises(VersionTaken, match=r"0\.1\.0 was released from commits that are not in this history"):
+    with pytest.raises(VersionTaken, match=r"0\.1\.0 was released from a commit outside this history"):
         await run_release(source=f"file://{bare}", image=result.image, bump="auto")
     git(repository, "merge", "--quiet", "--no-edit", "topic")
     git(repository, "push", "--quiet", str(bare), "main")

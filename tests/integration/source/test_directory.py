@@ -198,8 +198,8 @@ async def test_what_only_this_clone_ignores_is_a_change(work: Path, monkeypatch:
     with pytest.raises(DirtyTree) as caught:
         await open_directory(work, allow_dirty=False)
     assert caught.value.details.splitlines() == [
-        "  app/secret (ignored by this clone alone)",
-        "  cache/ (ignored by this clone alone)",
+        "  app/secret (ignored only in this clone)",
+        "  cache/ (ignored only in this clone)",
     ]
 
 

@@ -222,6 +222,22 @@ async def test_a_fetched_source_needs_no_file_contents_for_it(
         assert kinds == ({"blob"} if subdirectory else {"tree"})
 
 
+@pytest.mark.parametrize("allowed", ["blob:none", "nothing"])
+async def test_a_server_that_forbids_filters_is_asked_for_more(
+    server: GitServer, tmp_path: Path, work: Path, allowed: str
+) -> None:
+    """What a server does not leave out comes along; the answer is the same."""
+    git(server.root / "app.git", "config", "uploadpackfilter.allow", "false")
+    git(server.root / "app.git", "config", f"uploadpackfilter.{allowed}.allow", "true")
+    async with await fetch_git(
+        server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "w"
+    ) as checkout:
+        assert await commits_since(checkout, revision(work, "v1.0.0"))
+        assert checkout.repository is not None
+        missing = git(checkout.repository, "rev-list", "--objects", "--all", "--missing=print")
+        assert ("?" in missing) == (allowed == "blob:none")
+
+
 async def test_a_users_shallow_clone_is_completed(work: Path, tmp_path: Path) -> None:
     """As continuous integration makes it: one commit deep, without tags."""
     bare = make_bare(tmp_path / "remote.git", work)

@@ -84,7 +84,7 @@ def test_a_revert_of_something_released_and_of_something_new_does_both() -> None
     commits = [Commit("3" * 40, f"revert: both\n\nRefs: {'2' * 9}, 9999999"), Commit("2" * 40, "feat: b")]
     decision = decide(commits, current=STABLE)
     assert (decision.bump, asking(decision)) == (Bump.PATCH, [commits[0]])
-    assert decision.reason.endswith("33333333 revert: both (it reverts 9999999, which is released)")
+    assert decision.reason.endswith("33333333 revert: both (reverts 9999999, which is released)")
 
 
 def test_a_revert_that_calls_itself_a_feature_is_one() -> None:
