@@ -163,17 +163,15 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
             "--bump auto reads git commits, but the source is not in a git repository",
             action="say --bump major, minor or patch",
         )
-    for one in (base, highest):
-        if one is not None and one.revision is None:
-            raise InvalidOption(
-                f"--bump auto needs the revision of {one.version}, but that image carries no {OCI_REVISION} label",
-                action="say --bump major, minor or patch this once",
-            )
-    if base is None and not request.prerelease:
-        return Choice(f"the stable version after {highest.version}", bump=Bump.PATCH)
     last = highest if request.prerelease else base
+    if last is None:
+        return Choice(f"the stable version of {highest.version}", bump=Bump.PATCH)
     news = await _decision_since(lineage, last)
-    assert last is not None and news is not None, "both are known"
+    if news is None:
+        raise InvalidOption(
+            f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
+            action="say --bump major, minor or patch this once",
+        )
     if news.bump is None and not request.again:
         return Choice(news.reason, last=last.version)
     # What a prerelease leads to, all commits since the last stable version decide.
