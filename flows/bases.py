@@ -128,7 +128,7 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     started = None
     if moves:
         # The released commit once more, whatever the deployment says otherwise.
-        patch = {"bump": Bump.PATCH.value, "version": None, "only_new": False}
+        patch = {"bump": Bump.PATCH.value, "prerelease": False, "version": None, "only_new": False, "again": True}
         parameters = {"request": {**given, **named, **released, **patch}}
         started = await start_run(
             client,

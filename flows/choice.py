@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from flows.domain.commits import decide
+from flows.domain.commits import Decision, decide
 from flows.domain.errors import InvalidOption, VersionTaken
+from flows.domain.ledger import Released
 from flows.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT
 from flows.domain.reference import ImageReference
-from flows.domain.version import Bump, Version, image_tag, latest, next_version, parse_version
+from flows.domain.version import (
+    Bump,
+    Version,
+    image_tag,
+    latest,
+    lines_left_out,
+    next_version,
+    parse_version,
+    tags_that_stay,
+)
+from flows.lineage import Images, Lineage, image_labels, look_back
+from flows.request import ReleaseRequest
 from flows.workshop import Workshop
 from infra.registry import RegistryClient
-from infra.source import Checkout, commits_since
+from infra.source import Checkout, GitLedger
 
 DEFAULT_TAG_PREFIX = "v"
 RELEASED_BEFORE = "an earlier attempt of this run released it"
+_SHOWN_COMMITS = 20
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which version, and why. `bump` None with a `version` None: there is nothing to release since `last`."""
+    """Which version, and why. `bump` None with a `version` None: there is nothing to release since `last`.
+
+    `line`, `elsewhere`: see Lineage. `previous`: the version that this one comes after. `commits`: the first of those
+    that decided; `commit_count`: how many did.
+    """
 
     why: str
     bump: Bump | None = None
     version: Version | None = None
+    prerelease: bool = False
     commits: tuple[str, ...] = ()
+    commit_count: int = 0
     last: Version | None = None
+    previous: Version | None = None
+    line: tuple[Version, ...] = ()
+    elsewhere: tuple[Version, ...] = ()
 
     @property
     def nothing(self) -> bool:
@@ -36,52 +59,144 @@ class Choice:
         """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
         if self.version is None:
             assert self.bump is not None, "nothing to release: nothing to pick"
-            return next_version(taken, self.bump, token=token)
+            # What was released since the line was looked at is taken, by whomever. What is not taken does not count:
+            # a reservation is continued if this would have been chosen when it was made.
+            there = set(taken)
+            return next_version(
+                [version for version in self.line if version in there],
+                self.bump,
+                prerelease=self.prerelease,
+                token=token,
+                elsewhere=[version for version in self.elsewhere if version in there],
+                taken=taken,
+            )
         if self.version in taken:
             raise VersionTaken(f"the version {self.version} is released or reserved already")
         return self.version
 
+    def tags_that_stay(self, version: Version) -> tuple[str, ...]:
+        """Moving tags that this version must not take from another line's."""
+        base = latest(self.line, stable_only=True)
+        return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
 
-async def choose(
-    shop: Workshop,
-    checkout: Checkout,
-    image: ImageReference,
-    registry: RegistryClient,
-    released: Sequence[Version],
-    mark: str,
-) -> Choice:
+
+async def choose(shop: Workshop, checkout: Checkout, images: Images, released: Sequence[Released], mark: str) -> Choice:
     """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
     and what registry and git raise."""
     request = shop.request
+    named = parse_version(request.version) if request.version is not None else None
+    if named is not None and not (request.only_new or request.moving_tags):
+        return _by_name(named, released)
+    lineage = await look_back(shop, checkout, images, released)
+    found = await _nothing_new(shop, checkout, images, lineage, named, mark)
+    if found is None:
+        found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
+    previous = lineage.latest()
+    return replace(
+        found,
+        previous=found.previous or (previous.version if previous is not None else None),
+        line=tuple(one.version for one in lineage.line),
+        elsewhere=lineage.elsewhere,
+    )
+
+
+def _by_name(version: Version, released: Sequence[Released]) -> Choice:
+    below = latest(one.version for one in released if one.version < version)
+    return Choice(f"--version {version}", version=version, previous=below)
+
+
+async def _nothing_new(
+    shop: Workshop, checkout: Checkout, images: Images, lineage: Lineage, named: Version | None, mark: str
+) -> Choice | None:
+    """Why there is nothing to release whatever the bump is, None if that is not so.
+
+    A prerelease of the same commit does not make a stable release superfluous.
+    """
+    request = shop.request
+    prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
     if request.only_new and request.bump is not Bump.AUTO:
-        last = _last_of_its_kind(shop, released)
-        if last is not None and await _is_released(shop, checkout, image, registry, last, mark):
-            return Choice(f"nothing new since {last}", last=last)
-    if request.version is not None:
-        return Choice(f"--version {request.version}", version=parse_version(request.version))
-    if request.bump is not Bump.AUTO:
-        return Choice(f"{request.bump} asked for" if released else "the first version", bump=request.bump)
-    if not released:
-        return Choice("the first version", bump=Bump.MINOR)
-    if checkout.repository is None:
+        last = lineage.latest(stable_only=not prerelease)
+        if last is not None and await _is_released(checkout, images, lineage, last, mark):
+            return Choice(f"nothing new since {last.version}", last=last.version)
+    if named is not None or request.again or checkout.dirty or not isinstance(shop.ledger, GitLedger):
+        return None
+    here = (one.version for one in lineage.line if one.revision == checkout.revision)
+    version = next((version for version in here if prerelease or not version.prerelease), None)
+    if version is None or not await _has_images(images, version):
+        return None
+    return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
+
+
+async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, mark: str) -> bool:
+    """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
+    a reproducible image of a directory does not tell: that is always new)."""
+    if lineage.history is not None and not checkout.dirty and last.revision is not None:
+        return not (await lineage.history.since(last.revision)).commits
+    image, registry = next(iter(images.items()))
+    return await same_release(image, registry, last.version, mark) is not None
+
+
+async def _has_images(images: Images, version: Version) -> bool:
+    """Whether the version is there as all of the images: one repository may be released as several, each by itself."""
+    heads = (registry.head(image.repository, image_tag(version)) for image, registry in images.items())
+    return None not in await asyncio.gather(*heads)
+
+
+async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
+    bump, prerelease = request.bump, _asks_for_prerelease(request)
+    base, highest = lineage.latest(stable_only=True), lineage.latest()
+    if highest is None:
+        bump = Bump.MINOR if bump in {Bump.AUTO, Bump.PRERELEASE} else bump
+        return Choice("the first version", bump=bump, prerelease=prerelease)
+    if bump is Bump.AUTO:
+        return await _by_commits(request, lineage, base, highest)
+    if bump is Bump.PRERELEASE:
+        decision = await _decision_since(lineage, base)
+        return _decided("a prerelease asked for", decision, prerelease=True)
+    return Choice(f"{bump}{' prerelease' if prerelease else ''} asked for", bump=bump, prerelease=prerelease)
+
+
+async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released | None, highest: Released) -> Choice:
+    """What `--bump auto` comes to, with and without `--prerelease`."""
+    if lineage.history is None:
         raise InvalidOption(
             "--bump auto reads git commits, but the source is not in a git repository",
             action="say --bump major, minor or patch",
         )
-    last = latest(released, stable_only=True) or latest(released)
-    assert last is not None, "released is not empty"
-    since = await _revision_of(shop, checkout, image, registry, last)
-    if since is None:
+    last = highest if request.prerelease else base
+    if last is None:
+        return Choice(f"the stable version of {highest.version}", bump=Bump.PATCH)
+    news = await _decision_since(lineage, last)
+    if news is None:
         raise InvalidOption(
-            f"--bump auto needs the revision of {last}, but that image carries no {OCI_REVISION} label",
+            f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
             action="say --bump major, minor or patch this once",
         )
-    decision = decide(await commits_since(checkout, since, credentials=shop.git_credentials()), current=last)
+    if news.bump is None and not request.again:
+        return Choice(news.reason, last=last.version)
+    # What a prerelease leads to, all commits since the last stable version decide.
+    decision = news if last is base else await _decision_since(lineage, base)
+    return _decided(news.reason, decision, prerelease=request.prerelease)
+
+
+async def _decision_since(lineage: Lineage, since: Released | None) -> Decision | None:
+    """What the commits since a version ask for, None if that cannot be known."""
+    if lineage.history is None or since is None or since.revision is None:
+        return None
+    series = await lineage.history.since(since.revision)
+    return decide(series.commits, current=since.version, parents=series.parents)
+
+
+def _decided(why: str, decision: Decision | None, *, prerelease: bool) -> Choice:
+    """A patch where the commits ask for nothing, or are not known."""
+    if decision is None or decision.bump is None:
+        return Choice(why, bump=Bump.PATCH, prerelease=prerelease)
     return Choice(
         decision.reason,
         bump=decision.bump,
-        commits=tuple(str(commit) for commit in decision.deciding),
-        last=last,
+        prerelease=prerelease,
+        commits=tuple(str(wish) for wish in decision.deciding[:_SHOWN_COMMITS]),
+        commit_count=len(decision.deciding),
     )
 
 
@@ -89,45 +204,9 @@ async def same_release(image: ImageReference, registry: RegistryClient, version:
     """The digest of the image with this version if it was built from the same source with the same options."""
     if await registry.head(image.repository, image_tag(version)) is None:
         return None
-    digest, labels = await _labels(image, registry, version)
+    digest, labels = await image_labels(image, registry, version)
     return digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
 
 
-def _last_of_its_kind(shop: Workshop, released: Sequence[Version]) -> Version | None:
-    """The version to compare with: a prerelease of the same commit does not make a stable release superfluous."""
-    request = shop.request
-    if request.version is not None:
-        prerelease = parse_version(request.version).prerelease is not None
-    else:
-        prerelease = request.bump is Bump.PRERELEASE
-    return latest(released, stable_only=not prerelease)
-
-
-async def _is_released(
-    shop: Workshop, checkout: Checkout, image: ImageReference, registry: RegistryClient, last: Version, mark: str
-) -> bool:
-    """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
-    a reproducible image of a directory does not tell: that is always new)."""
-    if checkout.revision is not None and not checkout.dirty:
-        since = await _revision_of(shop, checkout, image, registry, last)
-        if since is not None:
-            return not await commits_since(checkout, since, credentials=shop.git_credentials())
-    return await same_release(image, registry, last, mark) is not None
-
-
-async def _revision_of(
-    shop: Workshop, checkout: Checkout, image: ImageReference, registry: RegistryClient, version: Version
-) -> str | None:
-    """The git revision (or tag) of a released version: its git tag, else the revision its image carries."""
-    prefix = shop.request.tag_prefix
-    if prefix is not None or checkout.is_repository_root:
-        return f"refs/tags/{DEFAULT_TAG_PREFIX if prefix is None else prefix}{version}"
-    _, labels = await _labels(image, registry, version)
-    return labels.get(OCI_REVISION)
-
-
-async def _labels(image: ImageReference, registry: RegistryClient, version: Version) -> tuple[str, Mapping[str, str]]:
-    """Digest and labels of a version's image."""
-    manifest = await registry.manifest(image.repository, image_tag(version))
-    config = await registry.image_config(image.repository, manifest)
-    return manifest.digest, config.labels
+def _asks_for_prerelease(request: ReleaseRequest) -> bool:
+    return request.prerelease or request.bump is Bump.PRERELEASE

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.choice import DEFAULT_TAG_PREFIX, RELEASED_BEFORE, Choice, choose, same_release
@@ -13,7 +14,8 @@ from flows.domain.errors import DockerfileMissing, InvalidOption, VersionTaken
 from flows.domain.ledger import Claim, VersionLedger
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.reference import ImageReference, is_digest, repository_name
-from flows.domain.version import Version, image_tag, latest, version_of_tag
+from flows.domain.version import Version, image_tag, version_of_tag
+from flows.lineage import released_versions
 from flows.request import ReleaseRequest
 from flows.sources import dockerfile_of
 from flows.workshop import Workshop
@@ -43,20 +45,20 @@ async def plan_release(
     registry = await shop.registry(image)
     tags = RegistryLedger([(registry, image.repository)])
     shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
-    released = await ledger.versions()
-    previous = latest(released)
+    released = await released_versions(ledger)
 
     mark = fingerprint(request, source)
-    choice = await choose(shop, checkout, image, registry, released, mark)
-    if earlier is not None and earlier in released and await same_release(image, registry, earlier, mark) is not None:
-        choice = Choice(RELEASED_BEFORE, version=earlier)
+    choice = await choose(shop, checkout, {image: registry}, released, mark)
+    known = {one.version for one in released}
+    if earlier in known and earlier and await same_release(image, registry, earlier, mark) is not None:
+        choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
     if choice.nothing and not (reserve and await left_unfinished(shop, choice, Claim(run, mark))):
         return ReleasePlan(
             image=image.name,
             version=None,
             why=choice.why,
             source=source,
-            previous_version=str(previous) if previous else None,
+            previous_version=str(choice.previous) if choice.previous else None,
         )
     try:
         if shop.reservation is not None:
@@ -76,7 +78,7 @@ async def plan_release(
             if _mark(request, source) or await registry.head(image.repository, image_tag(version)) is None:
                 raise
             why = "the version exists; it is built again, and refused unless its digest is the same"
-    return _plan(shop, image, source, version, why, previous, existing, choice.commits)
+    return _plan(shop, image, source, version, why, choice, existing)
 
 
 async def choose_ledger(shop: Workshop, checkout: Checkout, tags: RegistryLedger) -> VersionLedger:
@@ -219,9 +221,8 @@ def _plan(
     source: SourceFacts,
     version: Version,
     why: str,
-    previous: Version | None,
+    choice: Choice,
     existing: str | None,
-    commits: tuple[str, ...] = (),
 ) -> ReleasePlan:
     request = shop.request
     epoch = (source.committed_at or 0) if request.reproducible else None
@@ -237,9 +238,11 @@ def _plan(
         source=source,
         tags=(image_tag(version),),
         moving_tags=request.moving_tags,
+        tags_that_stay=choice.tags_that_stay(version) if request.moving_tags else (),
         git_tag=git_tag,
-        deciding_commits=commits,
-        previous_version=str(previous) if previous else None,
+        deciding_commits=choice.commits,
+        deciding_commit_count=choice.commit_count,
+        previous_version=str(choice.previous) if choice.previous else None,
         labels={**image_labels(title, str(version), source, created), **_mark(request, source), **request.labels},
         source_date_epoch=epoch,
         existing_digest=existing,

@@ -104,9 +104,23 @@ class ReleaseOptions(Request):
 
     bump: Bump = Field(
         default=Bump.MINOR,
-        description="Which part goes up; `auto` reads the Conventional Commits since the last version.",
+        description=(
+            "Which part goes up; `auto` reads the Conventional Commits since the last version, and so does "
+            "`prerelease`, which always makes a prerelease."
+        ),
     )
-    version: str | None = Field(default=None, description="This very version instead of the next one.")
+    prerelease: bool = Field(
+        default=False,
+        description="Release a prerelease of the version that --bump leads to: 1.3.0-rc.1 instead of 1.3.0.",
+    )
+    version: str | None = Field(default=None, description="Release exactly this version instead of the next one.")
+    again: bool = Field(
+        default=False,
+        description=(
+            "Release even if there is nothing new: a commit that has a version already gets another one, and --bump "
+            "auto makes a patch of commits that ask for nothing."
+        ),
+    )
     prerelease_token: str = Field(default="rc", description="Name of a prerelease series: rc gives 1.3.0-rc.1.")
     tag_prefix: str | None = Field(
         default=None,
@@ -194,6 +208,17 @@ class ReleaseOptions(Request):
     def _token_is_an_identifier(cls, value: str) -> str:
         parse_version(f"0.0.0-{value}.1")
         return value
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        if self.only_new and self.again:
+            raise InvalidOption("--only-new and --again exclude each other", action="leave one of them out")
+        if self.prerelease and self.version is not None:
+            raise InvalidOption(
+                "--version names the whole version, so --prerelease has no meaning",
+                action="name the prerelease itself, e.g. --version 2.0.0-rc.1, or leave --version out",
+            )
+        return self
 
     @model_validator(mode="after")
     def _client_certificate_is_complete(self) -> Self:

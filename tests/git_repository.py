@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 _ENV = {
@@ -16,12 +17,13 @@ _ENV = {
 }
 
 
-def git(folder: Path, *args: str, **env: str) -> str:
+def git(folder: Path, *args: str, stdin: str = "", **env: str) -> str:
     """Run git in `folder` and return what it prints, without the last line break."""
     done = subprocess.run(
         ["git", "-c", "protocol.file.allow=always", *args],
         cwd=folder,
         env={**os.environ, **_ENV, **env},
+        input=stdin,
         check=True,
         capture_output=True,
         text=True,
@@ -46,6 +48,21 @@ def commit(folder: Path, message: str, files: dict[str, str]) -> str:
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "--message", message)
     return git(folder, "rev-parse", "HEAD")
+
+
+def make_long_history(folder: Path, messages: Iterable[str]) -> Path:
+    """A work tree with a commit on `main` for each message, made at once."""
+    lines = []
+    for number, message in enumerate(messages):
+        text = message.encode()
+        who = f"Test <test@example.com> {1_600_000_000 + number} +0000"
+        lines.append(f"commit refs/heads/main\ncommitter {who}\ndata {len(text)}\n".encode() + text)
+        lines.append(b"M 644 inline Dockerfile\ndata 13\nFROM scratch\n\n")
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    subprocess.run(["git", "fast-import", "--quiet"], cwd=folder, input=b"".join(lines), check=True)
+    git(folder, "reset", "--quiet", "--hard", "main")
+    return folder
 
 
 def make_bare(folder: Path, source: Path) -> Path:

@@ -13,6 +13,7 @@ from flows.domain.plan import (
     ReleaseResult,
     SourceFacts,
     VerifiedImage,
+    moving_effect,
     not_cleaned_up,
 )
 
@@ -41,6 +42,7 @@ class SetPlan:
     previous_version: str | None = None
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
+    deciding_commit_count: int = 0
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,8 +82,8 @@ class SetPlan:
                 effects.append(f"finish {image.target}, {image.plan.existing_digest}, that an earlier run pushed")
         references = ", ".join(image.plan.reference for image in self.public)
         effects.append(f"when all are built and verified, tag them: {references}")
-        if any(image.plan.moving_tags for image in self.public):
-            effects.append("move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards")
+        if moving := [image.plan for image in self.public if image.plan.moving_tags]:
+            effects.append(moving_effect(moving[0].tags_that_stay))
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         return effects

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from flows.domain.errors import VersionError
 from flows.domain.version import Version
 
 
@@ -38,6 +39,14 @@ class Reservation:
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A released version. `revision`: of its source, a full commit id; None if it is not known."""
+
+    version: Version
+    revision: str | None = None
+
+
 def continues(
     left: Claim,
     version: Version,
@@ -58,7 +67,10 @@ def continues(
     if version in taken and not (published and left.digest is not None):
         return False
     known = taken if left.digest is None else [other for other in taken if other < version]
-    return str(choose(known)) == str(version)
+    try:
+        return str(choose(known)) == str(version)
+    except VersionError:
+        return False
 
 
 class VersionLedger(Protocol):

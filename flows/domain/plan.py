@@ -52,7 +52,9 @@ class ReleasePlan:
     """Everything a release will do, computed before it does any of it.
 
     `version` None: there is nothing to release, `why` says so. `existing_digest`: the image was already pushed (by a
-    run that died, or the very same release): it is finished instead of built.
+    run that died, or the very same release): it is finished instead of built. `deciding_commits`: the newest of those
+    that asked for the bump; `deciding_commit_count`: how many did. `tags_that_stay`: those of the moving tags that must
+    not move, since what they stand for has something that this version has not.
     """
 
     image: str
@@ -61,8 +63,10 @@ class ReleasePlan:
     source: SourceFacts
     tags: tuple[str, ...] = ()
     moving_tags: bool = False
+    tags_that_stay: tuple[str, ...] = ()
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
+    deciding_commit_count: int = 0
     previous_version: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
     source_date_epoch: int | None = None
@@ -92,7 +96,7 @@ class ReleasePlan:
         )
         effects = [pushed, f"tag it {self.tags[0]} (the tag must not exist with another digest)"]
         if self.moving_tags:
-            effects.append("move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards")
+            effects.append(moving_effect(self.tags_that_stay))
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         return effects
@@ -184,6 +188,14 @@ class ReleaseResult:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def moving_effect(tags_that_stay: tuple[str, ...]) -> str:
+    """What becomes of the moving tags, in words."""
+    effect = "move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards"
+    if not tags_that_stay:
+        return effect
+    return f"{effect}; leave {', '.join(tags_that_stay)} at a version that this commit does not contain"
 
 
 def image_labels(title: str, version: str, source: SourceFacts, created: datetime) -> dict[str, str]:

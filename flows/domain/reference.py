@@ -17,6 +17,8 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# What docker takes for an image's id (reference.ParseNormalizedNamed).
+_IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 DOCKER_HUB = "docker.io"
@@ -54,6 +56,8 @@ class ImageReference:
     @classmethod
     def parse(cls, text: str) -> ImageReference:
         """Read a reference the way docker does: no registry means Docker Hub. Raises InvalidReference."""
+        if _IMAGE_ID.fullmatch(text):
+            raise InvalidReference(f"{text!r} is an image id, not a name")
         rest, digest = text, None
         if "@" in rest:
             rest, _, digest = rest.partition("@")

@@ -28,3 +28,14 @@ def parse_bool(text: str) -> bool | None:
     if text in {"1", "t", "T", "true", "TRUE", "True"}:
         return True
     return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None
+
+
+def with_rest(shown: Sequence[str], count: int) -> list[str]:
+    """What is shown of `count` entries, and how many more there are."""
+    more = count - len(shown)
+    return [*shown, f"and {more} more"] if more > 0 else list(shown)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last one a `…` where there were more."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

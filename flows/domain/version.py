@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 
 import semver
 
-from flows.domain.errors import InvalidVersion
+from flows.domain.errors import InvalidVersion, VersionTaken
 from flows.domain.reference import check_tag
+from flows.domain.text import shortened
 
 Version = semver.Version  # equality, order and hash ignore build metadata, as section 10 wants
 
 # What may stand in a version at all. Checked first: semver 3.0 takes a trailing line break and foreign
 # digits.
 _CHARACTERS = re.compile(r"[0-9A-Za-z.+-]+")
+# Longer than any tag: git allows file names of 255 bytes, an image tag 128. Python reads no number of 4,300 digits.
+_MOST_CHARACTERS = 255
 
 FIRST_VERSION = Version(0, 1, 0)
 
@@ -35,7 +38,7 @@ def parse_version(text: str) -> Version:
     version = _parse(text)
     if version is None:
         hint = f"; without the prefix: {text[1:]}" if re.match(r"[vV][0-9]", text) else ""
-        raise InvalidVersion(f"{text!r} is not a semantic version{hint}")
+        raise InvalidVersion(f"{shortened(text, _MOST_CHARACTERS)!r} is not a semantic version{hint}")
     return version
 
 
@@ -53,14 +56,19 @@ def version_of_tag(tag: str) -> Version | None:
     return None if "+" in tag else _parse(tag.replace("_", "+", 1))
 
 
+def version_of_git_tag(name: str, prefix: str) -> Version | None:
+    """The version a git tag with this prefix (`v`, `app/v`) shows, None if it shows none."""
+    return _parse(name[len(prefix) :]) if name.startswith(prefix) else None
+
+
 def versions_of_git_tags(names: Iterable[str], prefix: str) -> dict[Version, str]:
-    """Versions that git tags with this prefix (`v`, `app/v`) show, each with its tag; others are passed over.
+    """Versions that git tags with this prefix show, each with its tag; others are passed over.
 
     Of tags that differ in build metadata alone, and so show one version, the first by name is kept.
     """
     found: dict[Version, str] = {}
     for name in sorted(names):
-        if name.startswith(prefix) and (version := _parse(name[len(prefix) :])) is not None:
+        if (version := version_of_git_tag(name, prefix)) is not None:
             found.setdefault(version, name)
     return found
 
@@ -71,32 +79,49 @@ def latest(versions: Iterable[Version], *, stable_only: bool = False) -> Version
 
 
 def next_version(
-    versions: Sequence[Version],
+    line: Sequence[Version],
     bump: Bump,
     *,
+    prerelease: bool = False,
     token: str = "rc",  # noqa: S107 (a prerelease's name, no password)
+    elsewhere: Collection[Version] = (),
+    taken: Collection[Version] = (),
 ) -> Version:
-    """The version after all of `versions`; `token` names a new prerelease series (`1.3.0-rc.1`).
+    """The version after those of its `line`, which are released in the history of what is to be released.
 
-    major, minor and patch count from the highest stable version. A prerelease of what they lead to is
-    finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0. `prerelease` continues the series above
-    the highest stable version, or starts one for the next patch. The first version is 0.1.0 (or 0.1.0-rc.1),
-    whatever the bump. `auto` must be decided by the caller. Raises InvalidVersion for a token that SemVer
-    does not allow.
+    major, minor and patch count from the line's highest stable version; without one the first is 0.1.0, whatever the
+    bump. A prerelease of what they lead to is finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0.
+    `prerelease`: the next prerelease of that version (1.3.0-rc.1), or of a higher one that the line has begun already;
+    `token` names a new series. The bump `prerelease` is the same for a patch. `auto` must be decided by the caller.
+
+    `elsewhere`: released too, but not in that history; `taken`: all that cannot be had, for whatever reason. What is
+    taken is passed over. Raises VersionTaken where the next version belongs to a major or minor version that was begun
+    elsewhere: its number would promise what is not in it. Raises InvalidVersion for a token that SemVer does not allow.
     """
+    if bump is Bump.AUTO:
+        raise ValueError("auto has to be decided from the commits first")
     if bump is Bump.PRERELEASE:
-        return _next_prerelease(latest(versions), token)
-    stable = latest(versions, stable_only=True)
-    if stable is None:
-        prerelease = latest(versions)
-        return FIRST_VERSION if prerelease is None else _finish(prerelease, bump)
-    if bump is Bump.MAJOR:
-        return stable.bump_major()
-    if bump is Bump.MINOR:
-        return stable.bump_minor()
-    if bump is Bump.PATCH:
-        return stable.bump_patch()
-    raise ValueError("auto has to be decided from the commits first")
+        bump, prerelease = Bump.PATCH, True
+    parse_version(f"0.0.0-{token}.1")
+    held = {*line, *elsewhere, *taken}
+    stable, highest = latest(line, stable_only=True), latest(line)
+    if stable is not None:
+        target = _bumped(stable, bump)
+    else:
+        target = FIRST_VERSION if highest is None else _finish(highest, bump)
+    if prerelease and highest is not None and highest.prerelease:
+        target = max(target, highest.finalize_version())
+    while True:
+        _check_line(target, stable, elsewhere)
+        if target not in held:
+            if not prerelease:
+                return target
+            candidate = _next_of_series(target, token, held)
+            if highest is None or candidate > highest:
+                return candidate
+            # A series of another name may sort lower (rc.1 after zeta.3 goes back): then the next patch starts it.
+            bump = Bump.PATCH
+        target = _bumped(target, bump)
 
 
 def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bool = True) -> list[str]:
@@ -117,13 +142,36 @@ def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bo
     return tags
 
 
+def lines_left_out(version: Version, base: Version | None, elsewhere: Iterable[Version]) -> list[Version]:
+    """The stable versions between `base`, the line's highest one, and `version` that were released `elsewhere`, from
+    higher lines: whoever takes `version` for their successor would miss what is in them. Patches of the base's own line
+    are none of these: what a fix there needs is commonly picked into it by hand."""
+    return [
+        other
+        for other in elsewhere
+        if not other.prerelease
+        and other < version
+        and (base is None or (other > base and (other.major, other.minor) != (base.major, base.minor)))
+    ]
+
+
+def tags_that_stay(version: Version, left_out: Iterable[Version]) -> list[str]:
+    """Those of `moving_tags` that stand for one of the versions that are left out of `version`, too."""
+    others = {name for other in left_out for name in moving_tags(other, [])}
+    return [name for name in moving_tags(version, []) if name in others]
+
+
 def _parse(text: str) -> Version | None:
-    if not _CHARACTERS.fullmatch(text):
+    if len(text) > _MOST_CHARACTERS or not _CHARACTERS.fullmatch(text):
         return None
     try:
         return Version.parse(text)
     except ValueError:
         return None
+
+
+def _bumped(version: Version, bump: Bump) -> Version:
+    return {Bump.MAJOR: version.bump_major, Bump.MINOR: version.bump_minor, Bump.PATCH: version.bump_patch}[bump]()
 
 
 def _finish(prerelease: Version, bump: Bump) -> Version:
@@ -135,15 +183,30 @@ def _finish(prerelease: Version, bump: Bump) -> Version:
     return prerelease.finalize_version()
 
 
-def _next_prerelease(highest: Version | None, token: str) -> Version:
-    parse_version(f"0.0.0-{token}.1")
-    if highest is None:
-        return FIRST_VERSION.replace(prerelease=f"{token}.1")
-    if not highest.prerelease:
-        return highest.bump_patch().replace(prerelease=f"{token}.1")
-    series, number = token.split("."), highest.prerelease.split(".")[token.count(".") + 1 :]
-    same_series = highest.prerelease.split(".")[: len(series)] == series
-    count = int(number[0]) + 1 if same_series and number and number[0].isdigit() else 1
-    candidate = highest.replace(prerelease=f"{token}.{count}", build=None)
-    # A series of another name may sort lower (rc.1 after zeta.3 goes back): then the next patch starts it.
-    return candidate if candidate > highest else highest.bump_patch().replace(prerelease=f"{token}.1")
+def _check_line(target: Version, base: Version | None, elsewhere: Collection[Version]) -> None:
+    """A new minor or major version must not have been begun elsewhere. Raises VersionTaken."""
+    if base is not None and (base.major, base.minor) == (target.major, target.minor):
+        return
+    new_major = base is not None and base.major != target.major
+    others = [
+        other
+        for other in elsewhere
+        if not other.prerelease and other.major == target.major and (new_major or other.minor == target.minor)
+    ]
+    if others:
+        after = f"the next version after {base}" if base is not None else "the first version in this history"
+        raise VersionTaken(
+            f"{after} would be {target}, but {min(others)} was released from a commit outside this history",
+            action="merge that commit, or name a free version with --version",
+        )
+
+
+def _next_of_series(target: Version, token: str, held: Iterable[Version]) -> Version:
+    """`target-token.N` after all of that series that there are."""
+    series, numbers = token.split("."), [0]
+    for version in held:
+        if version.prerelease and version.finalize_version() == target:
+            parts = version.prerelease.split(".")
+            if parts[: len(series)] == series and parts[len(series) :] and parts[len(series)].isdigit():
+                numbers.append(int(parts[len(series)]))
+    return target.replace(prerelease=f"{token}.{max(numbers) + 1}", build=None)

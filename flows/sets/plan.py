@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flows.bake.builds import image_of, unused
@@ -21,7 +22,8 @@ from flows.domain.ledger import Claim
 from flows.domain.plan import SLIPWAY_FINGERPRINT, ReleasePlan, SourceFacts, image_labels
 from flows.domain.platform import check_platform
 from flows.domain.reference import ImageReference, repository_name
-from flows.domain.version import Version, image_tag, latest
+from flows.domain.version import Version, image_tag
+from flows.lineage import released_versions
 from flows.planning import choose_ledger, left_unfinished, pushed_already, settle, source_facts
 from flows.sets.request import SetRequest
 from flows.workshop import Workshop
@@ -90,15 +92,14 @@ async def plan_set(
     registries = {images[name]: await shop.registry(images[name]) for name in targets.wanted}
     tags = RegistryLedger([(registry, image.repository) for image, registry in registries.items()])
     shop.ledger = ledger = await choose_ledger(shop, checkout, tags)
-    previous = latest(released := await ledger.versions())
+    released = await released_versions(ledger)
 
     mark = _fingerprint(request, targets, source)
-    first, registry = next(iter(registries.items()))
-    choice = await choose_version(shop, checkout, first, registry, released, mark)
-    if earlier is not None and earlier in released:
+    choice = await choose_version(shop, checkout, registries, released, mark)
+    if earlier is not None and earlier in {one.version for one in released}:
         with suppress(VersionTaken):  # by something else
             await _all_released(registries, earlier, mark)
-            choice = Choice(RELEASED_BEFORE, version=earlier)
+            choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
     claim = Claim(run, mark)
     version: Version | None = None
     found: dict[ImageReference, str] = {}
@@ -120,12 +121,13 @@ async def plan_set(
         version=str(version) if version is not None else None,
         why=why,
         images=tuple(
-            _image(request, targets, target, images[name], source, version, mark, found, previous)
+            _image(request, targets, target, images[name], source, version, mark, found, choice)
             for name, target in targets.targets.items()
         ),
-        previous_version=str(previous) if previous else None,
+        previous_version=str(choice.previous) if choice.previous else None,
         git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
         deciding_commits=choice.commits,
+        deciding_commit_count=choice.commit_count,
         warnings=(*targets.warnings, *(said for target in targets.targets.values() for said in unused(target))),
     )
 
@@ -152,7 +154,7 @@ def _image(
     version: Version | None,
     mark: str,
     found: Mapping[ImageReference, str],
-    previous: Version | None,
+    choice: Choice,
 ) -> SetImage:
     public = target.name in targets.wanted
     epoch = (source.committed_at or 0) if request.reproducible else None
@@ -168,7 +170,8 @@ def _image(
         source=source,
         tags=(image_tag(version),) if public and version is not None else (),
         moving_tags=request.moving_tags and public,
-        previous_version=str(previous) if previous else None,
+        tags_that_stay=choice.tags_that_stay(version) if version is not None and request.moving_tags and public else (),
+        previous_version=str(choice.previous) if choice.previous else None,
         labels=labels,
         source_date_epoch=epoch,
         existing_digest=found.get(image) if public else None,

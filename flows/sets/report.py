@@ -10,7 +10,7 @@ from flows.domain.image_set import MadeImage, SetImage, SetPlan, SetResult
 from flows.domain.outside import one_line
 from flows.domain.plan import LeftBehind, StepTime
 from flows.domain.reference import ImageReference
-from flows.domain.text import aligned, human_size
+from flows.domain.text import aligned, human_size, with_rest
 from flows.sets import dag
 from flows.watched import timeline
 from flows.watched.keys import key_of
@@ -143,7 +143,8 @@ def plan_as_markdown(plan: SetPlan) -> str:
     lines = [f"# {markdown.text(title)}", "", markdown.text(plan.why), ""]
     lines += markdown.items([*plan.effects(), *(f"WARN: {warning}" for warning in plan.warnings)])
     if plan.deciding_commits:
-        lines += ["", "## Commits that decided", "", *markdown.items(plan.deciding_commits)]
+        commits = with_rest(plan.deciding_commits, plan.deciding_commit_count)
+        lines += ["", "## Commits that decided", "", *markdown.items(commits)]
     return "\n".join(lines) + "\n"
 
 
@@ -152,6 +153,7 @@ def plan_as_text(plan: SetPlan) -> str:
     if plan.nothing_to_release:
         return f"{plan.source.name}: nothing to release: {plan.why}"
     lines = [f"{plan.source.name} {plan.version}", f"  why  {plan.why}"]
-    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
+    commits = [f"commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  {line}" for line in with_rest(commits, plan.deciding_commit_count)]
     lines += [f"  WARN: {warning}" for warning in plan.warnings]
     return "\n".join([*lines, "  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())])

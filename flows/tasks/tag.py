@@ -90,7 +90,7 @@ async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
         return True
 
     for name in moving_tags(version, await _stable_versions(registry, repository)):
-        if await point(name, version):
+        if name not in plan.tags_that_stay and await point(name, version):
             moved.append(name)
     for name in list(moved):
         scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]

@@ -10,7 +10,7 @@ from flows.domain import markdown
 from flows.domain.errors import SlipwayError
 from flows.domain.outside import one_line
 from flows.domain.plan import BuiltImage, LeftBehind, ReleasePlan, ReleaseResult, StepTime, VerifiedImage
-from flows.domain.text import aligned, human_size
+from flows.domain.text import aligned, human_size, with_rest
 from flows.watched.keys import key_of
 from flows.watched.links import Link
 from flows.watched.timeline import as_data_uri, as_svg, as_text
@@ -93,7 +93,7 @@ class Report:
         facts = self.facts()
         if self.result.ui_url:
             facts.append(("in the UI", self.result.ui_url))
-        facts += [("commits", commit) for commit in self.plan.deciding_commits]
+        facts += [("commits", commit) for commit in _deciding(self.plan)]
         lines = [one_line(self.title), *aligned(facts)]
         lines += [f"  WARN: {one_line(warning)}" for warning in self.result.warnings]
         if self.timeline:
@@ -185,7 +185,7 @@ def plan_as_text(plan: ReleasePlan) -> str:
     if plan.nothing_to_release:
         return f"{plan.image}: nothing to release: {plan.why}"
     lines = [plan.reference, *aligned(_plan_facts(plan))]
-    lines += [f"  commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  commit {commit}" for commit in _deciding(plan)]
     lines += ["  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())]
     return "\n".join(lines)
 
@@ -203,4 +203,8 @@ def describe(error: BaseException) -> str:
 def _commits(plan: ReleasePlan) -> list[str]:
     if not plan.deciding_commits:
         return []
-    return ["", "## Commits that decided", "", *markdown.items(plan.deciding_commits)]
+    return ["", "## Commits that decided", "", *markdown.items(_deciding(plan))]
+
+
+def _deciding(plan: ReleasePlan) -> list[str]:
+    return with_rest(plan.deciding_commits, plan.deciding_commit_count)

@@ -4,7 +4,7 @@ from infra.source.archive import fetch_archive
 from infra.source.checkout import Checkout
 from infra.source.directory import open_directory
 from infra.source.git import fetch_git
-from infra.source.history import commits_since, tags
+from infra.source.history import History, Series, tags
 from infra.source.ledger import GitLedger
 from infra.source.resolve import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
 
@@ -14,8 +14,9 @@ __all__ = [
     "DirectorySpec",
     "GitLedger",
     "GitSpec",
+    "History",
+    "Series",
     "SourceSpec",
-    "commits_since",
     "fetch_archive",
     "fetch_git",
     "open_directory",

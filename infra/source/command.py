@@ -50,6 +50,8 @@ _CONFIG = {
     "log.showSignature": "false",
     # The first request of a fetch or push alone, as git does by itself: the password stays with its own host.
     "http.followRedirects": "initial",
+    "log.follow": "false",
+    "i18n.logOutputEncoding": "UTF-8",
     # A transfer that stands still for a minute is broken off; both ends send keep-alives while they work.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
@@ -91,12 +93,14 @@ async def git(
     stdin: str = "",
     umask: int = -1,
     submodules: bool = False,
+    index: Path | None = None,
 ) -> Answer:
     """Run git and return its answer, whatever its exit status.
 
     `remote`: the one repository that is talked to. `config`: settings for this call. `umask`: of the files
-    that git makes, -1 for this process's own. `submodules`: the remote's are talked to as well. Raises PartMissing when
-    git is not installed, SourceDenied for a credential that git cannot be given, and what the credential source raises.
+    that git makes, -1 for this process's own. `submodules`: the remote's are talked to as well. `index`: to be used in
+    place of the repository's. Raises PartMissing when git is not installed, SourceDenied for a credential that git
+    cannot be given, and what the credential source raises.
     """
     credential = await remote.credential() if remote is not None else None
     settings = {**_CONFIG, **(config or {})}
@@ -108,7 +112,7 @@ async def git(
                 "--literal-pathspecs",
                 *args,
                 cwd=cwd,
-                env=_environment(remote, [*settings.items(), *extra], submodules=submodules),
+                env=_environment(remote, [*settings.items(), *extra], submodules=submodules) | _index(index),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
@@ -122,7 +126,7 @@ async def git(
                 raise
             raise PartMissing("git is not installed", action="install it (Debian: apt install git)") from error
         try:
-            out, err = await process.communicate(stdin.encode())
+            out, err = await process.communicate(os.fsencode(stdin))
         finally:
             if process.returncode is None:
                 await _end(process)
@@ -203,6 +207,10 @@ def _environment(remote: Remote | None, config: list[tuple[str, str]], *, submod
     for number, (key, value) in enumerate(config, first):
         env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return env | {"GIT_CONFIG_COUNT": str(first + len(config))}
+
+
+def _index(index: Path | None) -> dict[str, str]:
+    return {} if index is None else {"GIT_INDEX_FILE": str(index)}
 
 
 def _helper(url: GitUrl, descriptor: int) -> list[tuple[str, str]]:

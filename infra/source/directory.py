@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows.domain.errors import DirtyTree, InvalidOption, PartMissing, SourceDenied, SourceError, SourceMissing
 from infra.source.causes import git_error, run_git
+from infra.source.changes import changes
 from infra.source.checkout import Checkout
 from infra.source.command import Answer, git
 from infra.source.limits import unusable
@@ -26,18 +27,18 @@ _NO_BARE = {"safe.bareRepository": "explicit"}
 async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
     """Take a directory as the source.
 
-    In a git work tree its revision is HEAD, and what is not committed below `path` (ignored files aside)
-    makes it dirty. A directory that git ignores counts as one outside of git. Raises SourceMissing,
+    In a git work tree its revision is HEAD, and what is not committed below `path` (see `changes`) makes it dirty.
+    A directory that git ignores counts as one outside of git. Raises SourceMissing,
     SourceDenied, DirtyTree unless `allow_dirty`, PartMissing when git is needed and not installed.
     """
     path = _resolve(path)
     tree = await _work_tree(path)
     if tree is None:
         return Checkout(path, path.name, await _fingerprint(path))
-    changes = await _changes(path)
-    if changes and not allow_dirty:
-        raise _dirty(path, tree, changes)
-    clean = tree.revision is not None and not changes
+    changed = await changes(path)
+    if changed and not allow_dirty:
+        raise _dirty(path, tree, changed)
+    clean = tree.revision is not None and not changed
     return Checkout(
         path=path,
         name=path.name,
@@ -45,7 +46,7 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
         revision=tree.revision,
         source_url=await _source_url(tree.top),
         committed_at=tree.committed_at,
-        dirty=bool(changes),
+        dirty=bool(changed),
         repository=tree.top,
         subdirectory=tree.subdirectory,
     )
@@ -99,20 +100,13 @@ def _is_unborn(answer: Answer) -> bool:
     return "bad revision 'HEAD'" in answer.err or "does not have any commits yet" in answer.err
 
 
-async def _changes(path: Path) -> list[str]:
-    """Paths below `path` that differ from HEAD, submodules and untracked files included."""
-    flags = ("--porcelain=v1", "-z", "--untracked-files=normal", "--ignore-submodules=none", "--no-renames")
-    listed = await run_git(str(path), "status", *flags, "--", ".", cwd=path)
-    return [entry[3:] for entry in listed.split("\0") if entry]
-
-
-def _dirty(path: Path, tree: _WorkTree, changes: list[str]) -> DirtyTree:
-    more = len(changes) - _SHOWN_CHANGES
-    shown = [os.fsencode(change).decode(errors="replace") for change in changes[:_SHOWN_CHANGES]]
+def _dirty(path: Path, tree: _WorkTree, changed: list[str]) -> DirtyTree:
+    more = len(changed) - _SHOWN_CHANGES
+    shown = [os.fsencode(change).decode(errors="replace") for change in changed[:_SHOWN_CHANGES]]
     details = "\n".join(f"  {change}" for change in [*shown, *([f"and {more} more"] if more > 0 else [])])
     if tree.revision is None:
         return DirtyTree(f"nothing is committed yet in {tree.top}", details=details)
-    count = "1 uncommitted change" if len(changes) == 1 else f"{len(changes)} uncommitted changes"
+    count = "1 uncommitted change" if len(changed) == 1 else f"{len(changed)} uncommitted changes"
     return DirtyTree(f"{path} has {count}", details=details)
 
 

@@ -1,16 +1,19 @@
-"""What git knows about the past: tags, and the commits since a release."""
+"""What git knows about the past: tags, what led to a revision, and the commits since a release."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.domain.commits import Commit
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import RefUnknown
+from flows.domain.errors import HistoryIncomplete
 from infra.source.causes import git_error, run_git
 from infra.source.checkout import Checkout
 from infra.source.command import FETCH, Remote, git
-from infra.source.url import GitUrl, is_full_id
+from infra.source.url import GitUrl
 
 
 async def remote_of(
@@ -50,82 +53,111 @@ def read_tags(listed: str) -> dict[str, str]:
     return found
 
 
-async def commits_since(
-    checkout: Checkout, since: str | None, *, credentials: CredentialSource | None = None
-) -> list[Commit]:
-    """The commits after `since` up to the checkout's revision that touch its path, newest first.
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Commits that touch the source, each before its parents. `parents`: of all commits since then, if one of `commits`
+    reverts something, else empty (see `flows.domain.commits.decide`)."""
 
-    `since`: a tag's name, `refs/tags/...` or a full commit id; None for the whole history. What is missing of
-    the history is fetched: for a fetched source without file contents, for a user's shallow clone completely.
-    Raises RefUnknown when the repository has no such tag, and the errors of fetching.
+    commits: tuple[Commit, ...]
+    parents: Mapping[str, tuple[str, ...]]
+
+
+class History:
+    """What led to a checkout's revision. What is missing of it is fetched as soon as it is asked for: for a fetched
+    source without the contents of files, for a user's shallow clone completely.
+
+    `remote`: where it can be completed from, None if nowhere. All methods raise HistoryIncomplete where it cannot, and
+    the SourceErrors of fetching.
     """
-    if checkout.repository is None or checkout.revision is None:
-        return []
-    remote = await remote_of(checkout.repository, "origin", credentials, ca_file=checkout.ca_file)
-    past = _Past(checkout.repository, remote, ours=checkout.temporary is not None)
-    start = None if since is None else await past.find(since)
-    if start == checkout.revision:
-        return []
-    await past.complete(since, start)
-    span = checkout.revision if start is None else f"{start}..{checkout.revision}"
-    paths = (checkout.subdirectory,) if checkout.subdirectory else ()
-    # Without --full-history git leaves out side branches that ended up without an effect.
-    log = ("log", "--full-history", "--no-color", "--no-notes", "--encoding=UTF-8", "-z", "--format=%H%n%B")
-    listed = await past.run(*log, span, "--", *paths)
-    return [Commit(*entry.split("\n", 1)) for entry in listed.split("\0") if entry.strip()]
 
-
-class _Past:
-    """A repository whose history may have to be fetched first. `ours`: it was fetched for this release."""
-
-    def __init__(self, repository: Path, remote: Remote | None, *, ours: bool) -> None:
-        self._repository = repository
+    def __init__(self, checkout: Checkout, remote: Remote | None) -> None:
+        if checkout.repository is None or checkout.revision is None:
+            raise ValueError("a history needs a checkout with a revision")
+        self._revision = checkout.revision
+        self._repository = checkout.repository
+        self._subdirectory = checkout.subdirectory
+        self._ours = checkout.temporary is not None
         self._remote = remote
-        self._ours = ours
+        self._whole = False
+        self._known: frozenset[str] | None = None
 
-    async def find(self, since: str) -> str:
-        """The commit id of a tag, from this repository or from its remote, whose tag it need not have."""
-        if is_full_id(since):
-            return since
-        tag = since.removeprefix("refs/tags/")
-        for place in (self._repository, self._remote):
-            if place is not None and (revision := (await tags(place)).get(tag)) is not None:
-                return revision
-        where = self._remote.url.shown if self._remote is not None else self._repository
-        raise RefUnknown(f"{where} has no tag {tag}")
+    @classmethod
+    async def open(
+        cls, checkout: Checkout, *, remote: str | None = None, credentials: CredentialSource | None = None
+    ) -> History:
+        """The history of a checkout; it is completed from its `origin`, or from the remote of that name."""
+        for name in ("origin", remote):
+            if checkout.repository is not None and name is not None and name != "-":
+                place = await remote_of(checkout.repository, name, credentials, ca_file=checkout.ca_file)
+                if place is not None:
+                    return cls(checkout, place)
+        return cls(checkout, None)
 
-    async def complete(self, since: str | None, start: str | None) -> None:
-        """Fetch what is missing up to the commit `start`, or up to the first one.
+    async def includes(self, revisions: Collection[str]) -> Set[str]:
+        """Those of the commits that led to the revision, itself included. What is no commit is none of them."""
+        if not set(revisions) - {self._revision}:
+            return set(revisions)
+        if self._known is None:
+            await self.complete()
+            self._known = frozenset((await self._run("rev-list", self._revision)).split())
+        return self._known.intersection(revisions)
 
-        Cutting at the tag (--shallow-exclude) would be less, but cuts a merge off from its branch as well
-        when that began before the tag: commits would be overlooked.
-        """
-        if self._remote is None:
+    async def newest(self, revisions: Collection[str]) -> str:
+        """Of commits in this history one that led to none of the others."""
+        if len(set(revisions)) == 1:
+            return next(iter(revisions))
+        return (await self._run("merge-base", "--independent", *revisions)).split()[0]
+
+    async def since(self, start: str | None) -> Series:
+        """The commits after `start`, one of this history, that touch the source; None: all."""
+        if start == self._revision:
+            return Series((), {})
+        await self.complete()
+        span = self._revision if start is None else f"{start}..{self._revision}"
+        paths = (self._subdirectory,) if self._subdirectory else ()
+        # Without --full-history git leaves out side branches that ended up without an effect.
+        log = ("log", "--topo-order", "--full-history", "--no-color", "--no-notes", "-z", "--format=%H%n%B")
+        # What is no UTF-8 could be neither shown nor stored.
+        listed = os.fsencode(await self._run(*log, span, "--", *paths)).decode(errors="replace")
+        commits = tuple(Commit(*entry.split("\n", 1)) for entry in listed.split("\0") if entry.strip())
+        if not any("revert" in commit.message.lower() for commit in commits):
+            return Series(commits, {})
+        listed = await self._run("rev-list", "--topo-order", "--parents", span)
+        lines = (line.split() for line in listed.splitlines())
+        return Series(commits, {revision: tuple(parents) for revision, *parents in lines})
+
+    async def complete(self) -> None:
+        """Fetch what is missing, if anything is."""
+        if self._whole or not await self._is_shallow():
+            self._whole = True
             return
-        if (await self.run("rev-parse", "--is-shallow-repository")).strip() == "true":
-            await self._fetch("--unshallow", *(["--filter=blob:none"] if self._ours else []))
-        if since is not None and start is not None and not await self._has(start):
-            await self._fetch(since=start if since == start else f"refs/tags/{since.removeprefix('refs/tags/')}")
+        if self._remote is not None:
+            await self._fetch_the_rest(self._remote)
+            if not await self._is_shallow():
+                self._whole = True
+                return
+        why = "it has no remote" if self._remote is None else f"its remote {self._remote.url.shown} is shallow as well"
+        raise HistoryIncomplete(f"the history of {self._repository} is cut off (a shallow clone), and {why}")
 
-    async def run(self, *args: str) -> str:
+    async def _fetch_the_rest(self, remote: Remote) -> None:
+        # Cutting at a tag (--shallow-exclude) would be less, but cuts a merge off from its branch as well when that
+        # began before the tag: commits would be overlooked.
+        fetch = (*FETCH, "--no-write-fetch-head", "--unshallow")
+        if not self._ours:
+            # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
+            await run_git(remote.url.shown, *fetch, remote.url.text, cwd=self._repository, remote=remote)
+            return
+        # Directories tell which commits touch a part of the repository. A server may know or allow fewer filters.
+        for without in ("--filter=blob:none",) if self._subdirectory else ("--filter=tree:0", "--filter=blob:none"):
+            answer = await git(*fetch, without, "origin", cwd=self._repository, remote=remote)
+            if answer.status == 0:
+                return
+            if "filter" not in answer.err:
+                raise git_error(remote.url.shown, answer)
+        await run_git(remote.url.shown, *fetch, "--no-filter", "origin", cwd=self._repository, remote=remote)
+
+    async def _is_shallow(self) -> bool:
+        return (await self._run("rev-parse", "--is-shallow-repository")).strip() == "true"
+
+    async def _run(self, *args: str) -> str:
         return await run_git(str(self._repository), *args, cwd=self._repository, remote=self._remote)
-
-    async def _has(self, revision: str) -> bool:
-        answer = await git("cat-file", "-e", f"{revision}^{{commit}}", cwd=self._repository, remote=self._remote)
-        return answer.status == 0
-
-    async def _fetch(self, *options: str, since: str | None = None) -> None:
-        assert self._remote is not None, "nothing can be fetched from nowhere"
-        # Git ties what it left out to a remote's name, which a user's repository is not to be marked with.
-        place = "origin" if self._ours else self._remote.url.text
-        refs = () if since is None else (since,)
-        await run_git(
-            self._remote.url.shown,
-            *FETCH,
-            "--no-write-fetch-head",
-            *options,
-            place,
-            *refs,
-            cwd=self._repository,
-            remote=self._remote,
-        )

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from flows.domain.credentials import CredentialSource
 from flows.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation, continues
-from flows.domain.version import Version, versions_of_git_tags
+from flows.domain.ledger import Claim, Released, Reservation, continues
+from flows.domain.version import Version, version_of_git_tag, versions_of_git_tags
 from infra.common.claims import TTL_S, Note
 from infra.common.processes import Owner, is_alive
 from infra.source.checkout import Checkout
@@ -93,7 +93,13 @@ class GitLedger:
         return f"{self.prefix}{version}"
 
     async def versions(self) -> Sequence[Version]:
-        return list(versions_of_git_tags((await self._refs.read()).tags, self.prefix))
+        return [release.version for release in await self.released()]
+
+    async def released(self) -> Sequence[Released]:
+        """The released versions with the commits that their tags name; what a tag names may be no commit at all."""
+        tags = (await self._refs.read()).tags
+        named = ((version_of_git_tag(name, self.prefix), revision) for name, revision in tags.items())
+        return [Released(version, revision) for version, revision in named if version is not None]
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:
         for attempt in range(_ATTEMPTS):

@@ -14,7 +14,7 @@ from pathlib import Path
 from infra.local.config import StackConfig
 from infra.local.connection import StackConnection
 from infra.local.stack import Stack
-from tests.bench import contexts, sets
+from tests.bench import contexts, histories, sets
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -71,6 +71,10 @@ class Releases:
         """The same with steps that take as long as those of many an application do."""
         return sets.measure(self._folder / "dag-long", self._connection, self._env, self._runs, 10)
 
+    def auto(self) -> Row:
+        """What the commits ask for, of as many as a monorepo has before its first version by them."""
+        return histories.measure(self._folder / "auto", self._env, self._runs, 100_000)
+
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
         build = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
@@ -115,5 +119,11 @@ def releases(folder: Path, runs: int) -> Iterator[Releases]:
         yield Releases(folder, Stack(StackConfig.from_env(env)).connection(), env, runs)
 
 
-CASES = {"release": Releases.release, "logs": Releases.logs, "dag": Releases.dag, "dag-long": Releases.dag_long}
+CASES = {
+    "release": Releases.release,
+    "logs": Releases.logs,
+    "dag": Releases.dag,
+    "dag-long": Releases.dag_long,
+    "auto": Releases.auto,
+}
 """By what is typed in CASES."""

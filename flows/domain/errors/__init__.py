@@ -15,6 +15,7 @@
     ├── SourceError
     │   ├── SourceMissing              the directory, repository or archive is not there
     │   ├── RefUnknown                 the repository has no such ref
+    │   ├── HistoryIncomplete          a shallow clone that nothing can complete
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
     │   ├── ChecksumMismatch           the archive is not the one that was named
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
@@ -255,6 +256,7 @@ from flows.domain.errors.rollout import (
 from flows.domain.errors.source import (
     ChecksumMismatch,
     DirtyTree,
+    HistoryIncomplete,
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -366,6 +368,7 @@ __all__ = [
     "DiskFull",
     "DockerfileInvalid",
     "DockerfileMissing",
+    "HistoryIncomplete",
     "Interrupted",
     "InvalidKey",
     "InvalidOption",

@@ -17,6 +17,10 @@ class RefUnknown(SourceError):
     default_action = "check the ref with `git ls-remote`; a branch, a tag or a full commit id will do"
 
 
+class HistoryIncomplete(SourceError):
+    default_action = "run `git fetch --unshallow`, or release with --version and without --moving-tags"
+
+
 class DirtyTree(SourceError):
     default_action = "commit or stash the changes, or say --allow-dirty"
 

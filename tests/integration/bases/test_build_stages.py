@@ -50,7 +50,7 @@ def test_the_base_of_a_build_stage_moves(stack: RunningStack, commands: WarmStar
         application.move("2", base)
         seen.append(moved_to_one_run(application, base, number))
         # What that run releases is another image, and with it all is quiet.
-        digests.append(application.release("--ref", application.revision)["digest"])
+        digests.append(application.release("--ref", application.revision, "--again")["digest"])
         assert application.check()["outcome"] == NONE_MOVED
     assert len(application.probe.runs()) == 3
     assert len(set(seen)) == 3

@@ -50,8 +50,10 @@ def test_a_base_moves(application: Application) -> None:
         "ref": application.revision,
         "path": "",
         "bump": "patch",
+        "prerelease": False,
         "version": None,
         "only_new": False,
+        "again": True,
         "git_credentials": None,
     }
     [said] = moved["moved"]
@@ -65,7 +67,7 @@ def test_a_base_moves(application: Application) -> None:
     assert again["run_id"] == run["id"]
     assert len(application.probe.runs()) == 1
 
-    second = application.release("--ref", application.revision)
+    second = application.release("--ref", application.revision, "--again")
     assert second["digest"] != first["digest"]
     after_it = application.check()
     assert after_it["outcome"] == "1 base image, none moved"

@@ -121,6 +121,17 @@ def detour(traces: Traces, any_name: dict[str, str]) -> Iterator[Detour]:
         yield Detour(before, any_name)
 
 
+def hold_tags_for(repository: Path, reservations: int) -> None:
+    """Let pushes of tags to a bare repository wait until so many versions were reserved there at one time."""
+    hook = repository / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        '#!/bin/sh\ngrep -q refs/tags/ || exit 0\nuntil [ -e "$GIT_DIR/all" ]; do sleep 0.1\n'
+        f'test "$(git for-each-ref refs/slipway | wc -l)" -lt {reservations} || touch "$GIT_DIR/all"\ndone\n'
+    )
+    hook.chmod(0o755)
+
+
 def hold_tags(repository: Path) -> None:
     """Let pushes of tags to a bare repository wait until `let_tags_pass`, and then fail: their client was killed, and
     git's server would go on without it."""

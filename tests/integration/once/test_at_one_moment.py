@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.git_repository import commit, git
-from tests.integration.once.conftest import Detour, Place
+from tests.integration.once.conftest import Detour, Place, hold_tags_for
 from tests.releases import complaint, result_of
 from tests.warm import WarmStarter
 
 
 def test_two_releases_of_one_source_get_two_versions(commands: WarmStarter, everywhere: Place) -> None:
-    """Each its own, never the same tag twice."""
-    both = [commands.start("release", everywhere.source, "--output", "json") for _ in range(2)]
+    """Each its own, never the same tag twice; also where one comes late enough to see the other's."""
+    both = [commands.start("release", everywhere.source, "--again", "--output", "json") for _ in range(2)]
     results = [result_of(release.end()) for release in both]
     assert sorted(result["version"] for result in results) == ["0.1.0", "0.2.0"]
     for result in results:
@@ -31,6 +31,8 @@ def test_four_clones_release_at_once(commands: WarmStarter, remote: Place, tmp_p
             clone, f"feat: number {number}", {"Dockerfile": (clone / "Dockerfile").read_text() + f"ENV N={number}\n"}
         )
         clones.append(clone)
+    # One that came after another's tag would be refused: its history has no version, and 0.1.0 is another's.
+    hold_tags_for(remote.git, 4)
     running = [commands.start("release", clone, "--output", "json") for clone in clones]
     results = [result_of(release.end()) for release in running]
     versions = sorted(result["version"] for result in results)

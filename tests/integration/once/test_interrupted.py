@@ -91,7 +91,7 @@ def test_an_interruption_that_comes_too_late_changes_nothing(commands: WarmStart
     """From the tag on the release becomes public, so it is finished and says so: exit code 0, its result."""
     released: list[str] = []
     for moment, number in LATE:
-        release = commands.start("release", remote.source, "--output", "json")
+        release = commands.start("release", remote.source, "--again", "--output", "json")
         release.until(moment)
         release.signal(number)
         result = result_of(release.end())

@@ -57,6 +57,74 @@ async def test_commits_decide_when_asked(run_release: Release, repository: Path)
     assert git(repository, "tag").split() == ["v1.0.0", "v1.0.1", "v1.1.0", "v2.0.0"]
 
 
+async def test_a_released_commit_is_not_released_again(
+    run_release: Release, repository: Path, registry: RegistryClient
+) -> None:
+    """Nothing to release, which is a success that says so; unless it is asked for, or this image does not have it."""
+    first = await run_release(source=str(repository))
+    for bump in ("minor", "auto", "prerelease"):
+        again = await run_release(source=str(repository), bump=bump)
+        assert (again.released, again.version) == (False, None)
+        assert again.reason == "this commit is already released as 0.1.0; use --again to release it again"
+    assert git(repository, "tag") == "v0.1.0"
+    # From the same repository another image, for which the commit is new.
+    other = await run_release(source=str(repository), image=f"{first.image}-debug")
+    assert other.version == "0.2.0"
+    assert (await run_release(source=str(repository), again=True, bump="auto")).version == "0.2.1"
+    assert (await run_release(source=str(repository), version="1.0.0")).version == "1.0.0"
+    (repository / "message").write_text("changed\n")
+    assert (await run_release(source=str(repository), allow_dirty=True)).version == "1.1.0"
+
+
+async def test_a_line_goes_on_beside_another(run_release: Release, repository: Path, registry: RegistryClient) -> None:
+    """A fix on 1.x, with 2.0.0 on main, is 1.0.1: it comes after 1.0.0, and moves the tags of its own line alone."""
+    await run_release(source=str(repository), version="1.0.0")
+    git(repository, "branch", "1.x")
+    commit(repository, "feat!: two", message="two\n")
+    two = await run_release(source=str(repository), bump="auto", moving_tags=True)
+    git(repository, "switch", "--quiet", "1.x")
+    commit(repository, "fix: one", message="one\n")
+    async with open_workshop(ReleaseRequest(source=str(repository), bump="auto")) as shop:
+        plan = await plan_release(shop, await open_source(shop), run="plan", reserve=False)
+    assert (plan.version, plan.previous_version) == ("1.0.1", "1.0.0")
+    one = await run_release(source=str(repository), bump="auto", moving_tags=True)
+    assert (two.version, one.version) == ("2.0.0", "1.0.1")
+    name = repository.name
+    digests = {tag: await registry.head(name, tag) for tag in ("1", "1.0", "2", "2.0", "latest")}
+    assert {tag: found.digest for tag, found in digests.items() if found} == {
+        "1": one.digest,
+        "1.0": one.digest,
+        "2": two.digest,
+        "2.0": two.digest,
+        "latest": two.digest,
+    }
+    three = await run_release(source=str(repository), version="2.0.1", moving_tags=True, again=True)
+    assert three.tags == ("2.0.1",), "whoever follows 2 or latest keeps what 2.0.0 has"
+    git(repository, "tag", "--delete", "v2.0.1")
+    commit(repository, "feat!: also two")
+    with pytest.raises(VersionTaken, match=r"after 1\.0\.1 would be 2\.0\.0, but 2\.0\.0 was released"):
+        await run_release(source=str(repository), bump="auto")
+
+
+async def test_a_part_of_a_repository_has_lines_too(run_release: Release, tmp_path: Path) -> None:
+    """Where the registry keeps the versions, the images' revisions tell which are in the history."""
+    part = make_source(tmp_path / f"mono{abs(hash(tmp_path)) % 10**6}" / f"part{abs(hash(tmp_path)) % 10**6}")
+    mono = part.parent
+    git(mono, "init", "--quiet", "--initial-branch=main")
+    commit(mono, "feat: first")
+    await run_release(source=str(part), version="1.0.0")
+    git(mono, "branch", "1.x")
+    commit(mono, "feat!: two", **{f"{part.name}/message": "two\n"})
+    assert (await run_release(source=str(part), bump="auto")).version == "2.0.0"
+    git(mono, "switch", "--quiet", "1.x")
+    commit(mono, "fix: one", **{f"{part.name}/message": "one\n"})
+    assert (await run_release(source=str(part), bump="auto")).version == "1.0.1"
+    assert not (await run_release(source=str(part), only_new=True)).released
+    commit(mono, "feat: one", **{f"{part.name}/message": "more\n"})
+    assert (await run_release(source=str(part))).version == "1.1.0"
+    assert git(mono, "tag") == ""
+
+
 async def test_a_monorepos_parts_have_versions_of_their_own(run_release: Release, tmp_path: Path) -> None:
     """With a prefix each part counts its own tags and only the commits that touch it."""
     mono = tmp_path / "mono"
@@ -120,6 +188,7 @@ async def test_a_remote_keeps_the_tags(run_release: Release, repository: Path, t
     git(tmp_path, "clone", "--quiet", str(bare), str(clone))
     image = (await run_release(source=str(repository))).image
     assert git(bare, "tag") == "v0.1.0"
+    commit(clone, "feat: in the clone")
     second = await run_release(source=str(clone), image=image)
     assert second.version == "0.2.0"
     assert git(bare, "tag").split() == ["v0.1.0", "v0.2.0"]
@@ -138,7 +207,11 @@ async def test_a_url_is_fetched_at_its_ref(
     result = await run_release(source=f"file://{bare}", ref="topic", image=f"{registry.host}/{repository.name}")
     assert result.revision == revision
     assert git(bare, "rev-parse", "v0.1.0") == revision
-    commit(repository, "fix: on top")
+    commit(repository, "fix: on main")
+    git(repository, "push", "--quiet", str(bare), "main")
+    with pytest.raises(VersionTaken, match=r"0\.1\.0 was released from a commit outside this history"):
+        await run_release(source=f"file://{bare}", image=result.image, bump="auto")
+    git(repository, "merge", "--quiet", "--no-edit", "topic")
     git(repository, "push", "--quiet", str(bare), "main")
     patch = await run_release(source=f"file://{bare}", image=result.image, bump="auto")
     assert patch.version == "0.1.1"

@@ -50,7 +50,7 @@ async def test_a_run_whose_release_was_done_releases_nothing_more(
     kind: Callable[[Path], tuple[Flow[..., Any], Any, str]],
 ) -> None:
     """Killed after it had cleaned up, before its end was known: the same commit gets no second version. Another run of
-    the same does, as was asked for."""
+    the same neither, unless that is what it asks for."""
     flow, request, name = kind(repository)
     first = await flow(request)
     again = await run_again(flow, first.flow_run_id, request)
@@ -62,7 +62,8 @@ async def test_a_run_whose_release_was_done_releases_nothing_more(
     assert await registry.tags(name) == ["0.1.0"]
     assert git(repository, "tag") == "v0.1.0"
     traces.assert_nothing_left()
-    assert (await flow(request)).version == "0.2.0"
+    assert not (await flow(request)).released
+    assert (await flow(request.model_copy(update={"again": True}))).version == "0.2.0"
 
 
 async def test_a_run_whose_version_went_to_another_commit_gets_the_next(

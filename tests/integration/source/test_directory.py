@@ -147,6 +147,72 @@ async def test_a_modified_submodule_is_dirty(work: Path, tmp_path: Path) -> None
         await open_directory(work, allow_dirty=False)
 
 
+@pytest.mark.parametrize("mark", ["assume-unchanged", "skip-worktree"])
+async def test_what_git_is_told_to_overlook_is_looked_at(work: Path, mark: str) -> None:
+    """A marked file that was changed, or is missing, makes the tree dirty; one that is as committed does not. The marks
+    stay, and so does everything else in the index."""
+    git(work, "update-index", f"--{mark}", "app/main", "Dockerfile")
+    before = (work / ".git" / "index").read_bytes()
+    assert not (await open_directory(work, allow_dirty=False)).dirty
+    (work / "app/main").write_text("changed\n")
+    for source, name in ((work, "app/main"), (work / "app", "main")):
+        with pytest.raises(DirtyTree) as caught:
+            await open_directory(source, allow_dirty=False)
+        assert caught.value.details == f"  {name} ({mark})"
+    (work / "app/main").unlink()
+    with pytest.raises(DirtyTree):
+        await open_directory(work, allow_dirty=False)
+    assert (work / ".git" / "index").read_bytes() == before
+
+
+async def test_both_marks_at_once_are_looked_through(work: Path) -> None:
+    """A file may carry both."""
+    for mark in ("assume-unchanged", "skip-worktree"):
+        git(work, "update-index", f"--{mark}", "app/main")
+    (work / "app/main").write_text("changed\n")
+    with pytest.raises(DirtyTree, match="app/main"):
+        await open_directory(work, allow_dirty=False)
+
+
+async def test_a_sparse_checkout_lacks_what_its_commit_has(work: Path) -> None:
+    """Its root is not the commit; a directory that is there whole is."""
+    commit(work, "feat: more", {"other/file": "x"})
+    git(work, "sparse-checkout", "set", "app")
+    with pytest.raises(DirtyTree) as caught:
+        await open_directory(work, allow_dirty=False)
+    assert "other/file (skip-worktree)" in caught.value.details
+    assert not (await open_directory(work / "app", allow_dirty=False)).dirty
+
+
+async def test_what_only_this_clone_ignores_is_a_change(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """.git/info/exclude and a user's own excludes are not the repository's: another clone knows nothing of them."""
+    (work / "app" / "extra.log").write_text("ignored by .gitignore\n")
+    (work / ".git" / "info" / "exclude").write_text("/app/secret\n")
+    (work / "app" / "secret").write_text("x")
+    user = work.parent / "gitconfig"
+    user.write_text(f"[core]\n\texcludesFile = {work.parent}/ignore\n")
+    (work.parent / "ignore").write_text("cache/\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(user))
+    (work / "cache").mkdir()
+    (work / "cache" / "x").write_text("x")
+    with pytest.raises(DirtyTree) as caught:
+        await open_directory(work, allow_dirty=False)
+    assert caught.value.details.splitlines() == [
+        "  app/secret (ignored only in this clone)",
+        "  cache/ (ignored only in this clone)",
+    ]
+
+
+async def test_what_a_submodule_overlooks_is_a_change(work: Path, tmp_path: Path) -> None:
+    """The same inside of a submodule."""
+    git(work, "submodule", "--quiet", "add", str(make_repository(tmp_path / "library", {"a": "1"})), "library")
+    commit(work, "feat: library", {})
+    git(work / "library", "update-index", "--assume-unchanged", "a")
+    (work / "library" / "a").write_text("2")
+    with pytest.raises(DirtyTree, match=r"library/a \(assume-unchanged\)"):
+        await open_directory(work, allow_dirty=False)
+
+
 async def test_a_repository_without_a_commit_is_dirty(tmp_path: Path) -> None:
     """Nothing is committed yet: refused, or released without a revision when allowed."""
     git(tmp_path, "init", "--quiet", "fresh")

@@ -1,4 +1,4 @@
-"""Tags, and the commits since a release, in whole, shallow and remote repositories."""
+"""Tags, what led to a revision, and the commits since a release, in whole, shallow and remote repositories."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.domain.commits import Commit
 from flows.domain.credentials import Credential
-from flows.domain.errors import RefUnknown
-from infra.source import commits_since, fetch_git, open_directory, tags
+from flows.domain.errors import HistoryIncomplete
+from infra.source import Checkout, History, fetch_git, open_directory, tags
 from infra.source.command import Remote
 from infra.source.url import GitUrl
 from tests.git_repository import commit, git, make_bare, make_repository
@@ -45,8 +46,17 @@ def server(work: Path, tmp_path: Path) -> Iterator[GitServer]:
         yield running
 
 
-def subjects(found: list) -> list[str]:
+async def commits_since(checkout: Checkout, start: str | None) -> list[Commit]:
+    return list((await (await History.open(checkout, credentials=Robot())).since(start)).commits)
+
+
+async def subjects_since(source: Path, start: str | None) -> list[str]:
+    found = await commits_since(await open_directory(source, allow_dirty=False), start)
     return [commit.subject for commit in found]
+
+
+def revision(repository: Path, name: str) -> str:
+    return git(repository, "rev-parse", f"{name}^{{commit}}")
 
 
 AFTER_1_1 = {"feat(app)!: new", "fix(lib): elsewhere", "feat(app): on the branch"}
@@ -61,54 +71,111 @@ async def test_tags_are_listed_with_their_commits(work: Path, server: GitServer)
     assert await tags(work) == {}
 
 
-async def test_commits_since_a_tag_are_those_not_in_it(work: Path) -> None:
-    """Newest first, merged branches included, with whole messages; the tag may be named in both ways or by its id."""
+async def test_commits_since_a_release_are_those_not_in_it(work: Path) -> None:
+    """Each before its parents, merged branches included, with whole messages."""
     checkout = await open_directory(work, allow_dirty=False)
-    for since in ("v1.1.0", "refs/tags/v1.1.0", git(work, "rev-parse", "v1.1.0^{commit}")):
-        found = await commits_since(checkout, since)
-        assert set(subjects(found)) - {"Merge branch"} == AFTER_1_1
-        assert found[0].message.strip() == "feat(app)!: new\n\nBREAKING CHANGE: é, and more"
-        assert found[0].revision == checkout.revision
+    found = await commits_since(checkout, revision(work, "v1.1.0"))
+    assert {commit.subject for commit in found} - {"Merge branch"} == AFTER_1_1
+    assert found[0].message.strip() == "feat(app)!: new\n\nBREAKING CHANGE: é, and more"
+    assert found[0].revision == checkout.revision
+
+
+async def test_a_commit_comes_before_its_parents_whatever_the_clocks_said(tmp_path: Path) -> None:
+    """What reverts comes before what it reverts, also where a committer's clock was slow."""
+    work = make_repository(tmp_path / "work")
+    start = revision(work, "HEAD")
+    for number in range(4):
+        date = f"{2_000_000_000 - number * 1000} +0000"
+        git(work, "commit", "--quiet", "--allow-empty", "--message", f"fix: {number}", GIT_COMMITTER_DATE=date)
+    assert await subjects_since(work, start) == ["fix: 3", "fix: 2", "fix: 1", "fix: 0"]
 
 
 async def test_only_commits_that_touch_the_source_count(work: Path) -> None:
     """A neighbour's commits are not the source's; a change that was undone again on a branch still counts."""
-    found = await commits_since(await open_directory(work / "lib", allow_dirty=False), "v1.1.0")
-    assert subjects(found) == ["fix(lib): elsewhere"]
-    git(work, "tag", "v2.0.0")
+    assert await subjects_since(work / "lib", revision(work, "v1.1.0")) == ["fix(lib): elsewhere"]
+    start = revision(work, "HEAD")
     git(work, "switch", "--quiet", "--create", "undone")
     commit(work, "feat(lib): there", {"lib/x": "1"})
     (work / "lib/x").unlink()
     commit(work, "fix(lib): and back", {})
     git(work, "switch", "--quiet", "main")
     git(work, "merge", "--quiet", "--no-ff", "--message", "Merge", "undone")
-    found = await commits_since(await open_directory(work / "lib", allow_dirty=False), "v2.0.0")
-    assert set(subjects(found)) == {"feat(lib): there", "fix(lib): and back"}
+    assert set(await subjects_since(work / "lib", start)) == {"feat(lib): there", "fix(lib): and back"}
 
 
 async def test_without_a_release_the_whole_history_counts(work: Path) -> None:
     """None means from the beginning."""
-    found = await commits_since(await open_directory(work, allow_dirty=False), None)
-    assert subjects(found)[-1] == "feat: begin"
+    assert (await subjects_since(work, None))[-1] == "feat: begin"
 
 
 async def test_nothing_since_is_an_empty_list(work: Path) -> None:
-    """The released commit itself, and one before the release, have no commits since."""
-    git(work, "tag", "v9.0.0")
-    assert await commits_since(await open_directory(work, allow_dirty=False), "v9.0.0") == []
+    """The released commit itself has no commits since, and neither has one before the release."""
+    released = revision(work, "HEAD")
+    assert await subjects_since(work, released) == []
     git(work, "switch", "--quiet", "--detach", "v1.0.0")
-    assert await commits_since(await open_directory(work, allow_dirty=False), "v9.0.0") == []
+    assert await subjects_since(work, released) == []
 
 
-async def test_a_plain_directory_has_no_history(tmp_path: Path) -> None:
-    """Outside of git there are no commits."""
-    assert await commits_since(await open_directory(tmp_path, allow_dirty=False), None) == []
+async def test_what_led_to_a_revision_is_known(work: Path) -> None:
+    """Itself, its parents and merged branches; not what came later or lies elsewhere, what is no commit, or nowhere."""
+    git(work, "tag", "here")
+    git(work, "switch", "--quiet", "--create", "other", "v1.0.0")
+    elsewhere = commit(work, "feat: elsewhere", {"x": "1"})
+    git(work, "switch", "--quiet", "--detach", "v1.1.0")
+    blob, tree = git(work, "rev-parse", "HEAD:app/a"), git(work, "rev-parse", "HEAD^{tree}")
+    mine = {revision(work, "v1.0.0"), revision(work, "v1.1.0")}
+    others = {revision(work, "here"), elsewhere, blob, tree, "0" * 40}
+    history = await History.open(await open_directory(work, allow_dirty=False))
+    assert await history.includes(mine | others) == mine
+    assert await history.includes([]) == set()
+    assert await history.newest(sorted(mine)) == revision(work, "v1.1.0")
 
 
-async def test_an_unknown_tag_is_said(work: Path) -> None:
-    """A tag that is nowhere is RefUnknown."""
-    with pytest.raises(RefUnknown, match=r"no tag v7\.0\.0"):
-        await commits_since(await open_directory(work, allow_dirty=False), "v7.0.0")
+async def test_parents_are_told_where_something_is_reverted(work: Path) -> None:
+    """Of all commits since then, also of merges and of what does not touch the source; elsewhere nobody needs them."""
+    start = revision(work, "v1.1.0")
+    lib = await History.open(await open_directory(work / "lib", allow_dirty=False))
+    assert (await lib.since(start)).parents == {}
+    commit(work, "revert: something", {"lib/a": "1"})
+    lib = await History.open(await open_directory(work / "lib", allow_dirty=False))
+    series = await lib.since(start)
+    merge = git(work, "rev-list", "--merges", "-1", "HEAD")
+    assert series.parents[merge] == tuple(git(work, "show", "--no-patch", "--format=%P", merge).split())
+    assert len(series.parents) == int(git(work, "rev-list", "--count", f"{start}..HEAD"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("i18n.logOutputEncoding", "UTF-16"),
+        ("i18n.logOutputEncoding", "no-such-encoding"),
+        ("i18n.commitEncoding", "ISO-8859-1"),
+        ("log.follow", "true"),
+        ("log.date", "relative"),
+        ("format.pretty", "oneline"),
+        ("log.showSignature", "true"),
+        ("log.decorate", "full"),
+        ("color.ui", "always"),
+    ],
+)
+async def test_a_repositorys_settings_change_nothing(work: Path, setting: tuple[str, str]) -> None:
+    """However its users like to see logs, commits are read the same."""
+    start = revision(work, "v1.1.0")
+    expected = await commits_since(await open_directory(work / "app", allow_dirty=False), start)
+    git(work, "config", *setting)
+    checkout = await open_directory(work / "app", allow_dirty=False)
+    assert await commits_since(checkout, start) == expected
+
+
+async def test_messages_in_other_encodings_can_be_shown(work: Path) -> None:
+    """What says its encoding is read by it; bytes that fit none become replacement characters."""
+    start = revision(work, "HEAD")
+    (work / "said").write_bytes("fix: café".encode("latin-1"))
+    for encoding in ("ISO-8859-1", "no-such-encoding"):
+        saying = ("-c", f"i18n.commitEncoding={encoding}")
+        git(work, *saying, "commit", "--quiet", "--allow-empty", "--file", "said")
+    (work / "said").unlink()
+    assert await subjects_since(work, start) == ["fix: caf\ufffd", "fix: café"]
 
 
 @pytest.mark.parametrize("subdirectory", ["", "app"])
@@ -120,35 +187,55 @@ async def test_a_fetched_source_gets_the_history_it_needs(
         server.url("app.git"), ref=None, subdirectory=subdirectory, credentials=Robot(), workdir=tmp_path / "w"
     )
     async with checkout:
-        for since in ("v1.1.0", "v1.0.0", None, git(work, "rev-parse", "v1.0.0")):
-            expected = await commits_since(await open_directory(work / subdirectory, allow_dirty=False), since)
-            assert await commits_since(checkout, since, credentials=Robot()) == expected
+        for since in ("v1.1.0", "v1.0.0", None):
+            start = None if since is None else revision(work, since)
+            expected = await commits_since(await open_directory(work / subdirectory, allow_dirty=False), start)
+            assert await commits_since(checkout, start) == expected
 
 
-async def test_a_fetched_source_needs_no_file_contents_for_it(server: GitServer, tmp_path: Path) -> None:
-    """Only commits and directories of the past are fetched where the server can leave out files."""
+async def test_a_fetched_source_knows_its_line(server: GitServer, tmp_path: Path, work: Path) -> None:
+    """What led to it is fetched, and what lies elsewhere is none of it, there or not."""
+    git(work, "switch", "--quiet", "--create", "other", "v1.0.0")
+    elsewhere = commit(work, "feat: elsewhere", {"x": "1"})
+    git(work, "push", "--quiet", str(server.root / "app.git"), "other")
+    mine = {revision(work, "v1.0.0"), revision(work, "v1.1.0")}
+    async with await fetch_git(
+        server.url("app.git"), ref="main", credentials=Robot(), workdir=tmp_path / "w"
+    ) as checkout:
+        history = await History.open(checkout, credentials=Robot())
+        assert await history.includes(mine | {elsewhere}) == mine
+
+
+@pytest.mark.parametrize("subdirectory", ["", "app"])
+async def test_a_fetched_source_needs_no_file_contents_for_it(
+    server: GitServer, tmp_path: Path, work: Path, subdirectory: str
+) -> None:
+    """Of the past only commits are fetched where the server can leave out the rest, for a part directories as well."""
+    async with await fetch_git(
+        server.url("app.git"), ref=None, subdirectory=subdirectory, credentials=Robot(), workdir=tmp_path / "w"
+    ) as checkout:
+        await commits_since(checkout, revision(work, "v1.0.0"))
+        assert checkout.repository is not None
+        listed = git(checkout.repository, "rev-list", "--objects", "--all", "--missing=print")
+        missing = [line[1:] for line in listed.splitlines() if line.startswith("?")]
+        kinds = {git(work, "cat-file", "-t", name) for name in missing}
+        assert kinds == ({"blob"} if subdirectory else {"tree"})
+
+
+@pytest.mark.parametrize("allowed", ["blob:none", "nothing"])
+async def test_a_server_that_forbids_filters_is_asked_for_more(
+    server: GitServer, tmp_path: Path, work: Path, allowed: str
+) -> None:
+    """What a server does not leave out comes along; the answer is the same."""
+    git(server.root / "app.git", "config", "uploadpackfilter.allow", "false")
+    git(server.root / "app.git", "config", f"uploadpackfilter.{allowed}.allow", "true")
     async with await fetch_git(
         server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "w"
     ) as checkout:
-        await commits_since(checkout, "v1.0.0", credentials=Robot())
+        assert await commits_since(checkout, revision(work, "v1.0.0"))
         assert checkout.repository is not None
         missing = git(checkout.repository, "rev-list", "--objects", "--all", "--missing=print")
-        assert any(line.startswith("?") for line in missing.splitlines())
-
-
-async def test_a_tag_that_only_the_remote_has_is_found(work: Path, tmp_path: Path) -> None:
-    """A clone that was not updated asks its remote, and gets no tag of its own from that."""
-    bare = make_bare(tmp_path / "remote.git", work)
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", str(bare), str(clone))
-    behind = commit(work, "fix: later", {"app/later": "1"})
-    git(work, "tag", "v3.0.0")
-    git(work, "push", "--quiet", str(bare), "main", "v3.0.0")
-    revision = commit(clone, "feat: here", {"app/here": "1"})
-    found = await commits_since(await open_directory(clone, allow_dirty=False), "v3.0.0")
-    assert [commit.revision for commit in found] == [revision]
-    assert behind not in [commit.revision for commit in found]
-    assert "v3.0.0" not in git(clone, "tag")
+        assert ("?" in missing) == (allowed == "blob:none")
 
 
 async def test_a_users_shallow_clone_is_completed(work: Path, tmp_path: Path) -> None:
@@ -156,7 +243,36 @@ async def test_a_users_shallow_clone_is_completed(work: Path, tmp_path: Path) ->
     bare = make_bare(tmp_path / "remote.git", work)
     git(tmp_path, "clone", "--quiet", "--depth=1", "--no-tags", bare.as_uri(), "clone")
     checkout = await open_directory(tmp_path / "clone" / "app", allow_dirty=False)
-    expected = await commits_since(await open_directory(work / "app", allow_dirty=False), "v1.1.0")
-    assert await commits_since(checkout, "v1.1.0") == expected
+    start = revision(work, "v1.1.0")
+    expected = await commits_since(await open_directory(work / "app", allow_dirty=False), start)
+    assert await commits_since(checkout, start) == expected
     assert not (tmp_path / "clone" / ".git" / "shallow").exists()
     assert "promisor" not in (tmp_path / "clone" / ".git" / "config").read_text()
+
+
+async def test_a_shallow_clone_that_nothing_completes_is_refused(work: Path, tmp_path: Path) -> None:
+    """Without a remote, or with one that is as shallow, it does not answer from what it sees; the revision itself it
+    knows."""
+    bare = make_bare(tmp_path / "remote.git", work)
+    git(tmp_path, "clone", "--quiet", "--depth=2", bare.as_uri(), "shallow")
+    git(tmp_path, "clone", "--quiet", (tmp_path / "shallow").as_uri(), "of-shallow")
+    git(tmp_path / "shallow", "remote", "remove", "origin")
+    start = revision(work, "v1.1.0")
+    for name in ("shallow", "of-shallow"):
+        history = await History.open(await open_directory(tmp_path / name, allow_dirty=False))
+        head = revision(tmp_path / name, "HEAD")
+        assert await history.includes([head]) == {head}
+        assert (await history.since(head)).commits == ()
+        with pytest.raises(HistoryIncomplete, match="shallow clone"):
+            await history.since(start)
+        with pytest.raises(HistoryIncomplete, match="--unshallow"):
+            await history.includes([head, start])
+
+
+async def test_another_remote_completes_it_too(work: Path, tmp_path: Path) -> None:
+    """The remote that keeps the tags does where there is no origin."""
+    bare = make_bare(tmp_path / "remote.git", work)
+    git(tmp_path, "clone", "--quiet", "--depth=1", "--origin=upstream", bare.as_uri(), "clone")
+    checkout = await open_directory(tmp_path / "clone", allow_dirty=False)
+    start = revision(work, "v1.0.0")
+    assert await (await History.open(checkout, remote="upstream")).includes([start]) == {start}

@@ -75,6 +75,15 @@ def test_short_names_mean_what_they_mean_to_docker(text: str, registry: str, rep
     assert (reference.registry, reference.repository) == (registry, repository)
 
 
+def test_an_image_id_is_no_name() -> None:
+    """docker takes 64 hex digits for an id and refuses them as a name; with anything else in it a name it is."""
+    for text in ("a1" * 32, "0" * 64):
+        with pytest.raises(InvalidReference, match="image id"):
+            ImageReference.parse(text)
+        for name in (f"{text}:1.0", f"team/{text}", f"localhost:5000/{text}", text[1:], f"{text}0"):
+            assert ImageReference.parse(name).repository.rpartition("/")[2] in {text, text[1:], f"{text}0"}
+
+
 def test_a_port_is_no_tag() -> None:
     """The colon that belongs to the host."""
     assert ImageReference.parse("host:5000/app:1.0").tag == "1.0"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidTag, InvalidVersion
+from flows.domain.errors import InvalidTag, InvalidVersion, VersionTaken
 from flows.domain.reference import check_tag
 from flows.domain.version import (
     FIRST_VERSION,
@@ -18,9 +18,11 @@ from flows.domain.version import (
     Version,
     image_tag,
     latest,
+    lines_left_out,
     moving_tags,
     next_version,
     parse_version,
+    tags_that_stay,
     version_of_tag,
     versions_of_git_tags,
 )
@@ -95,6 +97,17 @@ def test_any_text_is_a_version_or_refused_by_name(text: str) -> None:
     """Reading raises nothing else, and what is read is written the same way."""
     with suppress(InvalidVersion):
         assert str(parse_version(text)) == text
+
+
+def test_a_number_that_python_cannot_read_is_no_version() -> None:
+    """4,300 digits and more: refused by name, and passed over as a tag; as many as a tag can have are read."""
+    for text in (f"1.0.0-rc.{'9' * 4_300}", f"{'9' * 5_000}.0.0"):
+        with pytest.raises(InvalidVersion):
+            v(text)
+        assert version_of_tag(text) is None
+        assert versions_of_git_tags([f"v{text}", "v1.0.0"], "v") == {v("1.0.0"): "v1.0.0"}
+    long = v(f"1.0.0-rc.{'9' * 200}")
+    assert next_version([long], Bump.PRERELEASE) > long
 
 
 # Precedence (SemVer 2.0, section 11) --------------------------------------------------------------------------
@@ -234,6 +247,94 @@ def test_releases_never_repeat(versions: list[Version], bumps: list[Bump]) -> No
         taken.append(following)
 
 
+@pytest.mark.parametrize(
+    ("line", "bump", "expected"),
+    [
+        ("1.2.3", Bump.MAJOR, "2.0.0-rc.1"),
+        ("1.2.3", Bump.MINOR, "1.3.0-rc.1"),
+        ("1.2.3", Bump.PATCH, "1.2.4-rc.1"),
+        ("", Bump.MINOR, "0.1.0-rc.1"),
+        ("1.2.3 1.3.0-rc.1", Bump.MINOR, "1.3.0-rc.2"),
+        ("1.2.3 1.2.4-rc.1", Bump.MINOR, "1.3.0-rc.1"),
+        # What the line has begun is not gone back from.
+        ("1.2.3 2.0.0-rc.1", Bump.MINOR, "2.0.0-rc.2"),
+        ("1.2.3 1.3.0-zeta.1", Bump.MINOR, "1.3.1-rc.1"),
+        ("0.1.0-rc.1", Bump.MAJOR, "1.0.0-rc.1"),
+    ],
+)
+def test_each_bump_can_be_a_prerelease(line: str, bump: Bump, expected: str) -> None:
+    """Of the version that it leads to."""
+    assert str(next_version(vs(line), bump, prerelease=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "elsewhere", "bump", "expected"),
+    [
+        # What is released elsewhere is no base ...
+        ("1.0.0", "2.0.0", Bump.PATCH, "1.0.1"),
+        ("1.0.0", "2.0.0", Bump.MINOR, "1.1.0"),
+        ("1.0.0", "2.0.0-rc.1", Bump.MAJOR, "2.0.0"),
+        ("1.0.0", "2.0.0 1.1.0-rc.1", Bump.MINOR, "1.1.0"),
+        ("", "1.0.0", Bump.MINOR, "0.1.0"),
+        # ... and is not taken twice: the next free one of the line.
+        ("1.0.0", "1.0.1", Bump.PATCH, "1.0.2"),
+        ("1.0.0", "1.0.1 1.0.2 2.0.0", Bump.PATCH, "1.0.3"),
+        ("1.0.0", "1.0.1", Bump.PRERELEASE, "1.0.2-rc.1"),
+        ("1.0.0", "1.0.1-rc.1 1.0.1-rc.7", Bump.PRERELEASE, "1.0.1-rc.8"),
+        ("1.0.0 1.0.1-rc.1", "1.0.1-rc.2", Bump.PRERELEASE, "1.0.1-rc.3"),
+    ],
+)
+def test_the_next_version_of_a_line(line: str, elsewhere: str, bump: Bump, expected: str) -> None:
+    """It counts what is in the history of what is released."""
+    assert str(next_version(vs(line), bump, elsewhere=vs(elsewhere))) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "elsewhere", "bump", "prerelease", "named"),
+    [
+        ("1.0.0", "1.1.0", Bump.MINOR, False, "1.1.0"),
+        ("1.0.0", "1.1.4 1.1.5", Bump.MINOR, False, "1.1.4"),
+        ("1.0.0", "2.0.0", Bump.MAJOR, False, "2.0.0"),
+        ("1.0.0", "2.3.0", Bump.MAJOR, False, "2.3.0"),
+        ("", "0.1.0", Bump.MINOR, False, "0.1.0"),
+        ("1.0.0", "1.1.0", Bump.MINOR, True, "1.1.0"),
+    ],
+)
+def test_another_lines_versions_are_not_run_into(
+    line: str, elsewhere: str, bump: Bump, prerelease: bool, named: str
+) -> None:
+    """1.2.0 would be taken for something that has all of 1.1.0: refused, with the version that stands in the way."""
+    with pytest.raises(VersionTaken, match=f"but {re.escape(named)} was released") as caught:
+        next_version(vs(line), bump, prerelease=prerelease, elsewhere=vs(elsewhere))
+    assert "--version" in str(caught.value)
+
+
+def test_what_is_only_reserved_is_passed_over() -> None:
+    """Releases at one moment get different versions, whatever the bump."""
+    for bump, expected in ((Bump.PATCH, "1.0.2"), (Bump.MINOR, "1.2.0"), (Bump.MAJOR, "3.0.0")):
+        taken = vs("1.0.0 1.0.1 1.1.0 2.0.0")
+        assert str(next_version(vs("1.0.0"), bump, taken=taken)) == expected
+    assert str(next_version(vs("1.0.0"), Bump.PRERELEASE, taken=vs("1.0.1-rc.1"))) == "1.0.1-rc.2"
+
+
+@given(st.lists(VERSIONS), st.lists(VERSIONS), st.lists(VERSIONS), BUMPS, st.booleans())
+def test_whatever_is_released_elsewhere_the_next_version_is_new(
+    line: list[Version], elsewhere: list[Version], taken: list[Version], bump: Bump, prerelease: bool
+) -> None:
+    """New, above its line's stable versions, and of no minor version that was begun elsewhere; or refused by name."""
+    try:
+        following = next_version(line, bump, prerelease=prerelease, elsewhere=elsewhere, taken=taken)
+    except VersionTaken:
+        assert any(not version.prerelease for version in elsewhere)
+        return
+    assert following not in {*line, *elsewhere, *taken}
+    base = latest(line, stable_only=True)
+    assert base is None or following > base
+    begun = {(version.major, version.minor) for version in elsewhere if not version.prerelease}
+    if base is None or (base.major, base.minor) != (following.major, following.minor):
+        assert (following.major, following.minor) not in begun
+
+
 def test_auto_is_for_the_caller_to_decide() -> None:
     """The commits are not known here."""
     with pytest.raises(ValueError, match="auto"):
@@ -307,6 +408,33 @@ def test_tags_of_one_version_are_one_entry(names: list[str]) -> None:
 def test_moving_tags(version: str, released: str, expected: list[str]) -> None:
     """`1`, `1.2`, `latest`: never back, never to a prerelease, and no `0`."""
     assert moving_tags(v(version), vs(released)) == expected
+
+
+@pytest.mark.parametrize(
+    ("version", "base", "elsewhere", "expected"),
+    [
+        # Named on 1.x although 2.0.0 is on main: its tags are not this one's to take.
+        ("2.0.1", "1.0.0", "2.0.0", ["2", "2.0", "latest"]),
+        ("1.2.0", "1.0.0", "1.1.0", ["1", "latest"]),
+        ("3.0.0", "1.0.0", "2.0.0", ["latest"]),
+        ("1.0.1", "", "0.9.0", ["latest"]),
+        # Higher ones hold theirs by themselves, prereleases hold none.
+        ("1.0.1", "1.0.0", "2.0.0 1.1.0", []),
+        ("1.1.0", "1.0.0", "1.1.0-rc.1", []),
+        # A patch of the same line: fixes are picked into it by hand, and the next version follows it.
+        ("1.0.2", "1.0.0", "1.0.1", []),
+        ("1.1.0", "1.0.0", "1.0.1", []),
+        # What is older than the base is behind it.
+        ("1.2.1", "1.2.0", "1.1.0", []),
+        ("1.2.0-rc.1", "1.0.0", "1.1.0", []),
+    ],
+)
+def test_moving_tags_are_not_taken_from_what_is_left_out(
+    version: str, base: str, elsewhere: str, expected: list[str]
+) -> None:
+    """They never point at an image that lacks what a higher line has."""
+    left_out = lines_left_out(v(version), v(base) if base else None, vs(elsewhere))
+    assert tags_that_stay(v(version), left_out) == expected
 
 
 def test_latest_can_be_left_out() -> None:

@@ -55,6 +55,8 @@ def test_options_become_fields() -> None:
         ({"version": "v1.2.3"}, InvalidVersion),
         ({"prerelease_token": "r c"}, InvalidVersion),
         ({"bump": "huge"}, InvalidOption),
+        ({"only_new": True, "again": True}, InvalidOption),
+        ({"version": "1.0.0", "prerelease": True}, InvalidOption),
         ({"builder_cert": "c.pem"}, InvalidOption),
         ({"unheard_of": 1}, InvalidOption),
     ],

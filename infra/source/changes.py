@@ -1,0 +1,73 @@
+"""What in a work tree is not as it was committed, also where git was told not to look."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from infra.source.causes import git_error, run_git
+from infra.source.command import git
+
+_STATUS = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames")
+_UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
+_GITLINK = "160000"
+
+
+async def changes(path: Path) -> list[str]:
+    """Paths below `path` that differ from HEAD, submodules and untracked files included, for people.
+
+    What the repository itself ignores (.gitignore) is left out. What this clone alone is told to overlook is not, since
+    another clone of the same commit would have it otherwise, or not have it at all: files marked assume-unchanged or
+    skip-worktree (git-update-index(1)), and those that .git/info/exclude and core.excludesFile name (gitignore(5)).
+    """
+    overlooked: dict[str, str] = {}
+    submodules: list[str] = []
+    for entry in _split(await run_git(str(path), "ls-files", "-v", "-s", "-z", "--", ".", cwd=path)):
+        facts, _, name = entry.partition("\t")
+        flag, mode, *_ = facts.split(" ")
+        if mode == _GITLINK:
+            submodules.append(name)
+        if flag.islower():
+            overlooked[name] = "assume-unchanged"
+        elif flag == "S":
+            overlooked[name] = "skip-worktree"
+    found = await _tracked(path, overlooked) + await _untracked(path)
+    for name in submodules:
+        if (path / name / ".git").exists() and name not in found:
+            found += [f"{name}/{inside}" for inside in await changes(path / name)]
+    return [f"{name} ({overlooked[name]})" if name in overlooked else name for name in found]
+
+
+async def _tracked(path: Path, overlooked: Iterable[str]) -> list[str]:
+    names = "".join(f"{name}\0" for name in overlooked)
+    with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
+        index = None
+        if names:
+            # A copy without the marks: what belongs to the user is not written to.
+            index = Path(folder, "index")
+            place = (await run_git(str(path), "rev-parse", "--git-path", "index", cwd=path)).removesuffix("\n")
+            shutil.copyfile(path / place, index)
+            for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
+                unmark = ("update-index", "-z", mark, "--stdin")
+                answer = await git(*unmark, cwd=path, stdin=names, index=index)
+                if answer.status != 0:
+                    raise git_error(str(path), answer)
+        answer = await git(*_STATUS, "--", ".", cwd=path, index=index)
+    if answer.status != 0:
+        raise git_error(str(path), answer)
+    top = (await run_git(str(path), "rev-parse", "--show-prefix", cwd=path)).removesuffix("\n")
+    return [entry[3:].removeprefix(top) for entry in _split(answer.out)]
+
+
+async def _untracked(path: Path) -> list[str]:
+    found = _split(await run_git(str(path), *_UNTRACKED, "--exclude-per-directory=.gitignore", "--", ".", cwd=path))
+    if not found:
+        return []
+    shown = set(_split(await run_git(str(path), *_UNTRACKED, "--exclude-standard", "--", ".", cwd=path)))
+    return [name if name in shown else f"{name} (ignored only in this clone)" for name in found]
+
+
+def _split(listed: str) -> list[str]:
+    return [entry for entry in listed.split("\0") if entry]

@@ -1,0 +1,173 @@
+"""Asks other tools what they would release, and writes it to peers.json. The tests need none of them.
+
+`python -m tests.histories.ask BIN NODE_MODULES`: the folder with `semantic-release` (Python's), `cz` and `git-cliff`
+(pip install python-semantic-release commitizen git-cliff), and the one with Node's packages (npm install
+semantic-release release-please conventional-changelog-conventionalcommits).
+
+Each is used as it is installed, but for how its tags look (`v1.2.3`) and what its branches are.
+python-semantic-release may have versions below 1.0.0, semantic-release reads commits by its preset for Conventional
+Commits. release-please asks GitHub for commits and releases: here its parser, notes and versioning strategy get the
+commits since the highest version in the history. A tool that fails refuses; one that says the last version once more
+has nothing to release.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from typing import Any
+
+from flows.domain.version import Version, latest, version_of_git_tag
+from tests.git_repository import git, make_bare
+from tests.histories.build import PEERS, History, build, read_table
+
+_PYTHON = {"python-semantic-release": "semantic-release", "commitizen": "cz", "git-cliff": "git-cliff"}
+_NODE = ("semantic-release", "release-please")
+_PSR = """
+[semantic_release]
+allow_zero_version = true
+[semantic_release.branches.any]
+match = ".*"
+prerelease = {prerelease}
+[semantic_release.remote]
+type = "github"
+url = "https://github.com/owner/repository.git"
+"""
+_CZ = """
+[tool.commitizen]
+name = "cz_conventional_commits"
+version_provider = "scm"
+version_scheme = "semver2"
+tag_format = "v$version"
+"""
+
+
+def main() -> None:
+    bin_folder, modules = (Path(argument).resolve() for argument in sys.argv[1:])
+    table = read_table()
+    answers: dict[str, dict[str, str]] = {}
+    questions: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, history in enumerate(table):
+            place = Path(folder, str(number))
+            place.mkdir()
+            work = build(history, place)
+            answers[history.name] = _ask_python(history, work, bin_folder) if _can_be_asked(history) else {}
+            questions.append(_question(history, work))
+        asked = [question for history, question in zip(table, questions, strict=True) if _can_be_asked(history)]
+        answered = subprocess.run(
+            ["node", Path(__file__).with_name("ask.mjs"), modules],
+            input=json.dumps(asked),
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    names = [history.name for history in table if _can_be_asked(history)]
+    for name, more in zip(names, json.loads(answered.stdout), strict=True):
+        answers[name] |= more
+    said = {"asked": f"{datetime.now(UTC):%Y-%m-%d}", "tools": _versions(bin_folder, modules), "answers": answers}
+    PEERS.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+
+
+def _can_be_asked(history: History) -> bool:
+    """Only for what the commits decide: a bump that is named is none of these tools' decisions."""
+    return history.asked.get("bump") in {"auto", "prerelease"} and not history.asked.get("again")
+
+
+def _wants_prerelease(history: History) -> bool:
+    return history.asked.get("bump") == "prerelease" or bool(history.asked.get("prerelease"))
+
+
+def _ask_python(history: History, work: Path, bin_folder: Path) -> dict[str, str]:
+    prerelease = _wants_prerelease(history)
+    with tempfile.TemporaryDirectory() as folder:
+        psr, cz = Path(folder, "psr.toml"), Path(folder, "cz.toml")
+        psr.write_text(_PSR.format(prerelease=str(prerelease).lower()))
+        cz.write_text(_CZ)
+        ours = git(work, "remote")
+        if not ours:
+            git(work, "remote", "add", "origin", "https://github.com/owner/repository.git")
+        version = [bin_folder / "semantic-release", "--config", psr, "--noop", "version"]
+        last = _run(work, [*version, "--print-last-released"])
+        answers = {"python-semantic-release": _next(_run(work, [*version, "--print"]), last)}
+        bump = [bin_folder / "cz", "--config", cz, "bump", "--get-next", "--yes"]
+        answers["commitizen"] = _next(_run(work, [*bump, "--prerelease", "rc"] if prerelease else bump))
+        if not ours:
+            git(work, "remote", "remove", "origin")
+        if not prerelease:
+            last = str(_last(work) or "")
+            answers["git-cliff"] = _next(_run(work, [bin_folder / "git-cliff", "--bumped-version"]), last)
+    return answers
+
+
+def _next(said: str | None, last: str | None = None) -> str:
+    if said is None:
+        return "refused"
+    version = said.strip().removeprefix("v")
+    return "nothing" if not version or version == (last or "").strip().removeprefix("v") else version
+
+
+def _run(work: Path, command: list[Any]) -> str | None:
+    """What it prints, None if it fails; commitizen's "no commits" (21) and "nothing to bump" (3, 16) print nothing."""
+    done = subprocess.run(command, cwd=work, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode in {3, 16, 21} and command[0].name == "cz":
+        return ""
+    return done.stdout if done.returncode == 0 else None
+
+
+def _question(history: History, work: Path) -> dict[str, Any]:
+    remote = work.parent / "peers-origin.git"
+    make_bare(remote, work)
+    if _wants_prerelease(history):
+        git(remote, "branch", "stable", git(work, "rev-list", "--max-parents=0", "HEAD").split()[0])
+        for tag in git(work, "tag").split():
+            if "-rc." in tag:
+                note = ("notes", "--ref", f"semantic-release-{tag}", "add", "--force", "--message")
+                git(remote, *note, json.dumps({"channels": [git(work, "symbolic-ref", "--short", "HEAD")]}), tag)
+    last = _last(work)
+    span = f"v{last}..HEAD" if last is not None else "HEAD"
+    listed = git(work, "log", "-z", "--format=%H%n%B", span).split("\0")
+    commits = [dict(zip(("sha", "message"), entry.split("\n", 1), strict=True)) for entry in listed if entry]
+    return {
+        "folder": str(work),
+        "remote": str(remote),
+        "branch": git(work, "symbolic-ref", "--short", "HEAD"),
+        "prerelease": _wants_prerelease(history),
+        "last": str(last) if last is not None else None,
+        "commits": [{**commit, "message": commit["message"].strip(), "files": []} for commit in commits],
+    }
+
+
+def _last(work: Path) -> Version | None:
+    """The highest version in the history, as `git tag --merged` has it."""
+    found = (version_of_git_tag(name, "v") for name in git(work, "tag", "--merged", "HEAD").split())
+    return latest(version for version in found if version is not None)
+
+
+def _versions(bin_folder: Path, modules: Path) -> dict[str, str]:
+    site = next(bin_folder.parent.glob("lib/python*/site-packages"))
+    found = {}
+    for name in _PYTHON:
+        information = next(site.glob(f"{re.sub('-', '_', name)}-*.dist-info"))
+        found[name] = PathDistribution(information).version
+    for name in _NODE:
+        found[name] = json.loads((modules / name / "package.json").read_text())["version"]
+    return found
+
+
+def _environment() -> dict[str, str]:
+    who = {f"GIT_{role}_{part}": "x@example.com" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+    nothing = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GH_TOKEN": "none"}
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | who | nothing
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Histories of repositories: what is right to release from each, and what other tools say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from flows.cli.plan import as_text
+from flows.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
+from flows.domain.plan import OCI_REVISION, ReleasePlan
+from flows.domain.version import image_tag, version_of_git_tag
+from flows.planning import plan_release
+from flows.request import ReleaseRequest
+from flows.sources import open_source
+from flows.workshop import open_workshop
+from tests.git_repository import commit, git, make_long_history, make_repository
+from tests.histories.build import PEERS, History, build, read_table
+from tests.images import Pusher
+from tests.servers import registry_server
+
+TABLE = read_table()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with registry_server(tmp_path_factory.mktemp("registry")) as host:
+        yield host
+
+
+async def _planned(folder: Path, **asked: object) -> ReleasePlan:
+    """Nobody is there to build it: nothing but git and the registry is asked."""
+    request = ReleaseRequest.read({"builder": "tcp://127.0.0.1:9", **asked})
+    env = {"SLIPWAY_HOME": str(folder / "home")}
+    async with open_workshop(request, env) as shop, await open_source(shop) as source:
+        return await plan_release(shop, source, run="plan", reserve=False)
+
+
+@pytest.mark.parametrize("history", TABLE, ids=lambda history: history.name)
+async def test_the_right_version_is_planned(registry: str, history: History, tmp_path: Path) -> None:
+    """Where each version that git has is an image, too."""
+    work = build(history, tmp_path)
+    name = re.sub("[^a-z0-9]+", "-", history.name.lower())
+    released = [version_of_git_tag(tag, "v") for tag in git(work, "tag").split()]
+    if tags := [image_tag(version) for version in released if version is not None]:
+        with Pusher(registry, name, None) as pusher:
+            await asyncio.to_thread(pusher.image, *tags)
+    try:
+        plan = await _planned(tmp_path, source=str(work), image=f"{registry}/{name}", **history.asked)
+        planned, why = plan.version or "nothing", plan.why
+    except (VersionTaken, HistoryIncomplete) as error:
+        planned, why = "refused", error.cause
+    assert planned == history.right, why
+
+
+async def test_many_deciding_commits_are_counted(registry: str, tmp_path: Path) -> None:
+    """A plan shows some of them, and says how many there are: it is stored and sent, whatever a history holds."""
+    work = make_long_history(tmp_path / "work", [f"feat: {'a long subject ' * 100}{number}" for number in range(2_001)])
+    git(work, "tag", "v1.0.0", "main~2000")
+    with Pusher(registry, "many", None) as pusher:
+        await asyncio.to_thread(pusher.image, "1.0.0")
+    plan = await _planned(tmp_path, source=str(work), image=f"{registry}/many", bump="auto")
+    assert (plan.version, plan.deciding_commit_count, len(plan.deciding_commits)) == ("1.1.0", 2_000, 20)
+    assert len(json.dumps(asdict(plan))) < 5_000
+    assert "  and 1980 more" in as_text(plan).splitlines()
+
+
+def test_where_most_others_say_otherwise_the_table_says_why() -> None:
+    """Each of the tools was asked about every history in which the commits decide."""
+    said = json.loads(PEERS.read_text())
+    assert list(said["answers"]) == [history.name for history in TABLE]
+    for history in TABLE:
+        answers = said["answers"][history.name]
+        if history.asked == {"bump": "auto"}:
+            assert set(answers) == set(said["tools"])
+        otherwise = [tool for tool, answer in answers.items() if answer != history.right]
+        assert history.because or 2 * len(otherwise) <= len(answers), (history.name, otherwise)
+
+
+async def test_images_tell_their_line_by_their_revision(registry: str, tmp_path: Path) -> None:
+    """Where the registry keeps the versions: those of other commits are elsewhere, those that do not say are not."""
+    mono = make_repository(tmp_path / "mono", {"app/Dockerfile": "FROM scratch\n"})
+    begin = git(mono, "rev-parse", "HEAD")
+    git(mono, "branch", "1.x")
+    two = commit(mono, "feat!: two", {"app/two": ""})
+    three = commit(mono, "feat!: three", {"app/three": ""})
+    git(mono, "switch", "--quiet", "1.x")
+    later = commit(mono, "feat: one", {"app/one": ""})
+    commit(mono, "fix: one", {"app/one": "1"})
+    revisions = {"1.0.0": begin, "2.0.0": two, "3.0.0": three, "1.1.0_a": begin, "1.1.0_b": later, "0.9.0": "x"}
+    with Pusher(registry, "mono", None) as pusher:
+        for tag, revision in revisions.items():
+            pusher.image(tag, labels={OCI_REVISION: revision})
+        pusher.image("1.2.0-rc.1", labels={OCI_REVISION: "main"})
+    where = {"source": str(mono / "app"), "image": f"{registry}/mono"}
+    for asked, expected in (
+        ({"bump": "auto"}, "1.1.1"),
+        ({"bump": "minor"}, "1.2.0"),
+        ({"bump": "prerelease"}, "1.2.0-rc.2"),
+    ):
+        assert (await _planned(tmp_path, **where, **asked)).version == expected, asked
+    with pytest.raises(VersionTaken, match=r"2\.0\.0 was released"):
+        await _planned(tmp_path, **where, bump="major")
+    with pytest.raises(InvalidOption, match=r"the revision of 1\.2\.0-rc\.1"):
+        await _planned(tmp_path, **where, bump="auto", prerelease=True)
