@@ -1,4 +1,4 @@
-"""How values are written for people, and read as other tools read them."""
+"""How values are written for people."""
 
 from __future__ import annotations
 
@@ -24,10 +24,3 @@ def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
 def table_cell(text: str) -> str:
     """As it may stand in a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-def parse_bool(text: str) -> bool | None:
-    """What Go's strconv.ParseBool makes of it, as the field's tools read flags; None: nothing."""
-    if text in {"1", "t", "T", "true", "TRUE", "True"}:
-        return True
-    return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None

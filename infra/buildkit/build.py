@@ -21,6 +21,7 @@ from infra.buildkit.wire.control_pb2 import SolveRequest
 
 if TYPE_CHECKING:
     from infra.buildkit.secrets import SecretSource, SshSource
+    from infra.buildkit.upload import Archive
 
 
 class BuildRequest(NamedTuple):
@@ -40,12 +41,13 @@ class BuildRequest(NamedTuple):
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
     Of the RUN steps: `network`: None for the daemon's default; `host` needs a daemon that allows it. `allow`:
-    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: addresses by host name; `host-gateway` is
-    the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`.
-    `cgroup_parent`, `hostname`: "" for the daemon's default.
+    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: host names and an address each;
+    `host-gateway` is the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`:
+    `NAME=SOFT[:HARD]`. `resources`: limits by the frontend's names (`memory`, `cpuquota` ...), which daemons before
+    v0.31 pass over. `cgroup_parent`, `hostname`: "" for the daemon's default.
     """
 
-    context: Path | str | BinaryIO
+    context: Path | str | BinaryIO | Archive
     dockerfile: Path = Path("Dockerfile")
     dockerfile_content: bytes | None = None
     contexts: Mapping[str, Path | str] = MappingProxyType({})
@@ -66,9 +68,10 @@ class BuildRequest(NamedTuple):
     ssh: Mapping[str, SshSource] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None
     allow: tuple[str, ...] = ()
-    add_hosts: Mapping[str, str] = MappingProxyType({})
+    add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 0
     ulimits: tuple[str, ...] = ()
+    resources: Mapping[str, str] = MappingProxyType({})
     cgroup_parent: str = ""
     hostname: str = ""
 
@@ -134,7 +137,7 @@ class BuildRequest(NamedTuple):
 class BuildOutcome(NamedTuple):
     """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
     `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
-    exporters said."""
+    exporters said. `ref`: the build's id in the daemon's history."""
 
     digest: str
     config_digest: str
@@ -144,9 +147,12 @@ class BuildOutcome(NamedTuple):
     steps: int
     cached_steps: int
     response: Mapping[str, str]
+    ref: str = ""
 
     @classmethod
-    def from_response(cls, response: Mapping[str, str], *, steps: int, cached_steps: int) -> BuildOutcome:
+    def from_response(
+        cls, response: Mapping[str, str], *, steps: int, cached_steps: int, ref: str = ""
+    ) -> BuildOutcome:
         """Read Solve's ExporterResponse. Raises BuilderProtocolError if its descriptor is none."""
         descriptor = {}
         if encoded := response.get("containerimage.descriptor"):
@@ -163,4 +169,5 @@ class BuildOutcome(NamedTuple):
             steps=steps,
             cached_steps=cached_steps,
             response=dict(response),
+            ref=ref,
         )

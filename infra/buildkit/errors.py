@@ -75,6 +75,7 @@ _NO_SECRET = re.compile(r"\bsecret (?P<name>\S+): not found")
 _NO_AGENT = re.compile(r"no SSH key \"(?P<name>[^\"]*)\" forwarded|unset ssh forward key (?P<other>\S+)")
 _NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
 _NO_CACHE = re.compile(r"unknown cache (?:im|ex)porter: \"?(?P<name>[\w.-]+)")
+_NO_ANSWER = re.compile(r"unsupported request frontend\.(?P<name>[\w.]+)")
 _NO_BRIDGE = re.compile(r"network bridge not found")
 _SESSION_LOST = re.compile(
     r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
@@ -226,6 +227,16 @@ def _cache_missing(failure: _Failure) -> SlipwayError | None:
     )
 
 
+def _question_unknown(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_ANSWER.search(failure.message)) is None:
+        return None
+    name = {"lint": "check"}.get(match["name"], match["name"])
+    return BuilderTooOld(
+        f"builder {failure.address}: its frontend knows no call {name!r}",
+        action="outline and targets need BuildKit 0.11, check 0.15; `# syntax=` takes a newer frontend",
+    )
+
+
 def _secret_missing(failure: _Failure) -> SlipwayError | None:
     if match := _NO_SECRET.search(failure.message):
         what = f"the secret {match['name']!r}"
@@ -270,6 +281,7 @@ _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _option_refused,
     _exporter_missing,
     _cache_missing,
+    _question_unknown,
     _secret_missing,
     _dockerfile_invalid,
     _lost,

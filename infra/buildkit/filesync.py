@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 from flows.domain.errors import ContextError
+from flows.domain.options import parse_bool
 from infra.buildkit.filereader import FileReader, FileTable
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode, frame
 from infra.buildkit.ignore import PatternError
@@ -57,7 +58,7 @@ class FileSync:
 def decoded(metadata: Mapping[str, list[str]], key: str) -> list[str]:
     """The values of `key`, unescaped if its twin `KEY-encoded` says so (session/filesync/filesync.go)."""
     values = metadata.get(key, [])
-    if _first(metadata.get(f"{key}-encoded", [])).lower() in {"1", "t", "true"}:
+    if parse_bool(_first(metadata.get(f"{key}-encoded", []))):
         return [unquote_plus(value, errors="surrogateescape") for value in values]
     return values
 

@@ -210,7 +210,7 @@ async def test_options_of_run_steps(engine: Engine, context: Context) -> None:
     await build(
         engine.address,
         context(BASE + run(script)),
-        add_hosts={"example.test": "192.0.2.7", "six.example.test": "2001:db8::1"},
+        add_hosts=(("example.test", "192.0.2.7"), ("six.example.test", "2001:db8::1")),
         shm_size=32 << 20,
         ulimits=("nofile=1000:2000",),
         hostname="slipway-test",
