@@ -131,8 +131,7 @@ def build_request(
     agents = entries.ssh_agents(args.ssh)
     if not agents and isinstance(context, str) and is_git_over_ssh(context):
         agents = {"default": SshSource()}
-    if args.platform is None:
-        args.platform = [text] if (text := env.get("DOCKER_DEFAULT_PLATFORM")) else []
+    default_platforms = [text] if (text := env.get("DOCKER_DEFAULT_PLATFORM")) else []
     request = BuildRequest(
         context=context,
         dockerfile=dockerfile,
@@ -143,10 +142,11 @@ def build_request(
         build_args=arguments,
         labels=values.labels(args.label),
         annotations=values.image_annotations(args.annotation),
-        platforms=values.platforms(args.platform),
+        platforms=values.platforms(default_platforms if args.platform is None else args.platform),
         no_cache=args.no_cache,
         no_cache_stages=tuple(stage for text in args.no_cache_filter for stage in text.split(",")),
         pull=args.pull,
+        prefer_local=surroundings.engine,
         source_date_epoch=int(epoch) if epoch and _is_number(epoch) else None,
         attests=attests(args.attest, sbom=args.sbom, provenance=args.provenance),
         cache_imports=entries.caches("--cache-from", args.cache_from),

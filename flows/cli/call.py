@@ -1,6 +1,6 @@
 """What a Dockerfile's frontend answers to `--call`, for people and programs.
 
-Results: frontend/subrequests (moby/buildkit). What of them is shown: `printResult` in commands/build.go (docker/buildx).
+Results: frontend/subrequests (moby/buildkit). What of them is shown: commands/build.go (docker/buildx), `printResult`.
 """
 
 from __future__ import annotations

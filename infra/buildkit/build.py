@@ -34,9 +34,10 @@ class BuildRequest(NamedTuple):
     none: it stays in the daemon's cache.
 
     `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build anew. `pull`: ask
-    registries for newer base images. `source_date_epoch`: seconds; times in the image's config come from it.
-    `attests`: `sbom` or `provenance` and their attributes (`mode=max`); none by default. `annotations`: of the images;
-    keys may say where (`index:KEY`, `manifest[linux/amd64]:KEY`).
+    registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
+    `source_date_epoch`: seconds; times in the image's config come from it. `attests`: `sbom` or `provenance` and their
+    attributes (`mode=max`); none by default. `annotations`: of the images; keys may say where (`index:KEY`,
+    `manifest[linux/amd64]:KEY`).
 
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
@@ -60,6 +61,7 @@ class BuildRequest(NamedTuple):
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
+    prefer_local: bool = False
     source_date_epoch: int | None = None
     attests: Mapping[str, str] = MappingProxyType({})
     cache_imports: tuple[CacheEntry, ...] = ()

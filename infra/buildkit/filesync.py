@@ -103,7 +103,7 @@ class _Transfer:
             while frames := await in_thread(lambda: self._next_stats(stats)):
                 await self._call.send_framed(frames)
         except PatternError as error:
-            raise GrpcError(Code.INVALID_ARGUMENT, str(error)) from error
+            raise ContextError(f".dockerignore: {error}", action="fix that pattern") from error
         await self._call.send_framed(stat_packet(b""))
 
     def _next_stats(self, stats: Iterator[Stat]) -> bytes:

@@ -36,8 +36,8 @@ def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntr
     if request.no_cache or request.no_cache_stages:
         # Empty: all stages.
         attributes["no-cache"] = "" if request.no_cache else ",".join(request.no_cache_stages)
-    if request.pull:
-        attributes["image-resolve-mode"] = "pull"
+    if request.pull or request.prefer_local:
+        attributes["image-resolve-mode"] = "pull" if request.pull else "local"
     if request.source_date_epoch is not None:
         attributes["build-arg:SOURCE_DATE_EPOCH"] = str(request.source_date_epoch)
     if imports := [{"Type": entry.type, "Attrs": dict(entry.attributes)} for entry in cache_imports]:
