@@ -10,12 +10,15 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, DecimalException
 from typing import Any
 
 from flows.bake.definition import Definition
+from flows.bake.expression import CONVERT, Lookup
 from flows.bake.fields import Fields, merge, read_fields, texts
-from flows.bake.template import CONVERT, Lookup, evaluate
+from flows.bake.template import evaluate
 from flows.domain.errors import InvalidOption
+from flows.domain.options import boolean
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _BLOCKS = {"group", "target", "variable", "function"}
@@ -30,6 +33,7 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
     """
     documents = [(name, _parse(name, text)) for name, text in files]
     scope = _Scope(documents, variables)
+    scope.check()
     whole = Definition()
     for name, document in documents:
         whole = _definition(name, document, scope).over(whole)
@@ -38,8 +42,8 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
 
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text, parse_float=Decimal)
+    except (ValueError, DecimalException) as error:
         raise InvalidOption(f"{name} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise InvalidOption(f"{name} is not a bake file: it holds no object")
@@ -55,11 +59,26 @@ class _Scope:
         self._given = given
         self._defaults: dict[str, Any] = {}
         self._busy: list[str] = []
+        self._rules: list[tuple[str, dict[str, Any]]] = []
         for name, document in documents:
             for variable, body in _blocks(name, document, "variable"):
                 self._defaults[variable] = body.get("default", "")
+                where = f"{name}: the variable {variable}"
+                self._rules += [(where, rule) for rule in _objects(f"{where}: validation", body.get("validation"))]
             plain = {key: value for key, value in document.items() if key not in _BLOCKS and key != "//"}
             self._defaults.update(plain)
+
+    def check(self) -> None:
+        """What the variables' validations say of all of them. Raises InvalidOption."""
+        for where, rule in self._rules:
+            if "condition" not in rule or "error_message" not in rule:
+                raise InvalidOption(f"{where}: a validation needs condition and error_message")
+            holds = evaluate(f"{where}: condition", rule["condition"], self)
+            if holds in (False, "false"):
+                message = evaluate(f"{where}: error_message", rule["error_message"], self)
+                raise InvalidOption(f"{where} has a value that is not allowed: {message}", action="give it another one")
+            if holds not in (True, "true"):
+                raise InvalidOption(f"{where}: its condition gives {holds!r}, which is neither true nor false")
 
     def __call__(self, name: str) -> Any:
         if name in self._busy:
@@ -79,14 +98,15 @@ class _Scope:
 def _given(name: str, value: str, default: Any) -> Any:
     """A value that was given as text, of its default's type."""
     if isinstance(default, bool):
-        if value.lower() not in {"true", "false", "1", "0"}:
-            raise InvalidOption(f"the variable {name} is true or false, not {value!r}")
-        return value.lower() in {"true", "1"}
-    if isinstance(default, int | float):
+        return boolean(f"the variable {name}", value)
+    if isinstance(default, int | Decimal):
         try:
-            return int(value) if value.lstrip("-").isdigit() else float(value)
-        except ValueError:
-            raise InvalidOption(f"the variable {name} is a number, not {value!r}") from None
+            number = Decimal(value)
+            if number.is_finite():
+                return number
+        except DecimalException:
+            pass
+        raise InvalidOption(f"the variable {name} is a number, not {value!r}")
     if isinstance(default, list | dict):
         raise InvalidOption(f"the variable {name} is not a text, so it can be changed in the file alone")
     return value
@@ -95,31 +115,35 @@ def _given(name: str, value: str, default: Any) -> Any:
 def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definition:
     groups: dict[str, tuple[str, ...]] = {}
     targets: dict[str, Fields] = {}
+    warnings: list[str] = []
     for name, body in _blocks(file, document, "group"):
         values = evaluate(f"{file}: group {name}", {k: v for k, v in body.items() if k != "description"}, scope)
-        if set(values) - {"targets"}:
-            raise InvalidOption(f"{file}: group {name} knows `targets` alone, not {', '.join(sorted(values))}")
+        warnings += [
+            f"{file}: group {name}: the field {field!r} is not known, and has no effect"
+            for field in values
+            if field != "targets"
+        ]
         groups[name] = tuple(texts(f"{file}: group {name}", values.get("targets", [])))
     for name, body in _blocks(file, document, "target"):
         where = f"{file}: target {name}"
         if "matrix" in body:
-            expanded = dict(_matrix(where, body, scope))
+            expanded = dict(_matrix(where, body, scope, warnings))
             groups[name] = tuple(expanded)
         else:
-            expanded = {name: _target(where, body, scope)}
+            expanded = {name: _target(where, body, scope, warnings)}
         for one, fields in expanded.items():
             if _NAME.fullmatch(one) is None:
                 raise InvalidOption(f"{where}: {one!r} is no name for a target (letters, digits, _ and -)")
             targets[one] = merge(targets[one], fields) if one in targets else fields
-    return Definition(groups, targets)
+    return Definition(groups, targets, tuple(dict.fromkeys(warnings)))
 
 
-def _target(where: str, body: Mapping[str, Any], lookup: Lookup) -> Fields:
+def _target(where: str, body: Mapping[str, Any], lookup: Lookup, warnings: list[str]) -> Fields:
     plain = {key: value for key, value in body.items() if key not in {"matrix", "name"}}
-    return read_fields(where, evaluate(where, plain, lookup))
+    return read_fields(where, evaluate(where, plain, lookup), warnings)
 
 
-def _matrix(where: str, body: Mapping[str, Any], scope: _Scope) -> Iterator[tuple[str, Fields]]:
+def _matrix(where: str, body: Mapping[str, Any], scope: _Scope, warnings: list[str]) -> Iterator[tuple[str, Fields]]:
     """One target for each combination of the matrix's values, named by the template `name`."""
     axes = evaluate(where, body["matrix"], scope)
     if not isinstance(axes, dict) or not all(isinstance(values, list) for values in axes.values()):
@@ -137,7 +161,7 @@ def _matrix(where: str, body: Mapping[str, Any], scope: _Scope) -> Iterator[tupl
         if name in seen:
             raise InvalidOption(f"{where}: two combinations of the matrix have the name {name!r}")
         seen.add(name)
-        yield name, _target(where, body, lookup)
+        yield name, _target(where, body, lookup, warnings)
 
 
 def _blocks(file: str, document: Mapping[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:

@@ -108,6 +108,7 @@ def build_request(
         ),
         shm_size=byte_count(f"{what}: shm-size", target.shm_size or "0"),
         ulimits=values.ulimits(f"{what}: ulimits", target.ulimits),
+        resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
         outputs=(ImagePush(plan.image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
     )
 

@@ -9,6 +9,7 @@ from flows.bake.bakefile import read_bake_files
 from flows.bake.compose import read_compose_files
 from flows.bake.definition import Definition
 from flows.bake.dotenv import read_dotenv
+from flows.bake.places import Places
 from flows.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).
@@ -17,11 +18,13 @@ _BAKE_FILES = ("docker-bake.json", "docker-bake.override.json")
 _HCL_FILES = ("docker-bake.hcl", "docker-bake.override.hcl")
 
 
-def read_folder(folder: Path, files: Sequence[str], variables: Mapping[str, str]) -> Definition:
+def read_folder(
+    folder: Path, files: Sequence[str], variables: Mapping[str, str], places: Places | None = None
+) -> Definition:
     """What `files` (relative to `folder`; none: those with the usual names) define; Compose files go first.
 
     `variables`: values for bake's variables and for a Compose file's `${…}`, for which `.env` is read as well.
-    Raises InvalidOption.
+    `places`: what a Compose file's `env_file` may be; None: what is in the folder. Raises InvalidOption.
     """
     names = list(files) or _usual(folder)
     bake = [name for name in names if name.endswith(".json")]
@@ -39,8 +42,14 @@ def read_folder(folder: Path, files: Sequence[str], variables: Mapping[str, str]
     if compose:
         known = dict(variables)
         if (folder / ".env").is_file():
-            known = {**read_dotenv(_text(folder, ".env"), variables), **variables}
-        definition = read_compose_files([(name, _text(folder, name)) for name in compose], known)
+            known = {**read_dotenv(".env", _text(folder, ".env"), variables), **variables}
+        allowed = places or Places.of(folder, None, ())
+
+        def read_file(what: str, path: str) -> str | None:
+            found = allowed.path(what, path)
+            return _text(folder, str(found)) if found.is_file() else None
+
+        definition = read_compose_files([(name, _text(folder, name)) for name in compose], known, read_file)
     if bake:
         definition = read_bake_files([(name, _text(folder, name)) for name in bake], variables).over(definition)
     return definition

@@ -47,6 +47,7 @@ class Target:
     network: str = ""
     shm_size: str = ""
     ulimits: tuple[str, ...] = ()
+    resources: Mapping[str, str] = field(default_factory=dict)
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
     entitlements: tuple[str, ...] = ()
 
@@ -64,9 +65,10 @@ class TargetSet:
 def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
     """The targets that `names` (of targets and groups; none: `default`) stand for, and what they are based on.
 
-    Raises InvalidOption for unknown names, circles, and a base for other platforms.
+    A service's name may have its dots. Raises InvalidOption for unknown names, circles, and a base for other platforms.
     """
-    wanted = tuple(dict.fromkeys(name for each in names or ["default"] for name in _members(definition, each, ())))
+    asked = [name.replace(".", "_") for name in names] or ["default"]
+    wanted = tuple(dict.fromkeys(name for each in asked for name in _members(definition, each, ())))
     if not wanted:
         raise InvalidOption("there is nothing to build: the group has no targets")
     found: dict[str, Target] = {}

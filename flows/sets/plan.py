@@ -33,7 +33,8 @@ from infra.source import Checkout, GitLedger
 
 def read_set(request: SetRequest, checkout: Checkout) -> TargetSet:
     """What the files in the source say. Raises InvalidOption."""
-    return choose(read_folder(checkout.path, request.files, request.variables), request.targets)
+    places = places_of(request, checkout)
+    return choose(read_folder(checkout.path, request.files, request.variables, places), request.targets)
 
 
 def places_of(request: SetRequest, checkout: Checkout) -> Places:
