@@ -42,7 +42,7 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
 
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, parse_float=Decimal)
+        document = json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
     except (ValueError, DecimalException) as error:
         raise InvalidOption(f"{name} is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -50,6 +50,22 @@ def _parse(name: str, text: str) -> dict[str, Any]:
     if _blocks(name, document, "function"):
         raise InvalidOption(f"{name} defines functions, which are not read", action=CONVERT)
     return document
+
+
+class _Repeated(list[Any]):
+    """The values of a key that an object has several times, as a block may."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in found:
+            found[key] = value
+        elif isinstance(found[key], _Repeated):
+            found[key].append(value)
+        else:
+            found[key] = _Repeated([found[key], value])
+    return found
 
 
 class _Scope:
@@ -71,11 +87,11 @@ class _Scope:
     def check(self) -> None:
         """What the variables' validations say of all of them. Raises InvalidOption."""
         for where, rule in self._rules:
-            if "condition" not in rule or "error_message" not in rule:
-                raise InvalidOption(f"{where}: a validation needs condition and error_message")
+            if "condition" not in rule:
+                raise InvalidOption(f"{where}: a validation needs a condition")
             holds = evaluate(f"{where}: condition", rule["condition"], self)
             if holds in (False, "false"):
-                message = evaluate(f"{where}: error_message", rule["error_message"], self)
+                message = evaluate(f"{where}: error_message", rule.get("error_message", "no reason is given"), self)
                 raise InvalidOption(f"{where} has a value that is not allowed: {message}", action="give it another one")
             if holds not in (True, "true"):
                 raise InvalidOption(f"{where}: its condition gives {holds!r}, which is neither true nor false")
@@ -127,8 +143,10 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
     for name, body in _blocks(file, document, "target"):
         where = f"{file}: target {name}"
         if "matrix" in body:
-            expanded = dict(_matrix(where, body, scope, warnings))
+            expanded = dict(_matrix(where, name, body, scope, warnings))
             groups[name] = tuple(expanded)
+        elif "name" in body:
+            raise InvalidOption(f"{where}: `name` is for a target with a matrix", action="take it out")
         else:
             expanded = {name: _target(where, body, scope, warnings)}
         for one, fields in expanded.items():
@@ -143,13 +161,13 @@ def _target(where: str, body: Mapping[str, Any], lookup: Lookup, warnings: list[
     return read_fields(where, evaluate(where, plain, lookup), warnings)
 
 
-def _matrix(where: str, body: Mapping[str, Any], scope: _Scope, warnings: list[str]) -> Iterator[tuple[str, Fields]]:
-    """One target for each combination of the matrix's values, named by the template `name`."""
+def _matrix(
+    where: str, block: str, body: Mapping[str, Any], scope: _Scope, warnings: list[str]
+) -> Iterator[tuple[str, Fields]]:
+    """One target for each combination of the matrix's values, named by the template `name`, else as the `block` is."""
     axes = evaluate(where, body["matrix"], scope)
     if not isinstance(axes, dict) or not all(isinstance(values, list) for values in axes.values()):
         raise InvalidOption(f"{where}: a matrix is an object of lists")
-    if "name" not in body:
-        raise InvalidOption(f"{where}: a target with a matrix needs `name`, a template with its values")
     seen = set()
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
@@ -157,9 +175,12 @@ def _matrix(where: str, body: Mapping[str, Any], scope: _Scope, warnings: list[s
         def lookup(name: str, values: dict[str, Any] = values) -> Any:
             return values[name] if name in values else scope(name)
 
-        name = evaluate(f"{where}: name", body["name"], lookup)
+        name = evaluate(f"{where}: name", body.get("name", block), lookup)
         if name in seen:
-            raise InvalidOption(f"{where}: two combinations of the matrix have the name {name!r}")
+            raise InvalidOption(
+                f"{where}: two combinations of the matrix have the name {name!r}",
+                action="give it a `name`, a template with the matrix's values",
+            )
         seen.add(name)
         yield name, _target(where, body, lookup, warnings)
 
@@ -172,12 +193,17 @@ def _blocks(file: str, document: Mapping[str, Any], kind: str) -> list[tuple[str
             if name == "//":
                 continue
             for body in _objects(f"{file}: {kind} {name}", value):
+                for key, item in body.items():
+                    if isinstance(item, _Repeated) and key != "validation":
+                        raise InvalidOption(f"{file}: {kind} {name}: the field {key!r} is there twice")
                 found.append((name, {key: item for key, item in body.items() if key != "//"}))
     return found
 
 
 def _objects(where: str, value: Any) -> list[dict[str, Any]]:
     objects = value if isinstance(value, list) else [] if value is None else [value]
+    if isinstance(value, _Repeated):
+        objects = [each for one in value for each in (one if isinstance(one, list) else [one])]
     if not all(isinstance(one, dict) for one in objects):
         raise InvalidOption(f"{where} is to be an object")
     return objects

@@ -137,7 +137,8 @@ class _Compose:
             if value is None:
                 continue
             if key in _EXTENDED:
-                known[key] = value if isinstance(value, list) else text(f"{where}: {key}", value).split()
+                items = value if isinstance(value, list) else text(f"{where}: {key}", value).split()
+                known[key] = [item for item in items if item is not None]
             elif key in {"pull", "no-cache"}:
                 known[key] = _truth(f"{where}: {key}", value)
             elif key == "contexts":

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from flows.buildflags import entries
 from flows.buildflags.attest import attest_type
+from flows.buildflags.outputs import kind_of
 from flows.domain.errors import InvalidOption
-from flows.domain.options import attributes, csv_line
+from flows.domain.options import attributes, csv_fields, csv_line
 
 Fields = dict[str, Any]
 """What a definition says of a target, by bake's field names, checked; a field it does not name is not in it."""
@@ -94,7 +96,7 @@ def texts(where: str, value: Any) -> list[str]:
     """A list of texts."""
     if not isinstance(value, list):
         raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
-    return _distinct([each for each in (text(where, item) for item in value if item is not None) if each])
+    return _distinct([each for each in (text(where, item) for item in value) if each])
 
 
 def text_map(where: str, value: Any) -> dict[str, str]:
@@ -104,11 +106,18 @@ def text_map(where: str, value: Any) -> dict[str, str]:
     return {str(key): text(f"{where}.{key}", item) for key, item in value.items() if item is not None}
 
 
-def entries(where: str, value: Any) -> list[str]:
-    """A list whose items are `key=value,…` or objects with these keys (bake has both forms)."""
-    if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
-    return _distinct([each for each in (_entry(where, item) for item in value if item is not None) if each])
+def _entries(check: Callable[[str, str], object]) -> Callable[[str, Any], list[str]]:
+    """A reader of a list whose items are `key=value,…` or objects with these keys (bake has both forms)."""
+
+    def read(where: str, value: Any) -> list[str]:
+        if not isinstance(value, list):
+            raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
+        found = [each for each in (_entry(where, item) for item in value) if each]
+        for each in found:
+            check(where, each)
+        return _distinct(found)
+
+    return read
 
 
 def _entry(where: str, item: Any) -> str:
@@ -117,8 +126,14 @@ def _entry(where: str, item: Any) -> str:
     return csv_line(f"{key}={text(where, value)}" for key, value in item.items() if value is not None)
 
 
+def _caches(where: str, value: Any) -> list[str]:
+    """References alone are an entry each."""
+    found = _entries(lambda where, each: entries.caches(where, [each]))(where, value)
+    return _distinct([each for one in found for each in (csv_fields(where, one) if "=" not in one else [one])])
+
+
 def _agents(where: str, value: Any) -> list[str]:
-    """The same for SSH agents, whose objects have an id and paths."""
+    """SSH agents, whose objects have an id and paths."""
     if not isinstance(value, list):
         raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
     found = []
@@ -126,7 +141,7 @@ def _agents(where: str, value: Any) -> list[str]:
         if isinstance(item, dict):
             paths = ",".join(texts(where, item.get("paths") or []))
             found.append(f"{text(where, item.get('id', 'default'))}{'=' * bool(paths)}{paths}")
-        elif item is not None:
+        else:
             found.append(text(where, item))
     return _distinct([each for each in found if each])
 
@@ -154,12 +169,12 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "annotations": texts,
     "tags": texts,
     "platforms": texts,
-    "cache-from": entries,
-    "cache-to": entries,
-    "secret": entries,
+    "cache-from": _caches,
+    "cache-to": _caches,
+    "secret": _entries(lambda where, each: entries.secret(where, each, ())),
     "ssh": _agents,
-    "attest": entries,
-    "output": entries,
+    "attest": _entries(attest_type),
+    "output": _entries(lambda where, each: kind_of(each)),
     "pull": flag,
     "no-cache": flag,
     "no-cache-filter": texts,
