@@ -22,6 +22,7 @@ from flows.domain.options import boolean
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _BLOCKS = {"group", "target", "variable", "function"}
+_LONGEST_NUMBER = 1000
 # The places that a build is run from and that a remote definition comes from: here both are the source's directory.
 _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
 
@@ -42,7 +43,7 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
 
 def _parse(name: str, text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
+        document = json.loads(text, parse_float=Decimal, parse_int=_whole, object_pairs_hook=_object)
     except (ValueError, DecimalException) as error:
         raise InvalidOption(f"{name} is not JSON: {error}") from error
     if not isinstance(document, dict):
@@ -50,6 +51,12 @@ def _parse(name: str, text: str) -> dict[str, Any]:
     if _blocks(name, document, "function"):
         raise InvalidOption(f"{name} defines functions, which are not read", action=CONVERT)
     return document
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _LONGEST_NUMBER:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 class _Repeated(list[Any]):

@@ -123,7 +123,7 @@ class _Parser:
             try:
                 return whole[int(key)] if isinstance(whole, list) else whole[key]
             except (LookupError, TypeError, ValueError):
-                raise InvalidOption(f"{self._where}: nothing has the {key!r} that {self._source!r} asks for") from None
+                raise InvalidOption(f"{self._where}: what {self._source!r} asks for is not there") from None
 
         return item
 
@@ -232,9 +232,14 @@ def _constant(value: Any) -> Expression:
     return lambda lookup: value
 
 
+def _character(code: int) -> str:
+    """As Go encodes it: what is no character becomes the replacement character."""
+    return chr(code) if code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF else "\ufffd"
+
+
 def _unescaped(part: str) -> str:
     if part.startswith("\\"):
-        return _ESCAPES.get(part[1]) or chr(int(part[2:], 16))
+        return _ESCAPES.get(part[1]) or _character(int(part[2:], 16))
     return part[1:] if part in {"$${", "%%{"} else part
 
 

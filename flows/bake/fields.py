@@ -151,6 +151,8 @@ def _distinct(items: list[str]) -> list[str]:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, float | Decimal):
+        return "so large a number"
     return {dict: "an object", list: "a list", bool: "a truth value", type(None): "null"}.get(type(value), repr(value))
 
 

@@ -19,6 +19,7 @@ from flows.domain.errors import InvalidOption
 _TAG = "tag:yaml.org,2002:"
 # Decimal, octal (0o17, and 017 as before 1.2), hexadecimal, binary; `_` may stand between digits.
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
+_LONGEST_INTEGER = len("-0b") + 64
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _WORDS = {
@@ -36,7 +37,7 @@ def _scalar(text: str) -> str | int | float | bool | None:
     if _INFINITE.fullmatch(text):
         return float(text.replace(".", "", 1))
     digits = text.replace("_", "") if text[0] in "+-.0123456789" else ""
-    if _INTEGER.fullmatch(digits):
+    if len(digits) <= _LONGEST_INTEGER and _INTEGER.fullmatch(digits):
         whole = int(re.sub(r"^([-+]?)0(?=[0-7])", r"\g<1>0o", digits), 0)
         if -(1 << 63) <= whole < 1 << 64:
             return whole

@@ -83,8 +83,16 @@ def ssh_agent(text: str) -> tuple[str, SshSource]:
 
 def named_contexts(texts: Iterable[str]) -> dict[str, Path | str]:
     """`NAME=WHERE` by name."""
-    pairs = (pair("--build-context", text) for text in texts if text)
-    return {context_name(name): context_place(where) for name, where in pairs}
+    found: dict[str, Path | str] = {}
+    for text in texts:
+        if text:
+            name, where = pair("--build-context", text)
+            if not where:
+                raise InvalidOption(
+                    f"--build-context {text} names no place", action="write NAME=DIRECTORY, or an image"
+                )
+            found[context_name(name)] = context_place(where)
+    return found
 
 
 def context_name(name: str) -> str:

@@ -150,6 +150,8 @@ def _folder(entry: _Entry) -> Path:
 
 
 def _file(entry: _Entry) -> Path | BinaryIO:
+    if entry.dest.endswith("/"):
+        raise InvalidOption(f"--output type={entry.kind}: {entry.dest!r} is a folder", action="name a file in it")
     if entry.dest not in {"", "-"}:
         return Path(entry.dest)
     if sys.stdout.isatty():

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from infra.local.connection import StackConnection
 
 
+_PROGRESS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
+
+
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from flows.cli.build_options import add_build_options
 
@@ -42,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--progress",
-        choices=["auto", "plain", "tty", "rawjson", "quiet", "none"],
+        choices=_PROGRESS,
         default="auto",
         help="How it is shown. [BUILDKIT_PROGRESS]",
     )
@@ -83,6 +86,8 @@ def _progress(args: argparse.Namespace) -> str:
     progress = args.progress
     if progress == "auto" and not args.quiet:
         progress = os.environ.get("BUILDKIT_PROGRESS") or progress
+        if progress not in _PROGRESS:
+            raise InvalidOption(f"BUILDKIT_PROGRESS is {progress!r}", action=f"use one of {', '.join(_PROGRESS)}")
     args.quiet = args.quiet or progress == "quiet"
     if args.quiet and progress not in {"auto", "quiet", "none"}:
         raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="leave one out")

@@ -73,7 +73,7 @@ def test_a_value_that_is_allowed(tmp_path: Path, condition: Any) -> None:
         ({"error_message": "x"}, "needs a condition"),
         (rule("${X < 5}"), "needs a number"),
         (rule("${Y / 0 == 1}"), "has no result"),
-        (rule("${L[7] == 1}"), "nothing has the"),
+        (rule("${L[7] == 1}"), "is not there"),
         (rule("${NOBODY}"), "no variable NOBODY"),
         (rule("${X ==}"), "no expression that can be read"),
         (rule('${upper(X) == "X"}'), "HCL's function upper"),

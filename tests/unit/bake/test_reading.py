@@ -57,6 +57,9 @@ def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
         ({"variable": {"A": {"default": "${A}"}}, "target": {"default": {"tags": ["${A}"]}}}, "depends on itself"),
         ({"group": {"default": {"targets": ["default"]}}}, "contains itself"),
         ("{", "is not JSON"),
+        (f'{{"target": {{"default": {{"args": {{"A": {"9" * 5000}}}}}}}}}', "a number has 5000 digits"),
+        ('{"target": {"default": {"args": {"A": 1e999999999}}}}', "not so large a number"),
+        ({"target": {"default": {"args": {"A": "${1e9999 * 2}"}}}}, "not so large a number"),
     ],
 )
 def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words: str) -> None:
@@ -88,6 +91,7 @@ def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words
         ("services: {a: {build: {context: ., secrets: [s]}}}", "not defined"),
         ("include: [x.yaml]", "includes other files"),
         ("services: [", "line 1: "),
+        ("services: {a: {build: {context: ., args: {A: .inf}}}}", "not so large a number"),
     ],
 )
 def test_what_compose_files_cannot_have(tmp_path: Path, text: str, words: str) -> None:
@@ -261,6 +265,7 @@ def test_what_is_not_known_is_a_warning(tmp_path: Path) -> None:
         ("additional_contexts: {r: 'service:web.x'}", "contexts", {"r": "target:web_x"}),
         ("additional_contexts: {r: x}\n      x-bake: {contexts: {r: y}}", "contexts", {"r": "x"}),
         ("args: {DATE: 2001-01-01}", "args", {"DATE": "2001-01-01"}),
+        (f"args: {{N: {'9' * 5000}}}", "args", {"N": "9" * 5000}),
     ],
 )  # fmt: skip
 def test_what_todays_buildx_reads_and_debians_does_not(tmp_path: Path, text: str, field: str, value: Any) -> None:

@@ -317,6 +317,9 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _progress(typed(".")) == "plain"
     assert _progress(typed(".", "--progress", "tty")) == "tty"
     assert _progress(typed(".", "-q")) == "quiet"
+    monkeypatch.setenv("BUILDKIT_PROGRESS", "fancy")
+    with pytest.raises(InvalidOption, match="BUILDKIT_PROGRESS is 'fancy'"):
+        _progress(typed("."))
 
 
 @pytest.mark.parametrize(
