@@ -69,14 +69,16 @@ def run(args: argparse.Namespace) -> int:
     def local_engine(context: str) -> DockerEngine:
         return DockerEngine.of_docker(os.environ, config.read(), config.folder, context)
 
-    surroundings = Surroundings(engine=builder.kind == "docker", local_engine=local_engine)
+    # The embedded one is a builder and nothing else: nobody looks for images there.
+    engine = builder.kind == "docker" and network is None
+    surroundings = Surroundings(engine, local_engine)
     with contextlib.ExitStack() as exits:
         proxies = config.proxies(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
         asked = build_request(args, network, os.environ, surroundings, exits, proxies)
         for warning in asked.warnings:
             print(f"slipway: {warning}", file=sys.stderr)
         try:
-            return asyncio.run(_run(args, progress, builder, asked, stack))
+            return asyncio.run(_run(args, progress, builder, asked, stack, engine=engine))
         except (KeyboardInterrupt, asyncio.CancelledError) as signal:
             raise Interrupted("the build was interrupted") from signal
 
@@ -95,7 +97,13 @@ def _progress(args: argparse.Namespace) -> str:
 
 
 async def _run(
-    args: argparse.Namespace, progress: str, builder: BuilderAddress, asked: Asked, stack: StackConnection | None
+    args: argparse.Namespace,
+    progress: str,
+    builder: BuilderAddress,
+    asked: Asked,
+    stack: StackConnection | None,
+    *,
+    engine: bool,
 ) -> int:
     from flows.cli.display import display_for
     from flows.interrupts import terminated_like_interrupted
@@ -110,7 +118,7 @@ async def _run(
                     asked = asked._replace(request=asked.request._replace(dockerfile_content=content))
                 if asked.call is not None:
                     return await _call(args, buildkit, asked, credentials, display)
-                return await _build(args, buildkit, asked, credentials, display, engine=builder.kind == "docker")
+                return await _build(args, buildkit, asked, credentials, display, engine=engine)
             finally:
                 display.finish()
 
