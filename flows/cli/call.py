@@ -24,8 +24,8 @@ def shown(method: str, form: str, answer: Mapping[str, bytes]) -> str:
     if method != "lint":
         return (text or whole).rstrip("\n")
     found = _lint(answer)
-    if warnings := len(found.get("warnings") or []):
-        number = f"{warnings} warning{'s have' if warnings > 1 else ' has'}"
+    if isinstance(warnings := found.get("warnings"), list) and warnings:
+        number = f"{len(warnings)} warning{'s have' if len(warnings) > 1 else ' has'}"
         return f"Check complete, {number} been found!\n{text}".rstrip("\n")
     return "" if found.get("buildError") else "Check complete, no warnings found."
 
@@ -33,7 +33,7 @@ def shown(method: str, form: str, answer: Mapping[str, bytes]) -> str:
 def status_of(method: str, answer: Mapping[str, bytes], *, ignored: bool) -> int:
     """The exit code: 1 where a check has found something, unless that is `ignored`. Raises DockerfileInvalid where it
     has found that the Dockerfile cannot be built."""
-    if method == "lint" and (wrong := _lint(answer).get("buildError")):
+    if method == "lint" and isinstance(wrong := _lint(answer).get("buildError"), dict):
         raise DockerfileInvalid(scrub(str(wrong.get("message", ""))), details=_lines(_lint(answer), wrong))
     text = answer.get("result.statuscode", b"").decode(errors="replace")
     return int(text) if text.isdecimal() and not ignored else 0

@@ -65,7 +65,8 @@ class DockerConfig:
         configured = self.read().get("proxies")
         named = configured if isinstance(configured, dict) else {}
         found = named.get(engine, named.get("default"))
-        values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)} if found else {}
+        found = found if isinstance(found, dict) else {}
+        values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)}
         return {each: value for name, value in values.items() for each in (name, name.lower())}
 
 
