@@ -99,7 +99,9 @@ class _Scope:
             holds = evaluate(f"{where}: condition", rule["condition"], self)
             if holds in (False, "false"):
                 message = evaluate(f"{where}: error_message", rule.get("error_message", "no reason is given"), self)
-                raise InvalidOption(f"{where} has a value that is not allowed: {message}", action="give it another one")
+                raise InvalidOption(
+                    f"{where} has a value that is not allowed: {message}", action="set it to an allowed value"
+                )
             if holds not in (True, "true"):
                 raise InvalidOption(f"{where}: its condition gives {holds!r}, which is neither true nor false")
 
@@ -142,7 +144,7 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
     for name, body in _blocks(file, document, "group"):
         values = evaluate(f"{file}: group {name}", {k: v for k, v in body.items() if k != "description"}, scope)
         warnings += [
-            f"{file}: group {name}: the field {field!r} is not known, and has no effect"
+            f"{file}: group {name}: the field {field!r} is unknown and ignored"
             for field in values
             if field != "targets"
         ]
@@ -153,7 +155,7 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
             expanded = dict(_matrix(where, name, body, scope, warnings))
             groups[name] = tuple(expanded)
         elif "name" in body:
-            raise InvalidOption(f"{where}: `name` is for a target with a matrix", action="take it out")
+            raise InvalidOption(f"{where}: `name` needs a matrix", action="remove it")
         else:
             expanded = {name: _target(where, body, scope, warnings)}
         for one, fields in expanded.items():
@@ -186,7 +188,7 @@ def _matrix(
         if name in seen:
             raise InvalidOption(
                 f"{where}: two combinations of the matrix have the name {name!r}",
-                action="give it a `name`, a template with the matrix's values",
+                action="set `name` to a template that uses the matrix's values",
             )
         seen.add(name)
         yield name, _target(where, body, lookup, warnings)
@@ -202,7 +204,7 @@ def _blocks(file: str, document: Mapping[str, Any], kind: str) -> list[tuple[str
             for body in _objects(f"{file}: {kind} {name}", value):
                 for key, item in body.items():
                     if isinstance(item, _Repeated) and key != "validation":
-                        raise InvalidOption(f"{file}: {kind} {name}: the field {key!r} is there twice")
+                        raise InvalidOption(f"{file}: {kind} {name}: the field {key!r} appears twice")
                 found.append((name, {key: item for key, item in body.items() if key != "//"}))
     return found
 

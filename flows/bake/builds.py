@@ -53,7 +53,7 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
 def unused(target: Target) -> list[str]:
     """What the file says of a target that has no part in a release, a sentence each."""
     return [
-        f"target {target.name}: the output {output!r} is not made, a release pushes images"
+        f"target {target.name}: the output {output!r} is skipped: a release pushes images"
         for output in target.outputs
         if kind_of(output) not in {"registry", "image"}
     ]

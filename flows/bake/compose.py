@@ -42,7 +42,7 @@ def read_compose_files(
         for name, body in model.services.items()
         if body.get("build") is not None
     }
-    warnings = [f"the variable {name} is not set: it is taken as empty" for name in sorted(model.unset)]
+    warnings = [f"the variable {name} is not set and defaults to an empty string" for name in sorted(model.unset)]
     return Definition({"default": tuple(targets)}, targets, (*warnings, *compose.warnings))
 
 
@@ -71,11 +71,11 @@ class _Compose:
             reader = _READERS.get(key)
             if reader is None:
                 raise InvalidOption(
-                    f"{where}: there is no field build.{key}", action=f"take it out; known are {', '.join(_READERS)}"
+                    f"{where}: unknown field build.{key}", action=f"remove it; known fields: {', '.join(_READERS)}"
                 )
             values[key.replace("_", "-")] = reader(f"{where}: build.{key}", value)
         if "dockerfile" in values and "dockerfile-inline" in values:
-            raise InvalidOption(f"{where}: it has a dockerfile and a dockerfile_inline", action="leave one of them out")
+            raise InvalidOption(f"{where} has both dockerfile and dockerfile_inline", action="remove one of them")
         if "args" in values:
             environment = self._environment(where, body)
             values["args"] = {
@@ -109,12 +109,12 @@ class _Compose:
             entry = as_object(f"{where}: env_file", {"path": item} if isinstance(item, str) else item)
             path = _word(f"{where}: env_file", entry.get("path"))
             if entry.get("format"):
-                raise InvalidOption(f"{where}: env_file {path}: there is no format {entry['format']!r}")
+                raise InvalidOption(f"{where}: env_file {path}: unknown format {entry['format']!r}")
             content = self._read_file(f"{where}: env_file", path)
             if content is not None:
                 found |= read_dotenv(path, content, {**found, **known, **given})
             elif _truth(f"{where}: env_file.required", entry.get("required", True)):
-                raise InvalidOption(f"{where}: there is no env_file {path}", action="check its path")
+                raise InvalidOption(f"{where}: the env_file {path} does not exist", action="check its path")
         return {**found, **known}
 
     def _secret(self, where: str, item: Any) -> str:
@@ -145,7 +145,7 @@ class _Compose:
                 places = as_object(f"{where}: {key}", value)
                 known[key] = {name: _context(text(f"{where}: {key}", each)) for name, each in places.items()}
             else:
-                self.warnings.append(f"{where}: the field {key!r} is not known, and has no effect")
+                self.warnings.append(f"{where}: the field {key!r} is unknown and ignored")
         return read_fields(where, known, self.warnings)
 
 
@@ -160,13 +160,13 @@ def _with_extension(fields: Fields, extension: Fields) -> Fields:
 
 def _word(where: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidOption(f"{where} is to be a text", action="put it in quotes")
+        raise InvalidOption(f"{where} must be a string", action="put it in quotes")
     return value
 
 
 def _words(where: str, value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list")
+        raise InvalidOption(f"{where} must be a list")
     return [_word(where, item) for item in value]
 
 
@@ -187,7 +187,7 @@ def _truth(where: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     if not isinstance(value, str) or value not in _YES | _NO:
-        raise InvalidOption(f"{where} is to be true or false, not {value!r}")
+        raise InvalidOption(f"{where} must be true or false, not {value!r}")
     return value in _YES
 
 
@@ -251,7 +251,7 @@ def _short(where: str, value: Any) -> str:
 
 def _mounts(where: str, value: Any) -> list[Any]:
     if not isinstance(value, list) or not all(isinstance(item, str | dict) for item in value):
-        raise InvalidOption(f"{where} is to be a list of names")
+        raise InvalidOption(f"{where} must be a list of names")
     return value
 
 

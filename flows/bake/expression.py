@@ -17,7 +17,7 @@ Lookup = Callable[[str], Any]
 Expression = Callable[[Lookup], Any]
 """Worked out when it is given what names stand for."""
 
-CONVERT = "write plain values, or let `docker buildx bake --print > docker-bake.json` work them out"
+CONVERT = "use plain values, or resolve them with `docker buildx bake --print > docker-bake.json`"
 
 _BLANK = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
@@ -40,7 +40,7 @@ def joined(where: str, parts: list[Any]) -> str:
     """A template's parts as one text. Raises InvalidOption for a list, an object and null."""
     for part in parts:
         if isinstance(part, list | dict) or part is None:
-            raise InvalidOption(f"{where}: a list, an object or null cannot be part of a text")
+            raise InvalidOption(f"{where}: a list, an object or null cannot be part of a string")
     return "".join(text(where, part) for part in parts)
 
 
@@ -123,7 +123,7 @@ class _Parser:
             try:
                 return whole[int(key)] if isinstance(whole, list) else whole[key]
             except (LookupError, TypeError, ValueError):
-                raise InvalidOption(f"{self._where}: what {self._source!r} asks for is not there") from None
+                raise InvalidOption(f"{self._where}: {self._source!r} does not exist") from None
 
         return item
 
@@ -167,7 +167,7 @@ class _Parser:
         try:
             return _CALCULATIONS[sign](left, right)
         except DecimalException:
-            raise InvalidOption(f"{self._where}: {self._source!r} has no result") from None
+            raise InvalidOption(f"{self._where}: {self._source!r} cannot be computed") from None
 
     def _call(self, name: str, arguments: list[Expression]) -> Expression:
         if name == "can":
@@ -175,7 +175,7 @@ class _Parser:
         function = _FUNCTIONS.get(name)
         if function is None:
             raise InvalidOption(
-                f"{self._where}: {self._source!r} needs HCL's function {name}, which is not known here", action=CONVERT
+                f"{self._where}: {self._source!r} uses the HCL function {name}, which is not supported", action=CONVERT
             )
 
         def call(lookup: Lookup) -> Any:
@@ -183,7 +183,9 @@ class _Parser:
             try:
                 return function(*values)
             except (TypeError, ValueError, re.error):
-                raise InvalidOption(f"{self._where}: {name} cannot be asked that in {self._source!r}") from None
+                raise InvalidOption(
+                    f"{self._where}: {self._source!r} gives the function {name} arguments that it cannot take"
+                ) from None
 
         return call
 
@@ -225,7 +227,7 @@ class _Parser:
         return match.end() if match is not None else self.at
 
     def _unreadable(self) -> InvalidOption:
-        return InvalidOption(f"{self._where}: {self._source!r} is no expression that can be read", action=CONVERT)
+        return InvalidOption(f"{self._where}: {self._source!r} is not a supported expression", action=CONVERT)
 
 
 def _constant(value: Any) -> Expression:

@@ -28,13 +28,11 @@ def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> F
         if name == "description" or value is None:
             continue
         if name in _NOT_HERE and value not in ("", "build", []):
-            raise InvalidOption(
-                f"{where}: the field {name!r} is not one that a release can act on", action="take it out"
-            )
+            raise InvalidOption(f"{where}: the field {name!r} is not supported in a release", action="remove it")
         reader = _READERS.get(name)
         if reader is None:
             if name not in _NOT_HERE:
-                warnings.append(f"{where}: the field {name!r} is not known, and has no effect")
+                warnings.append(f"{where}: the field {name!r} is unknown and ignored")
             continue
         fields[name] = reader(f"{where}: {name}", value)
     return fields
@@ -69,7 +67,7 @@ def text(where: str, value: Any) -> str:
         # As HCL has it: all digits, and none that says nothing.
         shown = format(value, "f")
         return shown.rstrip("0").rstrip(".") if "." in shown else shown
-    raise InvalidOption(f"{where} is to be a text, not {_kind(value)}")
+    raise InvalidOption(f"{where} must be a string, not {_kind(value)}")
 
 
 def _float_text(value: float) -> str:
@@ -89,13 +87,13 @@ def flag(where: str, value: Any) -> bool:
         return value
     if isinstance(value, str) and value in {"true", "false", "1", "0"}:
         return value in {"true", "1"}
-    raise InvalidOption(f"{where} is to be true or false, not {_kind(value)}")
+    raise InvalidOption(f"{where} must be true or false, not {_kind(value)}")
 
 
 def texts(where: str, value: Any) -> list[str]:
     """A list of texts."""
     if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
+        raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
     return _distinct([each for each in (text(where, item) for item in value) if each])
 
 
@@ -111,7 +109,7 @@ def _entries(check: Callable[[str, str], object]) -> Callable[[str, Any], list[s
 
     def read(where: str, value: Any) -> list[str]:
         if not isinstance(value, list):
-            raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
+            raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
         found = [each for each in (_entry(where, item) for item in value) if each]
         for each in found:
             check(where, each)
@@ -135,7 +133,7 @@ def _caches(where: str, value: Any) -> list[str]:
 def _agents(where: str, value: Any) -> list[str]:
     """SSH agents, whose objects have an id and paths."""
     if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
+        raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
     found = []
     for item in value:
         if isinstance(item, dict):
@@ -152,8 +150,8 @@ def _distinct(items: list[str]) -> list[str]:
 
 def _kind(value: Any) -> str:
     if isinstance(value, float | Decimal):
-        return "so large a number"
-    return {dict: "an object", list: "a list", bool: "a truth value", type(None): "null"}.get(type(value), repr(value))
+        return "such a large number"
+    return {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}.get(type(value), repr(value))
 
 
 _LONGEST_NUMBER = 400

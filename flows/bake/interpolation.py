@@ -112,6 +112,6 @@ class _Text:
 
     def _wrong(self) -> InvalidOption:
         return InvalidOption(
-            f"{self._where}: {self._text!r} has a `${{` that is no variable",
-            action="write $${ to mean it",
+            f"{self._where}: {self._text!r} has a `${{` that does not start a variable",
+            action="write $${ for a literal ${",
         )

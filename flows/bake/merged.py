@@ -48,13 +48,13 @@ def read_model(files: Sequence[tuple[str, str]], variables: Mapping[str, str]) -
 def _documents(name: str, text: str) -> list[Object]:
     read = read_yaml(name, text)
     if not read or None in read:
-        raise InvalidOption(f"{name} is empty, or holds an empty document")
+        raise InvalidOption(f"{name} is empty or contains an empty document")
     found = [as_object(name, document) for document in read]
     for document in found:
         if document.get("include"):
             raise InvalidOption(
-                f"{name} includes other files, which are not read",
-                action="name all files, or let `docker compose config` join them",
+                f"{name} uses `include`, which is not supported",
+                action="pass all files, or merge them with `docker compose config`",
             )
     return found
 
@@ -100,8 +100,8 @@ def _extended(
     """A service with what it extends, of the same document, below it."""
     if service in heirs or service not in services:
         raise InvalidOption(
-            f"{name}: `extends` leads to {service!r}, "
-            + ("which is on the way to it" if service in heirs else "which is no service of this file")
+            f"{name}: `extends` refers to {service!r}, "
+            + ("which extends it" if service in heirs else "which is not a service in this file")
         )
     body = dict(services[service])
     extends = body.pop("extends", None)
@@ -110,8 +110,8 @@ def _extended(
     if isinstance(extends, dict):
         if extends.get("file"):
             raise InvalidOption(
-                f"{name}: service {service} extends one of another file, which is not read",
-                action="name both files, or let `docker compose config` join them",
+                f"{name}: service {service} extends a service in another file, which is not supported",
+                action="pass both files, or merge them with `docker compose config`",
             )
         extends = extends.get("service")
     base = _copy(_extended(name, services, str(extends), resets, (*heirs, service)))
@@ -136,7 +136,7 @@ def merged(where: str, below: Object, above: Object) -> Object:
             result[key] = {**inner, **{k: v for k, v in value.items() if v is None}} if key in _MAPS else inner
         elif isinstance(old, dict | list) and value is not None:
             if not (isinstance(old, list) and isinstance(value, list)):
-                raise InvalidOption(f"{where}.{key} is {_kind(value)}, and {_kind(old)} in what it is laid over")
+                raise InvalidOption(f"{where}.{key} is {_kind(value)}, and {_kind(old)} in the file that it overrides")
             result[key] = [*old, *value]
         elif value is not None:
             result[key] = value
@@ -164,7 +164,7 @@ def _pairs(where: str, value: Any) -> Object:
     pairs: Object = {}
     for item in value:
         if not isinstance(item, str):
-            raise InvalidOption(f"{where} is to be a list of texts, not of {_kind(item)}")
+            raise InvalidOption(f"{where} must be a list of strings, not of {_kind(item)}")
         name, equals, rest = item.partition("=")
         pairs[name] = rest if equals else None
     return pairs
@@ -205,10 +205,10 @@ def as_object(where: str, value: Any) -> Object:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidOption(f"{where} is to be a map, not {_kind(value)}")
+        raise InvalidOption(f"{where} must be a map, not {_kind(value)}")
     return value
 
 
 def _kind(value: Any) -> str:
-    kinds = {dict: "a map", list: "a list", bool: "a truth value", int: "a number", float: "a number", str: "a text"}
+    kinds = {dict: "a map", list: "a list", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     return kinds.get(type(value), "nothing")

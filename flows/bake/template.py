@@ -33,7 +33,7 @@ def _template(where: str, text: str, lookup: Lookup) -> Any:
         if match.start() > position:
             parts.append(text[position : match.start()])
         if match["directive"]:
-            raise InvalidOption(f"{where}: {text!r} has a directive of HCL's, which is not read", action=CONVERT)
+            raise InvalidOption(f"{where}: {text!r} has an HCL directive, which is not supported", action=CONVERT)
         if match["escape"]:
             parts.append(match[0][1:])
             position = match.end()

@@ -78,9 +78,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.tag not in {f"{_TAG}str", f"{_TAG}merge"}:
-                raise yaml.constructor.ConstructorError(None, None, "a key is to be a text", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a string", key.start_mark)
             if key.value in seen:
-                problem = f"the key {key.value!r} is there twice"
+                problem = f"the key {key.value!r} appears twice"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value)
         found: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)

@@ -98,7 +98,10 @@ def test_known_shapes(message: str, kind: type[SlipwayError]) -> None:
         ("failed to load cache key: invalid response status 404", "check the URL"),
         ("digest mismatch for https://x/y: sha256:1 (expected: sha256:2)", "another checksum"),
         ("repository does not contain ref nowhere, output: ''", "branch, tag or commit"),
-        ("failed to load cache key: failed to fetch remote https://x/y.git: git stderr:\nfatal", "branch, tag or commit"),
+        (
+            "failed to load cache key: failed to fetch remote https://x/y.git: git stderr:\nfatal",
+            "branch, tag or commit",
+        ),
         ("failed to do request: dial tcp: lookup x.example: no such host", "cannot reach that address"),
         ("process failed: unable to find user nobody: no matching entries in passwd file", "/etc/passwd"),
         ("uids and gids must be in range 0-2147483647", "/etc/passwd"),
