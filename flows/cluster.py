@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from flows.domain.errors import ClusterError, InvalidOption
+from flows.domain.options import boolean
 from flows.workshop import Workshop
 from infra.buildkit.address import BuilderAddress, TlsFiles
 from infra.kubernetes.access import ClusterAccess
@@ -160,12 +161,6 @@ def _number(key: str, text: str) -> int:
     return int(text)
 
 
-def _flag(key: str, text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise InvalidOption(f"{key}={text!r} is neither true nor false")
-    return text == "true"
-
-
 def _words(key: str, text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
 
@@ -216,7 +211,7 @@ def _tolerations(key: str, text: str) -> tuple[Toleration, ...]:
 _OPTIONS: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {
     "name": ("spec", "name", _text),
     "lifetime": ("spec", "lifetime", _one_of("run", "shared")),
-    "privileged": ("spec", "privileged", _flag),
+    "privileged": ("spec", "privileged", boolean),
     "image": ("spec", "image", _text),
     "pull_policy": ("spec", "pull_policy", _one_of("Always", "IfNotPresent", "Never")),
     "pull_secrets": ("spec", "pull_secrets", _words),
@@ -230,7 +225,7 @@ _OPTIONS: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {
     "service_account": ("spec", "service_account", _text),
     "annotations": ("spec", "annotations", _pairs),
     "cache_size": ("cache", "size", _text),
-    "cache_persistent": ("cache", "persistent", _flag),
+    "cache_persistent": ("cache", "persistent", boolean),
     "storage_class": ("cache", "storage_class", _text),
     "gc_limit": ("spec", "gc_limit", _text),
     "mirrors": ("registries", "mirrors", _mirrors),

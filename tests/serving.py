@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 
 @contextmanager
@@ -18,3 +21,16 @@ def serving(server: socketserver.BaseServer) -> Iterator[None]:
     finally:
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def folder_served(root: Path) -> Iterator[str]:
+    """The files in a folder, over HTTP; the URL."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = partial(Quiet, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"

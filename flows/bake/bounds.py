@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
-
-import yaml
 
 from flows.domain.errors import InvalidOption
 
@@ -17,38 +15,19 @@ MOST_BYTES = 4 << 20
 MOST_LEVELS = 100
 """Of objects in objects, of targets that inherit from targets, of groups in groups."""
 
-_MOST_VALUES = 100_000
+MOST_VALUES = 100_000
+"""Of a file, and of what its parts inherit from each other."""
+
 _MOST_CHARACTERS = 16 << 20
 _ACTION = "write it plainly, or in several files"
 
 _left: ContextVar[list[int] | None] = ContextVar("characters left", default=None)
 
 
-def load_yaml(content: str) -> Any:
-    """The document. Raises YAMLError, RecursionError."""
-    loader = _Loader(content)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose merges (`<<`) cannot multiply: each copies what it merges."""
-
-    _pairs = 0
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        super().flatten_mapping(node)
-        self._pairs += len(node.value)
-        if self._pairs > _MOST_VALUES:
-            raise yaml.constructor.ConstructorError(None, None, "merges too much", node.start_mark)
-
-
-def check_document(name: str, document: Any) -> None:
+def check_document(name: str, document: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
     """See that a document is neither nested too deep nor, with each alias counted as what it stands for, too large.
 
-    Raises InvalidOption.
+    `plain`: a value without what it is wrapped in. Raises InvalidOption.
     """
     values = 0
     waiting = [iter([document])]
@@ -59,6 +38,7 @@ def check_document(name: str, document: Any) -> None:
             continue
         values += 1
         check_values(name, values)
+        value = plain(value)
         if isinstance(value, dict | list):
             if len(waiting) > MOST_LEVELS:
                 raise too_deep(name)
@@ -70,8 +50,8 @@ _END = object()
 
 def check_values(where: str, number: int) -> None:
     """Raises InvalidOption for more values than a file may have."""
-    if number > _MOST_VALUES:
-        raise InvalidOption(f"{where} holds more than {_MOST_VALUES} values", action=_ACTION)
+    if number > MOST_VALUES:
+        raise InvalidOption(f"{where} holds more than {MOST_VALUES} values", action=_ACTION)
 
 
 def too_deep(where: str) -> InvalidOption:

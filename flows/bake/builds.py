@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-from flows import build_values
 from flows.bake.places import Places
 from flows.bake.targets import Target
+from flows.buildflags import entries, values
+from flows.buildflags.attest import attests
+from flows.buildflags.outputs import kind_of
 from flows.domain.errors import InvalidOption
+from flows.domain.options import byte_count
 from flows.domain.plan import ReleasePlan
 from flows.domain.reference import ImageReference, repository_name
 from infra.buildkit import BuildRequest, CacheEntry, ImagePush, SecretEnv, SecretFile, SecretSource, SshSource
+from infra.buildkit.contexts import is_git_over_ssh, is_layout
 
 Network = Literal["default", "host", "none"]
 
@@ -47,11 +52,11 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
 
 def unused(target: Target) -> list[str]:
     """What the file says of a target that has no part in a release, a sentence each."""
-    said = []
-    for output in target.outputs:
-        if not output.startswith(("type=registry", "type=image")):
-            said.append(f"target {target.name}: the output {output!r} is not made, a release pushes images")
-    return said
+    return [
+        f"target {target.name}: the output {output!r} is skipped: a release pushes images"
+        for output in target.outputs
+        if kind_of(output) not in {"registry", "image"}
+    ]
 
 
 def build_request(
@@ -83,26 +88,28 @@ def build_request(
         target=target.target,
         build_args=target.args,
         labels=labels,
-        annotations={**labels, **dict(build_values.pair(f"{what}: annotations", text) for text in target.annotations)},
-        platforms=target.platforms,
+        annotations={**labels, **values.image_annotations(target.annotations, f"{what}: annotations")},
+        platforms=values.platforms(target.platforms),
         no_cache=no_cache or target.no_cache,
         no_cache_stages=target.no_cache_filter,
         pull=target.pull,
         source_date_epoch=epoch,
         git_modes=epoch is not None and plan.source.revision is not None,
-        attests=build_values.attest(target.attest, sbom=None, provenance=None),
-        cache_imports=tuple(_cache(what, "cache-from", text, places) for text in target.cache_from),
-        cache_exports=tuple(_cache(what, "cache-to", text, places) for text in target.cache_to),
+        attests=attests(target.attest),
+        cache_imports=_caches(what, "cache-from", target.cache_from, places),
+        cache_exports=_caches(what, "cache-to", target.cache_to, places),
         secrets=dict(_secret(what, text, places) for text in target.secrets),
-        ssh=dict(_ssh(what, text, places) for text in target.ssh),
+        ssh=_agents(what, target, context, places),
         network=_network(what, target, places, network),
         allow=tuple(places.entitlement(what, name) for name in target.entitlements),
-        add_hosts={
-            host: build_values.address(f"{what}: extra-hosts {host}", place)
-            for host, place in target.extra_hosts.items()
-        },
-        shm_size=build_values.byte_count(f"{what}: shm-size", target.shm_size or "0"),
-        ulimits=target.ulimits,
+        add_hosts=tuple(
+            each
+            for name, place in sorted(target.extra_hosts.items())
+            for each in values.host(f"{what}: extra-hosts {name}", f"{name}={place}")
+        ),
+        shm_size=byte_count(f"{what}: shm-size", target.shm_size or "0"),
+        ulimits=values.ulimits(f"{what}: ulimits", target.ulimits),
+        resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
         outputs=(ImagePush(plan.image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
     )
 
@@ -118,44 +125,54 @@ def _source(what: str, target: Target, places: Places) -> tuple[Path | str, Path
 
 
 def _context(what: str, place: str, places: Places) -> Path | str:
-    if place.startswith("oci-layout://"):
+    if is_layout(place):
         path, mark, digest = place.removeprefix("oci-layout://").partition("@")
         name, colon, tag = path.partition(":")
         return f"oci-layout://{places.path(what, name)}{colon}{tag}{mark}{digest}"
-    remote = "://" in place and not place.startswith("cwd://")
-    return place if remote or place.startswith("git@") else places.path(what, place)
+    where = entries.context_place(place)
+    return where if isinstance(where, str) else places.path(what, place)
 
 
-def _cache(what: str, option: str, text: str, places: Places) -> CacheEntry:
-    entry = build_values.cache_entry(f"{what}: {option}", text)
+def _caches(what: str, option: str, texts: Sequence[str], places: Places) -> tuple[CacheEntry, ...]:
+    option = f"{what}: {option}"
+    return tuple(_cache(option, entry, places) for entry in entries.caches(option, texts))
+
+
+def _cache(option: str, entry: CacheEntry, places: Places) -> CacheEntry:
     if entry.type in _CACHE_SECRETS:
         return entry._replace(surroundings=_CACHE_SECRETS[entry.type] in places.env)
     if entry.type != "local":
         return entry
-    paths = {
-        key: str(places.path(f"{what}: {option}", value))
-        for key, value in entry.attributes.items()
-        if key in {"src", "dest"}
-    }
+    paths = {key: str(places.path(option, value)) for key, value in entry.attributes.items() if key in {"src", "dest"}}
     return CacheEntry(entry.type, {**entry.attributes, **paths})
 
 
 def _secret(what: str, text: str, places: Places) -> tuple[str, SecretSource]:
-    name, source = build_values.secret(text)
+    # A variable that may be read goes first; without that permission the file of the name, if there is one.
+    allowed = {name for name in places.env if name in os.environ}
+    name, source = entries.secret(f"{what}: secret", text, allowed)
     if isinstance(source, SecretFile):
+        if str(source.path) == name and not (places.folder / name).exists():
+            return name, SecretEnv(places.variable(f"{what}: secret {name}", name))
         return name, SecretFile(places.path(f"{what}: secret {name}", source.path))
     return name, SecretEnv(places.variable(f"{what}: secret {name}", source.name))
 
 
+def _agents(what: str, target: Target, context: Path | str, places: Places) -> dict[str, SshSource]:
+    if not target.ssh and isinstance(context, str) and is_git_over_ssh(context):
+        places.agent(f"{what}: context")
+        return {"default": SshSource()}
+    return dict(_ssh(what, text, places) for text in target.ssh)
+
+
 def _ssh(what: str, text: str, places: Places) -> tuple[str, SshSource]:
     places.agent(f"{what}: ssh")
-    name, source = build_values.ssh(text)
+    name, source = entries.ssh_agent(text)
     return name, source._replace(paths=tuple(places.folder / path for path in source.paths))
 
 
 def _network(what: str, target: Target, places: Places, needed: Network | None) -> Network | None:
-    if target.network not in {"", "default", "host", "none"}:
-        raise InvalidOption(f"{what}: there is no network mode {target.network!r}", action="use default, host or none")
-    if target.network == "host" and needed != "host":
+    wanted = values.network(what, target.network)
+    if wanted == "host" and needed != "host":
         places.entitlement(what, "network.host")
-    return cast(Network, target.network or needed)
+    return wanted or needed

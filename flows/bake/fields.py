@@ -5,27 +5,35 @@ Fields and merge rules: docs/bake-reference.md and `Target.Merge` in bake/bake.g
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
+from flows.buildflags import entries
+from flows.buildflags.attest import attest_type
+from flows.buildflags.outputs import kind_of
 from flows.domain.errors import InvalidOption
+from flows.domain.options import attributes, csv_fields, csv_line
 
 Fields = dict[str, Any]
 """What a definition says of a target, by bake's field names, checked; a field it does not name is not in it."""
 
 
-def read_fields(where: str, values: Mapping[str, Any]) -> Fields:
-    """The fields with their types checked; `null` is as if not there. Raises InvalidOption for what is not known."""
+def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> Fields:
+    """The fields with their types checked; `null` is as if not there. What is not known is no part of them and noted in
+    `warnings`. Raises InvalidOption."""
     fields: Fields = {}
     for name, value in values.items():
         if name == "description" or value is None:
             continue
+        if name in _NOT_HERE and value not in ("", "build", []):
+            raise InvalidOption(f"{where}: the field {name!r} is not supported in a release", action="remove it")
         reader = _READERS.get(name)
         if reader is None:
-            raise InvalidOption(
-                f"{where}: the field {name!r} is not one that Slipway can act on",
-                action=f"take it out; known are {', '.join(sorted(_READERS))}",
-            )
+            if name not in _NOT_HERE:
+                warnings.append(f"{where}: the field {name!r} is unknown and ignored")
+            continue
         fields[name] = reader(f"{where}: {name}", value)
     return fields
 
@@ -40,9 +48,10 @@ def merge(below: Fields, above: Fields) -> Fields:
             merged[name] = _distinct([*below[name], *value])
         else:
             merged[name] = value
-    if "attest" in merged:
-        # Of one type the last word counts.
-        merged["attest"] = list({_type_of(entry): entry for entry in merged["attest"]}.values())
+    for name, key in _KEYS.items():
+        if name in merged:
+            # Of those with the same key the last one counts.
+            merged[name] = list({key(entry): entry for entry in merged[name]}.values())
     return merged
 
 
@@ -50,25 +59,42 @@ def text(where: str, value: Any) -> str:
     """A scalar as the text it stands for."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int):
         return str(value)
-    raise InvalidOption(f"{where} is to be a text, not {_kind(value)}")
+    if isinstance(value, float) and math.isfinite(value):
+        return _float_text(value)
+    if isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_NUMBER:
+        # As HCL has it: all digits, and none that says nothing.
+        shown = format(value, "f")
+        return shown.rstrip("0").rstrip(".") if "." in shown else shown
+    raise InvalidOption(f"{where} must be a string, not {_kind(value)}")
+
+
+def _float_text(value: float) -> str:
+    """As Go prints a number: without a fraction of 0, with an exponent for large and small ones."""
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int), "it is a finite number"
+    magnitude = exponent + len(digits) - 1
+    if -4 <= magnitude < 6:
+        return format(Decimal(repr(value)).normalize(), "f")
+    head, tail = str(digits[0]), "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{head}{'.' * bool(tail)}{tail}e{'+' if magnitude >= 0 else '-'}{abs(magnitude):02d}"
 
 
 def flag(where: str, value: Any) -> bool:
     """A truth value, written as one or as text."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    raise InvalidOption(f"{where} is to be true or false, not {_kind(value)}")
+    if isinstance(value, str) and value in {"true", "false", "1", "0"}:
+        return value in {"true", "1"}
+    raise InvalidOption(f"{where} must be true or false, not {_kind(value)}")
 
 
 def texts(where: str, value: Any) -> list[str]:
     """A list of texts."""
     if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
-    return _distinct([text(where, item) for item in value if item is not None])
+        raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
+    return _distinct([each for each in (text(where, item) for item in value) if each])
 
 
 def text_map(where: str, value: Any) -> dict[str, str]:
@@ -78,33 +104,59 @@ def text_map(where: str, value: Any) -> dict[str, str]:
     return {str(key): text(f"{where}.{key}", item) for key, item in value.items() if item is not None}
 
 
-def entries(where: str, value: Any) -> list[str]:
-    """A list whose items are `key=value,…` or objects with these keys (bake has both forms)."""
-    if not isinstance(value, list):
-        raise InvalidOption(f"{where} is to be a list, not {_kind(value)}")
-    return _distinct([_entry(where, item) for item in value if item is not None])
+def _entries(check: Callable[[str, str], object]) -> Callable[[str, Any], list[str]]:
+    """A reader of a list whose items are `key=value,…` or objects with these keys (bake has both forms)."""
+
+    def read(where: str, value: Any) -> list[str]:
+        if not isinstance(value, list):
+            raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
+        found = [each for each in (_entry(where, item) for item in value) if each]
+        for each in found:
+            check(where, each)
+        return _distinct(found)
+
+    return read
 
 
 def _entry(where: str, item: Any) -> str:
     if not isinstance(item, dict):
         return text(where, item)
-    pairs = (f"{key}={text(where, value)}" for key, value in item.items() if value is not None)
-    return ",".join(f'"{pair}"' if "," in pair else pair for pair in pairs)
+    return csv_line(f"{key}={text(where, value)}" for key, value in item.items() if value is not None)
+
+
+def _caches(where: str, value: Any) -> list[str]:
+    """References alone are an entry each."""
+    found = _entries(lambda where, each: entries.caches(where, [each]))(where, value)
+    return _distinct([each for one in found for each in (csv_fields(where, one) if "=" not in one else [one])])
+
+
+def _agents(where: str, value: Any) -> list[str]:
+    """SSH agents, whose objects have an id and paths."""
+    if not isinstance(value, list):
+        raise InvalidOption(f"{where} must be a list, not {_kind(value)}")
+    found = []
+    for item in value:
+        if isinstance(item, dict):
+            paths = ",".join(texts(where, item.get("paths") or []))
+            found.append(f"{text(where, item.get('id', 'default'))}{'=' * bool(paths)}{paths}")
+        else:
+            found.append(text(where, item))
+    return _distinct([each for each in found if each])
 
 
 def _distinct(items: list[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def _type_of(entry: str) -> str:
-    kinds = [part.removeprefix("type=") for part in entry.split(",") if part.startswith("type=")]
-    return kinds[0] if kinds else entry
-
-
 def _kind(value: Any) -> str:
-    return {dict: "an object", list: "a list", bool: "a truth value", type(None): "null"}.get(type(value), repr(value))
+    if isinstance(value, float | Decimal):
+        return "such a large number"
+    return {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}.get(type(value), repr(value))
 
 
+_LONGEST_NUMBER = 400
+# Of bake's, but of no use to a release, or not to be passed over.
+_NOT_HERE = frozenset({"call", "policy"})
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "inherits": texts,
     "context": text,
@@ -117,21 +169,30 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "annotations": texts,
     "tags": texts,
     "platforms": texts,
-    "cache-from": entries,
-    "cache-to": entries,
-    "secret": entries,
-    "ssh": entries,
-    "attest": entries,
-    "output": entries,
+    "cache-from": _caches,
+    "cache-to": _caches,
+    "secret": _entries(lambda where, each: entries.secret(where, each, ())),
+    "ssh": _agents,
+    "attest": _entries(attest_type),
+    "output": _entries(lambda where, each: kind_of(each)),
     "pull": flag,
     "no-cache": flag,
     "no-cache-filter": texts,
     "network": text,
     "shm-size": text,
     "ulimits": texts,
+    "resources": text_map,
     "extra-hosts": text_map,
     "entitlements": texts,
 }
 _COLLECTED = frozenset(
-    {"inherits", "annotations", "attest", "cache-from", "no-cache-filter", "ulimits", "entitlements"}
+    {
+        *("inherits", "annotations", "attest", "cache-from", "secret", "ssh"),
+        *("no-cache-filter", "ulimits", "entitlements"),
+    }
 )
+_KEYS: dict[str, Callable[[str], str]] = {
+    "attest": lambda entry: attest_type("attest", entry)[0],
+    "secret": lambda entry: attributes("secret", entry).get("id", ""),
+    "ssh": lambda entry: entry.partition("=")[0] or "default",
+}

@@ -1,7 +1,8 @@
 """`${VARIABLE}` in Compose files and .env files.
 
 Syntax: "Interpolation" of the Compose specification (12-interpolation.md): `$V`, `${V}`, `${V:-default}`,
-`${V-default}`, `${V:?error}`, `${V?error}`, `${V:+instead}`, `${V+instead}`, `$$` for a dollar; they may be nested.
+`${V-default}`, `${V:?error}`, `${V?error}`, `${V:+instead}`, `${V+instead}`, `$$` for a dollar; they may be nested. A
+dollar before anything else is a dollar (template/template.go in compose-spec/compose-go).
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ class _Text:
         if nested > MOST_LEVELS:
             raise too_deep(f"{self._where}: a variable")
         out: list[str] = []
+        open_braces = 0
         while self._at < len(self._text):
             character = self._text[self._at]
-            if nested and character == "}":
+            if nested and character == "}" and not open_braces:
                 return "".join(out)
+            open_braces += (character == "{") - (character == "}") if nested else 0
             self._at += 1
             out.append(self._variable(nested) if character == "$" else character)
         if nested:
@@ -66,6 +69,8 @@ class _Text:
         self._at += braced
         name = _NAME.match(self._text, self._at)
         if name is None:
+            if not braced:
+                return "$"
             raise self._wrong()
         self._at = name.end()
         return self._braced(name[0], nested) if braced else self._value(name[0])
@@ -110,5 +115,6 @@ class _Text:
 
     def _wrong(self) -> InvalidOption:
         return InvalidOption(
-            f"{self._where}: {self._text!r} has a `$` that is no variable", action="write $$ for a dollar"
+            f"{self._where}: {self._text!r} has a `${{` that does not start a variable",
+            action="write $${ for a literal ${",
         )

@@ -18,6 +18,17 @@ def as_bake(targets: TargetSet) -> dict[str, Any]:
     }
 
 
+def _escaped(value: Any) -> Any:
+    """As it is written in HCL's JSON form, where strings are templates."""
+    if isinstance(value, str):
+        return value.replace("${", "$${").replace("%{", "%%{")
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return value
+
+
 def _printed(target: Target) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for field in fields(target):
@@ -28,4 +39,5 @@ def _printed(target: Target) -> dict[str, Any]:
     links = {name: f"target:{base}" for name, base in target.bases.items()}
     if links or target.contexts:
         shown["contexts"] = {**target.contexts, **links}
-    return shown
+    found: dict[str, Any] = _escaped(shown)
+    return found

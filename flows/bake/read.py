@@ -23,7 +23,7 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
     """What `files` (relative to the places' folder; none: those with the usual names) define; Compose files go first.
 
     `variables`: values for bake's variables and for a Compose file's `${…}`, for which `.env` is read as well.
-    Raises InvalidOption.
+    `places`: where the files, and what a Compose file's `env_file` names, may be. Raises InvalidOption.
     """
     names = list(files) or _usual(places.folder)
     bake = [name for name in names if name.endswith(".json")]
@@ -38,14 +38,22 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
                 )
             )
     definition = Definition()
+
+    def read_file(what: str, name: str) -> str | None:
+        found = places.path(what, name)
+        return _text(found, name) if found.is_file() else None
+
+    def named(name: str) -> tuple[str, str]:
+        return name, _text(places.path("the file of the set", name), name)
+
     with bounded():
         if compose:
             known = dict(variables)
-            if (places.folder / ".env").is_file():
-                known = {**read_dotenv(_text(places, ".env"), variables), **variables}
-            definition = read_compose_files([(name, _text(places, name)) for name in compose], known)
+            if (env := read_file("the environment file", ".env")) is not None:
+                known = {**read_dotenv(".env", env, variables), **variables}
+            definition = read_compose_files([named(name) for name in compose], known, read_file)
         if bake:
-            definition = read_bake_files([(name, _text(places, name)) for name in bake], variables).over(definition)
+            definition = read_bake_files([named(name) for name in bake], variables).over(definition)
     return definition
 
 
@@ -67,12 +75,12 @@ def _hcl(name: str) -> InvalidOption:
     )
 
 
-def _text(places: Places, name: str) -> str:
+def _text(path: Path, name: str) -> str:
     try:
-        with places.path("the file of the set", name).open("rb") as file:
+        with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise InvalidOption(f"{name} is larger than {MOST_BYTES >> 20} MiB", action="is this the right file?")
         return content.decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidOption(f"{name} cannot be read in {places.folder}", action="check its name") from error
+        raise InvalidOption(f"{name} cannot be read in {path.parent}", action="check its name") from error

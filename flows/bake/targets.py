@@ -12,7 +12,9 @@ from graphlib import CycleError, TopologicalSorter
 from flows.bake.bounds import MOST_LEVELS, check_values, too_deep
 from flows.bake.definition import Definition
 from flows.bake.fields import Fields, merge
+from flows.buildflags import values
 from flows.domain.errors import InvalidOption
+from flows.domain.options import byte_count
 from flows.domain.urls import check_texts
 
 _LINK = "target:"
@@ -49,6 +51,7 @@ class Target:
     network: str = ""
     shm_size: str = ""
     ulimits: tuple[str, ...] = ()
+    resources: Mapping[str, str] = field(default_factory=dict)
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
     entitlements: tuple[str, ...] = ()
 
@@ -66,12 +69,11 @@ class TargetSet:
 def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
     """The targets that `names` (of targets and groups; none: `default`) stand for, and what they are based on.
 
-    Raises InvalidOption for unknown names, circles, and a base for other platforms.
+    A service's name may have its dots. Raises InvalidOption for unknown names, circles, and a base for other platforms.
     """
+    asked = [name.replace(".", "_") for name in names] or ["default"]
     seen: set[str] = set()
-    wanted = tuple(
-        dict.fromkeys(name for each in names or ["default"] for name in _members(definition, each, (), seen))
-    )
+    wanted = tuple(dict.fromkeys(name for each in asked for name in _members(definition, each, (), seen)))
     if not wanted:
         raise InvalidOption("there is nothing to build: the group has no targets")
     found: dict[str, Target] = {}
@@ -83,6 +85,7 @@ def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
             found[name] = _target(name, inheritance.fields(name))
             waiting += found[name].bases.values()
     for target in found.values():
+        _check_values(target)
         for base in target.bases.values():
             _check_platforms(target, found[base])
     return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings)
@@ -142,13 +145,28 @@ def _target(name: str, fields: Fields) -> Target:
     check_texts(f"target {name}", {key: value for key, value in fields.items() if key != "dockerfile-inline"})
     contexts = fields.get("contexts", {})
     names = {"secret": "secrets", "output": "outputs"}
-    values = {names.get(key, key.replace("-", "_")): value for key, value in fields.items() if key != "inherits"}
-    for key, value in values.items():
+    found = {names.get(key, key.replace("-", "_")): value for key, value in fields.items() if key != "inherits"}
+    for key, value in found.items():
         if isinstance(value, list):
-            values[key] = tuple(value)
-    values["contexts"] = {key: place for key, place in contexts.items() if not place.startswith(_LINK)}
-    values["bases"] = {key: place.removeprefix(_LINK) for key, place in contexts.items() if place.startswith(_LINK)}
-    return Target(name, **values)
+            found[key] = tuple(value)
+    found["contexts"] = {key: place for key, place in contexts.items() if place and not place.startswith(_LINK)}
+    found["bases"] = {key: place.removeprefix(_LINK) for key, place in contexts.items() if place.startswith(_LINK)}
+    for key, default in (("context", "."), ("dockerfile", "Dockerfile")):
+        found[key] = found.get(key) or default
+    return Target(name, **found)
+
+
+def _check_values(target: Target) -> None:
+    """What is read when it is built is looked at before. Raises InvalidOption."""
+    what = f"target {target.name}"
+    values.platforms(target.platforms)
+    values.image_annotations(target.annotations, f"{what}: annotations")
+    values.ulimits(f"{what}: ulimits", target.ulimits)
+    values.resources(f"{name}={value}" for name, value in target.resources.items())
+    values.network(what, target.network)
+    byte_count(f"{what}: shm-size", target.shm_size or "0")
+    for name, place in target.extra_hosts.items():
+        values.host(f"{what}: extra-hosts {name}", f"{name}={place}")
 
 
 def _check_platforms(target: Target, base: Target) -> None:

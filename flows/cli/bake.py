@@ -31,7 +31,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument(
-        "words", nargs="*", metavar="[FILE] [TARGET...]", help="A file is told by its dot: a target's name has none."
+        "words",
+        nargs="*",
+        metavar="[FILE] [TARGET...]",
+        help="A file ends in .json, .yaml or .yml.",
     )
     add_request_options(parser, SetRequest, positional=None)
     parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
@@ -70,7 +73,7 @@ def _request(args: argparse.Namespace) -> SetRequest:
     from flows.sets.request import SetRequest
 
     for word in args.words:
-        if "." in word or "/" in word:
+        if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
             args.files = [*(args.files or []), word]
         else:
             args.targets = [*(args.targets or []), word]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
-from flows.domain.errors import Interrupted, StackDown
+from flows.cli.switches import add_switch
+from flows.domain.errors import Interrupted, InvalidOption, StackDown
 
 if TYPE_CHECKING:
+    from flows.cli.build_options import Asked
+    from flows.cli.display import Display
     from flows.domain.credentials import Credential, CredentialSource
-    from infra.buildkit import BuilderAddress, BuildOutcome, BuildRequest
+    from infra.buildkit import BuilderAddress, BuildKit
     from infra.local.connection import StackConnection
+
+
+_PROGRESS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -28,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "build",
         help="build with BuildKit alone",
         description="Builds as `docker buildx build` does, on any BuildKit daemon; no Prefect, no version, no record.",
+        allow_abbrev=False,
     )
     add_build_options(parser)
     add_address_options(parser)
@@ -39,44 +44,134 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="Credential of a registry in Vault. Else docker's own configuration is asked.",
     )
     parser.add_argument(
-        "--progress", choices=["auto", "plain", "tty", "rawjson", "quiet"], default="auto", help="How it is shown."
+        "--progress",
+        choices=_PROGRESS,
+        default="auto",
+        help="How it is shown. [BUILDKIT_PROGRESS]",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="Print the image's digest alone.")
-    parser.add_argument("--iidfile", metavar="FILE", help="Write the image's digest there.")
-    parser.add_argument("--metadata-file", metavar="FILE", help="Write the exporter's answer there, as JSON.")
+    add_switch(parser, "-q", "--quiet", help="Print the image's id alone.")
+    parser.add_argument("--iidfile", metavar="FILE", help="Write the image's id there.")
+    parser.add_argument("--metadata-file", metavar="FILE", help="Write what came of the build there, as JSON.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it was built. Raises SlipwayError."""
+    """0 when it was built, the frontend's own code for a `--call`. Raises SlipwayError."""
+    from flows.buildflags.outputs import Surroundings
     from flows.cli.build_options import build_request
+    from infra.buildkit.engine import DockerEngine
+    from infra.registry.docker_config import DockerConfig
 
+    progress = _progress(args)
     stack = embedded_stack()
     builder, network = chosen_builder(args, stack)
-    request = build_request(args, network, os.environ)
-    try:
-        outcome = asyncio.run(_build(args, builder, request, stack))
-    except (KeyboardInterrupt, asyncio.CancelledError) as signal:
-        raise Interrupted("the build was interrupted") from signal
-    _write_files(args, outcome)
-    if args.quiet and outcome.digest:
-        print(outcome.digest)
-    return 0
+    config = DockerConfig.from_env(os.environ)
+
+    def local_engine(context: str) -> DockerEngine:
+        return DockerEngine.of_docker(os.environ, config.read(), config.folder, context)
+
+    # The embedded one is a builder and nothing else: nobody looks for images there.
+    engine = builder.kind == "docker" and network is None
+    surroundings = Surroundings(engine, local_engine)
+    with contextlib.ExitStack() as exits:
+        proxies = config.proxies(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+        asked = build_request(args, network, os.environ, surroundings, exits, proxies)
+        for warning in asked.warnings:
+            print(f"slipway: {warning}", file=sys.stderr)
+        try:
+            return asyncio.run(_run(args, progress, builder, asked, stack, engine=engine))
+        except (KeyboardInterrupt, asyncio.CancelledError) as signal:
+            raise Interrupted("the build was interrupted") from signal
 
 
-async def _build(
-    args: argparse.Namespace, builder: BuilderAddress, request: BuildRequest, stack: StackConnection | None
-) -> BuildOutcome:
+def _progress(args: argparse.Namespace) -> str:
+    """How it is shown; `--progress quiet` is `--quiet`."""
+    progress = args.progress
+    if progress == "auto" and not args.quiet:
+        progress = os.environ.get("BUILDKIT_PROGRESS") or progress
+        if progress not in _PROGRESS:
+            raise InvalidOption(f"BUILDKIT_PROGRESS is {progress!r}", action=f"use one of {', '.join(_PROGRESS)}")
+    args.quiet = args.quiet or progress == "quiet"
+    if args.quiet and progress not in {"auto", "quiet", "none"}:
+        raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="leave one out")
+    return "quiet" if args.quiet or progress == "none" else progress
+
+
+async def _run(
+    args: argparse.Namespace,
+    progress: str,
+    builder: BuilderAddress,
+    asked: Asked,
+    stack: StackConnection | None,
+    *,
+    engine: bool,
+) -> int:
     from flows.cli.display import display_for
     from flows.interrupts import interruptible
     from infra.buildkit import BuildKit
 
-    display = display_for("quiet" if args.quiet else args.progress, sys.stderr)
+    display = display_for(progress, sys.stderr)
     with interruptible():
         async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
             try:
-                return await buildkit.build(request, credentials, display)
+                if asked.dockerfile:
+                    content = await buildkit.fetch(asked.dockerfile, display)
+                    asked = asked._replace(request=asked.request._replace(dockerfile_content=content))
+                if asked.call is not None:
+                    return await _call(args, buildkit, asked, credentials, display)
+                return await _build(args, buildkit, asked, credentials, display, engine=engine)
             finally:
                 display.finish()
+
+
+async def _build(
+    args: argparse.Namespace,
+    buildkit: BuildKit,
+    asked: Asked,
+    credentials: CredentialSource,
+    display: Display,
+    *,
+    engine: bool,
+) -> int:
+    from flows.cli.build_results import as_metadata, image_id, result_files, told
+    from infra.buildkit import EngineLoad
+
+    request = asked.request
+    if any(isinstance(output, EngineLoad) for output in request.outputs):
+        from infra.buildkit.engine import with_engines
+
+        request = await with_engines(request)
+    with result_files(args.iidfile, args.metadata_file) as (iidfile, metadata):
+        outcome = await buildkit.build(request, credentials, display)
+        response = dict(outcome.response)
+        if args.quiet or iidfile is not None or metadata is not None:
+            response = await told(buildkit, request, outcome, os.environ, engine=engine, metadata=metadata is not None)
+        if iidfile is not None:
+            iidfile.write(image_id(response))
+        if metadata is not None:
+            metadata.write(as_metadata(response))
+    if args.quiet:
+        print(image_id(response))
+    if message := response.get("frontend.result.inlinemessage"):
+        print(f"\n{message}")
+    return 0
+
+
+async def _call(
+    args: argparse.Namespace, buildkit: BuildKit, asked: Asked, credentials: CredentialSource, display: Display
+) -> int:
+    from flows.cli.build_results import as_metadata, result_files
+    from flows.cli.call import shown, status_of
+
+    assert asked.call is not None, "there is a method to call"
+    method, form, ignored = asked.call
+    with result_files(None, args.metadata_file) as (_, metadata):
+        answer = await buildkit.ask(method, asked.request, credentials, display)
+        if metadata is not None:
+            metadata.write(as_metadata({key: value.decode(errors="replace") for key, value in answer.items()}))
+    display.finish()
+    if text := shown(method, form, answer):
+        print(text)
+    return status_of(method, answer, ignored=ignored)
 
 
 @contextlib.asynccontextmanager
@@ -120,10 +215,3 @@ class _Credentials:
             raise StackDown("credentials are named in Vault, but there is no Vault to ask", action="set VAULT_ADDR")
         session = await self._exits.enter_async_context(VaultSession(access))
         return VaultCredentials(session, secret_paths(self._named, None, self._stack))
-
-
-def _write_files(args: argparse.Namespace, outcome: BuildOutcome) -> None:
-    if args.iidfile:
-        Path(args.iidfile).write_text(outcome.digest)
-    if args.metadata_file:
-        Path(args.metadata_file).write_text(json.dumps(dict(outcome.response), indent=2) + "\n")

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from flows.access import Network
-from flows.build_values import (
-    attest,
-    build_arg,
-    byte_count,
-    cache_entry,
-    host,
-    named_context,
-    outputs,
-    pair,
-    secret,
-    ssh,
-)
+from flows.buildflags import entries, values
+from flows.buildflags.attest import attests
+from flows.buildflags.outputs import Surroundings, outputs, stays_in_engine
+from flows.cli.switches import add_switch
 from flows.domain.errors import InvalidOption
+from flows.domain.options import byte_count, parse_bool
 from flows.domain.urls import check_texts
-from infra.buildkit import BuildRequest
+from infra.buildkit import BuildRequest, CacheEntry, ImageStore, LocalOutput, SshSource, TarOutput
+from infra.buildkit.contexts import is_git_over_ssh, is_remote
+from infra.buildkit.upload import HEAD, Archive, is_archive
 
 _LEFT_OUT = "leave it out; a git server's token is given by --secret id=GIT_AUTH_TOKEN,env=NAME"
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
+# What `docker build` had before BuildKit, and what the daemon's frontend calls limits now.
+_LIMITS = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
+_SHORT = {"memory": ["-m"], "cpu-shares": ["-c"]}
+_MEANINGLESS = ("isolation", "security-opt")
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
@@ -36,19 +39,24 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add(
         "context",
         metavar="PATH|URL|-",
-        help="A directory, a URL that the daemon fetches, - for a tar archive.",
+        help="A directory, a git or HTTP URL that the daemon fetches, - for a tar archive or a Dockerfile.",
     )
-    add("-f", "--file", metavar="FILE", help="The Dockerfile, - for standard input. Default: the context's.")
+    add("-f", "--file", default="", metavar="FILE|URL", help="The Dockerfile, - for standard input.")
     add("-t", "--tag", **_REPEATED, metavar="NAME[:TAG]", help="Name of the image.")
     add("--target", default="", metavar="STAGE", help="Stage to build. Default: the last one.")
     add("--build-arg", **_REPEATED, metavar="KEY[=VALUE]", help="Value of an ARG; the environment's without =VALUE.")
     add("--build-context", **_REPEATED, metavar="NAME=WHERE", help="Further context: a directory, image or URL.")
-    add("--label", **_REPEATED, metavar="KEY=VALUE", help="Label of the image.")
-    add("--annotation", **_REPEATED, metavar="KEY=VALUE", help="Annotation of its manifest.")
-    add("--platform", **_REPEATED, metavar="OS/ARCH[,…]", help="Platforms. Default: the builder's own.")
-    add("--pull", action="store_true", help="Ask registries for newer base images.")
-    add("--no-cache", action="store_true", help="Build every step anew.")
-    add("--no-cache-filter", **_REPEATED, metavar="STAGE", help="Build this stage anew.")
+    add("--label", **_REPEATED, metavar="KEY[=VALUE]", help="Label of the image.")
+    add("--annotation", **_REPEATED, metavar="[LEVEL:]KEY=VALUE", help="Annotation of its manifest, or index.")
+    add(
+        "--platform",
+        action="append",
+        metavar="OS/ARCH[,…]",
+        help="Platforms, or local. Default: the builder's own. [DOCKER_DEFAULT_PLATFORM]",
+    )
+    add_switch(parser, "--pull", help="Ask registries for newer base images.")
+    add_switch(parser, "--no-cache", help="Do not use the build cache.")
+    add("--no-cache-filter", **_REPEATED, metavar="STAGE", help="Do not use the build cache for this stage.")
     add("--cache-from", **_REPEATED, metavar="ENTRY", help="Cache import: REF or type=…,key=value,…")
     add("--cache-to", **_REPEATED, metavar="ENTRY", help="Cache export: REF or type=…,key=value,…")
     add("--secret", **_REPEATED, metavar="id=ID[,src=FILE|,env=NAME]", help="For RUN --mount=type=secret.")
@@ -56,61 +64,166 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation: sbom or provenance.")
     add("--sbom", metavar="true|false|…", help="Short for --attest type=sbom.")
     add("--provenance", metavar="true|false|mode=…", help="Short for --attest type=provenance.")
-    add("--network", choices=["default", "host", "none"], help="Network of the RUN steps.")
-    add("--allow", **_REPEATED, metavar="ENTITLEMENT", help="network.host or security.insecure.")
+    add("--network", default="", metavar="MODE", help="Network of the RUN steps: default, host or none.")
+    add("--allow", **_REPEATED, metavar="ENTITLEMENT", help="network.host, security.insecure, device …")
     add("--add-host", **_REPEATED, metavar="HOST:IP", help="Further name for the RUN steps.")
     add("--shm-size", default="0", metavar="BYTES", help="Size of /dev/shm of the RUN steps, e.g. 64m.")
     add("--ulimit", **_REPEATED, metavar="NAME=SOFT[:HARD]", help="Limit of the RUN steps.")
+    add("--resource", **_REPEATED, metavar="KEY=VALUE", help="Limit of the RUN steps, e.g. memory=2g (BuildKit 0.31).")
     add("--cgroup-parent", default="", metavar="PATH", help="Parent cgroup of the RUN steps.")
     add("-o", "--output", **_REPEATED, metavar="OUTPUT", help="type=registry|image|local|tar|oci|docker|cacheonly,…")
-    add("--push", action="store_true", help="Short for --output type=registry.")
-    add("--load", action="store_true", help="Short for --output type=docker: into the engine's images.")
+    add_switch(parser, "--push", help="Short for --output type=registry.")
+    add_switch(parser, "--load", help="Short for --output type=docker: into the Docker engine's images.")
     add("--insecure-registry", action="store_true", help="The registry speaks plain HTTP (loopback is taken so).")
+    add("--call", default="build", metavar="METHOD", help="Do not build, but check, outline, or list targets.")
+    add_switch(parser, "--check", help="Short for --call check.")
+    _add_hidden(parser)
 
 
-def build_request(args: argparse.Namespace, network: Network, env: Mapping[str, str]) -> BuildRequest:
-    """What was typed. `network`: what the builder needs if none was named. Raises InvalidOption."""
-    if args.context == args.file == "-":
-        raise InvalidOption("standard input cannot be both context and Dockerfile", action="name one of them")
+def _add_hidden(parser: argparse.ArgumentParser) -> None:
+    """What docker's command line takes without showing it."""
+    hidden: dict[str, Any] = {"help": argparse.SUPPRESS}
+    parser.add_argument("--print", dest="call", **hidden)
+    for name in _LIMITS:
+        parser.add_argument(*_SHORT.get(name, []), f"--{name}", action="append", default=[], **hidden)
+    for name in _MEANINGLESS:
+        parser.add_argument(f"--{name}", **hidden)
+    for name in ("compress", "squash", "rm", "force-rm"):
+        add_switch(parser, f"--{name}", help=argparse.SUPPRESS)
+
+
+class Asked(NamedTuple):
+    """`request`: what was typed. `dockerfile`: where the daemon is to download the Dockerfile, "" for nowhere. `call`:
+    method, format and whether its status is ignored, None for a build. `warnings`: what a reader should know."""
+
+    request: BuildRequest
+    dockerfile: str
+    call: tuple[str, str, bool] | None
+    warnings: tuple[str, ...]
+
+
+def build_request(
+    args: argparse.Namespace,
+    network: Network,
+    env: Mapping[str, str],
+    surroundings: Surroundings,
+    exits: contextlib.ExitStack,
+    proxies: Mapping[str, str],
+) -> Asked:
+    """What was typed. `network`: what the builder needs if none was named. `exits`: closed when the build is over.
+    `proxies`: build arguments that docker's configuration adds. Raises InvalidOption."""
     for option in ("context", "file", "build_context", "cache_from", "cache_to", "output"):
         # The daemon keeps them in its history and names its steps by them.
         check_texts(f"--{option.replace('_', '-')}", getattr(args, option), action=_LEFT_OUT)
-    context: Path | str | BinaryIO = Path(args.context)
-    if args.context == "-":
-        context = sys.stdin.buffer
-    elif "://" in args.context:
-        context = args.context
-    dockerfile, content = Path("Dockerfile"), None
-    if args.file == "-":
-        content = sys.stdin.buffer.read()
-    elif args.file is not None:
-        # As docker has it: relative to here, not to the context (whose daemon-side twin has no "here").
-        dockerfile = Path(args.file).absolute() if isinstance(context, Path) else Path(args.file)
-    epoch = env.get("SOURCE_DATE_EPOCH")
-    return BuildRequest(
+    if args.no_cache and args.no_cache_filter:
+        raise InvalidOption("--no-cache and --no-cache-filter cannot be used together", action="leave one of them out")
+    context, dockerfile, content = _source(args, exits)
+    call = values.call("check" if args.check else args.call)
+    allowed = values.entitlements(args.allow)
+    surroundings = surroundings._replace(
+        insecure=args.insecure_registry, delete_anywhere=values.DELETE_LOCAL in allowed
+    )
+    wanted = outputs(args.output, args.tag, surroundings, push=args.push, load=args.load)
+    if surroundings.engine and not wanted and call is None and stays_in_engine(args.output, env):
+        wanted = (ImageStore(",".join(args.tag)),)
+    if args.iidfile and any(isinstance(output, LocalOutput | TarOutput) for output in wanted):
+        raise InvalidOption("an output of type local or tar has no image, and so no id for --iidfile")
+    given = values.build_args(args.build_arg, env)
+    arguments = values.with_proxies(given, proxies)
+    epoch = env.get(values.EPOCH, "") if values.EPOCH not in given else ""
+    if epoch and not _is_number(epoch):
+        # Today's frontend knows words for it, and refuses what it does not know.
+        arguments[values.EPOCH] = epoch
+    agents = entries.ssh_agents(args.ssh)
+    if not agents and isinstance(context, str) and is_git_over_ssh(context):
+        agents = {"default": SshSource()}
+    default_platforms = [text] if (text := env.get("DOCKER_DEFAULT_PLATFORM")) else []
+    request = BuildRequest(
         context=context,
         dockerfile=dockerfile,
         dockerfile_content=content,
-        contexts=dict(named_context(text) for text in args.build_context),
-        outputs=outputs(args.output, args.tag, push=args.push, load=args.load, insecure=args.insecure_registry),
+        contexts=entries.named_contexts(args.build_context),
+        outputs=wanted,
         target=args.target,
-        build_args=dict(build_arg(text, env) for text in args.build_arg if "=" in text or text in env),
-        labels=dict(pair("--label", text) for text in args.label),
-        annotations=dict(pair("--annotation", text) for text in args.annotation),
-        platforms=tuple(platform for text in args.platform for platform in text.split(",")),
+        build_args=arguments,
+        labels=values.labels(args.label),
+        annotations=values.image_annotations(args.annotation),
+        platforms=values.platforms(default_platforms if args.platform is None else args.platform),
         no_cache=args.no_cache,
         no_cache_stages=tuple(stage for text in args.no_cache_filter for stage in text.split(",")),
         pull=args.pull,
-        source_date_epoch=int(epoch) if epoch and epoch.isdecimal() else None,
-        attests=attest(args.attest, sbom=args.sbom, provenance=args.provenance),
-        cache_imports=tuple(cache_entry("--cache-from", text) for text in args.cache_from),
-        cache_exports=tuple(cache_entry("--cache-to", text) for text in args.cache_to),
-        secrets=dict(secret(text) for text in args.secret),
-        ssh=dict(ssh(text) for text in args.ssh),
-        network=args.network or network,
-        allow=tuple(args.allow),
-        add_hosts=dict(host(text) for text in args.add_host),
+        prefer_local=surroundings.engine,
+        source_date_epoch=int(epoch) if epoch and _is_number(epoch) else None,
+        attests=attests(args.attest, sbom=args.sbom, provenance=args.provenance),
+        cache_imports=entries.caches("--cache-from", args.cache_from),
+        cache_exports=_cache_exports(args, arguments),
+        secrets=entries.secrets(args.secret, env),
+        ssh=agents,
+        network=values.network("--network", args.network) or network,
+        allow=tuple(name for name in allowed if name != values.DELETE_LOCAL),
+        add_hosts=values.hosts(args.add_host),
         shm_size=byte_count("--shm-size", args.shm_size),
-        ulimits=tuple(args.ulimit),
+        ulimits=values.ulimits("--ulimit", args.ulimit),
+        resources=values.resources([*_limits(args), *args.resource]),
         cgroup_parent=args.cgroup_parent,
     )
+    return Asked(request, args.file if _is_url(args.file) else "", call, _warnings(args))
+
+
+def _source(
+    args: argparse.Namespace, exits: contextlib.ExitStack
+) -> tuple[Path | str | BinaryIO | Archive, Path, bytes | None]:
+    """The context, where the Dockerfile is in it, and the Dockerfile itself if it is here."""
+    if args.context == args.file == "-":
+        raise InvalidOption("standard input cannot be both context and Dockerfile", action="name one of them")
+    name = Path("Dockerfile") if args.file in {"", "-"} or _is_url(args.file) else Path(args.file)
+    if args.context == "-":
+        head = _first_bytes()
+        if is_archive(head):
+            return Archive(head, sys.stdin.buffer), name, None
+        if args.file:
+            raise InvalidOption(
+                "standard input is no archive but a Dockerfile, and --file names another one",
+                action="leave one of them out",
+            )
+        # It goes without a context.
+        empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="slipway-context-"))
+        return Path(empty), name, head + sys.stdin.buffer.read()
+    content = sys.stdin.buffer.read() if args.file == "-" else None
+    if Path(args.context).is_dir() or not is_remote(args.context):
+        # As docker has it: relative to here, not to the context (whose daemon-side twin has no "here").
+        named = args.file not in {"", "-"} and not _is_url(args.file)
+        return Path(args.context), name.absolute() if named else name, content
+    return args.context, name, content
+
+
+def _first_bytes() -> bytes:
+    """Of standard input: enough to know an archive by. What follows is not read ahead."""
+    head = b""
+    while len(head) < HEAD and (data := os.read(sys.stdin.fileno(), HEAD - len(head))):
+        head += data
+    return head
+
+
+def _cache_exports(args: argparse.Namespace, arguments: Mapping[str, str]) -> tuple[CacheEntry, ...]:
+    found = entries.caches("--cache-to", args.cache_to)
+    inline = parse_bool(arguments.get("BUILDKIT_INLINE_CACHE", ""))
+    return (*found, CacheEntry("inline")) if inline else found
+
+
+def _limits(args: argparse.Namespace) -> list[str]:
+    return [f"{name}={value}" for name in _LIMITS for value in getattr(args, name.replace("-", "_"))]
+
+
+def _warnings(args: argparse.Namespace) -> tuple[str, ...]:
+    unused = [f"--{name}" for name in _MEANINGLESS if getattr(args, name.replace("-", "_"))]
+    unused += ["--squash"] if args.squash else []
+    return tuple(f"{option} has no effect with BuildKit" for option in unused)
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]{1,19}", text) is not None

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from flows.domain.errors import InvalidOption
+from flows.domain.options import pair
 from flows.request import ReleaseRequest, Request
 
 Model = TypeVar("Model", bound=Request)
@@ -88,10 +88,4 @@ def _metavar(name: str, kind: Any) -> str | None:
 
 def read_pairs(option: str, texts: list[str]) -> dict[str, str]:
     """KEY=VALUE each. Raises InvalidOption."""
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise InvalidOption(f"{option} {text!r} is not KEY=VALUE")
-        pairs[key] = value
-    return pairs
+    return dict(pair(option, text) for text in texts)

@@ -1,4 +1,4 @@
-"""How values are written for people, and read as other tools read them."""
+"""How values are written for people."""
 
 from __future__ import annotations
 
@@ -21,13 +21,6 @@ def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
     """A line for each label and value, the values below each other."""
     width = max(len(label) for label, _ in facts)
     return [f"  {label:<{width}}  {one_line(value)}" for label, value in facts]
-
-
-def parse_bool(text: str) -> bool | None:
-    """What Go's strconv.ParseBool makes of it, as the field's tools read flags; None: nothing."""
-    if text in {"1", "t", "T", "true", "TRUE", "True"}:
-        return True
-    return False if text in {"0", "f", "F", "false", "FALSE", "False"} else None
 
 
 def with_rest(shown: Sequence[str], count: int) -> list[str]:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from infra.buildkit.build import BuildOutcome, BuildRequest
     from infra.buildkit.cache import CacheEntry
     from infra.buildkit.client import BuilderInfo, BuildKit, Worker
+    from infra.buildkit.engine import DockerEngine
     from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
     from infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
     from infra.buildkit.http2 import Keepalive
     from infra.buildkit.outputs import (
         DockerOutput,
+        EngineLoad,
         ImagePush,
         ImageStore,
         LocalOutput,
@@ -36,7 +38,9 @@ __all__ = [
     "BuilderInfo",
     "CacheEntry",
     "CacheRecord",
+    "DockerEngine",
     "DockerOutput",
+    "EngineLoad",
     "HistoryEvent",
     "ImagePush",
     "ImageStore",
@@ -64,10 +68,20 @@ _MODULES = {
     "build": ("BuildOutcome", "BuildRequest"),
     "cache": ("CacheEntry",),
     "client": ("BuilderInfo", "BuildKit", "Worker"),
+    "engine": ("DockerEngine",),
     "events": ("BuildEvent", "LogChunk", "Progress", "Step", "Warned"),
     "housekeeping": ("CacheRecord", "HistoryEvent", "RecordedBuild"),
     "http2": ("Keepalive",),
-    "outputs": ("DockerOutput", "ImagePush", "ImageStore", "LocalOutput", "OciOutput", "Output", "TarOutput"),
+    "outputs": (
+        "DockerOutput",
+        "EngineLoad",
+        "ImagePush",
+        "ImageStore",
+        "LocalOutput",
+        "OciOutput",
+        "Output",
+        "TarOutput",
+    ),
     "secrets": ("SecretEnv", "SecretFile", "SecretSource", "SshSource"),
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from flows.domain.options import parse_bool
 from infra.buildkit.build import BuildRequest
 from infra.buildkit.events import Warned
 from infra.buildkit.outputs import ImagePush, LocalOutput, TarOutput
@@ -16,7 +17,7 @@ def wants_file_times(request: BuildRequest) -> bool:
     """Whether an image's files are to bear `source_date_epoch`."""
     return any(
         (isinstance(output, ImagePush) and output.rewrite_timestamp)
-        or output.attributes.get("rewrite-timestamp") == "true"
+        or parse_bool(output.attributes.get("rewrite-timestamp", ""))
         for output in request.outputs
         if not isinstance(output, LocalOutput | TarOutput)
     )

@@ -21,6 +21,7 @@ from infra.buildkit.wire.control_pb2 import SolveRequest
 
 if TYPE_CHECKING:
     from infra.buildkit.secrets import SecretSource, SshSource
+    from infra.buildkit.upload import Archive
 
 
 class BuildRequest(NamedTuple):
@@ -33,20 +34,22 @@ class BuildRequest(NamedTuple):
     none: it stays in the daemon's cache.
 
     `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build anew. `pull`: ask
-    registries for newer base images. `source_date_epoch`: seconds; times in the image's config come from it.
-    `git_modes`: files and folders have the modes that git knows, not those that somebody's umask gave a checkout.
-    `attests`: `sbom` or `provenance` and their attributes (`mode=max`); none by default. `annotations`: of the images;
-    keys may say where (`index:KEY`, `manifest[linux/amd64]:KEY`).
+    registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
+    `source_date_epoch`: seconds; times in the image's config come from it. `git_modes`: files and folders have the
+    modes that git knows, not those that somebody's umask gave a checkout. `attests`: `sbom` or `provenance` and their
+    attributes (`mode=max`); none by default. `annotations`: of the images; keys may say where (`index:KEY`,
+    `manifest[linux/amd64]:KEY`).
 
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
     Of the RUN steps: `network`: None for the daemon's default; `host` needs a daemon that allows it. `allow`:
-    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: addresses by host name; `host-gateway` is
-    the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`: `NAME=SOFT[:HARD]`.
-    `cgroup_parent`, `hostname`: "" for the daemon's default.
+    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: host names and an address each;
+    `host-gateway` is the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`:
+    `NAME=SOFT[:HARD]`. `resources`: limits by the frontend's names (`memory`, `cpuquota` ...), which daemons before
+    v0.31 pass over. `cgroup_parent`, `hostname`: "" for the daemon's default.
     """
 
-    context: Path | str | BinaryIO
+    context: Path | str | BinaryIO | Archive
     dockerfile: Path = Path("Dockerfile")
     dockerfile_content: bytes | None = None
     contexts: Mapping[str, Path | str] = MappingProxyType({})
@@ -59,6 +62,7 @@ class BuildRequest(NamedTuple):
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False
+    prefer_local: bool = False
     source_date_epoch: int | None = None
     git_modes: bool = False
     attests: Mapping[str, str] = MappingProxyType({})
@@ -68,9 +72,10 @@ class BuildRequest(NamedTuple):
     ssh: Mapping[str, SshSource] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None
     allow: tuple[str, ...] = ()
-    add_hosts: Mapping[str, str] = MappingProxyType({})
+    add_hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = 0
     ulimits: tuple[str, ...] = ()
+    resources: Mapping[str, str] = MappingProxyType({})
     cgroup_parent: str = ""
     hostname: str = ""
 
@@ -136,7 +141,7 @@ class BuildRequest(NamedTuple):
 class BuildOutcome(NamedTuple):
     """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
     `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
-    exporters said."""
+    exporters said. `ref`: the build's id in the daemon's history."""
 
     digest: str
     config_digest: str
@@ -146,9 +151,12 @@ class BuildOutcome(NamedTuple):
     steps: int
     cached_steps: int
     response: Mapping[str, str]
+    ref: str = ""
 
     @classmethod
-    def from_response(cls, response: Mapping[str, str], *, steps: int, cached_steps: int) -> BuildOutcome:
+    def from_response(
+        cls, response: Mapping[str, str], *, steps: int, cached_steps: int, ref: str = ""
+    ) -> BuildOutcome:
         """Read Solve's ExporterResponse. Raises BuilderProtocolError if its descriptor is none."""
         descriptor = {}
         if encoded := response.get("containerimage.descriptor"):
@@ -165,4 +173,5 @@ class BuildOutcome(NamedTuple):
             steps=steps,
             cached_steps=cached_steps,
             response=dict(response),
+            ref=ref,
         )

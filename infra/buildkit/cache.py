@@ -60,9 +60,15 @@ def resolved_exports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> l
 
 
 def local_layouts(imports: Iterable[CacheEntry], exports: Iterable[CacheEntry]) -> dict[str, Layout]:
-    """The layouts that local entries read and write, by the ids that the daemon asks for (cache/remotecache/local)."""
-    paths = {entry.attributes["src"] for entry in imports if entry.type == "local"}
-    paths |= {entry.attributes["dest"] for entry in exports if entry.type == "local"}
+    """The layouts that local entries read and write, by the ids that the daemon asks for (cache/remotecache/local).
+
+    Raises InvalidOption."""
+    paths = set()
+    for place, entries in (("src", imports), ("dest", exports)):
+        for entry in entries:
+            _check(entry, place)
+            if entry.type == "local":
+                paths.add(entry.attributes[place])
     return {f"local:{path}": Layout(Path(path)) for path in paths}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.domain.errors import InvalidOption
-from flows.domain.text import parse_bool
+from flows.domain.options import parse_bool
 
 
 def github_attributes(attributes: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str] | None:

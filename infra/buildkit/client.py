@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from flows.domain.credentials import CredentialSource
-from flows.domain.errors import BuilderTooOld
+from flows.domain.errors import BuilderProtocolError, BuilderTooOld
 from infra.buildkit.address import BuilderAddress
 from infra.buildkit.build import BuildOutcome, BuildRequest
+from infra.buildkit.conversation import CONTROL, Conversation
 from infra.buildkit.events import BuildEvent, events_of
 from infra.buildkit.exported import name_exports
-from infra.buildkit.grpc import Code, GrpcClient, GrpcError, M, Message
+from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
 from infra.buildkit.http2 import Keepalive
 from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.offer import all_delivered, attachables, finish_outputs, unanswered
+from infra.buildkit.offer import all_delivered, attachables, finish_outputs
+from infra.buildkit.outputs import EngineLoad
 from infra.buildkit.record import BuildRecord
-from infra.buildkit.session import Session
-from infra.buildkit.tasks import cause_of, in_thread
+from infra.buildkit.session import Attachable, Session
+from infra.buildkit.tasks import in_thread
 from infra.buildkit.transport import open_stream
 from infra.buildkit.wire.control_pb2 import (
     BuildHistoryEvent,
@@ -36,6 +36,7 @@ from infra.buildkit.wire.control_pb2 import (
     ListWorkersRequest,
     ListWorkersResponse,
     PruneRequest,
+    SolveRequest,
     SolveResponse,
     StatusRequest,
     StatusResponse,
@@ -45,16 +46,15 @@ from infra.buildkit.wire.control_pb2 import (
 )
 
 if TYPE_CHECKING:
+    from infra.buildkit.bridge import Bridge
     from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 
-# What not every build needs is imported where it is used: `slipway build` is to start fast.
-_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-_CONTROL = "/moby.buildkit.v1.Control"
-# How long after Solve has ended Status may still be silent before it is given up (buildctl's client/solve.go: 5 s).
-_STATUS_SILENCE_S = 5.0
-# How long it may take to say anything at all of a build that is over.
-_STATUS_LATE_S = 1.0
+# What not every build needs is imported where it is used: `slipway build` is to start fast.
+
+
+_CONTENT = "/containerd.services.content.v1.Content"
 
 
 class BuilderInfo(NamedTuple):
@@ -188,6 +188,21 @@ class BuildKit:
         request = UpdateBuildHistoryRequest(Ref=ref, Delete=True)
         await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
 
+    async def provenance(self, ref: str, *, whole: bool = False) -> dict[str, dict[str, Any]]:
+        """What the daemon knows of how a build was made, by platform ("" where there was one result), as SLSA v0.2.
+        `whole`: with each step. Empty if it keeps none (before v0.11). Raises a BuilderError."""
+        from infra.buildkit.provenance import as_slsa_02, provenances
+
+        found = {}
+        request = BuildHistoryRequest(Ref=ref, EarlyExit=True)
+        async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
+            for platform, digest, predicate in provenances(event.record):
+                try:
+                    found[platform] = as_slsa_02(await self._blob(digest), predicate, whole=whole)
+                except (ValueError, LookupError, TypeError) as error:
+                    raise BuilderProtocolError(f"builder {self._address}: the provenance of {ref} is none") from error
+        return found
+
     async def build(
         self,
         request: BuildRequest,
@@ -203,65 +218,92 @@ class BuildKit:
         `CancelledError` is raised once the daemon has ended it (or `cancel_timeout_s` later).
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
-        if "host-gateway" in request.add_hosts.values():
-            from infra.buildkit.gateway import with_gateway
-
-            request = with_gateway(request, await self.workers(), str(self._address))
+        request = await self._prepared(request)
         await self._warn(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
         metadata = [("traceparent", traceparent)] if traceparent is not None else []
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tunnel = tasks.create_task(session.run(self._connected()))
-                status = tasks.create_task(self._follow(solve.Ref, record))
-                try:
-                    answer = await self._connected().unary(f"{_CONTROL}/Solve", solve, SolveResponse, metadata)
-                    await self._all_told(tasks, status, solve.Ref, record)
-                except GrpcError:
-                    await self._all_told(tasks, status, solve.Ref, record)
-                    raise
-                except asyncio.CancelledError:
-                    # A step of the daemon may be waiting for us.
-                    tunnel.cancel()
-                    # Leaving `unary` has cancelled Solve; Status ends when the daemon is done with the build. One that
-                    # was given up before its first step may not be known there, which Status tells only after 6 s.
-                    longest = self._cancel_timeout_s
-                    await asyncio.wait([status], timeout=longest if record.events else min(1.0, longest))
-                    if not status.done() and record.events:
-                        _log.warning(
-                            "builder %s has not ended the build within %g s of its being cancelled",
-                            self._address,
-                            longest,
-                        )
-                    status.cancel()
-                    raise
-                finally:
-                    status.cancel()
-                    tunnel.cancel()
-        except BaseExceptionGroup as group:
-            error = cause_of(group)
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                # What failed, failed because of that.
-                raise asyncio.CancelledError from error
-            if session.failure is not None:
-                raise session.failure from error
-            from infra.buildkit.errors import build_error
 
-            raise build_error(error, self._address, request, record, unanswered(offered)) from error
-        if not all_delivered(request, offered, answer.ExporterResponse):
+        async def work() -> Mapping[str, str]:
+            answer = await self._connected().unary(f"{CONTROL}/Solve", solve, SolveResponse, metadata)
+            return answer.ExporterResponse
+
+        response = await self._conversation(request, record, offered).run(solve.Ref, session, work)
+        if not all_delivered(request, offered, response):
             raise BuilderTooOld(
                 f"builder {self._address}: it has not delivered all outputs",
                 action="use BuildKit 0.13 or newer, or build once for each",
             )
         if request.outputs:
             await in_thread(partial(finish_outputs, offered))
-        await in_thread(partial(name_exports, request, answer.ExporterResponse))
+        await in_thread(partial(name_exports, request, response))
         return BuildOutcome.from_response(
-            answer.ExporterResponse, steps=record.total_steps, cached_steps=record.cached_steps
+            response, ref=solve.Ref, steps=record.total_steps, cached_steps=record.cached_steps
         )
+
+    async def ask(
+        self,
+        question: str,
+        request: BuildRequest,
+        credentials: CredentialSource,
+        on_event: Callable[[BuildEvent], None] = lambda _: None,
+    ) -> dict[str, bytes]:
+        """What the Dockerfile's frontend says of it, without a build. `question`: `lint`, `outline`, `targets` ...
+        (frontend/subrequests in moby/buildkit): `result.json`, `result.txt`, `result.statuscode`.
+
+        Raises as `build`, BuilderTooOld for a question that the frontend does not know.
+        """
+        request = await self._prepared(request._replace(outputs=()))
+        offered = attachables(request, credentials)
+        session = Session(offered, name="slipway", shared_key=_shared_key(request))
+        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
+        options = {
+            **solve.FrontendAttrs,
+            "requestid": f"frontend.{question}",
+            "frontend.caps": "moby.buildkit.frontend.subrequests+forward",
+        }
+        return await self._bridged(request, solve, session, offered, on_event, lambda bridge: bridge.ask(options))
+
+    async def fetch(self, url: str, on_event: Callable[[BuildEvent], None] = lambda _: None) -> bytes:
+        """A Dockerfile that the daemon downloads. Raises as `build`."""
+        request = BuildRequest(context=Path())
+        offered: list[Attachable] = []
+        session = Session(offered, name="slipway", shared_key="")
+        solve = SolveRequest(Ref=os.urandom(16).hex(), Session=session.id)
+        return await self._bridged(request, solve, session, offered, on_event, lambda bridge: bridge.fetch(url))
+
+    async def _bridged(
+        self,
+        request: BuildRequest,
+        solve: SolveRequest,
+        session: Session,
+        offered: Sequence[Attachable],
+        on_event: Callable[[BuildEvent], None],
+        question: Callable[[Bridge], Awaitable[T]],
+    ) -> T:
+        """A Solve whose frontend is this process, for one question."""
+        from infra.buildkit.bridge import answered
+
+        solve.Frontend, solve.Internal = "", True
+        solve.FrontendAttrs.clear()
+
+        return await self._conversation(request, BuildRecord(on_event), offered).run(
+            solve.Ref, session, lambda: answered(self._connected(), solve, question)
+        )
+
+    async def _prepared(self, request: BuildRequest) -> BuildRequest:
+        """The request with what only the daemon, or another engine, can tell. Raises InvalidOption, a BuilderError."""
+        if any(address == "host-gateway" for _, address in request.add_hosts):
+            from infra.buildkit.gateway import with_gateway
+
+            request = with_gateway(request, await self.workers(), str(self._address))
+        if any(isinstance(output, EngineLoad) for output in request.outputs):
+            from infra.buildkit.engine import with_engines
+
+            request = await with_engines(request)
+        return request
 
     async def _warn(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
         if request.source_date_epoch is None or not request.outputs:
@@ -271,51 +313,36 @@ class BuildKit:
         if wants_file_times(request) and (warning := no_file_times((await self.info()).version)) is not None:
             on_event(warning)
 
-    async def _follow(self, ref: str, record: BuildRecord) -> None:
-        try:
-            async for response in self._connected().stream(
-                f"{_CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse
-            ):
-                for event in events_of(response):
-                    record.add(event)
-        except GrpcError as error:
-            # "no such job": see `_all_told`.
-            if error.code is not Code.NOT_FOUND:
-                raise
+    async def _blob(self, digest: str) -> bytes:
+        """Something in the daemon's content store."""
+        from infra.buildkit.wire.content_pb2 import ReadContentRequest, ReadContentResponse
 
-    async def _all_told(
-        self, tasks: asyncio.TaskGroup, status: asyncio.Task[None], ref: str, record: BuildRecord
-    ) -> None:
-        """Solve has ended: wait for Status's end as long as it still brings something."""
-        if not record.events:
-            await asyncio.wait([status], timeout=_STATUS_LATE_S)
-        if not record.events:
-            # Over before Status was asked for: no job any more, but in the history, which tells everything at once.
-            status.cancel()
-            status = tasks.create_task(self._follow(ref, record))
-        while not status.done():
-            seen = record.events
-            await asyncio.wait([status], timeout=_STATUS_SILENCE_S if seen else _STATUS_LATE_S)
-            if record.events == seen:
-                break
-        status.cancel()
+        request = ReadContentRequest(digest=digest)
+        return b"".join(
+            [answer.data async for answer in self._ask_many("Read", request, ReadContentResponse, _CONTENT)]
+        )
 
     async def _ask(self, method: str, request: Message, response: Callable[[], M]) -> M:
         try:
-            return await self._connected().unary(f"{_CONTROL}/{method}", request, response)
+            return await self._connected().unary(f"{CONTROL}/{method}", request, response)
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
             from infra.buildkit.errors import call_error
 
             raise call_error(error, self._address) from error
 
-    async def _ask_many(self, method: str, request: Message, response: Callable[[], M]) -> AsyncIterator[M]:
+    async def _ask_many(
+        self, method: str, request: Message, response: Callable[[], M], service: str = CONTROL
+    ) -> AsyncIterator[M]:
         try:
-            async for answer in self._connected().stream(f"{_CONTROL}/{method}", request, response):
+            async for answer in self._connected().stream(f"{service}/{method}", request, response):
                 yield answer
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
             from infra.buildkit.errors import call_error
 
             raise call_error(error, self._address) from error
+
+    def _conversation(self, request: BuildRequest, record: BuildRecord, offered: Sequence[Attachable]) -> Conversation:
+        return Conversation(self._connected(), self._address, request, record, offered, self._cancel_timeout_s)
 
     def _connected(self) -> GrpcClient:
         if self._client is None:

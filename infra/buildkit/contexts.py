@@ -6,6 +6,7 @@ Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,29 @@ CONTEXT_DIR = "context"
 DOCKERFILE_DIR = "dockerfile"
 
 _OCI_LAYOUT = "oci-layout://"
-_REMOTE = ("docker-image://", "git://", "git@", "http://", "https://", "ssh://")
+_URL = re.compile(r"(?:https?|git|ssh)://", re.IGNORECASE)
+# util/sshutil/scpurl.go.
+_SCP = re.compile(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:")
+
+
+def is_image(place: str) -> bool:
+    """`docker-image://REFERENCE`."""
+    return place.startswith("docker-image://")
+
+
+def is_layout(place: str) -> bool:
+    """`oci-layout://PATH`."""
+    return place.startswith(_OCI_LAYOUT)
+
+
+def is_remote(place: str) -> bool:
+    """What a daemon fetches itself: a URL, `user@host:path` of a git server, `github.com/…` (dfgitutil/git_ref.go)."""
+    return place.startswith("github.com/") or is_git_over_ssh(place) or _URL.match(place) is not None
+
+
+def is_git_over_ssh(place: str) -> bool:
+    """A git repository that wants an SSH agent."""
+    return _SCP.match(place) is not None or place.lower().startswith("ssh://")
 
 
 class NamedContexts(NamedTuple):
@@ -43,11 +66,11 @@ class NamedContexts(NamedTuple):
                 local = f"_{name}" if name in {CONTEXT_DIR, DOCKERFILE_DIR} else name
                 directories[local] = place
                 attributes[f"context:{name}"] = f"local:{local}"
-            elif place.startswith(_OCI_LAYOUT):
+            elif is_layout(place):
                 store, layout, digest = _layout(name, place.removeprefix(_OCI_LAYOUT))
                 layouts[f"oci:{store}"] = layout
                 attributes[f"context:{name}"] = f"{_OCI_LAYOUT}{store}@{digest}"
-            elif place.startswith(_REMOTE):
+            elif is_image(place) or is_remote(place):
                 attributes[f"context:{name}"] = place
             else:
                 raise InvalidOption(

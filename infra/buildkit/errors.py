@@ -83,7 +83,40 @@ _NO_SECRET = re.compile(r"\bsecret (?P<name>\S+): not found")
 _NO_AGENT = re.compile(r"no SSH key \"(?P<name>[^\"]*)\" forwarded|unset ssh forward key (?P<other>\S+)")
 _NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
 _NO_CACHE = re.compile(r"unknown cache (?:im|ex)porter: \"?(?P<name>[\w.-]+)")
-_NO_BRIDGE = re.compile(r"network bridge not found")
+_NO_ANSWER = re.compile(r"unsupported request frontend\.(?P<name>[\w.]+)")
+# What to do about a step that failed without a process of its own that did; a later one is more general.
+_HINTS = tuple(
+    (re.compile(pattern), action)
+    for pattern, action in (
+        (
+            # A scanner for an SBOM always runs in the default network (frontend/attestations/sbom).
+            r"network bridge not found",
+            "this engine has no network of its own: build with --network host or none; for an SBOM use another builder",
+        ),
+        (r"invalid response status \d+", "check the URL: its server answers with that status"),
+        (r"digest mismatch", "what is there has another checksum than the Dockerfile says: check both"),
+        (
+            r"does not contain ref|failed to fetch remote|git (?:error|stderr)|default branch for repository",
+            "check the repository's address and its branch, tag or commit; a private one needs credentials",
+        ),
+        (
+            r"unable to find (?:user|group)|uids and gids must be|invalid (?:user|group) index",
+            "name a user that the image has in its /etc/passwd, or a number from 0 to 2147483647",
+        ),
+        (
+            r"dial tcp|no such host|i/o timeout|x509: |tls: ",
+            "the builder cannot reach that address: check it, and the builder's network and proxies",
+        ),
+        (
+            r"failed to calculate checksum of ref",
+            "check the file's name; it may be missing from the source or hidden by .dockerignore",
+        ),
+        (
+            r"lstat .*: no such file",
+            "check the file's name: the stage or image that it is copied from does not have it",
+        ),
+    )
+)
 _SESSION_LOST = re.compile(
     r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
 )
@@ -278,6 +311,16 @@ def _cache_missing(failure: _Failure) -> SlipwayError | None:
     )
 
 
+def _question_unknown(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_ANSWER.search(failure.message)) is None:
+        return None
+    name = {"lint": "check"}.get(match["name"], match["name"])
+    return BuilderTooOld(
+        f"builder {failure.address}: its frontend knows no call {name!r}",
+        action="outline and targets need BuildKit 0.11, check 0.15; `# syntax=` takes a newer frontend",
+    )
+
+
 def _secret_missing(failure: _Failure) -> SlipwayError | None:
     if match := _NO_SECRET.search(failure.message):
         what = f"the secret {match['name']!r}"
@@ -299,17 +342,12 @@ def _step_failed(failure: _Failure) -> SlipwayError | None:
     if step is None or failure.details.vertex is None:
         return None
     lines = failure.record.last_lines(step)
-    action = "mend that step; a file it wants may be missing from the source or hidden by .dockerignore"
-    if _NO_BRIDGE.search(failure.message):
-        # A scanner for an SBOM always runs in the default network (frontend/attestations/sbom).
-        action = (
-            "this engine has no network of its own: build with --network host or none; for an SBOM use another builder"
-        )
+    fitting = (action for pattern, action in _HINTS if pattern.search(failure.message))
     return StepFailed(
         f"step {step.name!r} failed: {scrub(failure.message)}",
         step=step.name,
         details="\n".join(part for part in (lines, failure.details.excerpt) if part),
-        action=action,
+        action=next(fitting, "fix the step that is named above"),
     )
 
 
@@ -322,6 +360,7 @@ _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _option_refused,
     _exporter_missing,
     _cache_missing,
+    _question_unknown,
     _secret_missing,
     _dockerfile_invalid,
     _lost,

@@ -7,14 +7,23 @@ metadata since v0.13; before, there was one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from flows.domain.errors import InvalidOption, OutputError, SlipwayError
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode
-from infra.buildkit.outputs import DockerOutput, ImagePush, ImageStore, LocalOutput, OciOutput, Output, TarOutput
+from infra.buildkit.outputs import (
+    DockerOutput,
+    EngineLoad,
+    ImagePush,
+    ImageStore,
+    LocalOutput,
+    OciOutput,
+    Output,
+    TarOutput,
+)
 from infra.buildkit.receive import receive_files
-from infra.buildkit.sink import Write, sink
+from infra.buildkit.sink import sink
 from infra.buildkit.tree import Tree
 from infra.buildkit.wire.control_pb2 import BytesMessage
 
@@ -71,7 +80,10 @@ class FileSend:
                     await receive_files(call, folder, self._came.get(folder))
                 case TarOutput(dest=dest) | OciOutput(dest=dest, tar=True) | DockerOutput(dest=dest, tar=True):
                     with sink(dest) as write:
-                        await _copy(call, write)
+                        async for data in _pieces(call):
+                            await write(data)
+                case EngineLoad(engine=engine):
+                    await engine.load(_pieces(call))
                 case _:
                     raise GrpcError(Code.NOT_FOUND, f"exporter {number} has nowhere to go")
         except OSError as error:
@@ -79,21 +91,21 @@ class FileSend:
             shown = place if isinstance(place, Path) else "the output"
             self.failure = self.failure or OutputError(f"{shown} cannot be written: {error.strerror}")
             raise GrpcError(Code.INTERNAL, "the client cannot write the output") from error
-        except OutputError as error:
+        except SlipwayError as error:
             self.failure = self.failure or error
             raise GrpcError(Code.INTERNAL, error.cause) from error
 
 
-async def _copy(call: ServerCall, write: Write) -> None:
-    """Write in large pieces: exporters send 32 KiB and less at a time."""
+async def _pieces(call: ServerCall) -> AsyncIterator[bytes]:
+    """An archive in large pieces: exporters send 32 KiB and less at a time."""
     pending, size = [], 0
     while (message := await call.receive()) is not None:
         pending.append(decode(BytesMessage, message).data)
         size += len(pending[-1])
         if size >= _WRITE_AT_ONCE:
             data, pending, size = b"".join(pending), [], 0
-            await write(data)
-    await write(b"".join(pending))
+            yield data
+    yield b"".join(pending)
 
 
 def _check_together(outputs: Sequence[Output]) -> None:
@@ -106,13 +118,13 @@ def _check_together(outputs: Sequence[Output]) -> None:
 
 def _check(output: Output) -> None:
     match output:
-        case LocalOutput(dest=dest, delete=delete):
+        case LocalOutput(dest=dest, delete=delete, anywhere=anywhere):
             if dest.exists() and not dest.is_dir():
                 raise InvalidOption(f"the output {dest} is not a directory")
-            if delete and any(place.resolve().is_relative_to(dest.resolve()) for place in (Path.cwd(), Path.home())):
+            if delete and not anywhere and Path.cwd().resolve() not in dest.resolve().parents:
                 raise InvalidOption(
-                    f"the output {dest} holds the working directory or the home, which mode=delete would remove",
-                    action="name a folder for the output alone",
+                    f"the output {dest} is not below the working directory, and mode=delete would clear it",
+                    action="allow it with --allow buildx.local.delete, or name a folder below the working directory",
                 )
         case OciOutput(tar=False) | DockerOutput(tar=False):
             if not isinstance(output.dest, Path):

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote_plus
 
 from flows.domain.errors import ContextError
+from flows.domain.options import parse_bool
 from infra.buildkit.filereader import FileReader, FileTable
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall, decode, frame
 from infra.buildkit.ignore import PatternError
@@ -60,7 +61,7 @@ class FileSync:
 def decoded(metadata: Mapping[str, list[str]], key: str) -> list[str]:
     """The values of `key`, unescaped if its twin `KEY-encoded` says so (session/filesync/filesync.go)."""
     values = metadata.get(key, [])
-    if _first(metadata.get(f"{key}-encoded", [])).lower() in {"1", "t", "true"}:
+    if parse_bool(_first(metadata.get(f"{key}-encoded", []))):
         return [unquote_plus(value, errors="surrogateescape") for value in values]
     return values
 
@@ -105,7 +106,7 @@ class _Transfer:
             while frames := await in_thread(lambda: self._next_stats(stats)):
                 await self._call.send_framed(frames)
         except PatternError as error:
-            raise GrpcError(Code.INVALID_ARGUMENT, str(error)) from error
+            raise ContextError(f".dockerignore: {error}", action="fix that pattern") from error
         await self._call.send_framed(stat_packet(b""))
 
     def _next_stats(self, stats: Iterator[Stat]) -> bytes:

@@ -5,13 +5,12 @@ Attributes: frontend/dockerui/config.go, context.go and attr.go (moby/buildkit).
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.domain.options import csv_line
 from infra.buildkit.cache import CacheEntry
 from infra.buildkit.contexts import DOCKERFILE_DIR, NamedContexts
 from infra.buildkit.upload import upload_url
@@ -37,8 +36,8 @@ def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntr
     if request.no_cache or request.no_cache_stages:
         # Empty: all stages.
         attributes["no-cache"] = "" if request.no_cache else ",".join(request.no_cache_stages)
-    if request.pull:
-        attributes["image-resolve-mode"] = "pull"
+    if request.pull or request.prefer_local:
+        attributes["image-resolve-mode"] = "pull" if request.pull else "local"
     if request.source_date_epoch is not None:
         attributes["build-arg:SOURCE_DATE_EPOCH"] = str(request.source_date_epoch)
     if imports := [{"Type": entry.type, "Attrs": dict(entry.attributes)} for entry in cache_imports]:
@@ -64,26 +63,20 @@ def _source(request: BuildRequest, session: str) -> dict[str, str]:
 
 
 def _run_options(request: BuildRequest) -> dict[str, str]:
-    attributes = {}
+    attributes = dict(request.resources)
     if request.network not in {None, "default"}:
         attributes["force-network-mode"] = str(request.network)
     if request.cgroup_parent:
         attributes["cgroup-parent"] = request.cgroup_parent
     if request.add_hosts:
-        attributes["add-hosts"] = _csv(f"{host}={address}" for host, address in request.add_hosts.items())
+        attributes["add-hosts"] = csv_line(f"{host}={address}" for host, address in request.add_hosts)
     if request.shm_size:
         attributes["shm-size"] = str(request.shm_size)
     if request.ulimits:
-        attributes["ulimit"] = _csv(request.ulimits)
+        attributes["ulimit"] = csv_line(request.ulimits)
     if request.hostname:
         attributes["hostname"] = request.hostname
     return attributes
-
-
-def _csv(fields: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(fields)
-    return line.getvalue()
 
 
 def lower_case_twin(path: Path) -> Path:

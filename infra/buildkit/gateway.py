@@ -29,5 +29,5 @@ def with_gateway(request: BuildRequest, workers: Iterable[Worker], builder: str)
             f"builder {builder}: it tells no address of its host, which {HOST_GATEWAY} stands for",
             action="name the address itself: --add-host NAME:IP",
         )
-    hosts = {name: address if place == HOST_GATEWAY else place for name, place in request.add_hosts.items()}
+    hosts = tuple((name, address if place == HOST_GATEWAY else place) for name, place in request.add_hosts)
     return request._replace(add_hosts=hosts)

@@ -116,7 +116,11 @@ def _regex(text: str) -> str:
             continue
         elif char == "\\":
             position += 1
-            parts.append(re.escape(text[position]))
+            if position == len(text):
+                # moby/patternmatcher leaves it alone, and it takes away the `$` that would end the expression.
+                parts.append(re.escape("$") + "(?s:.*)")
+            else:
+                parts.append(re.escape(text[position]))
         else:
             parts.append(re.escape(char))
         position += 1
@@ -136,17 +140,64 @@ def _double_star(text: str, start: int, end: int) -> str:
 
 
 def check_syntax(text: str) -> None:
-    """Raise PatternError for what filepath.Match calls a bad pattern: an open or empty `[`, a `\\` at the end."""
-    position = 0
+    """Raise PatternError where filepath.Match(text, ".") finds a bad pattern: an open or empty `[`, a `\\` at the end.
+
+    As it does, what stands behind a `*` is not looked at once "." does not match what stands before.
+    """
+    name, position = ".", 0
     while position < len(text):
-        if text[position] == "[":
-            position, _ = _char_class(text, position)
-            continue
-        if text[position] == "\\":
+        star = text.startswith("*", position)
+        while text.startswith("*", position):
             position += 1
-            if position == len(text):
-                raise PatternError(f"the pattern {text!r} ends with a backslash")
+        end = _chunk_end(text, position)
+        chunk, position = text[position:end], end
+        if star and not chunk:
+            return
+        starts = range(len(name) + 1) if star else range(1)
+        rests = [rest for start in starts if (rest := _match_chunk(chunk, name[start:])) is not None]
+        fitting = [rest for rest in rests if not rest or position < len(text)]
+        if not fitting:
+            return
+        name = fitting[0]
+
+
+def _chunk_end(text: str, position: int) -> int:
+    """Where the part without a `*` that begins at `position` ends."""
+    inside = False
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 1
+        elif char == "[":
+            inside = True
+        elif char == "]":
+            inside = False
+        elif char == "*" and not inside:
+            break
         position += 1
+    return min(position, len(text))
+
+
+def _match_chunk(chunk: str, name: str) -> str | None:
+    """What is left of `name` when `chunk`, which has no `*`, matches its begin; None: it does not. Raises
+    PatternError."""
+    rest: str | None = name
+    position = 0
+    while position < len(chunk):
+        char, step = chunk[position], position + 1
+        fits: Callable[[str], bool] = char.__eq__
+        if char == "[":
+            step, expression = _char_class(chunk, position)
+            fits = re.compile(expression, re.DOTALL).fullmatch  # type: ignore[assignment]
+        elif char == "?":
+            fits = "/".__ne__
+        elif char == "\\":
+            if step == len(chunk):
+                raise PatternError(f"the pattern {chunk!r} ends with a backslash")
+            fits, step = chunk[step].__eq__, step + 1
+        rest = rest[1:] if rest and fits(rest[0]) else None
+        position = step
+    return rest
 
 
 def _char_class(text: str, start: int) -> tuple[int, str]:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from infra.buildkit.engine import DockerEngine
 
 _ANNOTATION = re.compile(r"(?:(?P<level>(?:index|manifest)(?:-descriptor)?)(?P<platform>\[[^]]*])?:)?(?P<key>.+)", re.S)
 
@@ -40,10 +43,12 @@ class ImageStore(NamedTuple):
 
 class LocalOutput(NamedTuple):
     """Copy the result's files into the directory `dest`, beside what is there; several platforms each into a folder of
-    its own. `delete`: when the build has succeeded, what is not of its result is removed from there."""
+    its own. `delete`: when the build has succeeded, what is not of its result is removed from there; `anywhere`: also
+    from a folder that is not below the working directory."""
 
     dest: Path
     delete: bool = False
+    anywhere: bool = False
     attributes: Mapping[str, str] = MappingProxyType({})
 
 
@@ -72,7 +77,17 @@ class DockerOutput(NamedTuple):
     attributes: Mapping[str, str] = MappingProxyType({})
 
 
-Output = ImagePush | ImageStore | LocalOutput | TarOutput | OciOutput | DockerOutput
+class EngineLoad(NamedTuple):
+    """Load the image into a Docker engine that is not the builder. `layout`: it takes OCI layouts, and so several
+    platforms and attestations; None: the engine is asked."""
+
+    engine: DockerEngine
+    name: str = ""
+    layout: bool | None = None
+    attributes: Mapping[str, str] = MappingProxyType({})
+
+
+Output = ImagePush | ImageStore | LocalOutput | TarOutput | OciOutput | DockerOutput | EngineLoad
 
 
 def exporter(output: Output, annotations: Mapping[str, str], *, engine: bool) -> tuple[str, dict[str, str]]:
@@ -84,7 +99,7 @@ def exporter(output: Output, annotations: Mapping[str, str], *, engine: bool) ->
         case ImagePush():
             kind, attributes = "image", _push_attributes(output)
         case ImageStore():
-            kind, attributes = "moby" if engine else "image", {"name": output.name}
+            kind, attributes = "moby" if engine else "image", {"name": output.name} if output.name else {}
         case LocalOutput():
             return "local", dict(output.attributes)
         case TarOutput():
@@ -95,6 +110,8 @@ def exporter(output: Output, annotations: Mapping[str, str], *, engine: bool) ->
                 attributes["name"] = output.name
             if not output.tar:
                 attributes["tar"] = "false"
+        case EngineLoad():
+            kind, attributes = "oci" if output.layout else "docker", {"name": output.name} if output.name else {}
     attributes.update({_annotation_key(key): value for key, value in annotations.items()})
     if annotations:
         # Docker's media types have no place for annotations.

@@ -41,6 +41,7 @@ def sink(dest: Path | BinaryIO) -> Iterator[Write]:
 
 @contextmanager
 def _named_at_the_end(dest: Path) -> Iterator[BinaryIO]:
+    dest.parent.mkdir(parents=True, exist_ok=True)
     temporary = dest.with_name(f".{dest.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:

@@ -10,7 +10,7 @@ import io
 import os
 import stat
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from flows.domain.errors import ContextError, SlipwayError
 from infra.buildkit.grpc import Code, GrpcError, Handler, ServerCall
@@ -19,6 +19,31 @@ from infra.buildkit.unary import send
 from infra.buildkit.wire.control_pb2 import BytesMessage
 
 _CHUNK = 1 << 20
+
+HEAD = 1024
+"""Bytes that an archive is known by."""
+_PACKED = (b"BZh", b"\x1f\x8b\x08", b"\xfd7zXZ\x00")
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether a stream that begins so is an archive, and not a Dockerfile (build/utils.go in docker/buildx)."""
+    if head.startswith(_PACKED):
+        return True
+    # Only then: `slipway build` is to start fast.
+    import tarfile
+
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+class Archive(NamedTuple):
+    """A stream whose first bytes have been read already."""
+
+    head: bytes
+    rest: BinaryIO
 
 
 def upload_url(session: str) -> str:
@@ -29,19 +54,22 @@ def upload_url(session: str) -> str:
 class Upload:
     """Serves a stream once. `failure`: why it could not be read."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream: BinaryIO | None = stream
+    def __init__(self, stream: BinaryIO | Archive) -> None:
+        self._head, self._stream = stream if isinstance(stream, Archive) else (b"", stream)
+        self._sent = False
         self.failure: SlipwayError | None = None
 
     def handlers(self) -> dict[str, Handler]:
         return {"/moby.upload.v1.Upload/Pull": self._pull}
 
     async def _pull(self, call: ServerCall) -> None:
-        stream, self._stream = self._stream, None
-        if stream is None:
+        if self._sent:
             raise GrpcError(Code.NOT_FOUND, "the context has been sent already")
+        self._sent = True
         try:
-            while data := await _read(stream):
+            if self._head:
+                await send(call, BytesMessage(data=self._head))
+            while data := await _read(self._stream):
                 await send(call, BytesMessage(data=data))
         except OSError as error:
             self.failure = ContextError(f"the context cannot be read from its stream: {error.strerror}")

@@ -1,8 +1,8 @@
-"""Credentials as docker keeps them: `config.json` with `auths`, `credHelpers` and `credsStore`.
+"""What docker keeps in `config.json`: credentials (`auths`, `credHelpers`, `credsStore`), proxies, the current context.
 
-Read anew at each call, and helpers are run anew, so that a fresh token is found during a long build. Format:
-docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers (`get`:
-the server's name on standard input, JSON with Username and Secret on standard output).
+Credentials are read anew at each call, and helpers are run anew, so that a fresh token is found during a long build.
+Format: docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers
+(`get`: the server's name on standard input, JSON with Username and Secret on standard output).
 """
 
 from __future__ import annotations
@@ -29,20 +29,66 @@ def docker_config_file(env: Mapping[str, str]) -> Path:
     return (Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json").absolute()
 
 
+# ParseProxyConfig in cli/config/configfile/file.go (docker/cli); each is set in both cases.
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "noProxy": "NO_PROXY",
+    "ftpProxy": "FTP_PROXY",
+    "allProxy": "ALL_PROXY",
+}
+
+
+class DockerConfig:
+    """Docker's configuration in a folder; empty if it has none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "config.json"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> DockerConfig:
+        """DOCKER_CONFIG's folder, else `~/.docker`."""
+        return cls(docker_config_file(env).parent)
+
+    def read(self) -> dict[str, Any]:
+        """Raises InvalidOption for a file that cannot be read."""
+        try:
+            config = json.loads(self.file.read_text())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InvalidOption(
+                f"{self.file} is no readable docker configuration", action="fix or remove it"
+            ) from error
+        return config if isinstance(config, dict) else {}
+
+    def proxies(self, engine: str) -> dict[str, str]:
+        """Build arguments for the proxies that are configured for this engine (`unix:///var/run/docker.sock`), else for
+        all. Raises InvalidOption."""
+        configured = self.read().get("proxies")
+        named = configured if isinstance(configured, dict) else {}
+        found = named.get(engine, named.get("default"))
+        found = found if isinstance(found, dict) else {}
+        values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)}
+        return {each: value for name, value in values.items() for each in (name, name.lower())}
+
+
 class DockerConfigCredentials:
     """A CredentialSource over docker's configuration; anonymous for hosts it does not know."""
 
     def __init__(self, file: Path) -> None:
+        self._config = DockerConfig(file.parent)
         self._file = file
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> DockerConfigCredentials:
-        """DOCKER_CONFIG's folder, else `~/.docker`."""
+        """Where `docker_config_file` finds it."""
         return cls(docker_config_file(env))
 
     async def credential(self, host: str) -> Credential | None:
         """Raises InvalidOption when the file is no docker configuration or a helper cannot be run."""
-        config = await asyncio.to_thread(self._read)
+        config = await asyncio.to_thread(self._config.read)
         key = HUB_KEY if normalize_registry_host(host) == DOCKER_HUB else host
         helpers = config.get("credHelpers") or {}
         helper = helpers.get(key) or helpers.get(host) or config.get("credsStore")
@@ -54,17 +100,6 @@ class DockerConfigCredentials:
             if normalize_registry_host(name) == normalize_registry_host(host):
                 return self._entry(name, entry)
         return None
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            config = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise InvalidOption(
-                f"{self._file} is no readable docker configuration", action="mend or remove it"
-            ) from error
-        return config if isinstance(config, dict) else {}
 
     def _entry(self, name: str, entry: dict[str, Any]) -> Credential | None:
         if entry.get("auth"):

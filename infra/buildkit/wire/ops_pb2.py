@@ -24,13 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinfra/buildkit/wire/ops.proto\x12\x02pb\"=\n\x08Platform\x12\x14\n\x0c\x41rchitecture\x18\x01 \x01(\t\x12\n\n\x02OS\x18\x02 \x01(\t\x12\x0f\n\x07Variant\x18\x03 \x01(\t\",\n\nSourceInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"?\n\x05Range\x12\x1b\n\x05start\x18\x01 \x01(\x0b\x32\x0c.pb.Position\x12\x19\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x0c.pb.Position\"+\n\x08Position\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x11\n\tcharacter\x18\x02 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dinfra/buildkit/wire/ops.proto\x12\x02pb\"=\n\x08Platform\x12\x14\n\x0c\x41rchitecture\x18\x01 \x01(\t\x12\n\n\x02OS\x18\x02 \x01(\t\x12\x0f\n\x07Variant\x18\x03 \x01(\t\",\n\nSourceInfo\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"?\n\x05Range\x12\x1b\n\x05start\x18\x01 \x01(\x0b\x32\x0c.pb.Position\x12\x19\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x0c.pb.Position\"+\n\x08Position\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x11\n\tcharacter\x18\x02 \x01(\x05\"\x8a\x01\n\nDefinition\x12\x0b\n\x03\x64\x65\x66\x18\x01 \x03(\x0c\x12.\n\x08metadata\x18\x02 \x03(\x0b\x32\x1c.pb.Definition.MetadataEntry\x1a?\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.OpMetadata:\x02\x38\x01\"v\n\nOpMetadata\x12\x34\n\x0b\x64\x65scription\x18\x02 \x03(\x0b\x32\x1f.pb.OpMetadata.DescriptionEntry\x1a\x32\n\x10\x44\x65scriptionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x02Op\x12\x19\n\x06inputs\x18\x01 \x03(\x0b\x32\t.pb.Input\x12\x1c\n\x06source\x18\x03 \x01(\x0b\x32\x0c.pb.SourceOp\"&\n\x05Input\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x03\"t\n\x08SourceOp\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12&\n\x05\x61ttrs\x18\x02 \x03(\x0b\x32\x17.pb.SourceOp.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'infra.buildkit.wire.ops_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_DEFINITION_METADATAENTRY']._loaded_options = None
+  _globals['_DEFINITION_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_OPMETADATA_DESCRIPTIONENTRY']._loaded_options = None
+  _globals['_OPMETADATA_DESCRIPTIONENTRY']._serialized_options = b'8\001'
+  _globals['_SOURCEOP_ATTRSENTRY']._loaded_options = None
+  _globals['_SOURCEOP_ATTRSENTRY']._serialized_options = b'8\001'
   _globals['_PLATFORM']._serialized_start=37
   _globals['_PLATFORM']._serialized_end=98
   _globals['_SOURCEINFO']._serialized_start=100
@@ -39,4 +45,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RANGE']._serialized_end=209
   _globals['_POSITION']._serialized_start=211
   _globals['_POSITION']._serialized_end=254
+  _globals['_DEFINITION']._serialized_start=257
+  _globals['_DEFINITION']._serialized_end=395
+  _globals['_DEFINITION_METADATAENTRY']._serialized_start=332
+  _globals['_DEFINITION_METADATAENTRY']._serialized_end=395
+  _globals['_OPMETADATA']._serialized_start=397
+  _globals['_OPMETADATA']._serialized_end=515
+  _globals['_OPMETADATA_DESCRIPTIONENTRY']._serialized_start=465
+  _globals['_OPMETADATA_DESCRIPTIONENTRY']._serialized_end=515
+  _globals['_OP']._serialized_start=517
+  _globals['_OP']._serialized_end=578
+  _globals['_INPUT']._serialized_start=580
+  _globals['_INPUT']._serialized_end=618
+  _globals['_SOURCEOP']._serialized_start=620
+  _globals['_SOURCEOP']._serialized_end=736
+  _globals['_SOURCEOP_ATTRSENTRY']._serialized_start=692
+  _globals['_SOURCEOP_ATTRSENTRY']._serialized_end=736
 # @@protoc_insertion_point(module_scope)

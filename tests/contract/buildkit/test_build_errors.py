@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from flows.domain.errors import (
 from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush
 from infra.local.daemon import free_port
 from tests.contract.buildkit.parts import BASE, Engine, Registry, build, output_of, run
+from tests.git_repository import git, make_bare, make_repository
+from tests.serving import folder_served
 
 Context = Callable[[str], Path]
 
@@ -86,6 +89,34 @@ async def test_a_file_that_copy_wants(engine: Engine, context: Context) -> None:
         await build(engine.address, context(BASE + "COPY absent /\n"))
     assert error.value.status is None
     assert ">>> COPY absent /" in error.value.details
+
+
+@pytest.mark.parametrize(
+    ("instruction", "words", "action"),
+    [
+        ("COPY absent /", "absent", "may be missing from the source"),
+        ("ADD {web}/nothing /", "404", "check the URL"),
+        ("ADD --checksum=sha256:{zeros} {web}/there /", "digest mismatch", "another checksum"),
+        ("ADD {web}/repo.git#nowhere /", "nowhere", "branch, tag or commit"),
+        ("ADD http://127.0.0.1:1/x /", "connection refused", "cannot reach that address"),
+        ('USER nobody\nRUN ["/bin/busybox", "true"]', "unable to find user nobody", "/etc/passwd"),
+        ('USER -1\nRUN ["/bin/busybox", "true"]', "unable to find user -1", "/etc/passwd"),
+        ("COPY --from=0 absent /", "absent", "may be missing|does not have it"),
+    ],
+)
+async def test_what_to_do_fits_the_failure(
+    engine: Engine, context: Context, tmp_path: Path, instruction: str, words: str, action: str
+) -> None:
+    """A file that is not in the source, an answer of a server, a git ref and a user each want something else."""
+    root = tmp_path / "web"
+    root.mkdir()
+    (root / "there").write_text("there")
+    git(make_bare(root / "repo.git", make_repository(tmp_path / "work")), "update-server-info")
+    with folder_served(root) as url:
+        line = instruction.format(web=url, zeros="0" * 64)
+        with pytest.raises(StepFailed, match=words) as error:
+            await build(engine.address, context(f"{BASE}FROM scratch\nCOPY --from=0 bin /bin\n{line}\n"))
+    assert re.search(action, error.value.action), error.value.action
 
 
 async def test_a_base_image_nobody_has(engine: Engine, registry: Registry, context: Context) -> None:

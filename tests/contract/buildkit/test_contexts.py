@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
 import io
 import os
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ from flows.domain.credentials import Anonymous
 from flows.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildOutcome, BuildRequest, ImagePush, OciOutput
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run
-from tests.serving import serving
+from tests.serving import folder_served
 
 Context = Callable[[str], Path]
 
@@ -125,14 +123,8 @@ def web(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder served over HTTP."""
     root = tmp_path / "web"
     root.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    handler = partial(Quiet, directory=str(root))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
-        yield root, f"http://127.0.0.1:{server.server_port}"
+    with folder_served(root) as url:
+        yield root, url
 
 
 def archive(target: Path, dockerfile: str) -> None:
@@ -210,7 +202,7 @@ async def test_options_of_run_steps(engine: Engine, context: Context) -> None:
     await build(
         engine.address,
         context(BASE + run(script)),
-        add_hosts={"example.test": "192.0.2.7", "six.example.test": "2001:db8::1"},
+        add_hosts=(("example.test", "192.0.2.7"), ("six.example.test", "2001:db8::1")),
         shm_size=32 << 20,
         ulimits=("nofile=1000:2000",),
         hostname="slipway-test",

@@ -137,7 +137,7 @@ services:
 
 
 def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmStarter, image_set: ImageSet) -> None:
-    """A secret of the environment, a path outside of the source, one repository for two images."""
+    """A secret of the environment, a path outside of the source, one repository for two images, what is no release."""
     cases = {
         "--allow env=HOME": {"web": {"secret": ["id=x,env=HOME"]}},
         "--allow fs.read=/etc": {"web": {"context": "/etc"}},
@@ -145,7 +145,7 @@ def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmS
             "web": {"tags": ["r.example.com/a:1"]},
             "api": {"tags": ["r.example.com/a:2"]},
         },
-        "take it out": {"web": {"surprise": "x"}},
+        "remove it": {"web": {"call": "check"}},
     }
     for action, targets in cases.items():
         commit(image_set.source, "feat: bad", {"docker-bake.json": json.dumps(bake_file(**targets))})

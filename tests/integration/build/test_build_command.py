@@ -35,13 +35,13 @@ def test_a_build_reads_like_buildx(slipway: Run, tmp_path: Path) -> None:
 
 
 def test_a_push_to_the_embedded_registry(slipway: Run, stack: RunningStack, tmp_path: Path) -> None:
-    """--push takes the registry's credential from Vault; -q prints the digest; the metadata are the exporter's."""
+    """--push takes the registry's credential from Vault; -q prints the image's id; the metadata are the exporter's."""
     source = _source(tmp_path / "push")
     name = f"{stack.connection.registry}/by-hand:1"
     done = slipway("build", source, "--push", "-t", name, "-q", "--metadata-file", tmp_path / "metadata.json")
     assert done.returncode == 0, done.stderr
     metadata = json.loads((tmp_path / "metadata.json").read_text())
-    assert done.stdout.strip() == metadata["containerimage.digest"]
+    assert done.stdout.strip() == metadata["containerimage.config.digest"]
 
 
 def test_events_as_json(slipway: Run, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_bad_options_are_usage_errors(slipway: Run, tmp_path: Path) -> None:
     """Each says which option; exit code 2."""
     source = _source(tmp_path / "bad")
     for options in (
-        ["--label", "x"],
+        ["--label", "=x"],
         ["--push"],
         ["--output", "type=nonsense"],
         ["--push", "--output", "type=registry"],

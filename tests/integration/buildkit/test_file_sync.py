@@ -111,7 +111,7 @@ async def test_a_whole_build_is_shared(engine: Engine, tmp_path: Path, first: st
             target="final",
             contexts={"other": other},
             secrets={"s": SecretEnv("HOME")},
-            add_hosts={"h.test": "192.0.2.1"},
+            add_hosts=(("h.test", "192.0.2.1"),),
             shm_size=65536 << 10,
             ulimits=("nofile=100:200",),
             platforms=("linux/amd64",),

@@ -37,7 +37,7 @@ async def test_the_engines_address_is_put_in(engine_with_gateway: Engine, tmp_pa
     """The step sees it, and docker buildx's build with the same option is the same to the cache."""
     context = busybox_context(tmp_path / "context", HOSTS)
     events: list[BuildEvent] = []
-    hosts = {"here": "host-gateway", "there": "192.0.2.9"}
+    hosts = (("here", "host-gateway"), ("there", "192.0.2.9"))
     await build(engine_with_gateway.address, context, add_hosts=hosts, events=events)
     assert "192.0.2.7\there\n" in output_of(events)
     options = ("--network=none", "--add-host=here:host-gateway", "--add-host=there:192.0.2.9")
@@ -48,4 +48,4 @@ async def test_an_engine_without_one_is_named(engine: Engine, tmp_path: Path) ->
     """A daemon that tells no gateway: said, with what to do instead."""
     context = busybox_context(tmp_path / "context", HOSTS)
     with pytest.raises(InvalidOption, match="host-gateway stands for"):
-        await build(engine.address, context, add_hosts={"here": "host-gateway"})
+        await build(engine.address, context, add_hosts=(("here", "host-gateway"),))

@@ -40,7 +40,7 @@ def open_descriptors() -> int:
 
 async def test_an_output_that_deletes_the_rest(engine: Engine, tmp_path: Path) -> None:
     """The folder is the result and nothing else; links that lead out are removed, not followed. A build that fails
-    removes nothing, and the working directory is not taken for an output."""
+    removes nothing, and without being told so nothing that lies beside the working directory is cleared."""
     tree = tmp_path / "tree"
     make_tree(tree, seed=3)
     dockerfile = copy_everything(tmp_path)
@@ -50,15 +50,17 @@ async def test_an_output_that_deletes_the_rest(engine: Engine, tmp_path: Path) -
     (out / "old" / "deep").mkdir(parents=True)
     (out / "old" / "deep" / "file").touch()
     (out / "link").symlink_to(elsewhere)
+    cleared = LocalOutput(out, delete=True, anywhere=True)
     with pytest.raises(BuildError):
-        await build(engine.address, tree, dockerfile=dockerfile, target="none", output=LocalOutput(out, delete=True))
+        await build(engine.address, tree, dockerfile=dockerfile, target="none", output=cleared)
     assert (out / "old" / "deep" / "file").exists()
-    await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(out, delete=True))
+    await build(engine.address, tree, dockerfile=dockerfile, output=cleared)
     await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(tmp_path / "plain"))
     assert listing(out) == listing(tmp_path / "plain")
     assert (elsewhere / "kept").exists()
-    with pytest.raises(InvalidOption, match="working directory"):
-        await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(Path(), delete=True))
+    for place in (Path(), out):
+        with pytest.raises(InvalidOption, match="not below the working directory"):
+            await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(place, delete=True))
 
 
 @pytest.mark.parametrize("seed", range(20, 26))
@@ -234,7 +236,7 @@ async def test_places_that_cannot_be_written(engine: Engine, context: Context, t
     with pytest.raises(InvalidOption, match="beside another image"):
         await build(engine.address, folder, outputs=(OciOutput(tmp_path / "l", tar=False), ImageStore("a/b")))
     for output in (
-        TarOutput(tmp_path / "missing" / "files.tar"),
+        TarOutput(tmp_path / "file" / "below" / "files.tar"),
         LocalOutput(tmp_path / "file" / "below"),
         OciOutput(tmp_path / "file" / "below", tar=False),
         TarOutput(Path("/dev/full")),

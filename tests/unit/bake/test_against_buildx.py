@@ -109,8 +109,13 @@ def alike(folder: Path, files: dict[str, Any], *names: str, **variables: str) ->
     both = [read(folder, list(files), list(names), variables) for read in (buildx, ours)]
     assert (both[0] is None) == (both[1] is None), both
     if both[0] is not None:
-        assert both[1]["target"] == both[0]["target"]
+        assert _unescaped(both[1]) == both[0]["target"]
     return both[1]
+
+
+def _unescaped(printed: Any) -> Any:
+    """What Debian's buildx, which does not escape, prints of these targets."""
+    return json.loads(json.dumps(printed["target"]).replace("$${", "${").replace("%%{", "%{"))
 
 
 @pytest.mark.parametrize("names", [[], ["more"], ["last", "app"]], ids=" ".join)
@@ -171,7 +176,190 @@ def test_what_bake_refuses_is_refused(tmp_path: Path, targets: dict[str, Any]) -
 
 
 def test_what_is_printed_is_a_bake_file(tmp_path: Path) -> None:
-    """Read again it is the same set."""
-    first = alike(tmp_path, {"bake.json": INHERITANCE})
-    again = alike(tmp_path, {"again.json": json.dumps(first).replace("${", "$${").replace("%{", "%%{")})
-    assert again == first
+    """Read again, by either, it is the same set: what looks like a variable is none."""
+    marks = {"args": {"A": "$${NOT} %%{x} $y", "$${K}": "$$${NOT}"}, "contexts": {"c": "./$${d}"}, "tags": ["t"]}
+    document = {**INHERITANCE, "target": {**INHERITANCE["target"], "marks": marks}}
+    first = alike(tmp_path, {"bake.json": document}, "default", "marks")
+    printed = first["target"]["marks"]
+    assert printed["args"] == {"A": "$${NOT} %%{x} $y", "$${K}": "$$${NOT}"}
+    assert printed["contexts"] == {"c": "./$${d}"}
+    assert ours(tmp_path, ["bake.json"], ["default", "marks"], {"NOT": "taken"}) == first
+    (tmp_path / "again.json").write_text(json.dumps(first))
+    assert ours(tmp_path, ["again.json"], [], {"NOT": "taken"}) == first
+    assert buildx(tmp_path, ["again.json"], [], {"NOT": "taken"})["target"] == _unescaped(first)
+
+
+def build(text: str, service: str = "image: i") -> str:
+    """A Compose file with one service, whose `build` has this."""
+    return f"services:\n  a:\n    {service}\n    build:\n      context: .\n      {text}\n"
+
+
+ARGS = (
+    *("yes", "NO", "on", "y", "True", "TRUE", "~", "null", "12:30:45", "0o17", "0777", "08", "0x1F", "0b11", "-0o7"),
+    *("1_000", "1.0", "1.10", "1e3", "1E400", ".5", "1.", "+1", "1e21", "123456789012345678901", "=", "0x", "1.2.3"),
+    *("0.000001", "1234567.5", "9223372036854775808", "'yes'", "!!str 5", "!!int '5'"),
+)
+
+
+def test_scalars(tmp_path: Path) -> None:
+    """YAML 1.2: words that 1.1 took for truth values are words, a time is no number, an octal is one."""
+    text = "\n".join(f"        V{number}: {value}" for number, value in enumerate(ARGS))
+    found = alike(tmp_path, {"compose.yaml": build(f"args:\n{text}")})
+    assert [found["target"]["a"]["args"][f"V{ARGS.index(value)}"] for value in ("NO", "12:30:45", "0o17")] == [
+        "NO",
+        "12:30:45",
+        "15",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        build("labels: [c, d=1]"),
+        build("labels: {c: , d: 1.50}"),
+        build("args: ['A=$$', 'B=a$', 'C=$5', 'D=$-', 'E=x$ y', 'F=a$$b', 'G=$${X}']"),
+        build("args: ['A=${']"),
+        build("args: ['A=${X:-{\"a\":1}}']"),
+        build("args: {a: [1]}"),
+        build("args: [1]"),
+        build("args: [NAME, OTHER, X=1]", "environment: [NAME=n, OTHER]"),
+        build("tags: [1]"),
+        build("tags: x"),
+        build("context: 1"),
+        build("dockerfile: [x]"),
+        build("no_cache: perhaps"),
+        build("pull: 1"),
+        build("shm_size: 64m"),
+        build("shm_size: 1000"),
+        build("shm_size: 1.5g"),
+        build("shm_size: much"),
+        build("ssh: [foo]"),
+        build("ssh: default"),
+        build("ulimits: {nofile: {soft: 1, hard: 2}}"),
+        build("ulimits: {nofile: {soft: 1}}"),
+        build("additional_contexts: [a=b, c=docker-image://x]"),
+        build("additional_contexts: {a: ./b/../c, g: github.com/x/y, h: 'git@h:x'}"),
+        build("additional_contexts: [a]"),
+        build("x-bake: {tags: b:2}"),
+        build("x-bake: {tags: 'b:2 c:3', platforms: linux/amd64, output: type=docker, cache-from: type=gha}"),
+        build("x-bake: {tags: [1, true, z], no-cache: true, no-cache-filter: a b}"),
+        build("x-bake: {nonsense: 1, args: {A: 1}}"),
+        build("dockerfile_inline: FROM x"),
+        build("dockerfile: d\n      dockerfile_inline: FROM x"),
+        build("nonsense: 1"),
+        build("target: t", "image: 1"),
+        "services: {a: {build: .}}\n---\nservices: {b: {build: ./b}, a: {build: {args: {A: 1}}}}\n",
+        "services: {a: {build: .}}\n---\n",
+        "---\nservices: {a: {build: .}}\n...\n",
+        "",
+        "services: {a: {build: .}, a: {build: x}}\n",
+        "services: {a: {image: '${COMPOSE_PROJECT_NAME}/a', build: {context: ., args: [COMPOSE_PROJECT_NAME]}}}\n",
+        "name: mine\nservices: {a: {image: '${COMPOSE_PROJECT_NAME}/a', build: .}}\n",
+        "name: '${N:-other}'\nservices: {a: {image: '${COMPOSE_PROJECT_NAME}/a', build: .}}\n",
+        "x-c: &c {context: ., args: {A: 1}}\nservices: {a: {build: *c}, b: {build: {<<: *c, target: t}}}\n",
+        "services: {a: {build: ., ports: ['${PORT?}']}}\n",
+        "services: {a: {build: {context: ., args: {A: 1}, tags: [t]}}, "
+        "b: {extends: a, build: {args: !reset {}, tags: !override [u]}}}\n",
+    ],
+)  # fmt: skip
+def test_one_compose_file(tmp_path: Path, text: str) -> None:
+    """Each is read as buildx reads it, or refused as it is."""
+    alike(tmp_path, {"compose.yaml": text})
+
+
+BELOW = "services: {a: {image: i, build: {context: ., args: {A: 1, B: 2}, tags: [x, y], labels: [l=1]}}, b: {build: .}}"
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "services: {a: {build: {args: !reset {}, tags: !override [z]}}}",
+        "services: {a: {image: !reset null, build: {args: {A: !reset null, C: 3}}}}",
+        "services: {a: !reset {}}",
+        "services: {a: !override {build: x}}",
+        "services: {a: {build: {args: [A, B=3], tags: [x, z], cache_from: [c], labels: {l: 2, m: }}}}",
+        "services: {a: {build: {tags: {a: 1}}}}",
+        "services: {a: {build: ./other}}",
+        "services: {c: {extends: a, build: {args: {B: 1}}}}",
+    ],
+)
+def test_one_compose_file_over_another(tmp_path: Path, above: str) -> None:
+    """Maps are merged, lists joined; `!reset` takes away, `!override` replaces."""
+    alike(tmp_path, {"a.yaml": BELOW, "b.yaml": above})
+
+
+def test_files_with_a_services_environment(tmp_path: Path) -> None:
+    """An argument without a value has the one of the service's environment, or of its files."""
+    (tmp_path / "one.env").write_text('A=1\nB=\'x y\' # c\nX=file\nQ=${A}${W:-w}\nD="t\\tq\\"$$z"\nGIVEN\n')
+    (tmp_path / "two.env").write_text("B=3\nexport C = 4\nE: yaml # y\nF=a#b\nM='l1\nl2'\n")
+    files = "env_file: [one.env, {path: two.env}, {path: nowhere.env, required: false}]\n    environment: {X: own, Y: }"
+    text = build("args: [A, B, C, D, E, F, M, Q, X, Y, GIVEN, NONE]", files)
+    found = alike(tmp_path, {"compose.yaml": text}, GIVEN="g", Y="y")
+    assert found["target"]["a"]["args"]["B"] == "3"
+    alike(tmp_path, {"compose.yaml": build("args: [A]", "env_file: one.env")})
+    alike(tmp_path, {"compose.yaml": build("args: [A]", "env_file: nowhere.env")})
+
+
+@pytest.mark.parametrize("name", ["web.x", "web_x"])
+def test_a_service_with_a_dot(tmp_path: Path, name: str) -> None:
+    """Is asked for by its own name, or by its target's."""
+    assert alike(tmp_path, {"compose.yaml": "services: {web.x: {build: .}, b: {build: .}}"}, name)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tags": [1, True, 1.50]},
+        {"tags": [None]},
+        {"tags": ["", "a", ""]},
+        {"args": {"A": 1.10, "B": 1.0, "C": 1e3, "D": True, "F": 12345678901234567890, "G": 1e21}},
+        {"pull": "True"},
+        {"pull": "1"},
+        {"shm-size": 64},
+        {"shm-size": "x"},
+        {"ulimits": ["foo=1"]},
+        {"ulimits": ["nofile=3:2"]},
+        {"cache-from": ["src=x"]},
+        {"cache-to": ["type=local"]},
+        {"secret": ["id=a,foo=b"]},
+        {"secret": ["type=x,id=a"]},
+        {"attest": ["sbom"]},
+        {"attest": ["type=sbom,disabled=maybe"]},
+        {"output": ["foo=bar,x=y"]},
+        {"platforms": ["linux/amd64", "linux/x/y/z"]},
+        {"annotations": ["a"]},
+        {"annotations": ["bad:k=v"]},
+        {"annotations": ["index,manifest:k=v"]},
+        {"contexts": {"a": ""}},
+        {"context": ""},
+        {"labels": {"a": None, "b": ""}},
+        {"matrix": {"a": ["x"]}},
+        {"name": "x"},
+        {"nonsense": 1},
+        {"args": {"A": "${N > 5 ? \"more\" : \"less\"}", "B": "${N + 1}", "C": "${!true || N == 7}"}},
+        {"args": {"D": "${[1, N][1]}", "E": "${-N * 2}", "F": "${\"a${N}b\"}"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_one_field(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Each is read as buildx reads it, or refused as it is."""
+    document = {"variable": {"N": {"default": 5}}, "target": {"default": fields}}
+    alike(tmp_path, {"bake.json": document}, N="7")
+
+
+def test_blocks_with_the_same_key(tmp_path: Path) -> None:
+    """JSON allows a key twice, and HCL takes the values for blocks that are merged."""
+    text = '{"target": {"a": {"args": {"x": 1}}, "a": {"args": {"y": 2}}}, "target": {"b": {}}}'
+    assert set(alike(tmp_path, {"bake.json": text}, "a", "b")["target"]["a"]["args"]) == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("default", "given"), [(5, "2.50"), (5, "x"), (5, "inf"), (True, "t"), (True, "maybe"), ("", "")]
+)
+def test_variables_of_a_type(tmp_path: Path, default: Any, given: str) -> None:
+    """A value that is given is read as its default's type."""
+    alike(
+        tmp_path,
+        {"bake.json": {"variable": {"X": {"default": default}}, "target": {"default": {"args": {"A": "${X}"}}}}},
+        X=given,
+    )

@@ -132,9 +132,36 @@ BOMBS = {
         ),
         "holds more than 100000 values",
     ),
+    "regular expression": (
+        "docker-bake.json",
+        json.dumps(
+            {
+                "variable": {
+                    "X": {
+                        "default": "a" * 60 + "!",
+                        "validation": {"condition": '${can(regex("^(a|a)*$", X))}', "error_message": "only a"},
+                    }
+                },
+                "target": {"default": {}},
+            }
+        ),
+        "not allowed: only a",
+    ),
+    "heirs of a large service": (
+        "compose.yaml",
+        json.dumps(
+            {
+                "services": {
+                    "base": {"build": {"args": {f"A{n}": "x" for n in range(50_000)}}},
+                    **{f"s{n}": {"extends": "base"} for n in range(1000)},
+                }
+            }
+        ),
+        "holds more than 100000 values",
+    ),
     "deep YAML": ("compose.yaml", "[" * 3000 + "]" * 3000, "compose.yaml is nested more than 100 deep"),
     "aliases": ("compose.yaml", ALIASES + SERVICE, "compose.yaml holds more than 100000 values"),
-    "merges": ("compose.yaml", MERGES + SERVICE, "not YAML that can be read"),
+    "merges": ("compose.yaml", MERGES + SERVICE, "it merges too much"),
     "deep variable": (
         "compose.yaml",
         "services: {web: {build: {context: .}, image: '" + "${A:-" * 3000 + "x" + "}" * 3000 + "'}}\n",

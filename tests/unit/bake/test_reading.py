@@ -11,6 +11,7 @@ import pytest
 
 from flows.bake.builds import build_request, image_of, unused
 from flows.bake.places import Places
+from flows.bake.printed import as_bake
 from flows.bake.read import read_folder
 from flows.bake.targets import Target, TargetSet, choose
 from flows.domain.errors import InvalidOption, InvalidReference
@@ -36,17 +37,29 @@ def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"target": {"default": {"call": "check"}}}, "'call' is not one"),
-        ({"target": {"default": {"tags": ["${upper(A)}"]}}}, "HCL's functions"),
-        ({"target": {"default": {"tags": ["%{if A}x%{endif}"]}}}, "HCL's functions"),
+        ({"target": {"default": {"call": "check"}}}, "'call' is not supported"),
+        ({"target": {"default": {"policy": [{"filename": "x"}]}}}, "'policy' is not supported"),
+        ({"target": {"default": {"tags": ["${upper(A)}"]}}}, "HCL function upper"),
+        ({"target": {"default": {"tags": ["%{if A}x%{endif}"]}}}, "an HCL directive"),
+        ({"target": {"default": {"tags": ["${A"]}}, "variable": {"A": {}}}, "not closed"),
+        ('{"target": {"default": {"tags": ["a"], "tags": ["b"]}}}', "'tags' appears twice"),
+        ({"target": {"default": {"name": "x"}}}, "needs a matrix"),
+        ({"target": {"default": {"secret": ["id=a,from=b"]}}}, "no key 'from'"),
+        ({"target": {"default": {"cache-from": ["ref=x"]}}}, "no type"),
+        ({"target": {"default": {"platforms": ["beos"]}}}, "'beos'"),
+        ({"target": {"default": {"annotations": ["image:a=b"]}}}, "no level 'image'"),
+        ('{"target": {"default": {"args": {"A": 1e999}}}}', "must be a string"),
         ({"function": {"f": {}}, "target": {"default": {}}}, "defines functions"),
-        ({"target": {"default": {"tags": "x"}}}, "is to be a list"),
+        ({"target": {"default": {"tags": "x"}}}, "must be a list"),
         ({"target": {"default": {"args": ["x"]}}}, "is to be an object"),
         ({"target": {"default": {"pull": "perhaps"}}}, "true or false"),
         ({"target": {"default": {"inherits": ["default"]}}}, "inherits from itself"),
         ({"variable": {"A": {"default": "${A}"}}, "target": {"default": {"tags": ["${A}"]}}}, "depends on itself"),
         ({"group": {"default": {"targets": ["default"]}}}, "contains itself"),
         ("{", "is not JSON"),
+        (f'{{"target": {{"default": {{"args": {{"A": {"9" * 5000}}}}}}}}}', "a number has 5000 digits"),
+        ('{"target": {"default": {"args": {"A": 1e999999999}}}}', "not such a large number"),
+        ({"target": {"default": {"args": {"A": "${1e9999 * 2}"}}}}, "not such a large number"),
     ],
 )
 def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words: str) -> None:
@@ -59,13 +72,26 @@ def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words
     ("text", "words"),
     [
         ("services: {a: {build: {context: ., surprise: 1}}}", "build.surprise"),
+        ("services: {a: {build: {context: ., tags: [1]}}}", "build.tags must be a string"),
+        ("services: {a: {build: {context: ., tags: x}}}", "build.tags must be a list"),
+        ("services: {a: {build: {context: ., no_cache: perhaps}}}", "true or false"),
+        ("services: {a: {build: {context: ., ssh: [mine]}}}", "no socket or key"),
+        ("services: {a: {build: {dockerfile: d, dockerfile_inline: x}}}", "both dockerfile and dockerfile_inline"),
+        ("services: {a: {build: ., ports: ['${PORT:?which}']}}", "PORT has no value: which"),
+        ("services: {a: {build: {args: [A]}, env_file: [{path: e, format: raw}]}}", "unknown format 'raw'"),
+        ("services: {a: {build: {args: [A]}, env_file: ../e}}", "outside of the source"),
+        ("services: {a: {build: {args: [A]}, env_file: e}}", "env_file e does not exist"),
+        ("services: {a: {build: .}, a: {build: x}}", "'a' appears twice"),
+        ("services: {a: {build: .}}\n---\n", "empty document"),
+        ("- a", "must be a map"),
         ("services: {a: {build: ., image: '${TAG:?say it}'}}", "TAG has no value: say it"),
-        ("services: {a: {build: '${'}}", "no variable"),
+        ("services: {a: {build: '${'}}", "does not start a variable"),
         ("services: {a: {build: ., extends: {service: b, file: x.yaml}}}", "another file"),
-        ("services: {a: {build: ., extends: b}}", "no service"),
+        ("services: {a: {build: ., extends: b}}", "not a service in this file"),
         ("services: {a: {build: {context: ., secrets: [s]}}}", "not defined"),
-        ("include: [x.yaml]", "includes other files"),
-        ("services: [", "not YAML"),
+        ("include: [x.yaml]", "uses `include`"),
+        ("services: [", "line 1: "),
+        ("services: {a: {build: {context: ., args: {A: .inf}}}}", "not such a large number"),
     ],
 )
 def test_what_compose_files_cannot_have(tmp_path: Path, text: str, words: str) -> None:
@@ -89,7 +115,7 @@ def test_a_variable_without_a_value_is_said(tmp_path: Path) -> None:
     """It is empty, and the reader is told; one that is not needed is not."""
     (tmp_path / "compose.yml").write_text("services: {a: {build: '.${X}', image: '${Y:-i}${Z:+${W}}'}}")
     found = choose(read_folder(Places.of(tmp_path, None, ()), [], {}), [])
-    assert found.warnings == ("the variable X is not set: it is taken as empty",)
+    assert found.warnings == ("the variable X is not set and defaults to an empty string",)
     assert found.targets["a"].tags == ("i",)
 
 
@@ -130,7 +156,8 @@ def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
         network="none",
         shm_size="64m",
         ulimits=("core=1",),
-        extra_hosts={"h": "10.0.0.1"},
+        resources={"memory": "1k"},
+        extra_hosts={"h": "10.0.0.1,10.0.0.2"},
         entitlements=("network.host",),
     )
     found = request(tmp_path, target, "env=TOKEN", "ssh", "network.host", network="host")
@@ -146,10 +173,11 @@ def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
     assert found.ssh == {"default": SshSource(), "key": SshSource((tmp_path / "k",))}
     assert found.attests == {"provenance": "mode=max"}
     assert (found.pull, found.no_cache_stages, found.network) == (True, ("s",), "none")
-    assert (found.shm_size, found.ulimits, found.add_hosts) == (64 << 20, ("core=1",), {"h": "10.0.0.1"})
+    assert (found.shm_size, found.ulimits, found.resources) == (64 << 20, ("core=1:1",), {"memory": "1024"})
+    assert found.add_hosts == (("h", "10.0.0.1"), ("h", "10.0.0.2"))
     assert found.allow == ("network.host",)
     assert found.outputs[0].by_digest and found.outputs[0].name == "r.example.com/app"
-    assert unused(target) == ["target web: the output 'type=local,dest=out' is not made, a release pushes images"]
+    assert unused(target) == ["target web: the output 'type=local,dest=out' is skipped: a release pushes images"]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +207,92 @@ def test_a_file_reaches_nothing_beyond_its_source(tmp_path: Path, fields: dict[s
     assert action in str(error.value)
     allow = ["fs.read=/", "env=TOKEN", "ssh", "network.host", "security.insecure"]
     request(source, target, *allow)
+
+
+def test_a_secret_without_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is the variable of its name where that may be read, else the file of its name; without either the variable has to
+    be allowed."""
+    monkeypatch.setenv("token", "x")
+    target = Target("web", secrets=("id=token",))
+    with pytest.raises(InvalidOption, match="variable token"):
+        request(tmp_path, target)
+    assert request(tmp_path, target, "env=token").secrets == {"token": SecretEnv("token")}
+    (tmp_path / "token").touch()
+    assert request(tmp_path, target).secrets == {"token": SecretFile(tmp_path / "token")}
+    assert request(tmp_path, target, "env=token").secrets == {"token": SecretEnv("token")}
+
+
+def test_a_git_context_over_ssh_wants_an_agent(tmp_path: Path) -> None:
+    """Which has to be allowed."""
+    target = Target("web", context="git@example.com:team/app.git")
+    with pytest.raises(InvalidOption, match="SSH agent"):
+        request(tmp_path, target)
+    assert request(tmp_path, target, "ssh").ssh == {"default": SshSource()}
+
+
+def test_what_is_not_known_is_a_warning(tmp_path: Path) -> None:
+    """In a target, a group and `x-bake`; the rest is read."""
+    document = {"group": {"default": {"targets": ["a"], "colour": "red"}}, "target": {"a": {"tags": ["t"], "shape": 1}}}
+    found = read(tmp_path, document)
+    assert found.targets["a"].tags == ("t",)
+    assert [warning.rpartition(": ")[2] for warning in found.warnings] == [
+        "the field 'colour' is unknown and ignored",
+        "the field 'shape' is unknown and ignored",
+    ]
+    (tmp_path / "docker-bake.json").unlink()
+    (tmp_path / "compose.yaml").write_text("services: {a: {build: {x-bake: {tags: t, size: 1}}}}")
+    found = choose(read_folder(Places.of(tmp_path, None, ()), [], {}), [])
+    assert found.targets["a"].tags == ("t",)
+    assert found.warnings == ("compose.yaml: service a: x-bake: the field 'size' is unknown and ignored",)
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("no_cache: 'true'", "no-cache", True),
+        ("provenance: true", "attest", ["type=provenance"]),
+        ("provenance: mode=max", "attest", ["type=provenance,mode=max"]),
+        ("sbom: false", "attest", ["type=sbom,disabled=true"]),
+        ("sbom: generator=x", "attest", ["type=sbom,generator=x"]),
+        ("no_cache_filter: s", "no-cache-filter", ["s"]),
+        ("entitlements: [network.host]", "entitlements", ["network.host"]),
+        ("ssh: [default, k=./k]", "ssh", ["default", "k=k"]),
+        ("ulimits: {nofile: 5}", "ulimits", ["nofile=5:5"]),
+        ("extra_hosts: ['h:10.0.0.1', 'h=10.0.0.2', 's=[::1]']", "extra-hosts", {"h": "10.0.0.1,10.0.0.2", "s": "::1"}),
+        ("extra_hosts: {h: [10.0.0.1, 10.0.0.2]}", "extra-hosts", {"h": "10.0.0.1,10.0.0.2"}),
+        ("platforms: [arm64]\n      x-bake: {platforms: [linux/amd64]}", "platforms", ["arm64", "linux/amd64"]),
+        ("x-bake: {pull: yes}", "pull", True),
+        ("additional_contexts: {r: 'service:web.x'}", "contexts", {"r": "target:web_x"}),
+        ("additional_contexts: {r: x}\n      x-bake: {contexts: {r: y}}", "contexts", {"r": "x"}),
+        ("args: {DATE: 2001-01-01}", "args", {"DATE": "2001-01-01"}),
+        (f"args: {{N: {'9' * 5000}}}", "args", {"N": "9" * 5000}),
+    ],
+)  # fmt: skip
+def test_what_todays_buildx_reads_and_debians_does_not(tmp_path: Path, text: str, field: str, value: Any) -> None:
+    """Fields that are newer than the buildx that these tests can compare with."""
+    document = f"services:\n  a:\n    build:\n      context: .\n      {text}\n  web.x:\n    build: .\n"
+    (tmp_path / "compose.yaml").write_text(document)
+    assert as_bake(choose(read_folder(Places.of(tmp_path, None, ()), [], {}), ["a"]))["target"]["a"][field] == value
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "value"),
+    [
+        ({"cache-from": ["r.example/a,r.example/b", "r.example/b"]}, "cache-from", ["r.example/a", "r.example/b"]),
+        ({"cache-from": [{"type": "gha", "scope": "a,b"}]}, "cache-from", ['type=gha,"scope=a,b"']),
+        ({"secret": [{"id": "t", "env": "TOKEN"}]}, "secret", ["id=t,env=TOKEN"]),
+        ({"ssh": [{"id": "k", "paths": ["a", "b"]}, {"id": "default"}]}, "ssh", ["k=a,b", "default"]),
+        ({"attest": [{"type": "sbom", "disabled": True}]}, "attest", ["type=sbom,disabled=true"]),
+        ({"resources": {"memory": "1g"}}, "resources", {"memory": "1g"}),
+        ({"inherits": ["b"], "secret": ["id=x,src=s"]}, "secret", ["id=x,src=s", "id=y,env=Y"]),
+        ({"inherits": ["b"], "ssh": ["k=/other"]}, "ssh", ["k=/other"]),
+    ],
+)
+def test_what_todays_bake_file_may_have(tmp_path: Path, fields: Any, field: str, value: Any) -> None:
+    """Objects for entries, lists merged by id."""
+    base = {"secret": ["id=x,env=X", "id=y,env=Y"], "ssh": ["k=/p"]}
+    found = read(tmp_path, {"target": {"default": fields, "b": base}})
+    assert as_bake(found)["target"]["default"][field] == value
 
 
 def set_plan(*images: tuple[str, tuple[str, ...], bool, str | None]) -> SetPlan:

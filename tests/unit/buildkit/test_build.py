@@ -51,7 +51,7 @@ def test_attributes_of_run_steps() -> None:
             no_cache_stages=("a", "b"),
             pull=True,
             cgroup_parent="/docker",
-            add_hosts={"a": "192.0.2.1", "b": "2001:db8::1"},
+            add_hosts=(("a", "192.0.2.1"), ("b", "2001:db8::1")),
             shm_size=65536,
             ulimits=("nofile=1:2", "core=0"),
             hostname="h",

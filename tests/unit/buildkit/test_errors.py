@@ -98,6 +98,39 @@ def test_known_shapes(message: str, kind: type[SlipwayError]) -> None:
     assert type(cause(message)) is kind
 
 
+@pytest.mark.parametrize(
+    ("message", "action"),
+    [
+        ("failed to load cache key: invalid response status 404", "check the URL"),
+        ("digest mismatch for https://x/y: sha256:1 (expected: sha256:2)", "another checksum"),
+        ("repository does not contain ref nowhere, output: ''", "branch, tag or commit"),
+        (
+            "failed to load cache key: failed to fetch remote https://x/y.git: git stderr:\nfatal",
+            "branch, tag or commit",
+        ),
+        ("failed to do request: dial tcp: lookup x.example: no such host", "cannot reach that address"),
+        ("process failed: unable to find user nobody: no matching entries in passwd file", "/etc/passwd"),
+        ("uids and gids must be in range 0-2147483647", "/etc/passwd"),
+        ('failed to calculate checksum of ref a::b: "/x": not found', "may be missing from the source"),
+        ("lstat /var/lib/docker/tmp/x: no such file or directory", "does not have it"),
+        ("network bridge not found", "for an SBOM use another builder"),
+        ("anything else", "fix the step"),
+    ],
+)
+def test_what_to_do_about_a_failed_step(message: str, action: str) -> None:
+    """Only a file that COPY or ADD wants may be missing from the source."""
+    found = cause(message, Code.UNKNOWN, ("errdefs.Vertex", {"digest": "sha256:1"}))
+    assert type(found) is errors.StepFailed
+    assert action in found.action
+
+
+def test_a_question_that_the_frontend_does_not_know() -> None:
+    """A newer builder is wanted, and the question is named as it was asked."""
+    found = cause("failed to solve: unsupported request frontend.lint")
+    assert type(found) is errors.BuilderTooOld
+    assert "no call 'check'" in str(found)
+
+
 def test_a_shutdown_is_a_lost_builder() -> None:
     """A daemon that is going down ends a build as lost."""
     assert type(cause("transport is closing", Code.UNAVAILABLE)) is errors.BuilderLost

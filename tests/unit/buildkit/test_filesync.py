@@ -148,10 +148,14 @@ async def test_patterns_come_escaped(tmp_path: Path) -> None:
 
 
 async def test_a_bad_pattern(tmp_path: Path) -> None:
-    """A pattern that cannot be read ends the transfer with the reason."""
-    async with syncing(tmp_path, ("exclude-patterns", "[")) as (daemon, _):
+    """A pattern that cannot be read ends the transfer, and is the cause that is kept."""
+    async with syncing(tmp_path, ("exclude-patterns", "[")) as (daemon, sync):
+        packet = await daemon.receive()
+        assert packet is not None and packet.type == Packet.PACKET_ERR
         with pytest.raises(GrpcError, match="pattern"):
-            await daemon.stats()
+            await daemon.receive()
+    assert sync.failure is not None
+    assert sync.failure.cause.startswith(".dockerignore: the pattern '['")
 
 
 def test_plain_values_are_not_unescaped() -> None:

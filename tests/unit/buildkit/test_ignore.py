@@ -43,6 +43,11 @@ from infra.buildkit.ignore import PatternError, PatternList
         (["/a"], "a", False),
         (["*"], "new\nline", True),
         (["\udcff*"], "\udcff\udcfe", True),
+        # A backslash at the end that Go's filepath.Match does not come to takes the end away.
+        (["a/**/b\\"], "a/x/b$", True),
+        (["a/**/b\\"], "a/b$c", True),
+        (["a/**/b\\"], "a/x/b", False),
+        (["a/**/b\\"], "a/x/b\\", False),
     ],
 )
 def test_documented_cases(patterns: list[str], path: str, picked: bool) -> None:
@@ -50,7 +55,7 @@ def test_documented_cases(patterns: list[str], path: str, picked: bool) -> None:
     assert PatternList(patterns).picks(path) is picked
 
 
-@pytest.mark.parametrize("pattern", ["[", "[]", "[a", "[^]", "[a-]", "a\\", "!", "[b-a]"])
+@pytest.mark.parametrize("pattern", ["[", "[]", "[a", "[^]", "[a-]", "a\\", "*\\", "!a\\", ".*[", "!", "[b-a]"])
 def test_bad_patterns(pattern: str) -> None:
     """A pattern Go's filepath.Match refuses is refused."""
     with pytest.raises(PatternError):

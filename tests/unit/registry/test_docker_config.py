@@ -11,7 +11,7 @@ import pytest
 
 from flows.domain.credentials import Credential
 from flows.domain.errors import InvalidOption
-from infra.registry.docker_config import DockerConfigCredentials
+from infra.registry.docker_config import DockerConfig, DockerConfigCredentials
 
 
 def _source(folder: Path, config: Any) -> DockerConfigCredentials:
@@ -69,3 +69,37 @@ async def test_what_cannot_be_read_is_said(tmp_path: Path, config: Any) -> None:
     with pytest.raises(InvalidOption) as raised:
         await _source(tmp_path, config).credential("r.example")
     assert "config.json" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "found"),
+    [
+        ({"default": {"httpProxy": "http://p", "noProxy": "a,b"}}, {"HTTP_PROXY": "http://p", "NO_PROXY": "a,b"}),
+        (
+            {"default": {"httpProxy": "x"}, "unix:///d.sock": {"httpsProxy": "y", "ftpProxy": "", "allProxy": "z"}},
+            {"HTTPS_PROXY": "y", "ALL_PROXY": "z"},
+        ),
+        ({"tcp://other": {"httpProxy": "x"}}, {}),
+        ({"default": "x"}, {}),
+        ([], {}),
+        (None, {}),
+    ],
+)
+def test_proxies(tmp_path: Path, proxies: Any, found: dict[str, str]) -> None:
+    """An engine's own, else those for all, each by both of its names."""
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    both = found | {name.lower(): value for name, value in found.items()}
+    assert DockerConfig(tmp_path).proxies("unix:///d.sock") == both
+
+
+def test_where_docker_keeps_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In DOCKER_CONFIG's folder, else in the account's; none at all is an empty one, a broken one is said."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert DockerConfig.from_env({}).folder == tmp_path / ".docker"
+    assert DockerConfig.from_env({"DOCKER_CONFIG": "/x"}).folder == Path("/x")
+    assert DockerConfig(tmp_path).read() == {}
+    (tmp_path / "config.json").write_text("[]")
+    assert DockerConfig(tmp_path).read() == {}
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InvalidOption, match="no readable docker configuration"):
+        DockerConfig(tmp_path).read()
