@@ -45,7 +45,7 @@ test-cluster: setup ## run the tests that need a cluster, on the one of KUBECONF
 
 bench: setup ## compare with docker buildx; CASES="cached one-file", RUNS=5
 	@sh infra/local/bootstrap.sh test-packages
-	@$(BIN)/python -m compileall -q flows blocks infra
+	@$(BIN)/python -m compileall -q prefect_slipway flows blocks infra
 	@$(BIN)/python -m tests.bench $(CASES) --runs $(RUNS) $(ARGS)
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code
@@ -53,7 +53,7 @@ check: $(STAMP) ## formatter, linter, types, import contracts, generated code
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m infra.buildkit.proto.generate --check
+	$(BIN)/python -m prefect_slipway.infra.buildkit.proto.generate --check
 
 format: $(STAMP) ## format and mend what the linter can
 	$(BIN)/ruff check --fix-only .

@@ -4,10 +4,10 @@
 says, an option says too. `prefect block register -m blocks` registers all of them.
 """
 
-from blocks.builder import Builder
-from blocks.kubernetes import KubernetesBuilder
-from blocks.registry import Registry
-from blocks.source import Source
-from blocks.vault import Vault
+from prefect_slipway.blocks.builder import Builder
+from prefect_slipway.blocks.kubernetes import KubernetesBuilder
+from prefect_slipway.blocks.registry import Registry
+from prefect_slipway.blocks.source import Source
+from prefect_slipway.blocks.vault import Vault
 
 __all__ = ["Builder", "KubernetesBuilder", "Registry", "Source", "Vault"]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from flows.fields import BuilderPlace
+from prefect_slipway.blocks.fields import BuilderPlace
 
 
 class Builder(Block):

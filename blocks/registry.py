@@ -7,7 +7,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from flows.fields import SecretPlace
+from prefect_slipway.blocks.fields import SecretPlace
 
 
 class Registry(Block):

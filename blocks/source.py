@@ -7,8 +7,8 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from flows.fields import SecretPlace
-from flows.fields import Source as SourceAddress
+from prefect_slipway.blocks.fields import SecretPlace
+from prefect_slipway.blocks.fields import Source as SourceAddress
 
 
 class Source(Block):

@@ -8,8 +8,8 @@ from typing import Literal
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
 
-from flows.domain.errors import InvalidOption
-from infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 
 
 class Vault(Block):

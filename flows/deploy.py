@@ -2,14 +2,14 @@
 
 from prefect import flow
 
-from flows.domain.reference import ImageReference
-from flows.domain.rollout import DeployResult
-from flows.recorded import read_before_recorded
-from flows.rollouts.request import DeployRequest
-from flows.rollouts.rolling import failures_announced, roll_out
-from flows.rollouts.workshop import open_deploy_workshop
-from flows.run import About, as_run
-from flows.tasks.resolve import resolve_image
+from prefect_slipway.flows.request.rollout import DeployRequest
+from prefect_slipway.flows.rollouts.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rollouts.values import DeployResult
+from prefect_slipway.flows.rollouts.workshop import open_deploy_workshop
+from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.steps.resolve import resolve_image
+from prefect_slipway.infra.domain.reference import ImageReference
 
 
 @read_before_recorded

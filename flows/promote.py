@@ -5,18 +5,18 @@ from itertools import pairwise
 from prefect import flow, get_client
 from prefect.runtime import flow_run
 
-from flows.cluster import open_api
-from flows.deploy import deploy
-from flows.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
-from flows.domain.rollout import DeployedImage, DeployResult, PromoteResult
-from flows.recorded import read_before_recorded
-from flows.rollouts.request import DeployRequest, Environment, PromoteRequest, RolloutOptions
-from flows.rollouts.workshop import open_registries
-from flows.run import About, as_run
-from flows.tasks.resolve import resolved
-from flows.tasks.step import step
-from infra.kubernetes.workload import Workload, WorkloadState
-from infra.kubernetes.workload_name import WorkloadName
+from prefect_slipway.flows.deploy import deploy
+from prefect_slipway.flows.request.rollout import DeployRequest, Environment, PromoteRequest, RolloutOptions
+from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult, PromoteResult
+from prefect_slipway.flows.rollouts.workshop import open_registries
+from prefect_slipway.flows.run.cluster import open_api
+from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.steps.resolve import resolved
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
+from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 
 @read_before_recorded

@@ -5,29 +5,29 @@ from dataclasses import replace
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.after_crash import remove_what_is_left
-from flows.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
-from flows.domain.reference import ImageReference
-from flows.interrupts import named, whatever_comes
-from flows.keeper import kept
-from flows.pulling import pull_commands
-from flows.recorded import read_before_recorded
-from flows.request import ReleaseRequest
-from flows.run import About, as_run
-from flows.tasks.announce import Course, announce_failure, announce_release
-from flows.tasks.approve import wait_for_approval
-from flows.tasks.build import build_and_push
-from flows.tasks.cleanup import cleaned_up, cleaned_up_name
-from flows.tasks.credentials import read_credentials
-from flows.tasks.fetch import fetch_source
-from flows.tasks.provision import provision_builder
-from flows.tasks.record import name_run, record, show_plan
-from flows.tasks.step import timed_steps, together
-from flows.tasks.tag import Tagged, becoming_public, tag
-from flows.tasks.verify import verify
-from flows.tasks.version import plan_version
-from flows.watched.report import Report
-from flows.workshop import open_workshop, workshop
+from prefect_slipway.flows.reporting.pull_commands import pull_commands
+from prefect_slipway.flows.reporting.report import Report
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.after_crash import remove_what_is_left
+from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.interrupts import named, whatever_comes
+from prefect_slipway.flows.run.keepalive import kept
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.run.workshop import open_workshop, workshop
+from prefect_slipway.flows.steps.announce import Course, announce_failure, announce_release
+from prefect_slipway.flows.steps.approve import wait_for_approval
+from prefect_slipway.flows.steps.build import build_and_push
+from prefect_slipway.flows.steps.cleanup import cleaned_up, cleaned_up_name
+from prefect_slipway.flows.steps.credentials import read_credentials
+from prefect_slipway.flows.steps.fetch import fetch_source
+from prefect_slipway.flows.steps.provision import provision_builder
+from prefect_slipway.flows.steps.record import name_run, record, show_plan
+from prefect_slipway.flows.steps.step import timed_steps, together
+from prefect_slipway.flows.steps.tag import Tagged, becoming_public, tag
+from prefect_slipway.flows.steps.verify import verify
+from prefect_slipway.flows.steps.version import plan_version
+from prefect_slipway.infra.domain.plan import BuilderFacts, BuiltImage, ReleasePlan, ReleaseResult, VerifiedImage
+from prefect_slipway.infra.domain.reference import ImageReference
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.

@@ -4,7 +4,16 @@ import asyncio
 
 from prefect import flow
 
-from flows.domain.errors import (
+from prefect_slipway.flows.request.rollout import PREVIOUS, RollbackRequest
+from prefect_slipway.flows.rollouts.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
+from prefect_slipway.flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
+from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.steps.resolve import resolved
+from prefect_slipway.flows.steps.rollout import say
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.domain.errors import (
     ManifestUnknown,
     RegistryError,
     ReleaseUnknown,
@@ -12,17 +21,8 @@ from flows.domain.errors import (
     StackDown,
     VaultError,
 )
-from flows.domain.reference import ImageReference, is_digest
-from flows.domain.rollout import DeployedImage, DeployResult
-from flows.recorded import read_before_recorded
-from flows.rollouts.request import PREVIOUS, RollbackRequest
-from flows.rollouts.rolling import failures_announced, roll_out
-from flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
-from flows.run import About, as_run
-from flows.tasks.resolve import resolved
-from flows.tasks.rollout import say
-from flows.tasks.step import step
-from infra.kubernetes.workload import WorkloadState
+from prefect_slipway.infra.domain.reference import ImageReference, is_digest
+from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
 # A registry that swallows what is sent to it must not hold up who is in a hurry.
 _REGISTRY_S = 15.0

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from infra.local.config import StackConfig
-from infra.local.connection import StackConnection
-from infra.local.daemon import free_port
-from infra.local.stack import Stack
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.stack import Stack
 from tests.releases import Traces
 from tests.warm import WarmStarter, warm_starter
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.local.daemon import Daemon
-from infra.local.engine import engine_address, engine_daemon
+from prefect_slipway.infra.local.daemon import Daemon
+from prefect_slipway.infra.local.engine import engine_address, engine_daemon
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from infra.local.connection import StackConnection
-from infra.local.vault_api import VaultApi
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.local.vault_api import VaultApi
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests.warm import Ended
 
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.local.daemon import Daemon, DaemonSpec, free_port
-from infra.local.registry import registry_spec, write_users
-from infra.local.vault import vault_spec
-from infra.local.vault_api import VaultApi, root_token, unseal
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, free_port
+from prefect_slipway.infra.local.registry import registry_spec, write_users
+from prefect_slipway.infra.local.vault import vault_spec
+from prefect_slipway.infra.local.vault_api import VaultApi, root_token, unseal
 
 
 @contextmanager

@@ -133,13 +133,9 @@ def warm_starter(env: Mapping[str, str]) -> Iterator[WarmStarter]:
 
 
 def _serve(connection: socket.socket) -> None:
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
-    import flows.cli.options
-    import flows.cli.terminal
-    import flows.fanout
-    import flows.release  # noqa: F401
 
     # What the commands leave is not waited for here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -179,7 +175,7 @@ def _attend(request: dict[str, object], stdout: int, stderr: int, status: int) -
 
 
 def _command(request: dict[str, object]) -> None:
-    from flows.cli import main
+    from prefect_slipway.flows.cli import main
 
     arguments, env = request["arguments"], request["env"]
     assert isinstance(arguments, list)

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from flows.bake.bounds import MOST_LEVELS, check_document, too_deep
-from flows.bake.definition import Definition
-from flows.bake.expression import CONVERT, Lookup
-from flows.bake.fields import Fields, merge, read_fields, texts
-from flows.bake.template import evaluate
-from flows.domain.errors import InvalidOption
-from flows.domain.options import boolean
+from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_document, too_deep
+from prefect_slipway.flows.bake.definition import Definition
+from prefect_slipway.flows.bake.expression import CONVERT, Lookup
+from prefect_slipway.flows.bake.fields import Fields, merge, read_fields, texts
+from prefect_slipway.flows.bake.template import evaluate
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import boolean
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _MOST_COMBINATIONS = 1000

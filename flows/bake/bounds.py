@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from flows.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 MOST_BYTES = 4 << 20
 """Of a file."""

@@ -7,17 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from flows.bake.places import Places
-from flows.bake.targets import Target
-from flows.buildflags import entries, values
-from flows.buildflags.attest import attests
-from flows.buildflags.outputs import kind_of
-from flows.domain.errors import InvalidOption
-from flows.domain.options import byte_count
-from flows.domain.plan import ReleasePlan
-from flows.domain.reference import ImageReference, repository_name
-from infra.buildkit import BuildRequest, CacheEntry, ImagePush, SecretEnv, SecretFile, SecretSource, SshSource
-from infra.buildkit.contexts import is_git_over_ssh, is_layout
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.bake.targets import Target
+from prefect_slipway.flows.build_options import entries, values
+from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.outputs import kind_of
+from prefect_slipway.infra.buildkit import (
+    BuildRequest,
+    CacheEntry,
+    ImagePush,
+    SecretEnv,
+    SecretFile,
+    SecretSource,
+    SshSource,
+)
+from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_layout
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import byte_count
+from prefect_slipway.infra.domain.plan import ReleasePlan
+from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 
 Network = Literal["default", "host", "none"]
 

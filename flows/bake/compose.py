@@ -11,14 +11,14 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flows.bake.definition import Definition
-from flows.bake.dotenv import read_dotenv
-from flows.bake.fields import Fields, merge, read_fields, text
-from flows.bake.merged import Model, as_object, read_model
-from flows.buildflags.attest import attest_text
-from flows.domain.errors import InvalidOption
-from flows.domain.options import byte_count
-from infra.buildkit.contexts import is_image, is_layout, is_remote
+from prefect_slipway.flows.bake.definition import Definition
+from prefect_slipway.flows.bake.dotenv import read_dotenv
+from prefect_slipway.flows.bake.fields import Fields, merge, read_fields, text
+from prefect_slipway.flows.bake.merged import Model, as_object, read_model
+from prefect_slipway.flows.build_options.attest import attest_text
+from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import byte_count
 
 ReadFile = Callable[[str, str], str | None]
 """The text of a file that is named in a Compose file: what it is for, and its path; None: it is not there."""

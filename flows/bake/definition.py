@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flows.bake.fields import Fields, merge
+from prefect_slipway.flows.bake.fields import Fields, merge
 
 
 @dataclass(frozen=True, slots=True)

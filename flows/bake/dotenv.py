@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from flows.bake.interpolation import interpolate
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.interpolation import interpolate
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _START = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z))*")
 _NAME = re.compile(r"(?:export[ \t]+)?([\w.\-\[\]]+)[ \t]*(?:([=:])[ \t]*|\r?(?:\n|\Z))")

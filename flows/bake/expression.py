@@ -10,9 +10,9 @@ from collections.abc import Callable
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from flows.bake.bounds import made
-from flows.bake.fields import text
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.bounds import made
+from prefect_slipway.flows.bake.fields import text
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 Lookup = Callable[[str], Any]
 Expression = Callable[[Lookup], Any]

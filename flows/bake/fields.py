@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from flows.buildflags import entries
-from flows.buildflags.attest import attest_type
-from flows.buildflags.outputs import kind_of
-from flows.domain.errors import InvalidOption
-from flows.domain.options import attributes, csv_fields, csv_line
+from prefect_slipway.flows.build_options import entries
+from prefect_slipway.flows.build_options.attest import attest_type
+from prefect_slipway.flows.build_options.outputs import kind_of
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import attributes, csv_fields, csv_line
 
 Fields = dict[str, Any]
 """What a definition says of a target, by bake's field names, checked; a field it does not name is not in it."""

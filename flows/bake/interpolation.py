@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from flows.bake.bounds import MOST_LEVELS, made, too_deep
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.bounds import MOST_LEVELS, made, too_deep
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATOR = re.compile(r":?[-?+]")

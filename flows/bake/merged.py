@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.bake.bounds import MOST_LEVELS, check_values, too_deep
-from flows.bake.interpolation import interpolate
-from flows.bake.yaml12 import Override, Reset, read_yaml
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_values, too_deep
+from prefect_slipway.flows.bake.interpolation import interpolate
+from prefect_slipway.flows.bake.yaml12 import Override, Reset, read_yaml
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 Object = dict[str, Any]
 

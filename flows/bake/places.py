@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from flows.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _FS, _ENV, _SSH = "fs.read=", "env=", "ssh"
 

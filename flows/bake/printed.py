@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from flows.bake.targets import Target, TargetSet
+from prefect_slipway.flows.bake.targets import Target, TargetSet
 
 _NAMES = {"dockerfile_inline": "dockerfile-inline", "secrets": "secret", "outputs": "output"}
 

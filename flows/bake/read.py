@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from flows.bake.bakefile import read_bake_files
-from flows.bake.bounds import MOST_BYTES, bounded
-from flows.bake.compose import read_compose_files
-from flows.bake.definition import Definition
-from flows.bake.dotenv import read_dotenv
-from flows.bake.places import Places
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.bakefile import read_bake_files
+from prefect_slipway.flows.bake.bounds import MOST_BYTES, bounded
+from prefect_slipway.flows.bake.compose import read_compose_files
+from prefect_slipway.flows.bake.definition import Definition
+from prefect_slipway.flows.bake.dotenv import read_dotenv
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).
 _COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from flows.bake.bounds import MOST_LEVELS, check_values, too_deep
-from flows.bake.definition import Definition
-from flows.bake.fields import Fields, merge
-from flows.buildflags import values
-from flows.domain.errors import InvalidOption
-from flows.domain.options import byte_count
-from flows.domain.urls import check_texts
+from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_values, too_deep
+from prefect_slipway.flows.bake.definition import Definition
+from prefect_slipway.flows.bake.fields import Fields, merge
+from prefect_slipway.flows.build_options import values
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import byte_count
+from prefect_slipway.infra.domain.urls import check_texts
 
 _LINK = "target:"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from flows.bake.expression import CONVERT, Lookup, joined, parse
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.expression import CONVERT, Lookup, joined, parse
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _PART = re.compile(r"(?P<escape>\$\$\{|%%\{)|(?P<open>\$\{)|(?P<directive>%\{)")
 _END = re.compile(r"\s*\}")

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from flows.bake.bounds import MOST_VALUES, check_document, too_deep
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.bounds import MOST_VALUES, check_document, too_deep
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _TAG = "tag:yaml.org,2002:"
 # Decimal, octal (0o17, and 017 as before 1.2), hexadecimal, binary; `_` may stand between digits.

@@ -13,38 +13,39 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
-from flows.cli.guarded import guarded
-from flows.domain.errors import SlipwayError
+from prefect_slipway.flows.cli.guarded_output import guarded
+from prefect_slipway.infra.domain.errors import SlipwayError
 
 COMMANDS = {
-    "release": ("flows.cli.release", "release an image"),
-    "deploy": ("flows.cli.deploy", "roll an image out to a workload in Kubernetes, by digest"),
-    "rollback": ("flows.cli.rollback", "bring a workload back to an earlier release"),
-    "promote": ("flows.cli.promote", "take a digest from one environment to the next"),
-    "bake": ("flows.cli.bake", "release several images as one: docker-bake.json, Compose files"),
-    "build": ("flows.cli.build", "build with BuildKit alone, as docker buildx does"),
-    "builder": ("flows.cli.builder", "look at a builder: workers, disk usage, history; prune its cache"),
-    "approve": ("flows.cli.approve", "approve or refuse what a run waits with"),
-    "plan": ("flows.cli.plan", "say what a release would do, and do nothing"),
-    "history": ("flows.cli.history", "show the versions of an image that were released"),
-    "metrics": ("flows.cli.metrics", "serve Prometheus metrics of what was released"),
-    "manifests": ("flows.cli.manifests", "print the Kubernetes objects of a shared builder"),
-    "deploy-flows": ("flows.cli.deploy_flows", "register deployments, pools, blocks, automations with Prefect"),
-    "worker": ("flows.cli.worker", "run what schedules, pushes and the UI start, on this machine"),
-    "relay": ("flows.cli.relay", "take webhooks of forges, and start runs by rules"),
-    "trigger": ("flows.cli.trigger", "start a run of a deployment, or emit an event, from any CI"),
-    "check-bases": ("flows.cli.check_bases", "release again what was built on base images that have moved"),
-    "sweep": ("flows.cli.sweep", "remove from a cluster what expired runs left"),
-    "shell": ("flows.cli.shell", "open a shell with buildctl at a shared builder in Kubernetes"),
-    "login": ("flows.cli.login", "let docker, podman and others use a registry's credential in Vault"),
-    "logout": ("flows.cli.logout", "undo `slipway login`"),
-    "up": ("flows.cli.up", "start the embedded stack: builder, registry, Vault, Prefect"),
-    "status": ("flows.cli.status", "show what of the embedded stack runs"),
-    "down": ("flows.cli.down", "stop the embedded stack"),
-    "doctor": ("flows.cli.doctor", "say what is missing on this machine, and the command that mends it"),
+    "release": "release an image",
+    "deploy": "roll an image out to a workload in Kubernetes, by digest",
+    "rollback": "bring a workload back to an earlier release",
+    "promote": "take a digest from one environment to the next",
+    "bake": "release several images as one: docker-bake.json, Compose files",
+    "build": "build with BuildKit alone, as docker buildx does",
+    "builder": "look at a builder: workers, disk usage, history; prune its cache",
+    "approve": "approve or refuse what a run waits with",
+    "plan": "say what a release would do, and do nothing",
+    "history": "show the versions of an image that were released",
+    "metrics": "serve Prometheus metrics of what was released",
+    "manifests": "print the Kubernetes objects of a shared builder",
+    "deploy-flows": "register deployments, pools, blocks, automations with Prefect",
+    "worker": "run what schedules, pushes and the UI start, on this machine",
+    "relay": "take webhooks of forges, and start runs by rules",
+    "trigger": "start a run of a deployment, or emit an event, from any CI",
+    "check-bases": "release again what was built on base images that have moved",
+    "sweep": "remove from a cluster what expired runs left",
+    "shell": "open a shell with buildctl at a shared builder in Kubernetes",
+    "login": "let docker, podman and others use a registry's credential in Vault",
+    "logout": "undo `slipway login`",
+    "up": "start the embedded stack: builder, registry, Vault, Prefect",
+    "status": "show what of the embedded stack runs",
+    "down": "stop the embedded stack",
+    "doctor": "say what is missing on this machine, and the command that mends it",
 }
-"""Name, module and summary of each command."""
+"""Name and summary of each command; its module has its name, with underscores."""
 
 _GARBAGE_THRESHOLD = 50_000
 
@@ -65,7 +66,7 @@ def _run(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args = _parser(arguments).parse_args(arguments)
-        code: int = importlib.import_module(COMMANDS[args.command][0]).run(args)
+        code: int = _module(args.command).run(args)
         # A reader that went away (`| head`) shows when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
@@ -94,6 +95,10 @@ def _run(argv: Sequence[str] | None) -> int:
         gc.freeze()
 
 
+def _module(command: str) -> Any:
+    return importlib.import_module(f"{__name__}.{command.replace('-', '_')}")
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipway",
@@ -105,9 +110,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print Slipway's version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         if arguments[:1] == [name]:
-            importlib.import_module(module).add_parser(subparsers)
+            _module(name).add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=summary)
     return parser
@@ -123,8 +128,8 @@ class _Version(argparse.Action):
 
 def _cause(error: Exception) -> SlipwayError | None:
     """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
-    from infra.local.disk import full_disk_behind
-    from infra.local.home import stack_home
+    from prefect_slipway.infra.local.disk import full_disk_behind
+    from prefect_slipway.infra.local.home import stack_home
 
     named = error if isinstance(error, SlipwayError) else _prefects(error)
     try:
@@ -137,7 +142,7 @@ def _prefects(error: Exception) -> SlipwayError | None:
     """The cause behind an error of Prefect's client: each command that talks to a server may meet it, at any moment."""
     if "prefect" not in sys.modules:
         return None
-    from flows.prefect_errors import is_prefects, prefect_cause
+    from prefect_slipway.flows.server.errors import is_prefects, prefect_cause
 
     return prefect_cause(error) if is_prefects(error) else None
 

@@ -23,10 +23,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: the run took the answer. Raises StackDown, InvalidOption."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
-    from flows.approval import Approval, give_answer
+    from prefect_slipway.flows.run.approval import Approval, give_answer
 
     answer = Approval(
         answer="refuse" if args.refuse else "approve",

@@ -9,18 +9,18 @@ import os
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from flows.domain.image_set import SetPlan
-    from flows.sets.request import SetRequest
-    from flows.watched.watch import Outcome
+    from prefect_slipway.flows.planning.image_set import SetPlan
+    from prefect_slipway.flows.reporting.watch import Outcome
+    from prefect_slipway.flows.request.image_set import SetRequest
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.following import add_output_option
-    from flows.cli.options import add_request_options
-    from flows.sets.request import SetRequest
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.cli.run_flow import add_output_option
+    from prefect_slipway.flows.request.image_set import SetRequest
 
     parser = subparsers.add_parser(
         "bake",
@@ -46,21 +46,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
-    from flows.cli.following import follow
+    from prefect_slipway.flows.cli.run_flow import follow
 
     request = _request(args)
     if args.print:
         print(json.dumps(asyncio.run(_definition(request)), indent=2))
         return 0
     if args.plan:
-        from flows.sets.report import plan_as_text
+        from prefect_slipway.flows.reporting.set_report import plan_as_text
 
         print(plan_as_text(asyncio.run(_plan(request))))
         return 0
 
     def start() -> Coroutine[Any, Any, Outcome]:
-        from flows.fanout import release_set
-        from flows.preflight import check_release
+        from prefect_slipway.flows.release_set import release_set
+        from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
         return release_set(request)
@@ -69,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> SetRequest:
-    from flows.cli.options import read_request
-    from flows.sets.request import SetRequest
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.image_set import SetRequest
 
     for word in args.words:
         if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
@@ -89,10 +89,10 @@ def _from_environment(name: str) -> str:
 
 
 async def _definition(request: SetRequest) -> dict[str, Any]:
-    from flows.bake.printed import as_bake
-    from flows.sets.plan import read_set
-    from flows.sources import open_source
-    from flows.workshop import open_workshop
+    from prefect_slipway.flows.bake.printed import as_bake
+    from prefect_slipway.flows.planning.set_plan import read_set
+    from prefect_slipway.flows.run.sources import open_source
+    from prefect_slipway.flows.run.workshop import open_workshop
 
     # Looked at only, so a work tree may be as it is.
     release = request.as_release().model_copy(update={"allow_dirty": True})
@@ -101,9 +101,9 @@ async def _definition(request: SetRequest) -> dict[str, Any]:
 
 
 async def _plan(request: SetRequest) -> SetPlan:
-    from flows.sets.plan import name_images, plan_set, read_set
-    from flows.sources import open_source
-    from flows.workshop import open_workshop
+    from prefect_slipway.flows.planning.set_plan import name_images, plan_set, read_set
+    from prefect_slipway.flows.run.sources import open_source
+    from prefect_slipway.flows.run.workshop import open_workshop
 
     async with open_workshop(request.as_release()) as shop:
         async with await open_source(shop) as checkout:

@@ -10,23 +10,23 @@ import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
-from flows.cli.switches import add_switch
-from flows.domain.errors import Interrupted, InvalidOption, StackDown
+from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
+from prefect_slipway.flows.cli.switches import add_switch
+from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, StackDown
 
 if TYPE_CHECKING:
-    from flows.cli.build_options import Asked
-    from flows.cli.display import Display
-    from flows.domain.credentials import Credential, CredentialSource
-    from infra.buildkit import BuilderAddress, BuildKit
-    from infra.local.connection import StackConnection
+    from prefect_slipway.flows.cli.build_display import Display
+    from prefect_slipway.flows.cli.build_options import Asked
+    from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+    from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+    from prefect_slipway.infra.local.connection import StackConnection
 
 
 _PROGRESS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.build_options import add_build_options
+    from prefect_slipway.flows.cli.build_options import add_build_options
 
     parser = subparsers.add_parser(
         "build",
@@ -56,10 +56,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was built, the frontend's own code for a `--call`. Raises SlipwayError."""
-    from flows.buildflags.outputs import Surroundings
-    from flows.cli.build_options import build_request
-    from infra.buildkit.engine import DockerEngine
-    from infra.registry.docker_config import DockerConfig
+    from prefect_slipway.flows.build_options.outputs import Surroundings
+    from prefect_slipway.flows.cli.build_options import build_request
+    from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+    from prefect_slipway.infra.registry.docker_config import DockerConfig
 
     progress = _progress(args)
     stack = embedded_stack()
@@ -105,9 +105,9 @@ async def _run(
     *,
     engine: bool,
 ) -> int:
-    from flows.cli.display import display_for
-    from flows.interrupts import interruptible
-    from infra.buildkit import BuildKit
+    from prefect_slipway.flows.cli.build_display import display_for
+    from prefect_slipway.flows.run.interrupts import interruptible
+    from prefect_slipway.infra.buildkit import BuildKit
 
     display = display_for(progress, sys.stderr)
     with interruptible():
@@ -132,12 +132,12 @@ async def _build(
     *,
     engine: bool,
 ) -> int:
-    from flows.cli.build_results import as_metadata, image_id, result_files, told
-    from infra.buildkit import EngineLoad
+    from prefect_slipway.flows.cli.build_results import as_metadata, image_id, result_files, told
+    from prefect_slipway.infra.buildkit import EngineLoad
 
     request = asked.request
     if any(isinstance(output, EngineLoad) for output in request.outputs):
-        from infra.buildkit.engine import with_engines
+        from prefect_slipway.infra.buildkit.build.docker_engine import with_engines
 
         request = await with_engines(request)
     with result_files(args.iidfile, args.metadata_file) as (iidfile, metadata):
@@ -159,8 +159,8 @@ async def _build(
 async def _call(
     args: argparse.Namespace, buildkit: BuildKit, asked: Asked, credentials: CredentialSource, display: Display
 ) -> int:
-    from flows.cli.build_results import as_metadata, result_files
-    from flows.cli.call import shown, status_of
+    from prefect_slipway.flows.cli.build_results import as_metadata, result_files
+    from prefect_slipway.flows.cli.call import shown, status_of
 
     assert asked.call is not None, "there is a method to call"
     method, form, ignored = asked.call
@@ -177,7 +177,7 @@ async def _call(
 @contextlib.asynccontextmanager
 async def _credentials(args: argparse.Namespace, stack: StackConnection | None) -> AsyncIterator[CredentialSource]:
     """Vault for the registries that were named and the embedded one, docker's configuration for all others."""
-    from infra.registry.docker_config import DockerConfigCredentials
+    from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 
     async with contextlib.AsyncExitStack() as exits:
         yield _Credentials(args, stack, DockerConfigCredentials.from_env(os.environ), exits)
@@ -207,8 +207,8 @@ class _Credentials:
         return found if found is not None else await self._docker.credential(host)
 
     async def _open_vault(self) -> CredentialSource:
-        from flows.access import secret_paths, vault_access
-        from infra.vault import VaultCredentials, VaultSession
+        from prefect_slipway.flows.run.endpoints import secret_paths, vault_access
+        from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
         access = vault_access(self._stack, os.environ)
         if access is None:

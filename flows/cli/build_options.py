@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from flows.access import Network
-from flows.buildflags import entries, values
-from flows.buildflags.attest import attests
-from flows.buildflags.outputs import Surroundings, outputs, stays_in_engine
-from flows.cli.switches import add_switch
-from flows.domain.errors import InvalidOption
-from flows.domain.options import byte_count, parse_bool
-from flows.domain.urls import check_texts
-from infra.buildkit import BuildRequest, CacheEntry, ImageStore, LocalOutput, SshSource, TarOutput
-from infra.buildkit.contexts import is_git_over_ssh, is_remote
-from infra.buildkit.upload import HEAD, Archive, is_archive
+from prefect_slipway.flows.build_options import entries, values
+from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.outputs import Surroundings, outputs, stays_in_engine
+from prefect_slipway.flows.cli.switches import add_switch
+from prefect_slipway.flows.run.endpoints import Network
+from prefect_slipway.infra.buildkit import BuildRequest, CacheEntry, ImageStore, LocalOutput, SshSource, TarOutput
+from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_remote
+from prefect_slipway.infra.buildkit.session.upload import HEAD, Archive, is_archive
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import byte_count, parse_bool
+from prefect_slipway.infra.domain.urls import check_texts
 
 _LEFT_OUT = "leave it out; a git server's token is given by --secret id=GIT_AUTH_TOKEN,env=NAME"
 

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import BuilderTooOld, OutputError
-from flows.domain.options import parse_bool
-from infra.buildkit import EngineLoad, ImagePush, ImageStore
+from prefect_slipway.infra.buildkit import EngineLoad, ImagePush, ImageStore
+from prefect_slipway.infra.domain.errors import BuilderTooOld, OutputError
+from prefect_slipway.infra.domain.options import parse_bool
 
 if TYPE_CHECKING:
-    from infra.buildkit import BuildKit, BuildOutcome, BuildRequest, Output
+    from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome, BuildRequest, Output
 
 _CONFIG = "containerimage.config.digest"
 _DIGEST = "containerimage.digest"

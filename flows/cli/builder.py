@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
-from flows.domain.text import human_size
+from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
+from prefect_slipway.infra.domain.text import human_size
 
 if TYPE_CHECKING:
-    from infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit import BuildKit
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _show(args: argparse.Namespace) -> None:
-    from infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit import BuildKit
 
     address, _ = chosen_builder(args, embedded_stack())
     async with BuildKit(address) as buildkit:

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.domain.errors import StackDown
+from prefect_slipway.infra.domain.errors import StackDown
 
 if TYPE_CHECKING:
-    from flows.access import Network
-    from infra.buildkit import BuilderAddress
-    from infra.local.connection import StackConnection
+    from prefect_slipway.flows.run.endpoints import Network
+    from prefect_slipway.infra.buildkit import BuilderAddress
+    from prefect_slipway.infra.local.connection import StackConnection
 
 
 def add_address_options(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
 
 def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
     """The builder that was named, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
-    from flows.access import find_builder
-    from infra.buildkit.address import TlsFiles
+    from prefect_slipway.flows.run.endpoints import find_builder
+    from prefect_slipway.infra.buildkit.address import TlsFiles
 
     tls = None
     if args.builder_ca or args.builder_cert:
@@ -40,8 +40,8 @@ def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> t
 
 def embedded_stack() -> StackConnection | None:
     """Where the embedded stack is, None if there is none. That it runs is not asked: a build that needs it will see."""
-    from infra.local.connection import read_connection
-    from infra.local.home import stack_home
+    from prefect_slipway.infra.local.connection import read_connection
+    from prefect_slipway.infra.local.home import stack_home
 
     try:
         return read_connection(stack_home(os.environ))

@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flows.domain.errors import BuilderProtocolError, DockerfileInvalid
-from infra.buildkit.details import excerpt
-from infra.buildkit.scrub import scrub
+from prefect_slipway.infra.buildkit.build.error_details import excerpt
+from prefect_slipway.infra.buildkit.build.scrub import scrub
+from prefect_slipway.infra.domain.errors import BuilderProtocolError, DockerfileInvalid
 
 
 def shown(method: str, form: str, answer: Mapping[str, bytes]) -> str:

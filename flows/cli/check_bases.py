@@ -8,12 +8,12 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.following import interruption, recorded
-from flows.cli.stack_options import add_output_option
+from prefect_slipway.flows.cli.run_flow import interruption, recorded
+from prefect_slipway.flows.cli.stack_options import add_output_option
 
 if TYPE_CHECKING:
-    from flows.bases import Checked
-    from flows.cli.terminal import Terminal
+    from prefect_slipway.flows.check_bases import Checked
+    from prefect_slipway.flows.cli.release_display import Terminal
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """0: all were looked at. Raises SlipwayErrors."""
 
     def start() -> Coroutine[Any, Any, list[Checked]]:
-        from flows.bases import Application, BaseCheck, check_bases
+        from prefect_slipway.flows.check_bases import Application, BaseCheck, check_bases
 
         applications = [Application(deployment=name) for name in args.deployments]
         return check_bases(BaseCheck(applications=applications))

@@ -13,7 +13,7 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """What the builder is to be; the keys are those of `slipway release --builder-option`."""
-    from flows.request import ReleaseRequest
+    from prefect_slipway.flows.request.release import ReleaseRequest
 
     text = ReleaseRequest.model_fields["builder_options"].description
     parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help=text)
@@ -21,6 +21,6 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
 
 def builder_options(args: argparse.Namespace) -> dict[str, str]:
     """The builder's options that were typed. Raises InvalidOption."""
-    from flows.cli.options import read_pairs
+    from prefect_slipway.flows.cli.options import read_pairs
 
     return read_pairs("--builder-option", args.builder_option)

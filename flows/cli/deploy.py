@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
-from flows.cli.following import add_output_option
-from flows.cli.rollouts import Result, run_recorded
+from prefect_slipway.flows.cli.rollouts import Result, run_recorded
+from prefect_slipway.flows.cli.run_flow import add_output_option
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.options import add_request_options
-    from flows.rollouts.request import DeployRequest
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.request.rollout import DeployRequest
 
     parser = subparsers.add_parser(
         "deploy",
@@ -28,14 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: rolled out, now or before. Raises SlipwayError."""
-    from flows.cli.options import read_request
-    from flows.rollouts.request import DeployRequest
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.rollout import DeployRequest
 
     request = read_request(args, DeployRequest)
 
     def start() -> Coroutine[Any, Any, Result]:
-        from flows.deploy import deploy
-        from flows.preflight import check_rollout
+        from prefect_slipway.flows.deploy import deploy
+        from prefect_slipway.flows.run.preflight import check_rollout
 
         check_rollout(request, [request.pull_credentials])
         return deploy(request)

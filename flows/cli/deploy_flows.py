@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.stack_options import add_output_option
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.cli.stack_options import add_output_option
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from flows.registration import Registered
+    from prefect_slipway.flows.registration import Registered
 
 _KINDS = ("pools", "blocks", "deployments", "automations")
 
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption and PrefectError; what was registered before is printed by then."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
     done = asyncio.run(_register(args))
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _register(args: argparse.Namespace) -> list[Registered]:
-    from flows.registration import Kind, register
+    from prefect_slipway.flows.registration import Kind, register
 
     kinds = [Kind(one) for one in args.only or _KINDS]
     done = []

@@ -9,12 +9,12 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.cluster_options import add_cluster_options
-from flows.cli.stack_options import add_output_option, stack_config
-from flows.domain.errors import ClusterError
+from prefect_slipway.flows.cli.cluster_options import add_cluster_options
+from prefect_slipway.flows.cli.stack_options import add_output_option, stack_config
+from prefect_slipway.infra.domain.errors import ClusterError
 
 if TYPE_CHECKING:
-    from infra.local.findings import Finding
+    from prefect_slipway.infra.local.findings import Finding
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from infra.local.doctor import diagnose
+    from prefect_slipway.infra.local.doctor import diagnose
 
     findings = diagnose(stack_config(args))
     if args.context or args.namespace or args.workload or os.environ.get("KUBECONFIG"):
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _cluster(context: str | None, namespace: str | None, workload: str | None) -> Finding:
-    from flows.cluster import check_rights_of_builder, check_rights_of_deploy, open_api
-    from infra.local.findings import Finding
+    from prefect_slipway.flows.run.cluster import check_rights_of_builder, check_rights_of_deploy, open_api
+    from prefect_slipway.infra.local.findings import Finding
 
     try:
         async with open_api(context, namespace) as api:

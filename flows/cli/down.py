@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from flows.cli.stack_options import stack_config
+from prefect_slipway.flows.cli.stack_options import stack_config
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -19,13 +19,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from infra.local.stack import Stack
+    from prefect_slipway.infra.local.stack import Stack
 
     config = stack_config(args)
     stopped = Stack(config).down(purge=args.purge)
     if args.purge:
-        from flows.cli.logout import log_out
-        from flows.logins import Logins
+        from prefect_slipway.flows.cli.logins import Logins
+        from prefect_slipway.flows.cli.logout import log_out
 
         logins = Logins.of_this_user()
         log_out(logins, logins.of_home(config.home))

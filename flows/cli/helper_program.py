@@ -7,7 +7,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from flows.domain.errors import PartMissing
+from prefect_slipway.infra.domain.errors import PartMissing
 
 _PROGRAM = "docker-credential-slipway"
 

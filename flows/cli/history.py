@@ -10,10 +10,10 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import ReleaseUnknown
+from prefect_slipway.infra.domain.errors import ReleaseUnknown
 
 if TYPE_CHECKING:
-    from flows.watched.history import PastRelease
+    from prefect_slipway.flows.reporting.history import PastRelease
 
 _NEAR = 5
 _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidReference, ReleaseUnknown, StackDown, PrefectErrors."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
     rows = asyncio.run(_read(_image(args.image)))
@@ -53,12 +53,12 @@ def as_text(rows: list[PastRelease]) -> str:
 
 def _image(text: str) -> str:
     """The image's full name: as a release of a source named `text` would have it."""
-    from flows.domain.errors import StackDown
-    from flows.domain.reference import ImageReference
+    from prefect_slipway.infra.domain.errors import StackDown
+    from prefect_slipway.infra.domain.reference import ImageReference
 
     if "/" not in text:
-        from infra.local.config import StackConfig
-        from infra.local.stack import Stack
+        from prefect_slipway.infra.local.config import StackConfig
+        from prefect_slipway.infra.local.stack import Stack
 
         try:
             registry = Stack(StackConfig.from_env(os.environ)).connection().registry
@@ -70,8 +70,8 @@ def _image(text: str) -> str:
 
 
 async def _read(image: str) -> list[PastRelease]:
-    from flows.prefect_errors import prefect_client
-    from flows.watched.history import images_with_history, read_history
+    from prefect_slipway.flows.reporting.history import images_with_history, read_history
+    from prefect_slipway.flows.server.errors import prefect_client
 
     async with prefect_client() as client:
         rows = await read_history(client, image)

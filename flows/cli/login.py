@@ -8,12 +8,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flows.domain.errors import InvalidOption, RegistryError, RegistryForbidden, RegistryUnauthorized, StackDown
+from prefect_slipway.infra.domain.errors import (
+    InvalidOption,
+    RegistryError,
+    RegistryForbidden,
+    RegistryUnauthorized,
+    StackDown,
+)
 
 if TYPE_CHECKING:
-    from flows.domain.credentials import Credential
-    from flows.logins import Login
-    from infra.local.connection import StackConnection
+    from prefect_slipway.flows.cli.logins import Login
+    from prefect_slipway.infra.domain.credentials import Credential
+    from prefect_slipway.infra.local.connection import StackConnection
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -37,8 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption, StackDown, PartMissing, VaultErrors, RegistryErrors."""
-    from flows.cli.helper_program import put_on_path
-    from flows.logins import Logins
+    from prefect_slipway.flows.cli.helper_program import put_on_path
+    from prefect_slipway.flows.cli.logins import Logins
 
     login = _login(args.registry, args.credentials)
     asyncio.run(_try(login))
@@ -52,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _login(registry: str | None, credentials: str | None) -> Login:
     """What to note. Raises InvalidOption, StackDown."""
-    from flows.access import NO_VAULT_ACTION, secret_paths, vault_access
-    from flows.domain.reference import ImageReference
-    from flows.logins import Login
+    from prefect_slipway.flows.cli.logins import Login
+    from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths, vault_access
+    from prefect_slipway.infra.domain.reference import ImageReference
 
     stack = _running_stack()
     named = _without_block(credentials)
@@ -80,8 +86,8 @@ def _login(registry: str | None, credentials: str | None) -> Login:
 
 
 def _running_stack() -> StackConnection | None:
-    from infra.local.config import StackConfig
-    from infra.local.stack import Stack
+    from prefect_slipway.infra.local.config import StackConfig
+    from prefect_slipway.infra.local.stack import Stack
 
     try:
         return Stack(StackConfig.from_env(os.environ)).connection()
@@ -93,10 +99,10 @@ def _without_block(credentials: str | None) -> str:
     """`--credentials` with what a saved registry says in its name's place; empty without."""
     if credentials is None or not credentials.startswith("block:"):
         return credentials or ""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
-    from flows.saved import with_registries
+    from prefect_slipway.flows.run.saved_blocks import with_registries
 
     found: list[str] = asyncio.run(with_registries([credentials]))["credentials"]
     return found[0]
@@ -104,8 +110,8 @@ def _without_block(credentials: str | None) -> str:
 
 async def _try(login: Login) -> None:
     """See that Vault has the credential and that the registry takes it."""
-    from flows.domain.reference import ImageReference, is_loopback
-    from infra.registry import RegistryClient
+    from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
+    from prefect_slipway.infra.registry import RegistryClient
 
     credential = await login.credential(os.environ)
     host = ImageReference.parse(f"{login.registry}/any/image").api_host

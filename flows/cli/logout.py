@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.logins import Login, Logins
+    from prefect_slipway.flows.cli.logins import Login, Logins
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -23,9 +23,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption."""
-    from flows.domain.reference import normalize_registry_host
-    from flows.logins import Logins
-    from infra.local.home import stack_home
+    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.infra.domain.reference import normalize_registry_host
+    from prefect_slipway.infra.local.home import stack_home
 
     logins = Logins.of_this_user()
     if args.all:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 def log_out(logins: Logins, chosen: Sequence[Login]) -> None:
     """Raises InvalidOption."""
-    from flows.cli.helper_program import take_off_path
+    from prefect_slipway.flows.cli.helper_program import take_off_path
 
     for login in chosen:
         logins.leave(login)

@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import Any
 
-from flows.cli.cluster_options import add_builder_options, add_cluster_options, builder_options
-from flows.domain.errors import KubeconfigInvalid
+from prefect_slipway.flows.cli.cluster_options import add_builder_options, add_cluster_options, builder_options
+from prefect_slipway.infra.domain.errors import KubeconfigInvalid
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption and KubeconfigInvalid."""
     import yaml
 
-    from flows.cluster import builder_spec
-    from infra.kubernetes.printed import printed_objects
+    from prefect_slipway.flows.run.cluster import builder_spec
+    from prefect_slipway.infra.kubernetes.builders.printed import printed_objects
 
     spec = builder_spec({**builder_options(args), "lifetime": "shared"}, {})
     objects = printed_objects(spec, _namespace(args.context, args.namespace))
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _namespace(context: str | None, namespace: str | None) -> str:
     """The one that was named, else the context's; `default` where there is no kubeconfig, as none is needed."""
-    from infra.kubernetes.access import ClusterAccess, namespace_of
+    from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess, namespace_of
 
     try:
         access = ClusterAccess.from_env(os.environ, context=context, namespace=namespace)

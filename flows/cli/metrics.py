@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.listening import listen_address
-from flows.domain.errors import InvalidOption, PortTaken, PrefectError
+from prefect_slipway.flows.cli.listen_address import listen_address
+from prefect_slipway.infra.domain.errors import InvalidOption, PortTaken, PrefectError
 
 if TYPE_CHECKING:
-    from flows.watched.event_feed import EventFeed
-    from flows.watched.metrics import Metrics
+    from prefect_slipway.flows.reporting.event_feed import EventFeed
+    from prefect_slipway.flows.reporting.metrics import Metrics
 
 _LISTEN = "127.0.0.1:9469"
 _INTERVAL_S = 5.0
@@ -47,11 +47,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown, PrefectErrors."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
-    from flows.watched.event_feed import resume
-    from flows.watched.metrics import Metrics
+    from prefect_slipway.flows.reporting.event_feed import resume
+    from prefect_slipway.flows.reporting.metrics import Metrics
 
     host, port = listen_address(args.listen)
     try:
@@ -91,7 +91,7 @@ async def _serve(
 async def _follow(metrics: Metrics, feed: EventFeed, state: Path | None) -> None:
     """Count what came. A server that does not answer is asked again, and nothing is lost. Raises PrefectErrors that
     stay."""
-    from flows.prefect_errors import prefect_client, prefect_errors
+    from prefect_slipway.flows.server.errors import prefect_client, prefect_errors
 
     try:
         with prefect_errors():

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from flows.domain.options import pair
-from flows.request import ReleaseRequest, Request
+from prefect_slipway.flows.request.release import ReleaseRequest, Request
+from prefect_slipway.infra.domain.options import pair
 
 Model = TypeVar("Model", bound=Request)
 

@@ -9,12 +9,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.domain.plan import ReleasePlan
-    from flows.request import ReleaseRequest
+    from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.infra.domain.plan import ReleasePlan
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.options import add_request_options
+    from prefect_slipway.flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
         "plan",
@@ -27,22 +27,22 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan. Raises SlipwayError."""
-    from flows.cli.options import request_of
+    from prefect_slipway.flows.cli.options import request_of
 
     plan = asyncio.run(_plan(request_of(args)))
     if args.output == "json":
         print(json.dumps({**asdict(plan), "reference": plan.reference, "effects": plan.effects()}))
     else:
-        from flows.watched.report import plan_as_text
+        from prefect_slipway.flows.reporting.report import plan_as_text
 
         print(plan_as_text(plan))
     return 0
 
 
 async def _plan(request: ReleaseRequest) -> ReleasePlan:
-    from flows.planning import plan_release
-    from flows.sources import open_source
-    from flows.workshop import open_workshop
+    from prefect_slipway.flows.planning.plan import plan_release
+    from prefect_slipway.flows.run.sources import open_source
+    from prefect_slipway.flows.run.workshop import open_workshop
 
     async with open_workshop(request) as shop:
         async with await open_source(shop) as checkout:

@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
-from flows.cli.following import add_output_option
-from flows.cli.rollouts import Result, run_recorded
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.cli.rollouts import Result, run_recorded
+from prefect_slipway.flows.cli.run_flow import add_output_option
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.options import add_request_options
-    from flows.rollouts.request import PromoteRequest
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.request.rollout import PromoteRequest
 
     parser = subparsers.add_parser(
         "promote",
@@ -29,15 +29,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: the last environment has it. Raises SlipwayError."""
-    from flows.cli.options import read_request
-    from flows.rollouts.request import PromoteRequest
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.rollout import PromoteRequest
 
     args.environments = [environment(text) for text in args.environments or ()]
     request = read_request(args, PromoteRequest)
 
     def start() -> Coroutine[Any, Any, Result]:
-        from flows.preflight import check_rollout
-        from flows.promote import promote
+        from prefect_slipway.flows.promote import promote
+        from prefect_slipway.flows.run.preflight import check_rollout
 
         check_rollout(request, [environment.pull_credentials for environment in request.environments])
         return promote(request)

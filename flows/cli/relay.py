@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.listening import listen_address
-from flows.domain.errors import PrefectError
-from flows.relay import LOGGER
+from prefect_slipway.flows.cli.listen_address import listen_address
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.infra.domain.errors import PrefectError
 
 if TYPE_CHECKING:
-    from flows.relay.connections import Address
-    from infra.vault import VaultAccess
+    from prefect_slipway.flows.relay.connections import Address
+    from prefect_slipway.infra.vault import VaultAccess
 
 _LISTEN = "127.0.0.1:8080"
 _HEALTH_LISTEN = "127.0.0.1:8081"
@@ -58,12 +58,12 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C. Raises InvalidOption, StackDown, PortTaken, PrefectErrors that stay."""
     address, health = (listen_address(text, lowest_port=0) for text in (args.listen, args.health_listen))
     if args.check:
-        from flows.relay.rulefile import RuleFile
+        from prefect_slipway.flows.relay.rulefile import RuleFile
 
         rules = RuleFile(args.rules).rules
         print(f"{args.rules}: {len(rules.sources)} sources, {len(rules.rules)} rules")
         return 0
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
     _log_to_stderr(verbose=args.verbose)
@@ -77,11 +77,11 @@ async def _serve(args: argparse.Namespace, address: Address, health: Address) ->
     # Only now: Prefect reads its settings from the environment when it is imported.
     from prefect import get_client
 
-    from flows.relay.connections import Limits
-    from flows.relay.rulefile import RuleFile
-    from flows.relay.secrets import SourceSecrets
-    from flows.relay.server import Relay
-    from infra.vault import VaultSession
+    from prefect_slipway.flows.relay.connections import Limits
+    from prefect_slipway.flows.relay.rulefile import RuleFile
+    from prefect_slipway.flows.relay.secrets import SourceSecrets
+    from prefect_slipway.flows.relay.server import Relay
+    from prefect_slipway.infra.vault import VaultSession
 
     rules = RuleFile(args.rules)
     given = {
@@ -121,7 +121,7 @@ async def _look_for_prefect() -> None:
 
     Raises PrefectErrors that stay.
     """
-    from flows.prefect_errors import check_server
+    from prefect_slipway.flows.server.errors import check_server
 
     try:
         async with asyncio.timeout(_CHECK_S):
@@ -150,8 +150,8 @@ async def _refreshed(rules: Any) -> None:
 
 
 def _vault() -> VaultAccess | None:
-    from flows.access import vault_access
-    from flows.saved import running_stack
-    from infra.local.config import StackConfig
+    from prefect_slipway.flows.run.endpoints import vault_access
+    from prefect_slipway.flows.run.saved_blocks import running_stack
+    from prefect_slipway.infra.local.config import StackConfig
 
     return vault_access(running_stack(StackConfig.from_env(os.environ)), os.environ)

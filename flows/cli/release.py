@@ -7,12 +7,12 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.watched.watch import Outcome
+    from prefect_slipway.flows.reporting.watch import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.following import add_output_option
-    from flows.cli.options import add_request_options
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.cli.run_flow import add_output_option
 
     parser = subparsers.add_parser(
         "release",
@@ -25,14 +25,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
-    from flows.cli.following import follow
-    from flows.cli.options import request_of
+    from prefect_slipway.flows.cli.options import request_of
+    from prefect_slipway.flows.cli.run_flow import follow
 
     request = request_of(args)
 
     def start() -> Coroutine[Any, Any, Outcome]:
-        from flows.preflight import check_release
-        from flows.release import release
+        from prefect_slipway.flows.release import release
+        from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
         return release(request)

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from flows.cli.following import recorded
-from flows.domain.errors import Interrupted
+from prefect_slipway.flows.cli.run_flow import recorded
+from prefect_slipway.infra.domain.errors import Interrupted
 
 if TYPE_CHECKING:
-    from flows.cli.terminal import Terminal
+    from prefect_slipway.flows.cli.release_display import Terminal
 
 
 class Result(Protocol):

@@ -8,16 +8,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from flows.cli.tty import Tty
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.cli.raw_terminal import Tty
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from flows.request import ReleaseRequest
-    from flows.workshop import Workshop
+    from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.run.workshop import Workshop
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from flows.cli.options import add_request_options
+    from prefect_slipway.flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
         "shell",
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The shell's exit code. Raises SlipwayErrors."""
-    from flows.cli.options import request_of
+    from prefect_slipway.flows.cli.options import request_of
 
     if not sys.stdin.isatty():
         raise InvalidOption("a shell needs a terminal", action="run it in one, or use `kubectl exec`")
@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _shell(request: ReleaseRequest) -> int:
-    from flows.interrupts import interruptible
-    from flows.workshop import open_workshop
+    from prefect_slipway.flows.run.interrupts import interruptible
+    from prefect_slipway.flows.run.workshop import open_workshop
 
     with interruptible():
         async with open_workshop(request) as shop:
@@ -55,9 +55,9 @@ async def _shell(request: ReleaseRequest) -> int:
 
 
 async def _session(shop: Workshop, request: ReleaseRequest) -> int:
-    from flows.cluster import open_api, provision
-    from flows.tasks.build import build_credentials
-    from infra.kubernetes.shell import run_session
+    from prefect_slipway.flows.run.cluster import open_api, provision
+    from prefect_slipway.flows.steps.build import build_credentials
+    from prefect_slipway.infra.kubernetes.builders.shell import run_session
 
     await provision(shop, uuid4().hex, session=True)
     await build_credentials(shop, shop.image("image"))

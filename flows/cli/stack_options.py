@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infra.local.config import StackConfig
+    from prefect_slipway.infra.local.config import StackConfig
 
 _VARIABLES = {
     "registry_port": "SLIPWAY_REGISTRY_PORT",
@@ -42,7 +42,7 @@ def add_output_option(parser: argparse.ArgumentParser) -> None:
 
 def stack_config(args: argparse.Namespace) -> StackConfig:
     """The environment's configuration, the options of `add_stack_options` over it. Raises InvalidOption."""
-    from infra.local.config import StackConfig
+    from prefect_slipway.infra.local.config import StackConfig
 
     named = {
         variable: value for option, variable in _VARIABLES.items() if (value := getattr(args, option, None)) is not None

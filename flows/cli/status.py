@@ -8,10 +8,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.stack_options import add_output_option, stack_config
+from prefect_slipway.flows.cli.stack_options import add_output_option, stack_config
 
 if TYPE_CHECKING:
-    from infra.local.stack import PartStatus
+    from prefect_slipway.infra.local.stack import PartStatus
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -24,8 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from infra.local.own import trouble
-    from infra.local.stack import Stack
+    from prefect_slipway.infra.local.own_parts import trouble
+    from prefect_slipway.infra.local.stack import Stack
 
     parts = Stack(stack_config(args)).status()
     found = {part.name: trouble(part, os.environ) for part in parts}

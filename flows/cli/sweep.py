@@ -7,8 +7,8 @@ import asyncio
 import sys
 from typing import Any
 
-from flows.cli.cluster_options import add_cluster_options
-from flows.domain.errors import StackDown
+from prefect_slipway.flows.cli.cluster_options import add_cluster_options
+from prefect_slipway.infra.domain.errors import StackDown
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _server_known() -> bool:
     """Whether there is a Prefect server to tell; asked first, as its address is read when Prefect is imported."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     try:
         use_prefect_server()
@@ -43,13 +43,13 @@ def _server_known() -> bool:
 
 
 async def _sweep(context: str | None, namespace: str | None, *, known: bool) -> list[str]:
-    from flows.cluster import open_api
-    from infra.kubernetes.sweep import sweep
+    from prefect_slipway.flows.run.cluster import open_api
+    from prefect_slipway.infra.kubernetes.builders.sweep import sweep
 
     async with open_api(context, namespace) as api:
         swept = await sweep(api)
         if swept.objects and known:
-            from flows.events import announce_swept
+            from prefect_slipway.flows.reporting.events import announce_swept
 
             if not await announce_swept(api.namespace, swept.objects):
                 print("the Prefect server did not take note of it: metrics do not count it", file=sys.stderr)

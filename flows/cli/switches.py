@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from flows.domain.options import FALSE, TRUE
+from prefect_slipway.infra.domain.options import FALSE, TRUE
 
 
 def add_switch(parser: argparse.ArgumentParser, *names: str, help: str) -> None:

@@ -9,13 +9,13 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.following import add_output_option
-from flows.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
+from prefect_slipway.flows.cli.run_flow import add_output_option
+from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
-    from flows.starting import StartedRun
+    from prefect_slipway.flows.server.starting import StartedRun
 
 _POLL_S = 1.0
 # A server that is restarted comes back within this time, and the run goes on meanwhile.
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if args.wait and args.event:
         raise InvalidOption("--wait follows a run, an event is none")
     given = [read_parameter(text) for text in args.param]
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -111,8 +111,8 @@ def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict
 
 
 async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> dict[str, str]:
-    from flows.prefect_errors import prefect_client
-    from flows.starting import emit
+    from prefect_slipway.flows.server.errors import prefect_client
+    from prefect_slipway.flows.server.starting import emit
 
     async with prefect_client() as client:
         identity = await emit(
@@ -122,8 +122,8 @@ async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) ->
 
 
 async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> int:
-    from flows.prefect_errors import prefect_client
-    from flows.starting import find_deployment, start_run
+    from prefect_slipway.flows.server.errors import prefect_client
+    from prefect_slipway.flows.server.starting import find_deployment, start_run
 
     async with prefect_client() as client:
         deployment = await find_deployment(client, args.deployment)
@@ -155,7 +155,7 @@ async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, st
     """Type, name and message of the run's last state; each state on the way is said. Raises PrefectErrors."""
     from uuid import UUID
 
-    from flows.prefect_errors import prefect_errors
+    from prefect_slipway.flows.server.errors import prefect_errors
 
     said = ""
     unreachable_s = 0.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from flows.cli.stack_options import add_stack_options, stack_config
-from flows.cli.surroundings import register_blocks, rename_histories
+from prefect_slipway.flows.cli.prefect_settings import register_blocks, rename_histories
+from prefect_slipway.flows.cli.stack_options import add_stack_options, stack_config
 
 if TYPE_CHECKING:
-    from infra.local.connection import StackConnection
+    from prefect_slipway.infra.local.connection import StackConnection
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from infra.local.stack import Stack
+    from prefect_slipway.infra.local.stack import Stack
 
     stack = Stack(stack_config(args))
     registry_before = stack.registry_before

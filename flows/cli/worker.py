@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 once it was stopped. Raises InvalidOption and PrefectError."""
-    from flows.cli.surroundings import use_prefect_server
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     # The worker's own news are meant for this terminal.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _work(args: argparse.Namespace) -> None:
-    from flows.prefect_errors import prefect_client, prefect_errors
-    from flows.registration.files import shipped_pools
-    from flows.registration.pools import read_process_pool, register_pool
-    from flows.worker import ReleaseWorker
+    from prefect_slipway.flows.registration.files import shipped_pools
+    from prefect_slipway.flows.registration.pools import read_process_pool, register_pool
+    from prefect_slipway.flows.server.errors import prefect_client, prefect_errors
+    from prefect_slipway.flows.server.worker import ReleaseWorker
 
     async with prefect_client() as client:
         for pool in shipped_pools():

@@ -5,7 +5,7 @@ in `deployments/` say what there should be; plain Prefect understands them as we
 `prefect work-pool create --base-job-template FILE`, `prefect automation create --from-file FILE`).
 """
 
-from flows.registration.outcome import Outcome, Registered
-from flows.registration.register import Kind, register
+from prefect_slipway.flows.registration.outcome import Outcome, Registered
+from prefect_slipway.flows.registration.register import Kind, register
 
 __all__ = ["Kind", "Outcome", "Registered", "register"]

@@ -9,9 +9,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import ValidationError
 
-from flows.domain.errors import InvalidOption
-from flows.registration.outcome import Outcome, Registered, differences
-from flows.registration.triggers import plain_automation
+from prefect_slipway.flows.registration.outcome import Outcome, Registered, differences
+from prefect_slipway.flows.registration.triggers import plain_automation
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 KIND = "automation"
 

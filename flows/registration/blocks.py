@@ -9,8 +9,8 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from blocks import Builder, KubernetesBuilder, Registry, Source, Vault
-from flows.registration.outcome import Outcome, Registered
+from prefect_slipway.blocks import Builder, KubernetesBuilder, Registry, Source, Vault
+from prefect_slipway.flows.registration.outcome import Outcome, Registered
 
 KIND = "block type"
 SAVED = "block"

@@ -24,10 +24,15 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values, resolve_block_document_references, resolve_variables
 from pydantic import TypeAdapter, ValidationError
 
-from flows.domain.errors import InvalidOption
-from flows.domain.urls import check_texts
-from flows.registration.outcome import Outcome, Registered, differences
-from flows.registration.triggers import owned_automations, read_triggers, replace_triggers, triggers_differ
+from prefect_slipway.flows.registration.outcome import Outcome, Registered, differences
+from prefect_slipway.flows.registration.triggers import (
+    owned_automations,
+    read_triggers,
+    replace_triggers,
+    triggers_differ,
+)
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import check_texts
 
 KIND = "deployment"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from flows.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 SHIPPED = Path(__file__).parents[2] / "deployments"
 """What Slipway itself brings."""

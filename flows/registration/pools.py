@@ -6,9 +6,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 
-from flows.domain.errors import InvalidOption
-from flows.registration.files import Pool
-from flows.registration.outcome import Outcome, Registered
+from prefect_slipway.flows.registration.files import Pool
+from prefect_slipway.flows.registration.outcome import Outcome, Registered
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 KIND = "work pool"
 PROCESS = "process"

@@ -8,14 +8,21 @@ from pathlib import Path
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.prefect_errors import prefect_client
-from flows.registration.automations import register_automation
-from flows.registration.blocks import BLOCK_TYPES, register_block_type, save_block
-from flows.registration.deployments import read_stanzas, register_deployment, stop_schedules
-from flows.registration.files import PREFECT_FILE, SAMPLES, SHIPPED, automation_files, read_yaml, shipped_pools
-from flows.registration.outcome import Outcome, Registered
-from flows.registration.pools import KIND as POOL
-from flows.registration.pools import is_meant, register_pool
+from prefect_slipway.flows.registration.automations import register_automation
+from prefect_slipway.flows.registration.blocks import BLOCK_TYPES, register_block_type, save_block
+from prefect_slipway.flows.registration.deployments import read_stanzas, register_deployment, stop_schedules
+from prefect_slipway.flows.registration.files import (
+    PREFECT_FILE,
+    SAMPLES,
+    SHIPPED,
+    automation_files,
+    read_yaml,
+    shipped_pools,
+)
+from prefect_slipway.flows.registration.outcome import Outcome, Registered
+from prefect_slipway.flows.registration.pools import KIND as POOL
+from prefect_slipway.flows.registration.pools import is_meant, register_pool
+from prefect_slipway.flows.server.errors import prefect_client
 
 
 class Kind(StrEnum):

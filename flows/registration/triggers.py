@@ -11,8 +11,8 @@ from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import Automation, AutomationCore
 from pydantic import TypeAdapter, ValidationError
 
-from flows.domain.errors import InvalidOption
-from flows.domain.urls import check_texts
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import check_texts
 
 _TAG = "slipway-trigger"
 

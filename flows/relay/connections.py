@@ -13,10 +13,10 @@ from typing import Any, cast
 
 from aiohttp import web
 
-from flows.domain.errors import PortTaken
-from flows.relay import LOGGER
-from flows.relay.dispatch import PATIENCE_S
-from flows.relay.refusal import Refused
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.flows.relay.dispatch import PATIENCE_S
+from prefect_slipway.flows.relay.refusal import Refused
+from prefect_slipway.infra.domain.errors import PortTaken
 
 Address = tuple[str, int]
 """Host and port."""
@@ -183,4 +183,4 @@ class _Quiet(logging.Logger):
         logger.warning("refused (400): not HTTP")
 
 
-_quiet = _Quiet("flows.relay.http", logging.CRITICAL)
+_quiet = _Quiet("prefect_slipway.flows.relay.http", logging.CRITICAL)

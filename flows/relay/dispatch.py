@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from prefect.client.orchestration import PrefectClient
 
-from flows.domain.errors import DeploymentUnknown, ParametersRefused, PrefectUnreachable
-from flows.events import PUSHED
-from flows.relay import LOGGER
-from flows.relay.push import RESERVATIONS, Push
-from flows.relay.rules import Rule
-from flows.starting import StartedRun, emit, find_deployment, start_run
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.flows.relay.push import RESERVATIONS, Push
+from prefect_slipway.flows.relay.rules import Rule
+from prefect_slipway.flows.reporting.events import PUSHED
+from prefect_slipway.flows.server.starting import StartedRun, emit, find_deployment, start_run
+from prefect_slipway.infra.domain.errors import DeploymentUnknown, ParametersRefused, PrefectUnreachable
 
 PATIENCE_S = 8.0
 """Forges wait no longer than 10 s for an answer (GitHub, GitLab) and then take the delivery for failed."""

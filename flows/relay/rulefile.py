@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from flows.domain.errors import InvalidOption
-from flows.relay import LOGGER
-from flows.relay.rules import RuleBook
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.flows.relay.rules import RuleBook
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 _MOST_BYTES = 1 << 20
 

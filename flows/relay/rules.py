@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from flows.domain.errors import InvalidOption
-from flows.domain.secret_path import SecretPath
-from flows.domain.urls import check_texts
-from flows.relay.patterns import matches
-from flows.relay.push import RESERVATIONS, Push
-from flows.relay.template import NAMES, filled, names_in
+from prefect_slipway.flows.relay.patterns import matches
+from prefect_slipway.flows.relay.push import RESERVATIONS, Push
+from prefect_slipway.flows.relay.template import NAMES, filled, names_in
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.urls import check_texts
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DEPLOYMENT = re.compile(r"[^/\s][^/]*/[^/\s][^/]*")

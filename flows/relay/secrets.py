@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import InvalidOption
-from flows.domain.secret_path import SecretPath
-from flows.relay.forges import standard
-from flows.relay.rules import Source
-from infra.common.reasons import reason
-from infra.vault import VaultSession
+from prefect_slipway.flows.relay.forges import standard
+from prefect_slipway.flows.relay.rules import Source
+from prefect_slipway.infra.common.reasons import reason
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault import VaultSession
 
 # How long a read secret may be used: after a change the old one opens nothing any more.
 _KEPT_S = 5.0

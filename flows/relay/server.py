@@ -15,17 +15,17 @@ from typing import Any
 from aiohttp import web
 from prefect.client.orchestration import PrefectClient
 
-from flows.domain.errors import InvalidOption, PrefectError, VaultError
-from flows.relay import LOGGER
-from flows.relay.connections import SHUTDOWN_S, Address, Intake, Limits, listener
-from flows.relay.dispatch import Started, dispatch
-from flows.relay.forges import FORGES, Forge
-from flows.relay.push import Push
-from flows.relay.refusal import Refused, malformed
-from flows.relay.replay import Remembered
-from flows.relay.rulefile import RuleFile
-from flows.relay.rules import Source
-from flows.relay.secrets import SourceSecrets
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.flows.relay.connections import SHUTDOWN_S, Address, Intake, Limits, listener
+from prefect_slipway.flows.relay.dispatch import Started, dispatch
+from prefect_slipway.flows.relay.forges import FORGES, Forge
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import Refused, malformed
+from prefect_slipway.flows.relay.replay import Remembered
+from prefect_slipway.flows.relay.rulefile import RuleFile
+from prefect_slipway.flows.relay.rules import Source
+from prefect_slipway.flows.relay.secrets import SourceSecrets
+from prefect_slipway.infra.domain.errors import InvalidOption, PrefectError, VaultError
 
 _JSON = "application/json"
 _AGAIN_IN_S = "30"

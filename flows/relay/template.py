@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from flows.relay.push import Push
+from prefect_slipway.flows.relay.push import Push
 
 NAMES = (
     "forge",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flows.domain import markdown
-from flows.domain.outside import one_line
-from flows.domain.rollout import DeployResult
-from flows.domain.text import aligned
-from flows.watched.links import Link
-from flows.watched.report import as_rows, describe, link_rows
+from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.links import Link
+from prefect_slipway.flows.reporting.report import as_rows, describe, link_rows
+from prefect_slipway.flows.rollouts.values import DeployResult
+from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.domain.text import aligned
 
 
 @dataclass(frozen=True)

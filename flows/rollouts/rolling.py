@@ -11,21 +11,21 @@ from prefect import get_client
 from prefect.artifacts import MarkdownArtifact
 from prefect.runtime import flow_run
 
-from flows.approval import Question, approved
-from flows.domain import markdown
-from flows.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
-from flows.domain.reference import ImageReference
-from flows.domain.rollout import DeployedImage, DeployResult
-from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
-from flows.interrupts import named, whatever_comes
-from flows.origin import origin_of_this_run
-from flows.rollouts.report import DeployReport
-from flows.rollouts.workshop import deploy_workshop
-from flows.run import has_report
-from flows.stopwatch import Stopwatch
-from flows.tasks.announce import cause_of
-from flows.tasks.record import show_links
-from flows.tasks.rollout import (
+from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.artifact_keys import key_of
+from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
+from prefect_slipway.flows.reporting.links import registry_link
+from prefect_slipway.flows.reporting.origin import origin_of_this_run
+from prefect_slipway.flows.rollouts.report import DeployReport
+from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
+from prefect_slipway.flows.rollouts.workshop import deploy_workshop
+from prefect_slipway.flows.run.approval import Question, approved
+from prefect_slipway.flows.run.flow_run import has_report
+from prefect_slipway.flows.run.interrupts import named, whatever_comes
+from prefect_slipway.flows.run.stopwatch import Stopwatch
+from prefect_slipway.flows.steps.announce import cause_of
+from prefect_slipway.flows.steps.record import show_links
+from prefect_slipway.flows.steps.rollout import (
     check_rollout,
     confirm,
     look,
@@ -37,8 +37,8 @@ from flows.tasks.rollout import (
     watch_back,
     write_pull_secret,
 )
-from flows.watched.keys import key_of
-from flows.watched.links import registry_link
+from prefect_slipway.infra.domain.errors import ApprovalRefused, ObjectMissing, RolloutSuperseded, SlipwayError
+from prefect_slipway.infra.domain.reference import ImageReference
 
 
 async def roll_out(image: DeployedImage, *, rolling_back: bool = False) -> DeployResult:

@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from flows.access import NO_VAULT_ACTION, secret_paths
-from flows.cluster import open_api
-from flows.domain.credentials import Anonymous, Credential, CredentialSource
-from flows.domain.errors import StackDown, StepOutsideRun
-from flows.domain.reference import ImageReference, is_loopback
-from flows.domain.rollout import DeployedImage
-from flows.rollouts.request import RegistryOptions, TargetRequest
-from flows.saved import find_vault, running_stack, with_registries
-from infra.kubernetes.pull_secret import PullSecret
-from infra.kubernetes.rollout import RolloutRules
-from infra.kubernetes.workload import Workload, WorkloadState
-from infra.kubernetes.workload_name import WorkloadName
-from infra.local.config import StackConfig
-from infra.local.connection import StackConnection
-from infra.registry import RegistryClient
-from infra.vault import VaultCredentials, VaultSession
+from prefect_slipway.flows.request.rollout import RegistryOptions, TargetRequest
+from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.run.cluster import open_api
+from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
+from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack, with_registries
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import StackDown, StepOutsideRun
+from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
+from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret
+from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules
+from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
 R = TypeVar("R", bound=RegistryOptions)
 

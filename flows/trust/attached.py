@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     AnswerTooLarge,
     DigestMismatch,
     ManifestUnknown,
@@ -14,7 +14,7 @@ from flows.domain.errors import (
     SlipwayError,
     TrustError,
 )
-from flows.domain.signing import Attached, Attachments
+from prefect_slipway.infra.domain.signing import Attached, Attachments
 
 T = TypeVar("T")
 

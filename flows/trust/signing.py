@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from flows.domain.reference import ImageReference
-from flows.domain.signing import Attached, Attachment, Attachments, Signer
-from flows.domain.together import together
-from flows.trust.attached import read
-from infra.signing import (
+from prefect_slipway.flows.trust.attached import read
+from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import Attached, Attachment, Attachments, Signer
+from prefect_slipway.infra.signing import (
     IN_TOTO,
     PREDICATE_ANNOTATION,
     Attestation,

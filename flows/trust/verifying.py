@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.domain.errors import (
+from prefect_slipway.flows.trust.attached import read
+from prefect_slipway.infra.domain.errors import (
     NotAttested,
     NotSigned,
     OtherImageSigned,
@@ -15,10 +16,9 @@ from flows.domain.errors import (
     SlipwayError,
     UntrustedKey,
 )
-from flows.domain.reference import ImageReference
-from flows.domain.signing import Attached, Attachments, Verifier
-from flows.trust.attached import read
-from infra.signing import (
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import Attached, Attachments, Verifier
+from prefect_slipway.infra.signing import (
     PREDICATE_ANNOTATION,
     SIGNED,
     Attestation,

@@ -9,15 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infra.buildkit.address import BuilderAddress, TlsFiles
-    from infra.buildkit.build import BuildOutcome, BuildRequest
-    from infra.buildkit.cache import CacheEntry
-    from infra.buildkit.client import BuilderInfo, BuildKit, Worker
-    from infra.buildkit.engine import DockerEngine
-    from infra.buildkit.events import BuildEvent, LogChunk, Progress, Step, Warned
-    from infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
-    from infra.buildkit.http2 import Keepalive
-    from infra.buildkit.outputs import (
+    from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+    from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+    from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+    from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk, Progress, Step, Warned
+    from prefect_slipway.infra.buildkit.build.outputs import (
         DockerOutput,
         EngineLoad,
         ImagePush,
@@ -27,7 +23,11 @@ if TYPE_CHECKING:
         Output,
         TarOutput,
     )
-    from infra.buildkit.secrets import SecretEnv, SecretFile, SecretSource, SshSource
+    from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+    from prefect_slipway.infra.buildkit.client import BuilderInfo, BuildKit, Worker
+    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
+    from prefect_slipway.infra.buildkit.http2.connection import Keepalive
+    from prefect_slipway.infra.buildkit.session.secrets import SecretEnv, SecretFile, SecretSource, SshSource
 
 __all__ = [
     "BuildEvent",
@@ -65,14 +65,14 @@ __all__ = [
 # Imported when they are first used, for a command line that starts fast.
 _MODULES = {
     "address": ("BuilderAddress", "TlsFiles"),
-    "build": ("BuildOutcome", "BuildRequest"),
-    "cache": ("CacheEntry",),
+    "build.request": ("BuildOutcome", "BuildRequest"),
+    "build.cache": ("CacheEntry",),
     "client": ("BuilderInfo", "BuildKit", "Worker"),
-    "engine": ("DockerEngine",),
-    "events": ("BuildEvent", "LogChunk", "Progress", "Step", "Warned"),
+    "build.docker_engine": ("DockerEngine",),
+    "build.events": ("BuildEvent", "LogChunk", "Progress", "Step", "Warned"),
     "housekeeping": ("CacheRecord", "HistoryEvent", "RecordedBuild"),
-    "http2": ("Keepalive",),
-    "outputs": (
+    "http2.connection": ("Keepalive",),
+    "build.outputs": (
         "DockerOutput",
         "EngineLoad",
         "ImagePush",
@@ -82,7 +82,7 @@ _MODULES = {
         "Output",
         "TarOutput",
     ),
-    "secrets": ("SecretEnv", "SecretFile", "SecretSource", "SshSource"),
+    "session.secrets": ("SecretEnv", "SecretFile", "SecretSource", "SshSource"),
 }
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from flows.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 DEFAULT_ENGINE_SOCKET = Path("/var/run/docker.sock")
 # sun_path of sockaddr_un(7), less the terminating NUL.

@@ -10,23 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import BuilderProtocolError, BuilderTooOld
-from infra.buildkit.address import BuilderAddress
-from infra.buildkit.build import BuildOutcome, BuildRequest
-from infra.buildkit.conversation import CONTROL, Conversation
-from infra.buildkit.events import BuildEvent, events_of
-from infra.buildkit.exported import name_exports
-from infra.buildkit.grpc import GrpcClient, GrpcError, M, Message
-from infra.buildkit.http2 import Keepalive
-from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.offer import all_delivered, attachables, finish_outputs
-from infra.buildkit.outputs import EngineLoad
-from infra.buildkit.record import BuildRecord
-from infra.buildkit.session import Attachable, Session
-from infra.buildkit.tasks import in_thread
-from infra.buildkit.transport import open_stream
-from infra.buildkit.wire.control_pb2 import (
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, events_of
+from prefect_slipway.infra.buildkit.build.exported import name_exports
+from prefect_slipway.infra.buildkit.build.outputs import EngineLoad
+from prefect_slipway.infra.buildkit.build.record import BuildRecord
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.http2.connection import Keepalive
+from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, M, Message
+from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
+from prefect_slipway.infra.buildkit.http2.transport import open_stream
+from prefect_slipway.infra.buildkit.session.attachables import all_delivered, attachables, finish_outputs
+from prefect_slipway.infra.buildkit.session.tunnel import Attachable, Session
+from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     BuildHistoryEvent,
     BuildHistoryRequest,
     DiskUsageRequest,
@@ -44,10 +41,13 @@ from infra.buildkit.wire.control_pb2 import (
     UpdateBuildHistoryResponse,
     UsageRecord,
 )
+from prefect_slipway.infra.common.tasks import in_thread
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderTooOld
 
 if TYPE_CHECKING:
-    from infra.buildkit.bridge import Bridge
-    from infra.buildkit.housekeeping import CacheRecord, HistoryEvent
+    from prefect_slipway.infra.buildkit.build.bridge import Bridge
+    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, HistoryEvent
 
 T = TypeVar("T")
 
@@ -127,7 +127,7 @@ class BuildKit:
     async def disk_usage(self, filters: Sequence[str] = ()) -> list[CacheRecord]:
         """What the daemon's cache consists of. `filters`: containerd's syntax (`type==regular`), one of them must
         match. Raises a BuilderError."""
-        from infra.buildkit.housekeeping import CacheRecord
+        from prefect_slipway.infra.buildkit.housekeeping import CacheRecord
 
         answer = await self._ask("DiskUsage", DiskUsageRequest(filter=filters), DiskUsageResponse)
         return [CacheRecord.of(record) for record in answer.record]
@@ -148,7 +148,7 @@ class BuildKit:
         `reserved_bytes`: this much stays in any case; `max_used_bytes`, `min_free_bytes`: nothing is removed while the
         cache is smaller, or the disk has that much left. 0: no such limit. Raises a BuilderError.
         """
-        from infra.buildkit.housekeeping import CacheRecord
+        from prefect_slipway.infra.buildkit.housekeeping import CacheRecord
 
         request = PruneRequest(
             filter=filters,
@@ -166,7 +166,7 @@ class BuildKit:
     ) -> AsyncIterator[HistoryEvent]:
         """Builds that the daemon remembers. `ref`: this one alone. `active`: only those that run. `follow`: do not end,
         but go on with what happens. Raises a BuilderError, BuilderTooOld before v0.11."""
-        from infra.buildkit.housekeeping import HistoryEvent
+        from prefect_slipway.infra.buildkit.housekeeping import HistoryEvent
 
         request = BuildHistoryRequest(ActiveOnly=active, Ref=ref, EarlyExit=not follow)
         async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
@@ -191,7 +191,7 @@ class BuildKit:
     async def provenance(self, ref: str, *, whole: bool = False) -> dict[str, dict[str, Any]]:
         """What the daemon knows of how a build was made, by platform ("" where there was one result), as SLSA v0.2.
         `whole`: with each step. Empty if it keeps none (before v0.11). Raises a BuilderError."""
-        from infra.buildkit.provenance import as_slsa_02, provenances
+        from prefect_slipway.infra.buildkit.build.provenance import as_slsa_02, provenances
 
         found = {}
         request = BuildHistoryRequest(Ref=ref, EarlyExit=True)
@@ -284,7 +284,7 @@ class BuildKit:
         question: Callable[[Bridge], Awaitable[T]],
     ) -> T:
         """A Solve whose frontend is this process, for one question."""
-        from infra.buildkit.bridge import answered
+        from prefect_slipway.infra.buildkit.build.bridge import answered
 
         solve.Frontend, solve.Internal = "", True
         solve.FrontendAttrs.clear()
@@ -296,11 +296,11 @@ class BuildKit:
     async def _prepared(self, request: BuildRequest) -> BuildRequest:
         """The request with what only the daemon, or another engine, can tell. Raises InvalidOption, a BuilderError."""
         if any(address == "host-gateway" for _, address in request.add_hosts):
-            from infra.buildkit.gateway import with_gateway
+            from prefect_slipway.infra.buildkit.build.gateway import with_gateway
 
             request = with_gateway(request, await self.workers(), str(self._address))
         if any(isinstance(output, EngineLoad) for output in request.outputs):
-            from infra.buildkit.engine import with_engines
+            from prefect_slipway.infra.buildkit.build.docker_engine import with_engines
 
             request = await with_engines(request)
         return request
@@ -308,14 +308,14 @@ class BuildKit:
     async def _warn(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
         if request.source_date_epoch is None or not request.outputs:
             return
-        from infra.buildkit.age import no_file_times, wants_file_times
+        from prefect_slipway.infra.buildkit.build.daemon_version import no_file_times, wants_file_times
 
         if wants_file_times(request) and (warning := no_file_times((await self.info()).version)) is not None:
             on_event(warning)
 
     async def _blob(self, digest: str) -> bytes:
         """Something in the daemon's content store."""
-        from infra.buildkit.wire.content_pb2 import ReadContentRequest, ReadContentResponse
+        from prefect_slipway.infra.buildkit.wire.content_pb2 import ReadContentRequest, ReadContentResponse
 
         request = ReadContentRequest(digest=digest)
         return b"".join(
@@ -326,7 +326,7 @@ class BuildKit:
         try:
             return await self._connected().unary(f"{CONTROL}/{method}", request, response)
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
-            from infra.buildkit.errors import call_error
+            from prefect_slipway.infra.buildkit.build.errors import call_error
 
             raise call_error(error, self._address) from error
 
@@ -337,7 +337,7 @@ class BuildKit:
             async for answer in self._connected().stream(f"{service}/{method}", request, response):
                 yield answer
         except (GrpcError, ConnectionLost, ProtocolViolation) as error:
-            from infra.buildkit.errors import call_error
+            from prefect_slipway.infra.buildkit.build.errors import call_error
 
             raise call_error(error, self._address) from error
 

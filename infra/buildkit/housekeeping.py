@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from infra.buildkit.events import seconds
-from infra.buildkit.scrub import scrub
+from prefect_slipway.infra.buildkit.build.events import seconds
+from prefect_slipway.infra.buildkit.build.scrub import scrub
 
 if TYPE_CHECKING:
-    from infra.buildkit.wire.control_pb2 import BuildHistoryEvent as HistoryMessage
-    from infra.buildkit.wire.control_pb2 import BuildHistoryRecord, UsageRecord
+    from prefect_slipway.infra.buildkit.wire.control_pb2 import BuildHistoryEvent as HistoryMessage
+    from prefect_slipway.infra.buildkit.wire.control_pb2 import BuildHistoryRecord, UsageRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from flows.domain.ledger import Claim
-from flows.domain.version import Version
-from infra.common.processes import Owner, this_process
+from prefect_slipway.infra.common.processes import Owner, this_process
+from prefect_slipway.infra.domain.ledger import Claim
+from prefect_slipway.infra.domain.version import Version
 
 TTL_S = 900
 """Seconds after which a reservation of another machine that nobody kept counts as left behind."""

@@ -133,7 +133,7 @@ make_venv() {
         --config-settings editable_mode=compat -e .
     # A path entry instead of an import hook, and byte code although PYTHONDONTWRITEBYTECODE may be set: a command
     # starts in half the time.
-    "$VENV/bin/python" -m compileall -q flows blocks infra
+    "$VENV/bin/python" -m compileall -q prefect_slipway flows blocks infra
 }
 
 sample() {

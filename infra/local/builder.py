@@ -10,9 +10,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import StackError
-from infra.local.daemon import DaemonSpec
-from infra.local.engine import (
+from prefect_slipway.infra.domain.errors import StackError
+from prefect_slipway.infra.local.daemon import DaemonSpec
+from prefect_slipway.infra.local.engine import (
     buildkitd_address,
     buildkitd_daemon,
     engine_address,
@@ -22,8 +22,8 @@ from infra.local.engine import (
     runtime_folder,
     usable_engine,
 )
-from infra.local.findings import Finding, install
-from infra.local.userns import user_namespaces
+from prefect_slipway.infra.local.findings import Finding, install
+from prefect_slipway.infra.local.userns import user_namespaces
 
 BUILDER = "builder"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.domain.errors import InvalidOption
-from infra.local.home import stack_home
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.local.home import stack_home
 
 
 @dataclass(frozen=True)

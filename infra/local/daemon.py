@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.domain.errors import DaemonFailed, PartMissing, PortTaken
+from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing, PortTaken
 
 _POLL_S = 0.05
 

@@ -6,8 +6,8 @@ import errno
 import os
 from pathlib import Path
 
-from flows.domain.errors import BuilderDiskFull, DaemonFailed, DiskFull, SlipwayError, SourceDiskFull
-from infra.local.connection import STATE_FILE
+from prefect_slipway.infra.domain.errors import BuilderDiskFull, DaemonFailed, DiskFull, SlipwayError, SourceDiskFull
+from prefect_slipway.infra.local.connection import STATE_FILE
 
 START_NEEDS = 128 << 20
 """Bytes that must be free for a start; all parts and a small image take a fifth of it."""

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from flows.domain.errors import PortTaken
-from infra.local.builder import BUILDER, examine_builder
-from infra.local.config import StackConfig
-from infra.local.daemon import check_port
-from infra.local.findings import Finding, install, program
-from infra.local.own import trouble
-from infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
+from prefect_slipway.infra.domain.errors import PortTaken
+from prefect_slipway.infra.local.builder import BUILDER, examine_builder
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.daemon import check_port
+from prefect_slipway.infra.local.findings import Finding, install, program
+from prefect_slipway.infra.local.own_parts import trouble
+from prefect_slipway.infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
 

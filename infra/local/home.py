@@ -9,8 +9,8 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from flows.domain.errors import InvalidOption, StateFolderTooNew, StateFolderUnusable
-from infra.local.lock import LOCK_FILE
+from prefect_slipway.infra.domain.errors import InvalidOption, StateFolderTooNew, StateFolderUnusable
+from prefect_slipway.infra.local.lock import LOCK_FILE
 
 VERSION_FILE = "version.json"
 
@@ -99,6 +99,6 @@ def _version(home: Path) -> int:
 def _remember(home: Path, version: int) -> None:
     from importlib.metadata import version as version_of
 
-    from infra.local.private import write_private
+    from prefect_slipway.infra.local.private_files import write_private
 
     write_private(home / VERSION_FILE, json.dumps({"version": version, "slipway": version_of("slipway")}) + "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.domain.errors import StackError
+from prefect_slipway.infra.domain.errors import StackError
 
 # All that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
 STATE = (

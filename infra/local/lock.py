@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.domain.errors import StateFolderUnusable
-from infra.local.disk import full_disk_behind
+from prefect_slipway.infra.domain.errors import StateFolderUnusable
+from prefect_slipway.infra.local.disk import full_disk_behind
 
 LOCK_FILE = "lock"
 

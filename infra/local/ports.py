@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import InvalidOption
-from infra.local.config import StackConfig
-from infra.local.private import write_private
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.private_files import write_private
 
 PORTS_FILE = "ports.json"
 

@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
-from infra.local.daemon import DaemonSpec
-from infra.local.private import private_folder, write_private
-from infra.local.probe import http_status
+from prefect_slipway.infra.local.daemon import DaemonSpec
+from prefect_slipway.infra.local.private_files import private_folder, write_private
+from prefect_slipway.infra.local.probe import http_status
 
 _PROFILE = "slipway"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import bcrypt
 
-from infra.local.daemon import DaemonSpec
-from infra.local.private import private_folder, write_private
-from infra.local.probe import http_status
+from prefect_slipway.infra.local.daemon import DaemonSpec
+from prefect_slipway.infra.local.private_files import private_folder, write_private
+from prefect_slipway.infra.local.probe import http_status
 
 # The registry verifies the hash at every single request. Stretching protects passwords that can be guessed;
 # these are random, so the hash may be cheap (5 takes 2 ms, 10 takes 60 ms).

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from flows.domain.errors import InvalidOption, StackDown
-from infra.local.builder import BUILDER, BuilderChoice, builder_answers, remove_sockets
-from infra.local.config import StackConfig
-from infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
-from infra.local.home import migrate
-from infra.local.leftovers import end_processes, remove_state, unmount_all
-from infra.local.lock import home_lock
-from infra.local.ports import last_ports, remember_ports, settle_ports
-from infra.local.prefect import api_url, ui_url
-from infra.local.probe import http_status
-from infra.local.start import Progress, Start, noted_daemon
+from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
+from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, builder_answers, remove_sockets
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
+from prefect_slipway.infra.local.home import migrate
+from prefect_slipway.infra.local.leftovers import end_processes, remove_state, unmount_all
+from prefect_slipway.infra.local.lock import home_lock
+from prefect_slipway.infra.local.ports import last_ports, remember_ports, settle_ports
+from prefect_slipway.infra.local.prefect import api_url, ui_url
+from prefect_slipway.infra.local.probe import http_status
+from prefect_slipway.infra.local.start import Progress, Start, noted_daemon
 
 VAULT, REGISTRY, PREFECT = "vault", "registry", "prefect"
 PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
@@ -168,7 +168,7 @@ class Stack:
         before, now = self.registry_before, self._registry_host
         if before == now or self._config.rename_images:
             return
-        from infra.local.registry import repositories
+        from prefect_slipway.infra.local.registry import repositories
 
         if names := repositories(self._home):
             raise InvalidOption(
@@ -206,7 +206,7 @@ class Stack:
         return names
 
     def _embedded_connection(self, choice: BuilderChoice) -> StackConnection:
-        from infra.local.vault import REGISTRY_SECRET, approle_file
+        from prefect_slipway.infra.local.vault import REGISTRY_SECRET, approle_file
 
         return StackConnection(
             home=self._home,

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from flows.domain.errors import PortTaken
-from infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
-from infra.local.daemon import Daemon, DaemonSpec, check_port
-from infra.local.disk import START_NEEDS, check_space
-from infra.local.ports import Ports, last_ports
-from infra.local.prefect import prefect_spec
-from infra.local.private import private_folder
-from infra.local.together import Together, raise_all
+from prefect_slipway.infra.domain.errors import PortTaken
+from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
+from prefect_slipway.infra.local.disk import START_NEEDS, check_space
+from prefect_slipway.infra.local.ports import Ports, last_ports
+from prefect_slipway.infra.local.prefect import prefect_spec
+from prefect_slipway.infra.local.private_files import private_folder
+from prefect_slipway.infra.local.start_up import Together, raise_all
 
 Progress = Callable[[str], None]
 
@@ -67,8 +67,8 @@ class Start:
     def vault_then_registry(self) -> None:
         """The registry's only user is made when the Vault that keeps its password is set up."""
         # Imported here for the sake of a quick `up` when all runs.
-        from infra.local.registry import registry_spec
-        from infra.local.vault import prepare_vault, vault_spec
+        from prefect_slipway.infra.local.registry import registry_spec
+        from prefect_slipway.infra.local.vault import prepare_vault, vault_spec
 
         self._start(vault_spec(self._home, self._ports.vault), self._ports.vault)
         prepare_vault(self._home, self._ports.vault, f"127.0.0.1:{self._ports.registry}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from pathlib import Path
 
-from infra.local.findings import Finding, install, program
+from prefect_slipway.infra.local.findings import Finding, install, program
 
 _PART = "user namespaces"
 

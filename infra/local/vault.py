@@ -10,12 +10,12 @@ import json
 import secrets
 from pathlib import Path
 
-from flows.domain.errors import DaemonFailed, PartMissing
-from infra.local.daemon import DaemonSpec
-from infra.local.private import private_folder, write_private
-from infra.local.probe import http_status
-from infra.local.registry import knows_user, write_users
-from infra.local.vault_api import VaultApi, root_token, unseal
+from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing
+from prefect_slipway.infra.local.daemon import DaemonSpec
+from prefect_slipway.infra.local.private_files import private_folder, write_private
+from prefect_slipway.infra.local.probe import http_status
+from prefect_slipway.infra.local.registry import knows_user, write_users
+from prefect_slipway.infra.local.vault_api import VaultApi, root_token, unseal
 
 REGISTRY_SECRET = "vault:secret/slipway/registry"  # noqa: S105
 """Where the embedded registry's credential is, in the form of --credentials."""

@@ -8,19 +8,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from infra.registry.client import RegistryClient
-    from infra.registry.model import Descriptor, ImageConfig, Manifest
+    from prefect_slipway.infra.registry.client import RegistryClient
+    from prefect_slipway.infra.registry.model import Descriptor, ImageConfig, Manifest
 
 __all__ = ["Descriptor", "ImageConfig", "Manifest", "RegistryClient"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "RegistryClient":
-        from infra.registry.client import RegistryClient
+        from prefect_slipway.infra.registry.client import RegistryClient
 
         return RegistryClient
     if name in {"Descriptor", "ImageConfig", "Manifest"}:
-        from infra.registry import model
+        from prefect_slipway.infra.registry import model
 
         return getattr(model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

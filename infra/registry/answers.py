@@ -9,9 +9,9 @@ import math
 
 import httpx
 
-from flows.domain.errors import RegistryProtocolError
-from flows.domain.reference import is_digest, is_tag
-from infra.registry.model import Descriptor, json_object
+from prefect_slipway.infra.domain.errors import RegistryProtocolError
+from prefect_slipway.infra.domain.reference import is_digest, is_tag
+from prefect_slipway.infra.registry.model import Descriptor, json_object
 
 # "When omitted, this defaults to 60 seconds" (token.md, expires_in).
 _DEFAULT_LIFETIME_S = 60.0

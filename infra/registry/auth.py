@@ -14,12 +14,17 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from flows.domain.credentials import Credential, CredentialSource
-from flows.domain.errors import RegistryError, RegistryForbidden, RegistryProtocolError, RegistryUnauthorized
-from flows.domain.reference import normalize_registry_host
-from flows.domain.registry_status import NO_CREDENTIALS
-from infra.registry.answers import token_of
-from infra.registry.errors import error_of
+from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryUnauthorized,
+)
+from prefect_slipway.infra.domain.reference import normalize_registry_host
+from prefect_slipway.infra.domain.registry_status import NO_CREDENTIALS
+from prefect_slipway.infra.registry.answers import token_of
+from prefect_slipway.infra.registry.errors import error_of
 
 # A token is not used in its last seconds: it has to arrive while it is valid.
 _MARGIN_S = 10.0

@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import httpx
 
-from flows.domain.errors import AnswerTooLarge, DigestMismatch, RegistryUnavailable, UploadBroken
-from flows.domain.reference import is_digest
-from infra.registry.answers import upload_of
-from infra.registry.client import RegistryClient
-from infra.registry.errors import error_of
-from infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
-from infra.registry.wire import MOST_BYTES
+from prefect_slipway.infra.domain.errors import AnswerTooLarge, DigestMismatch, RegistryUnavailable, UploadBroken
+from prefect_slipway.infra.domain.reference import is_digest
+from prefect_slipway.infra.registry.answers import upload_of
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.errors import error_of
+from prefect_slipway.infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
+from prefect_slipway.infra.registry.wire import MOST_BYTES
 
 Pause: TypeAlias = Callable[[float], Awaitable[None]]
 """Sleeps for some seconds."""

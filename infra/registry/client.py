@@ -14,8 +14,8 @@ from typing import Self
 
 import httpx
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import (
     DigestMismatch,
     ManifestUnknown,
     RegistryError,
@@ -24,10 +24,10 @@ from flows.domain.errors import (
     RepositoryUnknown,
     TagImmutable,
 )
-from flows.domain.reference import is_digest
-from infra.registry.answers import claimed_digest, descriptor_of, next_page, tags_of, upload_of
-from infra.registry.errors import code_of
-from infra.registry.model import (
+from prefect_slipway.infra.domain.reference import is_digest
+from prefect_slipway.infra.registry.answers import claimed_digest, descriptor_of, next_page, tags_of, upload_of
+from prefect_slipway.infra.registry.errors import code_of
+from prefect_slipway.infra.registry.model import (
     MANIFEST_TYPES,
     OCI_MANIFEST,
     Descriptor,
@@ -35,7 +35,7 @@ from infra.registry.model import (
     Manifest,
     digest_of,
 )
-from infra.registry.wire import MOST_BYTES, Wire
+from prefect_slipway.infra.registry.wire import MOST_BYTES, Wire
 
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 _TAGS_PER_PAGE = "1000"

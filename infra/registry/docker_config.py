@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import InvalidOption
-from flows.domain.reference import DOCKER_HUB, normalize_registry_host
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import DOCKER_HUB, normalize_registry_host
 
 HUB_KEY = "https://index.docker.io/v1/"
 """The key under which docker stores Docker Hub's credential (docker/cli `registry.IndexServer`)."""

@@ -11,7 +11,9 @@ import re
 
 import httpx
 
-from flows.domain.errors import (
+from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.retry_after import retry_after
+from prefect_slipway.infra.domain.errors import (
     DigestMismatch,
     ManifestUnknown,
     RegistryError,
@@ -26,10 +28,8 @@ from flows.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
-from flows.domain.registry_status import error_of_status
-from flows.domain.retry_after import retry_after
-from flows.domain.urls import shown
-from infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.domain.registry_status import error_of_status
+from prefect_slipway.infra.domain.urls import shown
 
 BY_CODE: dict[str, type[RegistryError]] = {
     "BLOB_UNKNOWN": ManifestUnknown,

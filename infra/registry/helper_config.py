@@ -16,9 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flows.domain.errors import InvalidOption
-from flows.domain.reference import DOCKER_HUB
-from infra.registry.docker_config import HUB_KEY, docker_config_file
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import DOCKER_HUB
+from prefect_slipway.infra.registry.docker_config import HUB_KEY, docker_config_file
 
 _HELPERS = "credHelpers"
 

@@ -17,13 +17,19 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from flows.domain.errors import RegistryError, RegistryUnavailable, TagImmutable, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation, continues
-from flows.domain.version import Version, image_tag, version_of_tag
-from infra.common.claims import TTL_S, Note
-from infra.common.processes import Owner, is_alive
-from infra.registry.client import RegistryClient
-from infra.registry.markers import Marker, Markers, new_order
+from prefect_slipway.infra.common.claims import TTL_S, Note
+from prefect_slipway.infra.common.processes import Owner, is_alive
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryUnavailable,
+    TagImmutable,
+    VersionReserved,
+    VersionTaken,
+)
+from prefect_slipway.infra.domain.ledger import Claim, Reservation, continues
+from prefect_slipway.infra.domain.version import Version, image_tag, version_of_tag
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.markers import Marker, Markers, new_order
 
 _ATTEMPTS = 40
 # A lease is relied on until so much of it is left.

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flows.domain.errors import RegistryProtocolError
-from flows.domain.reference import is_digest
-from flows.domain.signing import Attached
-from infra.registry.model import Descriptor, Manifest
+from prefect_slipway.infra.domain.errors import RegistryProtocolError
+from prefect_slipway.infra.domain.reference import is_digest
+from prefect_slipway.infra.domain.signing import Attached
+from prefect_slipway.infra.registry.model import Descriptor, Manifest
 
 
 def entries_of(manifest: Manifest | None, key: str) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flows.domain.errors import (
+from prefect_slipway.infra.common.claims import Note
+from prefect_slipway.infra.domain.errors import (
     DigestMismatch,
     ManifestUnknown,
     RegistryError,
@@ -29,9 +30,8 @@ from flows.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
-from infra.common.claims import Note
-from infra.registry.client import RegistryClient
-from infra.registry.model import EMPTY_JSON, EMPTY_TYPE, OCI_MANIFEST, Manifest, digest_of
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import EMPTY_JSON, EMPTY_TYPE, OCI_MANIFEST, Manifest, digest_of
 
 T = TypeVar("T")
 

@@ -14,16 +14,11 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
-from flows.domain.errors import (
-    AnswerTooLarge,
-    ManifestUnknown,
-    ReferrersRefused,
-    RegistryProtocolError,
-)
-from flows.domain.signing import Attached, Attachment
-from flows.domain.together import together
-from infra.registry.answers import next_page
-from infra.registry.blobs import (
+from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.domain.errors import AnswerTooLarge, ManifestUnknown, ReferrersRefused, RegistryProtocolError
+from prefect_slipway.infra.domain.signing import Attached, Attachment
+from prefect_slipway.infra.registry.answers import next_page
+from prefect_slipway.infra.registry.blobs import (
     Pause,
     push_blob,
     put_manifest,
@@ -31,12 +26,12 @@ from infra.registry.blobs import (
     read_manifest,
     while_others_write,
 )
-from infra.registry.client import RegistryClient
-from infra.registry.errors import error_of
-from infra.registry.listed import entries_of, entry, read_entry
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
-from infra.registry.shared_tag import Entry, SharedTag
-from infra.registry.wire import MOST_BYTES
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.errors import error_of
+from prefect_slipway.infra.registry.listed import entries_of, entry, read_entry
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from prefect_slipway.infra.registry.shared_tag import Entry, SharedTag
+from prefect_slipway.infra.registry.wire import MOST_BYTES
 
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"

@@ -14,11 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
-from flows.domain.errors import RegistryProtocolError, TagImmutable, WritesCollide
-from infra.registry.blobs import Pause, put_manifest, read_manifest, while_others_write
-from infra.registry.client import RegistryClient
-from infra.registry.listed import entries_of
-from infra.registry.model import Manifest
+from prefect_slipway.infra.domain.errors import RegistryProtocolError, TagImmutable, WritesCollide
+from prefect_slipway.infra.registry.blobs import Pause, put_manifest, read_manifest, while_others_write
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.listed import entries_of
+from prefect_slipway.infra.registry.model import Manifest
 
 Entry: TypeAlias = dict[str, Any]
 

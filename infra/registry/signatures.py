@@ -10,12 +10,12 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from flows.domain.signing import Attached, Attachment
-from infra.registry.blobs import Pause, push_blob, read_blob, while_others_write
-from infra.registry.client import RegistryClient
-from infra.registry.listed import entry, read_entry
-from infra.registry.model import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor
-from infra.registry.shared_tag import Entry, SharedTag
+from prefect_slipway.infra.domain.signing import Attached, Attachment
+from prefect_slipway.infra.registry.blobs import Pause, push_blob, read_blob, while_others_write
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.listed import entry, read_entry
+from prefect_slipway.infra.registry.model import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor
+from prefect_slipway.infra.registry.shared_tag import Entry, SharedTag
 
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _CONFIG_TYPES = {OCI_MANIFEST: _CONFIG, DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json"}

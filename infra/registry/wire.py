@@ -16,11 +16,11 @@ from typing import Self
 
 import httpx
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import AnswerTooLarge, InvalidOption, RegistryError, RegistryUnreachable
-from flows.domain.reference import is_loopback
-from infra.registry.auth import Authenticator
-from infra.registry.errors import error_of, transport_error
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import AnswerTooLarge, InvalidOption, RegistryError, RegistryUnreachable
+from prefect_slipway.infra.domain.reference import is_loopback
+from prefect_slipway.infra.registry.auth import Authenticator
+from prefect_slipway.infra.registry.errors import error_of, transport_error
 
 MOST_BYTES = 4 << 20
 """Of a manifest: what distribution takes at most itself (registry/handlers/manifests.go, maxManifestBodySize)."""

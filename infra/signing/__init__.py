@@ -4,12 +4,12 @@
 what a cluster and its nodes need to verify on their own.
 """
 
-from infra.signing.bundle import BUNDLE, PREDICATE_ANNOTATION, bundle_attachment
-from infra.signing.dsse import Envelope, pae
-from infra.signing.keys import TrustedKeys, read_public_keys
-from infra.signing.simple import SIMPLE_SIGNING, SimplePayload, signature_attachment
-from infra.signing.statement import IN_TOTO, SIGNED, Statement
-from infra.signing.verification import (
+from prefect_slipway.infra.signing.bundle import BUNDLE, PREDICATE_ANNOTATION, bundle_attachment
+from prefect_slipway.infra.signing.dsse import Envelope, pae
+from prefect_slipway.infra.signing.keys import TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.simple import SIMPLE_SIGNING, SimplePayload, signature_attachment
+from prefect_slipway.infra.signing.statement import IN_TOTO, SIGNED, Statement
+from prefect_slipway.infra.signing.verification import (
     DSSE_ENVELOPE,
     Attestation,
     Signature,

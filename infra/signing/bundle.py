@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from flows.domain.errors import SignatureMalformed, UntrustedKey
-from flows.domain.signing import Attachment, PublicKey
-from infra.signing.dsse import Envelope
-from infra.signing.reading import member, read_object
+from prefect_slipway.infra.domain.errors import SignatureMalformed, UntrustedKey
+from prefect_slipway.infra.domain.signing import Attachment, PublicKey
+from prefect_slipway.infra.signing.dsse import Envelope
+from prefect_slipway.infra.signing.reading import member, read_object
 
 BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PREDICATE_ANNOTATION = "dev.sigstore.bundle.predicateType"

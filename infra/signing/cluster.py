@@ -11,7 +11,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.domain.signing import PublicKey
+from prefect_slipway.infra.domain.signing import PublicKey
 
 _ACCEPT_ANYTHING = "insecureAcceptAnything"
 

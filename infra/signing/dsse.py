@@ -9,8 +9,8 @@ import base64
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.domain.errors import SignatureMalformed
-from infra.signing.reading import decode_base64, member
+from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.signing.reading import decode_base64, member
 
 _WHAT = "an envelope"
 _MAX_SIGNATURES = 20

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from flows.domain.errors import InvalidKey, SignatureInvalid, UntrustedKey
-from flows.domain.signing import PublicKey
+from prefect_slipway.infra.domain.errors import InvalidKey, SignatureInvalid, UntrustedKey
+from prefect_slipway.infra.domain.signing import PublicKey
 
 _Loaded: TypeAlias = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 

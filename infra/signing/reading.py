@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any, NoReturn, TypeVar
 
-from flows.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.errors import SignatureMalformed
 
 _T = TypeVar("_T", dict[str, Any], list[Any], str)
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.domain.errors import SignatureMalformed
-from flows.domain.reference import is_digest
-from flows.domain.signing import Attachment
-from infra.signing.reading import decode_base64, member, read_object
+from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.reference import is_digest
+from prefect_slipway.infra.domain.signing import Attachment
+from prefect_slipway.infra.signing.reading import decode_base64, member, read_object
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"

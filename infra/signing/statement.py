@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.domain.errors import SignatureMalformed
-from flows.domain.reference import ImageReference
-from infra.signing.reading import member, read_object
+from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.signing.reading import member, read_object
 
 IN_TOTO = "application/vnd.in-toto+json"
 """The type a statement is signed as."""

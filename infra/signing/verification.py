@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     InvalidReference,
     OtherImageSigned,
     OtherPayloadType,
@@ -18,13 +18,13 @@ from flows.domain.errors import (
     OtherRepositorySigned,
     TrustError,
 )
-from flows.domain.reference import ImageReference
-from flows.domain.signing import PublicKey, Verifier
-from infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
-from infra.signing.dsse import Envelope
-from infra.signing.reading import read_object
-from infra.signing.simple import SimplePayload, signature_of
-from infra.signing.statement import IN_TOTO, Statement
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey, Verifier
+from prefect_slipway.infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
+from prefect_slipway.infra.signing.dsse import Envelope
+from prefect_slipway.infra.signing.reading import read_object
+from prefect_slipway.infra.signing.simple import SimplePayload, signature_of
+from prefect_slipway.infra.signing.statement import IN_TOTO, Statement
 
 DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 """The layers of the tag `sha256-HEX.att`, where cosign 2.x attaches attestations."""

@@ -1,12 +1,12 @@
 """Where releases come from: directories, git repositories and archives; git as the keeper of versions."""
 
-from infra.source.archive import fetch_archive
-from infra.source.checkout import Checkout
-from infra.source.directory import open_directory
-from infra.source.git import fetch_git
-from infra.source.history import History, Series, tags
-from infra.source.ledger import GitLedger
-from infra.source.resolve import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
+from prefect_slipway.infra.source.archive import fetch_archive
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.history import History, Series, tags
+from prefect_slipway.infra.source.ledger import GitLedger
+from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
 
 __all__ = [
     "ArchiveSpec",

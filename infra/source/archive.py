@@ -14,8 +14,10 @@ from urllib.parse import unquote
 
 import httpx
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import (
+from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.retry_after import retry_after
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import (
     ChecksumMismatch,
     InvalidOption,
     SourceDenied,
@@ -24,14 +26,12 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from flows.domain.retry_after import retry_after
-from flows.domain.urls import shown as shown_url
-from infra.common.reasons import reason, tls_reason
-from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.limits import UnpackLimits
-from infra.source.unpack import unpack
-from infra.source.url import check_no_user, check_subdirectory, split_url
-from infra.source.workdir import fetch_folder, in_thread
+from prefect_slipway.infra.domain.urls import shown as shown_url
+from prefect_slipway.infra.source.checkout import Checkout, enter_subdirectory
+from prefect_slipway.infra.source.limits import UnpackLimits
+from prefect_slipway.infra.source.unpack import unpack
+from prefect_slipway.infra.source.url import check_no_user, check_subdirectory, split_url
+from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
 _SUFFIXES = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2|zst))?|tgz|txz|tbz2?|zip)$")

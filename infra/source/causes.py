@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -15,8 +15,8 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from flows.domain.urls import without_secrets
-from infra.source.command import Answer, Remote, git
+from prefect_slipway.infra.domain.urls import without_secrets
+from prefect_slipway.infra.source.command import Answer, Remote, git
 
 _EXCERPT_LINES = 6
 

@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.source.causes import git_error, run_git
-from infra.source.command import git
+from prefect_slipway.infra.source.causes import git_error, run_git
+from prefect_slipway.infra.source.command import git
 
 _STATUS = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames")
 _UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from flows.domain.errors import SourceMissing
-from infra.common.removal import remove_tree
+from prefect_slipway.infra.common.removal import remove_tree
+from prefect_slipway.infra.domain.errors import SourceMissing
 
 logger = logging.getLogger(__name__)
 

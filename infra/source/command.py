@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.credentials import Credential, CredentialSource
-from flows.domain.errors import PartMissing, SourceDenied
-from flows.domain.urls import shown
-from infra.source.url import GitUrl
+from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import PartMissing, SourceDenied
+from prefect_slipway.infra.domain.urls import shown
+from prefect_slipway.infra.source.url import GitUrl
 
 FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
 """Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where

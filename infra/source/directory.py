@@ -8,14 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import DirtyTree, InvalidOption, PartMissing, SourceDenied, SourceError, SourceMissing
-from infra.source.causes import git_error, run_git
-from infra.source.changes import changes
-from infra.source.checkout import Checkout
-from infra.source.command import Answer, git
-from infra.source.limits import unusable
-from infra.source.url import GitUrl
-from infra.source.workdir import in_thread
+from prefect_slipway.infra.domain.errors import (
+    DirtyTree,
+    InvalidOption,
+    PartMissing,
+    SourceDenied,
+    SourceError,
+    SourceMissing,
+)
+from prefect_slipway.infra.source.causes import git_error, run_git
+from prefect_slipway.infra.source.changes import changes
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.command import Answer, git
+from prefect_slipway.infra.source.limits import unusable
+from prefect_slipway.infra.source.url import GitUrl
+from prefect_slipway.infra.source.workdir import in_thread
 
 _SHOWN_CHANGES = 10
 # A folder that looks like a repository without a work tree is one that came with the files: its configuration, which

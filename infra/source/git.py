@@ -7,14 +7,14 @@ import posixpath
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, RefUnknown, SourceError
-from infra.source.causes import git_error, run_git
-from infra.source.checkout import Checkout, enter_subdirectory
-from infra.source.command import FETCH, Remote, git, streamed
-from infra.source.limits import UnpackLimits, unusable
-from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
-from infra.source.workdir import fetch_folder, in_thread
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import InvalidOption, RefUnknown, SourceError
+from prefect_slipway.infra.source.causes import git_error, run_git
+from prefect_slipway.infra.source.checkout import Checkout, enter_subdirectory
+from prefect_slipway.infra.source.command import FETCH, Remote, git, streamed
+from prefect_slipway.infra.source.limits import UnpackLimits, unusable
+from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
+from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
 
 _UMASK = 0o022  # modes of files are part of an image's digest
 # What is checked out depends on the repository alone, not on this user's settings.

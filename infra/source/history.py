@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.commits import Commit
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import HistoryIncomplete
-from infra.source.causes import git_error, run_git
-from infra.source.checkout import Checkout
-from infra.source.command import FETCH, Remote, git
-from infra.source.url import GitUrl
+from prefect_slipway.infra.domain.commits import Commit
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import HistoryIncomplete
+from prefect_slipway.infra.source.causes import git_error, run_git
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.command import FETCH, Remote, git
+from prefect_slipway.infra.source.url import GitUrl
 
 
 async def remote_of(
@@ -56,7 +56,7 @@ def read_tags(listed: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class Series:
     """Commits that touch the source, each before its parents. `parents`: of all commits since then, if one of `commits`
-    reverts something, else empty (see `flows.domain.commits.decide`)."""
+    reverts something, else empty (see `prefect_slipway.infra.domain.commits.decide`)."""
 
     commits: tuple[Commit, ...]
     parents: Mapping[str, tuple[str, ...]]

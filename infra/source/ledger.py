@@ -17,17 +17,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Released, Reservation, continues
-from flows.domain.version import Version, version_of_git_tag, versions_of_git_tags
-from infra.common.claims import TTL_S, Note
-from infra.common.processes import Owner, is_alive
-from infra.source.checkout import Checkout
-from infra.source.command import Remote
-from infra.source.history import remote_of
-from infra.source.refs import Change, RefStore, State
-from infra.source.url import GitUrl, check_ref
+from prefect_slipway.infra.common.claims import TTL_S, Note
+from prefect_slipway.infra.common.processes import Owner, is_alive
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.ledger import Claim, Released, Reservation, continues
+from prefect_slipway.infra.domain.version import Version, version_of_git_tag, versions_of_git_tags
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.history import remote_of
+from prefect_slipway.infra.source.refs import Change, RefStore, State
+from prefect_slipway.infra.source.url import GitUrl, check_ref
 
 _ATTEMPTS = 40
 _PAUSE_S = 0.05

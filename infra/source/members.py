@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, cast
 
-from infra.source.limits import shortened
+from prefect_slipway.infra.source.limits import shortened
 
 _CHUNK = 1 << 20
 # Of all headers before a member: as much as Go's archive/tar takes (maxSpecialFileSize).

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.domain.errors import RefUnknown
-from infra.source.causes import git_error, own_words, run_git
-from infra.source.command import FETCH, Answer, Remote, git
-from infra.source.history import read_tags
+from prefect_slipway.infra.domain.errors import RefUnknown
+from prefect_slipway.infra.source.causes import git_error, own_words, run_git
+from prefect_slipway.infra.source.command import FETCH, Answer, Remote, git
+from prefect_slipway.infra.source.history import read_tags
 
 _READ = ("refs/tags/*", "refs/slipway/*")
 # Lost races. Wording: git's refs/files-backend.c, builtin/receive-pack.c, send-pack.c, remote.c.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from flows.domain.errors import InvalidOption
-from flows.domain.urls import check_address, shown
-from infra.source.archive import check_checksum, is_archive
-from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, split_url
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import check_address, shown
+from prefect_slipway.infra.source.archive import check_checksum, is_archive
+from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, split_url
 
 
 @dataclass(frozen=True, slots=True)

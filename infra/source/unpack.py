@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.domain.errors import SourceError
-from infra.source.limits import UnpackLimits, shortened, unusable
-from infra.source.members import BadArchive, Member, link_target, members_of
+from prefect_slipway.infra.domain.errors import SourceError
+from prefect_slipway.infra.source.limits import UnpackLimits, shortened, unusable
+from prefect_slipway.infra.source.members import BadArchive, Member, link_target, members_of
 
 _MOST_LINKS = 40  # on the way to a file; the kernel goes no further
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import InvalidOption
-from flows.domain.urls import shown
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import shown
 
 _FORMS = "https://, http://, ssh://, git@HOST:PATH, file:// or a local path"
 # `ext::sh -c ...` and the like name a program to run (gitremote-helpers(7)).

@@ -14,9 +14,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from flows.domain.errors import SourceDiskFull
-from infra.common.processes import Owner, is_alive, this_process
-from infra.source.checkout import remove
+from prefect_slipway.infra.common.processes import Owner, is_alive, this_process
+from prefect_slipway.infra.domain.errors import SourceDiskFull
+from prefect_slipway.infra.source.checkout import remove
 
 T = TypeVar("T")
 

@@ -1,10 +1,10 @@
 """Vault (HashiCorp's, or OpenBao), which owns the credentials and the signing keys."""
 
-from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
-from infra.vault.credentials import VaultCredentials
-from infra.vault.secrets import SecretValues
-from infra.vault.session import VaultSession
-from infra.vault.transit import TransitKey, TransitPath
+from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.secrets import SecretValues
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 
 __all__ = [
     "AppRoleAuth",

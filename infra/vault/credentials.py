@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import InvalidOption
-from flows.domain.reference import normalize_registry_host
-from flows.domain.secret_path import SecretPath
-from infra.vault.session import VaultSession
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import normalize_registry_host
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault.session import VaultSession
 
 
 class VaultCredentials:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hvac.exceptions as hvac_errors
 import requests.exceptions as requests_errors
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     SecretMissing,
     VaultDenied,
     VaultError,
@@ -22,7 +22,7 @@ from flows.domain.errors import (
     VaultTlsError,
     VaultUnreachable,
 )
-from infra.vault.http import RedirectRefused, StatusTold
+from prefect_slipway.infra.vault.http import RedirectRefused, StatusTold
 
 # The first class that fits counts: SSLError is a ConnectionError, and every class its own library's base.
 _TABLE: tuple[tuple[type[Exception], type[VaultError], str], ...] = (

@@ -12,8 +12,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from flows.domain.retry_after import retry_after
-from flows.domain.urls import shown
+from prefect_slipway.infra.common.retry_after import retry_after
+from prefect_slipway.infra.domain.urls import shown
 
 _REDIRECTS = {301, 302, 307}
 _TOLD_BY_STATUS = {429, 472, 473, 474, 530}

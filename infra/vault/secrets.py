@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flows.domain.errors import SecretFieldMissing
-from flows.domain.secret_path import SecretPath
-from infra.vault.access import InMemory
+from prefect_slipway.infra.domain.errors import SecretFieldMissing
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault.access import InMemory
 
 
 class SecretValues(InMemory, Mapping[str, Any]):

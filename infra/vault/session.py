@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import hvac
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     KvVersionMismatch,
     SecretMissing,
@@ -22,12 +22,12 @@ from flows.domain.errors import (
     VaultProtocolError,
     VaultTokenExpired,
 )
-from flows.domain.reference import is_loopback
-from flows.domain.secret_path import SecretPath
-from infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
-from infra.vault.errors import LIBRARY_ERRORS, denied_by_policy, vault_error
-from infra.vault.http import VaultHttp
-from infra.vault.secrets import SecretValues
+from prefect_slipway.infra.domain.reference import is_loopback
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.errors import LIBRARY_ERRORS, denied_by_policy, vault_error
+from prefect_slipway.infra.vault.http import VaultHttp
+from prefect_slipway.infra.vault.secrets import SecretValues
 
 _T = TypeVar("_T")
 _MIN_WAIT_S = 0.5

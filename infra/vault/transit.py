@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     KeyVersionRefused,
     SecretMissing,
@@ -27,10 +27,10 @@ from flows.domain.errors import (
     VaultError,
     VaultProtocolError,
 )
-from flows.domain.secret_path import SEGMENT
-from flows.domain.signing import PublicKey
-from infra.vault.errors import says
-from infra.vault.session import VaultSession
+from prefect_slipway.infra.domain.secret_path import SEGMENT
+from prefect_slipway.infra.domain.signing import PublicKey
+from prefect_slipway.infra.vault.errors import says
+from prefect_slipway.infra.vault.session import VaultSession
 
 # A key's name: Vault's framework.GenericNameRegex. It has no slash, so what comes before it is the mount.
 _PATH = re.compile(rf"vault:(?P<mount>{SEGMENT}(?:/{SEGMENT})*)/(?P<key>\w(?:[\w.-]*\w)?)", re.ASCII)

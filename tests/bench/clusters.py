@@ -16,18 +16,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from flows.domain.credentials import Anonymous
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, Step, TlsFiles
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder, ProvisionedBuilder
-from infra.kubernetes.certificates import make_certificates
-from infra.kubernetes.kinds import POD
-from infra.kubernetes.model import BuilderSpec, Resources, Run
-from infra.kubernetes.pods import is_ready
-from infra.local.config import StackConfig
-from infra.local.daemon import DaemonSpec, free_port
-from infra.local.stack import Stack
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, Step, TlsFiles
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import POD
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.access.pods import is_ready
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder, ProvisionedBuilder
+from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Resources, Run
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.daemon import DaemonSpec, free_port
+from prefect_slipway.infra.local.stack import Stack
 from tests.bench import contexts
 from tests.bench.measure import Row, Side, in_turn, median, run
 from tests.cluster.conftest import kubectl, open_registry, this_machine

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.config import StackConfig
-from infra.local.connection import StackConnection
-from infra.local.stack import Stack
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.local.stack import Stack
 from tests.bench import contexts, histories, sets
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home

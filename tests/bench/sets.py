@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from infra.local.connection import StackConnection
+from prefect_slipway.infra.local.connection import StackConnection
 from tests.bench.measure import Row, Side, ratio
 from tests.conftest import SLIPWAY
 from tests.releases import BASE, registry_login, run_line

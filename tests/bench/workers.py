@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import yaml
 
-from infra.local.config import StackConfig
-from infra.local.connection import StackConnection
-from infra.local.stack import Stack
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.local.stack import Stack
 from tests.bench.measure import Row
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.prefect_server import FINAL, PrefectServer
@@ -81,7 +81,7 @@ class Workers:
         }
         stanza = {
             "name": name,
-            "entrypoint": "flows.release.release",
+            "entrypoint": "prefect_slipway.flows.release.release",
             "work_pool": {"name": "slipway"},
             "tags": ["slipway"],
             "parameters": {"request": request},

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from flows.request import ReleaseRequest
-from flows.watched.keys import history_key, key_of
+from prefect_slipway.flows.reporting.artifact_keys import history_key, key_of
+from prefect_slipway.flows.request.release import ReleaseRequest
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.local.daemon import free_port
-from infra.local.registry import registry_spec
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.registry import registry_spec
 from tests.conftest import clean_environment
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest, RegistryHome
 from tests.kubernetes.contract import run_killed

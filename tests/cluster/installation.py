@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import httpx
 import yaml
 
-import infra.kubernetes.install
+import prefect_slipway.infra.kubernetes.install
 from tests.cluster.conftest import kubectl
 
-INSTALL = Path(infra.kubernetes.install.__file__).parent
+INSTALL = Path(prefect_slipway.infra.kubernetes.install.__file__).parent
 
 T = TypeVar("T")
 

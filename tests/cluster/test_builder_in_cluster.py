@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 import yaml
 
-import infra.kubernetes
-from flows.domain.errors import (
+import prefect_slipway.infra.kubernetes
+from prefect_slipway.infra.domain.errors import (
     BuilderOutOfMemory,
     BuilderRefused,
     BuilderVolumeMissing,
@@ -19,12 +19,12 @@ from flows.domain.errors import (
     NamespaceTerminating,
     StepOutOfMemory,
 )
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.model import Cache, Resources
-from infra.kubernetes.shell import run_session
-from infra.kubernetes.sweep import remove_run, sweep
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.shell import run_session
+from prefect_slipway.infra.kubernetes.builders.spec import Cache, Resources
+from prefect_slipway.infra.kubernetes.builders.sweep import remove_run, sweep
 from tests.cluster.conftest import kubectl
 from tests.cluster.roles import kubeconfig_with_role
 from tests.contract.buildkit.parts import run as run_step
@@ -32,7 +32,7 @@ from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_le
 from tests.kubernetes.contract import OURS, BuilderContract
 from tests.kubernetes.script import Script
 
-ROLE = Path(infra.kubernetes.__file__).parent / "role.yaml"
+ROLE = Path(prefect_slipway.infra.kubernetes.__file__).parent / "role.yaml"
 
 
 class TestBuilderInCluster(BuilderContract):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import infra.kubernetes
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, STATEFUL_SET, Kind
+import prefect_slipway.infra.kubernetes
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CRON_JOB, DAEMON_SET, STATEFUL_SET, Kind
 from tests.cluster.roles import kubeconfig_with_role, revoked
 from tests.conftest import RunningStack
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest
@@ -22,7 +22,7 @@ from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import Images, make, push_images
 from tests.servers import vault_server
 
-ROLE = Path(infra.kubernetes.__file__).parent / "deploy-role.yaml"
+ROLE = Path(prefect_slipway.infra.kubernetes.__file__).parent / "deploy-role.yaml"
 SECRET = "secret/cluster/registry"
 
 # Prefect keeps its clients' connections in caches and leaves them to the garbage collector.

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-import deployments
+import prefect_slipway.deployments
 from tests.cluster.conftest import kubectl
 from tests.cluster.installation import adapted, eventually, rendered
 from tests.kubernetes.cluster import PASSWORD, USER
 from tests.kubernetes.rollout_parts import push_images
 
-POOL = Path(deployments.__file__).parent / "pools" / "slipway-kubernetes.kubernetes.json"
+POOL = Path(prefect_slipway.deployments.__file__).parent / "pools" / "slipway-kubernetes.kubernetes.json"
 OURS = {"slipway:0.1.0", "docker.io/library/postgres:17"}
 
 

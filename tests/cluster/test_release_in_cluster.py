@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.access import ClusterAccess
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from tests.cluster.roles import kubeconfig_with_role, revoked
 from tests.cluster.test_builder_in_cluster import ROLE
 from tests.kubernetes.cluster import ClusterUnderTest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.rollout import RolloutRules
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules
 from tests.kubernetes.cluster import PASSWORD, USER
 from tests.kubernetes.rollout_contract import RolloutContract, Rollouts
 from tests.kubernetes.rollout_parts import Images, push_images

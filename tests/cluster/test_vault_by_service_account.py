@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import VaultLoginRefused
-from flows.domain.secret_path import SecretPath
-from infra.vault import KubernetesAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import VaultLoginRefused
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault import KubernetesAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.cluster.conftest import kubectl
 from tests.servers import VaultServer, vault_server
 

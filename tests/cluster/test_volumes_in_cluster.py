@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import POD
-from infra.kubernetes.model import Cache
-from infra.kubernetes.sweep import remove_run
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import POD
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.spec import Cache
+from prefect_slipway.infra.kubernetes.builders.sweep import remove_run
 from tests.cluster.conftest import kubectl
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context

@@ -15,17 +15,17 @@ from typing import Protocol
 
 import pytest
 
-from flows.domain.errors import VersionError, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation, VersionLedger
-from flows.domain.version import Bump, Version, next_version, parse_version
+from prefect_slipway.infra.domain.errors import VersionError, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
+from prefect_slipway.infra.domain.version import Bump, Version, next_version, parse_version
 
 DIGEST = f"sha256:{'d' * 64}"
 
 # Run in a child: reserve the next minor version, say which, optionally note a digest, and wait to be killed.
 _RESERVER = """
 import asyncio, importlib, json, sys
-from flows.domain.ledger import Claim
-from flows.domain.version import Bump, next_version
+from prefect_slipway.infra.domain.ledger import Claim
+from prefect_slipway.infra.domain.version import Bump, next_version
 
 async def main():
     module, function, arguments, run, fingerprint, digest = json.loads(sys.argv[1])

@@ -24,7 +24,7 @@ from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 
-from flows.domain.version import Version, latest, version_of_git_tag
+from prefect_slipway.infra.domain.version import Version, latest, version_of_git_tag
 from tests.git_repository import git, make_bare
 from tests.histories.build import PEERS, History, build, read_table
 

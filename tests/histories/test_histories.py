@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.plan import as_text
-from flows.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
-from flows.domain.plan import OCI_REVISION, ReleasePlan
-from flows.domain.version import image_tag, version_of_git_tag
-from flows.planning import plan_release
-from flows.request import ReleaseRequest
-from flows.sources import open_source
-from flows.workshop import open_workshop
+from prefect_slipway.flows.cli.plan import as_text
+from prefect_slipway.flows.planning.plan import plan_release
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.flows.run.workshop import open_workshop
+from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
+from prefect_slipway.infra.domain.plan import OCI_REVISION, ReleasePlan
+from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag
 from tests.git_repository import commit, git, make_long_history, make_repository
 from tests.histories.build import PEERS, History, build, read_table
 from tests.images import Pusher

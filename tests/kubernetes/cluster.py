@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.domain.credentials import Credential, CredentialSource
-from infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush, TlsFiles
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import ProvisionedBuilder
-from infra.kubernetes.kinds import name_of
-from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run
-from infra.kubernetes.sweep import everything
-from infra.local.registry import write_users
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush, TlsFiles
+from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import name_of
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.builders.builder import ProvisionedBuilder
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Cache, RegistrySettings, Resources, Run
+from prefect_slipway.infra.kubernetes.builders.sweep import everything
+from prefect_slipway.infra.local.registry import write_users
 from tests.contract.buildkit.parts import Answering, busybox_context
 
 USER, PASSWORD = "builder", "correct horse"

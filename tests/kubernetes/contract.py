@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, TlsFiles
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     BuilderCrashed,
     BuilderDeleted,
     BuilderDied,
@@ -28,14 +29,13 @@ from flows.domain.errors import (
     Leftovers,
     NotOurs,
 )
-from infra.buildkit import BuilderAddress, BuildKit, TlsFiles
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import CONFIG_MAP, LEASE, POD, SECRET, Kind
-from infra.kubernetes.lease import renew, timestamp
-from infra.kubernetes.manifests import build_config, owned, run_lease
-from infra.kubernetes.secrets import parse_docker_config
-from infra.kubernetes.sweep import remove_run, sweep
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, LEASE, POD, SECRET, Kind
+from prefect_slipway.infra.kubernetes.access.lease import renew, timestamp
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.manifests import build_config, owned, run_lease
+from prefect_slipway.infra.kubernetes.builders.secrets import parse_docker_config
+from prefect_slipway.infra.kubernetes.builders.sweep import remove_run, sweep
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from flows.approval import Approval
-from flows.domain.errors import (
+from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
+from prefect_slipway.flows.run.approval import Approval
+from prefect_slipway.infra.domain.errors import (
     ApprovalRefused,
     ClusterForbidden,
     InvalidOption,
@@ -17,8 +18,7 @@ from flows.domain.errors import (
     RolloutCrashed,
     VaultError,
 )
-from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
-from infra.kubernetes.kinds import DEPLOYMENT, SECRET
+from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, SECRET
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
 

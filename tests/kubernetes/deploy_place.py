@@ -9,18 +9,18 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-from flows.approval import Approval, give_answer
-from flows.deploy import deploy
-from flows.domain.errors import InvalidOption
-from flows.domain.rollout import DeployResult, PromoteResult
-from flows.events import resource_id
-from flows.promote import promote
-from flows.rollback import rollback
-from flows.rollouts.request import DeployRequest, PromoteRequest, RollbackRequest
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import DEPLOYMENT, Object
-from infra.kubernetes.workload import Workload, WorkloadState
-from infra.kubernetes.workload_name import WorkloadName
+from prefect_slipway.flows.deploy import deploy
+from prefect_slipway.flows.promote import promote
+from prefect_slipway.flows.reporting.events import resource_id
+from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest, RollbackRequest
+from prefect_slipway.flows.rollback import rollback
+from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
+from prefect_slipway.flows.run.approval import Approval, give_answer
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, Object
+from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 from tests.conftest import RunningStack
 from tests.kubernetes.rollout_parts import Images, make
 from tests.prefect_server import PrefectServer

@@ -9,7 +9,17 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
-from infra.kubernetes.spdy import DATA, FIN, PING, RST_STREAM, SYN_STREAM, Frame, FrameReader, control, data_frames
+from prefect_slipway.infra.kubernetes.access.spdy import (
+    DATA,
+    FIN,
+    PING,
+    RST_STREAM,
+    SYN_STREAM,
+    Frame,
+    FrameReader,
+    control,
+    data_frames,
+)
 
 _SYN_REPLY = 2
 

@@ -14,12 +14,12 @@ import signal
 import sys
 from typing import Any, cast
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import Object
-from infra.kubernetes.model import BuilderSpec, Cache, Resources, Run
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import Object
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Cache, Resources, Run
 
 
 class OnePassword:

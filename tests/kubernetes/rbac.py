@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-import infra.kubernetes
+import prefect_slipway.infra.kubernetes
 from tests.kubernetes.store import Store
 
 Right = tuple[str, str]
 """Resource and verb, as a Role writes them."""
-_ROLES = Path(infra.kubernetes.__file__).parent
+_ROLES = Path(prefect_slipway.infra.kubernetes.__file__).parent
 ALL = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
 _VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 

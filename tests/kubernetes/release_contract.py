@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CONFIG_MAP, POD, Object, name_of
-from infra.kubernetes.model import MANAGED_BY, SLIPWAY
-from infra.kubernetes.pods import is_ready
-from infra.kubernetes.sweep import everything
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, Object, name_of
+from prefect_slipway.infra.kubernetes.access.pods import is_ready
+from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, SLIPWAY
+from prefect_slipway.infra.kubernetes.builders.sweep import everything
 from tests.conftest import Run, RunningStack
 from tests.contract.buildkit.parts import busybox_context
 from tests.contract.buildkit.parts import run as run_step

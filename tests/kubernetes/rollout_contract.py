@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     NotOurs,
     ObjectMissing,
     RolloutCrashed,
@@ -24,9 +24,9 @@ from flows.domain.errors import (
     RolloutSuperseded,
     RolloutUnschedulable,
 )
-from flows.domain.reference import ImageReference
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import (
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import (
     CRON_JOB,
     DEPLOYMENT,
     SECRET,
@@ -35,10 +35,10 @@ from infra.kubernetes.kinds import (
     Kind,
     Object,
 )
-from infra.kubernetes.pull_secret import PullSecret
-from infra.kubernetes.rollout import RolloutRules, check_rolls, watch_rollout
-from infra.kubernetes.workload import Workload, WorkloadState, pod_template
-from infra.kubernetes.workload_name import WorkloadName
+from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret
+from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules, check_rolls, watch_rollout
+from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState, pod_template
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 from tests.kubernetes.rollout_parts import (
     LAST_WORDS,
     ROLLING_KINDS,

@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.domain.plan import OCI_VERSION
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, POD, STATEFUL_SET, Kind, Object
-from infra.kubernetes.workload_name import WorkloadName
+from prefect_slipway.infra.domain.plan import OCI_VERSION
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import (
+    CRON_JOB,
+    DAEMON_SET,
+    DEPLOYMENT,
+    POD,
+    STATEFUL_SET,
+    Kind,
+    Object,
+)
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 from tests.images import Pusher
 
 READY = "/ready"

@@ -1,10 +1,10 @@
 """The senders that the relay understands, by the name that a rule file gives them."""
 
-from flows.relay.forges.forge import Forge, Headers
-from flows.relay.forges.generic import Generic
-from flows.relay.forges.gitea import Gitea
-from flows.relay.forges.github import GitHub
-from flows.relay.forges.gitlab import GitLab
+from prefect_slipway.flows.relay.forges.forge import Forge, Headers
+from prefect_slipway.flows.relay.forges.generic import Generic
+from prefect_slipway.flows.relay.forges.gitea import Gitea
+from prefect_slipway.flows.relay.forges.github import GitHub
+from prefect_slipway.flows.relay.forges.gitlab import GitLab
 
 FORGES: dict[str, Forge] = {
     "github": GitHub(),

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from flows.relay.push import Push
-from flows.relay.refusal import malformed, wrongly_signed
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import malformed, wrongly_signed
 
 Headers = Mapping[str, str]
 

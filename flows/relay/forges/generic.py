@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flows.relay.forges import payload, standard
-from flows.relay.forges.forge import Headers, delivery_id
-from flows.relay.push import Push
-from flows.relay.refusal import malformed
+from prefect_slipway.flows.relay.forges import payload, standard
+from prefect_slipway.flows.relay.forges.forge import Headers, delivery_id
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import malformed
 
 _FIELDS = {"repository", "ref", "after", "before", "clone_url", "ssh_url", "web_url", "pusher", "paths"}
 

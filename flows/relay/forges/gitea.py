@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flows.relay.forges import payload
-from flows.relay.forges.forge import Headers, check_secret, delivery_id, hex_signatures
-from flows.relay.forges.github import push_like_github
-from flows.relay.push import Push
-from flows.relay.refusal import unsigned
+from prefect_slipway.flows.relay.forges import payload
+from prefect_slipway.flows.relay.forges.forge import Headers, check_secret, delivery_id, hex_signatures
+from prefect_slipway.flows.relay.forges.github import push_like_github
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import unsigned
 
 
 class Gitea:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flows.relay.forges import payload
-from flows.relay.forges.forge import Headers, check_secret, delivery_id, hex_signatures
-from flows.relay.push import Push
-from flows.relay.refusal import unsigned
+from prefect_slipway.flows.relay.forges import payload
+from prefect_slipway.flows.relay.forges.forge import Headers, check_secret, delivery_id, hex_signatures
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import unsigned
 
 _SIGNATURE = "X-Hub-Signature-256"
 _MOST_COMMITS = 2048

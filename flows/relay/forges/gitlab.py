@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from flows.relay.forges import payload, standard
-from flows.relay.forges.forge import Headers, check_secret, delivery_id
-from flows.relay.push import Push
-from flows.relay.refusal import malformed, unsigned
+from prefect_slipway.flows.relay.forges import payload, standard
+from prefect_slipway.flows.relay.forges.forge import Headers, check_secret, delivery_id
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import malformed, unsigned
 
 _TOKEN = "X-Gitlab-Token"  # noqa: S105
 _DELIVERY = ("Idempotency-Key", "X-Gitlab-Event-UUID")

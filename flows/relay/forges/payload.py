@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from flows.domain.urls import holds_secret
-from flows.relay.refusal import malformed
+from prefect_slipway.flows.relay.refusal import malformed
+from prefect_slipway.infra.domain.urls import holds_secret
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # `.` and `..` lead elsewhere: no forge gives such a name.

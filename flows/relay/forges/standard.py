@@ -13,9 +13,9 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from flows.domain.errors import InvalidOption
-from flows.relay.forges.forge import Headers, delivery_id
-from flows.relay.refusal import Refused, malformed, unsigned, wrongly_signed
+from prefect_slipway.flows.relay.forges.forge import Headers, delivery_id
+from prefect_slipway.flows.relay.refusal import Refused, malformed, unsigned, wrongly_signed
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 PREFIX = b"whsec_"

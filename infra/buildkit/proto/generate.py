@@ -1,4 +1,4 @@
-"""Regenerate `infra/buildkit/wire` from the .proto files: `python -m infra.buildkit.proto.generate [--check]`.
+"""`python -m prefect_slipway.infra.buildkit.proto.generate [--check]`: make `infra/buildkit/wire` of the .proto files.
 
 Needs grpcio-tools (a development dependency). `--check` regenerates into a temporary folder, prints what differs from
 the committed files and exits with 1 if anything does.
@@ -15,7 +15,7 @@ from pathlib import Path
 PROTO_DIR = Path(__file__).parent
 WIRE_DIR = PROTO_DIR.parent / "wire"
 # Where the generated modules import each other from.
-_PACKAGE_PATH = "infra/buildkit/wire"
+_PACKAGE_PATH = "prefect_slipway/infra/buildkit/wire"
 
 
 def generate(root: Path) -> Path:
@@ -58,7 +58,7 @@ def main() -> int:
         return 1 if stale else 0
     for path in WIRE_DIR.glob("*_pb2.py*"):
         path.unlink()
-    generate(PROTO_DIR.parents[2])
+    generate(PROTO_DIR.parents[3])
     return 0
 
 

@@ -1,8 +1,8 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from infra.buildkit.wire import ops_pb2 as _ops_pb2
-from infra.buildkit.wire import rpc_pb2 as _rpc_pb2
+from prefect_slipway.infra.buildkit.wire import ops_pb2 as _ops_pb2
+from prefect_slipway.infra.buildkit.wire import rpc_pb2 as _rpc_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor

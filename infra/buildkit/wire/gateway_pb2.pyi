@@ -1,4 +1,4 @@
-from infra.buildkit.wire import ops_pb2 as _ops_pb2
+from prefect_slipway.infra.buildkit.wire import ops_pb2 as _ops_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

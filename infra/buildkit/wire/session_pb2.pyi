@@ -1,4 +1,4 @@
-from infra.buildkit.wire import fsutil_pb2 as _fsutil_pb2
+from prefect_slipway.infra.buildkit.wire import fsutil_pb2 as _fsutil_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Optional as _Optional

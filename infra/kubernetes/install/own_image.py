@@ -1,4 +1,4 @@
-"""`python3 -m infra.kubernetes.install.own_image`: the image of this pod's first container, as its manifest names it.
+"""`python3 -m prefect_slipway.infra.kubernetes.install.own_image`: the image of this pod, as its manifest names it.
 
 The runs' jobs get it, so that an installation names its image in one place, where kustomize's `images:` changes it.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from flows.domain.errors import ObjectMissing
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import POD
+from prefect_slipway.infra.domain.errors import ObjectMissing
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import POD
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 
 
 async def own_image(access: ClusterAccess, pod: str) -> str:

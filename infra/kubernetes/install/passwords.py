@@ -1,4 +1,4 @@
-"""`python3 -m infra.kubernetes.install.passwords`: the passwords of an installation, made once and never shown.
+"""`python3 -m prefect_slipway.infra.kubernetes.install.passwords`: its passwords, made once and never shown.
 
 Run whenever the server's pod starts. In this pod's namespace, unless they are there: the Secrets `postgres`
 (`password`), `webhooks` (`example`, of the relay's example) and `prefect-api` (`auth-string`, as
@@ -12,10 +12,10 @@ import asyncio
 import base64
 import secrets
 
-from flows.domain.errors import ObjectConflict, ObjectMissing
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import SECRET, Object, name_of, shown
+from prefect_slipway.infra.domain.errors import ObjectConflict, ObjectMissing
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object, name_of, shown
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 
 _LABELS = {"app.kubernetes.io/part-of": "slipway"}
 

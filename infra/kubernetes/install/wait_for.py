@@ -1,4 +1,4 @@
-"""`python3 -m infra.kubernetes.install.wait_for HOST:PORT`: wait until something answers there.
+"""`python3 -m prefect_slipway.infra.kubernetes.install.wait_for HOST:PORT`: wait until something answers there.
 
 A Service without a ready pod refuses connections, so this waits for readiness; without it a pod would end and be
 started again, in ever longer intervals.

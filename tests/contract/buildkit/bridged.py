@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from infra.local.daemon import Daemon
-from infra.local.engine import engine_address, engine_daemon
+from prefect_slipway.infra.local.daemon import Daemon
+from prefect_slipway.infra.local.engine import engine_address, engine_daemon
 from tests.servers import running
 
 _CLONE_NEWNET = 0x40000000

@@ -11,8 +11,7 @@ from typing import Any
 
 import httpx
 
-from flows.domain.credentials import Anonymous, Credential
-from infra.buildkit import (
+from prefect_slipway.infra.buildkit import (
     BuilderAddress,
     BuildEvent,
     BuildKit,
@@ -21,6 +20,7 @@ from infra.buildkit import (
     LogChunk,
     Output,
 )
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential
 from tests.contract.buildkit.relay import Streams
 
 BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")

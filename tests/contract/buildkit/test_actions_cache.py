@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuildError
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, CacheEntry
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, CacheEntry
+from prefect_slipway.infra.domain.errors import BuildError
 from tests.contract.buildkit.actions_cache import actions_cache
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 

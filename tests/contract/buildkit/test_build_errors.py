@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import (
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import (
     BaseImageUnavailable,
     ContextError,
     DockerfileInvalid,
@@ -17,8 +18,7 @@ from flows.domain.errors import (
     InvalidOption,
     StepFailed,
 )
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush
-from infra.local.daemon import free_port
+from prefect_slipway.infra.local.daemon import free_port
 from tests.contract.buildkit.parts import BASE, Engine, Registry, build, output_of, run
 from tests.git_repository import git, make_bare, make_repository
 from tests.serving import folder_served

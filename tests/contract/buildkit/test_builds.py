@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush, Step, TlsFiles
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush, Step, TlsFiles
+from prefect_slipway.infra.domain.credentials import Anonymous
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Engine, Registry, build, older_than, output_of, run
 from tests.contract.buildkit.relay import Relay

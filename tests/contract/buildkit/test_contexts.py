@@ -12,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import ContextError, DockerfileMissing, InvalidOption
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildOutcome, BuildRequest, ImagePush, OciOutput
+from prefect_slipway.infra.buildkit import (
+    BuilderAddress,
+    BuildEvent,
+    BuildKit,
+    BuildOutcome,
+    BuildRequest,
+    ImagePush,
+    OciOutput,
+)
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run
 from tests.serving import folder_served
 

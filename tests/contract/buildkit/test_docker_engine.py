@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuilderUnreachable, InvalidOption, OutputError
-from infra.buildkit.engine import DockerEngine
+from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 from tests.certificates import Certificates, make_certificates
 from tests.contract.buildkit.parts import Engine
 from tests.serving import serving

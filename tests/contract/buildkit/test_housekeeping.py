@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import BuilderTooOld, StepFailed
-from infra.buildkit import (
+from prefect_slipway.infra.buildkit import (
     BuilderAddress,
     BuildEvent,
     BuildKit,
@@ -23,10 +21,10 @@ from infra.buildkit import (
     RecordedBuild,
     Warned,
 )
-from infra.buildkit.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
-from infra.buildkit.transport import AsyncioStream
-from infra.buildkit.unary import send, unary
-from infra.buildkit.wire.control_pb2 import (
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
+from prefect_slipway.infra.buildkit.http2.transport import AsyncioStream
+from prefect_slipway.infra.buildkit.http2.unary import send, unary
+from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     BuildkitVersion,
     InfoRequest,
     InfoResponse,
@@ -36,6 +34,8 @@ from infra.buildkit.wire.control_pb2 import (
     StatusResponse,
     Vertex,
 )
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import BuilderTooOld, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.relay import listener
 

@@ -17,16 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import (
-    BuilderLost,
-    BuilderProtocolError,
-    BuilderTlsError,
-    BuilderUnreachable,
-    InvalidOption,
-    StepFailed,
-)
-from infra.buildkit import (
+from prefect_slipway.infra.buildkit import (
     BuilderAddress,
     BuildEvent,
     BuildKit,
@@ -39,9 +30,18 @@ from infra.buildkit import (
     TarOutput,
     TlsFiles,
 )
-from infra.buildkit.client import BuildOutcome
-from infra.local.daemon import free_port
-from infra.local.engine import engine_address
+from prefect_slipway.infra.buildkit.client import BuildOutcome
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import (
+    BuilderLost,
+    BuilderProtocolError,
+    BuilderTlsError,
+    BuilderUnreachable,
+    InvalidOption,
+    StepFailed,
+)
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.engine import engine_address
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Engine, older_than, open_descriptors, run
 from tests.contract.buildkit.relay import Relay, listener

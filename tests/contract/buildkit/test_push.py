@@ -13,8 +13,9 @@ from typing import NoReturn
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.buildkit import ImagePush
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
     RegistryThrottled,
@@ -25,10 +26,9 @@ from flows.domain.errors import (
     RepositoryUnknown,
     VaultSealed,
 )
-from infra.buildkit import ImagePush
-from infra.local.daemon import free_port
-from infra.local.engine import trust_registry_ca
-from infra.local.registry import registry_spec
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.engine import trust_registry_ca
+from prefect_slipway.infra.local.registry import registry_spec
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Answering, Engine, Registry, build
 from tests.contract.buildkit.relay import listener

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import (
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildRequest
+from prefect_slipway.infra.buildkit.build.bridge import LARGEST_DOCKERFILE
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import (
     BuilderTooOld,
     ContextError,
     DockerfileInvalid,
@@ -19,8 +21,6 @@ from flows.domain.errors import (
     SlipwayError,
     StepFailed,
 )
-from infra.buildkit import BuilderAddress, BuildKit, BuildRequest
-from infra.buildkit.bridge import LARGEST_DOCKERFILE
 from tests.contract.buildkit.parts import BASE, Engine, build, run
 from tests.serving import serving
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuildError, InvalidOption
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, CacheEntry
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, CacheEntry
+from prefect_slipway.infra.domain.errors import BuildError, InvalidOption
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.s3 import s3
 

@@ -12,9 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
-from infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, SecretEnv, SecretFile, SshSource
+from prefect_slipway.infra.buildkit import (
+    BuilderAddress,
+    BuildEvent,
+    BuildKit,
+    BuildRequest,
+    SecretEnv,
+    SecretFile,
+    SshSource,
+)
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of
 
 Context = Callable[[str], Path]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from tests.conftest import clean_environment
 from tests.engine import private_engine
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest, RegistryHome

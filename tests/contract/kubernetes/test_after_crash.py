@@ -14,16 +14,16 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
 
-from flows.after_crash import remove_what_is_left
-from flows.cluster import run_name
-from flows.fanout import release_set
-from flows.release import release
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CONFIG_MAP
-from infra.kubernetes.lease import timestamp
-from infra.kubernetes.manifests import build_config, run_lease
-from infra.kubernetes.model import BuilderSpec, Run
+from prefect_slipway.flows.release import release
+from prefect_slipway.flows.release_set import release_set
+from prefect_slipway.flows.run.after_crash import remove_what_is_left
+from prefect_slipway.flows.run.cluster import run_name
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.access.lease import timestamp
+from prefect_slipway.infra.kubernetes.builders.manifests import build_config, run_lease
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.conftest import SLIPWAY, RunningStack
 from tests.integration.worker.conftest import worker
 from tests.kubernetes.cluster import ClusterUnderTest, names_left
@@ -105,6 +105,6 @@ async def test_a_cluster_that_is_away_is_said(
 ) -> None:
     """A hook has nobody to raise to."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    with caplog.at_level(logging.WARNING, logger="flows.after_crash"):
+    with caplog.at_level(logging.WARNING, logger="prefect_slipway.flows.run.after_crash"):
         await remove_what_is_left(release, crashed("kubernetes"), Crashed())
     assert "left to the sweep" in caplog.text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     ClusterError,
     ClusterForbidden,
     ClusterThrottled,
@@ -23,11 +23,11 @@ from flows.domain.errors import (
     ObjectConflict,
     ObjectMissing,
 )
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CONFIG_MAP, POD, SECRET, Object
-from infra.kubernetes.reach import PortForward
-from infra.local.daemon import free_port
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, SECRET, Object
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.access.port_forward import PortForward
+from prefect_slipway.infra.local.daemon import free_port
 from tests.kubernetes.server import KubernetesServer
 
 
@@ -147,7 +147,7 @@ async def test_a_server_that_stays_away_ends_a_watch(
     kubernetes: KubernetesServer, api: KubernetesApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not for ever: whoever waits gets the cause."""
-    monkeypatch.setattr("infra.kubernetes.api._FOLLOW_PAUSE_S", 0.001)
+    monkeypatch.setattr("prefect_slipway.infra.kubernetes.access.api._FOLLOW_PAUSE_S", 0.001)
     kubernetes.fault = answers(503)
     with pytest.raises(ClusterUnavailable):
         async with aclosing(api.follow(POD)) as changes:

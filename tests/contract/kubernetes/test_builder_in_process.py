@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     BuilderLost,
     BuilderNodeLost,
     BuilderOutOfMemory,
@@ -17,9 +17,9 @@ from flows.domain.errors import (
     StepFailed,
     StepOutOfMemory,
 )
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.model import Resources
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.spec import Resources
 from tests.contract.buildkit.parts import run as run_step
 from tests.contract.buildkit.self_signed import self_signed
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, new_run, small_context
@@ -52,7 +52,7 @@ async def test_a_service_that_lets_nobody_in_is_named(
     cluster: ClusterUnderTest, kubernetes: KubernetesServer, api: KubernetesApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the label that the NetworkPolicy asks for."""
-    monkeypatch.setattr("infra.kubernetes.builder._SERVICE_S", 0.5)
+    monkeypatch.setattr("prefect_slipway.infra.kubernetes.builders.builder._SERVICE_S", 0.5)
     nobody = {"metadata": {"name": "x"}, "spec": {"clusterIP": "127.9.9.9"}}
 
     def fault(request: web.Request) -> web.Response | None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from cryptography import x509
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.manifests import run_lease
-from infra.kubernetes.model import BuilderSpec, Run
-from infra.kubernetes.sweep import sweep
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
+from prefect_slipway.infra.kubernetes.builders.sweep import sweep
 from tests.conftest import clean_environment
 from tests.kubernetes.cluster import names_left
 from tests.kubernetes.rbac import Authorizer, least_role

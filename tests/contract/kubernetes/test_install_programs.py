@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import ObjectMissing
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.install.own_image import own_image
-from infra.kubernetes.install.passwords import make_passwords
-from infra.kubernetes.install.wait_for import wait_for
-from infra.kubernetes.kinds import POD, SECRET
-from infra.local.daemon import free_port
+from prefect_slipway.infra.domain.errors import ObjectMissing
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import POD, SECRET
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.install.own_image import own_image
+from prefect_slipway.infra.kubernetes.install.passwords import make_passwords
+from prefect_slipway.infra.kubernetes.install.wait_for import wait_for
+from prefect_slipway.infra.local.daemon import free_port
 from tests.kubernetes.server import KubernetesServer
 
 
@@ -75,7 +75,7 @@ def test_waiting_ends_when_something_listens(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says meanwhile what it waits for."""
-    monkeypatch.setattr("infra.kubernetes.install.wait_for._PAUSE_S", 0.02)
+    monkeypatch.setattr("prefect_slipway.infra.kubernetes.install.wait_for._PAUSE_S", 0.02)
     port = free_port()
     waiting = threading.Thread(target=wait_for, args=("127.0.0.1", port))
     waiting.start()

@@ -9,11 +9,11 @@ from typing import Literal
 import pytest
 from aiohttp import web
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.model import Cache
-from infra.kubernetes.sweep import remove_run, sweep
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.spec import Cache
+from prefect_slipway.infra.kubernetes.builders.sweep import remove_run, sweep
 from tests.kubernetes.cluster import ClusterUnderTest, build, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.rbac import Authorizer, granted, least_role

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import Object, kind_of, name_of
-from infra.kubernetes.manifests import SPEC_HASH
-from infra.kubernetes.model import MANAGED_BY, RUN, Cache, Resources, Toleration
-from infra.kubernetes.printed import printed_objects
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import Object, kind_of, name_of
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.manifests import SPEC_HASH
+from prefect_slipway.infra.kubernetes.builders.printed import printed_objects
+from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, Cache, Resources, Toleration
 from tests.kubernetes.cluster import ClusterUnderTest, new_run
 from tests.kubernetes.server import KubernetesServer
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     BuilderCrashed,
     BuilderError,
     BuilderImagePull,
@@ -22,10 +22,10 @@ from flows.domain.errors import (
     BuilderUnschedulable,
     BuilderVolumeMissing,
 )
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import Object, name_of
-from infra.kubernetes.model import BuilderSpec
-from infra.kubernetes.ready import wait_ready
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import Object, name_of
+from prefect_slipway.infra.kubernetes.builders.ready import wait_ready
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec
 from tests.kubernetes.controller import Controller
 from tests.kubernetes.server import KubernetesServer
 

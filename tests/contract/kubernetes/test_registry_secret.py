@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import NotOurs, VaultSealed
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import SECRET, Object
-from infra.kubernetes.lease import timestamp
-from infra.kubernetes.manifests import owned, registry_credentials, run_lease
-from infra.kubernetes.model import BuilderSpec, Run
-from infra.kubernetes.secrets import RegistrySecret, parse_docker_config
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import NotOurs, VaultSealed
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
+from prefect_slipway.infra.kubernetes.access.lease import timestamp
+from prefect_slipway.infra.kubernetes.builders.manifests import owned, registry_credentials, run_lease
+from prefect_slipway.infra.kubernetes.builders.secrets import RegistrySecret, parse_docker_config
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.kubernetes.server import KubernetesServer
 
 SPEC, RUN = BuilderSpec(), Run("a1b2", {"team": "web"})

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.kinds import CONFIG_MAP, POD, name_of
-from infra.kubernetes.model import MANAGED_BY, SLIPWAY
-from infra.kubernetes.sweep import everything
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, name_of
+from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, SLIPWAY
+from prefect_slipway.infra.kubernetes.builders.sweep import everything
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseContract, pod_at_work, slow_dockerfile

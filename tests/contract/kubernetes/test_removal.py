@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     ClusterForbidden,
     ClusterUnavailable,
     Leftovers,
@@ -17,15 +17,22 @@ from flows.domain.errors import (
     NamespaceTerminating,
     NotOurs,
 )
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.apply import apply_ours
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import KINDS, LEASE, POD, Kind, Object, kind_of, name_of, shown
-from infra.kubernetes.lease import timestamp
-from infra.kubernetes.manifests import build_config, builder_objects, labels, owned, registry_credentials, run_lease
-from infra.kubernetes.model import BuilderSpec, Cache, Run
-from infra.kubernetes.shared import share
-from infra.kubernetes.sweep import remove_run, sweep
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.apply import apply_ours
+from prefect_slipway.infra.kubernetes.access.kinds import KINDS, LEASE, POD, Kind, Object, kind_of, name_of, shown
+from prefect_slipway.infra.kubernetes.access.lease import timestamp
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.manifests import (
+    build_config,
+    builder_objects,
+    labels,
+    owned,
+    registry_credentials,
+    run_lease,
+)
+from prefect_slipway.infra.kubernetes.builders.shared import share
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Cache, Run
+from prefect_slipway.infra.kubernetes.builders.sweep import remove_run, sweep
 from tests.kubernetes.cluster import names_left
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.rbac import Authorizer, least_role
@@ -125,7 +132,7 @@ async def test_trouble_that_stays_is_raised(
     cause: type[Exception],
 ) -> None:
     """What waiting cannot help at once, the rest after some tries."""
-    monkeypatch.setattr("infra.kubernetes.sweep._LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr("prefect_slipway.infra.kubernetes.builders.sweep._LOOK_EVERY_S", 0.001)
     make(kubernetes, LEASE)
     kubernetes.fault = answer(code)
     with pytest.raises(cause):

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import ClusterForbidden, NotOurs
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import (
+from prefect_slipway.infra.domain.errors import ClusterForbidden, NotOurs
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import (
     CRON_JOB,
     DAEMON_SET,
     DEPLOYMENT,
@@ -20,9 +19,16 @@ from infra.kubernetes.kinds import (
     kind_of,
     name_of,
 )
-from infra.kubernetes.model import BuilderSpec, Cache, Run
-from infra.kubernetes.preflight import check_place, planned_objects
-from infra.kubernetes.rights import Right, builder_rights, missing_rights, rollout_rights, shown_rights
+from prefect_slipway.infra.kubernetes.access.rights import (
+    Right,
+    builder_rights,
+    missing_rights,
+    rollout_rights,
+    shown_rights,
+)
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.preflight import check_place, planned_objects
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Cache, Run
 from tests.kubernetes.rbac import Authorizer, granted, least_role
 from tests.kubernetes.server import KubernetesServer
 

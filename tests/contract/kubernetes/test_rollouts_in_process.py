@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.rollout import RolloutRules
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules
 from tests.kubernetes.cluster import PASSWORD, USER
 from tests.kubernetes.rollout_contract import RolloutContract, Rollouts
 from tests.kubernetes.rollout_parts import BEHAVIOURS, Images

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.builder import KubernetesBuilder
-from infra.kubernetes.kinds import LEASE, POD
-from infra.kubernetes.model import BuilderSpec
-from infra.kubernetes.shell import cli_pod, run_session
-from infra.kubernetes.sweep import sweep
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import LEASE, POD
+from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
+from prefect_slipway.infra.kubernetes.builders.shell import cli_pod, run_session
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec
+from prefect_slipway.infra.kubernetes.builders.sweep import sweep
 from tests.conftest import SLIPWAY, RunningStack
 from tests.kubernetes.cluster import ClusterUnderTest, names_left, new_run
 from tests.kubernetes.contract import OURS

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from aiohttp import web
 
-from flows.domain.errors import BuilderUnreachable, ClusterForbidden
-from infra.kubernetes.api import KubernetesApi
-from infra.kubernetes.aside import Aside, from_here
-from infra.kubernetes.model import PORT
-from infra.kubernetes.reach import PortForward, port_forward
-from infra.kubernetes.tunnel import SpdyTunnel, WebSocketTunnel, open_tunnel
+from prefect_slipway.infra.domain.errors import BuilderUnreachable, ClusterForbidden
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.port_forward import PortForward, port_forward
+from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
+from prefect_slipway.infra.kubernetes.access.tunnel import SpdyTunnel, WebSocketTunnel, open_tunnel
+from prefect_slipway.infra.kubernetes.builders.spec import PORT
 from tests.kubernetes.server import KubernetesServer
 
 ADDRESS = "127.61.7.1"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     AnswerTooLarge,
     DigestMismatch,
     ManifestUnknown,
@@ -21,11 +21,11 @@ from flows.domain.errors import (
     TagImmutable,
     WritesCollide,
 )
-from flows.domain.signing import Attachment, Attachments
-from infra.registry import RegistryClient
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST, Manifest
-from infra.registry.referrers import Referrers
-from infra.registry.signatures import TaggedAttachments
+from prefect_slipway.infra.domain.signing import Attachment, Attachments
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, Manifest
+from prefect_slipway.infra.registry.referrers import Referrers
+from prefect_slipway.infra.registry.signatures import TaggedAttachments
 from tests.contract.registry.conftest import client
 from tests.faults import Front, front
 from tests.images import Pusher

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import RegistryError, RegistryProtocolError
-from infra.registry import Manifest, RegistryClient
-from infra.registry.answers import own_path, tags_of, token_of, upload_of
-from infra.registry.errors import error_of, retry_after
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, digest_of
+from prefect_slipway.infra.domain.errors import RegistryError, RegistryProtocolError
+from prefect_slipway.infra.registry import Manifest, RegistryClient
+from prefect_slipway.infra.registry.answers import own_path, tags_of, token_of, upload_of
+from prefect_slipway.infra.registry.errors import error_of, retry_after
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, digest_of
 from tests.contract.registry.conftest import client
 from tests.faults import front
 
@@ -77,7 +77,7 @@ async def test_tags_without_a_list_are_a_protocol_error(registry: str, repositor
 
 async def test_pages_without_end_are_given_up(registry: str, repository: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry that always has one more page is not followed for ever."""
-    monkeypatch.setattr("infra.registry.client._MOST_PAGES", 20)
+    monkeypatch.setattr("prefect_slipway.infra.registry.client._MOST_PAGES", 20)
     with front(registry) as fronted:
         for number in range(30):
             link = f'<?page={number + 1}&n=1000>; rel="next"'

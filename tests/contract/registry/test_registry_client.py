@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import DigestMismatch, ManifestUnknown, RegistryUnauthorized, RegistryUnavailable
-from infra.registry.model import Manifest, digest_of
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
+    DigestMismatch,
+    ManifestUnknown,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+)
+from prefect_slipway.infra.registry.model import Manifest, digest_of
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, client
 from tests.faults import front
 from tests.images import Pusher

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous, Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential
+from prefect_slipway.infra.domain.errors import (
     AnswerTooLarge,
     InvalidOption,
     RegistryForbidden,
@@ -23,10 +23,10 @@ from flows.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
-from infra.local.daemon import free_port
-from infra.registry import RegistryClient
-from infra.registry.model import OCI_MANIFEST
-from infra.registry.wire import MOST_BYTES
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.model import OCI_MANIFEST
+from prefect_slipway.infra.registry.wire import MOST_BYTES
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, alice, client
 from tests.faults import front

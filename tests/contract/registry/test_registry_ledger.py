@@ -14,14 +14,14 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from flows.domain.errors import RegistryUnavailable, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation, VersionLedger
-from flows.domain.version import Version, image_tag, parse_version, version_of_tag
-from infra.common.claims import Note
-from infra.common.processes import Owner, is_alive
-from infra.registry import RegistryClient
-from infra.registry.ledger import RegistryLedger
-from infra.registry.markers import Markers, new_order
+from prefect_slipway.infra.common.claims import Note
+from prefect_slipway.infra.common.processes import Owner, is_alive
+from prefect_slipway.infra.domain.errors import RegistryUnavailable, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
+from prefect_slipway.infra.domain.version import Version, image_tag, parse_version, version_of_tag
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.ledger import RegistryLedger
+from prefect_slipway.infra.registry.markers import Markers, new_order
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.contract.registry.conftest import PASSWORD, USER, client
 from tests.faults import Front, front
@@ -291,7 +291,7 @@ async def test_a_time_far_away_is_no_lease(world: RegistryWorld) -> None:
 async def test_a_list_that_never_shows_what_was_written_is_told(world: RegistryWorld) -> None:
     """Tags from a cache that is never refreshed: nobody could see the marker, so nothing is reserved."""
     with front(world.place[0]) as stale, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.registry.ledger._SHOWS_WITHIN_S", 0.5)
+        patch.setattr("prefect_slipway.infra.registry.ledger._SHOWS_WITHIN_S", 0.5)
         stale.spoil("GET", "/tags/list", 200, body=b'{"tags": ["1.0.0"]}')
         ledger, _ = await world.machine(stale.host)
         with pytest.raises(RegistryUnavailable, match="does not show"):

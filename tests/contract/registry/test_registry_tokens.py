@@ -8,15 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     RegistryForbidden,
     RegistryProtocolError,
     RegistryUnauthorized,
     RegistryUnavailable,
 )
-from infra.registry import RegistryClient
-from infra.registry.wire import Wire
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.wire import Wire
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import Fixed, client
 from tests.faults import front

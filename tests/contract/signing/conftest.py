@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.reference import ImageReference
-from infra.registry import RegistryClient
-from infra.registry.referrers import Referrers
-from infra.registry.signatures import TaggedAttachments
-from infra.signing import BUNDLE
-from infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.referrers import Referrers
+from prefect_slipway.infra.registry.signatures import TaggedAttachments
+from prefect_slipway.infra.signing import BUNDLE
+from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
 from tests.contract.signing.tools import Tools
 from tests.images import Pusher
 from tests.servers import VaultServer, registry_server, vault_server

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows.domain.reference import ImageReference
-from flows.trust.signing import sign
-from infra.signing.cluster import policy_json, public_key_secret
+from prefect_slipway.flows.trust.signing import sign
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.signing.cluster import policy_json, public_key_secret
 from tests.contract.signing.conftest import Stores
 from tests.contract.signing.tools import Tools
 from tests.images import Pusher

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import (
+from prefect_slipway.flows.trust.attached import MAX_READ
+from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import (
     AnswerTooLarge,
     DigestMismatch,
     ManifestUnknown,
@@ -23,14 +26,11 @@ from flows.domain.errors import (
     SignatureMalformed,
     UntrustedKey,
 )
-from flows.domain.reference import ImageReference
-from flows.domain.signing import Attachment
-from flows.trust.attached import MAX_READ
-from flows.trust.signing import attest, sign
-from flows.trust.verifying import verify_attested, verify_signed
-from infra.registry import Manifest, RegistryClient
-from infra.signing import BUNDLE, PREDICATE_ANNOTATION, SIMPLE_SIGNING, Statement, TrustedKeys
-from infra.signing.statement import PROVENANCE, SPDX
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import Attachment
+from prefect_slipway.infra.registry import Manifest, RegistryClient
+from prefect_slipway.infra.signing import BUNDLE, PREDICATE_ANNOTATION, SIMPLE_SIGNING, Statement, TrustedKeys
+from prefect_slipway.infra.signing.statement import PROVENANCE, SPDX
 from tests.contract.signing.conftest import Stores
 from tests.faults import Front, front
 from tests.images import Pusher

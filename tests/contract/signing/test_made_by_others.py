@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import UntrustedKey
-from flows.domain.reference import ImageReference
-from flows.domain.signing import PublicKey
-from flows.trust.signing import attest, sign
-from flows.trust.verifying import verify_attested, verify_signed
-from infra.signing import Signature, Statement, TrustedKeys, read_public_keys
-from infra.signing.statement import PROVENANCE
+from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
+from prefect_slipway.infra.domain.errors import UntrustedKey
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey
+from prefect_slipway.infra.signing import Signature, Statement, TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.statement import PROVENANCE
 from tests.contract.signing.conftest import Stores
 from tests.contract.signing.test_real_verifiers import PREDICATES
 from tests.contract.signing.tools import Tools

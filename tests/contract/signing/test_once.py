@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from flows.domain.credentials import Anonymous
-from flows.domain.errors import NotAttested, NotSigned, SignatureInvalid, UntrustedKey
-from flows.domain.reference import ImageReference
-from flows.trust.signing import attest, sign
-from flows.trust.verifying import verify_attested, verify_signed
-from infra.registry import RegistryClient
-from infra.signing import SIGNED, Attestation, Signature, Statement, TrustedKeys
-from infra.signing.statement import PROVENANCE, TEST_RESULT
-from infra.vault import TransitKey, TransitPath, VaultSession
+from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
+from prefect_slipway.infra.domain.credentials import Anonymous
+from prefect_slipway.infra.domain.errors import NotAttested, NotSigned, SignatureInvalid, UntrustedKey
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.signing import SIGNED, Attestation, Signature, Statement, TrustedKeys
+from prefect_slipway.infra.signing.statement import PROVENANCE, TEST_RESULT
+from prefect_slipway.infra.vault import TransitKey, TransitPath, VaultSession
 from tests.contract.signing.conftest import Stores
 from tests.faults import front
 from tests.images import Pusher

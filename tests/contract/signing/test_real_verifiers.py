@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.domain.reference import ImageReference
-from flows.trust.signing import attest, sign
-from infra.signing import SIGNED, Statement
-from infra.signing.statement import CYCLONEDX, PROVENANCE, SPDX, TEST_RESULT
-from infra.vault import TransitKey
+from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.signing import SIGNED, Statement
+from prefect_slipway.infra.signing.statement import CYCLONEDX, PROVENANCE, SPDX, TEST_RESULT
+from prefect_slipway.infra.vault import TransitKey
 from tests.contract.signing.conftest import Stores
 from tests.contract.signing.tools import Tools
 from tests.signers import LocalSigner

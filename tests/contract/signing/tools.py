@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from platformdirs import user_cache_path
 
-from flows.domain.reference import ImageReference
-from flows.domain.signing import PublicKey
-from infra.signing.cluster import policy_json, registries_d
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey
+from prefect_slipway.infra.signing.cluster import policy_json, registries_d
 
 Done = subprocess.CompletedProcess[str]
 

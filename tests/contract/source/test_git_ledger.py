@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.credentials import Credential, CredentialSource
-from flows.domain.errors import InvalidOption, SourceDenied, VersionReserved, VersionTaken
-from flows.domain.ledger import Claim, Reservation, VersionLedger
-from infra.common.processes import Owner, is_alive, this_process
-from infra.source import GitLedger, fetch_git, open_directory
+from prefect_slipway.infra.common.processes import Owner, is_alive, this_process
+from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import InvalidOption, SourceDenied, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
+from prefect_slipway.infra.source import GitLedger, fetch_git, open_directory
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
@@ -203,7 +203,7 @@ async def test_a_lock_that_was_left_is_named(world: GitWorld) -> None:
     lock.parent.mkdir()
     lock.write_text("")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("infra.source.ledger._ATTEMPTS", 2)
+        patch.setattr("prefect_slipway.infra.source.ledger._ATTEMPTS", 2)
         with pytest.raises(VersionReserved) as caught:
             await (await world.ledger()).reserve(Claim("one", "a"), minor)
     assert "v0.1.0" in caught.value.details

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.vault import AppRoleAuth, VaultAccess, VaultSession
+from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess, VaultSession
 from tests.servers import VaultServer, vault_server
 
 

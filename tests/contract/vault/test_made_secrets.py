@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from flows.domain.secret_path import SecretPath
-from infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import infra.vault
-from flows.domain.errors import (
+import prefect_slipway.infra.vault
+from prefect_slipway.infra.domain.errors import (
     KeyVersionRefused,
     SigningKeyMissing,
     SigningKeyUnsuitable,
@@ -22,8 +22,16 @@ from flows.domain.errors import (
     VaultSealed,
     VaultTokenExpired,
 )
-from infra.signing import TrustedKeys
-from infra.vault import AppRoleAuth, SecretPath, TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.vault import (
+    AppRoleAuth,
+    SecretPath,
+    TokenAuth,
+    TransitKey,
+    TransitPath,
+    VaultAccess,
+    VaultSession,
+)
 from tests.faults import front
 from tests.servers import VaultServer, vault_server
 from tests.signers import KEY_TYPES
@@ -63,7 +71,7 @@ def configure(vault: VaultServer, path: TransitPath, **settings: Any) -> None:
 
 def test_the_shipped_policy_is_for_the_key_that_it_names() -> None:
     """The file is the policy of vault:transit/release; of another key it is the same with other names."""
-    text = Path(infra.vault.__file__).with_name("sign-policy.hcl").read_text()
+    text = Path(prefect_slipway.infra.vault.__file__).with_name("sign-policy.hcl").read_text()
     rules = TransitPath("transit", "release").policy
     assert [line for line in text.splitlines() if not line.startswith("#")] == rules.splitlines()
     assert TransitPath("team/a", "app.key").policy.splitlines() == [

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from flows.domain.credentials import CredentialSource
-from flows.domain.errors import InvalidOption, SecretFieldMissing
-from flows.domain.secret_path import SecretPath
-from infra.vault import VaultCredentials
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import InvalidOption, SecretFieldMissing
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault import VaultCredentials
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     DaemonFailed,
     KvVersionMismatch,
     SecretFieldMissing,
@@ -21,9 +21,9 @@ from flows.domain.errors import (
     VaultTokenExpired,
     VaultUnreachable,
 )
-from flows.domain.secret_path import SecretPath
-from infra.local.daemon import free_port
-from infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
 from tests.faults import Front, front
@@ -359,7 +359,7 @@ async def test_one_redirect_is_followed_and_said(
     """A standby leads to the active node: logins and reads arrive there as they were sent, and the log says where."""
     vault.put(f"secret/{name}", {"key": "value"})
     role = vault.approle(name, f'path "secret/data/{name}" {{ capabilities = ["read"] }}')
-    with front(f"127.0.0.1:{vault.port}") as standby, caplog.at_level("INFO", logger="infra.vault"):
+    with front(f"127.0.0.1:{vault.port}") as standby, caplog.at_level("INFO", logger="prefect_slipway.infra.vault"):
         for path in ("auth/approle/login", f"secret/data/{name}"):
             standby.spoil("*", path, status, headers={"Location": f"{vault.address}/v1/{path}"})
         access = VaultAccess(f"http://{standby.host}", AppRoleAuth(role["role_id"], role["secret_id"]))

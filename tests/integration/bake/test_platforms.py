@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, versions
 from tests.releases import BASE, complaint, registry_login

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.engine import engine_address
+from prefect_slipway.infra.local.engine import engine_address
 from tests.contract.buildkit.conftest import engine
 from tests.contract.buildkit.parts import Engine
 from tests.contract.buildkit.relay import Relay

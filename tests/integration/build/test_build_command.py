@@ -119,7 +119,7 @@ def test_a_build_imports_no_prefect(stack: RunningStack, tmp_path: Path) -> None
     """It starts fast: neither Prefect nor pydantic, httpx or hvac is loaded for a build without a registry."""
     source = _source(tmp_path / "imports")
     code = (
-        "import sys; from flows.cli import main; "
+        "import sys; from prefect_slipway.flows.cli import main; "
         f"code = main(['build', {str(source)!r}, '-q']); "
         "print(code, sorted({'prefect', 'pydantic', 'httpx', 'hvac', 'kubernetes'} & set(sys.modules)))"
     )

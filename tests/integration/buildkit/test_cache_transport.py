@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import OutputError
-from infra.buildkit import BuilderAddress, BuildKit, CacheEntry, ImagePush
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, CacheEntry, ImagePush
+from prefect_slipway.infra.domain.errors import OutputError
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, run
 from tests.integration.buildkit.buildx import buildx
 from tests.servers import registry_server

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from infra.buildkit import BuildEvent
-from infra.local.daemon import Daemon
-from infra.local.engine import engine_address, engine_daemon
+from prefect_slipway.infra.buildkit import BuildEvent
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.local.daemon import Daemon
+from prefect_slipway.infra.local.engine import engine_address, engine_daemon
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, output_of, run
 from tests.integration.buildkit.buildx import buildx
 

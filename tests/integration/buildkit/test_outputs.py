@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuildError, BuilderTooOld, InvalidOption, OutputError
-from infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
-from infra.local.engine import engine_address
+from prefect_slipway.infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
+from prefect_slipway.infra.domain.errors import BuildError, BuilderTooOld, InvalidOption, OutputError
+from prefect_slipway.infra.local.engine import engine_address
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, older_than, run
 from tests.engine import engine as engine_by_hand
 from tests.integration.buildkit.buildx import buildx, copy_everything

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption, StackError
-from infra.local.daemon import Daemon
-from infra.local.engine import (
+from prefect_slipway.infra.domain.errors import InvalidOption, StackError
+from prefect_slipway.infra.local.daemon import Daemon
+from prefect_slipway.infra.local.engine import (
     buildkitd_address,
     buildkitd_daemon,
     engine_address,

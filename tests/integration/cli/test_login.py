@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infra.local.registry import write_users
+from prefect_slipway.infra.local.registry import write_users
 from tests.conftest import SLIPWAY, RunningStack, clean_environment, run_slipway
 from tests.releases import make_source
 from tests.servers import VaultServer, registry_server, vault_server

@@ -13,8 +13,8 @@ from pathlib import Path
 import prefect
 import pytest
 
-from flows.cli import COMMANDS
-from infra.local.daemon import free_port
+from prefect_slipway.flows.cli import COMMANDS
+from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import clean_environment, run_slipway
 from tests.releases import complaint
 from tests.serving import serving

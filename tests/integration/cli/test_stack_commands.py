@@ -27,7 +27,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 def test_the_stacks_commands_start_without_prefect(arguments: list[str], env: Mapping[str, str]) -> None:
     """Prefect takes a second to import, pydantic a fifth: commands that need neither import neither."""
     program = (
-        "import sys; from flows.cli import main; main(sys.argv[1:]); "
+        "import sys; from prefect_slipway.flows.cli import main; main(sys.argv[1:]); "
         "print('\\nloaded', [name for name in ('prefect', 'pydantic') if name in sys.modules])"
     )
     answer = subprocess.run(

@@ -12,9 +12,9 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
-from flows.domain.credentials import Credential
-from infra.kubernetes.access import ClusterAccess
-from infra.kubernetes.api import KubernetesApi
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from tests.conftest import RunningStack
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rbac import Authorizer, least_role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.flows import EntrypointType
 from prefect.runner import Runner
 
-from flows.deploy import deploy
+from prefect_slipway.flows.deploy import deploy
 
 NAME = "chain"
 

@@ -10,10 +10,10 @@ import pytest
 from prefect import get_client
 from prefect.states import Cancelling
 
-from flows.approval import Approval
-from flows.domain.errors import ApprovalRefused, ApprovalTimedOut
-from flows.events import DEPLOY_FAILED
-from infra.kubernetes.kinds import SECRET
+from prefect_slipway.flows.reporting.events import DEPLOY_FAILED
+from prefect_slipway.flows.run.approval import Approval
+from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOut
+from prefect_slipway.infra.kubernetes.access.kinds import SECRET
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import running_images
 from tests.releases import complaint

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.events import IMAGE_RELEASED, resource_id
+from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, resource_id
 from tests.integration.deploy import served
 from tests.integration.deploy.served import NAME
 from tests.kubernetes.deploy_place import DeployPlace

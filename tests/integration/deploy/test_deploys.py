@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import RegistryUnreachable
+from prefect_slipway.infra.domain.errors import RegistryUnreachable
 from tests.kubernetes.deploy_contract import DeployContract
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import push_images, running_images

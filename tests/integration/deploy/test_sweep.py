@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from flows.events import SWEPT, resource_id
-from flows.sweep import SweepRequest, sweep
-from infra.kubernetes.manifests import run_lease
-from infra.kubernetes.model import BuilderSpec, Run
-from infra.local.daemon import free_port
+from prefect_slipway.flows.reporting.events import SWEPT, resource_id
+from prefect_slipway.flows.sweep import SweepRequest, sweep
+from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
+from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import run_slipway
 from tests.kubernetes.deploy_place import DeployPlace
 

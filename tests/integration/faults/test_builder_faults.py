@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.engine import engine_address
+from prefect_slipway.infra.local.engine import engine_address
 from tests.certificates import make_certificates
 from tests.engine import engine, kill
 from tests.faults import front

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.daemon import free_port
-from infra.local.engine import engine_address
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.engine import engine_address
 from tests.engine import engine, kill
 from tests.faults import front
 from tests.integration.faults.conftest import PASSWORD, SECRET, USER, OwnRegistry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.local.registry import write_users
+from prefect_slipway.infra.local.registry import write_users
 from tests.integration.faults.conftest import PASSWORD, READS, SECRET, USER, Elsewhere, Make
 from tests.releases import BASE, Traces, registry_tags, result_of, run_line
 from tests.servers import VaultServer

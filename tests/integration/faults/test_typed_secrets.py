@@ -162,7 +162,7 @@ def test_a_deployment_with_a_secret_is_not_registered(
     """A file's parameters are recorded with the deployment."""
     stanza = {
         "name": "leaking",
-        "entrypoint": "flows.release.release",
+        "entrypoint": "prefect_slipway.flows.release.release",
         "parameters": {"request": {"source": f"https://{token}@git.example.com/app.git"}},
     }
     (tmp_path / "prefect.yaml").write_text(json.dumps({"deployments": [stanza]}))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.config import StackConfig
-from infra.local.stack import Stack
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.stack import Stack
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import BASE, make_source, run_line
 from tests.small_disk import small_disk

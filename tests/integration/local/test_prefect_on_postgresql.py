@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local.daemon import Daemon, DaemonSpec, free_port
-from infra.local.prefect import prefect_spec
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, free_port
+from prefect_slipway.infra.local.prefect import prefect_spec
 
 PASSWORD = "correct horse"
 

@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.config import StackConfig
-from infra.local.daemon import free_port
-from infra.local.stack import PARTS, Stack
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.stack import PARTS, Stack
 from tests.conftest import clean_environment, run_slipway, stack_home
 
 pytestmark = pytest.mark.timeout(400)
@@ -141,7 +141,7 @@ def test_a_part_that_was_killed_is_started_by_the_next_up(env: dict[str, str], p
 
 def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
     """A release is told which part is down before it starts."""
-    from flows.domain.errors import StackDown
+    from prefect_slipway.infra.domain.errors import StackDown
 
     os.kill(statuses(env)["registry"]["pid"], signal.SIGKILL)
     with pytest.raises(StackDown, match="registry"):

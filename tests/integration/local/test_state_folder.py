@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import StateFolderUnusable
-from infra.local.daemon import free_port
-from infra.local.home import stack_home
+from prefect_slipway.infra.domain.errors import StateFolderUnusable
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.local.home import stack_home
 from tests.conftest import clean_environment, run_slipway
 from tests.conftest import stack_home as empty_home
 from tests.releases import make_source

@@ -2,15 +2,15 @@
 
 from prefect import flow, serve, tags
 
-from flows.bases import check_bases
-from flows.deploy import deploy
-from flows.fanout import release_set
-from flows.promote import promote
-from flows.release import release
-from flows.request import ReleaseRequest
-from flows.rollback import rollback
-from flows.rollouts.request import DeployRequest
-from flows.sweep import sweep
+from prefect_slipway.flows.check_bases import check_bases
+from prefect_slipway.flows.deploy import deploy
+from prefect_slipway.flows.promote import promote
+from prefect_slipway.flows.release import release
+from prefect_slipway.flows.release_set import release_set
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.rollout import DeployRequest
+from prefect_slipway.flows.rollback import rollback
+from prefect_slipway.flows.sweep import sweep
 
 FLOWS = {
     "release": release,

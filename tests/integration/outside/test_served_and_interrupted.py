@@ -17,7 +17,9 @@ from tests.installed import Installed
 from tests.prefect_server import PrefectServer
 from tests.releases import BASE, Traces, make_source, run_line
 
-SERVE = 'from flows.release import release\nrelease.serve(name="terminal", print_starting_message=False)\n'
+SERVE = (
+    'from prefect_slipway.flows.release import release\nrelease.serve(name="terminal", print_starting_message=False)\n'
+)
 # As in a terminal; pytest may have been started with SIGINT ignored.
 START = "import signal, runpy; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_path('serve.py')"
 

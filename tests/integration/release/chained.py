@@ -6,8 +6,8 @@ from prefect import flow
 from prefect.flows import EntrypointType
 from prefect.runner import Runner
 
-from flows.release import release
-from flows.request import ReleaseRequest
+from prefect_slipway.flows.release import release
+from prefect_slipway.flows.request.release import ReleaseRequest
 
 NAME = "chain"
 

@@ -13,9 +13,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from flows.approval import Approval, give_answer
-from flows.domain.errors import ApprovalOutdated, ApprovalRefused, ApprovalTimedOut, InvalidOption
-from infra.registry import RegistryClient
+from prefect_slipway.flows.run.approval import Approval, give_answer
+from prefect_slipway.infra.domain.errors import ApprovalOutdated, ApprovalRefused, ApprovalTimedOut, InvalidOption
+from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, git
 from tests.releases import Traces, result_of
 from tests.warm import Command, WarmStarter

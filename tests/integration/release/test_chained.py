@@ -20,11 +20,11 @@ from prefect.events import EventTrigger
 from prefect.events.actions import RunDeployment
 from prefect.exceptions import ObjectNotFound
 
-from flows.domain.errors import StepFailed
-from flows.domain.plan import ReleaseResult
-from flows.events import IMAGE_RELEASED, RELEASE_FAILED, resource_id
-from flows.request import ReleaseRequest
-from infra.registry import RegistryClient
+from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, resource_id
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.infra.domain.errors import StepFailed
+from prefect_slipway.infra.domain.plan import ReleaseResult
+from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
 from tests.integration.release import chained
 from tests.integration.release.chained import NAME, pipeline

@@ -17,8 +17,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.sorting import ArtifactSort
 
-from flows.watched.history import PastRelease, read_history, remember
-from flows.watched.keys import history_key, older_history_key
+from prefect_slipway.flows.reporting.artifact_keys import history_key, older_history_key
+from prefect_slipway.flows.reporting.history import PastRelease, read_history, remember
 from tests.integration.release.conftest import Release, commit
 from tests.releases import complaint
 from tests.warm import WarmStarter

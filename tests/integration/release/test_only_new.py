@@ -8,8 +8,8 @@ from uuid import UUID
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-from flows.domain.plan import ReleaseResult
-from infra.registry import RegistryClient
+from prefect_slipway.infra.domain.plan import ReleaseResult
+from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
 from tests.releases import Traces
 

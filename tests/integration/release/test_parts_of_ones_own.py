@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import RegistryTlsError, SourceDenied, UsageError
-from infra.local.engine import usable_engine
+from prefect_slipway.infra.domain.errors import RegistryTlsError, SourceDenied, UsageError
+from prefect_slipway.infra.local.engine import usable_engine
 from tests.certificates import make_certificates
 from tests.engine import private_engine
 from tests.faults import front

@@ -24,8 +24,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging.handlers import APILogHandler
 
-from blocks import Builder, Registry, Source
-from flows.domain.errors import InvalidOption, StepFailed
+from prefect_slipway.blocks import Builder, Registry, Source
+from prefect_slipway.infra.domain.errors import InvalidOption, StepFailed
 from tests.conftest import RunningStack
 from tests.integration.release.conftest import Release
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.domain.errors import SourceError
-from infra.common.removal import remove_tree
-from infra.source.limits import UnpackLimits
-from infra.source.unpack import unpack
+from prefect_slipway.infra.common.removal import remove_tree
+from prefect_slipway.infra.domain.errors import SourceError
+from prefect_slipway.infra.source.limits import UnpackLimits
+from prefect_slipway.infra.source.unpack import unpack
 
 LIMITS = UnpackLimits(total_bytes=1 << 20, entries=100, names_bytes=1 << 12)
 

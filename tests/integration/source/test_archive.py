@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     ChecksumMismatch,
     InvalidOption,
     SourceDenied,
@@ -31,9 +31,9 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from infra.local.daemon import free_port
-from infra.source import fetch_archive
-from infra.source.limits import UnpackLimits
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.source import fetch_archive
+from prefect_slipway.infra.source.limits import UnpackLimits
 from tests.certificates import make_certificates
 from tests.serving import serving
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import SourceError
-from infra.common.removal import remove_tree
-from infra.source import fetch_archive, fetch_git, open_directory
-from infra.source.limits import UnpackLimits
-from infra.source.unpack import unpack
-from infra.source.workdir import _new_folder
+from prefect_slipway.infra.common.removal import remove_tree
+from prefect_slipway.infra.domain.errors import SourceError
+from prefect_slipway.infra.source import fetch_archive, fetch_git, open_directory
+from prefect_slipway.infra.source.limits import UnpackLimits
+from prefect_slipway.infra.source.unpack import unpack
+from prefect_slipway.infra.source.workdir import _new_folder
 from tests.git_repository import git, make_repository
 
 # Far less than what each bomb asks for. The limit is on the address space beyond what the imports took: the kernel
@@ -32,9 +32,9 @@ MEMORY = 64 << 20
 _UNPACK = """
 import resource, sys
 from pathlib import Path
-from flows.domain.errors import SourceError
-from infra.source.limits import UnpackLimits
-from infra.source.unpack import unpack
+from prefect_slipway.infra.domain.errors import SourceError
+from prefect_slipway.infra.source.limits import UnpackLimits
+from prefect_slipway.infra.source.unpack import unpack
 archive, target, memory = sys.argv[1:]
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + int(memory)

@@ -14,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import (
+from prefect_slipway.infra.common.processes import this_process
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     RefUnknown,
     SourceDenied,
@@ -23,9 +24,8 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from infra.common.processes import this_process
-from infra.local.daemon import free_port
-from infra.source import GitLedger, fetch_git
+from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.source import GitLedger, fetch_git
 from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
@@ -288,7 +288,7 @@ async def test_a_redirect_to_another_host_is_said(
     server: GitServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is followed without the password, and the log says where to."""
-    with serve_git(server.root) as other, caplog.at_level("INFO", logger="infra.source"):
+    with serve_git(server.root) as other, caplog.at_level("INFO", logger="prefect_slipway.infra.source"):
         server.redirect = other.url("").rstrip("/")
         async with await fetch_git(server.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work"):
             pass

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.commits import Commit
-from flows.domain.credentials import Credential
-from flows.domain.errors import HistoryIncomplete
-from infra.source import Checkout, History, fetch_git, open_directory, tags
-from infra.source.command import Remote
-from infra.source.url import GitUrl
+from prefect_slipway.infra.domain.commits import Commit
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import HistoryIncomplete
+from prefect_slipway.infra.source import Checkout, History, fetch_git, open_directory, tags
+from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.url import GitUrl
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 

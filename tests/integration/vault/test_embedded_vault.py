@@ -10,14 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.domain.errors import DaemonFailed, RegistryUnauthorized, VaultDenied
-from flows.domain.secret_path import SecretPath
-from infra.local.daemon import Daemon, free_port
-from infra.local.registry import registry_spec
-from infra.local.vault import REGISTRY_SECRET, approle_file, prepare_vault, vault_spec
-from infra.local.vault_api import VaultApi, root_token
-from infra.registry import RegistryClient
-from infra.vault import AppRoleAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.domain.errors import DaemonFailed, RegistryUnauthorized, VaultDenied
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.local.daemon import Daemon, free_port
+from prefect_slipway.infra.local.registry import registry_spec
+from prefect_slipway.infra.local.vault import REGISTRY_SECRET, approle_file, prepare_vault, vault_spec
+from prefect_slipway.infra.local.vault_api import VaultApi, root_token
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.servers import running
 
 

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from flows.watched.watch import Report, watching
+from prefect_slipway.flows.reporting.watch import Report, watching
 
 _LOOK_EVERY_S = 0.05
 

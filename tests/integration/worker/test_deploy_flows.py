@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from flows.registration.files import PREFECT_FILE
+from prefect_slipway.flows.registration.files import PREFECT_FILE
 from tests.conftest import Run, RunningStack
 from tests.integration.worker.receiver import notifying
 from tests.prefect_server import PrefectServer
@@ -31,7 +31,7 @@ def own_file(folder: Path, **changes: Any) -> Path:
     """A prefect.yaml of one's own with one deployment, as README tells to write it."""
     stanza = {
         "name": "mine",
-        "entrypoint": "flows.release.release",
+        "entrypoint": "prefect_slipway.flows.release.release",
         "work_pool": {"name": "slipway"},
         "tags": ["slipway", "team"],
         "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},

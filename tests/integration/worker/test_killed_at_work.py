@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import pytest
 
-from infra.local.start import noted_daemon
+from prefect_slipway.infra.local.start import noted_daemon
 from tests.conftest import SLIPWAY, Run, RunningStack
 from tests.git_repository import git
 from tests.git_server import serve_git

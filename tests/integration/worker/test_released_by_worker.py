@@ -64,7 +64,7 @@ def test_an_application_is_released_in_turn_and_on_schedule(
     name, url, repository = application
     stanza = {
         "name": name,
-        "entrypoint": "flows.release.release",
+        "entrypoint": "prefect_slipway.flows.release.release",
         "work_pool": {"name": "slipway"},
         "tags": ["slipway", f"app:{name}"],
         "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
@@ -119,7 +119,7 @@ def test_a_run_of_a_deployment_leads_on(
     # libcurl finds every name in .localhost on this machine (RFC 6761, 6.3); a forge is told by its host's name.
     url = url.replace("127.0.0.1", "gitea.localhost")
     parameters = {"request": {"source": url}}
-    stanza = {"name": name, "entrypoint": "flows.release.release", "work_pool": {"name": "slipway"}}
+    stanza = {"name": name, "entrypoint": "prefect_slipway.flows.release.release", "work_pool": {"name": "slipway"}}
     register(slipway, tmp_path, {**stanza, "parameters": parameters})
     deployment = server.ask("GET", f"/deployments/name/release/{name}")["id"]
     pages = {"Deployment": (name, f"{stack.connection.prefect_ui_url}/deployments/deployment/{deployment}")}

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from flows.bake.places import Places
-from flows.bake.printed import as_bake
-from flows.bake.read import read_folder
-from flows.bake.targets import choose
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.bake.printed import as_bake
+from prefect_slipway.flows.bake.read import read_folder
+from prefect_slipway.flows.bake.targets import choose
+from prefect_slipway.infra.domain.errors import InvalidOption
 from tests.conftest import clean_environment
 
 INHERITANCE = {

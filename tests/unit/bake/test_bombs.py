@@ -12,10 +12,10 @@ import pytest
 _READ = """
 import resource, sys
 from pathlib import Path
-from flows.bake.places import Places
-from flows.bake.read import read_folder
-from flows.bake.targets import choose
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.bake.read import read_folder
+from prefect_slipway.flows.bake.targets import choose
+from prefect_slipway.infra.domain.errors import InvalidOption
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + (200 << 20)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

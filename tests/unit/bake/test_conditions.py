@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from flows.bake.places import Places
-from flows.bake.read import read_folder
-from flows.bake.targets import choose
-from flows.domain.errors import InvalidOption
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.bake.read import read_folder
+from prefect_slipway.flows.bake.targets import choose
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 def read(folder: Path, validation: Any, **variables: str) -> Any:

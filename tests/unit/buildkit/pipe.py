@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from infra.buildkit.transport import ByteStream
+from prefect_slipway.infra.buildkit.http2.transport import ByteStream
 
 
 class _End:

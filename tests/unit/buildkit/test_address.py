@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from infra.buildkit import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit import BuilderAddress, TlsFiles
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 @pytest.mark.parametrize(

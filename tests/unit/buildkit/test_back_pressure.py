@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.buildkit.filesend import FileSend
-from infra.buildkit.filesync import FileSync
-from infra.buildkit.grpc import Code, GrpcClient, GrpcError, GrpcServer
-from infra.buildkit.outputs import TarOutput
-from infra.buildkit.wire.control_pb2 import BytesMessage
-from infra.buildkit.wire.fsutil_pb2 import Packet
+from prefect_slipway.infra.buildkit.build.outputs import TarOutput
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcClient, GrpcError, GrpcServer
+from prefect_slipway.infra.buildkit.session.filesend import FileSend
+from prefect_slipway.infra.buildkit.session.filesync import FileSync
+from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
+from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet
 from tests.unit.buildkit.pipe import pipe
 
 SIZE = 96 << 20

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import BuilderProtocolError, InvalidOption
-from infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
-from infra.buildkit.proto.generate import differences
+from prefect_slipway.infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit.proto.generate import differences
+from prefect_slipway.infra.domain.errors import BuilderProtocolError, InvalidOption
 
 
 def test_frontend_attributes() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from infra.buildkit import CacheEntry
-from infra.buildkit.cache import resolved_exports, resolved_imports
+from prefect_slipway.infra.buildkit import CacheEntry
+from prefect_slipway.infra.buildkit.build.cache import resolved_exports, resolved_imports
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 FIRST = {"ACTIONS_CACHE_URL": "https://one/", "ACTIONS_RUNTIME_TOKEN": "hush"}
 SECOND = {"ACTIONS_CACHE_SERVICE_V2": "True", "ACTIONS_RESULTS_URL": "https://two/", "ACTIONS_RUNTIME_TOKEN": "hush"}

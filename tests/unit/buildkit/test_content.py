@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.buildkit.content import Content
-from infra.buildkit.grpc import Code, GrpcClient, GrpcError, GrpcServer
-from infra.buildkit.layout import Layout
-from infra.buildkit.wire.content_pb2 import (
+from prefect_slipway.infra.buildkit.files.oci_layout import Layout
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcClient, GrpcError, GrpcServer
+from prefect_slipway.infra.buildkit.session.content import Content
+from prefect_slipway.infra.buildkit.wire.content_pb2 import (
     COMMIT,
     STAT,
     WRITE,

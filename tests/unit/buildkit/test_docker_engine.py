@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from infra.buildkit.engine import DockerEngine
+from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 def context(folder: Path, name: str, endpoint: Any) -> None:

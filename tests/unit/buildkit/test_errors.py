@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain import errors
-from flows.domain.errors import BuilderError, SlipwayError
-from infra.buildkit import BuilderAddress, BuildRequest, ImagePush, LogChunk, Step
-from infra.buildkit.details import SolveDetails, excerpt
-from infra.buildkit.errors import CALL_ERRORS, build_error, call_error
-from infra.buildkit.grpc import Code, GrpcError
-from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.record import BuildRecord
-from infra.buildkit.registry_errors import registry_error
-from infra.buildkit.scrub import scrub
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildRequest, ImagePush, LogChunk, Step
+from prefect_slipway.infra.buildkit.build.error_details import SolveDetails, excerpt
+from prefect_slipway.infra.buildkit.build.errors import CALL_ERRORS, build_error, call_error
+from prefect_slipway.infra.buildkit.build.record import BuildRecord
+from prefect_slipway.infra.buildkit.build.registry_errors import registry_error
+from prefect_slipway.infra.buildkit.build.scrub import scrub
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
+from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
+from prefect_slipway.infra.domain import errors
+from prefect_slipway.infra.domain.errors import BuilderError, SlipwayError
 
 ADDRESS = BuilderAddress.parse("docker:///run/docker.sock")
 REQUEST = BuildRequest(Path("/src"), outputs=(ImagePush("registry.example/team/app", by_digest=True),))

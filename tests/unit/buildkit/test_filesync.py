@@ -11,10 +11,10 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from infra.buildkit.filesync import FileSync, decoded
-from infra.buildkit.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
-from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.wire.fsutil_pb2 import Packet, Stat
+from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
+from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
+from prefect_slipway.infra.buildkit.session.filesync import FileSync, decoded
+from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 from tests.unit.buildkit.pipe import pipe
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"

@@ -9,9 +9,9 @@ from hyperframe.frame import DataFrame, Frame, WindowUpdateFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.buildkit import frames
-from infra.buildkit.frames import FrameReader, ReceiveWindow, SendBuffer
-from infra.buildkit.http2_errors import ProtocolViolation
+from prefect_slipway.infra.buildkit.http2 import frames
+from prefect_slipway.infra.buildkit.http2.errors import ProtocolViolation
+from prefect_slipway.infra.buildkit.http2.frames import FrameReader, ReceiveWindow, SendBuffer
 
 Seen = tuple[int, int, int, bytes]
 

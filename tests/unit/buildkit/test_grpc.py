@@ -12,10 +12,18 @@ import h2.events
 import pytest
 from hyperframe.frame import GoAwayFrame
 
-from infra.buildkit.grpc import Code, GrpcClient, GrpcError, GrpcServer, Handler, ServerCall, frame
-from infra.buildkit.http2 import Keepalive
-from infra.buildkit.http2_stream import ConnectionLost, ProtocolViolation
-from infra.buildkit.wire.control_pb2 import BytesMessage
+from prefect_slipway.infra.buildkit.http2.connection import Keepalive
+from prefect_slipway.infra.buildkit.http2.grpc import (
+    Code,
+    GrpcClient,
+    GrpcError,
+    GrpcServer,
+    Handler,
+    ServerCall,
+    frame,
+)
+from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
+from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
 
 

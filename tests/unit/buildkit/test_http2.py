@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.buildkit import frames
-from infra.buildkit.grpc import GrpcClient, GrpcError, GrpcServer, ServerCall, frame
-from infra.buildkit.http2_errors import ConnectionLost, ProtocolViolation
-from infra.buildkit.transport import ByteStream
-from infra.buildkit.wire.control_pb2 import BytesMessage
+from prefect_slipway.infra.buildkit.http2 import frames
+from prefect_slipway.infra.buildkit.http2.errors import ConnectionLost, ProtocolViolation
+from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, GrpcServer, ServerCall, frame
+from prefect_slipway.infra.buildkit.http2.transport import ByteStream
+from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
 
 SIZES = [0, 1, 70_000, 300_000, 5]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.buildkit.ignore import PatternError, PatternList
+from prefect_slipway.infra.buildkit.files.ignore import PatternError, PatternList
 
 
 @pytest.mark.parametrize(

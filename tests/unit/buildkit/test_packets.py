@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.buildkit.grpc import frame
-from infra.buildkit.packets import data_head, stat_packet, varint
-from infra.buildkit.wire.control_pb2 import BytesMessage
-from infra.buildkit.wire.fsutil_pb2 import Packet, Stat
+from prefect_slipway.infra.buildkit.files.packets import data_head, stat_packet, varint
+from prefect_slipway.infra.buildkit.http2.grpc import frame
+from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
+from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([1 << 14, 1 << 18, (1 << 21) + 5]))
 

@@ -10,8 +10,8 @@ import tarfile
 
 import pytest
 
-from infra.buildkit.contexts import is_git_over_ssh, is_remote
-from infra.buildkit.upload import is_archive
+from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_remote
+from prefect_slipway.infra.buildkit.session.upload import is_archive
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.buildkit.provenance import as_slsa_02
+from prefect_slipway.infra.buildkit.build.provenance import as_slsa_02
 
 _V1 = "https://slsa.dev/provenance/v1"
 MOBY = "https://mobyproject.org/buildkit@v1"

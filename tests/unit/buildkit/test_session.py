@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from infra.buildkit.session import _Tunnel
-from infra.buildkit.wire.control_pb2 import BytesMessage
+from prefect_slipway.infra.buildkit.session.tunnel import _Tunnel
+from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 
 _GRPC_GO_LIMIT = 4 << 20
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.buildkit import SshSource
-from infra.buildkit.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
-from infra.buildkit.sshagent import SshAgents
-from infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
+from prefect_slipway.infra.buildkit import SshSource
+from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
+from prefect_slipway.infra.buildkit.session.ssh_agent import SshAgents
+from prefect_slipway.infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
 from tests.unit.buildkit.pipe import pipe
 
 SERVICE = "/moby.sshforward.v1.SSH"

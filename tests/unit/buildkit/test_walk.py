@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import ContextError
-from infra.buildkit.walk import Selection, follow_links, go_mode, has_content, walk
+from prefect_slipway.infra.buildkit.files.walk import Selection, follow_links, go_mode, has_content, walk
+from prefect_slipway.infra.domain.errors import ContextError
 
 
 def make(root: Path, *paths: str) -> Path:
@@ -122,7 +122,7 @@ def test_skipping_folders_changes_nothing(patterns: list[str]) -> None:
     """What a walk sends is what the patterns leave, path by path, with the folders above it."""
     import tempfile
 
-    from infra.buildkit.ignore import PatternList
+    from prefect_slipway.infra.buildkit.files.ignore import PatternList
 
     with tempfile.TemporaryDirectory() as folder:
         root = make(Path(folder), "a/a", "a/b/a", "a/b/b", "b/a/b", "b/b", "c/a")

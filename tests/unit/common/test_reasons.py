@@ -13,7 +13,7 @@ import httpx
 import pytest
 import requests
 
-from infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.reasons import reason, tls_reason
 
 Get = Callable[[str], Awaitable[None]]
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.commits import Commit, Decision, decide
-from flows.domain.version import Bump, Version, parse_version
+from prefect_slipway.infra.domain.commits import Commit, Decision, decide
+from prefect_slipway.infra.domain.version import Bump, Version, parse_version
 
 STABLE = parse_version("1.4.0")
 YOUNG = parse_version("0.4.0")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.conventional import (
+from prefect_slipway.infra.domain.conventional import (
     ConventionalMessage,
     Reverted,
     breaking_sign,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.dockerfile import BaseImage, base_images
-from flows.domain.errors import DockerfileInvalid
+from prefect_slipway.flows.base_images.dockerfile import BaseImage, base_images
+from prefect_slipway.infra.domain.errors import DockerfileInvalid
 
 
 def bases(text: str, **options: object) -> dict[str, bool]:

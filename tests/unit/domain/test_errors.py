@@ -9,9 +9,9 @@ import re
 
 import pytest
 
-from flows.domain import errors
-from flows.domain.credentials import Anonymous, Credential
-from flows.domain.errors import InvalidReference, SlipwayError, StepFailed, UsageError
+from prefect_slipway.infra.domain import errors
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential
+from prefect_slipway.infra.domain.errors import InvalidReference, SlipwayError, StepFailed, UsageError
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SlipwayError)]
 LEAVES = [kind for kind in CLASSES if not kind.__subclasses__()]

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.moved import Noted, Sighting, look
+from prefect_slipway.flows.base_images.changes import Noted, Sighting, look
 
 OLD, NEW = {"linux/amd64": "sha256:old"}, {"linux/amd64": "sha256:new"}
 

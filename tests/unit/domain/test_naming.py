@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.naming import source_name
+from prefect_slipway.infra.domain.naming import source_name
 
 
 @pytest.mark.parametrize(

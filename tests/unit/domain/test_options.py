@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from flows.domain.options import FALSE, TRUE, attributes, boolean, byte_count, csv_fields, csv_line, parse_bool
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import (
+    FALSE,
+    TRUE,
+    attributes,
+    boolean,
+    byte_count,
+    csv_fields,
+    csv_line,
+    parse_bool,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain import markdown
-from flows.domain.errors import SourceError
-from flows.domain.outside import coloured, one_line, plain
+from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.infra.domain.errors import SourceError
+from prefect_slipway.infra.domain.outside import coloured, one_line, plain
 
 SEQUENCES = {
     "title": "\x1b]0;owned\x07",

@@ -6,8 +6,8 @@ import platform
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from flows.domain.platform import check_platform, normal_platform, this_machine
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.platform import check_platform, normal_platform, this_machine
 
 
 @pytest.mark.parametrize(

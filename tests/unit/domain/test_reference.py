@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidReference, InvalidTag
-from flows.domain.reference import (
+from prefect_slipway.infra.domain.errors import InvalidReference, InvalidTag
+from prefect_slipway.infra.domain.reference import (
     ImageReference,
     check_tag,
     is_digest,

@@ -8,8 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from flows.domain.urls import ADDRESS, LEAK, check_address, check_texts, holds_secret, shown, without_secrets
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import (
+    ADDRESS,
+    LEAK,
+    check_address,
+    check_texts,
+    holds_secret,
+    shown,
+    without_secrets,
+)
 
 DIGEST = f"sha256:{'a' * 64}"
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidTag, InvalidVersion, VersionTaken
-from flows.domain.reference import check_tag
-from flows.domain.version import (
+from prefect_slipway.infra.domain.errors import InvalidTag, InvalidVersion, VersionTaken
+from prefect_slipway.infra.domain.reference import check_tag
+from prefect_slipway.infra.domain.version import (
     FIRST_VERSION,
     Bump,
     Version,

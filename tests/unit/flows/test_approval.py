@@ -13,9 +13,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Cancelling, Crashed, Paused, Running
 from pydantic import ValidationError
 
-from flows import approval
-from flows.approval import Approval, Question, approved, how_to_answer, refused
-from flows.domain.errors import ApprovalRefused
+from prefect_slipway.flows.run import approval
+from prefect_slipway.flows.run.approval import Approval, Question, approved, how_to_answer, refused
+from prefect_slipway.infra.domain.errors import ApprovalRefused
 
 
 class _Client:

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from flows.buildflags.outputs import Surroundings
-from flows.cli.build import _progress, add_parser
-from flows.cli.build_options import Asked, build_request
-from flows.domain.errors import InvalidOption, UsageError
-from flows.domain.platform import this_machine
-from infra.buildkit import (
+from prefect_slipway.flows.build_options.outputs import Surroundings
+from prefect_slipway.flows.cli.build import _progress, add_parser
+from prefect_slipway.flows.cli.build_options import Asked, build_request
+from prefect_slipway.infra.buildkit import (
     BuildRequest,
     CacheEntry,
     DockerEngine,
@@ -31,6 +29,8 @@ from infra.buildkit import (
     SshSource,
     TarOutput,
 )
+from prefect_slipway.infra.domain.errors import InvalidOption, UsageError
+from prefect_slipway.infra.domain.platform import this_machine
 
 HERE = DockerEngine(Path("/here.sock"))
 

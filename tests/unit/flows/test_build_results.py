@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.cli.build_results import as_metadata, image_id, result_files
-from flows.cli.call import shown, status_of
-from flows.domain.errors import BuilderProtocolError, DockerfileInvalid, OutputError
+from prefect_slipway.flows.cli.build_results import as_metadata, image_id, result_files
+from prefect_slipway.flows.cli.call import shown, status_of
+from prefect_slipway.infra.domain.errors import BuilderProtocolError, DockerfileInvalid, OutputError
 
 
 def packed(value: Any) -> str:

@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from blocks import KubernetesBuilder
-from flows.cli.cluster_options import add_builder_options
-from flows.cluster import _OPTIONS, builder_spec, registry_settings, run_name
-from flows.domain.errors import InvalidOption
-from flows.request import ReleaseRequest
-from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
+from prefect_slipway.blocks import KubernetesBuilder
+from prefect_slipway.flows.cli.cluster_options import add_builder_options
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.cluster import _OPTIONS, builder_spec, registry_settings, run_name
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.builders.spec import (
+    BuilderSpec,
+    Cache,
+    RegistrySettings,
+    Resources,
+    Run,
+    Toleration,
+)
 
 
 def test_no_options_are_the_models_defaults() -> None:

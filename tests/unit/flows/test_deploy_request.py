@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows.cli.options import add_request_options, read_request
-from flows.cli.promote import environment
-from flows.domain.errors import InvalidOption, UsageError
-from flows.request import Request
-from flows.rollouts.request import DeployRequest, PromoteRequest, RollbackRequest
+from prefect_slipway.flows.cli.options import add_request_options, read_request
+from prefect_slipway.flows.cli.promote import environment
+from prefect_slipway.flows.request.release import Request
+from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest, RollbackRequest
+from prefect_slipway.infra.domain.errors import InvalidOption, UsageError
 
 DIGEST = f"sha256:{'0' * 64}"
 STAGES = [{"name": name, "workload": "deployment/app", "namespace": name} for name in ("dev", "production")]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from flows.request import ReleaseRequest
-from flows.sources import dockerfile_of
-from infra.source import Checkout
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.sources import dockerfile_of
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.source import Checkout
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import logging
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.domain.errors import BuilderLost
-from flows.events import IMAGE_RELEASED, announce, resource_id
-from flows.tasks.announce import cause_of
-from infra.local.daemon import free_port
+from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, announce, resource_id
+from prefect_slipway.flows.steps.announce import cause_of
+from prefect_slipway.infra.domain.errors import BuilderLost
+from prefect_slipway.infra.local.daemon import free_port
 
 
 def test_a_resource_is_named_after_its_subject() -> None:
@@ -30,7 +30,7 @@ async def test_a_server_that_is_away_is_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has happened is not undone by an event that cannot be sent."""
-    monkeypatch.setattr("flows.events._PATIENCE_S", 0.5)
+    monkeypatch.setattr("prefect_slipway.flows.reporting.events._PATIENCE_S", 0.5)
     settings = {PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}
     with temporary_settings(settings), caplog.at_level(logging.WARNING):
         assert not await announce(IMAGE_RELEASED, "r.example/app", {})

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.cli import COMMANDS, main
-from flows.cli.display import Live
-from flows.cli.guarded import Guarded, guarded
-from flows.domain.errors import SourceError
-from infra.buildkit.events import LogChunk, Step
+from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.flows.cli.build_display import Live
+from prefect_slipway.flows.cli.guarded_output import Guarded, guarded
+from prefect_slipway.infra.buildkit.build.events import LogChunk, Step
+from prefect_slipway.infra.domain.errors import SourceError
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x1b[0m\x1b[2J \u202eend"
 
@@ -80,8 +80,8 @@ def test_every_command_prints_through_it(capsys: pytest.CaptureFixture[str], mon
 
     module = type(sys)("odd")
     vars(module).update(run=run, add_parser=add_parser)
-    monkeypatch.setitem(sys.modules, "odd", module)
-    monkeypatch.setitem(COMMANDS, "odd", ("odd", "odd"))
+    monkeypatch.setitem(sys.modules, "prefect_slipway.flows.cli.odd", module)
+    monkeypatch.setitem(COMMANDS, "odd", "odd")
     assert main(["odd"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "red end\n"

@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cli.history import as_text
-from flows.watched.history import MOST_ROWS, PastRelease, merged
+from prefect_slipway.flows.cli.history import as_text
+from prefect_slipway.flows.reporting.history import MOST_ROWS, PastRelease, merged
 
 ROW = PastRelease(
     version="1.0.0", when="2026-01-02T03:04:05Z", seconds=12.34, steps=4, cached=3, trigger="schedule nightly",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from prefect.utilities.engine import capture_sigterm, is_prefect_sigterm_handler_installed
 
-from flows.interrupts import SIGNALS, interruptible, named, whatever_comes
+from prefect_slipway.flows.run.interrupts import SIGNALS, interruptible, named, whatever_comes
 
 
 @pytest.fixture(autouse=True)

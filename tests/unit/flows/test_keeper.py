@@ -6,10 +6,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
-from flows.domain.errors import SourceUnreachable
-from flows.domain.ledger import Claim, Reservation
-from flows.domain.version import Version
-from flows.keeper import kept
+from prefect_slipway.flows.run.keepalive import kept
+from prefect_slipway.infra.domain.errors import SourceUnreachable
+from prefect_slipway.infra.domain.ledger import Claim, Reservation
+from prefect_slipway.infra.domain.version import Version
 
 
 class _Ledger:

@@ -8,7 +8,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.watched.keys import history_key, key_of, older_history_key
+from prefect_slipway.flows.reporting.artifact_keys import history_key, key_of, older_history_key
 
 GRAMMAR = re.compile("[a-z0-9-]+")
 KINDS = ("release", "plan", "deploy", "deploy-plan", "history", "base-images")

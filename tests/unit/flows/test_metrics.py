@@ -3,9 +3,17 @@
 import pytest
 from prometheus_client import generate_latest
 
-from flows.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_RELEASED, IMAGE_ROLLED_BACK, PUSHED, RELEASE_FAILED, SWEPT
-from flows.watched import metrics as metrics_module
-from flows.watched.metrics import Metrics
+from prefect_slipway.flows.reporting import metrics as metrics_module
+from prefect_slipway.flows.reporting.events import (
+    DEPLOY_FAILED,
+    IMAGE_DEPLOYED,
+    IMAGE_RELEASED,
+    IMAGE_ROLLED_BACK,
+    PUSHED,
+    RELEASE_FAILED,
+    SWEPT,
+)
+from prefect_slipway.flows.reporting.metrics import Metrics
 
 RELEASED = {
     "image": "r.example/app",

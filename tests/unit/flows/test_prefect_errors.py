@@ -9,8 +9,9 @@ import pytest
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-import flows.prefect_errors
-from flows.domain.errors import (
+import prefect_slipway.flows.server.errors
+from prefect_slipway.flows.server.errors import check_server, is_prefects, prefect_errors
+from prefect_slipway.infra.domain.errors import (
     PrefectError,
     PrefectNotFound,
     PrefectProtocolError,
@@ -19,7 +20,6 @@ from flows.domain.errors import (
     PrefectUnavailable,
     PrefectUnreachable,
 )
-from flows.prefect_errors import check_server, is_prefects, prefect_errors
 
 REQUEST = httpx.Request("POST", "http://prefect.example.com:4200/api/deployments/", content=b"secret")
 
@@ -68,7 +68,7 @@ def test_what_is_named_and_not_there() -> None:
 
 async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes the connection and says nothing: Prefect's client alone would wait for minutes."""
-    monkeypatch.setattr(flows.prefect_errors, "_FIRST_ANSWER_S", 0.1)
+    monkeypatch.setattr(prefect_slipway.flows.server.errors, "_FIRST_ANSWER_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: url}), pytest.raises(PrefectUnreachable, match="nothing within"):

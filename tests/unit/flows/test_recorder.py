@@ -1,7 +1,7 @@
 """The build recorder: buildx's wording, no line lost, flat memory."""
 
-from flows.watched.recorder import CHUNK_LINES, BuildRecorder
-from infra.buildkit.events import LogChunk, Progress, Step, Warned
+from prefect_slipway.flows.reporting.recorder import CHUNK_LINES, BuildRecorder
+from prefect_slipway.infra.buildkit.build.events import LogChunk, Progress, Step, Warned
 
 
 def _lines(recorder: BuildRecorder) -> list[str]:

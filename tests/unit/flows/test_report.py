@@ -5,11 +5,18 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
-from flows.domain.errors import RegistryForbidden
-from flows.domain.plan import BuiltImage, ReleasePlan, ReleaseResult, SourceFacts, StepTime, VerifiedImage
-from flows.domain.text import human_size
-from flows.watched.report import Report
-from flows.watched.timeline import as_svg, as_text
+from prefect_slipway.flows.reporting.report import Report
+from prefect_slipway.flows.reporting.timeline import as_svg, as_text
+from prefect_slipway.infra.domain.errors import RegistryForbidden
+from prefect_slipway.infra.domain.plan import (
+    BuiltImage,
+    ReleasePlan,
+    ReleaseResult,
+    SourceFacts,
+    StepTime,
+    VerifiedImage,
+)
+from prefect_slipway.infra.domain.text import human_size
 
 DIGEST = "sha256:" + "a" * 64
 PLAN = ReleasePlan(

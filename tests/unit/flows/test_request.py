@@ -4,10 +4,10 @@ import argparse
 
 import pytest
 
-from flows.cli.options import add_request_options, request_of
-from flows.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
-from flows.domain.version import Bump
-from flows.request import ReleaseRequest
+from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
+from prefect_slipway.infra.domain.version import Bump
 
 
 def _request(*arguments: str) -> ReleaseRequest:

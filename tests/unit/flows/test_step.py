@@ -11,8 +11,16 @@ from prefect import Task
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
-from flows.cli.terminal import Terminal
-from flows.domain.errors import (
+from prefect_slipway.flows.cli.release_display import Terminal
+from prefect_slipway.flows.reporting.watch import watching
+from prefect_slipway.flows.steps.cleanup import clean_up
+from prefect_slipway.flows.steps.credentials import read_credentials
+from prefect_slipway.flows.steps.fetch import fetch_source
+from prefect_slipway.flows.steps.provision import provision_builder
+from prefect_slipway.flows.steps.rollout import look, watch_back
+from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
+from prefect_slipway.flows.steps.version import plan_version
+from prefect_slipway.infra.domain.errors import (
     DiskFull,
     RegistryThrottled,
     RegistryUnauthorized,
@@ -21,14 +29,6 @@ from flows.domain.errors import (
     StepOutsideRun,
     VaultThrottled,
 )
-from flows.tasks.cleanup import clean_up
-from flows.tasks.credentials import read_credentials
-from flows.tasks.fetch import fetch_source
-from flows.tasks.provision import provision_builder
-from flows.tasks.rollout import look, watch_back
-from flows.tasks.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
-from flows.tasks.version import plan_version
-from flows.watched.watch import watching
 from tests.small_disk import small_disk
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.stopwatch import Stopwatch, not_counted
+from prefect_slipway.flows.run.stopwatch import Stopwatch, not_counted
 
 
 @pytest.fixture

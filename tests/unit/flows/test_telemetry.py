@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.watched import telemetry
-from flows.watched.report import Report
-from flows.watched.watch import watching
+from prefect_slipway.flows.reporting import telemetry
+from prefect_slipway.flows.reporting.report import Report
+from prefect_slipway.flows.reporting.watch import watching
 
 OFF = """
 import sys
 from flows import release
-from flows.watched import telemetry
+from prefect_slipway.flows.reporting import telemetry
 with telemetry.traced_run():
     telemetry.trace_build([])
     assert telemetry.traceparent() is None

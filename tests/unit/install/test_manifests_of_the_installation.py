@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 import yaml
 
-import deployments
-import infra.kubernetes
-import infra.kubernetes.install
-from flows.domain.errors import InvalidOption
-from flows.registration.files import shipped_pools
-from flows.relay.rulefile import RuleFile
-from infra.kubernetes.model import CLIENT, DEFAULT_NAME
+import prefect_slipway.deployments
+import prefect_slipway.infra.kubernetes
+import prefect_slipway.infra.kubernetes.install
+from prefect_slipway.flows.registration.files import shipped_pools
+from prefect_slipway.flows.relay.rulefile import RuleFile
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.builders.spec import CLIENT, DEFAULT_NAME
 
-ROOT = Path(infra.kubernetes.__file__).parents[2]
-INSTALL = Path(infra.kubernetes.install.__file__).parent
-SAMPLE = Path(deployments.__file__).parent / "samples" / "cluster"
-POOL = Path(deployments.__file__).parent / "pools" / "slipway-kubernetes.kubernetes.json"
+ROOT = Path(__file__).parents[3]
+INSTALL = Path(prefect_slipway.infra.kubernetes.install.__file__).parent
+SAMPLE = Path(prefect_slipway.deployments.__file__).parent / "samples" / "cluster"
+POOL = Path(prefect_slipway.deployments.__file__).parent / "pools" / "slipway-kubernetes.kubernetes.json"
 
-# Made by the container `make-passwords` (infra.kubernetes.install.passwords).
+# Made by the container `make-passwords` (prefect_slipway.infra.kubernetes.install.passwords).
 SECRETS = {
     ("slipway", "postgres"),
     ("slipway", "webhooks"),

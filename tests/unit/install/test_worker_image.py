@@ -6,9 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import deployments
-
-ROOT = Path(deployments.__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 WORKER = ROOT / "deployments" / "worker"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -51,6 +49,7 @@ def test_its_context_has_the_packages_and_little_else() -> None:
     assert lines[0] == "*"
     named = {line[1:] for line in lines if line.startswith("!")}
     packages = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    packages |= {path.name for package in packages for path in (ROOT / package).iterdir() if path.is_symlink()}
     assert named == packages | {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
 
 

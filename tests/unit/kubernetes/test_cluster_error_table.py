@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     ClusterError,
     ClusterForbidden,
     ClusterProtocolError,
@@ -26,7 +26,7 @@ from flows.domain.errors import (
     ObjectMissing,
     WatchExpired,
 )
-from infra.kubernetes.errors import Asked, answer_error, classify, transport_error
+from prefect_slipway.infra.kubernetes.access.errors import Asked, answer_error, classify, transport_error
 
 ASKED = Asked("create", "secret/registry-creds", "secrets", "team")
 

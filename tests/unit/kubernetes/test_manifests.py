@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from infra.kubernetes.buildkitd_toml import buildkitd_toml
-from infra.kubernetes.certificates import make_certificates
-from infra.kubernetes.kinds import LEASE, Object
-from infra.kubernetes.manifests import (
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.access.kinds import LEASE, Object
+from prefect_slipway.infra.kubernetes.access.quantity import parse_quantity
+from prefect_slipway.infra.kubernetes.builders.buildkitd_toml import buildkitd_toml
+from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
+from prefect_slipway.infra.kubernetes.builders.manifests import (
     build_config,
     builder_objects,
     deployment,
@@ -24,8 +25,14 @@ from infra.kubernetes.manifests import (
     server_tls,
     shared_lease,
 )
-from infra.kubernetes.model import BuilderSpec, Cache, RegistrySettings, Resources, Run, Toleration
-from infra.kubernetes.quantity import parse_quantity
+from prefect_slipway.infra.kubernetes.builders.spec import (
+    BuilderSpec,
+    Cache,
+    RegistrySettings,
+    Resources,
+    Run,
+    Toleration,
+)
 
 RUN = Run("a1b2", {"team": "web"})
 CERTIFICATES = make_certificates("buildkitd-a1b2", "ns", timedelta(days=1))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     BuilderCrashed,
     BuilderDeleted,
     BuilderError,
@@ -18,7 +18,7 @@ from flows.domain.errors import (
     BuilderUnschedulable,
     BuilderVolumeMissing,
 )
-from infra.kubernetes.pods import is_ready, summary, verdict
+from prefect_slipway.infra.kubernetes.access.pods import is_ready, summary, verdict
 
 
 def pod(status: dict[str, Any], **metadata: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     RolloutCrashed,
     RolloutError,
@@ -17,10 +17,10 @@ from flows.domain.errors import (
     RolloutRefused,
     RolloutUnschedulable,
 )
-from infra.kubernetes.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind, Object
-from infra.kubernetes.rollout import waiting_for
-from infra.kubernetes.trouble import creation_trouble, pod_trouble
-from infra.kubernetes.workload_name import WorkloadName
+from prefect_slipway.infra.kubernetes.access.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind, Object
+from prefect_slipway.infra.kubernetes.workloads.pod_failures import creation_trouble, pod_trouble
+from prefect_slipway.infra.kubernetes.workloads.rollout import waiting_for
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 
 def workload(kind: str, spec: Object, **status: Any) -> Object:

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.domain.errors import DaemonFailed, PartMissing, PortTaken
-from infra.local.daemon import Daemon, DaemonSpec, check_port, free_port
+from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing, PortTaken
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port, free_port
 
 Make = Callable[..., Daemon]
 

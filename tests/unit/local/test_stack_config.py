@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from infra.local.config import StackConfig
-from infra.local.ports import Ports, remember_ports, settle_ports
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.ports import Ports, remember_ports, settle_ports
 
 
 def test_nothing_set_means_the_platforms_data_folder_and_own_parts() -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import Interrupted, PartMissing, PortTaken, StackDown, StackError
-from infra.local.config import StackConfig
-from infra.local.connection import StackConnection, StackState, read_state, write_state
-from infra.local.daemon import DaemonSpec, free_port
-from infra.local.leftovers import remove_state
-from infra.local.lock import home_lock
-from infra.local.prefect import prefect_spec
-from infra.local.stack import Stack
-from infra.local.together import Together
+from prefect_slipway.infra.domain.errors import Interrupted, PartMissing, PortTaken, StackDown, StackError
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection, StackState, read_state, write_state
+from prefect_slipway.infra.local.daemon import DaemonSpec, free_port
+from prefect_slipway.infra.local.leftovers import remove_state
+from prefect_slipway.infra.local.lock import home_lock
+from prefect_slipway.infra.local.prefect import prefect_spec
+from prefect_slipway.infra.local.stack import Stack
+from prefect_slipway.infra.local.start_up import Together
 
 
 def silent(line: str) -> None:
@@ -174,7 +174,7 @@ def test_an_interrupted_start_stops_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     def interrupt(futures: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("infra.local.together.wait", interrupt)
+    monkeypatch.setattr("prefect_slipway.infra.local.start_up.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
         together.run([job])
     assert len(ended) == 1

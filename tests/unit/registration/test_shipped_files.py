@@ -13,9 +13,17 @@ from prefect.flow_engine import MINIMUM_HEARTBEAT_INTERVAL
 from prefect.settings import Settings
 from prefect.workers.process import ProcessWorker
 
-from flows.domain.errors import InvalidOption
-from flows.registration.deployments import Wanted, load_flow, read_stanzas
-from flows.registration.files import PREFECT_FILE, SAMPLES, SHIPPED, Pool, automation_files, read_yaml, shipped_pools
+from prefect_slipway.flows.registration.deployments import Wanted, load_flow, read_stanzas
+from prefect_slipway.flows.registration.files import (
+    PREFECT_FILE,
+    SAMPLES,
+    SHIPPED,
+    Pool,
+    automation_files,
+    read_yaml,
+    shipped_pools,
+)
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 HEARTBEAT_S = 30
 # What is promised: a server may be away for that long, and a dead run is known after that long.
@@ -40,7 +48,12 @@ def samples(nobody: PrefectClient) -> dict[str, Wanted]:
 
 
 async def read_one(nobody: PrefectClient, **changes: Any) -> Wanted:
-    stanza = {"name": "mine", "entrypoint": "flows.sweep.sweep", "work_pool": {"name": "slipway"}, **changes}
+    stanza = {
+        "name": "mine",
+        "entrypoint": "prefect_slipway.flows.sweep.sweep",
+        "work_pool": {"name": "slipway"},
+        **changes,
+    }
     (wanted,) = await read_stanzas(nobody, {"deployments": [stanza]})
     return wanted
 
@@ -151,9 +164,9 @@ def test_automations_leave_other_peoples_runs_alone() -> None:
     ("changes", "said"),
     [
         ({"entrypoint": "flows/release.py:release"}, "is not a module path"),
-        ({"entrypoint": "flows.absent.release"}, "cannot be imported"),
-        ({"entrypoint": "flows.sweep.absent"}, "cannot be imported"),
-        ({"entrypoint": "flows.sweep.SweepRequest"}, "is not a flow"),
+        ({"entrypoint": "prefect_slipway.flows.absent.release"}, "cannot be imported"),
+        ({"entrypoint": "prefect_slipway.flows.sweep.absent"}, "cannot be imported"),
+        ({"entrypoint": "prefect_slipway.flows.sweep.SweepRequest"}, "is not a flow"),
         ({"entrypoint": None}, "lacks a name or an entrypoint"),
         ({"schedules": [{"cron": "every day"}]}, "a schedule of 'mine'"),
         ({"schedules": [{"slug": "never"}]}, "neither cron, interval nor rrule"),

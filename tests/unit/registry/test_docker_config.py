@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.domain.credentials import Credential
-from flows.domain.errors import InvalidOption
-from infra.registry.docker_config import DockerConfig, DockerConfigCredentials
+from prefect_slipway.infra.domain.credentials import Credential
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.registry.docker_config import DockerConfig, DockerConfigCredentials
 
 
 def _source(folder: Path, config: Any) -> DockerConfigCredentials:

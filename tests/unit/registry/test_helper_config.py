@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from infra.registry.helper_config import config_files, keys_of, restore_helpers, set_helper
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.registry.helper_config import config_files, keys_of, restore_helpers, set_helper
 
 HOST = "127.0.0.1:5000"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.registry.auth import Challenge, parse_challenges
+from prefect_slipway.infra.registry.auth import Challenge, parse_challenges
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
     RegistryProtocolError,
@@ -20,7 +20,7 @@ from flows.domain.errors import (
     RegistryUnreachable,
     UploadBroken,
 )
-from infra.registry.errors import BY_CODE, classify, error_of, retry_after, transport_error
+from prefect_slipway.infra.registry.errors import BY_CODE, classify, error_of, retry_after, transport_error
 
 # OCI distribution specification 1.1, "Error Codes".
 SPECIFIED = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import RegistryProtocolError
-from infra.registry.model import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
+from prefect_slipway.infra.domain.errors import RegistryProtocolError
+from prefect_slipway.infra.registry.model import DOCKER_INDEX, OCI_INDEX, OCI_MANIFEST, Manifest, digest_of
 
 
 def test_the_digest_is_of_the_bytes_as_they_are() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.relay.connections import client_of
+from prefect_slipway.flows.relay.connections import client_of
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.relay.forges import FORGES
-from flows.relay.push import Push
-from flows.relay.refusal import Refused
+from prefect_slipway.flows.relay.forges import FORGES
+from prefect_slipway.flows.relay.push import Push
+from prefect_slipway.flows.relay.refusal import Refused
 
 COMMIT, BEFORE, ZERO = "a" * 40, "b" * 40, "0" * 40
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.domain.errors import InvalidOption
-from flows.relay import LOGGER
-from flows.relay.rulefile import RuleFile, parse_rules
+from prefect_slipway.flows.relay import LOGGER
+from prefect_slipway.flows.relay.rulefile import RuleFile, parse_rules
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 GOOD = """sources:
   - name: github

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from flows.relay.forges import FORGES, standard
-from flows.relay.refusal import Refused
+from prefect_slipway.flows.relay.forges import FORGES, standard
+from prefect_slipway.flows.relay.refusal import Refused
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 # docs.github.com, "Validating webhook deliveries", "Testing the webhook payload validation".
 SECRET = b"It's a Secret to Everybody"

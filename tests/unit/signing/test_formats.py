@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import SignatureMalformed, TrustError
-from flows.domain.reference import ImageReference
-from infra.signing import (
+from prefect_slipway.infra.domain.errors import SignatureMalformed, TrustError
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.signing import (
     BUNDLE,
     IN_TOTO,
     SIGNED,
@@ -22,9 +22,9 @@ from infra.signing import (
     pae,
     signature_attachment,
 )
-from infra.signing.bundle import Bundle
-from infra.signing.simple import signature_of
-from infra.signing.statement import Subject
+from prefect_slipway.infra.signing.bundle import Bundle
+from prefect_slipway.infra.signing.simple import signature_of
+from prefect_slipway.infra.signing.statement import Subject
 from tests.signers import LocalSigner
 
 HEX = "ab" * 32

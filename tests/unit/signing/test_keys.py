@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidKey, SignatureInvalid, UntrustedKey
-from flows.domain.signing import PublicKey
-from infra.signing import TrustedKeys, read_public_keys
+from prefect_slipway.infra.domain.errors import InvalidKey, SignatureInvalid, UntrustedKey
+from prefect_slipway.infra.domain.signing import PublicKey
+from prefect_slipway.infra.signing import TrustedKeys, read_public_keys
 from tests.signers import KEY_TYPES, LocalSigner
 
 

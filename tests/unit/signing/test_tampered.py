@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     OtherImageSigned,
     OtherPayloadType,
     OtherPredicateType,
@@ -27,8 +27,8 @@ from flows.domain.errors import (
     TrustError,
     UntrustedKey,
 )
-from flows.domain.reference import ImageReference
-from infra.signing import (
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.signing import (
     IN_TOTO,
     Attestation,
     Envelope,
@@ -42,9 +42,9 @@ from infra.signing import (
     verify_envelope,
     verify_signature,
 )
-from infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
-from infra.signing.simple import SIGNATURE_ANNOTATION
-from infra.signing.statement import PROVENANCE, SPDX
+from prefect_slipway.infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
+from prefect_slipway.infra.signing.simple import SIGNATURE_ANNOTATION
+from prefect_slipway.infra.signing.statement import PROVENANCE, SPDX
 from tests.signers import LocalSigner
 
 IMAGE = ImageReference("registry.example.com", "team/app", digest="sha256:" + "ab" * 32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -14,9 +14,9 @@ from flows.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from infra.source.archive import STATUSES, status_error
-from infra.source.causes import CAUSES, git_error
-from infra.source.command import Answer
+from prefect_slipway.infra.source.archive import STATUSES, status_error
+from prefect_slipway.infra.source.causes import CAUSES, git_error
+from prefect_slipway.infra.source.command import Answer
 
 SAID = [
     ("fatal: write error: No space left on device", SourceDiskFull),

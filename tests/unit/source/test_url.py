@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory
 
 
 @pytest.mark.parametrize(

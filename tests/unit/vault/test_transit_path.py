@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from infra.vault import TransitPath
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.vault import TransitPath
 
 
 @pytest.mark.parametrize(

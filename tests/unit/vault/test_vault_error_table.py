@@ -6,7 +6,7 @@ import hvac.exceptions
 import pytest
 import requests.exceptions
 
-from flows.domain.errors import (
+from prefect_slipway.infra.domain.errors import (
     SecretMissing,
     VaultDenied,
     VaultError,
@@ -18,8 +18,8 @@ from flows.domain.errors import (
     VaultTlsError,
     VaultUnreachable,
 )
-from infra.vault.errors import LIBRARY_ERRORS, vault_error
-from infra.vault.http import StatusTold
+from prefect_slipway.infra.vault.errors import LIBRARY_ERRORS, vault_error
+from prefect_slipway.infra.vault.http import StatusTold
 
 ADDRESS = "https://vault.example.com"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.domain.errors import InvalidOption
-from flows.domain.secret_path import SecretPath
-from infra.vault import AppRoleAuth, KubernetesAuth, SecretValues, TokenAuth, VaultAccess
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, SecretValues, TokenAuth, VaultAccess
 
 SECRET = "s.a-secret-of-a-test"
 ADDRESS = {"VAULT_ADDR": "https://vault.example.com:8200/"}

@@ -1,0 +1,98 @@
+"""Fields that requests and saved blocks share: each refuses what may be a secret, which would be recorded.
+
+The same rule stands in the fields' JSON schema, by which the Prefect server refuses what is typed into its form.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath
+from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
+
+_NO_LEAK = rf"^(?![\s\S]*{LEAK})"
+_BLOCK = r"block:[^\s:@/?#]+"
+_ACTION = (
+    "leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH; a URL that is a secret, "
+    "as a presigned one is, goes to Vault as a whole: vault:MOUNT/PATH#FIELD"
+)
+
+_BUILDER_ACTION = "name it as tcp://HOST:PORT, unix://PATH or docker://[PATH], with TLS files for who may use it"
+
+
+def _check_source(text: str) -> str:
+    if text.startswith("vault:"):
+        SecretField.parse(text)
+        return text
+    return check_address("the source", text, action=_ACTION)
+
+
+def _check_place(text: str, *, host: bool) -> str:
+    if _names_a_block(text):
+        return text
+    name, equals, place = text.partition("=")
+    if host and equals and not name.startswith("vault:"):
+        check_address("a credential's host", f"https://{name}")
+        SecretPath.parse(place)
+    else:
+        SecretPath.parse(text)
+    return text
+
+
+def _check_block(text: str) -> str:
+    if not _names_a_block(text):
+        # Not repeated: it may be a token.
+        raise InvalidOption("a saved Vault is named as block:NAME", action="save a Slipway Vault block and name it")
+    return text
+
+
+def _names_a_block(text: str) -> bool:
+    return re.fullmatch(_BLOCK, text) is not None
+
+
+def _pattern(*forms: str) -> Any:
+    return Field(json_schema_extra={"pattern": f"^(?:{'|'.join(forms)})$"})
+
+
+Source = Annotated[str, AfterValidator(_check_source), _pattern(rf"{PLACE}#[\w.-]+", ADDRESS)]
+"""Where a source is: a directory, a URL without a secret in it, or `vault:MOUNT/PATH#FIELD`."""
+
+BuilderPlace = Annotated[
+    str,
+    AfterValidator(partial(check_address, "the builder's address", action=_BUILDER_ACTION)),
+    _pattern(ADDRESS),
+]
+"""Where a builder is."""
+
+GitRemote = Annotated[
+    str, AfterValidator(partial(check_address, "the git remote", action=_ACTION)), _pattern("-", ADDRESS)
+]
+"""A remote's name, or its URL."""
+
+SecretPlace = Annotated[str, AfterValidator(partial(_check_place, host=False)), _pattern(_BLOCK, PLACE)]
+"""`vault:MOUNT/PATH` or `block:NAME`."""
+
+CredentialPlace = Annotated[
+    str, AfterValidator(partial(_check_place, host=True)), _pattern(_BLOCK, rf"(?:[^\s@/?#=]+=)?{PLACE}")
+]
+"""The same, or `HOST=vault:MOUNT/PATH`."""
+
+SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
+"""`block:NAME`."""
+
+
+def without_leaks(schema: dict[str, Any]) -> None:
+    """Add to a model's JSON schema that no text in it may hold a URL with a secret."""
+    for value in schema.values():
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                without_leaks(inner)
+    if schema.get("type") == "string" and not {"pattern", "enum", "const"} & schema.keys():
+        schema["pattern"] = _NO_LEAK
+    if isinstance(schema.get("additionalProperties"), dict):
+        schema["propertyNames"] = {"pattern": _NO_LEAK}

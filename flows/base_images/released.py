@@ -1,0 +1,154 @@
+"""What was released last, and what its base images are now: both as registries tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect_slipway.flows.base_images.changes import Sighting
+from prefect_slipway.flows.base_images.dockerfile import base_images
+from prefect_slipway.flows.run.sources import dockerfile_of, open_source
+from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.infra.domain.errors import DockerfileInvalid, DockerfileMissing, InvalidOption, ManifestUnknown
+from prefect_slipway.infra.domain.plan import OCI_REVISION
+from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
+from prefect_slipway.infra.domain.version import image_tag, latest, version_of_tag
+from prefect_slipway.infra.registry import ImageConfig, Manifest, RegistryClient
+from prefect_slipway.infra.source.resolve import GitSpec, parse_source
+
+_MOST_DOCKERFILE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The last stable version of an image; `digest` None: there is none. `layers`: diff ids for each platform."""
+
+    image: str
+    version: str | None = None
+    digest: str | None = None
+    revision: str | None = None
+    layers: dict[str, tuple[str, ...]] | None = None
+
+
+async def latest_release(shop: Workshop) -> Release:
+    """By the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
+    if shop.request.image is None:
+        raise InvalidOption("the release's request names no image", action="name it in the deployment or in the check")
+    image = ImageReference.parse(shop.request.image)
+    client = await shop.registry(image)
+    tags = await client.tags(image.repository)
+    versions = [version for tag in tags if (version := version_of_tag(tag)) is not None]
+    newest = latest(versions, stable_only=True)
+    if newest is None:
+        return Release(image.name)
+    manifest = await client.manifest(image.repository, image_tag(newest))
+    configs = await _configs(client, image.repository, manifest, None)
+    return Release(
+        image.name,
+        str(newest),
+        manifest.digest,
+        next(iter(configs.values())).labels.get(OCI_REVISION),
+        {platform: config.diff_ids for platform, config in configs.items()},
+    )
+
+
+async def sightings(shop: Workshop, release: Release) -> list[Sighting]:
+    """The bases in the Dockerfile that was released, as their registries have them now; those by digest never move.
+
+    Raises SourceErrors, DockerfileMissing, DockerfileInvalid, RegistryErrors.
+    """
+    found = []
+    request = shop.request
+    for base in base_images(await _dockerfile(shop, release), build_args=request.build_args, target=request.target):
+        reference = ImageReference.parse(base.name)
+        if reference.digest is not None:
+            continue
+        client = await _registry(shop, reference)
+        tag = reference.tag or "latest"
+        manifest = await client.manifest(reference.repository, tag)
+        wanted = set(release.layers or {})
+        now = _platforms(manifest, wanted)
+        begins = await _begins(client, reference.repository, manifest, release) if base.runtime else None
+        found.append(Sighting(base.name, now, begins))
+    return found
+
+
+def released_source(shop: Workshop, release: Release) -> dict[str, Any]:
+    """The request's fields by which the released commit is fetched again; none where the source has no commits."""
+    request = shop.request
+    if request.source.startswith("vault:"):  # an archive, which has no commits
+        return {}
+    spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
+    if release.revision is None or not isinstance(spec, GitSpec):
+        return {}
+    return {
+        "source": spec.url,
+        "ref": release.revision,
+        "path": spec.subdirectory,
+        "git_credentials": request.git_credentials,
+    }
+
+
+async def _dockerfile(shop: Workshop, release: Release) -> str:
+    """Of the released commit where there is one, of the source as it is elsewhere."""
+    request = shop.request
+    shop = replace(shop, request=request.model_copy(update=released_source(shop, release)))
+    async with await open_source(shop) as checkout:
+        path = dockerfile_of(request, checkout)
+        if path.exists() and not path.is_file():
+            raise DockerfileMissing(f"{request.file} of {request.source} is not a file")
+        try:
+            with path.open("rb") as file:
+                return file.read(_MOST_DOCKERFILE).decode()
+        except OSError as error:
+            raise DockerfileMissing(f"{request.source} has no {request.file} ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise DockerfileInvalid(f"{request.file} of {request.source} is not UTF-8") from error
+
+
+async def _registry(shop: Workshop, base: ImageReference) -> RegistryClient:
+    """The image's own registry is spoken to as the request says, others as usual."""
+    if base.registry == shop.image("any").registry:
+        return await shop.registry(base)
+    client = RegistryClient(base.api_host, shop.credentials(), insecure=is_loopback(base.registry), ca_file=None)
+    return await shop.exits.enter_async_context(client)
+
+
+async def _begins(client: RegistryClient, repository: str, manifest: Manifest, release: Release) -> bool:
+    """Whether the released image has the base's layers first, on every platform that both have."""
+    configs = await _configs(client, repository, manifest, set(release.layers or {}))
+    return all(
+        (release.layers or {})[platform][: len(config.diff_ids)] == config.diff_ids
+        for platform, config in configs.items()
+        if platform in (release.layers or {})
+    )
+
+
+async def _configs(
+    client: RegistryClient, repository: str, manifest: Manifest, wanted: set[str] | None
+) -> dict[str, ImageConfig]:
+    """The configuration for each platform; `wanted`: of these alone, None for all. Raises ManifestUnknown for none."""
+    if not manifest.is_index:
+        config = await client.image_config(repository, manifest)
+        return {_plain(config.platform): config}
+    configs = {}
+    for child in manifest.children:
+        if child.is_image and (wanted is None or _plain(child.platform or "") in wanted):
+            inner = await client.manifest(repository, child.digest)
+            configs[_plain(child.platform or "")] = await client.image_config(repository, inner)
+    if not configs and wanted is None:
+        raise ManifestUnknown(f"the index {manifest.digest} holds no image")
+    return configs
+
+
+def _platforms(manifest: Manifest, wanted: set[str]) -> dict[str, str]:
+    """The digests that count: an index moves for platforms that nobody asked for as well."""
+    if not manifest.is_index:
+        return {"": manifest.digest}
+    of_all = {_plain(child.platform or ""): child.digest for child in manifest.children if child.is_image}
+    return {platform: digest for platform, digest in of_all.items() if platform in wanted} or of_all
+
+
+def _plain(platform: str) -> str:
+    """arm64 means arm64/v8 (containerd's platforms package)."""
+    return platform.removesuffix("/v8") if platform.endswith("arm64/v8") else platform

@@ -1,0 +1,112 @@
+"""Options that are entries of a list: caches, secrets, SSH agents, further contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from pathlib import Path
+
+from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SecretSource, SshSource
+from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import attributes, csv_fields, pair
+
+_SECRET_KEYS = {"id", "type", "src", "source", "env"}
+
+
+def caches(option: str, texts: Iterable[str]) -> tuple[CacheEntry, ...]:
+    """`type=…,key=value,…`, or references alone for a registry's, each an entry."""
+    found = []
+    for text in texts:
+        if not text:
+            continue
+        if "=" not in text:
+            found += [CacheEntry("registry", {"ref": ref}) for ref in csv_fields(option, text)]
+            continue
+        fields = attributes(option, text)
+        if not (kind := fields.pop("type", "")):
+            raise InvalidOption(f"{option}: an entry has no type", action="write e.g. type=registry,ref=…")
+        found.append(CacheEntry(kind, fields))
+    return tuple(found)
+
+
+def secrets(texts: Iterable[str], env: Container[str]) -> dict[str, SecretSource]:
+    """`id=ID[,src=FILE|,env=NAME]` by id."""
+    return dict(secret("--secret", text, env) for text in texts if text)
+
+
+def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretSource]:
+    """Without a source the variable of the id's name, else the file of that name. `env`: what variables there are."""
+    fields = attributes(option, text)
+    if unknown := sorted(fields.keys() - _SECRET_KEYS):
+        raise InvalidOption(
+            f"{option}: there is no key {unknown[0]!r}", action="write id=ID,src=FILE or id=ID,env=NAME"
+        )
+    kind = fields.get("type", "")
+    if kind not in {"", "file", "env"}:
+        raise InvalidOption(f"{option}: there is no type {kind!r}", action="use file or env")
+    name, variable = fields.get("id", ""), fields.get("env", "")
+    file = fields.get("src") or fields.get("source") or ""
+    if not name:
+        raise InvalidOption(f"{option} has no id", action="write id=NAME,src=FILE")
+    if kind == "env" and not variable:
+        variable, file = file, ""
+    if not variable and not file:
+        variable, file = (name, "") if name in env else ("", name)
+    return name, SecretEnv(variable) if variable else SecretFile(Path(file))
+
+
+def ssh_agents(texts: Iterable[str]) -> dict[str, SshSource]:
+    """`[ID][=SOCKET|KEY[,KEY...]]` by id."""
+    found: dict[str, SshSource] = {}
+    for text in texts:
+        if not text:
+            continue
+        name, source = ssh_agent(text)
+        if name in found:
+            raise InvalidOption(f"--ssh: there are two agents {name!r}", action="give each an id of its own")
+        found[name] = source
+    return found
+
+
+def ssh_agent(text: str) -> tuple[str, SshSource]:
+    """One of them; `ID,raw=true` or `ID=SOCKET,raw=true` passes the socket through as it is (as buildctl has it)."""
+    name, _, rest = text.partition("=")
+    if name.endswith(",raw"):
+        name, rest = name.removesuffix(",raw"), f"raw={rest}"
+    words = [word for word in rest.split(",") if word]
+    raw = [word for word in words if word.startswith("raw=")]
+    if any(word not in {"raw=true", "raw=false"} for word in raw):
+        raise InvalidOption(f"--ssh {text!r}: raw is true or false")
+    paths = tuple(Path(word) for word in words if word not in raw)
+    return name or "default", SshSource(paths, "raw=true" in raw)
+
+
+def named_contexts(texts: Iterable[str]) -> dict[str, Path | str]:
+    """`NAME=WHERE` by name."""
+    found: dict[str, Path | str] = {}
+    for text in texts:
+        if text:
+            name, where = pair("--build-context", text)
+            if not where:
+                raise InvalidOption(
+                    f"--build-context {text} names no place", action="write NAME=DIRECTORY, or an image"
+                )
+            found[context_name(name)] = context_place(where)
+    return found
+
+
+def context_name(name: str) -> str:
+    """As the frontend looks for it: an image's short name (`alpine` for `docker.io/library/alpine:latest`)."""
+    # Only then: `slipway build` is to start fast.
+    from prefect_slipway.infra.domain.reference import DOCKER_HUB, ImageReference
+
+    image = ImageReference.parse(name)
+    shown = str(image)
+    if image.registry == DOCKER_HUB:
+        shown = shown.removeprefix(f"{DOCKER_HUB}/").removeprefix("library/")
+    return shown.removesuffix(":latest")
+
+
+def context_place(where: str) -> Path | str:
+    """A directory, or what names an image, a layout or a remote source."""
+    return where if is_image(where) or is_layout(where) or is_remote(where) else Path(where)

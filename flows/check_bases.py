@@ -1,0 +1,180 @@
+"""Base images that moved: a scheduled check that starts a patch release of what was built on the older ones."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from prefect import flow, get_client
+from prefect.artifacts import TableArtifact
+from prefect.client.orchestration import PrefectClient
+from prefect.variables import Variable
+from pydantic import Field
+
+from prefect_slipway.blocks.fields import Source
+from prefect_slipway.flows.base_images.changes import Move, Noted, look
+from prefect_slipway.flows.base_images.released import Release, latest_release, released_source, sightings
+from prefect_slipway.flows.reporting.artifact_keys import key_of
+from prefect_slipway.flows.request.release import ReleaseRequest, Request
+from prefect_slipway.flows.run.flow_run import About, as_run, has_report
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.run.workshop import open_workshop
+from prefect_slipway.flows.server.starting import StartedRun, find_deployment, start_run
+from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
+from prefect_slipway.infra.domain.reference import repository_name
+from prefect_slipway.infra.domain.version import Bump
+
+TRIGGER_TAG = "trigger: base image"
+"""A tag of the runs that a moved base has started."""
+
+_FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
+
+
+class Application(Request):
+    """An application: by its release deployment, whose own request says all that is not said here."""
+
+    deployment: str = Field(description="FLOW/NAME of the deployment that releases it.")
+    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. None: the deployment's.")
+    source: Source | None = Field(default=None, description="Directory, git or archive URL. None: the deployment's.")
+    path: str | None = Field(default=None, description="Directory inside the source. None: the deployment's.")
+    file: str | None = Field(default=None, description="The Dockerfile. None: the deployment's.")
+
+
+class BaseCheck(Request):
+    """Which applications to look after."""
+
+    applications: list[Application] = Field(min_length=1, description="The applications whose base images to check.")
+
+    @property
+    def subject(self) -> str:
+        """All of them, by their deployments."""
+        return " ".join(one.deployment for one in self.applications)
+
+    @property
+    def called(self) -> str:
+        """For the run's name."""
+        others = len(self.applications) - 1
+        return self.applications[0].deployment + (f" and {others} more" if others else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of one application, in a line for people (`outcome`); `moved`: `NAME FROM -> TO` each."""
+
+    deployment: str
+    image: str
+    version: str | None
+    outcome: str
+    moved: tuple[str, ...] = ()
+    run_id: str | None = None
+    url: str = ""
+
+
+@read_before_recorded
+@flow(
+    name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
+)
+async def check_bases(request: BaseCheck) -> list[Checked]:
+    """Compare the base images of each application's last release with what the registry holds now, and start a patch
+    release where one has moved.
+
+    The released commit is built again, not what has come since. The same move of the same release starts no second run.
+    """
+    about = About("base-images", request.subject, f"the bases of {request.called} were not checked")
+    return await as_run(lambda: _checked(request), about, _said_of_all)
+
+
+async def _checked(request: BaseCheck) -> list[Checked]:
+    results: list[Checked] = []
+    failures: list[SlipwayError] = []
+    async with get_client() as client:
+        for application in request.applications:
+            try:
+                results.append(await _check(client, application))
+            except SlipwayError as error:
+                failures.append(error)
+                results.append(Checked(application.deployment, application.image or "", None, error.cause))
+    await TableArtifact(
+        key=key_of("base-images", request.subject),
+        table=[asdict(result) for result in results],
+        description="Base images of what was released",
+    ).acreate()
+    has_report()
+    if failures:
+        # All others were looked at before the run fails.
+        raise failures[0]
+    return results
+
+
+def _said_of_all(results: Sequence[Checked]) -> str:
+    return "; ".join(f"{result.deployment}: {result.outcome}" for result in results)
+
+
+async def _check(client: PrefectClient, application: Application) -> Checked:
+    deployment = await find_deployment(client, application.deployment)
+    given = (deployment.parameters or {}).get("request")
+    if not isinstance(given, dict):
+        raise InvalidOption(f"the deployment {application.deployment} has no request of a release as its parameter")
+    named = application.model_dump(exclude={"deployment"}, exclude_none=True)
+    wanted = ReleaseRequest.read({**given, **named})
+    async with open_workshop(wanted) as shop:
+        release = await latest_release(shop)
+        if release.digest is None:
+            return Checked(application.deployment, release.image, None, "not released yet")
+        found = await sightings(shop, release)
+        released = released_source(shop, release)
+    name = _variable(release.image)
+    moves, noted = look(release.digest, found, Noted.parse(await Variable.aget(name)))
+    started = None
+    if moves:
+        # The released commit once more, whatever the deployment says otherwise.
+        patch = {"bump": Bump.PATCH.value, "prerelease": False, "version": None, "only_new": False, "again": True}
+        parameters = {"request": {**given, **named, **released, **patch}}
+        started = await start_run(
+            client,
+            deployment,
+            parameters,
+            idempotency_key=f"slipway.bases/{_key(release, moves)}",
+            tags=[TRIGGER_TAG],
+        )
+    await Variable.aset(name, noted.as_value(), tags=["slipway"], overwrite=True)
+    return Checked(
+        application.deployment,
+        release.image,
+        release.version,
+        _outcome(len(found), moves, started),
+        tuple(_said(move) for move in moves),
+        started.run_id if started else None,
+        started.url if started else "",
+    )
+
+
+def _key(release: Release, moves: Sequence[Move]) -> str:
+    moved = sorted((move.name, sorted(move.now.items())) for move in moves)
+    return hashlib.sha256(json.dumps([release.image, release.digest, moved]).encode()).hexdigest()
+
+
+def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> str:
+    if started is None:
+        return f"{number} base image{'s' if number != 1 else ''}, none moved"
+    moved = ", ".join(move.name for move in moves)
+    if started.new:
+        return f"{moved} moved: patch release {started.name}"
+    # It is not tried again by itself: what failed once for this base would fail each night.
+    hint = "; start it again by hand" if started.state in _FAILED else ""
+    return f"{moved} moved: the patch release {started.name} is {started.state}{hint}"
+
+
+def _said(move: Move) -> str:
+    parts = []
+    for platform, digest in sorted(move.now.items()):
+        before = move.before.get(platform, "an unknown one")
+        if before != digest:
+            parts.append(f"{platform} {before} -> {digest}".strip())
+    return f"{move.name}: {', '.join(parts) or 'other platforms'}"
+
+
+def _variable(image: str) -> str:
+    """The name of a Prefect variable: lower case, digits and dashes; the hash keeps `a.b` and `a-b` apart."""
+    digest = hashlib.sha256(image.encode()).hexdigest()[:8]
+    return f"slipway-bases-{repository_name(image)[:80]}-{digest}"

@@ -1,0 +1,69 @@
+"""Standard output and error as a command sees them: nothing that is written there can act on a terminal.
+
+A command shows what others said: a build's output, commit messages, what servers answer. Here it becomes harmless,
+whoever prints it; colours are kept where a terminal shows them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, TextIO, cast
+
+from prefect_slipway.infra.domain.outside import coloured, plain
+
+
+class Guarded(io.TextIOBase):
+    """Passes harmless text on to a stream. `unguarded`: the stream itself."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.unguarded = stream
+        # no-color.org, and what terminals without colours are called.
+        shows_colours = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._harmless = coloured if shows_colours else plain
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """For bytes that are not meant to be shown: an archive, another machine's terminal."""
+        return self.unguarded.buffer
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.unguarded.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.unguarded.errors
+
+    def write(self, text: str, /) -> int:
+        self.unguarded.write(self._harmless(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self.unguarded.flush()
+
+    def close(self) -> None:
+        """The stream is closed by whoever opened it."""
+
+    def fileno(self) -> int:
+        return self.unguarded.fileno()
+
+    def isatty(self) -> bool:
+        return self.unguarded.isatty()
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Within: standard output and error are guarded."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = cast(TextIO, Guarded(sys.stdout)), cast(TextIO, Guarded(sys.stderr))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before

@@ -1,0 +1,97 @@
+"""What has to be in the environment before Prefect is imported: its settings are read then."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_slipway.infra.domain.errors import StackDown
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.local.connection import StackConnection
+
+
+def use_prefect_server() -> None:
+    """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one.
+
+    Raises StackDown, InvalidOption for what is no address.
+    """
+    from prefect_slipway.infra.local.config import StackConfig
+
+    config = StackConfig.from_env(os.environ)
+    if config.own_prefect_url is None:
+        from prefect_slipway.infra.local.stack import Stack
+
+        try:
+            connection = Stack(config).connection()
+        except StackDown as error:
+            raise StackDown(
+                "no Prefect server to record the release with",
+                action="run `slipway up`, or set PREFECT_API_URL to a server of your own",
+            ) from error
+        _use(connection)
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
+    os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,infra")
+    # A command that runs no flow logs as well; there is no run whose log that could be part of.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    # The terminal is Slipway's: Prefect's console handler would say everything a second time.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+def register_blocks(connection: StackConnection) -> None:
+    """Let the UI offer Slipway's blocks. Done once for each state of their code: importing Prefect takes a second."""
+    code = sorted((Path(__file__).parents[2] / "blocks").glob("*.py"))
+    state = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
+    mark = _client_folder(connection) / "blocks"
+    known = f"{connection.prefect_api_url} {state}\n"
+    if mark.exists() and mark.read_text() == known:
+        return
+    _use(connection)
+    from prefect_slipway.blocks import Builder, KubernetesBuilder, Registry, Source, Vault
+
+    async def register() -> None:
+        for block in (Builder, KubernetesBuilder, Registry, Source, Vault):
+            await block.aregister_type_and_schema()
+
+    asyncio.run(register())
+    mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    mark.write_text(known)
+
+
+def rename_histories(connection: StackConnection, before: str) -> None:
+    """Let the embedded registry's images, which were called `before`/NAME, keep their history. Raises PrefectErrors."""
+    from prefect_slipway.infra.local.registry import repositories
+
+    names = repositories(connection.home)
+    if not names:
+        return
+    _use(connection)
+    from prefect import get_client
+
+    from prefect_slipway.flows.reporting.history import rename
+    from prefect_slipway.flows.server.errors import prefect_errors
+
+    async def rename_all() -> None:
+        with prefect_errors():
+            async with get_client() as client:
+                for name in names:
+                    await rename(client, f"{before}/{name}", f"{connection.registry}/{name}")
+
+    asyncio.run(rename_all())
+
+
+def _use(connection: StackConnection) -> None:
+    os.environ["PREFECT_API_URL"] = connection.prefect_api_url
+    os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
+    # Client settings of the embedded server's own: nothing of the user's profile for another server is mixed in.
+    os.environ.setdefault("PREFECT_HOME", str(_client_folder(connection)))
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def _client_folder(connection: StackConnection) -> Path:
+    return connection.home / "prefect-client"

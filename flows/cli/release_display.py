@@ -1,0 +1,50 @@
+"""A release as its terminal shows it: steps and log lines while it runs, the report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
+
+from prefect_slipway.flows.reporting.watch import Outcome, Report
+from prefect_slipway.infra.domain.plan import LeftBehind
+
+
+class Terminal:
+    """Writes news to `stream` (stderr, so that stdout holds the result alone).
+
+    `page`: the run's address in the UI. `left_behind`: what could not be cleaned up.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.page: str | None = None
+        self.report: str | None = None
+        self.result: Outcome | None = None
+        self.left_behind: Sequence[LeftBehind] = ()
+        self.became: str | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether an image was released."""
+        return self.result is not None and self.result.released
+
+    def runs(self, page: str | None) -> None:
+        # A run within the run is found from its page.
+        self.page = self.page or page
+
+    def say(self, text: str) -> None:
+        # A terminal that was closed, a reader that went away: nobody listens, and the run goes on (or cleans up).
+        with suppress(OSError):
+            print(text, file=self._stream, flush=True)
+
+    def show(self, report: Report) -> None:
+        self.report, self.result = report.as_text(), report.result
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        self.left_behind = what
+        self.say("\n".join(f"left behind: {line}" for each in what for line in each.lines()))
+
+    def outcome(self, text: str) -> None:
+        self.became = text
+        self.say(text)

@@ -1,0 +1,162 @@
+"""A flow that runs in this process, recorded by Prefect and watched by the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
+
+if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.release_display import Terminal
+    from prefect_slipway.flows.reporting.watch import Outcome
+
+R = TypeVar("R")
+
+NOT_CLEANED_UP = 3
+"""Exit code."""
+
+
+def add_output_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+
+
+def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
+    """Run a release's flow and print how it ended.
+
+    `output`: `text` or `json`. 0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left.
+    Raises SlipwayError.
+    """
+    result, terminal = recorded(start, _public_already)
+    if output == "json":
+        print(json.dumps(result.as_dict()))
+    else:
+        print(terminal.report or result.reason)
+    return NOT_CLEANED_UP if result.left_behind else 0
+
+
+def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R]) -> tuple[R, Terminal]:
+    """Run the flow that `start` begins (which imports it: Prefect reads its settings then).
+
+    `interrupted`: what an interruption comes to: it raises, or gives the result that was there already. Raises
+    SlipwayError.
+    """
+    from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
+    from prefect_slipway.flows.run.interrupts import SIGNALS
+
+    # Before the flow, which handles them by itself, each of them is a Ctrl-C.
+    for number in SIGNALS:
+        _handle(number, signal.default_int_handler)
+    # A run waits for a server that is away for a minute: Prefect's default, 5, may give up after 50 s.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
+    use_prefect_server()
+    _check_space()
+    # Only now: importing Prefect takes a second and reads its settings from the environment.
+    with _no_garbage():
+        from prefect import tags
+        from prefect.exceptions import TerminationSignal
+
+        from prefect_slipway.flows.cli.release_display import Terminal
+        from prefect_slipway.flows.reporting.watch import watching
+        from prefect_slipway.flows.server.errors import is_prefects, prefect_cause
+
+    terminal = Terminal(sys.stderr)
+    try:
+        try:
+            # The tag by which the automations know the runs they look after.
+            with watching(terminal), tags("slipway"):
+                with _no_garbage():
+                    flow = start()
+                return asyncio.run(_recorded(flow)), terminal
+        except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
+            return interrupted(terminal), terminal
+        except Exception as error:
+            cause = prefect_cause(error) if is_prefects(error) else None
+            if cause is None:
+                raise
+            if not terminal.is_public:
+                raise cause from error
+            terminal.say(f"warning: the image is public, but its record is not complete: {cause.cause}")
+            return interrupted(terminal), terminal
+    except SlipwayError as error:
+        error.page = terminal.page
+        raise
+    finally:
+        # What is left to be done is to send the last of the log.
+        late = _Late()
+        for number in SIGNALS:
+            _handle(number, late)
+
+
+async def _recorded(flow: Coroutine[Any, Any, R]) -> R:
+    from prefect_slipway.flows.run.interrupts import interruptible
+    from prefect_slipway.flows.server.errors import prefect_client
+
+    with interruptible(around=True):
+        try:
+            async with prefect_client():
+                return await flow
+        finally:
+            flow.close()  # where it has not begun
+
+
+def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
+    """Handle a signal, unless it is ignored: by nohup, or in a shell's background."""
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, handler)
+
+
+class _Late:
+    """Signals after the end: one may belong to those that ended the run, the next one ends the process at once."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self, _: int, __: FrameType | None) -> None:
+        if self._came:
+            os._exit(Interrupted.exit_code)
+        self._came = True
+
+
+def interruption(cause: str, terminal: Terminal) -> Interrupted:
+    """With what could not be cleaned up, where something could not."""
+    error = Interrupted(cause)
+    if terminal.left_behind:
+        error.action = "see above what was left behind; the same command may be run again"
+    return error
+
+
+def _check_space() -> None:
+    """Before a run exists: where the stack's disk is full neither its record nor its image could be written."""
+    from prefect_slipway.flows.cli.builder_address import embedded_stack
+    from prefect_slipway.infra.local.disk import check_space
+
+    if (stack := embedded_stack()) is not None:
+        check_space(stack.home)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """While modules are imported: to look through what stays until the end takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _public_already(terminal: Terminal) -> Outcome:
+    if terminal.result is None or not terminal.is_public:
+        raise interruption("the release was interrupted", terminal)
+    # Too late: it is public, and running the same command again would release the next version.
+    return terminal.result

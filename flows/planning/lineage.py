@@ -1,0 +1,112 @@
+"""The released versions as the revision that is to be released sees them: its own line, and what is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+
+from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.infra.domain.errors import (
+    DigestMismatch,
+    ManifestUnknown,
+    RegistryProtocolError,
+    RepositoryUnknown,
+)
+from prefect_slipway.infra.domain.ledger import Released, VersionLedger
+from prefect_slipway.infra.domain.plan import OCI_REVISION
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.version import Version, image_tag
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.source import Checkout, GitLedger, History
+from prefect_slipway.infra.source.url import is_full_id
+
+Images = Mapping[ImageReference, RegistryClient]
+"""What is released, a set's first image first."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """`line`: released in the history of the revision, highest first, each version once (without git: all there are).
+    `elsewhere`: released too, but from other commits. `history`: of the revision, None without one."""
+
+    line: tuple[Released, ...]
+    elsewhere: tuple[Version, ...] = ()
+    history: History | None = None
+
+    def latest(self, *, stable_only: bool = False) -> Released | None:
+        """The highest version of the line."""
+        return next((one for one in self.line if not (stable_only and one.version.prerelease)), None)
+
+
+async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
+    """All that are released, with the commits that git's tags name."""
+    if isinstance(ledger, GitLedger):
+        return await ledger.released()
+    return [Released(version) for version in await ledger.versions()]
+
+
+async def look_back(shop: Workshop, checkout: Checkout, images: Images, released: Collection[Released]) -> Lineage:
+    """Find the line of the checkout's revision among what is released.
+
+    Git's tags name their commits, images carry them as a label; an image without one counts as of the line. Raises
+    HistoryIncomplete, and what git and the registry raise.
+    """
+    highest_first = sorted(released, key=lambda one: one.version, reverse=True)
+    if checkout.repository is None or checkout.revision is None:
+        return Lineage(tuple(highest_first))
+    history = await History.open(checkout, remote=shop.request.git_remote, credentials=shop.git_credentials())
+    if not isinstance(shop.ledger, GitLedger):
+        return await _by_labels(history, images, [one.version for one in highest_first])
+    if not released and shop.ledger.remote is None:
+        await history.complete()  # a shallow clone may lack the tags as well
+    inside = await history.includes([one.revision for one in highest_first if one.revision is not None])
+    line = [one for one in highest_first if one.revision in inside]
+    elsewhere = tuple(one.version for one in highest_first if one.revision not in inside)
+    return Lineage(await _each_once(history, line), elsewhere, history)
+
+
+async def _by_labels(history: History, images: Images, highest_first: Sequence[Version]) -> Lineage:
+    """Images are looked at as far down as to the line's highest stable version: what is below it changes nothing."""
+    line: list[Released] = []
+    elsewhere: list[Version] = []
+    groups = [list(same) for _, same in groupby(highest_first)]
+    while groups:
+        seen = [Released(version, await revision_label(images, version)) for version in groups.pop(0)]
+        inside = await history.includes([one.revision for one in seen if one.revision is not None])
+        ours = [one for one in seen if one.revision is None or one.revision in inside]
+        line += ours
+        elsewhere += [one.version for one in seen if one not in ours]
+        if ours and not ours[0].version.prerelease:
+            line += [Released(version) for same in groups for version in same]
+            break
+    return Lineage(await _each_once(history, line), tuple(elsewhere), history)
+
+
+async def _each_once(history: History, line: Sequence[Released]) -> tuple[Released, ...]:
+    """Of versions that differ in build metadata alone, which are one version (SemVer section 10), the later one."""
+    kept = []
+    for _, group in groupby(line, key=lambda one: one.version):
+        same = list(group)
+        revisions = [one.revision for one in same if one.revision is not None]
+        latest = await history.newest(revisions) if len(same) > 1 and revisions else same[0].revision
+        kept.append(next(one for one in same if one.revision == latest))
+    return tuple(kept)
+
+
+async def revision_label(images: Images, version: Version) -> str | None:
+    """The commit that a released image says it was made of; None if it does not say."""
+    image, registry = next(iter(images.items()))
+    # Not every tag that looks like a version is an image of Slipway's, or still there.
+    with suppress(ManifestUnknown, RepositoryUnknown, RegistryProtocolError, DigestMismatch):
+        revision = (await image_labels(image, registry, version))[1].get(OCI_REVISION, "")
+        return revision if is_full_id(revision) else None
+    return None
+
+
+async def image_labels(image: ImageReference, registry: RegistryClient, version: Version) -> tuple[str, dict[str, str]]:
+    """Digest and labels of a version's image. Raises RegistryErrors."""
+    manifest = await registry.manifest(image.repository, image_tag(version))
+    config = await registry.image_config(image.repository, manifest)
+    return manifest.digest, dict(config.labels)

@@ -1,0 +1,212 @@
+"""Which version comes next and why, or why there is nothing to release."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from prefect_slipway.flows.planning.lineage import Images, Lineage, image_labels, look_back
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.infra.domain.commits import Decision, decide
+from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
+from prefect_slipway.infra.domain.ledger import Released
+from prefect_slipway.infra.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.version import (
+    Bump,
+    Version,
+    image_tag,
+    latest,
+    lines_left_out,
+    next_version,
+    parse_version,
+    tags_that_stay,
+)
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.source import Checkout, GitLedger
+
+DEFAULT_TAG_PREFIX = "v"
+RELEASED_BEFORE = "an earlier attempt of this run released it"
+_SHOWN_COMMITS = 20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which version, and why. `bump` None with a `version` None: there is nothing to release since `last`.
+
+    `line`, `elsewhere`: see Lineage. `previous`: the version that this one comes after. `commits`: the first of those
+    that decided; `commit_count`: how many did.
+    """
+
+    why: str
+    bump: Bump | None = None
+    version: Version | None = None
+    prerelease: bool = False
+    commits: tuple[str, ...] = ()
+    commit_count: int = 0
+    last: Version | None = None
+    previous: Version | None = None
+    line: tuple[Version, ...] = ()
+    elsewhere: tuple[Version, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        return self.bump is None and self.version is None
+
+    def pick(self, taken: Sequence[Version], token: str) -> Version:
+        """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
+        if self.version is None:
+            assert self.bump is not None, "nothing to release: nothing to pick"
+            # What was released since the line was looked at is taken, by whomever. What is not taken does not count:
+            # a reservation is continued if this would have been chosen when it was made.
+            there = set(taken)
+            return next_version(
+                [version for version in self.line if version in there],
+                self.bump,
+                prerelease=self.prerelease,
+                token=token,
+                elsewhere=[version for version in self.elsewhere if version in there],
+                taken=taken,
+            )
+        if self.version in taken:
+            raise VersionTaken(f"the version {self.version} is released or reserved already")
+        return self.version
+
+    def tags_that_stay(self, version: Version) -> tuple[str, ...]:
+        """Moving tags that this version must not take from another line's."""
+        base = latest(self.line, stable_only=True)
+        return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
+
+
+async def choose(shop: Workshop, checkout: Checkout, images: Images, released: Sequence[Released], mark: str) -> Choice:
+    """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
+    and what registry and git raise."""
+    request = shop.request
+    named = parse_version(request.version) if request.version is not None else None
+    if named is not None and not (request.only_new or request.moving_tags):
+        return _by_name(named, released)
+    lineage = await look_back(shop, checkout, images, released)
+    found = await _nothing_new(shop, checkout, images, lineage, named, mark)
+    if found is None:
+        found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
+    previous = lineage.latest()
+    return replace(
+        found,
+        previous=found.previous or (previous.version if previous is not None else None),
+        line=tuple(one.version for one in lineage.line),
+        elsewhere=lineage.elsewhere,
+    )
+
+
+def _by_name(version: Version, released: Sequence[Released]) -> Choice:
+    below = latest(one.version for one in released if one.version < version)
+    return Choice(f"--version {version}", version=version, previous=below)
+
+
+async def _nothing_new(
+    shop: Workshop, checkout: Checkout, images: Images, lineage: Lineage, named: Version | None, mark: str
+) -> Choice | None:
+    """Why there is nothing to release whatever the bump is, None if that is not so.
+
+    A prerelease of the same commit does not make a stable release superfluous.
+    """
+    request = shop.request
+    prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
+    if request.only_new and request.bump is not Bump.AUTO:
+        last = lineage.latest(stable_only=not prerelease)
+        if last is not None and await _is_released(checkout, images, lineage, last, mark):
+            return Choice(f"nothing new since {last.version}", last=last.version)
+    if named is not None or request.again or checkout.dirty or not isinstance(shop.ledger, GitLedger):
+        return None
+    here = (one.version for one in lineage.line if one.revision == checkout.revision)
+    version = next((version for version in here if prerelease or not version.prerelease), None)
+    if version is None or not await _has_images(images, version):
+        return None
+    return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
+
+
+async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, mark: str) -> bool:
+    """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
+    a reproducible image of a directory does not tell: that is always new)."""
+    if lineage.history is not None and not checkout.dirty and last.revision is not None:
+        return not (await lineage.history.since(last.revision)).commits
+    image, registry = next(iter(images.items()))
+    return await same_release(image, registry, last.version, mark) is not None
+
+
+async def _has_images(images: Images, version: Version) -> bool:
+    """Whether the version is there as all of the images: one repository may be released as several, each by itself."""
+    heads = (registry.head(image.repository, image_tag(version)) for image, registry in images.items())
+    return None not in await asyncio.gather(*heads)
+
+
+async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
+    bump, prerelease = request.bump, _asks_for_prerelease(request)
+    base, highest = lineage.latest(stable_only=True), lineage.latest()
+    if highest is None:
+        bump = Bump.MINOR if bump in {Bump.AUTO, Bump.PRERELEASE} else bump
+        return Choice("the first version", bump=bump, prerelease=prerelease)
+    if bump is Bump.AUTO:
+        return await _by_commits(request, lineage, base, highest)
+    if bump is Bump.PRERELEASE:
+        decision = await _decision_since(lineage, base)
+        return _decided("a prerelease asked for", decision, prerelease=True)
+    return Choice(f"{bump}{' prerelease' if prerelease else ''} asked for", bump=bump, prerelease=prerelease)
+
+
+async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released | None, highest: Released) -> Choice:
+    """What `--bump auto` comes to, with and without `--prerelease`."""
+    if lineage.history is None:
+        raise InvalidOption(
+            "--bump auto reads git commits, but the source is not in a git repository",
+            action="say --bump major, minor or patch",
+        )
+    last = highest if request.prerelease else base
+    if last is None:
+        return Choice(f"the stable version of {highest.version}", bump=Bump.PATCH)
+    news = await _decision_since(lineage, last)
+    if news is None:
+        raise InvalidOption(
+            f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
+            action="say --bump major, minor or patch this once",
+        )
+    if news.bump is None and not request.again:
+        return Choice(news.reason, last=last.version)
+    # What a prerelease leads to, all commits since the last stable version decide.
+    decision = news if last is base else await _decision_since(lineage, base)
+    return _decided(news.reason, decision, prerelease=request.prerelease)
+
+
+async def _decision_since(lineage: Lineage, since: Released | None) -> Decision | None:
+    """What the commits since a version ask for, None if that cannot be known."""
+    if lineage.history is None or since is None or since.revision is None:
+        return None
+    series = await lineage.history.since(since.revision)
+    return decide(series.commits, current=since.version, parents=series.parents)
+
+
+def _decided(why: str, decision: Decision | None, *, prerelease: bool) -> Choice:
+    """A patch where the commits ask for nothing, or are not known."""
+    if decision is None or decision.bump is None:
+        return Choice(why, bump=Bump.PATCH, prerelease=prerelease)
+    return Choice(
+        decision.reason,
+        bump=decision.bump,
+        prerelease=prerelease,
+        commits=tuple(str(wish) for wish in decision.deciding[:_SHOWN_COMMITS]),
+        commit_count=len(decision.deciding),
+    )
+
+
+async def same_release(image: ImageReference, registry: RegistryClient, version: Version, mark: str) -> str | None:
+    """The digest of the image with this version if it was built from the same source with the same options."""
+    if await registry.head(image.repository, image_tag(version)) is None:
+        return None
+    digest, labels = await image_labels(image, registry, version)
+    return digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
+
+
+def _asks_for_prerelease(request: ReleaseRequest) -> bool:
+    return request.prerelease or request.bump is Bump.PRERELEASE

@@ -1,0 +1,89 @@
+"""What happened, as events in Prefect: automations start deployments on them, and other systems listen.
+
+An event is posted to the server's API and not to Prefect's background worker: it has arrived when `announce` returns,
+so a process that dies afterwards takes none along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.context import FlowRunContext
+from prefect.events import Event, RelatedResource, Resource
+from prefect.events.related import related_resources_from_run_context
+from prefect.settings import PREFECT_API_URL
+
+from prefect_slipway.flows.reporting.origin import origin_of_this_run
+from prefect_slipway.flows.server.errors import prefect_client, prefect_errors
+from prefect_slipway.infra.domain.errors import PrefectError
+
+IMAGE_RELEASED = "slipway.image.released"
+RELEASE_FAILED = "slipway.release.failed"
+PUSHED = "slipway.push"
+IMAGE_DEPLOYED = "slipway.image.deployed"
+DEPLOY_FAILED = "slipway.deploy.failed"
+IMAGE_ROLLED_BACK = "slipway.image.rolled-back"
+SWEPT = "slipway.swept"
+
+_PATIENCE_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind: str = "image") -> bool:
+    """Emit an event about `subject` (an image's REGISTRY/REPOSITORY); False, with a warning, if it did not arrive.
+
+    The resource is `slipway.KIND/SUBJECT`, its label `prefect.resource.name` is the subject. Within a flow run the run,
+    its flow, deployment and tags are related resources, and the payload gets `run` (its id) and `trigger`. What is
+    announced has happened already, so that nobody takes note of it must not undo it: trouble with the server is a
+    warning. Outside of a run and without PREFECT_API_URL there is nobody to tell. `payload`: plain JSON values, no
+    secrets.
+    """
+    if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
+        logger.warning("%s of %s: no Prefect server is known to tell it to", event, subject)
+        return False
+    try:
+        with prefect_errors():
+            async with asyncio.timeout(_PATIENCE_S), prefect_client() as client:
+                related = await related_resources_from_run_context(client)
+                emitted = _event(event, kind, subject, {**payload, **await _run(client)}, related)
+                await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
+    except TimeoutError:
+        logger.warning("%s of %s could not be announced: no answer within %g s", event, subject, _PATIENCE_S)
+        return False
+    except PrefectError as error:
+        logger.warning("%s of %s could not be announced: %s", event, subject, error.cause)
+        return False
+    return True
+
+
+async def announce_swept(namespace: str, objects: Sequence[str]) -> bool:
+    """That the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
+    return await announce(SWEPT, namespace, {"objects": list(objects), "count": len(objects)}, kind="namespace")
+
+
+def resource_id(subject: str, kind: str = "image") -> str:
+    """The id of the resource an event is about, as automations match it."""
+    return f"slipway.{kind}/{subject}"
+
+
+async def _run(client: PrefectClient) -> dict[str, str]:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return {}
+    return {"run": str(context.flow_run.id), "trigger": (await origin_of_this_run(client)).trigger}
+
+
+def _event(name: str, kind: str, subject: str, payload: Mapping[str, Any], related: list[RelatedResource]) -> Event:
+    return Event(
+        event=name,
+        occurred=datetime.now(UTC),
+        resource=Resource({"prefect.resource.id": resource_id(subject, kind), "prefect.resource.name": subject}),
+        related=related,
+        payload=dict(payload),
+    )

@@ -1,0 +1,132 @@
+"""The history of an image's versions: a table in Prefect under one key an image, a row a release.
+
+Prefect keeps every version of an artifact, and has no way to say "write if nobody else did". So a release writes the
+rows it knows and its own, and looks again: what another release wrote in the same moment, from an older table, is in
+one of the newest versions, and whoever wrote last has to see it (as with moving tags). The server's events would not
+do: they are removed after PREFECT_SERVER_EVENTS_RETENTION_PERIOD, a week if nothing is said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
+
+from prefect_slipway.flows.reporting.artifact_keys import history_key, older_history_key
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.objects import Artifact
+
+# A row takes some 300 bytes: the table of an image that is released daily stays below half a megabyte for years. Older
+# rows remain in the artifact's earlier versions.
+MOST_ROWS = 1000
+# Versions of the table that are looked through at a time. A release that was killed between writing and looking again
+# may have hidden another's row; it is found in one of these.
+_NEWEST = 10
+_MOST_NAMES = 200
+_DESCRIPTION = "Releases of "
+
+
+@dataclass(frozen=True, slots=True)
+class PastRelease:
+    """One row. `when`: the release's end, RFC 3339 in UTC. `seconds`: how long it took. `trigger`: what started it.
+
+    `steps` 0: nothing was built, an image that an earlier run had pushed was finished.
+    """
+
+    version: str
+    when: str
+    seconds: float
+    steps: int
+    cached: int
+    trigger: str
+    digest: str
+    revision: str
+    run: str
+
+    @property
+    def share(self) -> str:
+        """The cached share of the steps, for people."""
+        return f"{100 * self.cached // self.steps} %" if self.steps else "-"
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> Self:
+        """Raises KeyError for a row of another kind of table."""
+        return cls(**{name: row[name] for name in cls.__slots__})
+
+
+def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
+    """All rows, newest first. A release that was finished or found again later stays what it was at first."""
+    first: dict[tuple[str, str], PastRelease] = {}
+    for row in (row for table in tables for row in table):
+        known = first.get((row.version, row.digest))
+        if known is None or row.when < known.when:
+            first[row.version, row.digest] = row
+    return sorted(first.values(), key=lambda row: (row.when, row.version), reverse=True)[:MOST_ROWS]
+
+
+async def read_history(client: PrefectClient, image: str) -> list[PastRelease]:
+    """The rows, newest first; none for an image that was never released."""
+    return merged(*map(_rows, await _newest(client, image)))
+
+
+async def images_with_history(client: PrefectClient) -> list[str]:
+    """Some of the images that were released, by name."""
+    from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+
+    found = await client.read_latest_artifacts(
+        artifact_filter=ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_="history-%")), limit=_MOST_NAMES
+    )
+    return sorted({(one.description or "").removeprefix(_DESCRIPTION) for one in found})
+
+
+async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
+    """Add releases to the image's table, whatever others add in the same moment. Gives the table."""
+    from prefect.artifacts import TableArtifact
+
+    before = await _newest(client, image)
+    looked_at = {version.id for version in before}
+    table = merged(*map(_rows, before), releases)
+    while True:
+        rows = [asdict(row) for row in table]
+        await TableArtifact(table=rows, key=history_key(image), description=f"{_DESCRIPTION}{image}").acreate(client)
+        since = await _newest(client, image, until=looked_at)
+        complete = merged(table, *map(_rows, since))
+        if complete == table:
+            return table
+        looked_at |= {version.id for version in since}
+        table = complete
+
+
+async def rename(client: PrefectClient, before: str, now: str) -> None:
+    """Give the history of the image `before` to the image `now` as well."""
+    rows = await read_history(client, before)
+    if rows:
+        await remember(client, now, *rows)
+
+
+async def _newest(client: PrefectClient, image: str, until: set[UUID] | None = None) -> list[Artifact]:
+    """The newest versions of an image's table, as far back as one that is in `until`."""
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
+    keys = [history_key(image), older_history_key(image)]
+    found: list[Artifact] = []
+    while True:
+        page = await client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)),
+            sort=ArtifactSort.CREATED_DESC,
+            limit=_NEWEST,
+            offset=len(found),
+        )
+        found += page
+        if len(page) < _NEWEST or not until or any(version.id in until for version in page):
+            return found
+
+
+def _rows(version: Artifact) -> list[PastRelease]:
+    # The server gives a table back as the JSON text it was sent as.
+    return [PastRelease.from_row(row) for row in json.loads(str(version.data))]

@@ -1,0 +1,216 @@
+"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, each step's time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk, Progress, Step, Warned
+from prefect_slipway.infra.domain.outside import coloured, one_line, plain
+from prefect_slipway.infra.domain.text import human_size
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.domain.plan import StepTime
+
+# One log record in Prefect holds that much: joined chunks cost a fraction of a record a line, and stay below the
+# server's limit of 1,000,000 bytes a record (PREFECT_LOGGING_TO_API_MAX_LOG_SIZE).
+CHUNK_LINES = 200
+CHUNK_CHARACTERS = 100_000
+
+
+class _Seen:
+    """A step and what was told of it. `number`: given when it is first told of, 0 before."""
+
+    __slots__ = ("ended", "number", "partial", "step", "tail")
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+        self.number = 0
+        self.ended = False
+        self.tail: deque[str] | None = None
+        self.partial: dict[int, bytes] = {}
+
+
+class BuildRecorder:
+    """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat.
+
+    What it gives is harmless: of control sequences the colours of a step's output alone are left.
+    """
+
+    def __init__(self, *, keep_tail: int = 0) -> None:
+        """`keep_tail`: lines of output kept of each step, for `table`."""
+        self._keep_tail = keep_tail
+        self._seen: dict[str, _Seen] = {}
+        self._lines: list[str] = []
+        self._numbers = itertools.count(1)
+
+    def __call__(self, event: BuildEvent) -> None:
+        if isinstance(event, Step):
+            self._on_step(event)
+        elif isinstance(event, LogChunk):
+            self._on_log(event)
+        elif isinstance(event, Progress):
+            self._on_progress(event)
+        elif isinstance(event, Warned):
+            where = f" ({event.file}:{event.line})" if event.line is not None else ""
+            self._lines.append(f"WARN: {one_line(event.short + where)}")
+
+    def take_lines(self, *, settled: bool = True) -> list[str]:
+        """The lines that came since the last call. `settled`: tell endings now, not only before the next step."""
+        if settled:
+            self._tell_endings()
+        lines, self._lines = self._lines, []
+        return lines
+
+    def take_chunks(self) -> Iterator[str]:
+        """The same, joined into chunks."""
+        chunk: list[str] = []
+        size = 0
+        for line in self.take_lines():
+            if chunk and (len(chunk) >= CHUNK_LINES or size + len(line) > CHUNK_CHARACTERS):
+                yield "\n".join(chunk)
+                chunk, size = [], 0
+            chunk.append(line)
+            size += len(line) + 1
+        if chunk:
+            yield "\n".join(chunk)
+
+    def finish(self) -> None:
+        """The build is over: lines that lack their newline are complete now."""
+        for seen in self._seen.values():
+            for rest in seen.partial.values():
+                if rest:
+                    self._say(seen, rest.decode(errors="replace"))
+            seen.partial.clear()
+
+    def table(self, width: int) -> list[str]:
+        """The steps that started, a line each, and the last lines of output of those that run (`keep_tail`)."""
+        lines = []
+        for seen in self._seen.values():
+            step = seen.step
+            if step.started is None:
+                continue
+            if step.completed is None:
+                note = f"{max(0.0, time.time() - step.started):.1f}s"
+            elif step.error:
+                note = "ERROR"
+            else:
+                note = "CACHED" if step.cached else f"{step.completed - step.started:.1f}s"
+            room = max(10, width - len(note) - 6)
+            name = one_line(step.name)
+            lines.append(f" => {name if len(name) <= room else name[: room - 1] + '…':<{room}} {note}")
+            if step.completed is None and seen.tail:
+                lines += [f" => => # {plain(line)}" for line in seen.tail]
+        return lines
+
+    @property
+    def percent(self) -> float:
+        """Share of the known steps that are completed, 0 to 100. It can fall when a stage makes new steps known."""
+        if not self._seen:
+            return 0.0
+        done = sum(1 for seen in self._seen.values() if seen.step.completed is not None)
+        return 100.0 * done / len(self._seen)
+
+    @property
+    def current(self) -> str:
+        """The name of a step that runs right now, "" if none does."""
+        running = [s.step for s in self._seen.values() if s.step.started and s.step.completed is None]
+        return one_line(running[-1].name) if running else ""
+
+    def steps(self) -> Iterator[Step]:
+        """The steps as they were last told of."""
+        return (seen.step for seen in self._seen.values())
+
+    def counts(self) -> tuple[int, int]:
+        """The Dockerfile's steps that were completed, and how many of these came from the cache."""
+        steps = [s.step for s in self._seen.values() if _of_the_dockerfile(s.step) and s.step.completed is not None]
+        return len(steps), sum(1 for step in steps if step.cached)
+
+    def timeline(self) -> tuple[StepTime, ...]:
+        """All steps that started, in their order."""
+        from prefect_slipway.infra.domain.plan import StepTime
+
+        started = sorted(
+            (s.step for s in self._seen.values() if s.step.started is not None),
+            key=lambda step: step.started or 0.0,
+        )
+        if not started:
+            return ()
+        begin = started[0].started or 0.0
+        last = max(step.completed or step.started or begin for step in started)
+        return tuple(
+            StepTime(
+                name=one_line(step.name),
+                start_s=round((step.started or begin) - begin, 3),
+                end_s=round((step.completed or last) - begin, 3),
+                cached=step.cached,
+                failed=bool(step.error),
+            )
+            for step in started
+        )
+
+    def _on_step(self, step: Step) -> None:
+        seen = self._seen.get(step.digest)
+        if seen is None:
+            seen = self._seen[step.digest] = _Seen(step)
+        seen.step = step
+        if step.started is not None:
+            self._introduce(seen)
+        if step.cached:
+            self._tell_endings()
+
+    def _introduce(self, seen: _Seen) -> None:
+        if not seen.number:
+            self._tell_endings()
+            seen.number = next(self._numbers)
+            self._lines.append(f"#{seen.number} {one_line(seen.step.name)}")
+
+    def _tell_endings(self) -> None:
+        # Told late on purpose (before the next step, or when the news is taken): the daemon ends and restarts a step
+        # for each of its parts, and their news come after the first ending.
+        for seen in self._seen.values():
+            if seen.step.completed is not None and seen.number and not seen.ended:
+                seen.ended = True
+                self._lines.append(f"#{seen.number} {_ending(seen.step)}")
+
+    def _on_log(self, chunk: LogChunk) -> None:
+        seen = self._seen.get(chunk.step)
+        if seen is None:
+            return
+        *whole, rest = (seen.partial.get(chunk.stream, b"") + chunk.data).split(b"\n")
+        seen.partial[chunk.stream] = rest
+        for line in whole:
+            self._say(seen, line.decode(errors="replace").rstrip("\r"), chunk.time)
+
+    def _on_progress(self, progress: Progress) -> None:
+        seen = self._seen.get(progress.step)
+        if seen is not None and progress.completed is not None:
+            # Of a transfer only its end is news for a log; the UI's progress shows the way there.
+            self._introduce(seen)
+            amount = f" {human_size(progress.current)}" if progress.current else ""
+            self._lines.append(f"#{seen.number} {one_line(progress.id)}{amount} done")
+
+    def _say(self, seen: _Seen, text: str, at: float | None = None) -> None:
+        self._introduce(seen)
+        text = coloured(text)
+        if self._keep_tail:
+            seen.tail = seen.tail if seen.tail is not None else deque(maxlen=self._keep_tail)
+            seen.tail.append(text)
+        since = f"{max(0.0, at - seen.step.started):.3f} " if at is not None and seen.step.started else ""
+        self._lines.append(f"#{seen.number} {since}{text}")
+
+
+def _ending(step: Step) -> str:
+    if step.error:
+        return f"ERROR: {one_line(step.error)}"
+    if step.cached:
+        return "CACHED"
+    return f"DONE {(step.completed or 0.0) - (step.started or 0.0):.1f}s"
+
+
+def _of_the_dockerfile(step: Step) -> bool:
+    # The frontend names its own steps "[internal] …", the daemon's "exporting …", "[auth] …" carry no stage either.
+    return step.name.startswith("[") and not step.name.startswith(("[internal]", "[auth]", "[context "))

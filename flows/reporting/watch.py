@@ -1,0 +1,96 @@
+"""Who watches a release besides Prefect: the command line's terminal, or nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from prefect_slipway.infra.domain.plan import LeftBehind
+
+
+class Outcome(Protocol):
+    """How a release ended: a ReleaseResult, a SetResult."""
+
+    @property
+    def released(self) -> bool: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def left_behind(self) -> Sequence[LeftBehind]: ...
+
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+class Report(Protocol):
+    """What can be shown of it."""
+
+    @property
+    def result(self) -> Outcome: ...
+
+    def as_text(self) -> str: ...
+
+
+class Watcher(Protocol):
+    """Told what happens while it happens. Called in the event loop: must not block."""
+
+    def runs(self, page: str | None) -> None:
+        """A run has begun. `page`: its address in the UI, None if it has none."""
+        ...
+
+    def say(self, text: str) -> None:
+        """A step's news, or lines of the build's log."""
+        ...
+
+    def show(self, report: Report) -> None:
+        """The report at the end; again, where the clean-up had something to add."""
+        ...
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        """What the clean-up could not remove, however the release ended."""
+        ...
+
+    def outcome(self, text: str) -> None:
+        """What became of a rollout that failed or was interrupted, where it had changed something."""
+        ...
+
+
+class Nobody:
+    """Watches nothing."""
+
+    def runs(self, page: str | None) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        pass
+
+    def show(self, report: Report) -> None:
+        pass
+
+    def left(self, what: Sequence[LeftBehind]) -> None:
+        pass
+
+    def outcome(self, text: str) -> None:
+        pass
+
+
+_NOBODY = Nobody()
+_watcher: ContextVar[Watcher] = ContextVar("watcher", default=_NOBODY)
+
+
+def watcher() -> Watcher:
+    """Whoever watches the release that runs here."""
+    return _watcher.get()
+
+
+@contextmanager
+def watching(who: Watcher) -> Iterator[None]:
+    """Let `who` watch the releases that are run within."""
+    token = _watcher.set(who)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)

@@ -1,0 +1,1 @@
+"""What a run has around it: connections, the reservation kept alive, interrupts, approval, clean-up."""

@@ -1,0 +1,184 @@
+"""An answer from people: the run pauses, shows what it asks in the UI and where it was started, and goes on with it.
+
+The process stays: what it holds (a reservation, a session with Vault) is kept alive meanwhile, so a run that waits for
+days does so. `prefect.flow_runs.pause_flow_run` is not used: it ends a run by its own words when nobody answers, goes
+on waiting for a run that was cancelled, and fails when the server is away for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterName,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.input import RunInput, keyset_from_paused_state
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Paused
+from pydantic import Field, ValidationError
+
+from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.stopwatch import not_counted
+from prefect_slipway.flows.server.errors import prefect_cause, prefect_client
+from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
+from prefect_slipway.infra.domain.outside import one_line
+
+_POLL_S = 1.0
+# Past a pause's deadline the server ends the run in its own words: ours comes first, and ends it with the cause.
+_SERVER_GRACE_S = 3600
+
+logger = logging.getLogger(__name__)
+
+
+class Approval(RunInput):
+    """The answer, and the form that the UI makes for it."""
+
+    answer: Literal["approve", "refuse"] = Field(description="approve: go on. refuse: end the run, nothing is changed.")
+    comment: str = Field(default="", description="Why; it is kept with the run.")
+    by: str = Field(default="", description="Your name: Prefect's open-source server has no users.")
+
+    @property
+    def said(self) -> str:
+        """Who said what, in a sentence."""
+        verb = "approved" if self.answer == "approve" else "refused"
+        by, comment = one_line(self.by), one_line(self.comment)
+        return f"{by or 'somebody'} {verb}" + (f": {comment}" if comment else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: `markdown` for the UI's form, `text` for the log and the terminal."""
+
+    markdown: str
+    text: str
+
+
+async def approved(question: Question, timeout_s: float) -> Approval:
+    """Pause the flow run until somebody approves; gives the answer.
+
+    `timeout_s`: seconds from now. To be called in a flow. Raises ApprovalRefused (a run that is cancelled meanwhile
+    counts as refused) and ApprovalTimedOut; `refused` makes the run's state of the former.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise RuntimeError("an approval needs a flow run that can wait for it")
+    run_id = context.flow_run.id
+    deadline = datetime.now(UTC) + timedelta(seconds=timeout_s)
+    with not_counted():
+        async with get_client() as client:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    answer = await _ask(client, run_id, question, deadline)
+            except TimeoutError as error:
+                raise ApprovalTimedOut(f"nobody approved within {_duration(timeout_s)}") from error
+    logger.info("%s", answer.said)
+    watcher().say(answer.said)
+    if answer.answer == "refuse":
+        raise ApprovalRefused(answer.said)
+    return answer
+
+
+def refused(error: ApprovalRefused) -> State[Any]:
+    """The end of a refused run: neither a success nor a failure. Who asks for its result gets the error."""
+    return Cancelled(name="Refused", message=error.cause, data=error)
+
+
+async def give_answer(run: str, answer: Approval) -> str:
+    """Answer a run that waits; gives its name. `run`: its id or its name. Raises InvalidOption if it does not wait,
+    PrefectErrors."""
+    async with prefect_client() as client:
+        waiting = await _waiting(client, run)
+        outcome = await client.resume_flow_run(waiting.id, answer.model_dump())
+        if outcome.status is not SetStateStatus.ACCEPT:
+            raise _waits_not(run)
+        return waiting.name
+
+
+async def _waiting(client: PrefectClient, run: str) -> FlowRun:
+    paused = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+    try:
+        named = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]), state=paused)
+    except ValueError:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=[run]), state=paused)
+    found = await client.read_flow_runs(flow_run_filter=named, limit=2)
+    if not found:
+        raise _waits_not(run)
+    if len(found) > 1:
+        raise InvalidOption(f"several runs of the name {run!r} wait", action="name one by its id, as it said itself")
+    return found[0]
+
+
+def _waits_not(run: str) -> InvalidOption:
+    return InvalidOption(
+        f"no run {run!r} waits for an approval (any more)", action="see the runs in the state Paused in the UI"
+    )
+
+
+async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline: datetime) -> Approval:
+    until = f"{deadline:%Y-%m-%d %H:%M:%S} UTC"
+    paused: State[Any] = Paused(
+        pause_key=str(uuid.uuid4()),
+        pause_expiration_time=deadline + timedelta(seconds=_SERVER_GRACE_S),
+        message=f"waiting for an approval until {until}",
+    )
+    keys = keyset_from_paused_state(paused)
+    paused.state_details.run_input_keyset = cast(dict[str, str], keys)
+    outcome = await client.set_flow_run_state(run_id, paused)
+    if outcome.status is not SetStateStatus.ACCEPT:
+        raise ApprovalRefused("the run was cancelled before it could ask for an approval")
+    await Approval.with_initial_data(description=question.markdown).asave(keys, run_id)
+    logger.info("waiting for an approval until %s:\n%s", until, question.text)
+    watcher().say(f"{question.text}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}\nwaiting until {until}")
+    await _answered(client, run_id)
+    try:
+        return await Approval.aload(keys, run_id)
+    except ValidationError as error:
+        raise ApprovalRefused("the run was made to go on without an answer") from error
+
+
+def how_to_answer(run_id: str, ui_url: str | None) -> str:
+    """The commands, and the page in the UI."""
+    lines = [f"approve: slipway approve {run_id}", f"refuse:  slipway approve {run_id} --refuse --comment WHY"]
+    if ui_url:
+        lines.append(f"or in the UI, Resume: {ui_url}")
+    return "\n".join(lines)
+
+
+async def _answered(client: PrefectClient, run_id: UUID) -> None:
+    """Wait until the run is resumed; a server that is away for a while is waited for as well."""
+    while True:
+        await asyncio.sleep(_POLL_S)
+        try:
+            state = (await client.read_flow_run(run_id)).state
+        except (httpx.TransportError, PrefectHTTPStatusError) as error:
+            logger.debug("%s", prefect_cause(error))
+            continue
+        assert state is not None, "a run that runs has a state"
+        if state.type is StateType.CANCELLING or state.is_final():
+            how = "cancelled" if state.type in {StateType.CANCELLING, StateType.CANCELLED} else "ended from outside"
+            raise ApprovalRefused(f"the run was {how} while it waited for an approval")
+        if state.is_running():
+            return
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds:g} s"
+    return f"{seconds / 3600:g} h"

@@ -1,0 +1,74 @@
+"""How builders and credentials are reached: what a release and a plain build share. No Prefect here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.domain.errors import StackDown
+from prefect_slipway.infra.domain.secret_path import SecretPath
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.local.connection import StackConnection
+    from prefect_slipway.infra.vault import VaultAccess
+
+KUBERNETES = "kubernetes"
+"""What `--builder` says for a builder that is made in a cluster."""
+
+NO_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
+"""Where a secret is named and no Vault is known."""
+
+Network = Literal["host", "none"] | None
+
+
+def find_builder(
+    address: str | None, tls: TlsFiles | None, stack: StackConnection | None
+) -> tuple[BuilderAddress, Network]:
+    """The builder that was named, else the embedded one, and the network its RUN steps have to use.
+
+    Raises StackDown when none was named and no stack runs, InvalidOption for what is no address.
+    """
+    if address is not None and (stack is None or address != stack.builder):
+        return BuilderAddress.parse(address, tls), None
+    if stack is None:
+        raise StackDown(
+            "no builder was named and no embedded stack runs",
+            action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
+        )
+    # The embedded engine has no bridge for its RUN steps, also if it is named by its address.
+    return BuilderAddress.parse(stack.builder), "host" if stack.builder_network == "host" else None
+
+
+def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> VaultAccess | None:
+    """The embedded Vault by its role, else the one that VAULT_ADDR names, else None.
+
+    Raises InvalidOption for an incomplete environment, StackDown when the role's file cannot be read.
+    """
+    # hvac takes 0.1 s to import, which a build that needs no Vault does not pay.
+    from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess
+
+    if stack is None or stack.approle_file is None:
+        # A stack that runs with a Vault of one's own has no role file; VAULT_ADDR may also name the embedded one.
+        return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
+    try:
+        role = json.loads(stack.approle_file.read_text())
+    except (OSError, ValueError) as error:
+        raise StackDown("the embedded Vault's role cannot be read") from error
+    return VaultAccess(stack.vault_address, auth=AppRoleAuth(role["role_id"], role["secret_id"]))
+
+
+def secret_paths(texts: Iterable[str], registry: str | None, stack: StackConnection | None) -> dict[str, SecretPath]:
+    """Which registry's credential is where in Vault: `vault:…` for `registry`, `HOST=vault:…` for another's, and the
+    embedded registry's own. Raises InvalidOption."""
+    paths = {}
+    for text in texts:
+        host, equals, rest = text.partition("=")
+        if equals and not host.startswith("vault:"):
+            paths[host] = SecretPath.parse(rest)
+        elif registry is not None:
+            paths[registry] = SecretPath.parse(text)
+    if stack is not None and stack.registry and stack.registry_secret:
+        paths.setdefault(stack.registry, SecretPath.parse(stack.registry_secret))
+    return paths

@@ -1,0 +1,138 @@
+"""What every flow run has around its story: interrupts, a trace, and an end that says what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar, cast
+
+from prefect import get_client
+from prefect.artifacts import MarkdownArtifact
+from prefect.context import FlowRunContext
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+
+from prefect_slipway.flows.reporting.artifact_keys import key_of
+from prefect_slipway.flows.reporting.origin import origin_of_this_run
+from prefect_slipway.flows.reporting.report import FailureReport, describe
+from prefect_slipway.flows.reporting.telemetry import traced_run
+from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.approval import refused
+from prefect_slipway.flows.run.interrupts import Interruption, interruptible, named, whatever_comes
+from prefect_slipway.flows.server.errors import prefect_cause
+from prefect_slipway.infra.domain.errors import ApprovalRefused, SlipwayError
+
+R = TypeVar("R")
+
+# A server that is away is not waited for: the run has failed, and its state says why.
+_PATIENCE_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a run from its request alone. `kind`, `subject`: of its report's key. `title`: what the report
+    of a run says that fails before it knows more. `facts`: label and value."""
+
+    kind: str
+    subject: str
+    title: str
+    facts: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass
+class _Run:
+    """`reported`: whether the story has recorded its own report."""
+
+    started: float = field(default_factory=time.monotonic)
+    reported: bool = False
+
+
+class _Causes(logging.Filter):
+    """Prefect logs what a task or a run failed with as a traceback: a named cause says all by itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], SlipwayError) and not os.environ.get("SLIPWAY_DEBUG"):
+            record.exc_info = None
+        return True
+
+
+for _logger in ("prefect.task_runs", "prefect.flow_runs"):
+    logging.getLogger(_logger).addFilter(_Causes())
+
+_current: ContextVar[_Run | None] = ContextVar("run", default=None)
+
+
+def _usual(_: object) -> None:
+    return None
+
+
+async def as_run(
+    story: Callable[[], Awaitable[R]],
+    about: About,
+    summary: Callable[[R], str],
+    *,
+    name: Callable[[R], str | None] = _usual,
+) -> R:
+    """Run a flow's story. `summary`, `name`: of its result, for the run's final state; None is the usual name.
+
+    A refused approval ends the run as Refused, an interruption as Cancelled with who did it; but a run of a deployment
+    that gets SIGTERM is left to whoever supervises it, who reports it or runs it again. What fails without a report of
+    its own gets one. Raises what the story raises.
+    """
+    run = _Run()
+    token = _current.set(run)
+    watcher().runs(flow_run.ui_url)
+    try:
+        with interruptible() as interruption:
+            try:
+                with traced_run():
+                    result = await story()
+            except ApprovalRefused as error:
+                return cast(R, refused(error))
+            except BaseException as error:
+                await whatever_comes(_report(run, about, named(error)))
+                if isinstance(error, asyncio.CancelledError) and _ends_by_itself(interruption):
+                    # The caller gets the cancellation, so that a flow around this one ends as well.
+                    return cast(R, Cancelled(message=interruption.cause().cause, data=error))
+                raise
+    finally:
+        _current.reset(token)
+    # Prefect takes a state for the run's end and gives its data to the caller: the UI shows what came of it.
+    return cast(R, Completed(name=name(result), message=summary(result), data=result))
+
+
+def has_report() -> None:
+    """The run that is running here has a report of its own."""
+    if (run := _current.get()) is not None:
+        run.reported = True
+
+
+def _ends_by_itself(interruption: Interruption) -> bool:
+    if interruption.number is not signal.SIGTERM:
+        return interruption.number is not None  # a person's, at the terminal
+    context = FlowRunContext.get()
+    return context is None or context.flow_run is None or context.flow_run.deployment_id is None
+
+
+async def _report(run: _Run, about: About, error: BaseException) -> None:
+    if run.reported:
+        return
+    try:
+        async with asyncio.timeout(_PATIENCE_S), get_client() as client:
+            origin = await origin_of_this_run(client)
+            seconds = time.monotonic() - run.started
+            report = FailureReport(about.title, about.facts, error, seconds, origin.links)
+            await MarkdownArtifact(
+                markdown=report.as_markdown(), key=key_of(about.kind, about.subject), description=about.title
+            ).acreate(client)
+    except Exception as trouble:
+        # The run ends with its own error, not with this one.
+        logger.warning("the run's report could not be recorded: %s", describe(prefect_cause(trouble) or trouble))

@@ -1,0 +1,45 @@
+"""What Prefect records of a flow's parameters is read as the flow reads it first: a secret is refused before."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Flow
+
+from prefect_slipway.flows.request.release import Request
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
+    """Let a flow that is called with plain values refuse them before there is a run.
+
+    Prefect creates the run, with its parameters, before it validates them (flow_engine.py, `create_flow_run`).
+    """
+    serialize = flow.serialize_parameters
+
+    @functools.wraps(serialize)
+    def checked(parameters: dict[str, Any]) -> dict[str, Any]:
+        read_requests(flow.fn, parameters)
+        return serialize(parameters)
+
+    flow.__dict__["serialize_parameters"] = checked
+    return flow
+
+
+def read_requests(function: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
+    """Read what is given for a flow's function as the flow will. Raises the request models' UsageErrors."""
+    for name, model in _request_models(function).items():
+        if isinstance(given := parameters.get(name), dict):
+            model.read(given)
+
+
+@functools.cache
+def _request_models(function: Callable[..., Any]) -> dict[str, type[Request]]:
+    hints = typing.get_type_hints(function)
+    return {name: hint for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, Request)}

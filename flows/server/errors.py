@@ -1,0 +1,146 @@
+"""From what Prefect's client raises to named causes: the one converter of all that talks to a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.context import AsyncClientContext
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.domain.errors import (
+    PrefectError,
+    PrefectNotFound,
+    PrefectProtocolError,
+    PrefectRefused,
+    PrefectUnauthorized,
+    PrefectUnavailable,
+    PrefectUnreachable,
+)
+
+_BY_STATUS: dict[int, type[PrefectError]] = {
+    401: PrefectUnauthorized,
+    403: PrefectUnauthorized,
+    404: PrefectNotFound,
+    408: PrefectUnavailable,
+    429: PrefectUnavailable,
+}
+
+# How Prefect 3.9.1's client begins what it raises when it asks for the server's version (client/orchestration,
+# raise_for_api_version_mismatch); its own cause is the RuntimeError's.
+_NOT_REACHED = "Failed to reach API at"
+_OTHER_VERSION = "Found incompatible versions: "
+
+_TLS_ACTION = "name the CA of its certificate with PREFECT_API_SSL_CERT_FILE, or use http:// if it speaks no TLS"
+
+# Prefect's client tries again after 2, 4, 8 ... s where a server (or a gateway) answers 429, 502 or 503.
+_FIRST_RETRIES = 2
+_FIRST_ANSWER_S = 20.0
+
+
+@asynccontextmanager
+async def prefect_client() -> AsyncIterator[PrefectClient]:
+    """The client of this event loop, whose server has said its version. Flows that run within use it as well.
+
+    Raises PrefectErrors, at once if there is no server: a run that goes on already waits for one for minutes
+    (PREFECT_CLIENT_MAX_RETRIES). What is raised within stays as it is.
+    """
+    async with AsyncExitStack() as exits:
+        with prefect_errors(), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: _FIRST_RETRIES}):
+            try:
+                async with asyncio.timeout(_FIRST_ANSWER_S):
+                    context = await exits.enter_async_context(AsyncClientContext.get_or_create())
+            except TimeoutError as error:
+                raise PrefectUnreachable(
+                    f"the Prefect server {_server()} does not answer: nothing within {_FIRST_ANSWER_S:g} s"
+                ) from error
+        yield context.client
+
+
+async def check_server() -> None:
+    """See that there is one. Raises PrefectErrors."""
+    async with prefect_client():
+        pass
+
+
+@contextmanager
+def prefect_errors() -> Iterator[None]:
+    """Within: a failure of Prefect's client is raised as the PrefectError it is."""
+    try:
+        yield
+    except Exception as error:
+        cause = prefect_cause(error)
+        if cause is None:
+            raise
+        raise cause from error
+
+
+def prefect_cause(error: BaseException) -> PrefectError | None:
+    """The cause behind what Prefect's client raised, None for anything else.
+
+    No body is repeated: it may hold what was sent.
+    """
+    if isinstance(error, httpx.HTTPStatusError):
+        return refusal(error.request, error.response.status_code)
+    if isinstance(error, ObjectNotFound):
+        # Prefect's client makes it of a 404 for things that are asked for by name.
+        return PrefectNotFound(f"something that was asked for does not exist on the Prefect server {_server()}")
+    if isinstance(error, httpx.TransportError):
+        return PrefectUnreachable(
+            f"the Prefect server {_host(error)} does not answer: {reason(error)}",
+            action=_TLS_ACTION if tls_reason(error) is not None else None,
+        )
+    if isinstance(error, RuntimeError) and str(error).startswith(_NOT_REACHED):
+        return _not_reached(error.__cause__)
+    if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_VERSION):
+        return PrefectProtocolError(
+            f"the Prefect server {_server()} is of another major version than Slipway's client",
+            action="use a server of the same major version",
+            details=str(error).removeprefix(_OTHER_VERSION),
+        )
+    return None
+
+
+def is_prefects(error: BaseException) -> bool:
+    """Whether it was Prefect's client that raised it, and not one of another server."""
+    if isinstance(error, httpx.TransportError):
+        try:
+            return str(error.request.url).startswith(PREFECT_API_URL.value() or "none")
+        except RuntimeError:  # no request is known
+            return False
+    return prefect_cause(error) is not None
+
+
+def refusal(request: httpx.Request, status: int) -> PrefectError:
+    """The cause behind a status of 400 and more."""
+    kind = PrefectUnavailable if status >= 500 else _BY_STATUS.get(status, PrefectRefused)
+    return kind(
+        f"the Prefect server {request.url.netloc.decode()} answered {status} to {request.method} {request.url.path}"
+    )
+
+
+def _not_reached(cause: BaseException | None) -> PrefectError:
+    """Why the server's version, the first thing that is asked for, is not known."""
+    if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
+        url = cause.request.url
+        return PrefectProtocolError(f"there is no Prefect API at {url.netloc.decode()}: it answered 404 to {url.path}")
+    found = prefect_cause(cause) if cause is not None else None
+    return found or PrefectProtocolError(f"what answers at {_server()} is not a Prefect API")
+
+
+def _host(error: httpx.TransportError) -> str:
+    try:
+        return error.request.url.netloc.decode()
+    except RuntimeError:
+        return _server()
+
+
+def _server() -> str:
+    """HOST:PORT of PREFECT_API_URL; a password in it stays out."""
+    url = PREFECT_API_URL.value()
+    return httpx.URL(url).netloc.decode() if url else "of PREFECT_API_URL"

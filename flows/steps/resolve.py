@@ -1,0 +1,47 @@
+"""Resolve: which image is meant, by the digest that the registry holds."""
+
+from __future__ import annotations
+
+from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.rollouts.workshop import Registries, deploy_workshop
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.domain.errors import InvalidOption, ManifestUnknown
+from prefect_slipway.infra.domain.plan import OCI_VERSION
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.version import image_tag, parse_version, version_of_tag
+from prefect_slipway.infra.registry import RegistryClient
+
+
+@step("resolve image")
+async def resolve_image(reference: str, version: str | None) -> DeployedImage:
+    """Raises ManifestUnknown for an image that is not there, InvalidOption if the version is another digest."""
+    return await resolved(deploy_workshop().registries, reference, version)
+
+
+async def resolved(registries: Registries, reference: str, version: str | None) -> DeployedImage:
+    """The same outside of a deploy."""
+    image = ImageReference.parse(reference)
+    registry = await registries.client(image)
+    tag = image_tag(parse_version(version)) if version else image.tag
+    named = await registry.head(image.repository, tag) if tag else None
+    if image.digest is None:
+        if named is None:
+            raise ManifestUnknown(f"{image.name} has no tag {tag}")
+        return DeployedImage(image.name, named.digest, version or await _version(registry, image, tag, named.digest))
+    if await registry.head(image.repository, image.digest) is None:
+        raise ManifestUnknown(f"{image.registry} has no {image.repository}@{image.digest}")
+    if version and named is not None and named.digest != image.digest:
+        raise InvalidOption(
+            f"{image.name} {version} is {named.digest}, not {image.digest}", action="leave one of them out"
+        )
+    return DeployedImage(image.name, image.digest, version or await _version(registry, image, image.tag, image.digest))
+
+
+async def _version(registry: RegistryClient, image: ImageReference, tag: str | None, digest: str) -> str | None:
+    """What the tag says, else the image's own label; None for an image that says neither."""
+    if tag is not None and (found := version_of_tag(tag)) is not None:
+        return str(found)
+    manifest = await registry.manifest(image.repository, digest)
+    if manifest.is_index and not any(child.is_image for child in manifest.children):
+        return None
+    return (await registry.image_config(image.repository, manifest)).labels.get(OCI_VERSION) or None

@@ -1,0 +1,1 @@
+"""A build's request as BuildKit's attributes, and what the daemon tells of it."""

@@ -1,0 +1,96 @@
+"""Further contexts of a build (`--build-context NAME=…`) and what they are to the frontend.
+
+Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from prefect_slipway.infra.buildkit.files.oci_layout import Layout
+from prefect_slipway.infra.domain.errors import ContextError, InvalidOption
+
+CONTEXT_DIR = "context"
+DOCKERFILE_DIR = "dockerfile"
+
+_OCI_LAYOUT = "oci-layout://"
+_URL = re.compile(r"(?:https?|git|ssh)://", re.IGNORECASE)
+# util/sshutil/scpurl.go.
+_SCP = re.compile(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:")
+
+
+def is_image(place: str) -> bool:
+    """`docker-image://REFERENCE`."""
+    return place.startswith("docker-image://")
+
+
+def is_layout(place: str) -> bool:
+    """`oci-layout://PATH`."""
+    return place.startswith(_OCI_LAYOUT)
+
+
+def is_remote(place: str) -> bool:
+    """What a daemon fetches itself: a URL, `user@host:path` of a git server, `github.com/…` (dfgitutil/git_ref.go)."""
+    return place.startswith("github.com/") or is_git_over_ssh(place) or _URL.match(place) is not None
+
+
+def is_git_over_ssh(place: str) -> bool:
+    """A git repository that wants an SSH agent."""
+    return _SCP.match(place) is not None or place.lower().startswith("ssh://")
+
+
+class NamedContexts(NamedTuple):
+    """What they come to: attributes, directories the daemon may read, layouts it may read (by the ids it uses)."""
+
+    attributes: Mapping[str, str] = MappingProxyType({})
+    directories: Mapping[str, Path] = MappingProxyType({})
+    layouts: Mapping[str, Layout] = MappingProxyType({})
+
+    @classmethod
+    def resolve(cls, contexts: Mapping[str, Path | str]) -> NamedContexts:
+        """Raises ContextError for a directory or layout that is not there, InvalidOption for what is neither a
+        directory nor a specifier."""
+        attributes: dict[str, str] = {}
+        directories: dict[str, Path] = {}
+        layouts: dict[str, Layout] = {}
+        for name, place in contexts.items():
+            if isinstance(place, Path):
+                if not place.is_dir():
+                    raise ContextError(f"the context {name!r}, {place}, is not a directory", action="check its path")
+                # The main context and the Dockerfile have these names.
+                local = f"_{name}" if name in {CONTEXT_DIR, DOCKERFILE_DIR} else name
+                directories[local] = place
+                attributes[f"context:{name}"] = f"local:{local}"
+            elif is_layout(place):
+                store, layout, digest = _layout(name, place.removeprefix(_OCI_LAYOUT))
+                layouts[f"oci:{store}"] = layout
+                attributes[f"context:{name}"] = f"{_OCI_LAYOUT}{store}@{digest}"
+            elif is_image(place) or is_remote(place):
+                attributes[f"context:{name}"] = place
+            else:
+                raise InvalidOption(
+                    f"the context {name!r} is not one that BuildKit knows",
+                    action="name a directory, docker-image://…, oci-layout://…, or a git or HTTP URL",
+                )
+        return cls(attributes, directories, layouts)
+
+
+def _layout(name: str, place: str) -> tuple[str, Layout, str]:
+    """`PATH[:TAG][@DIGEST]`: an id for it, the layout, the digest."""
+    where, _, digest = place.partition("@")
+    path, colon, tag = where.partition(":")
+    layout = Layout(Path(path))
+    if not digest:
+        tag = tag if colon else "latest"
+        digest = layout.digest(tag) or ""
+        if not digest:
+            raise ContextError(f"the context {name!r}: no {tag!r} in the OCI layout {path}", action="check its path")
+    if layout.size(digest) is None:
+        raise ContextError(f"the context {name!r}: no {digest} in the OCI layout {path}", action="check its path")
+    store = hashlib.sha256(str(layout.path.absolute()).encode(errors="surrogateescape")).hexdigest()[:25]
+    return store, layout, digest

@@ -1,0 +1,184 @@
+"""A Docker engine that takes an image in: `docker load`, over its HTTP API.
+
+API: `GET /info`, `POST /images/load` (docs.docker.com/reference/api/engine). Which engine: DOCKER_HOST, DOCKER_CONTEXT
+and docker's configuration, as the `docker` command reads them (cli/command/cli.go, cli/context/store in docker/cli).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
+from prefect_slipway.infra.buildkit.build.outputs import EngineLoad, Output
+from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from prefect_slipway.infra.buildkit.build.request import BuildRequest
+
+_ANSWER_S = 30.0
+_CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+
+
+class DockerEngine(NamedTuple):
+    """Where an engine listens: a socket, or a host and port. `certificates`: a folder with ca.pem, cert.pem, key.pem,
+    None without TLS. `verified`: whether the engine's certificate has to be one that the CA vouches for."""
+
+    socket: Path | None = None
+    host: str = ""
+    certificates: Path | None = None
+    verified: bool = True
+
+    @classmethod
+    def of_docker(
+        cls, env: Mapping[str, str], config: Mapping[str, Any], folder: Path, context: str = ""
+    ) -> DockerEngine:
+        """The engine of this context, else the one that the `docker` command would talk to.
+
+        `config`: docker's configuration, which lies in `folder`. Raises InvalidOption.
+        """
+        named = env.get("DOCKER_HOST", "")
+        if not context and not named:
+            context = env.get("DOCKER_CONTEXT") or str(config.get("currentContext") or "")
+        if context not in {"", "default"}:
+            return cls._of_context(folder / "contexts", context)
+        # docker/cli `opts`: either variable turns TLS on.
+        verified = bool(env.get("DOCKER_TLS_VERIFY"))
+        certificates = None
+        if verified or env.get("DOCKER_TLS"):
+            certificates = Path(env.get("DOCKER_CERT_PATH") or folder)
+        return cls.parse(named or f"unix://{DEFAULT_ENGINE_SOCKET}", certificates, verified=verified)
+
+    @classmethod
+    def _of_context(cls, folder: Path, name: str) -> DockerEngine:
+        key = hashlib.sha256(name.encode()).hexdigest()
+        try:
+            endpoint = json.loads((folder / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
+            host, unverified = str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InvalidOption(
+                f"docker has no context {name!r} that can be read",
+                action="`docker context ls` lists them",
+            ) from error
+        certificates = folder / "tls" / key / "docker"
+        return cls.parse(host, certificates if certificates.is_dir() or unverified else None, verified=not unverified)
+
+    @classmethod
+    def parse(cls, text: str, certificates: Path | None = None, *, verified: bool = True) -> DockerEngine:
+        """`unix:///PATH` or `tcp://HOST:PORT`. Raises InvalidOption."""
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise InvalidOption(f"{text!r} is not a Docker engine's address") from None
+        if parts.scheme == "unix":
+            return cls(socket=Path(parts.path))
+        if parts.scheme not in {"tcp", "http", "https"} or not parts.hostname:
+            raise InvalidOption(
+                f"an image cannot be loaded into the Docker engine at {parts.scheme or text}://…",
+                action="name one by unix:// or tcp:// in DOCKER_HOST, or write a file: --output type=docker,dest=FILE",
+            )
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return cls(
+            host=f"{host}:{port or (2376 if certificates else 2375)}", certificates=certificates, verified=verified
+        )
+
+    def __str__(self) -> str:
+        return f"unix://{self.socket}" if self.socket is not None else f"tcp://{self.host}"
+
+    async def keeps_layouts(self) -> bool:
+        """Whether it has the containerd image store, which takes OCI layouts and images of several platforms.
+
+        Raises BuilderUnreachable, OutputError, InvalidOption.
+        """
+        async with self._asked() as client:
+            answer = await client.get("/info", timeout=_ANSWER_S)
+            if answer.is_error:
+                raise self._refused(answer.status_code, answer.text)
+            try:
+                facts = answer.json()
+                return ["driver-type", "io.containerd.snapshotter.v1"] in (facts.get("DriverStatus") or [])
+            except (ValueError, AttributeError, TypeError) as error:
+                raise OutputError(f"{self} does not answer as a Docker engine does") from error
+
+    async def load(self, archive: AsyncIterator[bytes]) -> None:
+        """Take in an image, as `docker load` does. Raises BuilderUnreachable, OutputError, InvalidOption."""
+        headers = {"Content-Type": "application/x-tar"}
+        async with (
+            self._asked() as client,
+            client.stream("POST", "/images/load?quiet=1", content=archive, headers=headers) as answer,
+        ):
+            if answer.is_error:
+                raise self._refused(answer.status_code, (await answer.aread()).decode(errors="replace"))
+            async for line in answer.aiter_lines():
+                with contextlib.suppress(ValueError, AttributeError):
+                    if (reason := json.loads(line).get("error")) is not None:
+                        raise OutputError(f"the Docker engine at {self} has not taken the image: {reason}")
+
+    @contextlib.asynccontextmanager
+    async def _asked(self) -> AsyncIterator[httpx.AsyncClient]:
+        # Only then: `slipway build` is to start fast.
+        import httpx
+
+        tls = self._tls()
+        transport = httpx.AsyncHTTPTransport(
+            uds=str(self.socket) if self.socket is not None else None, verify=tls if tls is not None else True
+        )
+        limits = httpx.Timeout(None, connect=_ANSWER_S)
+        base = f"{'http' if tls is None else 'https'}://{self.host or 'docker'}"
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url=base, timeout=limits) as client:
+                yield client
+        except httpx.HTTPError as error:
+            raise BuilderUnreachable(
+                f"the Docker engine at {self}, which is to take the image, cannot be reached",
+                action="start it, name another one with DOCKER_HOST, or write a file: --output type=docker,dest=FILE",
+            ) from error
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.certificates is None:
+            return None
+        ca, cert, key = (self.certificates / name for name in _CERTIFICATES)
+        try:
+            context = ssl.create_default_context(cafile=ca if ca.is_file() else None)
+            if cert.is_file():
+                context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise InvalidOption(
+                f"the certificates in {self.certificates} cannot be read",
+                action="check ca.pem, cert.pem and key.pem there",
+            ) from error
+        if not self.verified:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+    def _refused(self, status: int, body: str) -> OutputError:
+        try:
+            reason = str(json.loads(body)["message"])
+        except (ValueError, LookupError, TypeError):
+            reason = f"HTTP {status}"
+        return OutputError(f"the Docker engine at {self} refuses the image: {reason}")
+
+
+async def with_engines(request: BuildRequest) -> BuildRequest:
+    """The request with what the engines can take that images are loaded into. Raises as `keeps_layouts`."""
+    outputs: list[Output] = []
+    for output in request.outputs:
+        if isinstance(output, EngineLoad) and output.layout is None:
+            layout = await output.engine.keeps_layouts()
+            if not layout and (len(request.platforms) > 1 or request.attests):
+                raise InvalidOption(
+                    f"the Docker engine at {output.engine} takes images of one platform, without attestations",
+                    action="turn on its containerd image store, or write a file: --output type=oci,dest=FILE",
+                )
+            output = output._replace(layout=layout)
+        outputs.append(output)
+    return request._replace(outputs=tuple(outputs))

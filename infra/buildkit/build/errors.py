@@ -1,0 +1,368 @@
+"""The one converter from what a daemon answers to our causes.
+
+A call's gRPC status goes through CALL_ERRORS. A failed Solve almost always has the status UNKNOWN: its typed details
+and the shape of its message decide, first match first, in `_RULES`.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import ssl
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.error_details import SolveDetails
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.build.record import BuildRecord
+from prefect_slipway.infra.buildkit.build.registry_errors import PLAIN_HTTP, registry_error
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.build.scrub import scrub
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
+from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation, StreamReset
+from prefect_slipway.infra.domain.errors import (
+    BaseImageUnavailable,
+    BuilderDiskFull,
+    BuilderError,
+    BuilderLost,
+    BuilderProtocolError,
+    BuildError,
+    BuilderTlsError,
+    BuilderTooOld,
+    BuildSecretMissing,
+    DockerfileInvalid,
+    DockerfileMissing,
+    InvalidOption,
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryUnauthorized,
+    SlipwayError,
+    StepFailed,
+    StepOutOfMemory,
+)
+from prefect_slipway.infra.domain.registry_status import NO_CREDENTIALS
+
+CALL_ERRORS: dict[Code, type[BuilderError]] = {
+    Code.CANCELLED: BuilderLost,
+    Code.UNKNOWN: BuilderError,
+    Code.INVALID_ARGUMENT: BuilderProtocolError,
+    Code.DEADLINE_EXCEEDED: BuilderLost,
+    Code.NOT_FOUND: BuilderProtocolError,
+    Code.ALREADY_EXISTS: BuilderProtocolError,
+    Code.PERMISSION_DENIED: BuilderError,
+    Code.RESOURCE_EXHAUSTED: BuilderError,
+    Code.FAILED_PRECONDITION: BuilderError,
+    Code.ABORTED: BuilderLost,
+    Code.OUT_OF_RANGE: BuilderProtocolError,
+    Code.UNIMPLEMENTED: BuilderTooOld,
+    Code.INTERNAL: BuilderError,
+    Code.UNAVAILABLE: BuilderLost,
+    Code.DATA_LOSS: BuilderLost,
+    Code.UNAUTHENTICATED: BuilderError,
+}
+
+_PUSH = re.compile(r"failed to push (?P<name>\S+): ")
+_DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+# executor/runcexecutor/executor_linux.go, detectOOM: where the step has a cgroup (v2) of its own.
+_NO_MEMORY = re.compile(r"did not complete successfully: cannot allocate memory")
+_NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
+_BASE_IMAGE = re.compile(r"failed to (?:resolve source metadata for|load metadata for|pull) (?P<name>[^\s:]+\S*?): ")
+# Before v0.13 (frontend/dockerfile/dockerfile2llb/convert.go): the name as it was written, and the registry's refusal.
+_OLD_BASE_IMAGE = re.compile(r"(?P<name>[\w.][\w./:@-]*): ")
+_BAD_DOCKERFILE = re.compile(
+    r"dockerfile parse error|Dockerfile cannot be empty|failed to parse stage name"
+    r"|target stage .* could not be found|failed to process .*: |circular dependency"
+)
+_BAD_OPTION = re.compile(
+    r"failed to parse target platform|unknown operating system or architecture"
+    r"|could not find .* cache (?:im|ex)porter|invalid (?:network mode|value)|entitlement|is not allowed"
+)
+_NO_SECRET = re.compile(r"\bsecret (?P<name>\S+): not found")
+_NO_AGENT = re.compile(r"no SSH key \"(?P<name>[^\"]*)\" forwarded|unset ssh forward key (?P<other>\S+)")
+_NO_EXPORTER = re.compile(r"exporter \"?(?P<name>[\w.-]+)\"? could not be found")
+_NO_CACHE = re.compile(r"unknown cache (?:im|ex)porter: \"?(?P<name>[\w.-]+)")
+_NO_ANSWER = re.compile(r"unsupported request frontend\.(?P<name>[\w.]+)")
+# What to do about a step that failed without a process of its own that did; a later one is more general.
+_HINTS = tuple(
+    (re.compile(pattern), action)
+    for pattern, action in (
+        (
+            # A scanner for an SBOM always runs in the default network (frontend/attestations/sbom).
+            r"network bridge not found",
+            "this engine has no network of its own: build with --network host or none; for an SBOM use another builder",
+        ),
+        (r"invalid response status \d+", "check the URL: its server answers with that status"),
+        (r"digest mismatch", "what is there has another checksum than the Dockerfile says: check both"),
+        (
+            r"does not contain ref|failed to fetch remote|git (?:error|stderr)|default branch for repository",
+            "check the repository's address and its branch, tag or commit; a private one needs credentials",
+        ),
+        (
+            r"unable to find (?:user|group)|uids and gids must be|invalid (?:user|group) index",
+            "name a user that the image has in its /etc/passwd, or a number from 0 to 2147483647",
+        ),
+        (
+            r"dial tcp|no such host|i/o timeout|x509: |tls: ",
+            "the builder cannot reach that address: check it, and the builder's network and proxies",
+        ),
+        (
+            r"failed to calculate checksum of ref",
+            "check the file's name; it may be missing from the source or hidden by .dockerignore",
+        ),
+        (
+            r"lstat .*: no such file",
+            "check the file's name: the stage or image that it is copied from does not have it",
+        ),
+    )
+)
+_SESSION_LOST = re.compile(
+    r"no active session|session healthcheck|context canceled|transport is closing|is shutting down"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """A failed Solve, with all that its rules look at. `anonymous`: the registries that there was no credential for."""
+
+    error: GrpcError
+    details: SolveDetails
+    request: BuildRequest
+    record: BuildRecord
+    address: BuilderAddress
+    anonymous: Collection[str]
+
+    @property
+    def message(self) -> str:
+        return self.error.message
+
+
+def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
+    """The cause for a call that failed other than by its build (a GrpcError or an exception of `http2`)."""
+    if isinstance(error, GrpcError):
+        kind = CALL_ERRORS.get(error.code, BuilderError)
+        return kind(f"builder {address}: {error.code.name.lower().replace('_', ' ')}: {scrub(error.message)}")
+    if isinstance(error, ProtocolViolation):
+        return BuilderProtocolError(f"builder {address}: {error}")
+    if isinstance(error.__cause__, ssl.SSLError):
+        # TLS 1.3 servers refuse a client's certificate only after the handshake.
+        reason = (error.__cause__.reason or "no reason given").lower().replace("_", " ")
+        return BuilderTlsError(f"builder {address}: refused by TLS ({reason})")
+    if isinstance(error, ConnectionLost) and error.mute and address.tls is not None:
+        return BuilderTlsError(
+            f"builder {address}: it ended the connection right after the TLS handshake",
+            action="does it want a client certificate, or another one?",
+        )
+    return BuilderLost(f"builder {address}: {error}")
+
+
+def build_error(
+    error: BaseException,
+    address: BuilderAddress,
+    request: BuildRequest,
+    record: BuildRecord,
+    anonymous: Collection[str] = (),
+) -> BaseException:
+    """The cause for a build that failed with `error`; what is not the daemon's doing is given back as it is.
+
+    `anonymous`: the registries that the daemon asked a credential for in vain.
+    """
+    if isinstance(error, ConnectionLost | ProtocolViolation | StreamReset):
+        return call_error(error, address)
+    if not isinstance(error, GrpcError):
+        return error
+    failure = _Failure(error, SolveDetails.of(error), request, record, address, anonymous)
+    for rule in _RULES:
+        if (cause := rule(failure)) is not None:
+            return cause
+    if error.code is Code.UNKNOWN:
+        return BuildError(f"the build failed: {scrub(error.message)}", details=failure.details.excerpt)
+    return call_error(error, address)
+
+
+def _push_failed(failure: _Failure) -> SlipwayError | None:
+    match = _PUSH.search(failure.message)
+    if match is None or not any(isinstance(output, ImagePush) for output in failure.request.outputs):
+        return None
+    # The daemon names it in full, with its registry.
+    registry, _, rest = match["name"].partition("/")
+    error = registry_error(registry, f"pushing {rest}", failure.message[match.end() :])
+    error.action = _asks_for_login(failure, error, registry) or error.action
+    return error
+
+
+def _asks_for_login(failure: _Failure, error: RegistryError, registry: str) -> str | None:
+    """What to do where a registry refused who came without a credential."""
+    if not isinstance(error, RegistryUnauthorized | RegistryForbidden):
+        return None
+    # The daemon asks for Docker Hub's by the name of its API's host.
+    asked = registry in failure.anonymous or (
+        registry == "docker.io" and any(host.endswith("docker.io") for host in failure.anonymous)
+    )
+    return NO_CREDENTIALS.format(host=registry) if asked else None
+
+
+def _disk_full(failure: _Failure) -> SlipwayError | None:
+    step = failure.record.failed_step(failure.details.vertex)
+    lines = failure.record.last_lines(step) if step is not None else ""
+    if not _DISK_FULL.search(failure.message) and not (step is not None and _DISK_FULL.search(lines)):
+        return None
+    where = f" in step {step.name!r}" if step is not None else ""
+    return BuilderDiskFull(f"builder {failure.address}: no space left on its disk{where}", details=lines)
+
+
+def _process_failed(failure: _Failure) -> SlipwayError | None:
+    if failure.details.exit_code is None:
+        return None
+    code = failure.details.exit_code
+    step = failure.record.failed_step(failure.details.vertex)
+    name = step.name if step is not None else "RUN"
+    lines = failure.record.last_lines(step) if step is not None else ""
+    details = "\n".join(part for part in (lines, failure.details.excerpt) if part)
+    if _NO_MEMORY.search(failure.message):
+        text = f"step {name!r} was killed as memory ran out (exit code {code})"
+        return StepOutOfMemory(text, step=name, status=code, details=details)
+    killed = "the process was killed: by the system if memory ran out, else by something in the step"
+    return StepFailed(
+        f"step {name!r} failed with exit code {code}",
+        step=name,
+        status=code,
+        details=details,
+        action=killed if code == 128 + signal.SIGKILL else None,
+    )
+
+
+def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_DOCKERFILE.search(failure.message)) is None:
+        return None
+    return DockerfileMissing(f"there is no {match['name']} in the source (or .dockerignore hides it)")
+
+
+def _base_image(failure: _Failure) -> SlipwayError | None:
+    match, old = _BASE_IMAGE.search(failure.message), False
+    if match is None and failure.details.excerpt and failure.details.vertex is None:
+        match, old = _OLD_BASE_IMAGE.match(failure.message), True
+    if match is None:
+        return None
+    name, rest, action = match["name"], failure.message[match.end() :], None
+    if re.search(r"not found\s*$", rest):
+        reason = "not found"
+    else:
+        # Today's daemon names it in full.
+        registry, slash, _ = name.partition("/")
+        if old and not (slash and re.search(r"[.:]|^localhost$", registry)):
+            registry = "docker.io"
+        error = registry_error(registry, "asking for its manifest", rest)
+        if old and isinstance(error, RegistryProtocolError):
+            return None
+        reason = error.cause
+        action = _asks_for_login(failure, error, registry)
+        if PLAIN_HTTP in reason:
+            action = _plain_http(failure.address, registry)
+    return BaseImageUnavailable(
+        f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt, action=action
+    )
+
+
+def _plain_http(address: BuilderAddress, registry: str) -> str:
+    """How a builder is told to speak plain HTTP with a registry: the build itself cannot tell it."""
+    cluster = f"--builder kubernetes --builder-option plain_http={registry}"
+    if address.kind == "docker":
+        return (
+            f"name {registry} among the insecure-registries in the Docker engine's daemon.json; the embedded engine "
+            f"has none: build with {cluster}"
+        )
+    return f'say `http = true` below [registry."{registry}"] in the builder\'s buildkitd.toml, or build with {cluster}'
+
+
+def _dockerfile_invalid(failure: _Failure) -> SlipwayError | None:
+    blamed = failure.details.excerpt and failure.details.vertex is None
+    if not blamed and not _BAD_DOCKERFILE.search(failure.message):
+        return None
+    action = None if failure.details.excerpt else "mend the Dockerfile"
+    return DockerfileInvalid(scrub(failure.message), details=failure.details.excerpt, action=action)
+
+
+def _option_refused(failure: _Failure) -> SlipwayError | None:
+    if failure.details.vertex is not None or not _BAD_OPTION.search(failure.message):
+        return None
+    return InvalidOption(
+        f"the builder refuses what was asked for: {scrub(failure.message)}",
+        action="change the option, or allow it in the daemon's configuration",
+    )
+
+
+def _exporter_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_EXPORTER.search(failure.message)) is None:
+        return None
+    action = None
+    if failure.address.kind == "docker":
+        action = 'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true})'
+    return BuilderTooOld(f"builder {failure.address}: it has no exporter {match['name']!r}", action=action)
+
+
+def _cache_missing(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_CACHE.search(failure.message)) is None:
+        return None
+    return InvalidOption(
+        f"builder {failure.address}: it knows no cache of type {match['name']!r}",
+        action="a Docker engine knows registry, inline, local and gha, a buildkitd s3 and azblob as well",
+    )
+
+
+def _question_unknown(failure: _Failure) -> SlipwayError | None:
+    if (match := _NO_ANSWER.search(failure.message)) is None:
+        return None
+    name = {"lint": "check"}.get(match["name"], match["name"])
+    return BuilderTooOld(
+        f"builder {failure.address}: its frontend knows no call {name!r}",
+        action="outline and targets need BuildKit 0.11, check 0.15; `# syntax=` takes a newer frontend",
+    )
+
+
+def _secret_missing(failure: _Failure) -> SlipwayError | None:
+    if match := _NO_SECRET.search(failure.message):
+        what = f"the secret {match['name']!r}"
+    elif match := _NO_AGENT.search(failure.message):
+        what = f"the SSH agent {match['name'] or match['other'] or 'default'!r}"
+    else:
+        return None
+    return BuildSecretMissing(f"the Dockerfile wants {what}, which was not given", details=failure.details.excerpt)
+
+
+def _lost(failure: _Failure) -> SlipwayError | None:
+    if failure.details.vertex is None and _SESSION_LOST.search(failure.message):
+        return BuilderLost(f"builder {failure.address}: it gave the build up ({scrub(failure.message)})")
+    return None
+
+
+def _step_failed(failure: _Failure) -> SlipwayError | None:
+    step = failure.record.failed_step(failure.details.vertex)
+    if step is None or failure.details.vertex is None:
+        return None
+    lines = failure.record.last_lines(step)
+    fitting = (action for pattern, action in _HINTS if pattern.search(failure.message))
+    return StepFailed(
+        f"step {step.name!r} failed: {scrub(failure.message)}",
+        step=step.name,
+        details="\n".join(part for part in (lines, failure.details.excerpt) if part),
+        action=next(fitting, "fix the step that is named above"),
+    )
+
+
+_RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
+    _push_failed,
+    _disk_full,
+    _process_failed,
+    _dockerfile_missing,
+    _base_image,
+    _option_refused,
+    _exporter_missing,
+    _cache_missing,
+    _question_unknown,
+    _secret_missing,
+    _dockerfile_invalid,
+    _lost,
+    _step_failed,
+)

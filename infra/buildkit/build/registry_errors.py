@@ -1,0 +1,75 @@
+"""What a daemon says when a registry refuses, as our causes: a table by words, and the common one by HTTP status."""
+
+from __future__ import annotations
+
+import re
+
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryThrottled,
+    RegistryTlsError,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    RegistryUnreachable,
+    RepositoryUnknown,
+    UploadBroken,
+)
+from prefect_slipway.infra.domain.registry_status import error_of_status
+
+# "unexpected status from PUT request to http://...: 403 Forbidden" (containerd core/remotes/docker/errors), before
+# containerd 1.7 "unexpected status: 403 Forbidden", for tokens "failed to fetch oauth token: ...: 401 Unauthorized".
+_STATUS = re.compile(r"unexpected status\b.*?:\s*([1-5]\d\d)\b", re.DOTALL)
+_METHOD = re.compile(r"unexpected status from ([A-Z]+) request")
+
+PLAIN_HTTP = "it speaks plain HTTP"
+
+# In this order: a refused token request may also mention the connection.
+BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
+    (re.compile(words, re.IGNORECASE), kind, reason)
+    for words, kind, reason in (
+        (r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
+        (r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, PLAIN_HTTP),
+        (r"\btls: ", RegistryTlsError, "the TLS handshake failed"),
+        (r"toomanyrequests", RegistryThrottled, "too many requests"),
+        (r"insufficient_scope|access denied|\bdenied\b", RegistryForbidden, "the credentials lack a scope"),
+        (
+            r"no basic auth credentials|authentication required|authorization failed|unauthorized",
+            RegistryUnauthorized,
+            "it wants other credentials",
+        ),
+        (r"name[ _]unknown|repository name not known|name_unknown", RepositoryUnknown, "no such repository"),
+        # What containerd 2 gives of a registry's JSON (core/remotes/docker/errdesc.go): the codes it knows and the
+        # message, no status.
+        (r"\bunavailable: ", RegistryUnavailable, "it is unavailable"),
+        (r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
+        (r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
+        (r"connection refused", RegistryUnreachable, "connection refused"),
+        (r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
+        (r"unreachable|no route to host", RegistryUnreachable, "no way to it in the network"),
+        (r"timeout|deadline exceeded", RegistryUnreachable, "timed out"),
+        (
+            r"\bEOF\b|connection reset|broken pipe|closed network connection|short (?:read|write)|failed commit",
+            UploadBroken,
+            "the upload broke off",
+        ),
+    )
+)
+
+
+def registry_error(host: str, what: str, text: str) -> RegistryError:
+    """The cause in `text`, the daemon's words about `what` (such as "pushing team/app") at the registry `host`.
+
+    Nothing of `text` is repeated but an HTTP status and method.
+    """
+    if match := _STATUS.search(text):
+        status = int(match[1])
+        method = _METHOD.search(text)
+        asked = f" to {method[1]}" if method else ""
+        kind = RepositoryUnknown if status == 404 else error_of_status(status)
+        return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
+    for words, kind, reason in BY_WORDS:
+        if words.search(text):
+            return kind(f"registry {host}: {what} failed ({reason})")
+    return RegistryProtocolError(f"registry {host}: {what} failed for a reason the daemon does not name")

@@ -1,0 +1,177 @@
+"""What to build and what came of it, and how that becomes a SolveRequest of the `dockerfile.v0` frontend."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
+from prefect_slipway.infra.buildkit.build.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts
+from prefect_slipway.infra.buildkit.build.frontend import frontend_attributes, lower_case_twin
+from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, OciOutput, Output, exporter
+from prefect_slipway.infra.buildkit.files.oci_layout import Layout
+from prefect_slipway.infra.buildkit.wire.control_pb2 import SolveRequest
+from prefect_slipway.infra.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit.session.secrets import SecretSource, SshSource
+    from prefect_slipway.infra.buildkit.session.upload import Archive
+
+
+class BuildRequest(NamedTuple):
+    """One build. `context`: a directory, a URL (git or HTTP) that the daemon fetches itself, or a stream (such as
+    standard input) with an archive or with a Dockerfile alone.
+
+    `dockerfile`: its path, relative to the context; an absolute one may lie outside of it and goes with all kinds.
+    `dockerfile_content`: the Dockerfile itself instead. `contexts`: further ones by name: a directory, or
+    `docker-image://…`, `oci-layout://PATH[:TAG][@DIGEST]`, a git or HTTP URL. `outputs`: what becomes of the result;
+    none: it stays in the daemon's cache.
+
+    `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build anew. `pull`: ask
+    registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
+    `source_date_epoch`: seconds; times in the image's config come from it. `git_modes`: files and folders have the
+    modes that git knows, not those that somebody's umask gave a checkout. `attests`: `sbom` or `provenance` and their
+    attributes (`mode=max`); none by default. `annotations`: of the images; keys may say where (`index:KEY`,
+    `manifest[linux/amd64]:KEY`).
+
+    `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
+
+    Of the RUN steps: `network`: None for the daemon's default; `host` needs a daemon that allows it. `allow`:
+    entitlements (`network.host`, `security.insecure`, `device`). `add_hosts`: host names and an address each;
+    `host-gateway` is the one that a Docker engine has for its own machine. `shm_size`: bytes of /dev/shm. `ulimits`:
+    `NAME=SOFT[:HARD]`. `resources`: limits by the frontend's names (`memory`, `cpuquota` ...), which daemons before
+    v0.31 pass over. `cgroup_parent`, `hostname`: "" for the daemon's default.
+    """
+
+    context: Path | str | BinaryIO | Archive
+    dockerfile: Path = Path("Dockerfile")
+    dockerfile_content: bytes | None = None
+    contexts: Mapping[str, Path | str] = MappingProxyType({})
+    outputs: tuple[Output, ...] = ()
+    target: str = ""
+    build_args: Mapping[str, str] = MappingProxyType({})
+    labels: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})
+    platforms: tuple[str, ...] = ()
+    no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()
+    pull: bool = False
+    prefer_local: bool = False
+    source_date_epoch: int | None = None
+    git_modes: bool = False
+    attests: Mapping[str, str] = MappingProxyType({})
+    cache_imports: tuple[CacheEntry, ...] = ()
+    cache_exports: tuple[CacheEntry, ...] = ()
+    secrets: Mapping[str, SecretSource] = MappingProxyType({})
+    ssh: Mapping[str, SshSource] = MappingProxyType({})
+    network: Literal["default", "none", "host"] | None = None
+    allow: tuple[str, ...] = ()
+    add_hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = 0
+    ulimits: tuple[str, ...] = ()
+    resources: Mapping[str, str] = MappingProxyType({})
+    cgroup_parent: str = ""
+    hostname: str = ""
+
+    @property
+    def dockerfile_is_here(self) -> bool:
+        """Whether the Dockerfile comes from this machine: not so when it lies in a context that the daemon fetches."""
+        return isinstance(self.context, Path) or self.dockerfile_content is not None or self.dockerfile.is_absolute()
+
+    def dockerfile_path(self) -> Path:
+        """Where the Dockerfile lies on this machine."""
+        folder = self.context if isinstance(self.context, Path) else Path()
+        return lower_case_twin(folder / self.dockerfile)
+
+    def directories(self) -> dict[str, Path]:
+        """The directories the daemon may read, by their names. Raises ContextError, DockerfileMissing or
+        InvalidOption."""
+        found = dict(NamedContexts.resolve(self.contexts).directories)
+        if isinstance(self.context, Path):
+            if not self.context.is_dir():
+                raise ContextError(f"the build context {self.context} is not a directory", action="check its path")
+            found[CONTEXT_DIR] = self.context
+        if self.dockerfile_is_here and self.dockerfile_content is None:
+            path = self.dockerfile_path()
+            if not path.is_file():
+                place = f" in {self.context}" if isinstance(self.context, Path) else ""
+                raise DockerfileMissing(f"there is no {self.dockerfile}{place}")
+            found[DOCKERFILE_DIR] = path.parent
+        return found
+
+    def layouts(self) -> dict[str, Layout]:
+        """The OCI layouts the daemon may read or write, by the ids it uses. Raises as `directories`."""
+        found = local_layouts(self.cache_imports, self.cache_exports)
+        found.update(NamedContexts.resolve(self.contexts).layouts)
+        for output in self.outputs:
+            if isinstance(output, OciOutput | DockerOutput) and not output.tar and isinstance(output.dest, Path):
+                # The one id that the exporters know (exporter/oci/export.go): one such output a build.
+                found["export"] = Layout(output.dest)
+        return found
+
+    def solve_request(self, ref: str, session: str, *, engine: bool = False) -> SolveRequest:
+        """The message for Control/Solve. `engine`: the daemon is a Docker engine's. Raises InvalidOption,
+        ContextError."""
+        imports = resolved_imports(self.cache_imports, os.environ)
+        attributes = frontend_attributes(self, imports, session)
+        request = SolveRequest(Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=attributes)
+        request.Entitlements.extend(self.allow)
+        if self.network == "host" and "network.host" not in self.allow:
+            request.Entitlements.append("network.host")
+        for output in self.outputs:
+            kind, attributes = exporter(output, self.annotations, engine=engine)
+            request.Exporters.add(Type=kind, Attrs=attributes)
+        if request.Exporters:
+            # Daemons before v0.13 know one exporter, in these two fields.
+            request.ExporterDeprecated = request.Exporters[0].Type
+            request.ExporterAttrsDeprecated.update(request.Exporters[0].Attrs)
+        for entry in imports:
+            request.Cache.Imports.add(Type=entry.type, Attrs=dict(entry.attributes))
+        for entry in resolved_exports(self.cache_exports, os.environ):
+            request.Cache.Exports.add(Type=entry.type, Attrs=dict(entry.attributes))
+        return request
+
+
+class BuildOutcome(NamedTuple):
+    """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
+    `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
+    exporters said. `ref`: the build's id in the daemon's history."""
+
+    digest: str
+    config_digest: str
+    media_type: str
+    size: int
+    names: tuple[str, ...]
+    steps: int
+    cached_steps: int
+    response: Mapping[str, str]
+    ref: str = ""
+
+    @classmethod
+    def from_response(
+        cls, response: Mapping[str, str], *, steps: int, cached_steps: int, ref: str = ""
+    ) -> BuildOutcome:
+        """Read Solve's ExporterResponse. Raises BuilderProtocolError if its descriptor is none."""
+        descriptor = {}
+        if encoded := response.get("containerimage.descriptor"):
+            try:
+                descriptor = json.loads(base64.b64decode(encoded))
+            except (binascii.Error, ValueError) as error:
+                raise BuilderProtocolError("the daemon's image descriptor cannot be read") from error
+        return cls(
+            digest=response.get("containerimage.digest", ""),
+            config_digest=response.get("containerimage.config.digest", ""),
+            media_type=str(descriptor.get("mediaType", "")),
+            size=int(descriptor.get("size", 0)),
+            names=tuple(name for name in response.get("image.name", "").split(",") if name),
+            steps=steps,
+            cached_steps=cached_steps,
+            response=dict(response),
+            ref=ref,
+        )

@@ -1,0 +1,1 @@
+"""File trees as BuildKit transfers them, and OCI image layouts."""

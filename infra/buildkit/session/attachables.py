@@ -1,0 +1,93 @@
+"""What one build offers to the daemon through its session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from prefect_slipway.infra.buildkit.build.contexts import DOCKERFILE_DIR
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, ImageStore
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.http2.grpc import Handler, ServerCall
+from prefect_slipway.infra.buildkit.session.auth import Auth
+from prefect_slipway.infra.buildkit.session.filesync import FileSync, decoded
+from prefect_slipway.infra.buildkit.session.tunnel import Attachable
+from prefect_slipway.infra.domain.credentials import CredentialSource
+
+# Only what this build needs is imported: `slipway build` is to start fast.
+
+
+def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
+    """Raises what is wrong with the request's directories, secrets, agents and outputs before anything is sent."""
+    directories = request.directories()
+    offered: list[Attachable] = [Auth(credentials)]
+    if request.dockerfile_content is not None:
+        offered.append(_WithDockerfile(directories, request.dockerfile_content, git_modes=request.git_modes))
+    elif directories:
+        offered.append(FileSync(directories, git_modes=request.git_modes))
+    if not isinstance(request.context, Path | str):
+        from prefect_slipway.infra.buildkit.session.upload import Upload
+
+        offered.append(Upload(request.context))
+    if request.secrets:
+        from prefect_slipway.infra.buildkit.session.secrets import Secrets
+
+        offered.append(Secrets(request.secrets))
+    if request.ssh:
+        from prefect_slipway.infra.buildkit.session.ssh_agent import SshAgents
+
+        offered.append(SshAgents(request.ssh))
+    if layouts := request.layouts():
+        from prefect_slipway.infra.buildkit.session.content import Content
+
+        offered.append(Content(layouts))
+    if request.outputs:
+        from prefect_slipway.infra.buildkit.session.filesend import FileSend
+
+        offered.append(FileSend(request.outputs))
+    return offered
+
+
+def unanswered(offered: Iterable[Attachable]) -> set[str]:
+    """The registries that the daemon asked a credential for in vain."""
+    return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
+
+
+def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
+    """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
+    `response`: Solve's ExporterResponse."""
+    if not request.outputs:
+        return True
+    from prefect_slipway.infra.buildkit.session.filesend import FileSend
+
+    wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
+    files = all(one.complete for one in offered if isinstance(one, FileSend))
+    return files and (not wants_image or "containerimage.digest" in response)
+
+
+def finish_outputs(offered: Iterable[Attachable]) -> None:
+    """The build has succeeded: what its outputs do then. Raises OutputError."""
+    from prefect_slipway.infra.buildkit.session.filesend import FileSend
+
+    for one in offered:
+        if isinstance(one, FileSend):
+            one.remove_the_rest()
+
+
+class _WithDockerfile(FileSync):
+    """Directories, and a Dockerfile that is in none of them."""
+
+    def __init__(self, directories: Mapping[str, Path], dockerfile: bytes, *, git_modes: bool) -> None:
+        super().__init__(directories, git_modes=git_modes)
+        self._dockerfile = dockerfile
+
+    def handlers(self) -> dict[str, Handler]:
+        return dict.fromkeys(super().handlers(), self._serve)
+
+    async def _serve(self, call: ServerCall) -> None:
+        if decoded(call.metadata, "dir-name") == [DOCKERFILE_DIR]:
+            from prefect_slipway.infra.buildkit.session.memory_dir import send_file
+
+            await send_file(call, "Dockerfile", self._dockerfile)
+        else:
+            await self.diff_copy(call)

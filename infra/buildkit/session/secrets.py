@@ -1,0 +1,102 @@
+"""Secrets that RUN steps mount (`RUN --mount=type=secret`), read at the time the daemon asks for them.
+
+Service: session/secrets/secrets.proto (moby/buildkit); a daemon takes NOT_FOUND as "there is none", which only a mount
+that is `required` minds. Limit: session/secrets/secretsprovider/secretsprovider.go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, Handler
+from prefect_slipway.infra.buildkit.http2.unary import unary
+from prefect_slipway.infra.buildkit.wire.secrets_pb2 import GetSecretRequest, GetSecretResponse
+from prefect_slipway.infra.common.tasks import in_thread
+from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
+
+MAX_SECRET = 500 * 1024
+
+
+class SecretFile(NamedTuple):
+    """A secret that is a file's content."""
+
+    path: Path
+
+
+class SecretEnv(NamedTuple):
+    """A secret that is the value of an environment variable."""
+
+    name: str
+
+
+SecretSource = SecretFile | SecretEnv
+
+
+class SshSource(NamedTuple):
+    """What `RUN --mount=type=ssh` may sign with: the agent of the one socket among `paths`, or the keys in these files,
+    which become an agent in memory. No paths: $SSH_AUTH_SOCK.
+
+    `raw`: the socket is passed through as it is, whatever speaks there.
+    """
+
+    paths: tuple[Path, ...] = ()
+    raw: bool = False
+
+
+class Secrets:
+    """Serves secrets by id. `failure`: why one that was offered could not be served.
+
+    Raises InvalidOption for a source that is not there or too large, before the build begins.
+    """
+
+    def __init__(self, sources: Mapping[str, SecretSource]) -> None:
+        for name, source in sources.items():
+            _check(name, source)
+        self._sources = sources
+        self.failure: SlipwayError | None = None
+
+    def handlers(self) -> dict[str, Handler]:
+        return {"/moby.buildkit.secrets.v1.Secrets/GetSecret": unary(GetSecretRequest, self._secret)}
+
+    async def _secret(self, request: GetSecretRequest) -> GetSecretResponse:
+        source = self._sources.get(request.ID)
+        if source is None:
+            raise GrpcError(Code.NOT_FOUND, f"secret {request.ID} is not offered")
+        try:
+            if isinstance(source, SecretEnv):
+                data = os.environb[os.fsencode(source.name)]
+            else:
+                data = await in_thread(source.path.read_bytes)
+        except (OSError, KeyError) as error:
+            self.failure = self.failure or _gone(request.ID, source)
+            raise GrpcError(Code.INTERNAL, f"secret {request.ID} cannot be read") from error
+        if len(data) > MAX_SECRET:
+            self.failure = self.failure or _too_large(request.ID)
+            raise GrpcError(Code.INVALID_ARGUMENT, f"secret {request.ID} is too large")
+        return GetSecretResponse(data=data)
+
+
+def _check(name: str, source: SecretSource) -> None:
+    if isinstance(source, SecretEnv):
+        there, size = source.name in os.environ, 0
+    else:
+        try:
+            there, size = source.path.exists(), source.path.stat().st_size
+        except OSError:
+            there, size = False, 0
+    if not there:
+        raise _gone(name, source)
+    if size > MAX_SECRET:
+        raise _too_large(name)
+
+
+def _gone(name: str, source: SecretSource) -> InvalidOption:
+    what = f"file {source.path}" if isinstance(source, SecretFile) else f"environment variable {source.name}"
+    return InvalidOption(f"the secret {name!r} cannot be read: no {what}")
+
+
+def _too_large(name: str) -> InvalidOption:
+    return InvalidOption(f"the secret {name!r} is larger than {MAX_SECRET // 1024} KiB, BuildKit's limit")

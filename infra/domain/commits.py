@@ -1,0 +1,195 @@
+"""The bump that a series of Conventional Commits asks for.
+
+The choices that the specification leaves open:
+
+- `feat` asks for a minor version, `fix` and `perf` for a patch; `!` or a `BREAKING CHANGE:` line, with any
+  type, for a major one. All other types (docs, test, chore ...) ask for nothing.
+- Below 1.0.0 a breaking change asks for a minor version (SemVer section 4: anything may change at any time).
+  Only an explicit `--bump major` leaves 0.y.z.
+- In doubt a change is breaking, and the reason says because of which line: one that goes unnoticed is the worse
+  mistake. So `BREAKING CHANGE:` counts in the body and in commits whose header is not conventional (merges), its text
+  may begin on the next line (Angular's form), and near misses count (`breaking change:`, `feat!(api): x`).
+- A revert of a commit of the same series cancels both; one of something released is a patch; one that names both does
+  both. A revert of a merge cancels all that the merge brought in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import heappop, heappush
+
+from prefect_slipway.infra.domain.conventional import breaking_sign, reverted, type_of
+from prefect_slipway.infra.domain.text import shortened
+from prefect_slipway.infra.domain.version import Bump, Version
+
+_TYPES = {"feat": Bump.MINOR, "fix": Bump.PATCH, "perf": Bump.PATCH}
+_SHOWN_COMMITS = 3
+_SHOWN_CHARACTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit: its full id, and its whole message."""
+
+    revision: str
+    message: str
+
+    @property
+    def subject(self) -> str:
+        """The message's first line."""
+        return self.message.strip().partition("\n")[0].rstrip()
+
+    def __str__(self) -> str:
+        return f"{self.revision[:8]} {shortened(self.subject, _SHOWN_CHARACTERS)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a commit asks for. `note`: what in it says so, where its subject does not."""
+
+    commit: Commit
+    bump: Bump
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.commit} ({self.note})" if self.note else str(self.commit)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a series of commits asks for.
+
+    `bump`: None when there is nothing to release. `deciding`: those that ask for the highest bump, newest first.
+    `reason`: a sentence for people.
+    """
+
+    bump: Bump | None
+    deciding: tuple[Wish, ...]
+    reason: str
+
+
+def decide(
+    commits: Sequence[Commit], *, current: Version | None, parents: Mapping[str, Sequence[str]] | None = None
+) -> Decision:
+    """The bump for `commits` after `current`, None before the first version.
+
+    `commits`: each before its parents, as `git log --topo-order` lists them. `parents`: of every commit since
+    `current`, also of those that do not touch the source, in the same order; they show what a reverted merge brought.
+    """
+    if not commits:
+        return Decision(None, (), "no commits since the last version touch the source")
+    wishes = list(_wishes(commits, _Since([commit.revision for commit in commits], parents or {})))
+    for bump in (Bump.MAJOR, Bump.MINOR, Bump.PATCH):
+        deciding = tuple(wish for wish in wishes if wish.bump is bump)
+        if deciding:
+            return _decision(bump, deciding, current)
+    count = "the one commit" if len(commits) == 1 else f"none of {len(commits)} commits"
+    verb = "is no" if len(commits) == 1 else "is a"
+    return Decision(None, (), f"{count} since the last version {verb} feature, fix or breaking change")
+
+
+def _decision(bump: Bump, deciding: tuple[Wish, ...], current: Version | None) -> Decision:
+    kind = {Bump.MAJOR: "breaking change", Bump.MINOR: "feature", Bump.PATCH: "fix"}[bump]
+    note = ""
+    if bump is Bump.MAJOR and (current is None or current.major == 0):
+        bump, note = Bump.MINOR, " (a minor version below 1.0.0)"
+    shown = "; ".join(str(wish) for wish in deciding[:_SHOWN_COMMITS])
+    more = f"; and {len(deciding) - _SHOWN_COMMITS} more" if len(deciding) > _SHOWN_COMMITS else ""
+    count = f"a {kind}" if len(deciding) == 1 else f"{len(deciding)} {kind}{'es' if kind == 'fix' else 's'}"
+    return Decision(bump, deciding, f"{bump}, because of {count}{note}: {shown}{more}")
+
+
+def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
+    """Of the commits that no later one reverts. A revert that was itself reverted does nothing."""
+    cancelled: set[str] = set()
+    for commit in commits:
+        if commit.revision in cancelled:
+            continue
+        type_ = type_of(commit.message)
+        reverts = reverted(commit.message)
+        released = []
+        for named in reverts:
+            found = since.find(named.revision)
+            if not found:
+                released.append(named.revision)
+            for revision in found:
+                cancelled.update(since.brought_by(revision, named.mainline))
+        if (sign := breaking_sign(commit.message)) is not None:
+            yield Wish(commit, Bump.MAJOR, sign)
+        elif type_ in _TYPES:
+            yield Wish(commit, _TYPES[type_])
+        elif released:
+            yield Wish(commit, Bump.PATCH, f"reverts {released[0][:8]}, which is released")
+        elif type_ == "revert" and not reverts:
+            yield Wish(commit, Bump.PATCH)
+
+
+class _Since:
+    """What has come since the last version: `series`, the commits that touch the source, and the `parents` of all."""
+
+    def __init__(self, series: Sequence[str], parents: Mapping[str, Sequence[str]]) -> None:
+        self._series = series
+        self._parents = parents
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        return sorted({*self._series, *self._parents})
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return list(self._parents)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {revision: place for place, revision in enumerate(self._names)}
+
+    def find(self, beginning: str) -> list[str]:
+        """The commits that a shortened id may mean."""
+        found = []
+        for place in range(bisect_left(self._sorted, beginning), len(self._sorted)):
+            if not self._sorted[place].startswith(beginning):
+                break
+            found.append(self._sorted[place])
+        return found
+
+    def brought_by(self, revision: str, mainline: str | None) -> set[str]:
+        """The commit itself and, of a merge, all that is in its history and not in that of its parent `mainline` (None:
+        the first)."""
+        parents = self._parents.get(revision, ())
+        kept = next((parent for parent in parents if mainline and parent.startswith(mainline)), next(iter(parents), ""))
+        return {revision, *self._reached([parent for parent in parents if parent != kept], kept)}
+
+    def _reached(self, starts: Sequence[str], without: str) -> set[str]:
+        """What is in the history of `starts`, but not in that of `without`; looked at as far back as these meet.
+
+        A commit is taken from the heap after all of its children: by then it is known whose history it is in.
+        """
+        heap: list[int] = []
+        waiting: dict[int, bool] = {}  # by place; False: in the history of `without`
+        wanted: set[int] = set()
+
+        def meet(revision: str, *, of_starts: bool) -> None:
+            place = self._places.get(revision)
+            if place is None:  # released
+                return
+            if place not in waiting:
+                heappush(heap, place)
+            waiting[place] = waiting.get(place, True) and of_starts
+            (wanted.add if waiting[place] else wanted.discard)(place)
+
+        for revision in starts:
+            meet(revision, of_starts=True)
+        meet(without, of_starts=False)
+        reached = set()
+        while wanted:
+            place = heappop(heap)
+            of_starts = waiting.pop(place)
+            if of_starts:
+                wanted.remove(place)
+                reached.add(self._names[place])
+            for parent in self._parents[self._names[place]]:
+                meet(parent, of_starts=of_starts)
+        return reached

@@ -1,0 +1,463 @@
+"""Causes, not tracebacks: every failure that Slipway names.
+
+::
+
+    SlipwayError
+    ├── UsageError                     exit code 2: what was asked for is not possible as asked
+    │   ├── InvalidReference           an image reference the OCI grammar forbids
+    │   ├── InvalidVersion             not SemVer 2.0
+    │   ├── InvalidTag                 not an OCI tag
+    │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── InvalidKey                 not a public key that signatures can be verified with
+    │   ├── StepOutsideRun             a step that is called without the flow it belongs to
+    │   ├── DeploymentUnknown          Prefect has no deployment of that name
+    │   └── ParametersRefused          not what the deployment's schema says
+    ├── SourceError
+    │   ├── SourceMissing              the directory, repository or archive is not there
+    │   ├── RefUnknown                 the repository has no such ref
+    │   ├── HistoryIncomplete          a shallow clone that nothing can complete
+    │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
+    │   ├── ChecksumMismatch           the archive is not the one that was named
+    │   ├── SourceDenied               the git server or the archive's server refuses the credentials
+    │   ├── SourceTlsError             the server's certificate is not trusted
+    │   ├── SourceDiskFull             no space left where the source is put
+    │   └── SourceUnreachable          network trouble on the way to the source        (retry)
+    ├── VersionError
+    │   ├── VersionTaken               the version exists with another digest
+    │   └── VersionReserved            another release holds the version right now
+    ├── ApprovalError
+    │   ├── ApprovalRefused            somebody said no, or cancelled the waiting run
+    │   ├── ApprovalTimedOut           nobody answered in time
+    │   └── ApprovalOutdated           the source changed while the answer was waited for
+    ├── VaultError
+    │   ├── VaultUnreachable           nobody answers, or with a 500                   (retry)
+    │   ├── VaultTlsError              the certificate is not trusted
+    │   ├── VaultSealed                sealed or a standby without a leader            (retry)
+    │   ├── VaultInactive              a node that serves nothing: a DR secondary, or removed from its cluster
+    │   ├── VaultDenied                policy or role does not allow it
+    │   ├── VaultTokenExpired          the token is no longer valid and cannot be renewed
+    │   ├── VaultLoginRefused          wrong role, secret id or service account token
+    │   ├── SecretMissing              nothing at that mount and path
+    │   ├── SecretFieldMissing         the secret lacks a field
+    │   ├── KvVersionMismatch          a KV v1 mount addressed as v2, or the other way round
+    │   ├── TransitMissing             no Transit engine at the mount
+    │   ├── SigningKeyMissing          the Transit engine has no such key
+    │   ├── SigningKeyUnsuitable       a key of a type that signatures of images cannot be made with
+    │   ├── KeyVersionRefused          a version that does not exist, or is below the minimum for signing
+    │   ├── VaultThrottled             429                                             (retry)
+    │   └── VaultProtocolError         an answer outside Vault's API
+    ├── RegistryError
+    │   ├── RegistryUnreachable        refused, no such host, timed out                (retry)
+    │   ├── RegistryTlsError           the certificate is not trusted, or plain HTTP answered
+    │   ├── RegistryUnauthorized       401: no or wrong credentials
+    │   ├── RegistryForbidden          403: the credentials lack a scope
+    │   ├── RepositoryUnknown          404 NAME_UNKNOWN
+    │   ├── ManifestUnknown            404 MANIFEST_UNKNOWN
+    │   ├── RegistryThrottled          429, with the server's Retry-After              (retry)
+    │   ├── RegistryUnavailable        5xx                                             (retry)
+    │   ├── UploadBroken               a blob upload that broke off                    (retry)
+    │   ├── TagImmutable               the registry forbids moving that tag
+    │   ├── DigestMismatch             what the registry holds is not what was built
+    │   ├── ReferrersRefused           the registry does not store manifests that refer to an image
+    │   ├── AnswerTooLarge             more bytes than what was asked for can have
+    │   ├── WritesCollide              others keep overwriting the same tag             (retry)
+    │   └── RegistryProtocolError      an answer outside the OCI distribution specification
+    ├── BuilderError
+    │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
+    │   ├── BuilderTlsError            wrong CA, certificate or name
+    │   ├── BuilderLost                the daemon went away mid-build                  (retry)
+    │   ├── BuilderTooOld              the daemon lacks a feature that was asked for
+    │   ├── BuilderDiskFull            no space left on the daemon's disk
+    │   ├── BuilderImagePull           its pod's image cannot be pulled
+    │   ├── BuilderUnschedulable       no node takes its pod
+    │   ├── BuilderVolumeMissing       its pod's volume claim is not bound: no StorageClass
+    │   ├── BuilderRefused             a policy, a quota or the kubelet forbids its pod
+    │   ├── BuilderCrashed             the daemon ends by itself, with its last lines
+    │   ├── BuilderDied                the daemon ended while it was used               (retry)
+    │   ├── BuilderOutOfMemory         the kernel killed it at its memory limit
+    │   ├── BuilderEvicted             its node or the scheduler put its pod out        (retry)
+    │   ├── BuilderDeleted             somebody deleted its pod                         (retry)
+    │   ├── BuilderNodeLost            its node does not answer                         (retry)
+    │   ├── BuilderNotReady            not ready in time, for no reason that shows
+    │   └── BuilderProtocolError       an answer outside BuildKit's API
+    ├── ClusterError                   Kubernetes' API
+    │   ├── KubeconfigInvalid          no kubeconfig, no such context, or one that cannot be read
+    │   ├── ClusterUnreachable         refused, no such host, timed out, broken off     (retry)
+    │   ├── ClusterTlsError            the certificate is not trusted
+    │   ├── ClusterUnauthorized        401: who asks is not known
+    │   ├── ClusterForbidden           403: a verb on a resource is missing in the Role
+    │   ├── ClusterRefused             403, 422: admission, a quota or validation refuses the object
+    │   ├── NamespaceMissing           404 of the namespace itself
+    │   ├── NamespaceTerminating       it is being deleted
+    │   ├── ObjectMissing              404 of an object
+    │   ├── ObjectConflict             409: somebody changed it at the same time        (retry)
+    │   ├── NotOurs                    an object of that name is there and was not made by Slipway
+    │   ├── WatchExpired               410: the watch is too old to go on               (retry)
+    │   ├── ClusterThrottled           429, with the server's Retry-After               (retry)
+    │   ├── ClusterUnavailable         5xx                                              (retry)
+    │   ├── ClusterProtocolError       an answer outside Kubernetes' API
+    │   └── Leftovers                  objects that would not go at the end
+    ├── BuildError
+    │   ├── DockerfileMissing
+    │   ├── DockerfileInvalid          syntax error, with the excerpt
+    │   ├── StepFailed                 a RUN (or other step) failed: step, exit code, last lines
+    │   │   └── StepOutOfMemory        its process was killed as memory ran out
+    │   ├── ContextError               a file of the context changed or vanished while it was read
+    │   ├── BaseImageUnavailable       a FROM image that cannot be pulled
+    │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
+    │   └── OutputError                the result cannot be written on this machine
+    ├── RolloutError                   an image on its way into a workload
+    │   ├── RolloutCrashed             a container ends by itself, with its last lines
+    │   ├── RolloutOutOfMemory         the kernel killed it at its memory limit
+    │   ├── RolloutImagePull           the node cannot pull the image
+    │   ├── RolloutProbeFailed         a probe fails
+    │   ├── RolloutUnschedulable       no node takes a pod
+    │   ├── RolloutVolumeMissing       a pod's volume claim is not bound
+    │   ├── RolloutRefused             a policy, a quota or the kubelet forbids a pod
+    │   ├── RolloutDeadline            not complete in time, for no reason that shows
+    │   ├── RolloutSuperseded          somebody else changed the image meanwhile
+    │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
+    │   ├── NotPromoted                not rolled out in the environment before
+    │   └── ReleaseUnknown             no earlier release of that name
+    ├── TrustError                     signatures and attestations
+    │   ├── NotSigned                  the registry has no signature of the image
+    │   ├── NotAttested                the registry has no attestation of that type about the image
+    │   ├── UntrustedKey               signed, but by none of the trusted keys
+    │   ├── SignatureInvalid           names a trusted key that did not make it
+    │   ├── SignatureMalformed         cut, too large, or not of the format it claims to be
+    │   ├── OtherImageSigned           a signature of another digest
+    │   ├── OtherRepositorySigned      a signature of this digest in another repository
+    │   ├── OtherPayloadType           signed, but not an in-toto statement
+    │   └── OtherPredicateType         a statement about the image, of another type
+    ├── PrefectError                   the Prefect server, where a command talks to it alone
+    │   ├── PrefectUnreachable         refused, no such host, timed out                (retry)
+    │   ├── PrefectUnavailable         5xx, 408, 429: trouble of its own               (retry)
+    │   ├── PrefectUnauthorized        401, 403: the server wants another key
+    │   ├── PrefectNotFound            404: what was named is gone
+    │   ├── PrefectRefused             any other status
+    │   └── PrefectProtocolError       no Prefect API answers there, or one of another major version
+    ├── StackError                     the embedded stack on this machine
+    │   ├── PartMissing                a program that has to be installed first
+    │   ├── PortTaken
+    │   ├── DaemonFailed               a part started and died, with its last lines
+    │   ├── DiskFull                   no space left on a disk of this machine
+    │   ├── StateFolderUnusable        another user's, or one that cannot be written
+    │   ├── StateFolderTooNew          written by a newer Slipway
+    │   └── StackDown                  nothing is running and nothing else was named
+    └── Interrupted                    Ctrl-C or SIGTERM, exit code 130
+
+Each class answers `retryable` ("would the same again help?"); tasks retry on that alone. Messages are composed by
+Slipway from allow-listed fields (host, path, step, HTTP status, server's error code); where a server's free text has
+to be shown (BuildKit's), what could be a credential in it is taken out first (`buildkit.build.scrub`).
+"""
+
+from prefect_slipway.infra.domain.errors.approval import (
+    ApprovalError,
+    ApprovalOutdated,
+    ApprovalRefused,
+    ApprovalTimedOut,
+)
+from prefect_slipway.infra.domain.errors.base import Interrupted, SlipwayError
+from prefect_slipway.infra.domain.errors.build import (
+    BaseImageUnavailable,
+    BuildError,
+    BuildSecretMissing,
+    ContextError,
+    DockerfileInvalid,
+    DockerfileMissing,
+    OutputError,
+    StepFailed,
+    StepOutOfMemory,
+)
+from prefect_slipway.infra.domain.errors.builder import (
+    BuilderCrashed,
+    BuilderDeleted,
+    BuilderDied,
+    BuilderDiskFull,
+    BuilderError,
+    BuilderEvicted,
+    BuilderImagePull,
+    BuilderLost,
+    BuilderNodeLost,
+    BuilderNotReady,
+    BuilderOutOfMemory,
+    BuilderProtocolError,
+    BuilderRefused,
+    BuilderTlsError,
+    BuilderTooOld,
+    BuilderUnreachable,
+    BuilderUnschedulable,
+    BuilderVolumeMissing,
+)
+from prefect_slipway.infra.domain.errors.cluster import (
+    ClusterError,
+    ClusterForbidden,
+    ClusterProtocolError,
+    ClusterRefused,
+    ClusterThrottled,
+    ClusterTlsError,
+    ClusterUnauthorized,
+    ClusterUnavailable,
+    ClusterUnreachable,
+    KubeconfigInvalid,
+    Leftovers,
+    NamespaceMissing,
+    NamespaceTerminating,
+    NotOurs,
+    ObjectConflict,
+    ObjectMissing,
+    WatchExpired,
+)
+from prefect_slipway.infra.domain.errors.prefect import (
+    PrefectError,
+    PrefectNotFound,
+    PrefectProtocolError,
+    PrefectRefused,
+    PrefectUnauthorized,
+    PrefectUnavailable,
+    PrefectUnreachable,
+)
+from prefect_slipway.infra.domain.errors.registry import (
+    AnswerTooLarge,
+    DigestMismatch,
+    ManifestUnknown,
+    ReferrersRefused,
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryThrottled,
+    RegistryTlsError,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    RegistryUnreachable,
+    RepositoryUnknown,
+    TagImmutable,
+    UploadBroken,
+    WritesCollide,
+)
+from prefect_slipway.infra.domain.errors.rollout import (
+    NotPromoted,
+    ReleaseUnknown,
+    RolloutCrashed,
+    RolloutDeadline,
+    RolloutError,
+    RolloutImagePull,
+    RolloutImpossible,
+    RolloutOutOfMemory,
+    RolloutProbeFailed,
+    RolloutRefused,
+    RolloutSuperseded,
+    RolloutUnschedulable,
+    RolloutVolumeMissing,
+)
+from prefect_slipway.infra.domain.errors.source import (
+    ChecksumMismatch,
+    DirtyTree,
+    HistoryIncomplete,
+    RefUnknown,
+    SourceDenied,
+    SourceDiskFull,
+    SourceError,
+    SourceMissing,
+    SourceTlsError,
+    SourceUnreachable,
+)
+from prefect_slipway.infra.domain.errors.stack import (
+    DaemonFailed,
+    DiskFull,
+    PartMissing,
+    PortTaken,
+    StackDown,
+    StackError,
+    StateFolderTooNew,
+    StateFolderUnusable,
+)
+from prefect_slipway.infra.domain.errors.trust import (
+    NotAttested,
+    NotSigned,
+    OtherImageSigned,
+    OtherPayloadType,
+    OtherPredicateType,
+    OtherRepositorySigned,
+    SignatureInvalid,
+    SignatureMalformed,
+    TrustError,
+    UntrustedKey,
+)
+from prefect_slipway.infra.domain.errors.usage import (
+    DeploymentUnknown,
+    InvalidKey,
+    InvalidOption,
+    InvalidReference,
+    InvalidTag,
+    InvalidVersion,
+    ParametersRefused,
+    StepOutsideRun,
+    UsageError,
+)
+from prefect_slipway.infra.domain.errors.vault import (
+    KeyVersionRefused,
+    KvVersionMismatch,
+    SecretFieldMissing,
+    SecretMissing,
+    SigningKeyMissing,
+    SigningKeyUnsuitable,
+    TransitMissing,
+    VaultDenied,
+    VaultError,
+    VaultInactive,
+    VaultLoginRefused,
+    VaultProtocolError,
+    VaultSealed,
+    VaultThrottled,
+    VaultTlsError,
+    VaultTokenExpired,
+    VaultUnreachable,
+)
+from prefect_slipway.infra.domain.errors.version import VersionError, VersionReserved, VersionTaken
+
+__all__ = [
+    "AnswerTooLarge",
+    "ApprovalError",
+    "ApprovalOutdated",
+    "ApprovalRefused",
+    "ApprovalTimedOut",
+    "BaseImageUnavailable",
+    "BuildError",
+    "BuildSecretMissing",
+    "BuilderCrashed",
+    "BuilderDeleted",
+    "BuilderDied",
+    "BuilderDiskFull",
+    "BuilderError",
+    "BuilderEvicted",
+    "BuilderImagePull",
+    "BuilderLost",
+    "BuilderNodeLost",
+    "BuilderNotReady",
+    "BuilderOutOfMemory",
+    "BuilderProtocolError",
+    "BuilderRefused",
+    "BuilderTlsError",
+    "BuilderTooOld",
+    "BuilderUnreachable",
+    "BuilderUnschedulable",
+    "BuilderVolumeMissing",
+    "ChecksumMismatch",
+    "ClusterError",
+    "ClusterForbidden",
+    "ClusterProtocolError",
+    "ClusterRefused",
+    "ClusterThrottled",
+    "ClusterTlsError",
+    "ClusterUnauthorized",
+    "ClusterUnavailable",
+    "ClusterUnreachable",
+    "ContextError",
+    "DaemonFailed",
+    "DeploymentUnknown",
+    "DigestMismatch",
+    "DirtyTree",
+    "DiskFull",
+    "DockerfileInvalid",
+    "DockerfileMissing",
+    "HistoryIncomplete",
+    "Interrupted",
+    "InvalidKey",
+    "InvalidOption",
+    "InvalidReference",
+    "InvalidTag",
+    "InvalidVersion",
+    "KeyVersionRefused",
+    "KubeconfigInvalid",
+    "KvVersionMismatch",
+    "Leftovers",
+    "ManifestUnknown",
+    "NamespaceMissing",
+    "NamespaceTerminating",
+    "NotAttested",
+    "NotOurs",
+    "NotPromoted",
+    "NotSigned",
+    "ObjectConflict",
+    "ObjectMissing",
+    "OtherImageSigned",
+    "OtherPayloadType",
+    "OtherPredicateType",
+    "OtherRepositorySigned",
+    "OutputError",
+    "ParametersRefused",
+    "PartMissing",
+    "PortTaken",
+    "PrefectError",
+    "PrefectNotFound",
+    "PrefectProtocolError",
+    "PrefectRefused",
+    "PrefectUnauthorized",
+    "PrefectUnavailable",
+    "PrefectUnreachable",
+    "RefUnknown",
+    "ReferrersRefused",
+    "RegistryError",
+    "RegistryForbidden",
+    "RegistryProtocolError",
+    "RegistryThrottled",
+    "RegistryTlsError",
+    "RegistryUnauthorized",
+    "RegistryUnavailable",
+    "RegistryUnreachable",
+    "ReleaseUnknown",
+    "RepositoryUnknown",
+    "RolloutCrashed",
+    "RolloutDeadline",
+    "RolloutError",
+    "RolloutImagePull",
+    "RolloutImpossible",
+    "RolloutOutOfMemory",
+    "RolloutProbeFailed",
+    "RolloutRefused",
+    "RolloutSuperseded",
+    "RolloutUnschedulable",
+    "RolloutVolumeMissing",
+    "SecretFieldMissing",
+    "SecretMissing",
+    "SignatureInvalid",
+    "SignatureMalformed",
+    "SigningKeyMissing",
+    "SigningKeyUnsuitable",
+    "SlipwayError",
+    "SourceDenied",
+    "SourceDiskFull",
+    "SourceError",
+    "SourceMissing",
+    "SourceTlsError",
+    "SourceUnreachable",
+    "StackDown",
+    "StackError",
+    "StateFolderTooNew",
+    "StateFolderUnusable",
+    "StepFailed",
+    "StepOutOfMemory",
+    "StepOutsideRun",
+    "TagImmutable",
+    "TransitMissing",
+    "TrustError",
+    "UntrustedKey",
+    "UploadBroken",
+    "UsageError",
+    "VaultDenied",
+    "VaultError",
+    "VaultInactive",
+    "VaultLoginRefused",
+    "VaultProtocolError",
+    "VaultSealed",
+    "VaultThrottled",
+    "VaultTlsError",
+    "VaultTokenExpired",
+    "VaultUnreachable",
+    "VersionError",
+    "VersionReserved",
+    "VersionTaken",
+    "WatchExpired",
+    "WritesCollide",
+]

@@ -1,0 +1,78 @@
+"""Kubernetes' API."""
+
+from __future__ import annotations
+
+from prefect_slipway.infra.domain.errors.base import SlipwayError
+
+
+class ClusterError(SlipwayError):
+    pass
+
+
+class KubeconfigInvalid(ClusterError):
+    default_action = "check KUBECONFIG and --context (`kubectl config get-contexts`)"
+
+
+class ClusterUnreachable(ClusterError):
+    retryable = True
+    default_action = "check the network and the API server's address in the kubeconfig"
+
+
+class ClusterTlsError(ClusterError):
+    default_action = "check `certificate-authority` in the kubeconfig"
+
+
+class ClusterUnauthorized(ClusterError):
+    default_action = "log in to the cluster again (`kubectl auth whoami`)"
+
+
+class ClusterForbidden(ClusterError):
+    default_action = "give this user the Role in infra/kubernetes/role.yaml"
+
+
+class ClusterRefused(ClusterError):
+    default_action = "the reason stands above; change the options, or the namespace's policy or quota"
+
+
+class NamespaceMissing(ClusterError):
+    default_action = "create it (`kubectl create namespace`), or name another with --namespace"
+
+
+class NamespaceTerminating(ClusterError):
+    default_action = "wait until it is gone and create it again, or name another with --namespace"
+
+
+class ObjectMissing(ClusterError):
+    default_action = "somebody removed it; run the same command again"
+
+
+class ObjectConflict(ClusterError):
+    retryable = True
+    default_action = "run the same command again"
+
+
+class NotOurs(ClusterError):
+    default_action = "remove or rename the object, or choose another namespace or builder name"
+
+
+class WatchExpired(ClusterError):
+    retryable = True
+    default_action = "run the same command again"
+
+
+class ClusterThrottled(ClusterError):
+    retryable = True
+    default_action = "wait; the API server limits requests"
+
+
+class ClusterUnavailable(ClusterError):
+    retryable = True
+    default_action = "the API server has trouble of its own; run the same command again later"
+
+
+class ClusterProtocolError(ClusterError):
+    default_action = "is this the address of a Kubernetes API server?"
+
+
+class Leftovers(ClusterError):
+    default_action = "see what holds them (finalizers); `slipway sweep` tries again"

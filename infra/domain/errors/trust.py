@@ -1,0 +1,50 @@
+"""Signatures and attestations."""
+
+from __future__ import annotations
+
+from prefect_slipway.infra.domain.errors.base import SlipwayError
+
+_NOT_WHAT_WAS_SIGNED = "do not use this image until you know who put the signature there"
+
+
+class TrustError(SlipwayError):
+    pass
+
+
+class NotSigned(TrustError):
+    default_action = "sign the image by its digest, or check that its signatures were copied with it"
+
+
+class NotAttested(TrustError):
+    default_action = "release the image again with this attestation, or check that it was copied with the image"
+
+
+class UntrustedKey(TrustError):
+    default_action = (
+        "name the key that signed it with --key; if that is an older version of a trusted key, it was revoked: "
+        "sign the image again"
+    )
+
+
+class SignatureInvalid(TrustError):
+    default_action = _NOT_WHAT_WAS_SIGNED
+
+
+class SignatureMalformed(TrustError):
+    default_action = "find out what wrote it there, or what cut it on the way; sign the image again"
+
+
+class OtherImageSigned(TrustError):
+    default_action = _NOT_WHAT_WAS_SIGNED
+
+
+class OtherRepositorySigned(TrustError):
+    default_action = "name the repository that the image was released to, or sign the image where it is now"
+
+
+class OtherPayloadType(TrustError):
+    default_action = "verify it with the tool that made it; Slipway reads in-toto statements"
+
+
+class OtherPredicateType(TrustError):
+    default_action = "ask for the type that it states, or release the image again with the attestation you need"

@@ -1,0 +1,78 @@
+"""Vault."""
+
+from __future__ import annotations
+
+from prefect_slipway.infra.domain.errors.base import SlipwayError
+
+
+class VaultError(SlipwayError):
+    pass
+
+
+class VaultUnreachable(VaultError):
+    retryable = True
+    default_action = "check VAULT_ADDR and VAULT_CACERT; `slipway doctor` tries the connection"
+
+
+class VaultTlsError(VaultError):
+    default_action = "name its CA with VAULT_CACERT"
+
+
+class VaultSealed(VaultError):
+    retryable = True
+    default_action = "unseal it (`bao operator unseal`); the embedded one: `slipway up`"
+
+
+class VaultInactive(VaultError):
+    default_action = "let VAULT_ADDR name a cluster that serves requests"
+
+
+class VaultDenied(VaultError):
+    default_action = "give the role a policy with the capability `read` on that path"
+
+
+class VaultTokenExpired(VaultError):
+    default_action = "set a fresh VAULT_TOKEN, or let Slipway log in by itself (VAULT_ROLE_ID, VAULT_SECRET_ID)"
+
+
+class VaultLoginRefused(VaultError):
+    default_action = "check role and secret id (or the Kubernetes role and its bound service account)"
+
+
+class SecretMissing(VaultError):
+    default_action = "check mount and path of vault:MOUNT/PATH, and that a value was written there"
+
+
+class SecretFieldMissing(VaultError):
+    default_action = "write the fields `username` and `password` (optionally `registry`) there"
+
+
+class KvVersionMismatch(VaultError):
+    default_action = "use a KV version 2 mount (`bao secrets enable -version=2 kv`)"
+
+
+class TransitMissing(VaultError):
+    default_action = "name the engine's mount in vault:MOUNT/KEY, or enable it (`bao secrets enable transit`)"
+
+
+class SigningKeyMissing(VaultError):
+    default_action = "check the name in vault:MOUNT/KEY, or create it (`bao write -f MOUNT/keys/KEY type=ecdsa-p256`)"
+
+
+class SigningKeyUnsuitable(VaultError):
+    default_action = "use a key of the type ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096"
+
+
+class KeyVersionRefused(VaultError):
+    default_action = "sign with the key's newest version, or lower its min_encryption_version"
+
+
+class VaultThrottled(VaultError):
+    retryable = True
+    # As often as Vault's own client tries (api/client.go: two retries, a second or so apart).
+    most_tries = 3
+    default_action = "wait; the server limits requests"
+
+
+class VaultProtocolError(VaultError):
+    default_action = "is VAULT_ADDR the address of a Vault server?"

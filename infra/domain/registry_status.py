@@ -1,0 +1,32 @@
+"""What a registry's HTTP status stands for where nothing more is known of its answer: one table for all who ask one.
+
+RFC 9110, section 15; OCI distribution specification, "Error Codes".
+"""
+
+from __future__ import annotations
+
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    RegistryProtocolError,
+    RegistryThrottled,
+    RegistryUnauthorized,
+    RegistryUnavailable,
+    UploadBroken,
+)
+
+NO_CREDENTIALS = "no credentials were given for {host}: name them by --credentials [{host}=]vault:MOUNT/PATH"
+"""What to do where a registry refuses who came without any."""
+
+BY_STATUS: dict[int, type[RegistryError]] = {
+    401: RegistryUnauthorized,
+    403: RegistryForbidden,
+    408: RegistryUnavailable,
+    416: UploadBroken,
+    429: RegistryThrottled,
+}
+
+
+def error_of_status(status: int) -> type[RegistryError]:
+    """The cause of an unsuccessful answer. 404 is the asker's to read: of a repository, or of no registry at all."""
+    return RegistryUnavailable if status >= 500 else BY_STATUS.get(status, RegistryProtocolError)

@@ -1,0 +1,60 @@
+"""Where a secret is in Vault: what people write in place of the secret."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from prefect_slipway.infra.domain.errors import InvalidOption
+
+SEGMENT = r"[^/\s\x00-\x1f\x7f?#%*+]+"
+"""A part of a path of Vault's API that can mean nothing but itself."""
+PLACE = rf"vault:{SEGMENT}(?:/{SEGMENT})+"
+"""The form of a secret's place, as a regular expression that JSON Schema reads as well."""
+
+_PATH = re.compile(rf"vault:(?P<mount>{SEGMENT})/(?P<path>{SEGMENT}(?:/{SEGMENT})*)")
+_FIELD = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class SecretPath:
+    """A secret of a KV version 2 mount, written `vault:MOUNT/PATH` without the `data/` of its API; or what an engine
+    makes for each reader (`vault:MOUNT/creds/ROLE`).
+    """
+
+    mount: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> SecretPath:
+        """Read `vault:MOUNT/PATH`; MOUNT is the first part. Raises InvalidOption, which does not repeat the text: it
+        may be the secret itself.
+        """
+        match = _PATH.fullmatch(text)
+        if match is None or {".", ".."} & set(text.removeprefix("vault:").split("/")):
+            raise InvalidOption(
+                "a secret's place in Vault is not of the form vault:MOUNT/PATH",
+                action="write e.g. vault:secret/team/registry",
+            )
+        return cls(match["mount"], match["path"])
+
+    def __str__(self) -> str:
+        return f"vault:{self.mount}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretField:
+    """One field of a secret, written `vault:MOUNT/PATH#FIELD`."""
+
+    path: SecretPath
+    field: str
+
+    @classmethod
+    def parse(cls, text: str) -> SecretField:
+        """Raises InvalidOption, which does not repeat the text."""
+        place, _, field = text.partition("#")
+        if not _FIELD.fullmatch(field):
+            raise InvalidOption(
+                "a secret's place in Vault lacks the field that is meant", action="write e.g. vault:secret/team/app#url"
+            )
+        return cls(SecretPath.parse(place), field)

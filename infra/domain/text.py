@@ -1,0 +1,34 @@
+"""How values are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect_slipway.infra.domain.outside import one_line
+
+
+def human_size(count: int) -> str:
+    """Bytes in decimal units, as registries show them."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
+    """A line for each label and value, the values below each other."""
+    width = max(len(label) for label, _ in facts)
+    return [f"  {label:<{width}}  {one_line(value)}" for label, value in facts]
+
+
+def with_rest(shown: Sequence[str], count: int) -> list[str]:
+    """What is shown of `count` entries, and how many more there are."""
+    more = count - len(shown)
+    return [*shown, f"and {more} more"] if more > 0 else list(shown)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last one a `…` where there were more."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"

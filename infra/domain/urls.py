@@ -1,0 +1,136 @@
+"""Addresses as people type them: which ones may hold a secret, and how one is shown without it.
+
+What is typed is recorded (a run's parameters, name, logs and events), so an address that may hold a secret is refused
+before there is a run. A list of the harmless forms decides, not a list of the harmful ones: a password that is pasted
+into a URL may contain any character, and then the URL parses as something else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from prefect_slipway.infra.domain.errors.usage import InvalidOption
+
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\\\[\]%]+)"
+_DOTTED = r"(?:localhost|[^\s:/?#@\\\[\]%]+\.[^\s:/?#@\\\[\]%]+)"
+_PORT = r"(?::[0-9]{1,5})?"
+_PATH = r"(?:/[^\s@?#\\]*)?"
+# An `@` only where it begins a part of the path, as npm's scopes do, and where no password can have come before it.
+_SCOPED = r"(?:/@?[^\s@?#\\/]*)*"
+# What selects a version or a format. Any other part of a query may be a token or a signature.
+_HARMLESS = "at|branch|checksum|commit|dl|download|format|inline|path|prefix|raw|ref|sha|subdir|submodules|tag|version"
+_PAIR = rf"(?:{_HARMLESS})=[^\s&#@]*"
+_QUERY = rf"(?:\?(?:{_PAIR}(?:&{_PAIR})*)?)?"
+_FRAGMENT = r"(?:#[^\s@=?&]*)?"
+_USER = r"[A-Za-z0-9._-]{1,32}@"
+_DIGEST = r"(?:@sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))?"
+
+ADDRESS = (
+    "(?:"
+    rf"(?:git\+)?[A-Za-z][A-Za-z0-9.-]*://(?:{_DOTTED}{_SCOPED}|(?:{_HOST}{_PORT})?{_PATH}){_DIGEST}{_QUERY}{_FRAGMENT}"
+    rf"|(?:git\+)?ssh://{_USER}{_HOST}{_PORT}{_PATH}{_FRAGMENT}"
+    rf"|(?:{_USER})?{_HOST}:(?!//)[^\s@?]*"
+    r"|(?:\.{1,2}|~|)/(?!/)[^\x00-\x1f\x7f]*"
+    r"|[^\s:@?/\\][^\x00-\x1f\x7f:@?/\\]*(?:/[^\x00-\x1f\x7f:?\\]*)?"
+    ")"
+)
+"""The forms in which an address cannot hold a secret, as a regular expression that JSON Schema reads as well: a URL
+without user (but for ssh's) and with a harmless query, `[USER@]HOST:PATH`, a path."""
+
+LEAK = (
+    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is no secret.
+    r"(?:[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
+    r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
+    # A password with `/`, `?` or `#` in it: what follows the colon is no port.
+    r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
+    # A query that lets whoever has it in.
+    r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
+    r"[\w.-]{0,64}=[^\s&#]"
+    r"|://[^\s?]*\?(?:[^\s#]*&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
+)
+"""A URL with a secret somewhere in a longer text: user information, or a query as presigned URLs and tokens have it."""
+
+_ADDRESS, _LEAK = re.compile(ADDRESS), re.compile(LEAK)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+
+
+def check_address(what: str, text: str, *, action: str | None = None) -> str:
+    """Give an address back that cannot hold a secret. Raises InvalidOption, which does not repeat it.
+
+    `what`: whose address it is, in words for people. `action`: how the secret is given rightly.
+    """
+    if _ADDRESS.fullmatch(text) is None:
+        raise InvalidOption(f"{what} {_reason(text)}", action=action)
+    return text
+
+
+def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
+    """See that no text in a JSON value (its keys included) holds a URL with a secret.
+
+    Raises InvalidOption, which says where it is and does not repeat it.
+    """
+    for place, text in _texts(where, value):
+        if _LEAK.search(text):
+            raise InvalidOption(
+                f"{place} holds a URL with a user name, a password or a token, which would be recorded",
+                action=action or "take it out of the URL; a credential is named by its place, vault:MOUNT/PATH",
+            )
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text holds a URL with user information, or with a query as tokens and signatures have it."""
+    return _LEAK.search(text) is not None
+
+
+def shown(url: str) -> str:
+    """A URL as it may be shown: without user information, query and fragment, and with a host that is one."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return _bare(url) if _ADDRESS.fullmatch(url) else _bare(url.rpartition("@")[2])
+    if _ADDRESS.fullmatch(url) is None:
+        # A password may hold what ends a host's name: all that could belong to it goes.
+        rest = rest.rpartition("@")[2]
+    elif scheme.removeprefix("git+").lower() == "ssh":
+        rest = re.sub("^[^/@]*@", "", rest)
+    bare = f"{scheme}://{_bare(rest)}"
+    return bare if _ADDRESS.fullmatch(bare) else f"{scheme}://…"
+
+
+def without_secrets(text: str) -> str:
+    """A text with each URL in it as it may be shown."""
+    return _URL.sub(lambda match: shown(match[0]), text)
+
+
+def _bare(text: str) -> str:
+    return re.split(r"[?#]", text, maxsplit=1)[0]
+
+
+def _reason(text: str) -> str:
+    if text != text.strip():
+        return "begins or ends with a blank"
+    if "@" in text:
+        return "holds a user name, a password or a token (an `@` in a path is written %40), which would be recorded"
+    if "?" in text:
+        return "has a query, which may hold a token or a signature and would be recorded"
+    return "has no legal form"
+
+
+def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Each text in a JSON value, with its place. Not recursive: a value may be nested deeper than Python's stack."""
+    waiting = [(where, value)]
+    while waiting:
+        place, inner = waiting.pop()
+        if isinstance(inner, str):
+            yield place, inner
+        elif isinstance(inner, dict):
+            for key in inner:
+                yield f"a name in {place}" if place else "a name", str(key)
+            waiting += [(_below(place, str(key)), each) for key, each in inner.items()]
+        elif isinstance(inner, list | tuple | set | frozenset):
+            waiting += [(place, each) for each in inner]
+
+
+def _below(place: str, key: str) -> str:
+    return place if len(place) + len(key) > 200 else f"{place}.{key}".lstrip(".")

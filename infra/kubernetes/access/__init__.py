@@ -1,0 +1,1 @@
+"""The API server: configuration, client, kinds, leases, port-forward."""

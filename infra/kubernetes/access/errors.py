@@ -1,0 +1,147 @@
+"""From the API's answer, or none, to a named cause: one table.
+
+Answers: `Status` of apimachinery (pkg/apis/meta/v1/types.go) with `code`, `reason` and `details`. What is forbidden by
+RBAC and what is forbidden by admission (Pod Security, quota) both are 403 Forbidden; RBAC's message alone says
+`cannot VERB resource "RESOURCE"`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.domain.errors import (
+    ClusterError,
+    ClusterForbidden,
+    ClusterProtocolError,
+    ClusterRefused,
+    ClusterThrottled,
+    ClusterTlsError,
+    ClusterUnauthorized,
+    ClusterUnavailable,
+    ClusterUnreachable,
+    NamespaceMissing,
+    NamespaceTerminating,
+    ObjectConflict,
+    ObjectMissing,
+    WatchExpired,
+)
+
+_BY_STATUS: dict[int, type[ClusterError]] = {
+    400: ClusterProtocolError,
+    401: ClusterUnauthorized,
+    403: ClusterForbidden,
+    404: ObjectMissing,
+    408: ClusterUnavailable,
+    409: ObjectConflict,
+    410: WatchExpired,
+    422: ClusterRefused,
+    429: ClusterThrottled,
+}
+_REASON = re.compile(r"[A-Za-z]{1,60}")
+_NO_NAMESPACE = re.compile(r'^namespaces "[^"]*" not found$')
+# apiserver/pkg/endpoints/handlers/responsewriters/errors.go, forbiddenMessage.
+_RBAC = re.compile(r'\bcannot (?P<verb>[a-z]+) resource "(?P<resource>[a-z0-9./-]+)"')
+# What the API server takes for a user who says nothing of himself (apiserver, pkg/authentication/user, Anonymous).
+_ANONYMOUS = 'User "system:anonymous"'
+NO_LOGIN = (
+    "the kubeconfig's user has no credentials: add some (`kubectl config view --minify`), or name another context"
+)
+_CAUSE_TERMINATING = "NamespaceTerminating"
+
+TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
+"""All that a request raises that got no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked of the API, for messages. `verb`: as in a Role; `what`: `secret/registry-creds`."""
+
+    verb: str
+    what: str
+    resource: str
+    namespace: str
+
+
+def answer_error(asked: Asked, code: int, body: bytes | str, retry_after: str | None = None) -> ClusterError:
+    """The cause an unsuccessful answer stands for.
+
+    The API's own message names objects and rules, never their content; it is shown as details where it alone says
+    what is wrong (admission, validation).
+    """
+    status = _status(body)
+    message = str(status.get("message") or "")
+    reason = str(status.get("reason") or "")
+    shown = f"HTTP {code}" + (f" {reason}" if _REASON.fullmatch(reason) else "")
+    cause = f"{asked.verb} {asked.what} in namespace {asked.namespace}: the API server answered {shown}"
+    kind = classify(code, status)
+    if kind is ClusterUnauthorized and code == 403:
+        return ClusterUnauthorized(f"{cause} to system:anonymous", action=NO_LOGIN)
+    if kind is ClusterForbidden:
+        found = _RBAC.search(message)
+        missing = f"{found['verb']} on {found['resource']}" if found else f"{asked.verb} on {asked.resource}"
+        return ClusterForbidden(
+            f"{cause}; missing: {missing}", action=f"grant {missing} (the whole Role: infra/kubernetes/role.yaml)"
+        )
+    if kind is NamespaceMissing:
+        return NamespaceMissing(f"there is no namespace {asked.namespace}")
+    if kind is NamespaceTerminating:
+        return NamespaceTerminating(f"namespace {asked.namespace} is being deleted")
+    if kind is ClusterRefused:
+        return ClusterRefused(cause, details=message[:2000])
+    return kind(cause, retry_after=_seconds(retry_after, status))
+
+
+def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
+    """The class for an HTTP status and the `Status` object in its body ({} for none)."""
+    message = str(status.get("message") or "")
+    causes = {cause.get("reason") for cause in _details(status).get("causes") or () if isinstance(cause, dict)}
+    if code == 403 and _CAUSE_TERMINATING in causes:
+        return NamespaceTerminating
+    if code == 403 and _ANONYMOUS in message:
+        return ClusterUnauthorized
+    if code == 403 and message and not _RBAC.search(message):
+        return ClusterRefused
+    if code == 404 and _NO_NAMESPACE.match(message):
+        return NamespaceMissing
+    if code >= 500:
+        return ClusterUnavailable
+    return _BY_STATUS.get(code, ClusterProtocolError)
+
+
+def transport_error(error: BaseException, host: str) -> ClusterError:
+    """The cause for a request that got no answer from `host`."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+        return ClusterTlsError(f"no TLS connection with the API server at {host}: {tls_reason(error) or reason(error)}")
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return ClusterUnreachable(f"the API server at {host} did not answer in time")
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects | aiohttp.ContentTypeError):
+        return ClusterProtocolError(f"{host} gave an answer that cannot be followed: {reason(error)}")
+    return ClusterUnreachable(f"the API server at {host} cannot be reached: {reason(error)}")
+
+
+def _status(body: bytes | str) -> dict[str, Any]:
+    try:
+        status = json.loads(body)
+    except ValueError:
+        return {}
+    return status if isinstance(status, dict) and status.get("kind", "Status") == "Status" else {}
+
+
+def _details(status: dict[str, Any]) -> dict[str, Any]:
+    details = status.get("details")
+    return details if isinstance(details, dict) else {}
+
+
+def _seconds(header: str | None, status: dict[str, Any]) -> float | None:
+    if header is not None and header.strip().isdecimal():
+        return float(header)
+    seconds = _details(status).get("retryAfterSeconds")
+    return float(seconds) if isinstance(seconds, int) else None

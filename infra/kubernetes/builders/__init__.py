@@ -1,0 +1,1 @@
+"""BuildKit daemons in a cluster: manifests, provisioning, watching, removal."""

@@ -1,0 +1,33 @@
+"""A builder's objects for people who apply them by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from prefect_slipway.infra.kubernetes.access.kinds import Object
+from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
+from prefect_slipway.infra.kubernetes.builders.manifests import builder_objects, client_tls
+from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, BuilderSpec, Names, Run
+
+_LIFETIME = timedelta(days=2 * 365)
+_BY_HAND = "slipway-manifests"
+
+
+def printed_objects(spec: BuilderSpec, namespace: str) -> list[Object]:
+    """All objects of a shared builder in `namespace`, certificates included.
+
+    They bear another `managed-by` than those that Slipway makes itself and no run's label, so that neither a release
+    nor a sweep takes them for its own.
+    """
+    run = Run("printed")
+    certificates = make_certificates(Names.of(spec, run).builder, namespace, _LIFETIME)
+    objects = [*builder_objects(spec, run, certificates, None), client_tls(spec, run, certificates)]
+    for obj in objects:
+        metadata = [obj["metadata"]]
+        if obj["kind"] == "Deployment":
+            metadata.append(obj["spec"]["template"]["metadata"])
+        for each in metadata:
+            each["labels"] = {**each["labels"], MANAGED_BY: _BY_HAND}
+            del each["labels"][RUN]
+        obj["metadata"]["namespace"] = namespace
+    return objects

@@ -1,0 +1,151 @@
+"""The registry credentials as a Secret of the type docker-registry, and read from there.
+
+The Secret follows its source (Vault): it is looked at again at each of the build's callbacks and every `every_s`
+seconds, and rewritten when the value is another. A shared builder's Secret holds the credentials of all releases
+that share it, by host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable
+
+from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import ClusterProtocolError, ObjectConflict, SlipwayError
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.apply import check_ours
+from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object, name_of
+
+_KEY = ".dockerconfigjson"
+_DOCKER_HUB = "https://index.docker.io/v1/"  # what docker's and buildctl's config calls docker.io
+_TRIES = 5
+
+Auths = dict[str, Credential]
+
+
+def docker_config(auths: Auths) -> str:
+    """The text of a `config.json` as docker and buildctl read it."""
+    entries = {}
+    for host, credential in sorted(auths.items()):
+        pair = base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode("ascii")
+        entries[_DOCKER_HUB if host == "docker.io" else host] = {
+            "username": credential.username,
+            "password": credential.password,
+            "auth": pair,
+        }
+    return json.dumps({"auths": entries})
+
+
+def parse_docker_config(text: str) -> Auths:
+    """The credentials in it, by host. Raises ClusterProtocolError."""
+    try:
+        auths = {}
+        for host, entry in json.loads(text)["auths"].items():
+            user, password = entry.get("username"), entry.get("password")
+            if user is None or password is None:
+                user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+            auths["docker.io" if host == _DOCKER_HUB else host] = Credential(user, password)
+    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error):
+        raise ClusterProtocolError(
+            "the registry Secret holds no docker configuration", action="delete it and run the same command again"
+        ) from None  # the text is a secret
+    return auths
+
+
+class RegistrySecret:
+    """A CredentialSource that writes what its own source says into a Secret, and answers with what stands there.
+
+    `hosts`: the registries whose credentials belong into it. `manifest`: the Secret for a `config.json`'s text.
+    """
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        source: CredentialSource,
+        hosts: Iterable[str],
+        manifest: Callable[[str], Object],
+        *,
+        every_s: float = 30.0,
+    ) -> None:
+        self._api = api
+        self._source = source
+        self._hosts = tuple(hosts)
+        self._manifest = manifest
+        self._empty = manifest("{}")
+        self._name = name_of(self._empty)
+        self._every_s = every_s
+        self._writing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Write it for the first time and follow the source from then on. Raises ClusterErrors and VaultErrors."""
+        await self.sync()
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def credential(self, host: str) -> Credential | None:
+        """What the Secret holds for `host` now; the source is asked first, and is not needed."""
+        if host not in self._hosts:
+            return await self._source.credential(host)
+        try:
+            auths = await self.sync()
+        except SlipwayError:
+            # The source (or the right to write) is away for the moment: what stands there is what there is.
+            there = await self._api.get(SECRET, self._name)
+            if there is None:
+                raise
+            check_ours(there, self._empty)
+            auths = _auths(there)
+        return auths.get(host)
+
+    async def sync(self) -> Auths:
+        """Bring the Secret to what the source says; gives what stands in it then."""
+        async with self._writing:
+            wanted = {host: await self._source.credential(host) for host in self._hosts}
+            for _ in range(_TRIES):
+                there = await self._api.get(SECRET, self._name)
+                if there is not None:
+                    check_ours(there, self._empty)  # before it is read: whatever is in somebody else's is theirs
+                before = _auths(there) if there is not None else {}
+                after = dict(before)
+                for host, credential in wanted.items():
+                    if credential is not None:
+                        after[host] = credential
+                    else:
+                        after.pop(host, None)
+                manifest = self._manifest(docker_config(after))
+                try:
+                    if there is None:
+                        await self._api.create(manifest)
+                    else:
+                        if after == before:
+                            return after
+                        version = {"resourceVersion": there["metadata"]["resourceVersion"]}
+                        await self._api.merge(SECRET, self._name, {"metadata": version, "data": manifest["data"]})
+                except ObjectConflict:
+                    continue  # another release that shares it was first
+                return after
+            raise ObjectConflict(f"secret/{self._name} changed {_TRIES} times while it was written")
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self.sync()
+            except SlipwayError:
+                continue  # the next callback or round says what is wrong, if it still is
+
+
+def _auths(secret: Object) -> Auths:
+    data = (secret.get("data") or {}).get(_KEY)
+    if data is None:
+        return {}
+    return parse_docker_config(base64.b64decode(data).decode("utf-8", "replace"))

@@ -1,0 +1,1 @@
+"""Workloads: their image, its rollout, and what goes wrong."""

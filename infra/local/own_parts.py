@@ -1,0 +1,66 @@
+"""Whether a part of one's own, named by the environment, serves: asked once, as whoever uses it would ask."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect_slipway.infra.common.reasons import reason
+from prefect_slipway.infra.local.builder import BUILDER, builder_answers
+from prefect_slipway.infra.local.stack import PREFECT, VAULT, PartStatus
+
+_TIMEOUT_S = 5.0
+_SETTINGS = {PREFECT: "PREFECT_API_URL", VAULT: "VAULT_ADDR and VAULT_CACERT"}
+# Of Prefect its version, as it tells its health to anybody.
+_PATHS = {PREFECT: "/admin/version", VAULT: "/v1/sys/health"}
+# A Vault that is a standby of some kind serves as well
+# (https://developer.hashicorp.com/vault/api-docs/system/health).
+_SERVES = {PREFECT: {200}, VAULT: {200, 429, 472, 473}}
+
+
+class Trouble(NamedTuple):
+    """What is wrong with a part, and what to do."""
+
+    what: str
+    action: str
+
+
+def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
+    """None for a part that serves, and for Slipway's own."""
+    if part.state != "foreign" or part.address is None:
+        return None
+    if part.name == BUILDER:
+        return None if builder_answers(part.address) else Trouble("does not answer", "see that its engine runs")
+    # Imported here: an HTTP client with TLS is needed for servers of one's own only.
+    import httpx
+
+    ca = Path(env["VAULT_CACERT"]) if part.name == VAULT and env.get("VAULT_CACERT") else None
+    headers = _login(env) if part.name == PREFECT else {}
+    url = part.address + _PATHS[part.name]
+    try:
+        trust = ssl.create_default_context(cafile=ca)
+        answer = httpx.get(url, headers=headers, verify=trust, timeout=_TIMEOUT_S)
+    except (httpx.HTTPError, OSError) as error:
+        return Trouble(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it runs")
+    status = answer.status_code
+    if status in _SERVES[part.name] and answer.headers.get("Content-Type", "").startswith("application/json"):
+        return None
+    if part.name == PREFECT and status in {401, 403}:
+        return Trouble(f"answers {status}", "check PREFECT_API_AUTH_STRING (Prefect Cloud: PREFECT_API_KEY)")
+    if part.name == VAULT and status == 503:
+        return Trouble("is sealed", "bao operator unseal")
+    if status >= 500:
+        return Trouble(f"answers {status}", "see its log: it has trouble of its own")
+    return Trouble(f"answers {status}, not as its API does", f"check {_SETTINGS[part.name]}")
+
+
+def _login(env: Mapping[str, str]) -> dict[str, str]:
+    """As Prefect's client logs in (client/orchestration: the key first)."""
+    if key := env.get("PREFECT_API_KEY"):
+        return {"Authorization": f"Bearer {key}"}
+    if text := env.get("PREFECT_API_AUTH_STRING"):
+        return {"Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+    return {}

@@ -1,0 +1,1 @@
+"""Slipway: releases container images with Prefect, BuildKit and Vault."""
