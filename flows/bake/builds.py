@@ -24,7 +24,6 @@ from prefect_slipway.infra.buildkit import (
 from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_layout
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
-from prefect_slipway.infra.domain.plan import ReleasePlan
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 
 Network = Literal["default", "host", "none"]
@@ -69,22 +68,25 @@ def unused(target: Target) -> list[str]:
 
 def build_request(
     target: Target,
-    plan: ReleasePlan,
+    image: str,
+    labels: Mapping[str, str],
     places: Places,
     bases: Mapping[str, str],
     *,
+    epoch: int | None,
+    git_modes: bool,
     network: Network | None,
     no_cache: bool,
     insecure: bool,
 ) -> BuildRequest:
-    """What BuildKit is asked for. `bases`: the images of its base targets, by digest, by the targets' names.
+    """What BuildKit is asked for. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and its
+    annotations; `bases`: the images of its base targets, by digest, by the targets' names.
 
-    `network`: what the builder needs if the file names none. Raises InvalidOption for what is not allowed.
+    `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
+    if the file names none. Raises InvalidOption for what is not allowed.
     """
     what = f"target {target.name}"
     context, dockerfile = _source(what, target, places)
-    labels = {**plan.labels, **target.labels}
-    epoch = plan.source_date_epoch
     return BuildRequest(
         context=context,
         dockerfile=dockerfile,
@@ -95,14 +97,14 @@ def build_request(
         },
         target=target.target,
         build_args=target.args,
-        labels=labels,
+        labels=dict(labels),
         annotations={**labels, **values.image_annotations(target.annotations, f"{what}: annotations")},
         platforms=values.platforms(target.platforms),
         no_cache=no_cache or target.no_cache,
         no_cache_stages=target.no_cache_filter,
         pull=target.pull,
         source_date_epoch=epoch,
-        git_modes=epoch is not None and plan.source.revision is not None,
+        git_modes=git_modes,
         attests=attests(target.attest),
         cache_imports=_caches(what, "cache-from", target.cache_from, places),
         cache_exports=_caches(what, "cache-to", target.cache_to, places),
@@ -118,7 +120,7 @@ def build_request(
         shm_size=byte_count(f"{what}: shm-size", target.shm_size or "0"),
         ulimits=values.ulimits(f"{what}: ulimits", target.ulimits),
         resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
-        outputs=(ImagePush(plan.image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
+        outputs=(ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
     )
 
 

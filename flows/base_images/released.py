@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from prefect_slipway.flows.run.workshop import Workshop
+
 from prefect_slipway.flows.base_images.changes import Sighting
 from prefect_slipway.flows.base_images.dockerfile import base_images
 from prefect_slipway.flows.run.sources import dockerfile_of, open_source
-from prefect_slipway.flows.run.workshop import Workshop
 from prefect_slipway.infra.domain.errors import DockerfileInvalid, DockerfileMissing, InvalidOption, ManifestUnknown
-from prefect_slipway.infra.domain.plan import OCI_REVISION
+from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
 from prefect_slipway.infra.domain.version import image_tag, latest, version_of_tag
 from prefect_slipway.infra.registry import ImageConfig, Manifest, RegistryClient

@@ -13,14 +13,16 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.planning.image_set import SetPlan
-    from prefect_slipway.flows.reporting.watch import Outcome
     from prefect_slipway.flows.request.image_set import SetRequest
+
+    from prefect_slipway.flows.reporting.watch import Outcome
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.request.image_set import SetRequest
+
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
-    from prefect_slipway.flows.request.image_set import SetRequest
 
     parser = subparsers.add_parser(
         "bake",
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     def start() -> Coroutine[Any, Any, Outcome]:
         from prefect_slipway.flows.release_set import release_set
+
         from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
@@ -69,8 +72,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> SetRequest:
-    from prefect_slipway.flows.cli.options import read_request
     from prefect_slipway.flows.request.image_set import SetRequest
+
+    from prefect_slipway.flows.cli.options import read_request
 
     for word in args.words:
         if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
@@ -89,10 +93,11 @@ def _from_environment(name: str) -> str:
 
 
 async def _definition(request: SetRequest) -> dict[str, Any]:
-    from prefect_slipway.flows.bake.printed import as_bake
     from prefect_slipway.flows.planning.set_plan import read_set
-    from prefect_slipway.flows.run.sources import open_source
     from prefect_slipway.flows.run.workshop import open_workshop
+
+    from prefect_slipway.flows.bake.printed import as_bake
+    from prefect_slipway.flows.run.sources import open_source
 
     # Looked at only, so a work tree may be as it is.
     release = request.as_release().model_copy(update={"allow_dirty": True})
@@ -102,8 +107,9 @@ async def _definition(request: SetRequest) -> dict[str, Any]:
 
 async def _plan(request: SetRequest) -> SetPlan:
     from prefect_slipway.flows.planning.set_plan import name_images, plan_set, read_set
-    from prefect_slipway.flows.run.sources import open_source
     from prefect_slipway.flows.run.workshop import open_workshop
+
+    from prefect_slipway.flows.run.sources import open_source
 
     async with open_workshop(request.as_release()) as shop:
         async with await open_source(shop) as checkout:

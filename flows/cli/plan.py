@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prefect_slipway.flows.planning.plan import ReleasePlan
     from prefect_slipway.flows.request.release import ReleaseRequest
-    from prefect_slipway.infra.domain.plan import ReleasePlan
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -40,9 +40,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _plan(request: ReleaseRequest) -> ReleasePlan:
+    from prefect_slipway.flows.run.workshop import open_workshop
+
     from prefect_slipway.flows.planning.plan import plan_release
     from prefect_slipway.flows.run.sources import open_source
-    from prefect_slipway.flows.run.workshop import open_workshop
 
     async with open_workshop(request) as shop:
         async with await open_source(shop) as checkout:

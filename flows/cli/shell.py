@@ -12,8 +12,9 @@ from prefect_slipway.flows.cli.raw_terminal import Tty
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.run.workshop import Workshop
+
+    from prefect_slipway.flows.request.release import ReleaseRequest
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -42,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _shell(request: ReleaseRequest) -> int:
-    from prefect_slipway.flows.run.interrupts import interruptible
     from prefect_slipway.flows.run.workshop import open_workshop
+
+    from prefect_slipway.flows.run.interrupts import interruptible
 
     with interruptible():
         async with open_workshop(request) as shop:

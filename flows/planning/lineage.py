@@ -7,15 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 
-from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.infra.domain.errors import (
     DigestMismatch,
     ManifestUnknown,
     RegistryProtocolError,
     RepositoryUnknown,
 )
+from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.ledger import Released, VersionLedger
-from prefect_slipway.infra.domain.plan import OCI_REVISION
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag
 from prefect_slipway.infra.registry import RegistryClient
@@ -47,7 +47,9 @@ async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
     return [Released(version) for version in await ledger.versions()]
 
 
-async def look_back(shop: Workshop, checkout: Checkout, images: Images, released: Collection[Released]) -> Lineage:
+async def look_back(
+    run: OpenRun, ledger: VersionLedger, checkout: Checkout, images: Images, released: Collection[Released]
+) -> Lineage:
     """Find the line of the checkout's revision among what is released.
 
     Git's tags name their commits, images carry them as a label; an image without one counts as of the line. Raises
@@ -56,10 +58,10 @@ async def look_back(shop: Workshop, checkout: Checkout, images: Images, released
     highest_first = sorted(released, key=lambda one: one.version, reverse=True)
     if checkout.repository is None or checkout.revision is None:
         return Lineage(tuple(highest_first))
-    history = await History.open(checkout, remote=shop.request.git_remote, credentials=shop.git_credentials())
-    if not isinstance(shop.ledger, GitLedger):
+    history = await History.open(checkout, remote=run.request.git_remote, credentials=run.git_credentials())
+    if not isinstance(ledger, GitLedger):
         return await _by_labels(history, images, [one.version for one in highest_first])
-    if not released and shop.ledger.remote is None:
+    if not released and ledger.remote is None:
         await history.complete()  # a shallow clone may lack the tags as well
     inside = await history.includes([one.revision for one in highest_first if one.revision is not None])
     line = [one for one in highest_first if one.revision in inside]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from prefect_slipway.flows.planning.lineage import Images, Lineage, image_labels, look_back
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.infra.domain.commits import Decision, decide
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
-from prefect_slipway.infra.domain.ledger import Released
-from prefect_slipway.infra.domain.plan import OCI_REVISION, SLIPWAY_FINGERPRINT
+from prefect_slipway.infra.domain.labels import OCI_REVISION, SLIPWAY_FINGERPRINT
+from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import (
     Bump,
@@ -80,15 +80,22 @@ class Choice:
         return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
 
 
-async def choose(shop: Workshop, checkout: Checkout, images: Images, released: Sequence[Released], mark: str) -> Choice:
+async def choose(
+    run: OpenRun,
+    ledger: VersionLedger,
+    checkout: Checkout,
+    images: Images,
+    released: Sequence[Released],
+    mark: str,
+) -> Choice:
     """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
     and what registry and git raise."""
-    request = shop.request
+    request = run.request
     named = parse_version(request.version) if request.version is not None else None
     if named is not None and not (request.only_new or request.moving_tags):
         return _by_name(named, released)
-    lineage = await look_back(shop, checkout, images, released)
-    found = await _nothing_new(shop, checkout, images, lineage, named, mark)
+    lineage = await look_back(run, ledger, checkout, images, released)
+    found = await _nothing_new(request, ledger, checkout, images, lineage, named, mark)
     if found is None:
         found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
     previous = lineage.latest()
@@ -106,19 +113,24 @@ def _by_name(version: Version, released: Sequence[Released]) -> Choice:
 
 
 async def _nothing_new(
-    shop: Workshop, checkout: Checkout, images: Images, lineage: Lineage, named: Version | None, mark: str
+    request: ReleaseRequest,
+    ledger: VersionLedger,
+    checkout: Checkout,
+    images: Images,
+    lineage: Lineage,
+    named: Version | None,
+    mark: str,
 ) -> Choice | None:
     """Why there is nothing to release whatever the bump is, None if that is not so.
 
     A prerelease of the same commit does not make a stable release superfluous.
     """
-    request = shop.request
     prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
     if request.only_new and request.bump is not Bump.AUTO:
         last = lineage.latest(stable_only=not prerelease)
         if last is not None and await _is_released(checkout, images, lineage, last, mark):
             return Choice(f"nothing new since {last.version}", last=last.version)
-    if named is not None or request.again or checkout.dirty or not isinstance(shop.ledger, GitLedger):
+    if named is not None or request.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
     here = (one.version for one in lineage.line if one.revision == checkout.revision)
     version = next((version for version in here if prerelease or not version.prerelease), None)

@@ -8,6 +8,7 @@ it: every other character is a dash in the middle, and its mark, in the same ord
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 # None of them is a hexadecimal digit: the older keys of histories end in six of those.
@@ -19,6 +20,12 @@ def key_of(kind: str, subject: str) -> str:
     plain = "".join(character if character in _PLAIN else "-" for character in subject)
     marks = "".join(_mark(character) for character in subject if character not in _PLAIN)
     return f"{kind}-{plain}-{marks}"
+
+
+def set_key(kind: str, source: str, images: Iterable[str]) -> str:
+    """Of several images of one source: two sources may have one name, so the images tell them apart."""
+    names = " ".join(sorted(images))
+    return key_of(kind, f"set {source} {hashlib.sha256(names.encode()).hexdigest()[:12]}")
 
 
 def history_key(image: str) -> str:

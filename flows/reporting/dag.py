@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from prefect_slipway.flows.planning.order import columns
+
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _PAD = 220, 44, 70, 16, 14
 COLOURS = {"built": "#2f6fde", "cached": "#9aa5b1", "failed": "#d64545", "not built": "#cbd2d9"}
-
-
-def columns(bases: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """The names by how many steps they are away from those that have no base. `bases`: each after its own."""
-    depth: dict[str, int] = {}
-    for name, below in bases.items():
-        depth[name] = max((depth[base] + 1 for base in below), default=0)
-    return [[name for name in bases if depth[name] == level] for level in range(max(depth.values(), default=-1) + 1)]
 
 
 def as_svg(bases: Mapping[str, Sequence[str]], states: Mapping[str, str], notes: Mapping[str, str]) -> str:

@@ -9,37 +9,39 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from prefect_slipway.flows.cli.logins import Logins
-from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.flows.run.logins import Logins
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.engine import default_engine_answers
 
 
-async def pull_commands(shop: Workshop, references: Iterable[str]) -> tuple[str, ...]:
+async def pull_commands(run: OpenRun, registries: Registries, references: Iterable[str]) -> tuple[str, ...]:
     """`docker pull` of each reference; before them, where it was not done here yet, the login for its registry."""
-    docker = await asyncio.to_thread(_docker, shop)
+    docker = await asyncio.to_thread(_docker, run.stack)
     logins: dict[str, None] = {}
     pulls = []
     for reference in references:
-        if login := _login(shop, ImageReference.parse(reference).registry):
+        if login := _login(run, registries, ImageReference.parse(reference).registry):
             logins[login] = None
         pulls.append(f"{docker} pull {reference}")
     return (*logins, *pulls)
 
 
-def _docker(shop: Workshop) -> str:
+def _docker(stack: StackConnection | None) -> str:
     """The docker command; where no engine but the stack's private one runs, with that one's address."""
-    kind, _, socket = (shop.stack.builder if shop.stack else "").partition("://")
+    kind, _, socket = (stack.builder if stack else "").partition("://")
     if kind != "docker" or default_engine_answers():
         return "docker"
     return f"docker --host unix://{shlex.quote(socket)}"
 
 
-def _login(shop: Workshop, registry: str) -> str | None:
+def _login(run: OpenRun, registries: Registries, registry: str) -> str | None:
     """The command after which docker finds the registry's credential, None where there is none or it is done."""
-    path = shop.secret_paths().get(registry)
-    if path is None or shop.request.vault is not None:  # the Vault of a saved block is known to Prefect alone
+    path = registries.paths().get(registry)
+    if path is None or run.request.vault is not None:  # the Vault of a saved block is known to Prefect alone
         return None
     try:
         if Logins.of_this_user().get(registry) is not None:
@@ -49,6 +51,7 @@ def _login(shop: Workshop, registry: str) -> str | None:
     slipway = (
         "slipway" if shutil.which("slipway") else shlex.quote(str(Path(sysconfig.get_path("scripts")) / "slipway"))
     )
-    if shop.stack is not None and (registry, str(path)) == (shop.stack.registry, shop.stack.registry_secret):
+    stack = run.stack
+    if stack is not None and (registry, str(path)) == (stack.registry, stack.registry_secret):
         return f"{slipway} login"
     return f"{slipway} login {registry} --credentials {path}"

@@ -33,6 +33,7 @@ SavedVault = Annotated[
 ]
 
 _ADDRESSES = {"source", "git_remote", "builder"}
+_OF_ONE_IMAGE = {"image", "file", "target", "build_args", "labels", "platforms"}
 
 
 class Request(BaseModel):
@@ -64,8 +65,51 @@ class Request(BaseModel):
             raise InvalidOption(f"{where}: {first['msg']}") from None
 
 
-class ReleaseOptions(Request):
-    """What releases of one image and of a set have in common: source, credentials, version, builder."""
+class Bake(Request):
+    """Several images of one source: which files describe them, and what these may use."""
+
+    files: list[str] = Field(
+        default_factory=list,
+        description=(
+            "docker-bake.json and Compose files, relative to the source; later ones are laid over earlier ones. Empty: "
+            "those with the usual names."
+        ),
+    )
+    targets: list[str] = Field(
+        default_factory=list, description="Targets and groups to release. Empty: the group `default`."
+    )
+    variables: dict[str, str] = Field(
+        default_factory=dict,
+        description="Values for the file's variables. No secrets. The environment is not read.",
+    )
+    repository: str | None = Field(
+        default=None,
+        description=(
+            "REGISTRY/PATH for all images, each under its own name there. None: where a target's tags name it, else "
+            "SOURCE/TARGET in the embedded registry."
+        ),
+    )
+    allow: list[str] = Field(
+        default_factory=list,
+        description=(
+            "What the file may use beyond its source: fs.read=PATH, env=NAME (as a secret), ssh, network.host, "
+            "security.insecure."
+        ),
+    )
+    parallel: int = Field(default=16, ge=1, description="How many images are built at the same time.")
+
+    @field_validator("repository")
+    @classmethod
+    def _repository_is_one(cls, value: str | None) -> str | None:
+        if value is not None:
+            reference = ImageReference.parse(f"{value}/image")
+            if value.rstrip("/") != value or reference.tag or "@" in value:
+                raise InvalidOption(f"{value!r} is not REGISTRY/PATH")
+        return value
+
+
+class ReleaseRequest(Request):
+    """One release: of an image, or with `bake` of several under one version."""
 
     source: Source = Field(
         default=".",
@@ -186,15 +230,42 @@ class ReleaseOptions(Request):
         default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
     )
 
+    image: str | None = Field(
+        default=None,
+        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
+    )
+    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
+    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
+    build_args: dict[str, str] = Field(
+        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
+    )
+    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
+    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+
+    bake: Bake | None = Field(
+        default=None,
+        description=(
+            "Release several images: the targets of docker-bake.json or a Compose file, which then say what is built. "
+            "None: one image."
+        ),
+    )
+
     @property
     def called(self) -> str:
         """What a run is called before its image and version are known."""
-        return source_name(self.source, self.path)
+        name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.path)
+        return f"{name} {self.version}" if self.version else name
+
+    @property
+    def subject(self) -> str:
+        """What it is about: the image, or the source of several."""
+        return self.image or (f"set {self.source}" if self.bake is not None else self.source)
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
         """What is asked for, in short: label and value."""
-        return (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
+        facts = (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
+        return facts if self.bake is not None else (("image", self.image), *facts)
 
     @field_validator("version")
     @classmethod
@@ -226,35 +297,10 @@ class ReleaseOptions(Request):
             raise InvalidOption("--builder-cert and --builder-key go together", action="name both, or neither")
         return self
 
-
-class ReleaseRequest(ReleaseOptions):
-    """One release of one image."""
-
-    image: str | None = Field(
-        default=None,
-        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
-    )
-    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
-    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
-    build_args: dict[str, str] = Field(
-        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
-    )
-    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
-    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
-
     @field_validator("platforms")
     @classmethod
     def _platforms_exist(cls, values: list[str]) -> list[str]:
         return [check_platform(one.strip()) for value in values for one in value.split(",")]
-
-    @property
-    def called(self) -> str:
-        name = self.image.rpartition("/")[2] if self.image is not None else super().called
-        return f"{name} {self.version}" if self.version else name
-
-    @property
-    def shown(self) -> tuple[tuple[str, str | None], ...]:
-        return (("image", self.image), *super().shown)
 
     @field_validator("image")
     @classmethod
@@ -267,3 +313,13 @@ class ReleaseRequest(ReleaseOptions):
                     action="name the repository alone; --version picks a version",
                 )
         return value
+
+    @model_validator(mode="after")
+    def _a_set_is_described_by_its_files(self) -> Self:
+        given = sorted(_OF_ONE_IMAGE & self.model_fields_set)
+        if self.bake is not None and any(getattr(self, name) for name in given):
+            raise InvalidOption(
+                f"{', '.join(given)} cannot be combined with bake: the targets of its files say what is built",
+                action="write them into the bake or Compose file",
+            )
+        return self

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from prefect_slipway.flows.run.workshop import Workshop
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
 from prefect_slipway.infra.domain.errors import ClusterError, InvalidOption
 from prefect_slipway.infra.domain.options import boolean
@@ -37,30 +38,34 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def provision(shop: Workshop, run: str, attempt: int = 0, *, session: bool = False) -> BuilderAddress:
-    """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
+async def run_builder(
+    request: ReleaseRequest, registry: str, exits: AsyncExitStack, run: str, attempt: int, *, session: bool
+) -> KubernetesBuilder:
+    """The run's builder (or the shared one), to be provisioned. What is opened for it closes with `exits`.
 
-    `run`: the flow run's id; `attempt`: how many times it was run before; `session`: the lab's pod will be opened.
-    Raises ClusterErrors and BuilderErrors.
+    `registry`: the host that images go to; `run`: the flow run's id; `attempt`: how many times it was run before;
+    `session`: a shell's pod will be opened. Raises ClusterErrors and InvalidOption.
     """
-    request = shop.request
-    if shop.kubernetes is None:
-        api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
-        await _remove_earlier_attempts(api, run, attempt)
-        shop.kubernetes = _builder(shop, api, run_name(run, attempt), session=session)
-    made = await shop.kubernetes.provision()
-    tls = TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
-    shop.builder = BuilderAddress.parse(made.address, tls)
-    return shop.builder
+    api = await exits.enter_async_context(open_api(request.context, request.namespace))
+    await _remove_earlier_attempts(api, run, attempt)
+    return _builder(request, registry, api, run_name(run, attempt), session=session)
 
 
-async def check_builder(shop: Workshop) -> None:
+async def provisioned(builder: KubernetesBuilder) -> BuilderAddress:
+    """Make it, or make it again when it was lost; gives the way to it. Raises ClusterErrors and BuilderErrors."""
+    made = await builder.provision()
+    return BuilderAddress.parse(
+        made.address, TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
+    )
+
+
+async def check_builder(request: ReleaseRequest, registry: str) -> None:
     """See that a builder could be made, where one will be: what is missing is told with the plan, not after it.
 
     Raises ClusterErrors.
     """
-    async with open_api(shop.request.context, shop.request.namespace) as api:
-        await _builder(shop, api, "plan").check()
+    async with open_api(request.context, request.namespace) as api:
+        await _builder(request, registry, api, "plan").check()
 
 
 async def check_rights_of_builder(api: KubernetesApi) -> None:
@@ -75,9 +80,10 @@ async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
     await check_rights(api, rights, role=DEPLOY_ROLE)
 
 
-def _builder(shop: Workshop, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:
-    request, host = shop.request, shop.registry_host
-    registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
+def _builder(
+    request: ReleaseRequest, registry: str, api: KubernetesApi, run: str, *, session: bool = False
+) -> KubernetesBuilder:
+    registries = registry_settings(registry, insecure=request.insecure_registry, ca_file=request.registry_ca)
     return KubernetesBuilder(
         api,
         builder_spec(request.builder_options, registries),

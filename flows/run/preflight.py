@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from prefect_slipway.flows.run.workshop import builder_tls, image_of
+
 from prefect_slipway.flows.request.release import ReleaseOptions, ReleaseRequest
 from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builder, vault_access
 from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
-from prefect_slipway.flows.run.workshop import builder_tls, image_of
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection

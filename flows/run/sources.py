@@ -6,9 +6,9 @@ from pathlib import Path
 
 from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION
-from prefect_slipway.flows.run.workshop import Workshop
-from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.registries import needed
+from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.source import Checkout, fetch_archive, fetch_git, open_directory
 from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
@@ -21,24 +21,25 @@ def dockerfile_of(request: ReleaseRequest, checkout: Checkout) -> Path:
     return places.path("--file", request.file, action="name a Dockerfile of the source, relative to the build context")
 
 
-async def open_source(shop: Workshop) -> Checkout:
-    """Read the request's source. What is fetched goes to a folder of its own, which goes when the checkout is closed.
+async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Checkout:
+    """Read a source. What is fetched goes to a folder of its own, which goes when the checkout is closed.
 
-    Raises the SourceErrors, InvalidOption, the VaultErrors for a URL that is kept in Vault.
+    `request`: whose source it is; None: the run's. Raises the SourceErrors, InvalidOption, the VaultErrors for a URL
+    that is kept in Vault.
     """
-    request = shop.request
-    address = await _from_vault(shop, request.source) if request.source.startswith("vault:") else request.source
+    request = request or run.request
+    address = await _from_vault(run, request.source) if request.source.startswith("vault:") else request.source
     spec = parse_source(address, ref=request.ref, path=request.path, checksum=request.checksum)
     if isinstance(spec, DirectorySpec):
         return await open_directory(spec.path, allow_dirty=request.allow_dirty)
-    workdir = shop.home / "work"
+    workdir = run.home / "work"
     ca_file = Path(request.source_ca) if request.source_ca else None
     if isinstance(spec, ArchiveSpec):
         return await fetch_archive(
             spec.url,
             spec.checksum,
             subdirectory=spec.subdirectory,
-            credentials=shop.git_credentials(),
+            credentials=run.git_credentials(),
             ca_file=ca_file,
             workdir=workdir,
         )
@@ -47,18 +48,17 @@ async def open_source(shop: Workshop) -> Checkout:
         ref=spec.ref,
         subdirectory=spec.subdirectory,
         submodules=request.submodules,
-        credentials=shop.git_credentials(),
+        credentials=run.git_credentials(),
         ca_file=ca_file,
         workdir=workdir,
     )
 
 
-async def _from_vault(shop: Workshop, place: str) -> str:
+async def _from_vault(run: OpenRun, place: str) -> str:
     """The URL that Vault holds now: a presigned one may be made anew for each release."""
     secret = SecretField.parse(place)
-    if shop.vault is None:
-        raise StackDown("the source's URL is named in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
-    url = (await shop.vault.read(secret.path)).text(secret.field)
+    vault = needed(run.vault, "the source's URL is named in Vault")
+    url = (await vault.read(secret.path)).text(secret.field)
     if "://" not in url:
         raise InvalidOption(f"{place} does not hold a URL", action="keep the source's URL there, https://… as a whole")
     return url

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.planning.plan import source_facts
-from prefect_slipway.flows.reporting.report import plan_as_question, plan_as_text
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.planning.source import FetchedSource, source_facts
+from prefect_slipway.flows.reporting.plan_report import plan_as_question, plan_as_text
 from prefect_slipway.flows.run.approval import Question, approved
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.sources import open_source
-from prefect_slipway.flows.run.workshop import workshop
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.infra.domain.errors import ApprovalOutdated
-from prefect_slipway.infra.domain.plan import ReleasePlan, SourceFacts
 
 
-async def wait_for_approval(plan: ReleasePlan) -> None:
+async def wait_for_approval(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
     """Raises ApprovalRefused, ApprovalTimedOut, ApprovalOutdated."""
-    await approved(Question(plan_as_question(plan), plan_as_text(plan)), workshop().request.approval_timeout_s)
-    await look_again(plan.source)
+    await approved(Question(plan_as_question(plan), plan_as_text(plan)), run.request.approval_timeout_s)
+    await look_again(run, source)
 
 
 @step("look at the source again")
-async def look_again(planned: SourceFacts) -> None:
+async def look_again(run: OpenRun, source: FetchedSource) -> None:
     """A directory may have changed while the answer was waited for. Raises ApprovalOutdated, SourceErrors."""
-    shop = workshop()
-    assert shop.checkout is not None, "the source is fetched before it is approved"
-    if shop.checkout.temporary is None and source_facts(await open_source(shop)) != planned:
-        raise ApprovalOutdated(f"{planned.path} changed while the release waited for its approval")
+    if source.checkout.temporary is None and source_facts(await open_source(run)) != source.facts:
+        raise ApprovalOutdated(f"{source.facts.path} changed while the release waited for its approval")

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import replace
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from prefect_slipway.flows.bake.builds import build_request
+from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.planning.result import BuiltImage
+from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
-from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.run.workshop import Workshop, workshop
-from prefect_slipway.flows.steps.provision import reach_builder, watched
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.reservation import ReservedVersion
+from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome, BuildRequest, ImagePush
-from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
+from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.outside import plain
-from prefect_slipway.infra.domain.plan import BuilderFacts, BuiltImage, ReleasePlan
 from prefect_slipway.infra.domain.reference import ImageReference
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -33,96 +37,127 @@ _PROGRESS_EVERY_S = 1.0
 _LOG_EVERY_S = 0.25
 
 
+class Builds:
+    """The builds of a release on one builder: each begins when its bases are built, so many at a time as are allowed.
+
+    `built`: what is done, by target, in the order in which it was; `failed`: the first target whose build failed.
+    """
+
+    def __init__(
+        self, run: OpenRun, source: FetchedSource, plan: ReleasePlan, reserved: ReservedVersion | None
+    ) -> None:
+        bake = run.request.bake
+        self._run = run
+        self._source = source
+        self._plan = plan
+        self._reserved = reserved
+        self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
+        self._building: dict[str, asyncio.Task[BuiltImage]] = {}
+        self._started = time.monotonic()
+        self.recorders: dict[str, BuildRecorder] = {}
+        self.built: dict[str, BuiltImage] = {}
+        self.failed: str | None = None
+
+    async def all(self, builder: BuilderFacts) -> tuple[BuiltImage, ...]:
+        """Every image, each after its bases, those that an earlier run had pushed as well; the first failure ends the
+        others and is raised as it is."""
+        to_build = self._plan.to_build()
+        self._started = time.monotonic()
+        for image in self._plan.images:
+            if image in to_build or image.public:
+                self._building[image.target] = asyncio.create_task(
+                    self._one(image, builder, found=image not in to_build)
+                )
+        async with _progress(self.recorders, len(self._building)):
+            await together(*self._building.values())
+        return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
+
+    async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
+        bases = {base: _by_digest(await self._building[base]) for base in image.bases if not found}
+        async with self._slots:
+            start_s = self._since()
+            named = image.target if len(self._building) > 1 else ""
+            build = build_and_push.with_options(task_run_name=f"build {named}") if named else build_and_push
+            try:
+                built = await build(self, image, bases, builder, name=named)
+            except Exception:
+                self.failed = self.failed or image.target
+                raise
+        return self._done(replace(built, start_s=start_s, end_s=self._since()))
+
+    async def run(
+        self, image: PlannedImage, bases: Mapping[str, str], builder: BuilderFacts, *, name: str
+    ) -> BuiltImage:
+        """One build, shown while it runs. `name`: told with each line where several run at once."""
+        run, registries = self._run, self._source.registries
+        reference = ImageReference.parse(image.image)
+        self.recorders[image.target] = recorder = BuildRecorder()
+        request = build_request(
+            self._source.targets.targets[image.target],
+            image.image,
+            image.labels,
+            self._source.places,
+            bases,
+            epoch=self._plan.source_date_epoch,
+            git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
+            network=builder.network,
+            no_cache=run.request.no_cache,
+            insecure=registries.insecure(reference.registry),
+        )
+        address = await run.builder.address(registries.host)
+        credentials = await run.builder.credentials(registries, reference)
+
+        async def build() -> BuildOutcome:
+            async with BuildKit(address) as buildkit, _live(recorder, name):
+                return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
+
+        outcome = await run.builder.watched(address, build())
+        steps, cached = recorder.counts()
+        return BuiltImage(image, outcome.digest, steps, cached, recorder.timeline())
+
+    async def note(self, built: BuiltImage) -> None:
+        """Once all images are there: a rerun after a crash finishes them instead of building others."""
+        digests = {one.planned.image: one.digest for one in (*self.built.values(), built) if one.planned.public}
+        if self._reserved is not None and len(digests) == len(self._plan.public):
+            await self._reserved.note(digests)
+
+    def _done(self, built: BuiltImage) -> BuiltImage:
+        self.built[built.planned.target] = built
+        return built
+
+    def _since(self) -> float:
+        return round(time.monotonic() - self._started, 3)
+
+
 @step("build and push")
-async def build_and_push(plan: ReleasePlan, builder: BuilderFacts) -> BuiltImage:
-    """Raises the BuildErrors, BuilderErrors, RegistryErrors and VaultErrors; a retry builds from the daemon's cache."""
-    if plan.existing_digest is not None:
-        get_run_logger().info("the image %s was pushed before: finishing it", plan.existing_digest)
-        await _note(plan.existing_digest)
-        return BuiltImage(plan.existing_digest, 0, 0)
-    shop = workshop()
-    image = ImageReference.parse(plan.image)
-    shop.recorder = recorder = BuildRecorder()
-    request = build_request(shop.request, plan, builder, insecure=shop.insecure(image))
-    built = await run_build(shop, request, image, recorder)
-    await _note(built.digest)
+async def build_and_push(
+    builds: Builds, image: PlannedImage, bases: Mapping[str, str], builder: BuilderFacts, *, name: str
+) -> BuiltImage:
+    """One image. `bases`: references by digest of the targets it is based on. Raises the BuildErrors, BuilderErrors,
+    RegistryErrors and VaultErrors; a retry builds from the daemon's cache."""
+    if image.existing_digest is not None:
+        get_run_logger().info("the image %s was pushed before: finishing it", image.existing_digest)
+        built = BuiltImage(image, image.existing_digest)
+    else:
+        built = await builds.run(image, bases, builder, name=name)
+    await builds.note(built)
     return built
 
 
-async def run_build(
-    shop: Workshop, request: BuildRequest, image: ImageReference, recorder: BuildRecorder, *, name: str = ""
-) -> BuiltImage:
-    """Build on the run's builder, shown while it runs. `name`: told with each line where several run at once."""
-    address = await reach_builder(shop)
-    credentials = await build_credentials(shop, image)
-
-    async def build() -> BuildOutcome:
-        async with BuildKit(address) as buildkit, _live(recorder, name):
-            return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
-
-    outcome = await watched(shop, address, build())
-    steps, cached = recorder.counts()
-    return BuiltImage(outcome.digest, steps, cached, recorder.timeline())
-
-
-async def build_credentials(shop: Workshop, image: ImageReference) -> CredentialSource:
-    """What BuildKit's requests for credentials are answered from: Vault, or in a cluster the Secret made from it."""
-    if shop.kubernetes is None:
-        return shop.credentials()
-    if shop.published is None:
-        shop.published = await shop.kubernetes.publish(
-            shop.credentials(), sorted(shop.secret_paths()), registry=image.registry, repository=image.group
-        )
-    return shop.published
-
-
-async def _note(digest: str) -> None:
-    """Let a rerun after a crash finish this image instead of building another."""
-    shop = workshop()
-    if shop.ledger is not None and shop.reservation is not None and shop.reservation.claim.digest != digest:
-        shop.reservation = await shop.ledger.note_digest(shop.reservation, digest)
-
-
-def build_request(request: ReleaseRequest, plan: ReleasePlan, builder: BuilderFacts, *, insecure: bool) -> BuildRequest:
-    """What BuildKit is asked for."""
-    image = ImageReference.parse(plan.image)
-    return BuildRequest(
-        context=Path(plan.source.path),
-        dockerfile=Path(request.file),
-        target=request.target or "",
-        build_args=request.build_args,
-        labels=plan.labels,
-        annotations=plan.labels,
-        platforms=tuple(request.platforms),
-        no_cache=request.no_cache,
-        network=builder.network,
-        source_date_epoch=plan.source_date_epoch,
-        git_modes=plan.source_date_epoch is not None and plan.source.revision is not None,
-        outputs=(
-            ImagePush(
-                name=image.name,
-                by_digest=True,
-                insecure=insecure,
-                rewrite_timestamp=plan.source_date_epoch is not None,
-            ),
-        ),
-    )
+def _by_digest(built: BuiltImage) -> str:
+    return f"{built.planned.image}@{built.digest}"
 
 
 @asynccontextmanager
 async def _live(recorder: BuildRecorder, name: str) -> AsyncIterator[None]:
-    """Show a build while it runs: its log in chunks, its progress once a second. The log is complete at the end."""
+    """Show a build while it runs: its log in chunks, complete at the end."""
     logger = get_run_logger()
-    showing = [asyncio.create_task(_show_log(recorder, logger, name))]
-    if not name:
-        # Of several builds at once the number of images is the progress, and shown by whoever runs them.
-        showing.append(asyncio.create_task(_show_progress(recorder)))
+    showing = asyncio.create_task(_show_log(recorder, logger, name))
     try:
         yield
     finally:
-        for task in showing:
-            task.cancel()
-        await asyncio.gather(*showing, return_exceptions=True)
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
         recorder.finish()
         _say(recorder, logger, name)
         trace_build(recorder.steps())
@@ -142,17 +177,33 @@ def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
         watcher().say(chunk)
 
 
-async def _show_progress(recorder: BuildRecorder) -> None:
+@asynccontextmanager
+async def _progress(recorders: Mapping[str, BuildRecorder], count: int) -> AsyncIterator[None]:
+    """Show how far so many builds have come, once a second."""
+    showing = asyncio.create_task(_show_progress(recorders, count))
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.gather(showing, return_exceptions=True)
+
+
+async def _show_progress(recorders: Mapping[str, BuildRecorder], count: int) -> None:
     artifact: UUID | None = None
     try:
         while True:
             await asyncio.sleep(_PROGRESS_EVERY_S)
             if artifact is None:
-                artifact = await acreate_progress_artifact(recorder.percent, description="Build")
+                artifact = await acreate_progress_artifact(_percent(recorders, count), description="Build")
             else:
+                current = ", ".join(filter(None, (recorder.current for recorder in recorders.values())))
                 await aupdate_progress_artifact(
-                    artifact, progress=recorder.percent, description=markdown.text(recorder.current)
+                    artifact, progress=_percent(recorders, count), description=markdown.text(current)
                 )
     finally:
         if artifact is not None:
-            await aupdate_progress_artifact(artifact, progress=recorder.percent)
+            await aupdate_progress_artifact(artifact, progress=_percent(recorders, count))
+
+
+def _percent(recorders: Mapping[str, BuildRecorder], count: int) -> float:
+    return sum(recorder.percent for recorder in recorders.values()) / max(count, 1)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.run.workshop import workshop
+from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.steps.step import step
 
 
 @step("read credentials")
-async def read_credentials() -> list[str]:
+async def read_credentials(registries: Registries) -> list[str]:
     """The hosts there are credentials for. Raises the VaultErrors."""
-    shop = workshop()
-    source = shop.credentials()
-    hosts = sorted(shop.secret_paths())
+    source = registries.credentials()
+    hosts = sorted(registries.paths())
     for host in hosts:
         await source.credential(host)
     return hosts

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.planning.plan import source_facts
+from prefect_slipway.flows.planning.source import FetchedSource, look_into
+from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.made import Made
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.sources import open_source
-from prefect_slipway.flows.run.workshop import workshop
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.infra.domain.plan import SourceFacts
 
 
 @step("fetch source")
-async def fetch_source() -> SourceFacts:
+async def fetch_source(run: OpenRun, made: Made) -> FetchedSource:
     """Raises the SourceErrors, InvalidOption."""
-    shop = workshop()
-    shop.checkout = await open_source(shop)
-    return source_facts(shop.checkout)
+    if made.checkout is not None:
+        # A second try of this step: what the first one had fetched goes.
+        await made.checkout.close()
+    made.checkout = await open_source(run)
+    source = look_into(run, made.checkout)
+    for warning in source.targets.warnings:
+        watcher().say(f"WARN: {warning}")
+    return source

@@ -1,39 +1,45 @@
-"""Record: what people see of a run in Prefect. Name, plan, report, links and the image's history."""
+"""Record: what people see of a run in Prefect. Name, plan, report, links and each image's history."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import httpx
 from prefect import get_client
 from prefect.artifacts import LinkArtifact, MarkdownArtifact
 from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.planning.result import ReleasedImage, ReleaseResult
 from prefect_slipway.flows.reporting import markdown
-from prefect_slipway.flows.reporting.artifact_keys import key_of
 from prefect_slipway.flows.reporting.history import PastRelease, remember
 from prefect_slipway.flows.reporting.links import Link, commit_link, history_link, registry_link
 from prefect_slipway.flows.reporting.origin import Origin, origin_of_this_run
-from prefect_slipway.flows.reporting.report import Report, plan_as_markdown
+from prefect_slipway.flows.reporting.plan_report import plan_as_markdown
+from prefect_slipway.flows.reporting.report import Report, report_key
 from prefect_slipway.flows.reporting.telemetry import describe_run
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.infra.domain.plan import ReleasePlan, ReleaseResult
+from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.reference import ImageReference
+
+logger = logging.getLogger(__name__)
 
 
 async def name_run(plan: ReleasePlan) -> None:
-    """Show image and version where people look first: the run's name and tags."""
+    """Show images and version where people look first: the run's name and tags."""
     if flow_run.id is None:
         return
-    image = plan.image.rsplit("/", 1)[-1]
-    name = f"{image} {plan.version or 'unchanged'}"
-    describe_run({"slipway.image": plan.image, "slipway.version": plan.version or ""}, name=name)
-    tags = {*(flow_run.tags or []), f"image:{image}"}
+    name = f"{plan.name.rsplit('/', 1)[-1]} {plan.version or 'unchanged'}"
+    describe_run({"slipway.image": plan.name, "slipway.version": plan.version or ""}, name=name)
+    tags = {*(flow_run.tags or []), *(f"image:{image.image.rsplit('/', 1)[-1]}" for image in plan.public)}
     if plan.version:
         tags.add(f"version:{plan.version}")
     async with get_client() as client:
@@ -44,7 +50,7 @@ async def show_plan(plan: ReleasePlan) -> None:
     """The plan as an artifact, before any of it is done."""
     await MarkdownArtifact(
         markdown=plan_as_markdown(plan),
-        key=key_of("plan", plan.image),
+        key=report_key("plan", plan),
         # Descriptions are Markdown as well.
         description=markdown.text(f"Plan of {plan.reference}"),
     ).acreate()
@@ -52,20 +58,37 @@ async def show_plan(plan: ReleasePlan) -> None:
 
 @step("record")
 async def record(report: Report) -> None:
-    """The report as an artifact of this run, under one key for each image; links; a row in the image's history."""
+    """The report as an artifact of this run, under one key for what is released; links; a row in each image's
+    history."""
     watcher().show(report)
-    plan, result = report.plan, report.result
+    result = report.result
     async with get_client() as client:
         origin = await origin_of_this_run(client)
-        report = replace(report, links=_links(plan, result, origin))
-        await MarkdownArtifact(
-            markdown=report.as_markdown(), key=report.key, description=markdown.text(report.title)
-        ).acreate(client)
+        report = replace(report, links=_links(report.plan, result, origin))
+        await _write(client, report)
         has_report()
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})
-            await remember(client, plan.image, past_release(result, origin))
+        await together(
+            *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)
+        )
+
+
+async def record_again(report: Report) -> None:
+    """The report once more, as there is something to add to it. Never fails: the run's end tells it all the same."""
+    watcher().show(report)
+    try:
+        async with get_client() as client:
+            await _write(client, report)
+    except (httpx.HTTPError, PrefectException) as error:
+        logger.warning("the report could not be written again (%s)", type(error).__name__)
+
+
+async def _write(client: PrefectClient, report: Report) -> None:
+    await MarkdownArtifact(
+        markdown=report.as_markdown(), key=report.key, description=markdown.text(report.title)
+    ).acreate(client)
 
 
 async def show_links(client: PrefectClient, links: Sequence[Link]) -> None:
@@ -80,23 +103,23 @@ def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Li
     links = []
     if commit := commit_link(plan.source):
         links.append(commit)
-    if result.released and result.version:
-        image = ImageReference.parse(plan.image)
-        links += filter(None, (registry_link(image, result.version), history_link(image, PREFECT_UI_URL.value())))
+    for released in result.images:
+        image = ImageReference.parse(released.image)
+        ours = (registry_link(image, result.version or ""), history_link(image, PREFECT_UI_URL.value()))
+        links += filter(None, ours)
     return (*links, *origin.links)
 
 
-def past_release(result: ReleaseResult, origin: Origin) -> PastRelease:
+def _past_release(result: ReleaseResult, image: ReleasedImage, origin: Origin) -> PastRelease:
     """The row of a release that has just ended."""
-    assert result.version and result.digest, "a release has a version and a digest"
     return PastRelease(
-        version=result.version,
+        version=result.version or "",
         when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         seconds=round(result.duration_s, 1),
-        steps=result.steps,
-        cached=result.cached_steps,
+        steps=image.steps,
+        cached=image.cached_steps,
         trigger=origin.trigger,
-        digest=result.digest,
+        digest=image.digest,
         revision=result.revision or "",
         run=result.ui_url or "",
     )

@@ -6,7 +6,7 @@ from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.rollouts.workshop import Registries, deploy_workshop
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.infra.domain.errors import InvalidOption, ManifestUnknown
-from prefect_slipway.infra.domain.plan import OCI_VERSION
+from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, parse_version, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient

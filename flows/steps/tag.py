@@ -1,18 +1,20 @@
-"""Tag: give the verified image its public names. The version's tag first, never over another image's; then git's tag;
-the tags that move come last, as the release does not depend on them."""
+"""Tag: give the verified images their public names. The version's tags first, never over another image's; then git's
+tag; the tags that move come last, as the release does not depend on them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from prefect_slipway.flows.planning.order import by_level
+from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.planning.result import Tagged, VerifiedImage
 from prefect_slipway.flows.reporting.watch import watcher
-from prefect_slipway.flows.run.workshop import Workshop, workshop
+from prefect_slipway.flows.run.registries import Registries
+from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
-from prefect_slipway.infra.domain.plan import ReleasePlan, VerifiedImage
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient
@@ -20,62 +22,69 @@ from prefect_slipway.infra.registry import RegistryClient
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Tagged:
-    """The tags that were written, and what the registry would not do."""
-
-    names: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
+async def make_public(
+    registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
+) -> tuple[Tagged, ...]:
+    """Tag the images. If that fails, and one of them may have its version's tag, the reservation stays for the run that
+    finishes it, which the same command starts. Raises as `tag`."""
+    try:
+        return await tag(registries, plan, images, reserved)
+    except BaseException as error:
+        # A write that broke off may still be on its way.
+        unknown = not isinstance(error, SlipwayError) or error.retryable
+        if reserved is not None and (unknown or await _half_public(registries, images)):
+            await _leave(reserved)
+        raise
 
 
 @step("tag")
-async def tag(plan: ReleasePlan, image: VerifiedImage) -> Tagged:
-    """Raises VersionTaken, TagImmutable (of the version's tag alone), and what registry and git raise."""
-    shop = workshop()
-    await write_version(shop, plan, image.digest)
-    await publish(shop)
-    return await move_tags(shop, plan)
+async def tag(
+    registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
+) -> tuple[Tagged, ...]:
+    """Raises VersionTaken, TagImmutable (of a version's tag alone), and what registry and git raise."""
+    public = {one.planned.target: one for one in images if one.planned.public}
+    if len(public) > 1:
+        # All are looked at before the first is written.
+        await together(*(_is_tagged(registries, one) for one in public.values()))
+    for names in by_level(plan):
+        await together(*(_write_version(registries, public[name]) for name in names if name in public))
+    if reserved is not None:
+        await reserved.publish()
+    return tuple(await together(*(_move_tags(registries, plan, one) for one in public.values())))
 
 
-async def write_version(shop: Workshop, plan: ReleasePlan, digest: str) -> None:
-    """The version's tag. Raises VersionTaken and the RegistryErrors."""
-    reference = ImageReference.parse(plan.reference)
-    assert reference.tag is not None, "a version is tagged"
-    registry = await shop.registry(reference)
-    if not await is_tagged(registry, reference, digest):
-        manifest = await registry.manifest(reference.repository, digest)
-        named = await registry.put_tag(reference.repository, reference.tag, manifest)
-        if named != digest:
-            raise VersionTaken(f"another release wrote {plan.reference} in the same moment ({named})")
+async def _write_version(registries: Registries, image: VerifiedImage) -> None:
+    reference = _reference(image.planned)
+    registry = await registries.client(reference)
+    if not await _is_tagged(registries, image):
+        manifest = await registry.manifest(reference.repository, image.digest)
+        named = await registry.put_tag(reference.repository, str(reference.tag), manifest)
+        if named != image.digest:
+            raise VersionTaken(f"another release wrote {image.planned.reference} in the same moment ({named})")
 
 
-async def publish(shop: Workshop) -> None:
-    """The version itself is public now: git's tag."""
-    if shop.ledger is not None and shop.reservation is not None:
-        await shop.ledger.publish(shop.reservation)
-
-
-async def is_tagged(registry: RegistryClient, image: ImageReference, digest: str) -> bool:
-    """Whether the tag names the digest already; raises VersionTaken if it names another."""
-    assert image.tag is not None, "a tag is looked at"
-    there = await registry.head(image.repository, image.tag, expected=digest)
-    if there is not None and there.digest != digest:
-        raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
+async def _is_tagged(registries: Registries, image: VerifiedImage) -> bool:
+    """Whether the version's tag names the digest already; raises VersionTaken if it names another."""
+    reference = _reference(image.planned)
+    registry = await registries.client(reference)
+    there = await registry.head(reference.repository, str(reference.tag), expected=image.digest)
+    if there is not None and there.digest != image.digest:
+        raise VersionTaken(f"{reference.name}:{reference.tag} exists with another digest ({there.digest})")
     return there is not None
 
 
-async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
+async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedImage) -> Tagged:
     """All tags of the version: its own, which is there, and those that move with it, as far as the registry lets them.
 
     Looks again afterwards: a higher version may have been tagged in the same moment, and whoever writes last has to see
     it.
     """
     assert plan.version is not None, "there is something to release"
-    reference, version = ImageReference.parse(plan.reference), parse_version(plan.version)
+    reference, version = _reference(image.planned), parse_version(plan.version)
     repository, own = reference.repository, image_tag(version)
     if not plan.moving_tags:
-        return Tagged((own,))
-    registry = await shop.registry(reference)
+        return Tagged(image, (own,))
+    registry = await registries.client(reference)
     moved: list[str] = []
     warnings: list[str] = []
 
@@ -90,54 +99,40 @@ async def move_tags(shop: Workshop, plan: ReleasePlan) -> Tagged:
         return True
 
     for name in moving_tags(version, await _stable_versions(registry, repository)):
-        if name not in plan.tags_that_stay and await point(name, version):
+        if name not in image.planned.tags_that_stay and await point(name, version):
             moved.append(name)
     for name in list(moved):
         scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]
         highest = latest(scope)
         if highest is not None and highest > version and await point(name, highest):
             moved.remove(name)
-    return Tagged((own, *moved), tuple(warnings))
+    return Tagged(image, (own, *moved), tuple(warnings))
 
 
-@asynccontextmanager
-async def becoming_public(*images: tuple[ReleasePlan, str]) -> AsyncIterator[None]:
-    """Within: images (their plans and digests) get their tags. If that fails, and one of them may have its version's
-    tag, the reservation stays for the run that finishes it, which the same command starts.
-    """
+async def _leave(reserved: ReservedVersion) -> None:
     try:
-        yield
-    except BaseException as error:
-        await _leave(workshop(), images, error)
-        raise
+        await reserved.leave()
+    except SlipwayError as trouble:
+        logger.warning("the reservation of %s stands until it runs out: %s", reserved.version, trouble)
 
 
-async def _leave(shop: Workshop, images: Iterable[tuple[ReleasePlan, str]], error: BaseException) -> None:
-    ledger, reservation = shop.ledger, shop.reservation
-    if ledger is None or reservation is None:
-        return
-    # A write that broke off may still be on its way.
-    unknown = not isinstance(error, SlipwayError) or error.retryable
-    if unknown or await _half_public(shop, images):
+async def _half_public(registries: Registries, images: Sequence[VerifiedImage]) -> bool:
+    for image in images:
+        if not image.planned.public:
+            continue
+        reference = _reference(image.planned)
         try:
-            await ledger.leave(reservation)
-        except SlipwayError as trouble:
-            logger.warning("the reservation of %s stands until it runs out: %s", reservation.version, trouble)
-        # In either case it is not given back.
-        shop.reservation = None
-
-
-async def _half_public(shop: Workshop, images: Iterable[tuple[ReleasePlan, str]]) -> bool:
-    for plan, digest in images:
-        reference = ImageReference.parse(plan.reference)
-        assert reference.tag is not None, "a version is tagged"
-        try:
-            there = await (await shop.registry(reference)).head(reference.repository, reference.tag, expected=digest)
+            registry = await registries.client(reference)
+            there = await registry.head(reference.repository, str(reference.tag), expected=image.digest)
         except SlipwayError:
             return True  # nobody knows
-        if there is not None and there.digest == digest:
+        if there is not None and there.digest == image.digest:
             return True
     return False
+
+
+def _reference(image: PlannedImage) -> ImageReference:
+    return ImageReference.parse(image.reference)
 
 
 async def _point(registry: RegistryClient, repository: str, name: str, version: Version) -> None:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.run.workshop import workshop
+from collections.abc import Sequence
+
+from prefect_slipway.flows.planning.result import BuiltImage, VerifiedImage
+from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.infra.domain.plan import ReleasePlan, VerifiedImage
+from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.reference import ImageReference
 
 
 @step("verify")
-async def verify(plan: ReleasePlan, digest: str) -> VerifiedImage:
+async def verify(registries: Registries, built: Sequence[BuiltImage]) -> tuple[VerifiedImage, ...]:
     """Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
-    return await verified(plan, digest)
+    return tuple(await together(*(_verified(registries, image) for image in built)))
 
 
-async def verified(plan: ReleasePlan, digest: str) -> VerifiedImage:
-    """The same within another step."""
-    image = ImageReference.parse(plan.image)
-    registry = await workshop().registry(image)
-    manifest = await registry.manifest(image.repository, digest)
+async def _verified(registries: Registries, built: BuiltImage) -> VerifiedImage:
+    image = ImageReference.parse(built.planned.image)
+    registry = await registries.client(image)
+    manifest = await registry.manifest(image.repository, built.digest)
     return VerifiedImage(
-        digest=manifest.digest,
+        built,
         media_type=manifest.media_type,
         size=await registry.total_size(image.repository, manifest),
         # The first blob is the configuration; an index has none, its images count their own.

@@ -6,27 +6,38 @@ from contextlib import suppress
 
 from prefect.runtime import flow_run
 
-from prefect_slipway.flows.planning.plan import plan_release
-from prefect_slipway.flows.run.workshop import workshop
+from prefect_slipway.flows.planning.decide import plan_release
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.planning.source import FetchedSource
+from prefect_slipway.flows.run.made import Made
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.errors import InvalidVersion
-from prefect_slipway.infra.domain.plan import ReleasePlan
+from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, latest, parse_version
 
 
 @step("plan version")
-async def plan_version() -> ReleasePlan:
+async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> ReleasePlan:
     """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git, Vault and cluster raise."""
-    shop = workshop()
-    assert shop.checkout is not None, "the source is fetched before its version is planned"
-    plan = await plan_release(shop, shop.checkout, run=str(flow_run.id), reserve=True, earlier=named_before())
-    if not plan.nothing_to_release and plan.existing_digest is None:
-        # A missing right is found now, not after a long build or an approval.
-        image = shop.image(plan.source.name)
-        registry = await shop.registry(image)
-        await registry.check_push(image.repository)
-        await shop.check_builder()
+    if made.reserved is not None:
+        # A second try of this step: what the first one had reserved would stand in its way.
+        await made.reserved.end()
+        made.reserved = None
+    plan, made.reserved = await plan_release(run, source, claimant=str(flow_run.id), earlier=named_before())
+    await _check_rights(run, source, plan)
     return plan
+
+
+async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
+    """A missing right is found now, not after a long build or an approval."""
+    if plan.nothing_to_release or not (to_build := plan.to_build()):
+        return
+    images = {ImageReference.parse(image.image) for image in to_build}
+    clients = {image: await source.registries.client(image) for image in images}
+    await together(*(client.check_push(image.repository) for image, client in clients.items()))
+    await run.builder.check(source.registries.host)
 
 
 def named_before() -> Version | None:

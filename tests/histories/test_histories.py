@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from prefect_slipway.flows.run.workshop import open_workshop
 
 from prefect_slipway.flows.cli.plan import as_text
-from prefect_slipway.flows.planning.plan import plan_release
+from prefect_slipway.flows.planning.plan import ReleasePlan, plan_release
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.sources import open_source
-from prefect_slipway.flows.run.workshop import open_workshop
 from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
-from prefect_slipway.infra.domain.plan import OCI_REVISION, ReleasePlan
+from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag
 from tests.git_repository import commit, git, make_long_history, make_repository
 from tests.histories.build import PEERS, History, build, read_table

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect_slipway.infra.domain.plan import OCI_VERSION
+from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import (
     CRON_JOB,

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
+from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.flows.release import release
-from prefect_slipway.flows.release_set import release_set
 from prefect_slipway.flows.run.after_crash import remove_what_is_left
 from prefect_slipway.flows.run.cluster import run_name
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi

@@ -1,12 +1,12 @@
 """A user's module: every flow of Slipway, and one of their own that calls two of them."""
 
 from prefect import flow, serve, tags
+from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.flows.check_bases import check_bases
 from prefect_slipway.flows.deploy import deploy
 from prefect_slipway.flows.promote import promote
 from prefect_slipway.flows.release import release
-from prefect_slipway.flows.release_set import release_set
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import DeployRequest
 from prefect_slipway.flows.rollback import rollback

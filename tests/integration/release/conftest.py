@@ -13,11 +13,11 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+from prefect_slipway.flows.run.workshop import Workshop, open_workshop
 
+from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.run.workshop import Workshop, open_workshop
-from prefect_slipway.infra.domain.plan import ReleaseResult
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
 

@@ -8,13 +8,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from prefect_slipway.flows.run.workshop import open_workshop
 
 from prefect_slipway.flows.planning.plan import plan_release
+from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.sources import open_source
-from prefect_slipway.flows.run.workshop import open_workshop
 from prefect_slipway.infra.domain.errors import DirtyTree, RefUnknown, VersionTaken
-from prefect_slipway.infra.domain.plan import OCI_REVISION, ReleaseResult
+from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
 

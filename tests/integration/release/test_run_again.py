@@ -12,10 +12,10 @@ import pytest
 from prefect import Flow, get_client
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
-
-from prefect_slipway.flows.release import release
 from prefect_slipway.flows.release_set import release_set
 from prefect_slipway.flows.request.image_set import SetRequest
+
+from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git

@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.blocks import Source
 from prefect_slipway.flows.release import release
-from prefect_slipway.flows.release_set import release_set
 from prefect_slipway.infra.domain.errors import InvalidOption
 from tests.conftest import RunningStack
 from tests.integration.release.conftest import Release

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_slipway.flows.planning.image_set import SetImage, SetPlan
 
 from prefect_slipway.flows.bake.builds import build_request, image_of, unused
 from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
-from prefect_slipway.flows.planning.image_set import SetImage, SetPlan
+from prefect_slipway.flows.planning.plan import ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference
-from prefect_slipway.infra.domain.plan import ReleasePlan, SourceFacts
 
 SOURCE = SourceFacts("app", "/src", "f")
 PLAN = ReleasePlan("r.example.com/app", "1.0.0", "", SOURCE, ("1.0.0",), labels={"v": "1.0.0"})

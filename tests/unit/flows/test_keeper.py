@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from prefect_slipway.flows.run.keepalive import kept
+
 from prefect_slipway.infra.domain.errors import SourceUnreachable
 from prefect_slipway.infra.domain.ledger import Claim, Reservation
 from prefect_slipway.infra.domain.version import Version

@@ -5,17 +5,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
+from prefect_slipway.flows.planning.plan import ReleasePlan, SourceFacts
+from prefect_slipway.flows.planning.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.flows.reporting.report import Report
 from prefect_slipway.flows.reporting.timeline import as_svg, as_text
 from prefect_slipway.infra.domain.errors import RegistryForbidden
-from prefect_slipway.infra.domain.plan import (
-    BuiltImage,
-    ReleasePlan,
-    ReleaseResult,
-    SourceFacts,
-    StepTime,
-    VerifiedImage,
-)
 from prefect_slipway.infra.domain.text import human_size
 
 DIGEST = "sha256:" + "a" * 64

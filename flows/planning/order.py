@@ -1,0 +1,20 @@
+"""In which order images are built and tagged: each after its bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from prefect_slipway.flows.planning.plan import ReleasePlan
+
+
+def columns(bases: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """The names by how many steps they are away from those that have no base. `bases`: each after its own."""
+    depth: dict[str, int] = {}
+    for name, below in bases.items():
+        depth[name] = max((depth[base] + 1 for base in below), default=0)
+    return [[name for name in bases if depth[name] == level] for level in range(max(depth.values(), default=-1) + 1)]
+
+
+def by_level(plan: ReleasePlan) -> list[list[str]]:
+    """The targets of a plan, a base before what is based on it."""
+    return columns({image.target: image.bases for image in plan.images})

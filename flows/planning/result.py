@@ -1,0 +1,152 @@
+"""What a release did: plain values that Prefect can store and show. None holds a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prefect_slipway.flows.planning.plan import PlannedImage
+from prefect_slipway.infra.domain.errors import SlipwayError
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """One step's place in time, in seconds since the build began."""
+
+    name: str
+    start_s: float
+    end_s: float
+    cached: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """What the builder pushed. `steps` counts the Dockerfile's steps that ran or were cached, 0 where an image that an
+    earlier run had pushed is finished. `start_s`, `end_s`: since the release's builds began."""
+
+    planned: PlannedImage
+    digest: str
+    steps: int = 0
+    cached_steps: int = 0
+    timeline: tuple[StepTime, ...] = ()
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedImage:
+    """What the registry holds under the digest. `size`: bytes of config and layers as compressed there."""
+
+    built: BuiltImage
+    media_type: str
+    size: int
+    layers: int
+
+    @property
+    def planned(self) -> PlannedImage:
+        return self.built.planned
+
+    @property
+    def digest(self) -> str:
+        return self.built.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """The tags that an image got. `warnings`: what was asked for and the registry would not do, a sentence each."""
+
+    image: VerifiedImage
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedImage:
+    """An image that is public. `reference` pins the digest; `tags`: all that were written."""
+
+    image: str
+    reference: str
+    digest: str
+    tags: tuple[str, ...]
+    steps: int
+    cached_steps: int
+    size: int
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tagged: Tagged) -> ReleasedImage:
+        image, built = tagged.image.planned, tagged.image.built
+        return cls(
+            image=image.image,
+            reference=f"{image.reference}@{built.digest}",
+            digest=built.digest,
+            tags=tagged.names,
+            steps=built.steps,
+            cached_steps=built.cached_steps,
+            size=tagged.image.size,
+            warnings=tagged.warnings,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What a clean-up could not remove. `details`: each object with what kept it; `action`: what to do next."""
+
+    cause: str
+    details: tuple[str, ...] = ()
+    action: str = ""
+
+    @classmethod
+    def of(cls, error: SlipwayError) -> LeftBehind:
+        return cls(error.cause, tuple(error.details.splitlines()), error.action)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [self.cause, *self.details, *([f"Next: {self.action}"] if self.action else [])]
+
+
+def not_cleaned_up(left_behind: Sequence[LeftBehind]) -> str:
+    """What was left, for states and lists; "" for nothing."""
+    return "; ".join(f"not cleaned up: {each.cause}" for each in left_behind)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """The end of a release. `images`: what became public, none where there was nothing to release.
+
+    `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`: of the only
+    image. `duration_s`: seconds, without those for which people were waited for. `warnings`: what was asked for and not
+    done, though the images are public; `left_behind`: what the clean-up could not remove.
+    """
+
+    image: str
+    released: bool
+    reason: str
+    version: str | None = None
+    tags: tuple[str, ...] = ()
+    digest: str | None = None
+    reference: str | None = None
+    revision: str | None = None
+    flow_run_id: str | None = None
+    ui_url: str | None = None
+    duration_s: float = 0.0
+    steps: int = 0
+    cached_steps: int = 0
+    size: int = 0
+    source: str | None = None
+    images: tuple[ReleasedImage, ...] = ()
+    warnings: tuple[str, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """A line for states and lists."""
+        what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
+        done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)

@@ -1,0 +1,133 @@
+"""A fetched source, and the images that are to be made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect_slipway.flows.bake.builds import image_of
+from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.bake.read import read_folder
+from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
+from prefect_slipway.flows.planning.plan import SourceFacts
+from prefect_slipway.flows.request.release import Bake, ReleaseRequest
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.registries import Registries
+from prefect_slipway.flows.run.sources import dockerfile_of
+from prefect_slipway.infra.domain.errors import DockerfileMissing, InvalidOption
+from prefect_slipway.infra.domain.platform import check_platform
+from prefect_slipway.infra.domain.reference import ImageReference, repository_name
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.source import Checkout
+
+Images = Mapping[ImageReference, RegistryClient]
+"""The public images, in the order of the request, each with the way to its registry."""
+
+ONE = "image"
+"""The name of the only target of a release that has no bake file."""
+
+
+class FetchedSource:
+    """`targets`: what is to be built; `places`: what that may use of this machine; `images`: by target. Like all that
+    is open neither stored nor copied by Prefect, which leaves plain objects alone."""
+
+    def __init__(
+        self,
+        checkout: Checkout,
+        targets: TargetSet,
+        places: Places,
+        images: Mapping[str, ImageReference],
+        registries: Registries,
+    ) -> None:
+        self.checkout = checkout
+        self.facts = source_facts(checkout)
+        self.targets = targets
+        self.places = places
+        self.images = images
+        self.registries = registries
+
+    async def public(self) -> Images:
+        return {self.images[name]: await self.registries.client(self.images[name]) for name in self.targets.wanted}
+
+
+def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
+    """Find out what is to be made of a source. Raises InvalidOption and DockerfileMissing."""
+    request = run.request
+    places = Places.of(checkout.path, checkout.top, request.bake.allow if request.bake is not None else ())
+    if request.bake is None:
+        if not dockerfile_of(request, checkout).is_file():
+            raise DockerfileMissing(f"there is no {request.file} in {_shown(checkout)}")
+        targets = TargetSet({ONE: _only_target(request)}, (ONE,))
+        images = {ONE: run.image(repository_name(checkout.name))}
+    else:
+        targets = read_targets(request.bake, places)
+        images = _names(request.bake, run, targets, checkout.name)
+    for target in targets.targets.values():
+        for platform in target.platforms:
+            check_platform(platform)
+    host = images[targets.wanted[0]].registry
+    return FetchedSource(checkout, targets, places, images, run.registries(host))
+
+
+def read_targets(bake: Bake, places: Places) -> TargetSet:
+    """What the files in the source say. Raises InvalidOption."""
+    return choose(read_folder(places, bake.files, bake.variables), bake.targets)
+
+
+def source_facts(checkout: Checkout) -> SourceFacts:
+    """The plain values of a checkout."""
+    return SourceFacts(
+        name=repository_name(checkout.name),
+        path=str(checkout.path),
+        fingerprint=checkout.fingerprint,
+        revision=checkout.revision,
+        url=checkout.source_url,
+        committed_at=checkout.committed_at,
+        dirty=checkout.dirty,
+    )
+
+
+def known_host(run: OpenRun) -> str | None:
+    """The registry that images go to, as far as it is known before the source is; None where its files tell."""
+    bake = run.request.bake
+    if bake is None:
+        return run.image("any").registry
+    return ImageReference.parse(f"{bake.repository}/any").registry if bake.repository is not None else None
+
+
+def _only_target(request: ReleaseRequest) -> Target:
+    return Target(
+        ONE,
+        dockerfile=request.file,
+        target=request.target or "",
+        args=request.build_args,
+        labels=request.labels,
+        platforms=tuple(request.platforms),
+    )
+
+
+def _names(bake: Bake, run: OpenRun, targets: TargetSet, source: str) -> dict[str, ImageReference]:
+    """Every target's image; one that was not asked for and has no tags goes beside an image that is based on it."""
+    stack = run.stack.registry if run.stack is not None else None
+    default = f"{stack}/{repository_name(source)}" if stack is not None else None
+    images: dict[str, ImageReference] = {}
+    for name, target in reversed(list(targets.targets.items())):
+        if name in targets.wanted or target.tags:
+            images[name] = image_of(target, bake.repository, default)
+        else:
+            heir = next(heir for heir in targets.targets.values() if name in heir.bases.values())
+            images[name] = images[heir.name]
+    public = [images[name] for name in targets.wanted]
+    for name in targets.wanted:
+        if public.count(images[name]) > 1:
+            twins = [other for other in targets.wanted if images[other] == images[name]]
+            raise InvalidOption(
+                f"the targets {' and '.join(twins)} are both for {images[name].name}, whose version is one image",
+                action="give each a repository of its own",
+            )
+    return images
+
+
+def _shown(checkout: Checkout) -> str:
+    """A fetched source by where it came from, not by the folder it was put in."""
+    inside = f" below {checkout.subdirectory}" if checkout.subdirectory else ""
+    return f"{checkout.source_url or 'the source'}{inside}" if checkout.temporary is not None else str(checkout.path)

@@ -1,0 +1,74 @@
+"""A plan for people, before any of it is done: Markdown for Prefect's UI, plain text for the terminal."""
+
+from __future__ import annotations
+
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.rows import as_rows
+from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.domain.text import aligned, with_rest
+
+
+def plan_as_markdown(plan: ReleasePlan) -> str:
+    """What, why, and each effect."""
+    lines = [f"# {markdown.text(plan.reference)}", "", *markdown.table(as_rows(_facts(plan)))]
+    lines += ["", "## Will", ""]
+    lines += [f"{number}. {markdown.text(effect)}" for number, effect in enumerate(plan.effects(), 1)]
+    lines += [*warnings_as_markdown(plan.warnings), *commits_as_markdown(plan)]
+    for image in plan.public:
+        if image.labels:
+            title = "Labels" if plan.only is not None else f"Labels of {markdown.text(image.target)}"
+            lines += ["", f"## {title}", "", *markdown.table(as_rows(sorted(image.labels.items())))]
+    return "\n".join(lines) + "\n"
+
+
+def plan_as_question(plan: ReleasePlan) -> str:
+    """The same for a form, which is narrow and shows a few lines at a time: lists, and no labels."""
+    facts = [f"{label}: {value}" for label, value in _facts(plan)]
+    lines = [f"**{markdown.text(plan.reference)}**", "", *markdown.items(facts), "", "This will:", ""]
+    lines += [*markdown.items(plan.effects()), *warnings_as_markdown(plan.warnings), *commits_as_markdown(plan)]
+    return "\n".join(lines) + "\n"
+
+
+def plan_as_text(plan: ReleasePlan) -> str:
+    """The same for a terminal."""
+    if plan.nothing_to_release:
+        return f"{plan.name}: nothing to release: {plan.why}"
+    lines = [plan.reference, *aligned(_facts(plan))]
+    lines += [f"  commit {commit}" for commit in deciding_commits(plan)]
+    lines += [f"  WARN: {warning}" for warning in plan.warnings]
+    lines += ["  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())]
+    return "\n".join(lines)
+
+
+def commits_as_markdown(plan: ReleasePlan) -> list[str]:
+    """The section on the commits that decided the version; nothing where none did."""
+    if not plan.deciding_commits:
+        return []
+    return ["", "## Commits that decided", "", *markdown.items(deciding_commits(plan))]
+
+
+def warnings_as_markdown(warnings: tuple[str, ...]) -> list[str]:
+    """A list of them; nothing where there is none."""
+    return ["", *markdown.items([f"WARN: {warning}" for warning in warnings])] if warnings else []
+
+
+def deciding_commits(plan: ReleasePlan) -> list[str]:
+    """The newest of them, and how many more there are."""
+    return with_rest(plan.deciding_commits, plan.deciding_commit_count)
+
+
+def source_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
+    """Label and value of what is known of the source."""
+    facts = []
+    if plan.previous_version:
+        facts.append(("previous version", plan.previous_version))
+    if plan.source.revision:
+        facts.append(("revision", plan.source.revision + (" (dirty)" if plan.source.dirty else "")))
+    if plan.source.url:
+        facts.append(("source", plan.source.url))
+    return facts
+
+
+def _facts(plan: ReleasePlan) -> list[tuple[str, str]]:
+    return [("why", plan.why), *source_facts(plan)]

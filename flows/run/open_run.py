@@ -1,0 +1,118 @@
+"""The composition root: where a request, the environment and saved blocks become the connections of one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from prefect_slipway.blocks import Builder, Source
+from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.builder import RunBuilder
+from prefect_slipway.flows.run.registries import OneSecret, Registries, needed
+from prefect_slipway.flows.run.saved_blocks import block_name, find_vault, load, running_stack, with_registries
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.vault import VaultSession
+
+
+class OpenRun:
+    """What a run has open. Steps get it as a parameter: Prefect neither stores nor copies a plain object.
+
+    `request`: with what its saved blocks say; `home`: the state folder.
+    """
+
+    def __init__(
+        self,
+        request: ReleaseRequest,
+        home: Path,
+        stack: StackConnection | None,
+        vault: VaultSession | None,
+        exits: AsyncExitStack,
+        builder: RunBuilder,
+    ) -> None:
+        self.request = request
+        self.home = home
+        self.stack = stack
+        self.vault = vault
+        self.builder = builder
+        self._exits = exits
+        self._registries: dict[str, Registries] = {}
+
+    def image(self, source_name: str) -> ImageReference:
+        """The image to release: the one that was named, else the source's name in the embedded registry."""
+        return image_of(self.request, self.stack, source_name)
+
+    def registries(self, host: str) -> Registries:
+        """`host`: the registry that credentials are for which name none."""
+        if host not in self._registries:
+            self._registries[host] = Registries(self.request, host, self.stack, self.vault, self._exits)
+        return self._registries[host]
+
+    def git_credentials(self) -> CredentialSource | None:
+        """Where the git server's credential comes from, None for anonymous access. Raises StackDown without a Vault."""
+        if self.request.git_credentials is None:
+            return None
+        vault = needed(self.vault, "the git credentials are named in Vault")
+        return OneSecret(vault, SecretPath.parse(self.request.git_credentials))
+
+
+@asynccontextmanager
+async def open_run(
+    request: ReleaseRequest,
+    env: Mapping[str, str] = os.environ,
+    *,
+    run: str = "plan",
+    attempt: int = 0,
+    session: bool = False,
+) -> AsyncIterator[OpenRun]:
+    """Open what a run works with, and close all of it at the end (a Vault token of our own is revoked then).
+
+    `run`, `attempt`, `session`: as of RunBuilder.
+    """
+    request = await _with_blocks(request)
+    config = StackConfig.from_env(env)
+    stack = running_stack(config)
+    async with AsyncExitStack() as exits:
+        access = await find_vault(request.vault, stack, env)
+        vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
+        builder = RunBuilder(request, stack, exits, run=run, attempt=attempt, session=session)
+        yield OpenRun(request, config.home, stack, vault, exits, builder)
+
+
+def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name: str) -> ImageReference:
+    """See `OpenRun.image`. Raises InvalidOption."""
+    if request.image is not None:
+        return ImageReference.parse(request.image)
+    if stack is None or stack.registry is None:
+        raise InvalidOption(
+            "no image was named and no embedded registry runs",
+            action="name one with --image REGISTRY/REPOSITORY, or run `slipway up`",
+        )
+    return ImageReference.parse(f"{stack.registry}/{source_name}")
+
+
+async def load_builder(name: str) -> Builder | KubernetesBlock:
+    """A saved builder of either sort. Raises InvalidOption."""
+    with suppress(InvalidOption):
+        return await load(KubernetesBlock, name)
+    return await load(Builder, name)
+
+
+async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
+    """The request with every `block:NAME` replaced by what the saved block says."""
+    changes: dict[str, Any] = {}
+    if name := block_name(request.source):
+        changes |= (await load(Source, name)).request_fields()
+    if request.builder is not None and (name := block_name(request.builder)):
+        changes |= (await load_builder(name)).request_fields()
+    changes |= await with_registries(request.credentials)
+    # Read again: who saves a block in the UI is not stopped there from typing a secret into it.
+    return request.read({**request.model_dump(), **changes})

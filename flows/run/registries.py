@@ -1,0 +1,83 @@
+"""The registries of a run, each opened once, with credentials that Vault is asked for at each use."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential, CredentialSource
+from prefect_slipway.infra.domain.errors import StackDown
+from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
+from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+
+
+class Registries:
+    """How registries are spoken to, and the clients that do. `host`: the registry that credentials are for which name
+    none. Like all of a run's connections neither stored nor copied by Prefect, which leaves plain objects alone."""
+
+    def __init__(
+        self,
+        request: ReleaseRequest,
+        host: str,
+        stack: StackConnection | None,
+        vault: VaultSession | None,
+        exits: AsyncExitStack,
+    ) -> None:
+        self._request = request
+        self._stack = stack
+        self._vault = vault
+        self._exits = exits
+        self._open: dict[str, RegistryClient] = {}
+        self.host = host
+
+    def paths(self) -> dict[str, SecretPath]:
+        """Which registry's credential is where in Vault."""
+        return secret_paths(self._request.credentials, self.host, self._stack)
+
+    def credentials(self) -> CredentialSource:
+        """Where the registries' credentials come from; asked again at each use. Raises StackDown without a Vault."""
+        paths = self.paths()
+        if not paths:
+            return Anonymous()
+        return VaultCredentials(needed(self._vault, "credentials are named in Vault"), paths)
+
+    def insecure(self, host: str) -> bool:
+        """Whether the registry is spoken to in plain HTTP."""
+        return self._request.insecure_registry or (is_loopback(host) and self._request.registry_ca is None)
+
+    async def client(self, image: ImageReference) -> RegistryClient:
+        """The client of the image's registry, opened once."""
+        host = image.registry
+        if host not in self._open:
+            ca = self._request.registry_ca
+            client = RegistryClient(
+                image.api_host,
+                self.credentials(),
+                insecure=self.insecure(host),
+                ca_file=Path(ca) if ca else None,
+            )
+            self._open[host] = await self._exits.enter_async_context(client)
+        return self._open[host]
+
+
+class OneSecret:
+    """One secret whoever asks: the source's git server and the repository's remote may be known by several names."""
+
+    def __init__(self, vault: VaultSession, path: SecretPath) -> None:
+        self._vault = vault
+        self._path = path
+
+    async def credential(self, host: str) -> Credential | None:
+        return await VaultCredentials(self._vault, {host: self._path}).credential(host)
+
+
+def needed(vault: VaultSession | None, why: str) -> VaultSession:
+    """Raises StackDown without a Vault."""
+    if vault is None:
+        raise StackDown(f"{why}, but there is no Vault to ask", action=NO_VAULT_ACTION)
+    return vault

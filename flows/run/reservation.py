@@ -1,0 +1,80 @@
+"""A version that this run alone may release, from its reservation to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from prefect_slipway.infra.domain.errors import SlipwayError
+from prefect_slipway.infra.domain.ledger import Reservation, VersionLedger
+from prefect_slipway.infra.domain.version import Version
+
+# A reservation that nobody kept for 15 minutes counts as left behind (prefect_slipway.infra.common.claims).
+KEEP_EVERY_S = 240.0
+
+logger = logging.getLogger(__name__)
+
+
+class ReservedVersion:
+    """A ledger's reservation. All methods raise what the ledger raises."""
+
+    def __init__(self, ledger: VersionLedger, reservation: Reservation) -> None:
+        self._ledger = ledger
+        self._reservation = reservation
+        self._over = False
+
+    @property
+    def version(self) -> Version:
+        return self._reservation.version
+
+    @property
+    def noted(self) -> str | None:
+        """The digests that an earlier run noted (Claim.digest)."""
+        return self._reservation.claim.digest
+
+    async def note(self, digests: Mapping[str, str]) -> None:
+        """Let a rerun after a crash finish these images instead of building others. `digests`: by image."""
+        text = " ".join(f"{image}@{digest}" for image, digest in digests.items())
+        if text and text != self.noted:
+            self._reservation = await self._ledger.note_digest(self._reservation, text)
+
+    async def publish(self) -> None:
+        """The images are public under the version: git's tag."""
+        await self._ledger.publish(self._reservation)
+
+    async def leave(self) -> None:
+        """Some of the tags may be public: the run that finishes them goes on with the reservation."""
+        self._over = True
+        await self._ledger.leave(self._reservation)
+
+    async def end(self) -> None:
+        """Safe to call twice."""
+        if not self._over:
+            await self._ledger.give_back(self._reservation)
+            self._over = True
+
+    async def keep(self, every_s: float = KEEP_EVERY_S) -> None:
+        """Show every `every_s` seconds that it is alive, until it is over."""
+        while not self._over:
+            await asyncio.sleep(every_s)
+            try:
+                await self._ledger.keep(self._reservation)
+            except SlipwayError as error:
+                # Whether it is lost for good shows when it is published; the way to it may be free again by then.
+                logger.warning("the reservation of %s could not be kept: %s", self.version, error)
+
+
+@asynccontextmanager
+async def kept(reserved: ReservedVersion | None) -> AsyncIterator[None]:
+    """Within: the reservation, if there is one, is shown to be alive."""
+    if reserved is None:
+        yield
+        return
+    keeping = asyncio.create_task(reserved.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)

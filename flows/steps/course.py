@@ -1,0 +1,159 @@
+"""How far a release has come: what is to be told of it however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect.runtime import flow_run
+
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.planning.result import (
+    LeftBehind,
+    ReleasedImage,
+    ReleaseResult,
+    StepTime,
+    Tagged,
+    VerifiedImage,
+    not_cleaned_up,
+)
+from prefect_slipway.flows.reporting.report import Report
+from prefect_slipway.flows.reporting.several import build_times
+from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.interrupts import named, whatever_comes
+from prefect_slipway.flows.run.made import Made
+from prefect_slipway.flows.run.stopwatch import Stopwatch
+from prefect_slipway.flows.steps.announce import announce_failure
+from prefect_slipway.flows.steps.build import Builds
+from prefect_slipway.flows.steps.cleanup import clean_up
+from prefect_slipway.flows.steps.record import record, record_again
+from prefect_slipway.flows.steps.step import timed_steps
+from prefect_slipway.infra.domain.errors import SlipwayError
+
+
+def cleaned_up_name(result: ReleaseResult) -> str | None:
+    """The name of a completed run's state, None for the usual one: it says whether something of the run is left."""
+    return "NotCleanedUp" if result.left_behind else None
+
+
+class Course:
+    """Filled in as the release goes on. `steps_s`: the seconds that each step took."""
+
+    def __init__(self, request: ReleaseRequest, steps_s: dict[str, float]) -> None:
+        self.request = request
+        self.steps_s = steps_s
+        self.stopwatch = Stopwatch()
+        self.plan: ReleasePlan | None = None
+        self.builds: Builds | None = None
+        self.verified: tuple[VerifiedImage, ...] = ()
+        self.tagged: tuple[Tagged, ...] = ()
+        self.pull: tuple[str, ...] = ()
+        self.left_behind: tuple[LeftBehind, ...] = ()
+        self.recorded: Report | None = None
+
+    @property
+    def references(self) -> list[str]:
+        """Of the images that are public."""
+        return [ReleasedImage.of(one).reference for one in self.tagged]
+
+    def result(self) -> ReleaseResult:
+        """What is public by now."""
+        plan = self._planned
+        images = tuple(map(ReleasedImage.of, self.tagged))
+        only = images[0] if len(images) == 1 else None
+        built = list(self.builds.built.values()) if self.builds is not None and plan.only is not None else []
+        return ReleaseResult(
+            image=plan.name,
+            released=bool(images),
+            reason=plan.why,
+            version=plan.version,
+            tags=only.tags if only is not None else (),
+            digest=only.digest if only is not None else None,
+            reference=only.reference if only is not None else None,
+            revision=plan.source.revision,
+            flow_run_id=str(flow_run.id),
+            ui_url=flow_run.ui_url,
+            duration_s=self.stopwatch.seconds,
+            steps=sum(one.steps for one in built),
+            cached_steps=sum(one.cached_steps for one in built),
+            size=only.size if only is not None else 0,
+            source=plan.source.name,
+            images=images,
+            warnings=tuple(warning for image in images for warning in image.warnings),
+            left_behind=self.left_behind,
+        )
+
+    async def record(self, error: BaseException | None = None) -> None:
+        """Record the report. `error`: what the release failed with."""
+        plan, builds = self._planned, self.builds
+        built = tuple(builds.built.values()) if builds is not None else ()
+        self.recorded = Report(
+            plan,
+            self.result(),
+            built,
+            self.verified,
+            self._timeline(),
+            error,
+            builds.failed if builds is not None else None,
+            pull=self.pull,
+        )
+        await record(self.recorded)
+
+    @asynccontextmanager
+    async def failure_recorded(self) -> AsyncIterator[None]:
+        """Within: whatever fails has a report."""
+        try:
+            yield
+        except BaseException as error:
+            await self.record(named(error))
+            raise
+
+    def _timeline(self) -> tuple[StepTime, ...]:
+        if self.builds is None:
+            return ()
+        if self._planned.only is None:
+            return build_times(list(self.builds.built.values()))
+        return tuple(step for recorder in self.builds.recorders.values() for step in recorder.timeline())
+
+    @property
+    def _planned(self) -> ReleasePlan:
+        assert self.plan is not None, "what is told of was planned"
+        return self.plan
+
+
+@asynccontextmanager
+async def told(request: ReleaseRequest) -> AsyncIterator[Course]:
+    """Within: a release. Its failure is announced."""
+    with timed_steps() as steps_s:
+        course = Course(request, steps_s)
+        try:
+            yield course
+        except BaseException as error:
+            seconds = course.stopwatch.seconds
+            await whatever_comes(announce_failure(request, course.plan, error, seconds, steps_s))
+            raise
+
+
+@asynccontextmanager
+async def cleaned_up(course: Course, made: Made) -> AsyncIterator[None]:
+    """Within: a release. However it ends, it is cleaned up after; what would not go is told on the terminal, in the
+    report and by the run's end.
+    """
+    try:
+        yield
+    except BaseException as error:
+        await whatever_comes(_clean_up(course, made))
+        if course.left_behind and isinstance(error, SlipwayError):
+            raise error.adding(not_cleaned_up(course.left_behind)) from error
+        raise
+    await whatever_comes(_clean_up(course, made))
+
+
+async def _clean_up(course: Course, made: Made) -> None:
+    course.left_behind = tuple(await clean_up(made))
+    if course.left_behind:
+        watcher().left(course.left_behind)
+        if course.recorded is not None:
+            course.recorded = course.recorded.leaving(course.left_behind)
+            await record_again(course.recorded)
