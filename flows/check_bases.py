@@ -9,7 +9,6 @@ from prefect import flow, get_client
 from prefect.artifacts import TableArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.variables import Variable
-from prefect_slipway.flows.run.workshop import open_workshop
 from pydantic import Field
 
 from prefect_slipway.blocks.fields import Source
@@ -18,6 +17,7 @@ from prefect_slipway.flows.base_images.released import Release, latest_release, 
 from prefect_slipway.flows.reporting.artifact_keys import key_of
 from prefect_slipway.flows.request.release import ReleaseRequest, Request
 from prefect_slipway.flows.run.flow_run import About, as_run, has_report
+from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.server.starting import StartedRun, find_deployment, start_run
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
@@ -117,12 +117,12 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
         raise InvalidOption(f"the deployment {application.deployment} has no request of a release as its parameter")
     named = application.model_dump(exclude={"deployment"}, exclude_none=True)
     wanted = ReleaseRequest.read({**given, **named})
-    async with open_workshop(wanted) as shop:
-        release = await latest_release(shop)
+    async with open_run(wanted) as run:
+        release = await latest_release(run)
         if release.digest is None:
             return Checked(application.deployment, release.image, None, "not released yet")
-        found = await sightings(shop, release)
-        released = released_source(shop, release)
+        found = await sightings(run, release)
+        released = released_source(run, release)
     name = _variable(release.image)
     moves, noted = look(release.digest, found, Noted.parse(await Variable.aget(name)))
     started = None

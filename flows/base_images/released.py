@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-from prefect_slipway.flows.run.workshop import Workshop
 
 from prefect_slipway.flows.base_images.changes import Sighting
 from prefect_slipway.flows.base_images.dockerfile import base_images
+from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.sources import dockerfile_of, open_source
 from prefect_slipway.infra.domain.errors import DockerfileInvalid, DockerfileMissing, InvalidOption, ManifestUnknown
 from prefect_slipway.infra.domain.labels import OCI_REVISION
-from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
+from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, latest, version_of_tag
 from prefect_slipway.infra.registry import ImageConfig, Manifest, RegistryClient
 from prefect_slipway.infra.source.resolve import GitSpec, parse_source
@@ -31,12 +30,12 @@ class Release:
     layers: dict[str, tuple[str, ...]] | None = None
 
 
-async def latest_release(shop: Workshop) -> Release:
+async def latest_release(run: OpenRun) -> Release:
     """By the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
-    if shop.request.image is None:
+    if run.request.image is None:
         raise InvalidOption("the release's request names no image", action="name it in the deployment or in the check")
-    image = ImageReference.parse(shop.request.image)
-    client = await shop.registry(image)
+    image = ImageReference.parse(run.request.image)
+    client = await run.registries(image.registry).client(image)
     tags = await client.tags(image.repository)
     versions = [version for tag in tags if (version := version_of_tag(tag)) is not None]
     newest = latest(versions, stable_only=True)
@@ -53,18 +52,18 @@ async def latest_release(shop: Workshop) -> Release:
     )
 
 
-async def sightings(shop: Workshop, release: Release) -> list[Sighting]:
+async def sightings(run: OpenRun, release: Release) -> list[Sighting]:
     """The bases in the Dockerfile that was released, as their registries have them now; those by digest never move.
 
     Raises SourceErrors, DockerfileMissing, DockerfileInvalid, RegistryErrors.
     """
     found = []
-    request = shop.request
-    for base in base_images(await _dockerfile(shop, release), build_args=request.build_args, target=request.target):
+    request = run.request
+    for base in base_images(await _dockerfile(run, release), build_args=request.build_args, target=request.target):
         reference = ImageReference.parse(base.name)
         if reference.digest is not None:
             continue
-        client = await _registry(shop, reference)
+        client = await _registry(run, reference)
         tag = reference.tag or "latest"
         manifest = await client.manifest(reference.repository, tag)
         wanted = set(release.layers or {})
@@ -74,9 +73,9 @@ async def sightings(shop: Workshop, release: Release) -> list[Sighting]:
     return found
 
 
-def released_source(shop: Workshop, release: Release) -> dict[str, Any]:
+def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
     """The request's fields by which the released commit is fetched again; none where the source has no commits."""
-    request = shop.request
+    request = run.request
     if request.source.startswith("vault:"):  # an archive, which has no commits
         return {}
     spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
@@ -90,11 +89,10 @@ def released_source(shop: Workshop, release: Release) -> dict[str, Any]:
     }
 
 
-async def _dockerfile(shop: Workshop, release: Release) -> str:
+async def _dockerfile(run: OpenRun, release: Release) -> str:
     """Of the released commit where there is one, of the source as it is elsewhere."""
-    request = shop.request
-    shop = replace(shop, request=request.model_copy(update=released_source(shop, release)))
-    async with await open_source(shop) as checkout:
+    request = run.request.model_copy(update=released_source(run, release))
+    async with await open_source(run, request) as checkout:
         path = dockerfile_of(request, checkout)
         if path.exists() and not path.is_file():
             raise DockerfileMissing(f"{request.file} of {request.source} is not a file")
@@ -107,12 +105,10 @@ async def _dockerfile(shop: Workshop, release: Release) -> str:
             raise DockerfileInvalid(f"{request.file} of {request.source} is not UTF-8") from error
 
 
-async def _registry(shop: Workshop, base: ImageReference) -> RegistryClient:
+async def _registry(run: OpenRun, base: ImageReference) -> RegistryClient:
     """The image's own registry is spoken to as the request says, others as usual."""
-    if base.registry == shop.image("any").registry:
-        return await shop.registry(base)
-    client = RegistryClient(base.api_host, shop.credentials(), insecure=is_loopback(base.registry), ca_file=None)
-    return await shop.exits.enter_async_context(client)
+    registries = run.registries(run.image("any").registry)
+    return await registries.client(base, as_usual=base.registry != registries.host)
 
 
 async def _begins(client: RegistryClient, repository: str, manifest: Manifest, release: Release) -> bool:

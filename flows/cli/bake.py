@@ -12,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.planning.image_set import SetPlan
-    from prefect_slipway.flows.request.image_set import SetRequest
-
     from prefect_slipway.flows.reporting.watch import Outcome
+    from prefect_slipway.flows.request.release import ReleaseRequest
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.request.image_set import SetRequest
-
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
+    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, Bake, ReleaseRequest
 
     parser = subparsers.add_parser(
         "bake",
@@ -38,7 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="[FILE] [TARGET...]",
         help="A file ends in .json, .yaml or .yml.",
     )
-    add_request_options(parser, SetRequest, positional=None)
+    add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
+    add_request_options(parser, Bake, positional=None)
     parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--print", action="store_true", help="Print what the files say, as a bake file, and do nothing.")
@@ -55,26 +53,25 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asyncio.run(_definition(request)), indent=2))
         return 0
     if args.plan:
-        from prefect_slipway.flows.reporting.set_report import plan_as_text
+        from prefect_slipway.flows.cli.plan import plan_of
+        from prefect_slipway.flows.reporting.plan_report import plan_as_text
 
-        print(plan_as_text(asyncio.run(_plan(request))))
+        print(plan_as_text(asyncio.run(plan_of(request))))
         return 0
 
     def start() -> Coroutine[Any, Any, Outcome]:
-        from prefect_slipway.flows.release_set import release_set
-
+        from prefect_slipway.flows.release import release
         from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
-        return release_set(request)
+        return release(request)
 
     return follow(start, args.output)
 
 
-def _request(args: argparse.Namespace) -> SetRequest:
-    from prefect_slipway.flows.request.image_set import SetRequest
-
-    from prefect_slipway.flows.cli.options import read_request
+def _request(args: argparse.Namespace) -> ReleaseRequest:
+    from prefect_slipway.flows.cli.options import given_options
+    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, Bake, ReleaseRequest
 
     for word in args.words:
         if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
@@ -83,7 +80,8 @@ def _request(args: argparse.Namespace) -> SetRequest:
             args.targets = [*(args.targets or []), word]
     if args.variables:
         args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
-    return read_request(args, SetRequest)
+    bake = Bake.read(given_options(args, Bake))
+    return ReleaseRequest.read({**given_options(args, ReleaseRequest, without=OF_ONE_IMAGE), "bake": bake})
 
 
 def _from_environment(name: str) -> str:
@@ -92,29 +90,15 @@ def _from_environment(name: str) -> str:
     return f"{name}={os.environ[name]}"
 
 
-async def _definition(request: SetRequest) -> dict[str, Any]:
-    from prefect_slipway.flows.planning.set_plan import read_set
-    from prefect_slipway.flows.run.workshop import open_workshop
-
+async def _definition(request: ReleaseRequest) -> dict[str, Any]:
+    from prefect_slipway.flows.bake.places import Places
     from prefect_slipway.flows.bake.printed import as_bake
+    from prefect_slipway.flows.planning.source import read_targets
+    from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
 
+    assert request.bake is not None, "the command asks for several images"
     # Looked at only, so a work tree may be as it is.
-    release = request.as_release().model_copy(update={"allow_dirty": True})
-    async with open_workshop(release) as shop, await open_source(shop) as checkout:
-        return as_bake(read_set(request, checkout))
-
-
-async def _plan(request: SetRequest) -> SetPlan:
-    from prefect_slipway.flows.planning.set_plan import name_images, plan_set, read_set
-    from prefect_slipway.flows.run.workshop import open_workshop
-
-    from prefect_slipway.flows.run.sources import open_source
-
-    async with open_workshop(request.as_release()) as shop:
-        async with await open_source(shop) as checkout:
-            targets = read_set(request, checkout)
-            images = name_images(request, shop, targets, checkout.name)
-            plan = await plan_set(request, shop, checkout, targets, images, run="plan", reserve=False)
-        await shop.check_builder()
-        return plan
+    any_tree = request.model_copy(update={"allow_dirty": True})
+    async with open_run(any_tree) as run, await open_source(run) as checkout:
+        return as_bake(read_targets(request.bake, Places.of(checkout.path, checkout.top, request.bake.allow)))

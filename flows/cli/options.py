@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import types
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -28,12 +29,18 @@ _SINGULAR = {
 
 
 def add_request_options(
-    parser: argparse.ArgumentParser, model: type[Request] = ReleaseRequest, *, positional: str | None = "source"
+    parser: argparse.ArgumentParser,
+    model: type[Request] = ReleaseRequest,
+    *,
+    positional: str | None = "source",
+    without: Collection[str] = (),
 ) -> None:
-    """One option for each field of the model, with the field's description as its help; `positional` is an argument."""
-    for name, field in model.model_fields.items():
+    """One option for each field of the model, with the field's description as its help; `positional` is an argument.
+
+    `without`: fields that the command has no options for, as it has none for models within the model.
+    """
+    for name, field, kind in _options(model, without):
         text = (field.description or "").replace("%", "%%")
-        kind = _plain_type(field)
         if name == positional:
             parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
         elif kind is bool and field.default is True:
@@ -55,13 +62,23 @@ def request_of(args: argparse.Namespace) -> ReleaseRequest:
 
 def read_request(args: argparse.Namespace, model: type[Model]) -> Model:
     """The same for another model."""
+    return model.read(given_options(args, model))
+
+
+def given_options(args: argparse.Namespace, model: type[Request], *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The model's fields that were typed. Raises InvalidOption."""
     values: dict[str, Any] = {}
+    for name, _, kind in _options(model, without):
+        if (given := getattr(args, name)) is not None:
+            values[name] = read_pairs(_flag(name), given) if get_origin(kind) is dict else given
+    return values
+
+
+def _options(model: type[Request], without: Collection[str]) -> Iterator[tuple[str, FieldInfo, Any]]:
     for name, field in model.model_fields.items():
-        given = getattr(args, name)
-        if given is None:
-            continue
-        values[name] = read_pairs(_flag(name), given) if get_origin(_plain_type(field)) is dict else given
-    return model.read(values)
+        kind = _plain_type(field)
+        if name not in without and not (isinstance(kind, type) and issubclass(kind, Request)):
+            yield name, field, kind
 
 
 def _flag(name: str) -> str:

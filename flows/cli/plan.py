@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,24 +28,26 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan. Raises SlipwayError."""
     from prefect_slipway.flows.cli.options import request_of
 
-    plan = asyncio.run(_plan(request_of(args)))
+    plan = asyncio.run(plan_of(request_of(args)))
     if args.output == "json":
-        print(json.dumps({**asdict(plan), "reference": plan.reference, "effects": plan.effects()}))
+        print(json.dumps(plan.as_dict()))
     else:
-        from prefect_slipway.flows.reporting.report import plan_as_text
+        from prefect_slipway.flows.reporting.plan_report import plan_as_text
 
         print(plan_as_text(plan))
     return 0
 
 
-async def _plan(request: ReleaseRequest) -> ReleasePlan:
-    from prefect_slipway.flows.run.workshop import open_workshop
-
-    from prefect_slipway.flows.planning.plan import plan_release
+async def plan_of(request: ReleaseRequest) -> ReleasePlan:
+    """What a release would do; nothing is reserved. Raises SlipwayErrors."""
+    from prefect_slipway.flows.planning.decide import plan_release
+    from prefect_slipway.flows.planning.source import look_into
+    from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
 
-    async with open_workshop(request) as shop:
-        async with await open_source(shop) as checkout:
-            plan = await plan_release(shop, checkout, run="plan", reserve=False)
-        await shop.check_builder()
+    async with open_run(request) as run:
+        async with await open_source(run) as checkout:
+            source = look_into(run, checkout)
+            plan, _ = await plan_release(run, source, claimant=None)
+        await run.builder.check(source.registries.host)
         return plan

@@ -12,9 +12,8 @@ from prefect_slipway.flows.cli.raw_terminal import Tty
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.run.workshop import Workshop
-
     from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.run.open_run import OpenRun
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -43,29 +42,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _shell(request: ReleaseRequest) -> int:
-    from prefect_slipway.flows.run.workshop import open_workshop
-
     from prefect_slipway.flows.run.interrupts import interruptible
+    from prefect_slipway.flows.run.open_run import open_run
 
     with interruptible():
-        async with open_workshop(request) as shop:
+        async with open_run(request, run=uuid4().hex, session=True) as run:
             try:
-                return await _session(shop, request)
+                return await _session(run)
             finally:
-                if shop.kubernetes is not None:
-                    await shop.kubernetes.close()
+                await run.builder.close()
 
 
-async def _session(shop: Workshop, request: ReleaseRequest) -> int:
-    from prefect_slipway.flows.run.cluster import open_api, provision
-    from prefect_slipway.flows.steps.build import build_credentials
+async def _session(run: OpenRun) -> int:
+    from prefect_slipway.flows.run.cluster import open_api
     from prefect_slipway.infra.kubernetes.builders.shell import run_session
 
-    await provision(shop, uuid4().hex, session=True)
-    await build_credentials(shop, shop.image("image"))
-    assert shop.kubernetes is not None
-    pod = await shop.kubernetes.open_cli()
-    async with open_api(request.context, request.namespace) as api:
+    image = run.image("image")
+    await run.builder.address(image.registry)
+    await run.builder.credentials(run.registries(image.registry), image)
+    assert run.builder.cluster is not None, "a shell's builder is in a cluster"
+    pod = await run.builder.cluster.open_cli()
+    async with open_api(run.request.context, run.request.namespace) as api:
         terminal = Tty()
         with terminal.raw():
             return await run_session(api, pod, ["sh", "-i"], terminal)

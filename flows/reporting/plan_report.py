@@ -35,7 +35,8 @@ def plan_as_text(plan: ReleasePlan) -> str:
     if plan.nothing_to_release:
         return f"{plan.name}: nothing to release: {plan.why}"
     lines = [plan.reference, *aligned(_facts(plan))]
-    lines += [f"  commit {commit}" for commit in deciding_commits(plan)]
+    commits = [f"commit {commit}" for commit in plan.deciding_commits]
+    lines += [f"  {line}" for line in with_rest(commits, plan.deciding_commit_count)]
     lines += [f"  WARN: {warning}" for warning in plan.warnings]
     lines += ["  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())]
     return "\n".join(lines)

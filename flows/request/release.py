@@ -33,7 +33,9 @@ SavedVault = Annotated[
 ]
 
 _ADDRESSES = {"source", "git_remote", "builder"}
-_OF_ONE_IMAGE = {"image", "file", "target", "build_args", "labels", "platforms"}
+
+OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms")
+"""The request's fields that say what one image is made of: those of several are in their files."""
 
 
 class Request(BaseModel):
@@ -316,10 +318,14 @@ class ReleaseRequest(Request):
 
     @model_validator(mode="after")
     def _a_set_is_described_by_its_files(self) -> Self:
-        given = sorted(_OF_ONE_IMAGE & self.model_fields_set)
-        if self.bake is not None and any(getattr(self, name) for name in given):
+        given = [name for name in OF_ONE_IMAGE if getattr(self, name) != _default(type(self), name)]
+        if self.bake is not None and given:
             raise InvalidOption(
                 f"{', '.join(given)} cannot be combined with bake: the targets of its files say what is built",
                 action="write them into the bake or Compose file",
             )
         return self
+
+
+def _default(model: type[Request], name: str) -> object:
+    return model.model_fields[name].get_default(call_default_factory=True)

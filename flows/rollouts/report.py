@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.links import Link
-from prefect_slipway.flows.reporting.report import as_rows, describe, link_rows
+from prefect_slipway.flows.reporting.rows import as_rows, describe, link_rows
 from prefect_slipway.flows.rollouts.values import DeployResult
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.text import aligned

@@ -48,7 +48,7 @@ async def _asked(request: Any) -> Mapping[str, Any]:
     """The request's fields, with those of a saved builder. Raises InvalidOption."""
     asked: dict[str, Any] = dict(request if isinstance(request, Mapping) else request or {})
     if name := block_name(asked.get("builder") or ""):
-        from prefect_slipway.flows.run.workshop import load_builder
+        from prefect_slipway.flows.run.open_run import load_builder
 
         asked |= (await load_builder(name)).request_fields()
     return asked

@@ -20,7 +20,8 @@ from prefect.states import Cancelled, Completed
 
 from prefect_slipway.flows.reporting.artifact_keys import key_of
 from prefect_slipway.flows.reporting.origin import origin_of_this_run
-from prefect_slipway.flows.reporting.report import FailureReport, describe
+from prefect_slipway.flows.reporting.report import FailureReport
+from prefect_slipway.flows.reporting.rows import describe
 from prefect_slipway.flows.reporting.telemetry import traced_run
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.approval import refused

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect_slipway.flows.run.workshop import builder_tls, image_of
-
-from prefect_slipway.flows.request.release import ReleaseOptions, ReleaseRequest
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import RegistryOptions
+from prefect_slipway.flows.run.builder import builder_tls
 from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builder, vault_access
+from prefect_slipway.flows.run.open_run import image_of
 from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
@@ -20,13 +20,13 @@ from prefect_slipway.infra.source.resolve import parse_source
 _FILES = ("registry_ca", "source_ca", "builder_ca", "builder_cert", "builder_key")
 
 
-def check_release(request: ReleaseOptions, env: Mapping[str, str] = os.environ) -> None:
+def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> None:
     """Raises InvalidOption and StackDown, as the run itself would later."""
     stack = running_stack(StackConfig.from_env(env))
     _check_files(request)
     if block_name(request.source) is None:
         parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
-    if isinstance(request, ReleaseRequest):
+    if request.bake is None:
         image_of(request, stack, "any")
     if request.builder == KUBERNETES:
         # The cluster's client takes half a second to import, which a run without one does not pay.
@@ -47,7 +47,7 @@ def check_rollout(
     _check_vault([*request.credentials, *pull_credentials], request.vault, stack, env)
 
 
-def _check_files(request: ReleaseOptions | RegistryOptions) -> None:
+def _check_files(request: ReleaseRequest | RegistryOptions) -> None:
     for name in _FILES:
         file = getattr(request, name, None)
         if file is not None and not Path(file).is_file():

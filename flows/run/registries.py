@@ -50,15 +50,15 @@ class Registries:
         """Whether the registry is spoken to in plain HTTP."""
         return self._request.insecure_registry or (is_loopback(host) and self._request.registry_ca is None)
 
-    async def client(self, image: ImageReference) -> RegistryClient:
-        """The client of the image's registry, opened once."""
+    async def client(self, image: ImageReference, *, as_usual: bool = False) -> RegistryClient:
+        """The client of the image's registry, opened once. `as_usual`: the request does not say how it is spoken to."""
         host = image.registry
         if host not in self._open:
-            ca = self._request.registry_ca
+            ca = None if as_usual else self._request.registry_ca
             client = RegistryClient(
                 image.api_host,
                 self.credentials(),
-                insecure=self.insecure(host),
+                insecure=is_loopback(host) if as_usual else self.insecure(host),
                 ca_file=Path(ca) if ca else None,
             )
             self._open[host] = await self._exits.enter_async_context(client)

@@ -55,7 +55,7 @@ class ReservedVersion:
             await self._ledger.give_back(self._reservation)
             self._over = True
 
-    async def keep(self, every_s: float = KEEP_EVERY_S) -> None:
+    async def keep(self, every_s: float) -> None:
         """Show every `every_s` seconds that it is alive, until it is over."""
         while not self._over:
             await asyncio.sleep(every_s)
@@ -67,12 +67,12 @@ class ReservedVersion:
 
 
 @asynccontextmanager
-async def kept(reserved: ReservedVersion | None) -> AsyncIterator[None]:
-    """Within: the reservation, if there is one, is shown to be alive."""
+async def kept(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
+    """Within: the reservation, if there is one, is shown every `every_s` seconds to be alive."""
     if reserved is None:
         yield
         return
-    keeping = asyncio.create_task(reserved.keep())
+    keeping = asyncio.create_task(reserved.keep(every_s))
     try:
         yield
     finally:

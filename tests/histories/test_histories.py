@@ -10,11 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from prefect_slipway.flows.run.workshop import open_workshop
 
-from prefect_slipway.flows.cli.plan import as_text
-from prefect_slipway.flows.planning.plan import ReleasePlan, plan_release
+from prefect_slipway.flows.planning.decide import plan_release
+from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.planning.source import look_into
+from prefect_slipway.flows.reporting.plan_report import plan_as_text
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
@@ -37,8 +39,9 @@ async def _planned(folder: Path, **asked: object) -> ReleasePlan:
     """Nobody is there to build it: nothing but git and the registry is asked."""
     request = ReleaseRequest.read({"builder": "tcp://127.0.0.1:9", **asked})
     env = {"SLIPWAY_HOME": str(folder / "home")}
-    async with open_workshop(request, env) as shop, await open_source(shop) as source:
-        return await plan_release(shop, source, run="plan", reserve=False)
+    async with open_run(request, env) as run, await open_source(run) as checkout:
+        plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
+        return plan
 
 
 @pytest.mark.parametrize("history", TABLE, ids=lambda history: history.name)
@@ -67,7 +70,7 @@ async def test_many_deciding_commits_are_counted(registry: str, tmp_path: Path) 
     plan = await _planned(tmp_path, source=str(work), image=f"{registry}/many", bump="auto")
     assert (plan.version, plan.deciding_commit_count, len(plan.deciding_commits)) == ("1.1.0", 2_000, 20)
     assert len(json.dumps(asdict(plan))) < 5_000
-    assert "  and 1980 more" in as_text(plan).splitlines()
+    assert "  and 1980 more" in plan_as_text(plan).splitlines()
 
 
 def test_where_most_others_say_otherwise_the_table_says_why() -> None:

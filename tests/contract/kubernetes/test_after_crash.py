@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
-from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.run.after_crash import remove_what_is_left
@@ -74,10 +73,9 @@ def crashed(builder: str | None, **facts: Any) -> FlowRun:
 async def test_each_attempt_of_the_run_and_nobody_elses_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hooks of both flows that make builders; what was run for another builder is none of theirs."""
-    for flow in (release, release_set):
-        assert remove_what_is_left in flow.on_crashed_hooks
-        assert remove_what_is_left in flow.on_cancellation_hooks
+    """The hooks of the flow that makes builders; what was run for another builder is none of theirs."""
+    assert remove_what_is_left in release.on_crashed_hooks
+    assert remove_what_is_left in release.on_cancellation_hooks
     async with KubernetesServer(None) as server:
         kubeconfig = str(server.kubeconfig(tmp_path))
         monkeypatch.setenv("KUBECONFIG", kubeconfig)

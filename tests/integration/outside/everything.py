@@ -1,7 +1,6 @@
 """A user's module: every flow of Slipway, and one of their own that calls two of them."""
 
 from prefect import flow, serve, tags
-from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.flows.check_bases import check_bases
 from prefect_slipway.flows.deploy import deploy
@@ -14,7 +13,6 @@ from prefect_slipway.flows.sweep import sweep
 
 FLOWS = {
     "release": release,
-    "release_set": release_set,
     "deploy": deploy,
     "rollback": rollback,
     "promote": promote,

@@ -24,7 +24,7 @@ from tests.kubernetes.rollout_parts import running_images
 from tests.releases import make_source
 
 MODULE = Path(__file__).with_name("everything.py")
-NAMES = ("release", "release-set", "deploy", "rollback", "promote", "check-bases", "sweep", "pipeline")
+NAMES = ("release", "deploy", "rollback", "promote", "check-bases", "sweep", "pipeline")
 POOL = "outside"
 
 DEPLOY = """
@@ -157,7 +157,7 @@ async def test_every_flow_runs_outside_of_the_repository(
 
     released, _, _, _ = await asyncio.gather(
         elsewhere.run("release", request=request),
-        elsewhere.run("release-set", request={"source": str(source)}),
+        elsewhere.run("release", request={"source": str(source), "bake": {}}),
         elsewhere.run("deploy", request={"reference": place.images["better"], **workload}),
         elsewhere.run("sweep", request={}),
     )

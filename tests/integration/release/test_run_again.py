@@ -12,11 +12,9 @@ import pytest
 from prefect import Flow, get_client
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
-from prefect_slipway.flows.release_set import release_set
-from prefect_slipway.flows.request.image_set import SetRequest
 
 from prefect_slipway.flows.release import release
-from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.release import Bake, ReleaseRequest
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git
 from tests.releases import Traces
@@ -38,7 +36,7 @@ def of_one(source: Path) -> tuple[Flow[..., Any], Any, str]:
 
 def of_a_set(source: Path) -> tuple[Flow[..., Any], Any, str]:
     commit(source, "feat: a set", **{"docker-bake.json": BAKE})
-    return release_set, SetRequest(source=str(source)), f"{source.name}/app"
+    return release, ReleaseRequest(source=str(source), bake=Bake()), f"{source.name}/app"
 
 
 @pytest.mark.parametrize("kind", [of_one, of_a_set])

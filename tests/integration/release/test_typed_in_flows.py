@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from prefect_slipway.flows.release_set import release_set
 
 from prefect_slipway.blocks import Source
 from prefect_slipway.flows.release import release
@@ -30,9 +29,9 @@ async def test_a_flow_that_is_called_with_plain_values_refuses_them_first(
     await run_release(source=str(source))
     before = len(runs(stack))
     token = secrets.token_hex(16)
-    for flow in (release, release_set):
+    for more in ({}, {"bake": {}}):
         with pytest.raises(InvalidOption) as caught:
-            await flow(request={"source": f"https://{token}@git.example.com/app.git"})
+            await release(request={"source": f"https://{token}@git.example.com/app.git", **more})
         assert token not in str(caught.value)
     assert len(runs(stack)) == before
 

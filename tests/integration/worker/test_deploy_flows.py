@@ -177,7 +177,7 @@ def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
 def test_the_form_has_fields_with_help(slipway: Run, server: PrefectServer) -> None:
     """Each deployment's parameters are its flow's request model, every field described."""
     register(slipway, "--only", "deployments", "--pool", "slipway")
-    for flow in ("release", "release-set", "deploy", "promote", "rollback", "sweep"):
+    for flow in ("release", "deploy", "promote", "rollback", "sweep"):
         schema = server.ask("GET", f"/deployments/name/{flow}/local")["parameter_openapi_schema"]
         assert schema["properties"].keys() == {"request"}, flow
         model = schema["properties"]["request"]["$ref"].rpartition("/")[2]

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect_slipway.flows.planning.image_set import SetImage, SetPlan
 
 from prefect_slipway.flows.bake.builds import build_request, image_of, unused
 from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
-from prefect_slipway.flows.planning.plan import ReleasePlan, SourceFacts
+from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference
 
 SOURCE = SourceFacts("app", "/src", "f")
-PLAN = ReleasePlan("r.example.com/app", "1.0.0", "", SOURCE, ("1.0.0",), labels={"v": "1.0.0"})
+IMAGE = "r.example.com/app"
 BASE = f"r.example.com/base@sha256:{'a' * 64}"
 
 
@@ -30,8 +29,9 @@ def read(folder: Path, document: Any, *names: str, **variables: str) -> TargetSe
 
 
 def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
-    options = {"network": None, "no_cache": False, "insecure": False, **options}
-    return build_request(target, PLAN, Places.of(folder, None, allow), {"base": BASE}, **options)
+    options = {"network": None, "no_cache": False, "insecure": False, "epoch": None, "git_modes": False, **options}
+    labels = {"v": "1.0.0", **target.labels}
+    return build_request(target, IMAGE, labels, Places.of(folder, None, allow), {"base": BASE}, **options)
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,12 @@ def test_what_todays_bake_file_may_have(tmp_path: Path, fields: Any, field: str,
     assert as_bake(found)["target"]["default"][field] == value
 
 
-def set_plan(*images: tuple[str, tuple[str, ...], bool, str | None]) -> SetPlan:
+def set_plan(*images: tuple[str, tuple[str, ...], bool, str | None]) -> ReleasePlan:
     made = tuple(
-        SetImage(name, replace(PLAN, existing_digest=digest), bases, public) for name, bases, public, digest in images
+        PlannedImage(name, f"{IMAGE}/{name}", ("1.0.0",), bases=bases, public=public, existing_digest=digest)
+        for name, bases, public, digest in images
     )
-    return SetPlan(SOURCE, "1.0.0", "", made)
+    return ReleasePlan(SOURCE, "1.0.0", "", made)
 
 
 def test_what_is_there_is_not_built_again() -> None:

@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
-from prefect_slipway.flows.planning.plan import ReleasePlan, SourceFacts
+from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan, SourceFacts
 from prefect_slipway.flows.planning.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.flows.reporting.report import Report
 from prefect_slipway.flows.reporting.timeline import as_svg, as_text
@@ -13,19 +13,19 @@ from prefect_slipway.infra.domain.errors import RegistryForbidden
 from prefect_slipway.infra.domain.text import human_size
 
 DIGEST = "sha256:" + "a" * 64
+IMAGE = PlannedImage("image", "registry.example/team/app", ("1.3.0",))
 PLAN = ReleasePlan(
-    image="registry.example/team/app",
     version="1.3.0",
     why="a feature",
     source=SourceFacts("app", "/src", "f", revision="b" * 40, url="https://git.example/app"),
-    tags=("1.3.0",),
+    images=(IMAGE,),
     git_tag="v1.3.0",
     deciding_commits=("abc123 feat: a | b",),
     previous_version="1.2.0",
 )
 RESULT = ReleaseResult(
-    image=PLAN.image, released=True, reason="a feature", version="1.3.0", tags=("1.3.0", "1.3"), digest=DIGEST,
-    reference=f"{PLAN.image}:1.3.0@{DIGEST}", revision="b" * 40, ui_url="http://ui/run", duration_s=2.5,
+    image=IMAGE.image, released=True, reason="a feature", version="1.3.0", tags=("1.3.0", "1.3"), digest=DIGEST,
+    reference=f"{IMAGE.image}:1.3.0@{DIGEST}", revision="b" * 40, ui_url="http://ui/run", duration_s=2.5,
     steps=4, cached_steps=1, size=1_500_000,
 )  # fmt: skip
 STEPS = (
@@ -33,16 +33,15 @@ STEPS = (
     StepTime("[2/2] RUN z", 1.0, 2.5, failed=True),
 )
 PULL = ("slipway login", f"docker pull {RESULT.reference}")
-REPORT = Report(
-    PLAN, RESULT, BuiltImage(DIGEST, 4, 1, STEPS), VerifiedImage(DIGEST, "m", 1_500_000, 2), STEPS, pull=PULL
-)
+BUILT = BuiltImage(IMAGE, DIGEST, 4, 1, STEPS)
+REPORT = Report(PLAN, RESULT, (BUILT,), (VerifiedImage(BUILT, "m", 1_500_000, 2),), STEPS, pull=PULL)
 
 
 def test_both_forms_tell_the_same_facts() -> None:
     """Whatever the terminal shows, the UI shows: versions, digests, sizes, cached share, pull command."""
     for text in (REPORT.as_markdown(), REPORT.as_text()):
         for fact in (DIGEST, "1.3.0, 1.3", "1.2.0", "b" * 40, "1.5 MB in 2 layer(s)", "4, 1 cached (25 %)", "v1.3.0",
-                     "slipway login", f"docker pull {PLAN.image}:1.3.0@{DIGEST}"):  # fmt: skip
+                     "slipway login", f"docker pull {IMAGE.image}:1.3.0@{DIGEST}"):  # fmt: skip
             assert fact in text
     assert "http://ui/run" in REPORT.as_text()
 

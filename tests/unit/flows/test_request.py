@@ -23,6 +23,8 @@ def test_every_field_is_an_option_with_its_description() -> None:
     options = {action.dest: action.help for action in parser._actions}
     for name, field in ReleaseRequest.model_fields.items():
         assert field.description, f"{name} has no description"
+        if name == "bake":
+            continue  # a command of its own
         assert options[name] == field.description.replace("%", "%%")
 
 

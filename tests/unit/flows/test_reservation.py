@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, cast
 
-from prefect_slipway.flows.run.keepalive import kept
-
+from prefect_slipway.flows.run.reservation import ReservedVersion, kept
 from prefect_slipway.infra.domain.errors import SourceUnreachable
 from prefect_slipway.infra.domain.ledger import Claim, Reservation
 from prefect_slipway.infra.domain.version import Version
@@ -29,13 +27,9 @@ class _Ledger:
 
 
 async def test_a_reservation_is_kept_until_the_release_ends() -> None:
-    """Again and again, also after the place was out of reach for once; before there is one nothing is asked."""
+    """Again and again, also after the place was out of reach for once."""
     ledger, reservation = _Ledger(), Reservation(Version.parse("1.0.0"), Claim("run", "source"))
-    shop = cast(Any, SimpleNamespace(ledger=ledger, reservation=None))
-    async with kept(shop, every_s=0.001):
-        await asyncio.sleep(0.01)
-        assert ledger.kept == []
-        shop.reservation = reservation
+    async with kept(ReservedVersion(cast(Any, ledger), reservation), every_s=0.001):
         await asyncio.wait_for(ledger.thrice.wait(), 10)
     count = len(ledger.kept)
     await asyncio.sleep(0.01)
