@@ -13,11 +13,11 @@ import pytest
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
-from prefect_slipway.flows.run.workshop import Workshop, open_workshop
 
 from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
 
@@ -76,16 +76,17 @@ async def run_release(stack: RunningStack, prefect_client: None) -> AsyncIterato
 
 
 @pytest.fixture
-async def shop(stack: RunningStack) -> AsyncIterator[Workshop]:
-    """A workshop to look at the world with."""
-    async with open_workshop(ReleaseRequest()) as opened:
-        yield opened
+async def opened(stack: RunningStack) -> AsyncIterator[OpenRun]:
+    """What a release has open, to look at the world with."""
+    async with open_run(ReleaseRequest()) as run:
+        yield run
 
 
 @pytest.fixture
-async def registry(shop: Workshop) -> RegistryClient:
+async def registry(opened: OpenRun) -> RegistryClient:
     """The stack's registry, with the credential from Vault."""
-    return await shop.registry(shop.image("any"))
+    image = opened.image("any")
+    return await opened.registries(image.registry).client(image)
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from prefect_slipway.flows.run.workshop import open_workshop
 
-from prefect_slipway.flows.planning.plan import plan_release
+from prefect_slipway.flows.planning.decide import plan_release
 from prefect_slipway.flows.planning.result import ReleaseResult
+from prefect_slipway.flows.planning.source import look_into
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.infra.domain.errors import DirtyTree, RefUnknown, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
@@ -85,8 +86,8 @@ async def test_a_line_goes_on_beside_another(run_release: Release, repository: P
     two = await run_release(source=str(repository), bump="auto", moving_tags=True)
     git(repository, "switch", "--quiet", "1.x")
     commit(repository, "fix: one", message="one\n")
-    async with open_workshop(ReleaseRequest(source=str(repository), bump="auto")) as shop:
-        plan = await plan_release(shop, await open_source(shop), run="plan", reserve=False)
+    async with open_run(ReleaseRequest(source=str(repository), bump="auto")) as run:
+        plan, _ = await plan_release(run, look_into(run, await open_source(run)), claimant=None)
     assert (plan.version, plan.previous_version) == ("1.0.1", "1.0.0")
     one = await run_release(source=str(repository), bump="auto", moving_tags=True)
     assert (two.version, one.version) == ("2.0.0", "1.0.1")
@@ -218,8 +219,8 @@ async def test_a_url_is_fetched_at_its_ref(
     assert patch.version == "0.1.1"
     with pytest.raises(RefUnknown):
         await run_release(source=f"file://{bare}", ref="nowhere", image=result.image)
-    async with open_workshop(ReleaseRequest()) as shop:
-        assert not list((shop.home / "work").iterdir())
+    async with open_run(ReleaseRequest()) as run:
+        assert not list((run.home / "work").iterdir())
 
 
 async def test_a_clone_is_the_same_source_under_any_umask(
@@ -261,8 +262,8 @@ async def test_an_archive_is_released_by_its_checksum(
 async def test_a_plan_does_nothing(repository: Path, registry: RegistryClient) -> None:
     """It says what a release would do: version, why, tags, effects; and git and registry are as before."""
     request = ReleaseRequest(source=str(repository), moving_tags=True)
-    async with open_workshop(request) as shop, await open_source(shop) as checkout:
-        plan = await plan_release(shop, checkout, run="plan", reserve=False)
+    async with open_run(request) as run, await open_source(run) as checkout:
+        plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
     assert (plan.version, plan.tags, plan.git_tag) == ("0.1.0", ("0.1.0",), "v0.1.0")
     assert plan.effects()[0].startswith(f"build {repository} and push it")
     assert git(repository, "for-each-ref", "refs/slipway", "refs/tags") == ""
