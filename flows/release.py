@@ -67,16 +67,17 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 
     await show_plan(plan)
     course.builds = builds = Builds(run, source, plan, made.reserved)
-    async with kept(made.reserved), course.failure_recorded():
-        if run.request.approval:
-            await wait_for_approval(run, source, plan)
-        built = await builds.all(builder or await provision_builder(run, registries.host))
-        course.verified = verified = await verify(registries, built)
-        # From here on the release becomes public: an interruption is too late.
-        course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
+    async with kept(made.reserved):
+        async with course.failure_recorded():
+            if run.request.approval:
+                await wait_for_approval(run, source, plan)
+            built = await builds.all(builder or await provision_builder(run, registries.host))
+            course.verified = verified = await verify(registries, built)
+            # From here on the release becomes public: an interruption is too late.
+            course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))
         course.pull = await whatever_comes(pull_commands(run, registries, course.references))
-    await whatever_comes(course.record())
+        await whatever_comes(course.record())
 
 
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:

@@ -85,9 +85,8 @@ class ReleasePlan:
 
     @property
     def only(self) -> PlannedImage | None:
-        """The public image of a release of one; None for a release of several."""
-        images = self.public
-        return images[0] if len(images) == 1 else None
+        """The image of a release of one; None for a release of several, of which perhaps one is public."""
+        return self.images[0] if len(self.images) == 1 else None
 
     @property
     def name(self) -> str:
@@ -133,13 +132,13 @@ class ReleasePlan:
             what = "the image" if self.only is not None else f"{image.target},"
             return f"finish {what} {image.existing_digest} that an earlier run pushed"
         after = f", after {', '.join(image.bases)}" if image.bases else ""
-        what = self.source.path if len(self.images) == 1 and self.only is not None else image.target
+        what = self.source.path if self.only is not None else image.target
         return f"build {what} and push it to {image.image} by digest{after}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON. The fields of the only image stand beside the release's as well."""
         return {
-            **only_fields(PlannedImage, self.public),
+            **only_fields(PlannedImage, self.images),
             **asdict(self),
             "image": self.name,
             "reference": self.reference,
