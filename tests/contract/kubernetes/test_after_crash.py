@@ -33,7 +33,7 @@ from tests.prefect_server import PrefectServer
 from tests.releases import BASE, make_source, run_line
 
 _SAVE = """
-from blocks import KubernetesBuilder
+from prefect_slipway.blocks import KubernetesBuilder
 options = {"cpu": "50m", "memory": "64Mi", "cache_size": "2Gi"}
 KubernetesBuilder(namespace="default", options=options, labels={"team": "tests"}).save("in-cluster", overwrite=True)
 """

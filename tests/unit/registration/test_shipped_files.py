@@ -115,7 +115,7 @@ def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
     variables["env"]["default"] = {
         "PREFECT_CLIENT_MAX_RETRIES": "6",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,infra",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "prefect_slipway",
     }
     (pool,) = (one for one in shipped_pools() if one.name == "slipway")
     assert pool == Pool("slipway", "process", wanted)
