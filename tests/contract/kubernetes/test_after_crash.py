@@ -62,7 +62,8 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
         (flow,) = process.children()
         flow.kill()
         assert (await asyncio.to_thread(server.end, run))["type"] == "CRASHED"
-        async with asyncio.timeout(30):
+        # Long before a sweep would: the run's Lease lives for minutes from its last renewal.
+        async with asyncio.timeout(60):
             while await names_left(api, OURS):
                 await asyncio.sleep(0.2)
 
