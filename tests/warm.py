@@ -1,6 +1,7 @@
 """The command line started warm: a process that has imported all a release needs forks for each command.
 
-What runs is `flows.cli.main` in a process of its own, as `slipway` does it, without the two seconds of imports.
+What runs is `prefect_slipway.flows.cli.main` in a process of its own, as `slipway` does it, without the two seconds of
+imports.
 """
 
 from __future__ import annotations

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 import yaml
 
-from tests.cluster.conftest import kubectl
+from tests.cluster.conftest import kubectl, run_kubectl
 
 ACCOUNT = "slipway-test"
 
@@ -45,7 +44,4 @@ def revoked(namespace: str, role: str, resource: str, verbs: Collection[str]) ->
 
 def _may(namespace: str, verb: str, resource: str) -> bool:
     account = f"--as=system:serviceaccount:{namespace}:{ACCOUNT}"
-    done = subprocess.run(
-        ["kubectl", "-n", namespace, "auth", "can-i", verb, resource, account], capture_output=True, check=False
-    )
-    return done.returncode == 0
+    return run_kubectl("-n", namespace, "auth", "can-i", verb, resource, account).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.kubernetes.deploy_contract import DeployContract
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import Images, make, push_images
 from tests.servers import vault_server
+from tests.warm import WarmStarter
 
 ROLE = Path(prefect_slipway.infra.kubernetes.__file__).parent / "deploy-role.yaml"
 SECRET = "secret/cluster/registry"
@@ -81,3 +83,21 @@ async def test_the_least_role_suffices_for_every_kind(place: DeployPlace, kind: 
     name = await make(place.api, kind, place.images["good"])
     result = await place.deploy("better", workload=str(name))
     assert result.changed
+
+
+async def test_a_rollback_that_is_told_to_end_before_it_has_set_anything_says_so(
+    place: DeployPlace, commands: WarmStarter
+) -> None:
+    """By the command line: no image was taken back, as none was set."""
+    await place.make()
+    for behaviour in ("good", "better"):
+        await place.deploy(behaviour)
+    before = (await place.state()).obj["spec"]
+    options = ("--approval", "--namespace", place.options["namespace"], "--insecure-registry")
+    command = commands.start("rollback", "deployment/app", *options, env=place.env)
+    await asyncio.to_thread(command.until, "waiting until")
+    command.signal(signal.SIGTERM)
+    ended = await asyncio.to_thread(command.end)
+    assert ended.code == 130, ended.stderr
+    assert "the rollout was interrupted: nothing was changed\n" in ended.stderr
+    assert (await place.state()).obj["spec"] == before

@@ -35,10 +35,7 @@ from tests.servers import vault_server
 IMAGE = os.environ.get("SLIPWAY_TEST_IMAGE")
 POSTGRES = os.environ.get("SLIPWAY_TEST_POSTGRES_IMAGE", "docker.io/library/postgres:17")
 
-pytestmark = [
-    pytest.mark.skipif(not IMAGE, reason="SLIPWAY_TEST_IMAGE names no image of deployments/worker/Dockerfile"),
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.skipif(not IMAGE, reason="SLIPWAY_TEST_IMAGE names no image of deployments/worker/Dockerfile")
 
 # Long enough to be in the middle of it when something dies.
 SLOW = run_step("sleep 20")

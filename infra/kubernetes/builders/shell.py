@@ -34,6 +34,7 @@ from prefect_slipway.infra.kubernetes.builders.spec import (
     Names,
     Run,
 )
+from prefect_slipway.infra.kubernetes.builders.sweep import GONE_WITHIN_S
 
 # kubelet's exec protocol over WebSockets: the first byte of each message is a channel.
 _STDIN, _STDOUT, _STDERR, _ERROR, _RESIZE = range(5)
@@ -149,7 +150,7 @@ async def _made(api: KubernetesApi, pod: Object) -> None:
         return
 
 
-async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: float = 60.0) -> list[str]:
+async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: float = GONE_WITHIN_S) -> list[str]:
     """Remove the pod and see that it is gone, unless another run has a session in it. Raises Leftovers and
     ClusterErrors."""
     leases = await api.find(LEASE, f"{MANAGED_BY}={SLIPWAY},{SHELL}={name}")

@@ -19,6 +19,8 @@ _LOOK_EVERY_S = 0.4
 _TRIES = 5
 _LONGEST_PAUSE_S = 10.0
 _POD_GRACE_S = 1
+# A kubelet that is busy takes more than a minute to end a pod that it was told to kill at once.
+GONE_WITHIN_S = 120.0
 _SWEEP = "then run `slipway sweep`, which removes what is left once its Lease has expired"
 
 
@@ -32,7 +34,7 @@ class Swept:
     objects: tuple[str, ...]
 
 
-async def sweep(api: KubernetesApi, *, timeout_s: float = 60.0) -> Swept:
+async def sweep(api: KubernetesApi, *, timeout_s: float = GONE_WITHIN_S) -> Swept:
     """Remove each run root of the namespace that has expired, each shared builder that nobody has used for its idle
     time, and whatever belongs to a run without a root. Raises Leftovers and ClusterErrors.
     """
@@ -69,7 +71,7 @@ async def sweep(api: KubernetesApi, *, timeout_s: float = 60.0) -> Swept:
     return Swept(tuple(roots), (*roots, *(name for name in gone if name not in roots)))
 
 
-async def remove_run(api: KubernetesApi, run: str, *, timeout_s: float = 60.0) -> list[str]:
+async def remove_run(api: KubernetesApi, run: str, *, timeout_s: float = GONE_WITHIN_S) -> list[str]:
     """Remove all objects with this run's label, its root first, and see that nothing of it is left.
 
     Gives what went, as kubectl names it. Raises Leftovers and ClusterErrors.

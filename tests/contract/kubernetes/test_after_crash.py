@@ -32,7 +32,7 @@ from tests.prefect_server import PrefectServer
 from tests.releases import BASE, make_source, run_line
 
 _SAVE = """
-from blocks import KubernetesBuilder
+from prefect_slipway.blocks import KubernetesBuilder
 options = {"cpu": "50m", "memory": "64Mi", "cache_size": "2Gi"}
 KubernetesBuilder(namespace="default", options=options, labels={"team": "tests"}).save("in-cluster", overwrite=True)
 """
@@ -61,7 +61,8 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
         (flow,) = process.children()
         flow.kill()
         assert (await asyncio.to_thread(server.end, run))["type"] == "CRASHED"
-        async with asyncio.timeout(30):
+        # Long before a sweep would: the run's Lease lives for minutes from its last renewal.
+        async with asyncio.timeout(60):
             while await names_left(api, OURS):
                 await asyncio.sleep(0.2)
 

@@ -30,7 +30,12 @@ def worker(env: Mapping[str, str], log: Path, *options: str) -> Iterator[psutil.
         yield psutil.Process(process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        try:
+            process.wait(120)
+        finally:
+            # One that would not end fails this test; left alone, it would fail the next one as well.
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from prefect_slipway.flows.reporting.watch import watching
 
 OFF = """
 import sys
-from flows import release
+from prefect_slipway.flows import release
 from prefect_slipway.flows.reporting import telemetry
 with telemetry.traced_run():
     telemetry.trace_build([])

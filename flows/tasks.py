@@ -1,0 +1,143 @@
+"""The steps of a release one by one, for flows of your own: each opens what it needs, and closes it again.
+
+Options are a request's fields: `image`, `credentials`, `builder` and so on. A saved block is named (`block:NAME`) or given
+as it is. Steps are retried on causes that a retry can help, as in a release.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from prefect.blocks.core import Block
+from prefect.runtime import flow_run
+
+from prefect_slipway.flows.deploy import deploy
+from prefect_slipway.flows.planning.decide import plan_release
+from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.planning.result import BuiltImage
+from prefect_slipway.flows.planning.source import FetchedSource, look_into
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.rollout import DeployRequest
+from prefect_slipway.flows.rollouts.values import DeployResult
+from prefect_slipway.flows.run.builder import RunBuilder
+from prefect_slipway.flows.run.open_run import OpenRun, open_run
+from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.flows.steps.build import Builds
+from prefect_slipway.flows.steps.provision import BuilderFacts
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.infra.buildkit import BuildKit
+from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
+from prefect_slipway.infra.domain.labels import image_labels
+from prefect_slipway.infra.domain.reference import ImageReference
+
+
+@step("next version")
+async def next_version(source: str | Block = ".", **options: Any) -> ReleasePlan:
+    """What a release with these options would do: `.version` (None: there is nothing to release), `.why`, `.images`.
+    Nothing is reserved.
+
+    Raises what the plan of a release raises: InvalidOption, VersionTaken, SourceErrors, RegistryErrors, VaultErrors.
+    """
+    async with open_run(_request(source, options)) as run, await open_source(run) as checkout:
+        plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
+        return plan
+
+
+@step("build image")
+async def build_image(source: str | Block = ".", *, on: RunBuilder | None = None, **options: Any) -> BuiltImage:
+    """Build one image and push it by digest: no tag points to it. `.planned.image` and `.digest` name it.
+
+    `on`: a builder that `builder` has opened; None: the one of the options. `version`: for the label. Raises
+    BuildErrors, BuilderErrors, RegistryErrors, SourceErrors, VaultErrors, InvalidOption.
+    """
+    request = _request(source, options)
+    if request.bake is not None:
+        raise InvalidOption("a set is built by a release", action="call `release` with `bake`")
+    async with open_run(request, run=_run_id()) as run, await open_source(run) as checkout:
+        if on is not None:
+            run.builder = on
+        found = look_into(run, checkout)
+        plan = _plan(run, found)
+        try:
+            builder = BuilderFacts(str(await run.builder.address(found.registries.host)), "", (), run.builder.network)
+            return await Builds(run, found, plan, None).run(plan.images[0], {}, builder, name="")
+        finally:
+            if on is None:
+                await run.builder.close()
+
+
+@step("tag image")
+async def tag_image(reference: str, tags: Sequence[str], *, move: bool = False, **options: Any) -> list[str]:
+    """Give an image that is named by its digest (IMAGE@sha256:…) these tags; gives the references.
+
+    `move`: a tag may name another digest now. Raises VersionTaken for one that does and may not move, RegistryErrors.
+    """
+    image = ImageReference.parse(reference)
+    if image.digest is None:
+        raise InvalidOption(f"{reference} names no digest", action="name it IMAGE@sha256:…, as build_image returns it")
+    async with open_run(_request(".", {"image": image.name, **options})) as run:
+        registry = await run.registries(image.registry).client(image)
+        manifest = await registry.manifest(image.repository, image.digest)
+        for tag in tags:
+            there = await registry.head(image.repository, tag)
+            if there is not None and there.digest == image.digest:
+                continue
+            if there is not None and not move:
+                raise VersionTaken(f"{image.name}:{tag} exists with another digest ({there.digest})")
+            named = await registry.put_tag(image.repository, tag, manifest)
+            if named != image.digest:
+                raise VersionTaken(f"another release wrote {image.name}:{tag} in the same moment ({named})")
+    return [f"{image.name}:{tag}" for tag in tags]
+
+
+async def deploy_image(reference: str, workload: str, **options: Any) -> DeployResult:
+    """Roll an image out, by its digest, and watch it: the flow `deploy` as a subflow. `options`: a DeployRequest's
+    fields. Raises RolloutErrors, ClusterErrors, RegistryErrors."""
+    request = DeployRequest.read({"reference": reference, "workload": workload, **options})
+    result: DeployResult = await deploy(request)
+    return result
+
+
+@asynccontextmanager
+async def builder(**options: Any) -> AsyncIterator[RunBuilder]:
+    """Within: a builder for `build_image(on=…)`, found or made in a cluster; what was made goes afterwards.
+
+    Raises BuilderErrors, ClusterErrors, StackDown, InvalidOption.
+    """
+    async with open_run(_request(".", options), run=_run_id()) as run:
+        try:
+            host = run.image("any").registry
+            async with BuildKit(await run.builder.address(host)) as buildkit:
+                await buildkit.info()
+            yield run.builder
+        finally:
+            await run.builder.close()
+
+
+def _request(source: str | Block, options: dict[str, Any]) -> ReleaseRequest:
+    """The request that options stand for. Raises InvalidOption."""
+    fields: dict[str, Any] = {}
+    for name, value in {"source": source, **options}.items():
+        if isinstance(value, Block):
+            fields |= value.request_fields()  # type: ignore[attr-defined]
+        else:
+            fields[name] = value
+    return ReleaseRequest.read(fields)
+
+
+def _plan(run: OpenRun, source: FetchedSource) -> ReleasePlan:
+    """An image without a version's tag."""
+    facts, (target,) = source.facts, source.targets.targets.values()
+    image = source.images[target.name]
+    epoch = (facts.committed_at or 0) if run.request.reproducible else None
+    created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
+    title = image.repository.rsplit("/", 1)[-1]
+    labels = image_labels(title, run.request.version, created, revision=facts.revision, url=facts.url)
+    planned = PlannedImage(target.name, image.name, labels={**labels, **target.labels})
+    return ReleasePlan(facts, run.request.version, "", (planned,), source_date_epoch=epoch)
+
+
+def _run_id() -> str:
+    return str(flow_run.id or uuid4())
