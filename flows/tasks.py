@@ -1,7 +1,7 @@
 """The steps of a release one by one, for flows of your own: each opens what it needs, and closes it again.
 
-Options are a request's fields: `image`, `credentials`, `builder` and so on. A saved block is named (`block:NAME`) or given
-as it is. Steps are retried on causes that a retry can help, as in a release.
+Options are a request's fields: `image`, `credentials`, `builder` and so on. A saved block is named (`block:NAME`) or
+given as it is. Steps are retried on causes that a retry can help, as in a release.
 """
 
 from collections.abc import AsyncIterator, Sequence

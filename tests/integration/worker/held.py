@@ -15,16 +15,16 @@ import sys
 import time
 from pathlib import Path
 
-from prefect_slipway.flows.reporting.watch import Report, watching
+from prefect_slipway.flows.reporting.watch import Nobody, watching
 
 _LOOK_EVERY_S = 0.05
 
 
-class Holding(logging.Handler):
+class Holding(Nobody, logging.Handler):
     """A watcher, and a handler of what Prefect logs of its tasks."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__()
+        logging.Handler.__init__(self)
         self._folder = folder
         self._moment = (folder / "moment").read_text()
 
@@ -34,9 +34,6 @@ class Holding(logging.Handler):
             (self._folder / "held").write_text(str(os.getpid()))
             while not (self._folder / "go").exists():
                 time.sleep(_LOOK_EVERY_S)
-
-    def show(self, report: Report) -> None:
-        pass
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage().startswith("Finished in state"):
