@@ -41,9 +41,10 @@ async def is_meant(client: PrefectClient, pool: Pool) -> bool:
     if pool.type == PROCESS:
         return True
     try:
-        return bool(await client.read_workers_for_work_pool(pool.name, limit=1))
+        await client.read_work_pool(pool.name)
     except ObjectNotFound:
         return False
+    return bool(await client.read_workers_for_work_pool(pool.name, limit=1))
 
 
 async def read_process_pool(client: PrefectClient, name: str) -> None:
