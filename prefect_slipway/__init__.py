@@ -1,1 +1,91 @@
-"""Slipway: releases container images with Prefect, BuildKit and Vault."""
+"""Slipway: releases container images with Prefect, BuildKit and Vault.
+
+This is the public interface; README.md, "In your own flows", lists it. Each name is imported when it is first used, so
+that `import prefect_slipway` costs nothing, and a process that needs one flow does not load the others.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # type checkers take it for true, as typing's own, which would cost more than all the rest
+
+if TYPE_CHECKING:
+    from prefect_slipway.blocks import Builder as Builder
+    from prefect_slipway.blocks import KubernetesBuilder as KubernetesBuilder
+    from prefect_slipway.blocks import Registry as Registry
+    from prefect_slipway.blocks import Source as Source
+    from prefect_slipway.blocks import Vault as Vault
+    from prefect_slipway.flows.check_bases import Application as Application
+    from prefect_slipway.flows.check_bases import BaseCheck as BaseCheck
+    from prefect_slipway.flows.check_bases import Checked as Checked
+    from prefect_slipway.flows.check_bases import check_bases as check_bases
+    from prefect_slipway.flows.deploy import deploy as deploy
+    from prefect_slipway.flows.planning.image_set import SetResult as SetResult
+    from prefect_slipway.flows.promote import promote as promote
+    from prefect_slipway.flows.release import release as release
+    from prefect_slipway.flows.release_set import release_set as release_set
+    from prefect_slipway.flows.request.image_set import SetRequest as SetRequest
+    from prefect_slipway.flows.request.release import ReleaseRequest as ReleaseRequest
+    from prefect_slipway.flows.request.rollout import DeployRequest as DeployRequest
+    from prefect_slipway.flows.request.rollout import Environment as Environment
+    from prefect_slipway.flows.request.rollout import PromoteRequest as PromoteRequest
+    from prefect_slipway.flows.request.rollout import RollbackRequest as RollbackRequest
+    from prefect_slipway.flows.rollback import rollback as rollback
+    from prefect_slipway.flows.rollouts.values import DeployResult as DeployResult
+    from prefect_slipway.flows.rollouts.values import PromoteResult as PromoteResult
+    from prefect_slipway.flows.sweep import SweepRequest as SweepRequest
+    from prefect_slipway.flows.sweep import sweep as sweep
+    from prefect_slipway.infra.domain import errors as errors
+    from prefect_slipway.infra.domain.plan import ReleaseResult as ReleaseResult
+
+    __version__: str
+
+# The same for the interpreter; tests/unit/test_interface.py compares the two.
+_NAMES = {
+    "__version__": "infra.common.distribution:VERSION",
+    # flows
+    "release": "flows.release:release",
+    "release_set": "flows.release_set:release_set",
+    "deploy": "flows.deploy:deploy",
+    "rollback": "flows.rollback:rollback",
+    "promote": "flows.promote:promote",
+    "check_bases": "flows.check_bases:check_bases",
+    "sweep": "flows.sweep:sweep",
+    # what they are asked
+    "ReleaseRequest": "flows.request.release:ReleaseRequest",
+    "SetRequest": "flows.request.image_set:SetRequest",
+    "DeployRequest": "flows.request.rollout:DeployRequest",
+    "RollbackRequest": "flows.request.rollout:RollbackRequest",
+    "PromoteRequest": "flows.request.rollout:PromoteRequest",
+    "Environment": "flows.request.rollout:Environment",
+    "BaseCheck": "flows.check_bases:BaseCheck",
+    "Application": "flows.check_bases:Application",
+    "SweepRequest": "flows.sweep:SweepRequest",
+    # what they return, and raise
+    "ReleaseResult": "infra.domain.plan:ReleaseResult",
+    "SetResult": "flows.planning.image_set:SetResult",
+    "DeployResult": "flows.rollouts.values:DeployResult",
+    "PromoteResult": "flows.rollouts.values:PromoteResult",
+    "Checked": "flows.check_bases:Checked",
+    "errors": "infra.domain.errors",
+    # blocks
+    "Builder": "blocks:Builder",
+    "KubernetesBuilder": "blocks:KubernetesBuilder",
+    "Registry": "blocks:Registry",
+    "Source": "blocks:Source",
+    "Vault": "blocks:Vault",
+}
+__all__ = [*_NAMES]
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of ours
+
+    def __getattr__(name: str) -> object:
+        if name not in _NAMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from pkgutil import resolve_name
+
+        value = globals()[name] = resolve_name(f"{__name__}.{_NAMES[name]}")
+        return value
+
+    def __dir__() -> list[str]:
+        # `prefect block register -m prefect_slipway` registers the blocks that it finds by it.
+        return sorted({*globals(), *__all__})
