@@ -37,9 +37,7 @@ def documented() -> list[str]:
 def seen_by_type_checkers() -> dict[str, str]:
     """Each name with the module that it is imported from where TYPE_CHECKING holds."""
     tree = ast.parse(Path(prefect_slipway.__file__).read_text())
-    (guarded,) = [
-        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    ]
+    (guarded,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
     return {str(alias.asname): f"{node.module}:{alias.name}" for node in imports for alias in node.names}
 
