@@ -7,8 +7,8 @@ from pydantic import HttpUrl
 DOCUMENTATION = HttpUrl("https://pypi.org/project/prefect-slipway/")
 """The README, as the package index shows it."""
 
-# The pictures of Prefect's own blocks, at the commit that these name too (prefect/blocks, prefect_kubernetes/credentials.py):
-# all pictures in the UI's list look alike, and none is ever moved.
+# The pictures of Prefect's own blocks, at the commit that those name too (prefect/blocks/notifications.py), so that the
+# UI's list looks of a piece and no picture is ever moved.
 _LOGOS = (
     "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos"
 )

@@ -36,7 +36,7 @@ def use_prefect_server() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
-    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,infra")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "prefect_slipway")
     # A command that runs no flow logs as well; there is no run whose log that could be part of.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     # The terminal is Slipway's: Prefect's console handler would say everything a second time.

@@ -32,7 +32,7 @@ REQUESTS = {
 def modules_with_flows() -> list[str]:
     """By their text, as importing all that there is takes long."""
     found = []
-    for module in pkgutil.walk_packages(prefect_slipway.flows.__path__, "flows."):
+    for module in pkgutil.walk_packages(prefect_slipway.flows.__path__, "prefect_slipway.flows."):
         spec = module.module_finder.find_spec(module.name, None)  # type: ignore[call-arg]
         assert spec is not None and spec.origin is not None
         tree = ast.parse(Path(spec.origin).read_text())
