@@ -158,7 +158,8 @@ def test_a_script_releases_in_a_flow_of_their_own(
 ) -> None:
     """Their packages are theirs, ours is ours."""
     said = run(theirs, env, installed.python, *how, str(source))
-    assert f"their blocks their deployments their infra 127.0.0.1:{env['SLIPWAY_REGISTRY_PORT']}/{source.name}:0.1.0@" in said
+    image = f"127.0.0.1:{env['SLIPWAY_REGISTRY_PORT']}/{source.name}"
+    assert f"their blocks their deployments their infra {image}:0.1.0@sha256:" in said
     assert said.rstrip().endswith(f"{source.name} 0.1.0 released")
 
 
