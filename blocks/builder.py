@@ -7,15 +7,29 @@ from typing import Any, Literal
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
 from prefect_slipway.blocks.fields import BuilderPlace
 
 
 class Builder(Block):
-    """A BuildKit daemon. The client key stays in a file of the machine that runs the release."""
+    """A BuildKit daemon. The client key stays in a file of the machine that runs the release.
+
+    Example:
+        Release an image that it builds:
+
+        ```python
+        from prefect_slipway import ReleaseRequest, release
+
+        request = ReleaseRequest(source="https://git.example.com/app.git", builder="block:BLOCK_NAME")
+        await release(request)
+        ```
+    """
 
     _block_type_name = "Slipway Builder"
     _block_type_slug = "slipway-builder"
     _description = "A BuildKit daemon: its address and how it is trusted."
+    _logo_url = logo("docker")
+    _documentation_url = DOCUMENTATION
 
     address: BuilderPlace = Field(description="tcp://HOST:PORT, unix://PATH or docker://[PATH].")
     ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; turns TLS on for tcp.")

@@ -7,13 +7,33 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+
 
 class KubernetesBuilder(Block):
-    """A BuildKit daemon in a cluster. The cluster is reached by the worker's kubeconfig or service account."""
+    """A BuildKit daemon in a cluster. The cluster is reached by the worker's kubeconfig or service account.
+
+    Example:
+        Release an image that is built there:
+
+        ```python
+        from prefect_slipway import ReleaseRequest, release
+
+        request = ReleaseRequest(
+            source="https://git.example.com/app.git",
+            image="registry.example.com/team/app",
+            credentials=["vault:secret/registry"],
+            builder="block:BLOCK_NAME",
+        )
+        await release(request)
+        ```
+    """
 
     _block_type_name = "Slipway Kubernetes Builder"
     _block_type_slug = "slipway-kubernetes-builder"
     _description = "A BuildKit daemon that Slipway makes in a Kubernetes cluster."
+    _logo_url = logo("kubernetes")
+    _documentation_url = DOCUMENTATION
 
     context: str | None = Field(default=None, description="Kubeconfig context. Empty: the current one, or the pod's.")
     namespace: str | None = Field(default=None, description="Namespace. Empty: the context's.")

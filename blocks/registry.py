@@ -7,15 +7,33 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
 from prefect_slipway.blocks.fields import SecretPlace
 
 
 class Registry(Block):
-    """An OCI registry. It holds no password: only the place in Vault where it is read at each use."""
+    """An OCI registry. It holds no password: only the place in Vault where it is read at each use.
+
+    Example:
+        Release an image to it:
+
+        ```python
+        from prefect_slipway import ReleaseRequest, release
+
+        request = ReleaseRequest(
+            source="https://git.example.com/app.git",
+            image="registry.example.com/team/app",
+            credentials=["block:BLOCK_NAME"],
+        )
+        await release(request)
+        ```
+    """
 
     _block_type_name = "Slipway Registry"
     _block_type_slug = "slipway-registry"
     _description = "An OCI registry and the place of its credential in Vault."
+    _logo_url = logo("docker")
+    _documentation_url = DOCUMENTATION
 
     host: str = Field(description="Host name with an optional port, as in image references.")
     credential: SecretPlace = Field(description="vault:MOUNT/PATH of a secret with the fields username and password.")

@@ -7,16 +7,30 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
 from prefect_slipway.blocks.fields import SecretPlace
 from prefect_slipway.blocks.fields import Source as SourceAddress
 
 
 class Source(Block):
-    """A directory, a git repository or an archive, with what it takes to read it."""
+    """A directory, a git repository or an archive, with what it takes to read it.
+
+    Example:
+        Release what is there:
+
+        ```python
+        from prefect_slipway import ReleaseRequest, release
+
+        request = ReleaseRequest(source="block:BLOCK_NAME")
+        await release(request)
+        ```
+    """
 
     _block_type_name = "Slipway Source"
     _block_type_slug = "slipway-source"
     _description = "Where an image's Dockerfile and files come from."
+    _logo_url = logo("filesystem")
+    _documentation_url = DOCUMENTATION
 
     source: SourceAddress = Field(
         description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of an archive URL that is a secret."

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
 
+from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 
 
 class Vault(Block):
@@ -17,11 +20,28 @@ class Vault(Block):
 
     Whoever may call Prefect's API can read a block, so prefer Kubernetes auth (nothing to steal) or an AppRole whose
     secret id lies in a file of the worker.
+
+    Example:
+        Release an image with credentials that are there:
+
+        ```python
+        from prefect_slipway import ReleaseRequest, release
+
+        request = ReleaseRequest(
+            source="https://git.example.com/app.git",
+            image="registry.example.com/team/app",
+            credentials=["vault:secret/registry"],
+            vault="block:BLOCK_NAME",
+        )
+        await release(request)
+        ```
     """
 
     _block_type_name = "Slipway Vault"
     _block_type_slug = "slipway-vault"
     _description = "Vault's address and the role a release logs in with."
+    _logo_url = logo("secret")
+    _documentation_url = DOCUMENTATION
 
     address: str = Field(description="https://HOST:PORT of Vault or OpenBao.")
     method: Literal["kubernetes", "approle", "token"] = Field(
@@ -49,9 +69,15 @@ class Vault(Block):
 
     def access(self) -> VaultAccess:
         """The adapter's configuration. Raises InvalidOption when the secret id's file cannot be read."""
+        from prefect_slipway.infra.vault import (
+            VaultAccess,
+        )  # its client would be loaded wherever Prefect knows the block
+
         return VaultAccess(self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth())
 
     def _auth(self) -> TokenAuth | AppRoleAuth | KubernetesAuth:
+        from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth
+
         if self.method == "token":
             assert self.token is not None, "validated"
             return TokenAuth(self.token.get_secret_value())

@@ -120,9 +120,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import version
+        from prefect_slipway.infra.common.distribution import VERSION
 
-        print(f"slipway {version('prefect-slipway')}")
+        print(f"slipway {VERSION}")
         parser.exit()
 
 

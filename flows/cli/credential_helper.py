@@ -98,6 +98,6 @@ def _list(_: str) -> None:
 
 
 def _version(_: str) -> None:
-    from importlib.metadata import version
+    from prefect_slipway.infra.common.distribution import VERSION
 
-    print(f"docker-credential-slipway (slipway) {version('prefect-slipway')}")
+    print(f"docker-credential-slipway (slipway) {VERSION}")

@@ -15,6 +15,8 @@ from prefect_slipway.flows.registration.outcome import Outcome, Registered
 KIND = "block type"
 SAVED = "block"
 
+_SHOWN = {"name", "description", "logo_url", "documentation_url", "code_example"}
+
 BLOCK_TYPES: tuple[type[Block], ...] = (Builder, KubernetesBuilder, Registry, Source, Vault)
 
 
@@ -50,4 +52,4 @@ async def _known(client: PrefectClient, slug: str) -> tuple[Any, ...] | None:
     except ObjectNotFound:
         return None
     schema = await client.get_most_recent_block_schema_for_block_type(block_type.id)
-    return (*block_type.model_dump(include={"name", "description", "logo_url"}).items(), schema and schema.checksum)
+    return (block_type.model_dump(include=_SHOWN), schema and schema.checksum)

@@ -18,7 +18,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from prefect.client.schemas.objects import FlowRun
@@ -27,6 +26,7 @@ from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY
 
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.infra.buildkit.build.scrub import scrub
+from prefect_slipway.infra.common.distribution import VERSION, install_extra
 from prefect_slipway.infra.domain.errors import SlipwayError
 
 if TYPE_CHECKING:
@@ -155,11 +155,11 @@ def _tracer() -> Tracer | None:
             _set_provider()
         except ImportError:
             message = "traces are asked for by OTEL_EXPORTER_OTLP_ENDPOINT, but cannot be made: the extra is missing"
-            action = "pip install 'prefect-slipway[telemetry]'"
+            action = install_extra("telemetry")
             logger.warning("%s; %s", message, action)
             watcher().say(f"warning: {message}; {action}")
             return None
-    return trace.get_tracer("slipway", version("prefect-slipway"))
+    return trace.get_tracer("slipway", VERSION)
 
 
 def _wanted(env: Mapping[str, str]) -> bool:
@@ -183,7 +183,7 @@ def _set_provider() -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    ours = Resource({"service.name": "slipway", "service.version": version("prefect-slipway")})
+    ours = Resource({"service.name": "slipway", "service.version": VERSION})
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

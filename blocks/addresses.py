@@ -1,0 +1,18 @@
+"""What Prefect's UI shows of every block beside its fields: where its documentation is, and a picture."""
+
+from __future__ import annotations
+
+from pydantic import HttpUrl
+
+DOCUMENTATION = HttpUrl("https://pypi.org/project/prefect-slipway/")
+"""The README, as the package index shows it."""
+
+# The pictures of Prefect's own blocks, at the commit that those name too (prefect/blocks/notifications.py), so that the
+# UI's list looks of a piece and no picture is ever moved.
+_LOGOS = (
+    "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos"
+)
+
+
+def logo(name: str) -> HttpUrl:
+    return HttpUrl(f"{_LOGOS}/{name}.png")

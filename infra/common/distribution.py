@@ -1,0 +1,13 @@
+"""Slipway as it was installed: its name on the package index, its version, and the extras that add to it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+DISTRIBUTION = "prefect-slipway"
+VERSION = version(DISTRIBUTION)
+
+
+def install_extra(extra: str) -> str:
+    """The command that installs what an extra of pyproject.toml adds."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
