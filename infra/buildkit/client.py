@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs
 from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
 from prefect_slipway.infra.buildkit.build.events import BuildEvent, events_of
 from prefect_slipway.infra.buildkit.build.exported import name_exports
 from prefect_slipway.infra.buildkit.build.outputs import EngineLoad
 from prefect_slipway.infra.buildkit.build.record import BuildRecord
 from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.build.solve import solve_request
 from prefect_slipway.infra.buildkit.http2.connection import Keepalive
 from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, M, Message
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
 from prefect_slipway.infra.buildkit.http2.transport import open_stream
-from prefect_slipway.infra.buildkit.session.attachables import all_delivered, attachables, finish_outputs
 from prefect_slipway.infra.buildkit.session.tunnel import Attachable, Session
 from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     BuildHistoryEvent,
@@ -222,7 +223,7 @@ class BuildKit:
         await self._warn(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
+        solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
         metadata = [("traceparent", traceparent)] if traceparent is not None else []
 
@@ -258,7 +259,7 @@ class BuildKit:
         request = await self._prepared(request._replace(outputs=()))
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
+        solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         options = {
             **solve.FrontendAttrs,
             "requestid": f"frontend.{question}",
@@ -296,11 +297,11 @@ class BuildKit:
     async def _prepared(self, request: BuildRequest) -> BuildRequest:
         """The request with what only the daemon, or another engine, can tell. Raises InvalidOption, a BuilderError."""
         if any(address == "host-gateway" for _, address in request.add_hosts):
-            from prefect_slipway.infra.buildkit.build.gateway import with_gateway
+            from prefect_slipway.infra.buildkit.build.prepared import with_gateway
 
-            request = with_gateway(request, await self.workers(), str(self._address))
+            request = with_gateway(request, [worker.labels for worker in await self.workers()], str(self._address))
         if any(isinstance(output, EngineLoad) for output in request.outputs):
-            from prefect_slipway.infra.buildkit.build.docker_engine import with_engines
+            from prefect_slipway.infra.buildkit.build.prepared import with_engines
 
             request = await with_engines(request)
         return request

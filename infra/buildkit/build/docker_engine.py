@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
-from prefect_slipway.infra.buildkit.build.outputs import EngineLoad, Output
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 
 if TYPE_CHECKING:
     import httpx
-
-    from prefect_slipway.infra.buildkit.build.request import BuildRequest
 
 _ANSWER_S = 30.0
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
@@ -166,19 +163,3 @@ class DockerEngine(NamedTuple):
         except (ValueError, LookupError, TypeError):
             reason = f"HTTP {status}"
         return OutputError(f"the Docker engine at {self} refuses the image: {reason}")
-
-
-async def with_engines(request: BuildRequest) -> BuildRequest:
-    """The request with what the engines can take that images are loaded into. Raises as `keeps_layouts`."""
-    outputs: list[Output] = []
-    for output in request.outputs:
-        if isinstance(output, EngineLoad) and output.layout is None:
-            layout = await output.engine.keeps_layouts()
-            if not layout and (len(request.platforms) > 1 or request.attests):
-                raise InvalidOption(
-                    f"the Docker engine at {output.engine} takes images of one platform, without attestations",
-                    action="turn on its containerd image store, or write a file: --output type=oci,dest=FILE",
-                )
-            output = output._replace(layout=layout)
-        outputs.append(output)
-    return request._replace(outputs=tuple(outputs))
