@@ -7,6 +7,8 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
+from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
+
 
 class KubernetesBuilder(Block):
     """A BuildKit daemon in a cluster. The cluster is reached by the worker's kubeconfig or service account."""
@@ -19,13 +21,7 @@ class KubernetesBuilder(Block):
     namespace: str | None = Field(default=None, description="Namespace. Empty: the context's.")
     options: dict[str, str] = Field(
         default_factory=dict,
-        description=(
-            "KEY: VALUE each, as --builder-option has them: lifetime (run, shared), privileged, image, pull_policy, "
-            "pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), tolerations "
-            "(KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, cache_persistent, "
-            "storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca (HOST=FILE,…), idle_s, "
-            "ready_s, scheduling_patience_s, name."
-        ),
+        description=f"KEY: VALUE each, as --builder-option has them: {OPTIONS_HELP}.",
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects.")
 

@@ -22,6 +22,7 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.apply import apply_ours
 from prefect_slipway.infra.kubernetes.access.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of, shown
+from prefect_slipway.infra.kubernetes.access.labels import CLIENT, SHELL
 from prefect_slipway.infra.kubernetes.access.lease import Renewal, gone, timestamp
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
 from prefect_slipway.infra.kubernetes.access.port_forward import port_forward
@@ -42,7 +43,7 @@ from prefect_slipway.infra.kubernetes.builders.replicas import choose_replica, t
 from prefect_slipway.infra.kubernetes.builders.secrets import RegistrySecret
 from prefect_slipway.infra.kubernetes.builders.shared import other_users, share
 from prefect_slipway.infra.kubernetes.builders.shell import cli_pod, open_pod, remove_pod
-from prefect_slipway.infra.kubernetes.builders.spec import CLIENT, PORT, SHELL, BuilderSpec, Names, Run
+from prefect_slipway.infra.kubernetes.builders.spec import PORT, BuilderSpec, Names, Run
 from prefect_slipway.infra.kubernetes.builders.sweep import remove_run
 
 T = TypeVar("T")
@@ -301,7 +302,7 @@ class KubernetesBuilder:
     async def _forwarded(self) -> str:
         """In a thread: a build on this machine sends while it is carried on, and neither waits for the other's turn."""
         pod = from_here(self._current_pod)
-        aside = Aside(lambda: port_forward(self._api, pod), "port-forward")
+        aside = Aside(lambda: port_forward(self._api, pod, PORT), "port-forward")
         return (await self._connection.enter_async_context(aside)).address
 
     async def _current_pod(self) -> str:
