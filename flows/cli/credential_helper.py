@@ -49,7 +49,7 @@ class _NotFound(Exception):
 
 
 def _get(server: str) -> None:
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
 
     login = Logins.of_this_user().get(server)
     if login is None:
@@ -60,7 +60,7 @@ def _get(server: str) -> None:
 
 def _store(text: str) -> None:
     """`docker login` gives what it has just got from here, and that is no change."""
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
 
     try:
         given = json.loads(text)
@@ -79,14 +79,14 @@ def _store(text: str) -> None:
 
 
 def _erase(server: str) -> None:
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
     from prefect_slipway.infra.domain.reference import normalize_registry_host
 
     Logins.of_this_user().forget(normalize_registry_host(server))
 
 
 def _list(_: str) -> None:
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
 
     found = {}
     for login in Logins.of_this_user():

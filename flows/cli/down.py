@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     config = stack_config(args)
     stopped = Stack(config).down(purge=args.purge)
     if args.purge:
-        from prefect_slipway.flows.cli.logins import Logins
         from prefect_slipway.flows.cli.logout import log_out
+        from prefect_slipway.flows.run.logins import Logins
 
         logins = Logins.of_this_user()
         log_out(logins, logins.of_home(config.home))

@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.errors import (
 )
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.cli.logins import Login
+    from prefect_slipway.flows.run.logins import Login
     from prefect_slipway.infra.domain.credentials import Credential
     from prefect_slipway.infra.local.connection import StackConnection
 
@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption, StackDown, PartMissing, VaultErrors, RegistryErrors."""
     from prefect_slipway.flows.cli.helper_program import put_on_path
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
 
     login = _login(args.registry, args.credentials)
     asyncio.run(_try(login))
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _login(registry: str | None, credentials: str | None) -> Login:
     """What to note. Raises InvalidOption, StackDown."""
-    from prefect_slipway.flows.cli.logins import Login
     from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths, vault_access
+    from prefect_slipway.flows.run.logins import Login
     from prefect_slipway.infra.domain.reference import ImageReference
 
     stack = _running_stack()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.cli.logins import Login, Logins
+    from prefect_slipway.flows.run.logins import Login, Logins
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption."""
-    from prefect_slipway.flows.cli.logins import Logins
+    from prefect_slipway.flows.run.logins import Logins
     from prefect_slipway.infra.domain.reference import normalize_registry_host
     from prefect_slipway.infra.local.home import stack_home
 

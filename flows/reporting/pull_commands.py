@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from prefect_slipway.flows.cli.logins import Logins
+from prefect_slipway.flows.run.logins import Logins
 from prefect_slipway.flows.run.workshop import Workshop
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference

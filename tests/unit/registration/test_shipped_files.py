@@ -13,7 +13,7 @@ from prefect.flow_engine import MINIMUM_HEARTBEAT_INTERVAL
 from prefect.settings import Settings
 from prefect.workers.process import ProcessWorker
 
-from prefect_slipway.flows.registration.deployments import Wanted, load_flow, read_stanzas
+from prefect_slipway.flows.registration.deployments import Wanted, read_stanzas
 from prefect_slipway.flows.registration.files import (
     PREFECT_FILE,
     SAMPLES,
@@ -23,6 +23,7 @@ from prefect_slipway.flows.registration.files import (
     read_yaml,
     shipped_pools,
 )
+from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 HEARTBEAT_S = 30
