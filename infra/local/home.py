@@ -99,6 +99,6 @@ def _version(home: Path) -> int:
 def _remember(home: Path, version: int) -> None:
     from importlib.metadata import version as version_of
 
-    from prefect_slipway.infra.local.private_files import write_private
+    from prefect_slipway.infra.common.private_files import write_private
 
     write_private(home / VERSION_FILE, json.dumps({"version": version, "slipway": version_of("slipway")}) + "\n")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bcrypt
 
+from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.local.daemon import DaemonSpec
-from prefect_slipway.infra.local.private_files import private_folder, write_private
 from prefect_slipway.infra.local.probe import http_status
 
 # The registry verifies the hash at every single request. Stretching protects passwords that can be guessed;

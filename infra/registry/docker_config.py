@@ -11,11 +11,12 @@ import asyncio
 import base64
 import binascii
 import json
-import os
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prefect_slipway.infra.common.child_process import child_process
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import DOCKER_HUB, normalize_registry_host
@@ -117,24 +118,12 @@ class DockerConfigCredentials:
     async def _ask(self, helper: str, key: str) -> Credential | None:
         program = f"docker-credential-{helper}"
         try:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                "get",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ},
-            )
+            async with child_process(program, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
+                answer, _ = await process.communicate(key.encode())
         except OSError as error:
             raise InvalidOption(
                 f"the credential helper {program}, named in {self._file}, cannot be run", action="install it"
             ) from error
-        try:
-            answer, _ = await process.communicate(key.encode())
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
         if process.returncode != 0:
             # "credentials not found in native keychain": a helper's way to say that it has none.
             return None

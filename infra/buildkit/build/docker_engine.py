@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
+from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 
 if TYPE_CHECKING:
@@ -143,16 +144,8 @@ class DockerEngine(NamedTuple):
     def _tls(self) -> ssl.SSLContext | None:
         if self.certificates is None:
             return None
-        ca, cert, key = (self.certificates / name for name in _CERTIFICATES)
-        try:
-            context = ssl.create_default_context(cafile=ca if ca.is_file() else None)
-            if cert.is_file():
-                context.load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidOption(
-                f"the certificates in {self.certificates} cannot be read",
-                action="check ca.pem, cert.pem and key.pem there",
-            ) from error
+        ca, cert, key = (file if file.is_file() else None for file in map(self.certificates.joinpath, _CERTIFICATES))
+        context = trusting(f"the Docker engine at {self}", ca, cert, key)
         if not self.verified:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context

@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
+from prefect_slipway.infra.common.private_files import PrivateFiles
+from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import (
     BuilderUnreachable,
@@ -26,7 +28,6 @@ from prefect_slipway.infra.kubernetes.access.labels import CLIENT, SHELL
 from prefect_slipway.infra.kubernetes.access.lease import Renewal, gone, timestamp
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
 from prefect_slipway.infra.kubernetes.access.port_forward import port_forward
-from prefect_slipway.infra.kubernetes.access.private_files import PrivateFiles
 from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates, service_names
 from prefect_slipway.infra.kubernetes.builders.diagnosis import Diagnosis
@@ -269,8 +270,7 @@ class KubernetesBuilder:
         )
         server_name = service_names(self._names.builder, self._api.namespace)[2]
         if self._inside:
-            context = ssl.create_default_context(cafile=ca)
-            context.load_cert_chain(cert, key)
+            context = trusting("the builder", ca, cert, key)
             address = await self._service_address(chosen, context, server_name)
         else:
             try:
