@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs
 from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
-from prefect_slipway.infra.buildkit.build.events import BuildEvent, events_of
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.exported import name_exports
 from prefect_slipway.infra.buildkit.build.outputs import EngineLoad
 from prefect_slipway.infra.buildkit.build.record import BuildRecord
@@ -36,10 +36,6 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     PruneRequest,
     SolveRequest,
     SolveResponse,
-    StatusRequest,
-    StatusResponse,
-    UpdateBuildHistoryRequest,
-    UpdateBuildHistoryResponse,
     UsageRecord,
 )
 from prefect_slipway.infra.common.tasks import in_thread
@@ -48,7 +44,7 @@ from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderToo
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.bridge import Bridge
-    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, HistoryEvent
+    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
 
 T = TypeVar("T")
 
@@ -133,61 +129,21 @@ class BuildKit:
         answer = await self._ask("DiskUsage", DiskUsageRequest(filter=filters), DiskUsageResponse)
         return [CacheRecord.of(record) for record in answer.record]
 
-    async def prune(
-        self,
-        filters: Sequence[str] = (),
-        *,
-        everything: bool = False,
-        keep_s: float = 0,
-        reserved_bytes: int = 0,
-        max_used_bytes: int = 0,
-        min_free_bytes: int = 0,
-    ) -> AsyncIterator[CacheRecord]:
-        """Remove what is not in use from the cache, and give what was removed as it goes.
-
-        `everything`: internal and frontend's records as well. `keep_s`: seconds; what was used since stays.
-        `reserved_bytes`: this much stays in any case; `max_used_bytes`, `min_free_bytes`: nothing is removed while the
-        cache is smaller, or the disk has that much left. 0: no such limit. Raises a BuilderError.
-        """
+    async def prune(self, filters: Sequence[str] = (), *, everything: bool = False) -> AsyncIterator[CacheRecord]:
+        """Remove what is not in use from the cache, and give what was removed as it goes. `filters`: as of
+        `disk_usage`. `everything`: internal and frontend's records as well. Raises a BuilderError."""
         from prefect_slipway.infra.buildkit.housekeeping import CacheRecord
 
-        request = PruneRequest(
-            filter=filters,
-            all=everything,
-            keepDuration=int(keep_s * 1e9),
-            reservedSpace=reserved_bytes,
-            maxUsedSpace=max_used_bytes,
-            minFreeSpace=min_free_bytes,
-        )
-        async for record in self._ask_many("Prune", request, UsageRecord):
+        async for record in self._ask_many("Prune", PruneRequest(filter=filters, all=everything), UsageRecord):
             yield CacheRecord.of(record)
 
-    async def history(
-        self, ref: str = "", *, active: bool = False, follow: bool = False
-    ) -> AsyncIterator[HistoryEvent]:
-        """Builds that the daemon remembers. `ref`: this one alone. `active`: only those that run. `follow`: do not end,
-        but go on with what happens. Raises a BuilderError, BuilderTooOld before v0.11."""
-        from prefect_slipway.infra.buildkit.housekeeping import HistoryEvent
+    async def history(self) -> AsyncIterator[RecordedBuild]:
+        """Builds that the daemon remembers, and those that run. Raises a BuilderError, BuilderTooOld before v0.11."""
+        from prefect_slipway.infra.buildkit.housekeeping import RecordedBuild
 
-        request = BuildHistoryRequest(ActiveOnly=active, Ref=ref, EarlyExit=not follow)
+        request = BuildHistoryRequest(EarlyExit=True)
         async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
-            yield HistoryEvent.of(event)
-
-    async def replay(self, ref: str) -> AsyncIterator[BuildEvent]:
-        """The events of a build that the daemon remembers, or of one that runs. Raises a BuilderError."""
-        async for response in self._ask_many("Status", StatusRequest(Ref=ref), StatusResponse):
-            for event in events_of(response):
-                yield event
-
-    async def pin(self, ref: str, pinned: bool = True) -> None:
-        """Keep a build in the history however old it gets, or no longer. Raises a BuilderError."""
-        request = UpdateBuildHistoryRequest(Ref=ref, Pinned=pinned)
-        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
-
-    async def forget(self, ref: str) -> None:
-        """Delete a build from the history; it may be there no longer. Raises a BuilderError."""
-        request = UpdateBuildHistoryRequest(Ref=ref, Delete=True)
-        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
+            yield RecordedBuild.of(event.record)
 
     async def provenance(self, ref: str, *, whole: bool = False) -> dict[str, dict[str, Any]]:
         """What the daemon knows of how a build was made, by platform ("" where there was one result), as SLSA v0.2.
@@ -240,8 +196,12 @@ class BuildKit:
         if request.outputs:
             await in_thread(partial(finish_outputs, offered))
         await in_thread(partial(name_exports, request, response))
-        return BuildOutcome.from_response(
-            response, ref=solve.Ref, steps=record.total_steps, cached_steps=record.cached_steps
+        return BuildOutcome(
+            digest=response.get("containerimage.digest", ""),
+            steps=record.total_steps,
+            cached_steps=record.cached_steps,
+            response=dict(response),
+            ref=solve.Ref,
         )
 
     async def ask(

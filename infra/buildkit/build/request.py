@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +11,7 @@ from prefect_slipway.infra.buildkit.build.cache import CacheEntry, local_layouts
 from prefect_slipway.infra.buildkit.build.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts, lower_case_twin
 from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, OciOutput, Output
 from prefect_slipway.infra.buildkit.files.oci_layout import Layout
-from prefect_slipway.infra.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
+from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.session.secrets import SecretSource, SshSource
@@ -116,37 +113,10 @@ class BuildRequest(NamedTuple):
 class BuildOutcome(NamedTuple):
     """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
     `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
-    exporters said. `ref`: the build's id in the daemon's history."""
+    exporters said (Solve's ExporterResponse). `ref`: the build's id in the daemon's history."""
 
     digest: str
-    config_digest: str
-    media_type: str
-    size: int
-    names: tuple[str, ...]
     steps: int
     cached_steps: int
     response: Mapping[str, str]
-    ref: str = ""
-
-    @classmethod
-    def from_response(
-        cls, response: Mapping[str, str], *, steps: int, cached_steps: int, ref: str = ""
-    ) -> BuildOutcome:
-        """Read Solve's ExporterResponse. Raises BuilderProtocolError if its descriptor is none."""
-        descriptor = {}
-        if encoded := response.get("containerimage.descriptor"):
-            try:
-                descriptor = json.loads(base64.b64decode(encoded))
-            except (binascii.Error, ValueError) as error:
-                raise BuilderProtocolError("the daemon's image descriptor cannot be read") from error
-        return cls(
-            digest=response.get("containerimage.digest", ""),
-            config_digest=response.get("containerimage.config.digest", ""),
-            media_type=str(descriptor.get("mediaType", "")),
-            size=int(descriptor.get("size", 0)),
-            names=tuple(name for name in response.get("image.name", "").split(",") if name),
-            steps=steps,
-            cached_steps=cached_steps,
-            response=dict(response),
-            ref=ref,
-        )
+    ref: str

@@ -28,8 +28,8 @@ from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, SECRE
 from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from prefect_slipway.infra.kubernetes.access.port_forward import PortForward
 from prefect_slipway.infra.kubernetes.builders.spec import PORT
-from prefect_slipway.infra.local.daemon import free_port
 from tests.kubernetes.server import KubernetesServer
+from tests.ports import free_port
 
 
 @pytest.fixture

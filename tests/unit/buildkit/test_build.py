@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit import BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
 from prefect_slipway.infra.buildkit.build.solve import solve_request
 from prefect_slipway.infra.buildkit.proto.generate import differences
-from prefect_slipway.infra.domain.errors import BuilderProtocolError, InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 def test_frontend_attributes() -> None:
@@ -137,23 +136,6 @@ def test_cache_entries() -> None:
     for entry in (CacheEntry(""), CacheEntry("registry"), CacheEntry("local", {"tag": "x"})):
         with pytest.raises(InvalidOption):
             solve_request(BuildRequest(Path("/src"), cache_imports=(entry,)), "r", "s")
-
-
-def test_an_outcome_is_read() -> None:
-    """Digest, descriptor and names come from the exporter's answer; a broken descriptor is a protocol error."""
-    descriptor = base64.b64encode(b'{"mediaType": "m", "digest": "sha256:1", "size": 7}').decode()
-    answer = {
-        "containerimage.digest": "sha256:1",
-        "containerimage.config.digest": "sha256:2",
-        "containerimage.descriptor": descriptor,
-        "image.name": "r.example/a:1,r.example/a:latest",
-    }
-    outcome = BuildOutcome.from_response(answer, steps=3, cached_steps=1)
-    assert (outcome.digest, outcome.config_digest, outcome.media_type, outcome.size) == ("sha256:1", "sha256:2", "m", 7)
-    assert outcome.names == ("r.example/a:1", "r.example/a:latest")
-    for broken in ("!", base64.b64encode(b"[").decode()):
-        with pytest.raises(BuilderProtocolError):
-            BuildOutcome.from_response({"containerimage.descriptor": broken}, steps=0, cached_steps=0)
 
 
 def test_generated_modules_are_fresh() -> None:
