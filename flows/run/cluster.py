@@ -24,7 +24,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 logger = logging.getLogger(__name__)
 
 
-class Shop(Protocol):
+class ReleaseContext(Protocol):
     """What a release's builder depends on, and where it is kept: the release's workshop.
 
     `exits`: closes at the release's end what is opened here. `builder`: its address, once it is made.
@@ -45,30 +45,30 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def provision(shop: Shop, run: str, attempt: int = 0, *, session: bool = False) -> BuilderAddress:
+async def provision(release: ReleaseContext, run: str, attempt: int = 0, *, session: bool = False) -> BuilderAddress:
     """Make the run's builder (or find the shared one) and give the way to it; again, when it was lost.
 
     `run`: the flow run's id; `attempt`: how many times it was run before; `session`: the lab's pod will be opened.
     Raises ClusterErrors and BuilderErrors.
     """
-    request = shop.request
-    if shop.kubernetes is None:
-        api = await shop.exits.enter_async_context(open_api(request.context, request.namespace))
+    request = release.request
+    if release.kubernetes is None:
+        api = await release.exits.enter_async_context(open_api(request.context, request.namespace))
         await _remove_earlier_attempts(api, run, attempt)
-        shop.kubernetes = _builder(shop, api, run_name(run, attempt), session=session)
-    made = await shop.kubernetes.provision()
+        release.kubernetes = _builder(release, api, run_name(run, attempt), session=session)
+    made = await release.kubernetes.provision()
     tls = TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
-    shop.builder = BuilderAddress.parse(made.address, tls)
-    return shop.builder
+    release.builder = BuilderAddress.parse(made.address, tls)
+    return release.builder
 
 
-async def check_builder(shop: Shop) -> None:
+async def check_builder(release: ReleaseContext) -> None:
     """See that a builder could be made, where one will be: what is missing is told with the plan, not after it.
 
     Raises ClusterErrors.
     """
-    async with open_api(shop.request.context, shop.request.namespace) as api:
-        await _builder(shop, api, "plan").check()
+    async with open_api(release.request.context, release.request.namespace) as api:
+        await _builder(release, api, "plan").check()
 
 
 async def check_rights_of_builder(api: KubernetesApi) -> None:
@@ -83,8 +83,8 @@ async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
     await check_rights(api, rights, role=DEPLOY_ROLE)
 
 
-def _builder(shop: Shop, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:
-    request, host = shop.request, shop.registry_host
+def _builder(release: ReleaseContext, api: KubernetesApi, run: str, *, session: bool = False) -> KubernetesBuilder:
+    request, host = release.request, release.registry_host
     registries = registry_settings(host, insecure=request.insecure_registry, ca_file=request.registry_ca)
     return KubernetesBuilder(
         api,

@@ -139,11 +139,15 @@ async def streamed(*args: str, cwd: Path) -> AsyncIterator[AsyncIterator[str]]:
     Leaving the block ends git. What fails in git ends the stream: whoever reads it knows what has to be there.
     """
     env = _environment(None, [*_CONFIG.items()], submodules=False)
-    async with child_process("git", *args, cwd=cwd, env=env, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
-        assert process.stdout is not None
-        yield _split(process.stdout)
-    while await process.stdout.read(_CHUNK):
-        """What is in the pipe yet: at its end the pipe is closed."""
+    stdout: asyncio.StreamReader | None = None
+    try:
+        async with child_process("git", *args, cwd=cwd, env=env, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
+            stdout = process.stdout
+            assert stdout is not None
+            yield _split(stdout)
+    finally:
+        while stdout is not None and await stdout.read(_CHUNK):
+            """What is in the pipe yet: at its end the pipe is closed."""
 
 
 async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
