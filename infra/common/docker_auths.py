@@ -26,9 +26,9 @@ def entry_of(credential: Credential) -> dict[str, str]:
 
 def credential_of(entry: Mapping[str, Any]) -> Credential | None:
     """What an entry holds, None for nothing. Raises ValueError for an `auth` that cannot be read."""
-    if entry.get("auth"):
-        user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-        return Credential(user, password.rstrip("\0"))
     if entry.get("username") and entry.get("password"):
         return Credential(entry["username"], entry["password"])
+    if entry.get("auth"):
+        user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        return Credential(user, password.rstrip("\0"))  # old versions of docker pad it
     return None
