@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath
+from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
 
 _NO_LEAK = rf"^(?![\s\S]*{LEAK})"
@@ -35,12 +35,10 @@ def _check_source(text: str) -> str:
 def _check_place(text: str, *, host: bool) -> str:
     if _names_a_block(text):
         return text
-    name, equals, place = text.partition("=")
-    if host and equals and not name.startswith("vault:"):
+    name, place = split_host(text) if host else (None, text)
+    if name is not None:
         check_address("a credential's host", f"https://{name}")
-        SecretPath.parse(place)
-    else:
-        SecretPath.parse(text)
+    SecretPath.parse(place)
     return text
 
 

@@ -8,6 +8,7 @@ from prefect.blocks.core import Block
 from pydantic import Field
 
 from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
 
 class KubernetesBuilder(Block):
@@ -39,13 +40,7 @@ class KubernetesBuilder(Block):
     namespace: str | None = Field(default=None, description="Namespace. Empty: the context's.")
     options: dict[str, str] = Field(
         default_factory=dict,
-        description=(
-            "KEY: VALUE each, as --builder-option has them: lifetime (run, shared), privileged, image, pull_policy, "
-            "pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), tolerations "
-            "(KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, cache_persistent, "
-            "storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca (HOST=FILE,…), idle_s, "
-            "ready_s, scheduling_patience_s, name."
-        ),
+        description=f"KEY: VALUE each, as --builder-option has them: {OPTIONS_HELP}.",
     )
     labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects.")
 

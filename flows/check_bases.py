@@ -19,7 +19,7 @@ from prefect_slipway.flows.request.release import ReleaseRequest, Request
 from prefect_slipway.flows.run.flow_run import About, as_run, has_report
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.server.starting import StartedRun, find_deployment, start_run
+from prefect_slipway.flows.run.starting import StartedRun, find_deployment, start_run
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 from prefect_slipway.infra.domain.reference import repository_name
 from prefect_slipway.infra.domain.version import Bump

@@ -3,7 +3,7 @@
 from prefect import flow
 
 from prefect_slipway.flows.request.rollout import DeployRequest
-from prefect_slipway.flows.rollouts.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rolling import failures_announced, roll_out
 from prefect_slipway.flows.rollouts.values import DeployResult
 from prefect_slipway.flows.rollouts.workshop import open_deploy_workshop
 from prefect_slipway.flows.run.flow_run import About, as_run

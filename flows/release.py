@@ -3,15 +3,14 @@
 from prefect import flow
 from prefect.runtime import flow_run
 
-from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.planning.source import FetchedSource, known_host
-from prefect_slipway.flows.reporting.pull_commands import pull_commands
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.after_crash import remove_what_is_left
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.interrupts import whatever_comes
 from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
+from prefect_slipway.flows.run.pull_commands import pull_commands
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.run.reservation import kept
 from prefect_slipway.flows.steps.announce import announce_release
@@ -25,6 +24,7 @@ from prefect_slipway.flows.steps.record import name_run, show_plan
 from prefect_slipway.flows.steps.tag import make_public
 from prefect_slipway.flows.steps.verify import verify
 from prefect_slipway.flows.steps.version import plan_version
+from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.common.concurrently import together
 
 

@@ -5,7 +5,7 @@ import asyncio
 from prefect import flow
 
 from prefect_slipway.flows.request.rollout import PREVIOUS, RollbackRequest
-from prefect_slipway.flows.rollouts.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rolling import failures_announced, roll_out
 from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
 from prefect_slipway.flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
 from prefect_slipway.flows.run.flow_run import About, as_run

@@ -15,8 +15,6 @@ from prefect.runtime import flow_run
 
 from prefect_slipway.flows.deploy import deploy
 from prefect_slipway.flows.planning.decide import plan_release
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.planning.result import BuiltImage
 from prefect_slipway.flows.planning.source import FetchedSource, look_into
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import DeployRequest
@@ -27,6 +25,8 @@ from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuildKit
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import image_labels

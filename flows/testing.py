@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
-from prefect_slipway.flows.planning.result import ReleasedImage, ReleaseResult
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 
 
 @contextmanager

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.check_bases import Checked as Checked
     from prefect_slipway.flows.check_bases import check_bases as check_bases
     from prefect_slipway.flows.deploy import deploy as deploy
-    from prefect_slipway.flows.planning.plan import ReleasePlan as ReleasePlan
-    from prefect_slipway.flows.planning.result import BuiltImage as BuiltImage
-    from prefect_slipway.flows.planning.result import ReleaseResult as ReleaseResult
+    from prefect_slipway.flows.values.plan import ReleasePlan as ReleasePlan
+    from prefect_slipway.flows.values.result import BuiltImage as BuiltImage
+    from prefect_slipway.flows.values.result import ReleaseResult as ReleaseResult
     from prefect_slipway.flows.promote import promote as promote
     from prefect_slipway.flows.release import release as release
     from prefect_slipway.flows.request.release import Bake as Bake
@@ -62,8 +62,8 @@ _NAMES = {
     "tag_image": "flows.tasks:tag_image",
     "deploy_image": "flows.tasks:deploy_image",
     "fake_release": "flows.testing:fake_release",
-    "ReleasePlan": "flows.planning.plan:ReleasePlan",
-    "BuiltImage": "flows.planning.result:BuiltImage",
+    "ReleasePlan": "flows.values.plan:ReleasePlan",
+    "BuiltImage": "flows.values.result:BuiltImage",
     # what they are asked
     "ReleaseRequest": "flows.request.release:ReleaseRequest",
     "Bake": "flows.request.release:Bake",
@@ -75,7 +75,7 @@ _NAMES = {
     "Application": "flows.check_bases:Application",
     "SweepRequest": "flows.sweep:SweepRequest",
     # what they return, and raise
-    "ReleaseResult": "flows.planning.result:ReleaseResult",
+    "ReleaseResult": "flows.values.result:ReleaseResult",
     "DeployResult": "flows.rollouts.values:DeployResult",
     "PromoteResult": "flows.rollouts.values:PromoteResult",
     "Checked": "flows.check_bases:Checked",

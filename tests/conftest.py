@@ -17,8 +17,8 @@ from hypothesis import settings
 
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.stack import Stack
+from tests.ports import free_port
 from tests.releases import Traces
 from tests.warm import WarmStarter, warm_starter
 

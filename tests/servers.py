@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, free_port
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec
 from prefect_slipway.infra.local.registry import registry_spec, write_users
 from prefect_slipway.infra.local.vault import vault_spec
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token, unseal
+from tests.ports import free_port
 
 
 @contextmanager

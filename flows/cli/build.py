@@ -137,7 +137,7 @@ async def _build(
 
     request = asked.request
     if any(isinstance(output, EngineLoad) for output in request.outputs):
-        from prefect_slipway.infra.buildkit.build.docker_engine import with_engines
+        from prefect_slipway.infra.buildkit.build.prepared import with_engines
 
         request = await with_engines(request)
     with result_files(args.iidfile, args.metadata_file) as (iidfile, metadata):

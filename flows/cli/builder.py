@@ -68,8 +68,7 @@ async def _prune(buildkit: BuildKit, args: argparse.Namespace) -> AsyncIterator[
 
 
 async def _history(buildkit: BuildKit, args: argparse.Namespace) -> AsyncIterator[str]:
-    async for event in buildkit.history():
-        build = event.build
+    async for build in buildkit.history():
         begun = datetime.fromtimestamp(build.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
         took = f"{build.completed - build.created:.1f}s" if build.completed is not None else "running"
         yield f"{begun}  {took:>9}  {build.ref}  {build.error or 'ok'}"

@@ -13,9 +13,9 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """What the builder is to be; the keys are those of `slipway release --builder-option`."""
-    from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
-    text = ReleaseRequest.model_fields["builder_options"].description
+    text = f"An option of the builder, KEY=VALUE: {OPTIONS_HELP}."
     parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 

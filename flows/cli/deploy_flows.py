@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.stack_options import add_output_option
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.options import pair
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.registration import Registered
@@ -70,7 +71,7 @@ async def _register(args: argparse.Namespace) -> list[Registered]:
 
     kinds = [Kind(one) for one in args.only or _KINDS]
     done = []
-    variables = dict(_pair(text) for text in args.job_variable or ())
+    variables = dict(pair("--job-variable", text, value_needed=True) for text in args.job_variable or ())
     if variables and not args.pool:
         raise InvalidOption("--job-variable is for one kind of pool", action="name the pool with --pool")
     async for one in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
@@ -79,10 +80,3 @@ async def _register(args: argparse.Namespace) -> list[Registered]:
             changes = f" ({', '.join(one.changes)})" if one.changes else ""
             print(f"{one.kind:<11} {one.name:<40} {one.outcome}{changes}", flush=True)
     return done
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InvalidOption(f"--job-variable {text!r} is not NAME=VALUE")
-    return name, value

@@ -61,12 +61,12 @@ def _login(registry: str | None, credentials: str | None) -> Login:
     from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths, vault_access
     from prefect_slipway.flows.run.logins import Login
     from prefect_slipway.infra.domain.reference import ImageReference
+    from prefect_slipway.infra.domain.secret_path import split_host
 
     stack = _running_stack()
     named = _without_block(credentials)
-    host, equals, _ = named.partition("=")
     if registry is None:
-        registry = host if equals else stack.registry if stack is not None else None
+        registry = split_host(named)[0] or (stack.registry if stack is not None else None)
     if registry is None:
         raise InvalidOption(
             "no registry was named and no embedded one runs",

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption and KubeconfigInvalid."""
     import yaml
 
-    from prefect_slipway.flows.run.cluster import builder_spec
+    from prefect_slipway.infra.kubernetes.builders.options import builder_spec
     from prefect_slipway.infra.kubernetes.builders.printed import printed_objects
 
     spec = builder_spec({**builder_options(args), "lifetime": "shared"}, {})

@@ -8,8 +8,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.planning.plan import ReleasePlan
     from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.values.plan import ReleasePlan
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

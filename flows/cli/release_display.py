@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from prefect_slipway.flows.planning.result import LeftBehind
 from prefect_slipway.flows.reporting.watch import Outcome, Report
+from prefect_slipway.flows.values.result import LeftBehind
 
 
 class Terminal:

@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, Pref
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
 
-    from prefect_slipway.flows.server.starting import StartedRun
+    from prefect_slipway.flows.run.starting import StartedRun
 
 _POLL_S = 1.0
 # A server that is restarted comes back within this time, and the run goes on meanwhile.
@@ -111,8 +111,8 @@ def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict
 
 
 async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> dict[str, str]:
+    from prefect_slipway.flows.run.starting import emit
     from prefect_slipway.flows.server.errors import prefect_client
-    from prefect_slipway.flows.server.starting import emit
 
     async with prefect_client() as client:
         identity = await emit(
@@ -122,8 +122,8 @@ async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) ->
 
 
 async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> int:
+    from prefect_slipway.flows.run.starting import find_deployment, start_run
     from prefect_slipway.flows.server.errors import prefect_client
-    from prefect_slipway.flows.server.starting import find_deployment, start_run
 
     async with prefect_client() as client:
         deployment = await find_deployment(client, args.deployment)

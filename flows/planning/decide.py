@@ -20,12 +20,12 @@ from prefect_slipway.flows.planning.next_version import (
     choose,
     same_release,
 )
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.planning.source import FetchedSource, Images
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.interrupts import whatever_comes
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.reservation import ReservedVersion
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import SLIPWAY_FINGERPRINT, image_labels
 from prefect_slipway.infra.domain.ledger import Claim, VersionLedger

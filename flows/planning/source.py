@@ -8,11 +8,11 @@ from prefect_slipway.flows.bake.builds import image_of
 from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
-from prefect_slipway.flows.planning.plan import SourceFacts
 from prefect_slipway.flows.request.release import Bake, ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.sources import dockerfile_of
+from prefect_slipway.flows.values.plan import SourceFacts
 from prefect_slipway.infra.domain.errors import DockerfileMissing, InvalidOption
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name

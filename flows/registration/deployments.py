@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -12,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyOptions, DeploymentSchedule
@@ -31,6 +29,7 @@ from prefect_slipway.flows.registration.triggers import (
     replace_triggers,
     triggers_differ,
 )
+from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.urls import check_texts
 
@@ -144,29 +143,6 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
             "concurrency_options": options,
         },
     )
-
-
-def load_flow(entrypoint: str) -> Flow[..., Any]:
-    """The flow of a module path. Unlike Prefect's own loading an import that fails is an error, not a placeholder.
-
-    Raises InvalidOption.
-    """
-    module, _, attribute = entrypoint.rpartition(".")
-    if ":" in entrypoint or not module:
-        raise InvalidOption(
-            f"the entrypoint {entrypoint!r} is not a module path",
-            action="name it as package.module.function: a file would be loaded a second time under another name",
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InvalidOption(
-            f"the entrypoint {entrypoint!r} cannot be imported: {error}",
-            action="install its package where the deployment is registered",
-        ) from error
-    if not isinstance(found, Flow):
-        raise InvalidOption(f"the entrypoint {entrypoint!r} is not a flow")
-    return found
 
 
 def _concurrency(given: object) -> tuple[int | None, dict[str, Any] | None]:

@@ -13,7 +13,7 @@ from prefect_slipway.flows.relay import LOGGER
 from prefect_slipway.flows.relay.push import RESERVATIONS, Push
 from prefect_slipway.flows.relay.rules import Rule
 from prefect_slipway.flows.reporting.events import PUSHED
-from prefect_slipway.flows.server.starting import StartedRun, emit, find_deployment, start_run
+from prefect_slipway.flows.run.starting import StartedRun, emit, find_deployment, start_run
 from prefect_slipway.infra.domain.errors import DeploymentUnknown, ParametersRefused, PrefectUnreachable
 
 PATIENCE_S = 8.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from prefect_slipway.flows.planning.order import columns
+from prefect_slipway.flows.values.order import columns
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _PAD = 220, 44, 70, 16, 14
 COLOURS = {"built": "#2f6fde", "cached": "#9aa5b1", "failed": "#d64545", "not built": "#cbd2d9"}

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from prefect_slipway.flows.planning.plan import SourceFacts
 from prefect_slipway.flows.reporting.artifact_keys import history_key
+from prefect_slipway.flows.values.plan import SourceFacts
 from prefect_slipway.infra.domain.reference import DOCKER_HUB, ImageReference
 
 # Forges by what their host is called; GitLab's pages stand below `/-/`.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.rows import as_rows
+from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.text import aligned, with_rest
 

@@ -13,7 +13,7 @@ from prefect_slipway.infra.domain.outside import coloured, one_line, plain
 from prefect_slipway.infra.domain.text import human_size
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.planning.result import StepTime
+    from prefect_slipway.flows.values.result import StepTime
 
 # One log record in Prefect holds that much: joined chunks cost a fraction of a record a line, and stay below the
 # server's limit of 1,000,000 bytes a record (PREFECT_LOGGING_TO_API_MAX_LOG_SIZE).
@@ -131,7 +131,7 @@ class BuildRecorder:
 
     def timeline(self) -> tuple[StepTime, ...]:
         """All steps that started, in their order."""
-        from prefect_slipway.flows.planning.result import StepTime
+        from prefect_slipway.flows.values.result import StepTime
 
         started = sorted(
             (s.step for s in self._seen.values() if s.step.started is not None),

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
-from prefect_slipway.flows.planning.result import BuiltImage, LeftBehind, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.artifact_keys import key_of, set_key
 from prefect_slipway.flows.reporting.links import Link
@@ -20,6 +18,8 @@ from prefect_slipway.flows.reporting.plan_report import (
 from prefect_slipway.flows.reporting.rows import as_rows, describe, link_rows
 from prefect_slipway.flows.reporting.several import images_as_markdown
 from prefect_slipway.flows.reporting.timeline import as_data_uri, as_svg, as_text
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.flows.values.result import BuiltImage, LeftBehind, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.text import aligned, human_size
 

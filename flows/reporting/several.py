@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.planning.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.flows.reporting import dag, markdown
 from prefect_slipway.flows.reporting.links import registry_link
 from prefect_slipway.flows.reporting.timeline import as_data_uri
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.values.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.text import human_size
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from prefect_slipway.flows.planning.result import StepTime
+from prefect_slipway.flows.values.result import StepTime
 
 _WIDTH, _LABEL, _ROW, _PAD, _TOP = 960, 380, 22, 12, 28
 _MAX_ROWS = 60

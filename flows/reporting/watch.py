@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from prefect_slipway.flows.planning.result import LeftBehind
+from prefect_slipway.flows.values.result import LeftBehind
 
 
 class Outcome(Protocol):

@@ -1,1 +1,1 @@
-"""What a run has around it: connections, the reservation kept alive, interrupts, approval, clean-up."""
+"""What a run has around it: its start, connections, the reservation kept alive, interrupts, approval, clean-up."""

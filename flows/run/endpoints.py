@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
 from prefect_slipway.infra.domain.errors import StackDown
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import SecretPath, split_host
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
@@ -64,11 +64,9 @@ def secret_paths(texts: Iterable[str], registry: str | None, stack: StackConnect
     embedded registry's own. Raises InvalidOption."""
     paths = {}
     for text in texts:
-        host, equals, rest = text.partition("=")
-        if equals and not host.startswith("vault:"):
-            paths[host] = SecretPath.parse(rest)
-        elif registry is not None:
-            paths[registry] = SecretPath.parse(text)
+        host, place = split_host(text)
+        if (asked := host or registry) is not None:
+            paths[asked] = SecretPath.parse(place)
     if stack is not None and stack.registry and stack.registry_secret:
         paths.setdefault(stack.registry, SecretPath.parse(stack.registry_secret))
     return paths

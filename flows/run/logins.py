@@ -144,7 +144,7 @@ class Logins:
             ) from error
 
     def _write(self, logins: Mapping[str, Login]) -> None:
-        from prefect_slipway.infra.local.private_files import private_folder, write_private
+        from prefect_slipway.infra.common.private_files import private_folder, write_private
 
         values = {registry: asdict(login) for registry, login in logins.items()}
         try:

@@ -30,7 +30,7 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
         image_of(request, stack, "any")
     if request.builder == KUBERNETES:
         # The cluster's client takes half a second to import, which a run without one does not pay.
-        from prefect_slipway.flows.run.cluster import builder_spec
+        from prefect_slipway.infra.kubernetes.builders.options import builder_spec
 
         builder_spec(request.builder_options, {})
     elif request.builder is None or block_name(request.builder) is None:

@@ -1,1 +1,1 @@
-"""The Prefect server: its answers as named causes, runs started from outside of one, and the worker."""
+"""The Prefect server: its answers as named causes, the flows that its deployments name, and the worker."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
-from prefect_slipway.flows.planning.result import ReleasedImage, ReleaseResult
 from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, announce
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
 from prefect_slipway.flows.planning.source import FetchedSource, source_facts
 from prefect_slipway.flows.reporting.plan_report import plan_as_question, plan_as_text
 from prefect_slipway.flows.run.approval import Question, approved
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import ApprovalOutdated
 
 

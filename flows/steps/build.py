@@ -14,8 +14,6 @@ from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 from prefect_slipway.flows.bake.builds import build_request
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.planning.result import BuiltImage
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
@@ -25,6 +23,8 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.outside import plain

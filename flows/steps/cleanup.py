@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from prefect_slipway.flows.planning.result import LeftBehind
 from prefect_slipway.flows.run.builder import RunBuilder
 from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.result import LeftBehind
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.source import Checkout
 

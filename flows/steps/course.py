@@ -7,16 +7,6 @@ from contextlib import asynccontextmanager
 
 from prefect.runtime import flow_run
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
-from prefect_slipway.flows.planning.result import (
-    LeftBehind,
-    ReleasedImage,
-    ReleaseResult,
-    StepTime,
-    Tagged,
-    VerifiedImage,
-    not_cleaned_up,
-)
 from prefect_slipway.flows.reporting.report import Report
 from prefect_slipway.flows.reporting.several import build_times
 from prefect_slipway.flows.reporting.watch import watcher
@@ -29,6 +19,16 @@ from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.cleanup import clean_up
 from prefect_slipway.flows.steps.record import record, record_again
 from prefect_slipway.flows.steps.step import timed_steps
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.flows.values.result import (
+    LeftBehind,
+    ReleasedImage,
+    ReleaseResult,
+    StepTime,
+    Tagged,
+    VerifiedImage,
+    not_cleaned_up,
+)
 from prefect_slipway.infra.domain.errors import SlipwayError
 
 

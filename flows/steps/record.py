@@ -15,8 +15,6 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_UI_URL
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
-from prefect_slipway.flows.planning.result import ReleasedImage, ReleaseResult
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.history import PastRelease, remember
 from prefect_slipway.flows.reporting.links import Link, commit_link, history_link, registry_link
@@ -27,6 +25,8 @@ from prefect_slipway.flows.reporting.telemetry import describe_run
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.reference import ImageReference
 

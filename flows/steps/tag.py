@@ -6,13 +6,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prefect_slipway.flows.planning.order import by_level
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.planning.result import Tagged, VerifiedImage
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.order import by_level
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.values.result import Tagged, VerifiedImage
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
 from prefect_slipway.infra.domain.reference import ImageReference

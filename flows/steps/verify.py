@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prefect_slipway.flows.planning.result import BuiltImage, VerifiedImage
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.result import BuiltImage, VerifiedImage
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.reference import ImageReference
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.planning.decide import plan_release
-from prefect_slipway.flows.planning.plan import ReleasePlan
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.common.concurrently import together
 from prefect_slipway.infra.domain.errors import InvalidVersion
 from prefect_slipway.infra.domain.reference import ImageReference

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
     from prefect_slipway.infra.buildkit.client import BuilderInfo, BuildKit, Worker
-    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, HistoryEvent, RecordedBuild
+    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
     from prefect_slipway.infra.buildkit.http2.connection import Keepalive
     from prefect_slipway.infra.buildkit.session.secrets import SecretEnv, SecretFile, SecretSource, SshSource
 
@@ -41,7 +41,6 @@ __all__ = [
     "DockerEngine",
     "DockerOutput",
     "EngineLoad",
-    "HistoryEvent",
     "ImagePush",
     "ImageStore",
     "Keepalive",
@@ -70,7 +69,7 @@ _MODULES = {
     "client": ("BuilderInfo", "BuildKit", "Worker"),
     "build.docker_engine": ("DockerEngine",),
     "build.events": ("BuildEvent", "LogChunk", "Progress", "Step", "Warned"),
-    "housekeeping": ("CacheRecord", "HistoryEvent", "RecordedBuild"),
+    "housekeeping": ("CacheRecord", "RecordedBuild"),
     "http2.connection": ("Keepalive",),
     "build.outputs": (
         "DockerOutput",

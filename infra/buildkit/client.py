@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs
 from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
-from prefect_slipway.infra.buildkit.build.events import BuildEvent, events_of
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.exported import name_exports
 from prefect_slipway.infra.buildkit.build.outputs import EngineLoad
 from prefect_slipway.infra.buildkit.build.record import BuildRecord
 from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.build.solve import solve_request
 from prefect_slipway.infra.buildkit.http2.connection import Keepalive
 from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, M, Message
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
 from prefect_slipway.infra.buildkit.http2.transport import open_stream
-from prefect_slipway.infra.buildkit.session.attachables import all_delivered, attachables, finish_outputs
 from prefect_slipway.infra.buildkit.session.tunnel import Attachable, Session
 from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     BuildHistoryEvent,
@@ -35,10 +36,6 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     PruneRequest,
     SolveRequest,
     SolveResponse,
-    StatusRequest,
-    StatusResponse,
-    UpdateBuildHistoryRequest,
-    UpdateBuildHistoryResponse,
     UsageRecord,
 )
 from prefect_slipway.infra.common.tasks import in_thread
@@ -47,7 +44,7 @@ from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderToo
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.bridge import Bridge
-    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, HistoryEvent
+    from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
 
 T = TypeVar("T")
 
@@ -132,61 +129,21 @@ class BuildKit:
         answer = await self._ask("DiskUsage", DiskUsageRequest(filter=filters), DiskUsageResponse)
         return [CacheRecord.of(record) for record in answer.record]
 
-    async def prune(
-        self,
-        filters: Sequence[str] = (),
-        *,
-        everything: bool = False,
-        keep_s: float = 0,
-        reserved_bytes: int = 0,
-        max_used_bytes: int = 0,
-        min_free_bytes: int = 0,
-    ) -> AsyncIterator[CacheRecord]:
-        """Remove what is not in use from the cache, and give what was removed as it goes.
-
-        `everything`: internal and frontend's records as well. `keep_s`: seconds; what was used since stays.
-        `reserved_bytes`: this much stays in any case; `max_used_bytes`, `min_free_bytes`: nothing is removed while the
-        cache is smaller, or the disk has that much left. 0: no such limit. Raises a BuilderError.
-        """
+    async def prune(self, filters: Sequence[str] = (), *, everything: bool = False) -> AsyncIterator[CacheRecord]:
+        """Remove what is not in use from the cache, and give what was removed as it goes. `filters`: as of
+        `disk_usage`. `everything`: internal and frontend's records as well. Raises a BuilderError."""
         from prefect_slipway.infra.buildkit.housekeeping import CacheRecord
 
-        request = PruneRequest(
-            filter=filters,
-            all=everything,
-            keepDuration=int(keep_s * 1e9),
-            reservedSpace=reserved_bytes,
-            maxUsedSpace=max_used_bytes,
-            minFreeSpace=min_free_bytes,
-        )
-        async for record in self._ask_many("Prune", request, UsageRecord):
+        async for record in self._ask_many("Prune", PruneRequest(filter=filters, all=everything), UsageRecord):
             yield CacheRecord.of(record)
 
-    async def history(
-        self, ref: str = "", *, active: bool = False, follow: bool = False
-    ) -> AsyncIterator[HistoryEvent]:
-        """Builds that the daemon remembers. `ref`: this one alone. `active`: only those that run. `follow`: do not end,
-        but go on with what happens. Raises a BuilderError, BuilderTooOld before v0.11."""
-        from prefect_slipway.infra.buildkit.housekeeping import HistoryEvent
+    async def history(self) -> AsyncIterator[RecordedBuild]:
+        """Builds that the daemon remembers, and those that run. Raises a BuilderError, BuilderTooOld before v0.11."""
+        from prefect_slipway.infra.buildkit.housekeeping import RecordedBuild
 
-        request = BuildHistoryRequest(ActiveOnly=active, Ref=ref, EarlyExit=not follow)
+        request = BuildHistoryRequest(EarlyExit=True)
         async for event in self._ask_many("ListenBuildHistory", request, BuildHistoryEvent):
-            yield HistoryEvent.of(event)
-
-    async def replay(self, ref: str) -> AsyncIterator[BuildEvent]:
-        """The events of a build that the daemon remembers, or of one that runs. Raises a BuilderError."""
-        async for response in self._ask_many("Status", StatusRequest(Ref=ref), StatusResponse):
-            for event in events_of(response):
-                yield event
-
-    async def pin(self, ref: str, pinned: bool = True) -> None:
-        """Keep a build in the history however old it gets, or no longer. Raises a BuilderError."""
-        request = UpdateBuildHistoryRequest(Ref=ref, Pinned=pinned)
-        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
-
-    async def forget(self, ref: str) -> None:
-        """Delete a build from the history; it may be there no longer. Raises a BuilderError."""
-        request = UpdateBuildHistoryRequest(Ref=ref, Delete=True)
-        await self._ask("UpdateBuildHistory", request, UpdateBuildHistoryResponse)
+            yield RecordedBuild.of(event.record)
 
     async def provenance(self, ref: str, *, whole: bool = False) -> dict[str, dict[str, Any]]:
         """What the daemon knows of how a build was made, by platform ("" where there was one result), as SLSA v0.2.
@@ -222,7 +179,7 @@ class BuildKit:
         await self._warn(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
+        solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         record = BuildRecord(on_event)
         metadata = [("traceparent", traceparent)] if traceparent is not None else []
 
@@ -239,8 +196,12 @@ class BuildKit:
         if request.outputs:
             await in_thread(partial(finish_outputs, offered))
         await in_thread(partial(name_exports, request, response))
-        return BuildOutcome.from_response(
-            response, ref=solve.Ref, steps=record.total_steps, cached_steps=record.cached_steps
+        return BuildOutcome(
+            digest=response.get("containerimage.digest", ""),
+            steps=record.total_steps,
+            cached_steps=record.cached_steps,
+            response=dict(response),
+            ref=solve.Ref,
         )
 
     async def ask(
@@ -258,7 +219,7 @@ class BuildKit:
         request = await self._prepared(request._replace(outputs=()))
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
-        solve = request.solve_request(os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
+        solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
         options = {
             **solve.FrontendAttrs,
             "requestid": f"frontend.{question}",
@@ -296,11 +257,11 @@ class BuildKit:
     async def _prepared(self, request: BuildRequest) -> BuildRequest:
         """The request with what only the daemon, or another engine, can tell. Raises InvalidOption, a BuilderError."""
         if any(address == "host-gateway" for _, address in request.add_hosts):
-            from prefect_slipway.infra.buildkit.build.gateway import with_gateway
+            from prefect_slipway.infra.buildkit.build.prepared import with_gateway
 
-            request = with_gateway(request, await self.workers(), str(self._address))
+            request = with_gateway(request, [worker.labels for worker in await self.workers()], str(self._address))
         if any(isinstance(output, EngineLoad) for output in request.outputs):
-            from prefect_slipway.infra.buildkit.build.docker_engine import with_engines
+            from prefect_slipway.infra.buildkit.build.prepared import with_engines
 
             request = await with_engines(request)
         return request

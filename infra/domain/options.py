@@ -77,10 +77,10 @@ def csv_line(fields: Iterable[str]) -> str:
     return ",".join('"' + field.replace('"', '""') + '"' if set(field) & set(',"') else field for field in fields)
 
 
-def pair(option: str, text: str) -> tuple[str, str]:
-    """`KEY=VALUE`. Raises InvalidOption."""
+def pair(option: str, text: str, *, value_needed: bool = False) -> tuple[str, str]:
+    """`KEY=VALUE`; VALUE may be empty unless it is needed. Raises InvalidOption."""
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if not equals or not key or (value_needed and not value):
         raise InvalidOption(f"{option} {text!r} is not KEY=VALUE")
     return key, value
 

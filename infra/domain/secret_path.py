@@ -42,6 +42,12 @@ class SecretPath:
         return f"vault:{self.mount}/{self.path}"
 
 
+def split_host(text: str) -> tuple[str | None, str]:
+    """Of `HOST=vault:MOUNT/PATH` the host (None where there is none) and the place, which has not been read yet."""
+    host, equals, place = text.partition("=")
+    return (None, text) if not equals or host.startswith("vault:") else (host, place)
+
+
 @dataclass(frozen=True, slots=True)
 class SecretField:
     """One field of a secret, written `vault:MOUNT/PATH#FIELD`."""

@@ -124,7 +124,7 @@ def next_version(
         target = _bumped(target, bump)
 
 
-def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bool = True) -> list[str]:
+def moving_tags(version: Version, versions: Iterable[Version]) -> list[str]:
     """The tags that move to `version`: `1`, `1.2`, `latest`, each unless a higher stable version holds it.
 
     None for a prerelease. `0` is left out: below 1.0.0 every minor may break (SemVer section 4).
@@ -137,7 +137,7 @@ def moving_tags(version: Version, versions: Iterable[Version], *, latest_tag: bo
         tags.append(f"{version.major}")
     if not any((v.major, v.minor) == (version.major, version.minor) for v in stable):
         tags.append(f"{version.major}.{version.minor}")
-    if latest_tag and not stable:
+    if not stable:
         tags.append("latest")
     return tags
 

@@ -45,9 +45,6 @@ class StackConfig:
     """VAULT_ADDR: a Vault of one's own; None starts the embedded one. With one's own the embedded registry is
     not started either, as its password is kept nowhere but in the embedded Vault."""
 
-    own_vault_ca: Path | None = None
-    """VAULT_CACERT: the CA that signed that Vault's certificate; None is the system's CAs."""
-
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> StackConfig:
         """Read the variables named above; empty ones count as unset. Raises InvalidOption."""
@@ -60,7 +57,6 @@ class StackConfig:
             own_prefect_url=_url(env, "PREFECT_API_URL"),
             own_prefect_ui_url=_url(env, "PREFECT_UI_URL"),
             own_vault_address=_url(env, "VAULT_ADDR"),
-            own_vault_ca=Path(ca) if (ca := env.get("VAULT_CACERT")) else None,
         )
 
 

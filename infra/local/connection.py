@@ -38,7 +38,7 @@ class StackState(NamedTuple):
 
 
 def write_state(state: StackState) -> None:
-    from prefect_slipway.infra.local.private_files import write_private
+    from prefect_slipway.infra.common.private_files import write_private
 
     values = {"connection": state.connection._asdict(), "private_engine": state.private_engine}
     write_private(state.connection.home / STATE_FILE, json.dumps(values, default=str, indent=2) + "\n")

@@ -156,13 +156,6 @@ def check_port(part: str, port: int, option: str) -> None:
             ) from error
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _holder(port: int) -> str:
     try:
         for connection in psutil.net_connections(kind="tcp"):

@@ -20,10 +20,10 @@ from typing import Any
 
 import psutil
 
+from prefect_slipway.infra.common.private_files import private_folder
 from prefect_slipway.infra.domain.errors import InvalidOption, StackError
 from prefect_slipway.infra.local.daemon import DaemonSpec
 from prefect_slipway.infra.local.findings import program
-from prefect_slipway.infra.local.private_files import private_folder
 
 # sun_path of sockaddr_un(7) without its NUL; containerd's below is the longest socket an engine makes.
 _SOCKET_PATH_LIMIT = 107

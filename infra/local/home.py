@@ -98,6 +98,6 @@ def _version(home: Path) -> int:
 
 def _remember(home: Path, version: int) -> None:
     from prefect_slipway.infra.common.distribution import VERSION
-    from prefect_slipway.infra.local.private_files import write_private
+    from prefect_slipway.infra.common.private_files import write_private
 
     write_private(home / VERSION_FILE, json.dumps({"version": version, "slipway": VERSION}) + "\n")

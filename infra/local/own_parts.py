@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from prefect_slipway.infra.common.reasons import reason
+from prefect_slipway.infra.common.tls import trusting
+from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.local.builder import BUILDER, builder_answers
 from prefect_slipway.infra.local.stack import PREFECT, VAULT, PartStatus
 
@@ -41,8 +42,10 @@ def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
     headers = _login(env) if part.name == PREFECT else {}
     url = part.address + _PATHS[part.name]
     try:
-        trust = ssl.create_default_context(cafile=ca)
+        trust = trusting("Vault", ca)
         answer = httpx.get(url, headers=headers, verify=trust, timeout=_TIMEOUT_S)
+    except InvalidOption as error:
+        return Trouble(f"cannot be asked: {error.cause}", "check VAULT_CACERT")
     except (httpx.HTTPError, OSError) as error:
         return Trouble(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it runs")
     status = answer.status_code

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect_slipway.infra.common.private_files import write_private
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.local.config import StackConfig
-from prefect_slipway.infra.local.private_files import write_private
 
 PORTS_FILE = "ports.json"
 

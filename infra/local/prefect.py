@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.local.daemon import DaemonSpec
-from prefect_slipway.infra.local.private_files import private_folder, write_private
 from prefect_slipway.infra.local.probe import http_status
 
 _PROFILE = "slipway"

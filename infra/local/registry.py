@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.local.daemon import DaemonSpec
-from prefect_slipway.infra.local.private_files import private_folder, write_private
 from prefect_slipway.infra.local.probe import http_status
 
 # The registry verifies the hash at every single request. Stretching protects passwords that can be guessed;

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from prefect_slipway.infra.common.private_files import private_folder
 from prefect_slipway.infra.domain.errors import PortTaken
 from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
 from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
@@ -14,7 +15,6 @@ from prefect_slipway.infra.local.disk import START_NEEDS, check_space
 from prefect_slipway.infra.local.extra import check_packages
 from prefect_slipway.infra.local.ports import Ports, last_ports
 from prefect_slipway.infra.local.prefect import prefect_spec
-from prefect_slipway.infra.local.private_files import private_folder
 from prefect_slipway.infra.local.start_up import Together, raise_all
 
 Progress = Callable[[str], None]

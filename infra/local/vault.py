@@ -10,9 +10,9 @@ import json
 import secrets
 from pathlib import Path
 
+from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing
 from prefect_slipway.infra.local.daemon import DaemonSpec
-from prefect_slipway.infra.local.private_files import private_folder, write_private
 from prefect_slipway.infra.local.probe import http_status
 from prefect_slipway.infra.local.registry import knows_user, write_users
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token, unseal

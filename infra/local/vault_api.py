@@ -15,9 +15,9 @@ from typing import Any, Self
 
 import httpx
 
+from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.common.reasons import reason
 from prefect_slipway.infra.domain.errors import DaemonFailed
-from prefect_slipway.infra.local.private_files import private_folder, write_private
 
 _WAIT_TIMEOUT_S = 30.0
 _POLL_S = 0.05

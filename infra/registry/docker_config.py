@@ -8,20 +8,17 @@ Format: docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
-import os
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prefect_slipway.infra.common.child_process import child_process
+from prefect_slipway.infra.common.docker_auths import credential_of, key_of
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.reference import DOCKER_HUB, normalize_registry_host
-
-HUB_KEY = "https://index.docker.io/v1/"
-"""The key under which docker stores Docker Hub's credential (docker/cli `registry.IndexServer`)."""
+from prefect_slipway.infra.domain.reference import normalize_registry_host
 
 
 def docker_config_file(env: Mapping[str, str]) -> Path:
@@ -89,7 +86,7 @@ class DockerConfigCredentials:
     async def credential(self, host: str) -> Credential | None:
         """Raises InvalidOption when the file is no docker configuration or a helper cannot be run."""
         config = await asyncio.to_thread(self._config.read)
-        key = HUB_KEY if normalize_registry_host(host) == DOCKER_HUB else host
+        key = key_of(host)
         helpers = config.get("credHelpers") or {}
         helper = helpers.get(key) or helpers.get(host) or config.get("credsStore")
         if helper:
@@ -98,43 +95,23 @@ class DockerConfigCredentials:
                 return found
         for name, entry in (config.get("auths") or {}).items():
             if normalize_registry_host(name) == normalize_registry_host(host):
-                return self._entry(name, entry)
-        return None
-
-    def _entry(self, name: str, entry: dict[str, Any]) -> Credential | None:
-        if entry.get("auth"):
-            try:
-                user, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-            except (binascii.Error, ValueError) as error:
-                raise InvalidOption(
-                    f"{self._file}: the entry of {name} cannot be read", action=f"log in again: docker login {name}"
-                ) from error
-            return Credential(user, password.rstrip("\0"))
-        if entry.get("username") and entry.get("password"):
-            return Credential(entry["username"], entry["password"])
+                try:
+                    return credential_of(entry)
+                except ValueError as error:
+                    raise InvalidOption(
+                        f"{self._file}: the entry of {name} cannot be read", action=f"log in again: docker login {name}"
+                    ) from error
         return None
 
     async def _ask(self, helper: str, key: str) -> Credential | None:
         program = f"docker-credential-{helper}"
         try:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                "get",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={**os.environ},
-            )
+            async with child_process(program, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL) as process:
+                answer, _ = await process.communicate(key.encode())
         except OSError as error:
             raise InvalidOption(
                 f"the credential helper {program}, named in {self._file}, cannot be run", action="install it"
             ) from error
-        try:
-            answer, _ = await process.communicate(key.encode())
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
         if process.returncode != 0:
             # "credentials not found in native keychain": a helper's way to say that it has none.
             return None

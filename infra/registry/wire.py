@@ -7,7 +7,6 @@ and what it says is checked here and in `answers`.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -16,8 +15,9 @@ from typing import Self
 
 import httpx
 
+from prefect_slipway.infra.common.tls import trusting_also
 from prefect_slipway.infra.domain.credentials import CredentialSource
-from prefect_slipway.infra.domain.errors import AnswerTooLarge, InvalidOption, RegistryError, RegistryUnreachable
+from prefect_slipway.infra.domain.errors import AnswerTooLarge, RegistryError, RegistryUnreachable
 from prefect_slipway.infra.domain.reference import is_loopback
 from prefect_slipway.infra.registry.auth import Authenticator
 from prefect_slipway.infra.registry.errors import error_of, transport_error
@@ -51,7 +51,7 @@ class Wire:
     async def __aenter__(self) -> Self:
         self._http = httpx.AsyncClient(
             base_url=f"{'http' if self._insecure else 'https'}://{self._host}",
-            verify=_tls_context(self._ca_file) if not self._insecure else False,
+            verify=trusting_also(f"the registry {self._host}", self._ca_file) if not self._insecure else False,
             timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
             # Many servers close a connection that was idle for five seconds: it must not be used just then.
             limits=httpx.Limits(keepalive_expiry=4.0),
@@ -157,16 +157,3 @@ async def _body(response: httpx.Response, most: int) -> bytes:
                 raise AnswerTooLarge(f"{where}: the answer has more than {most} bytes")
             break
     return bytes(body[:most])
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = httpx.create_ssl_context()
-    context.load_default_certs()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidOption(
-                f"{ca_file} is not a readable file of PEM certificates", action="name the registry's CA"
-            ) from error
-    return context

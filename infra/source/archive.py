@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote
 
 import httpx
 
+from prefect_slipway.infra.common.causes import Cause, first
 from prefect_slipway.infra.common.reasons import reason, tls_reason
 from prefect_slipway.infra.common.retry_after import retry_after
+from prefect_slipway.infra.common.tls import trusting_also
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import (
     ChecksumMismatch,
@@ -40,26 +40,16 @@ _MOST_REDIRECTS = 10
 _TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
 
 
-@dataclass(frozen=True, slots=True)
-class _Status:
-    """HTTP statuses from `first` to `last` mean `kind`."""
-
-    first: int
-    last: int
-    kind: type[SourceError]
-    what: str
-
-
 # RFC 9110 section 15. The first that fits counts.
-STATUSES = (
-    _Status(401, 401, SourceDenied, "the server asks for a user name and password"),
-    _Status(403, 403, SourceDenied, "the server refuses the credentials"),
-    _Status(407, 407, SourceDenied, "the proxy asks for a user name and password"),
-    _Status(408, 408, SourceUnreachable, "the server timed out"),
-    _Status(429, 429, SourceUnreachable, "the server limits requests"),
-    _Status(500, 599, SourceUnreachable, "the server has trouble of its own"),
-    _Status(400, 499, SourceMissing, "there is no such archive"),
-    _Status(100, 399, SourceMissing, "the server answered with something else than the archive"),
+STATUSES: tuple[Cause[range, SourceError], ...] = (
+    Cause(range(401, 402), SourceDenied, "the server asks for a user name and password"),
+    Cause(range(403, 404), SourceDenied, "the server refuses the credentials"),
+    Cause(range(407, 408), SourceDenied, "the proxy asks for a user name and password"),
+    Cause(range(408, 409), SourceUnreachable, "the server timed out"),
+    Cause(range(429, 430), SourceUnreachable, "the server limits requests"),
+    Cause(range(500, 600), SourceUnreachable, "the server has trouble of its own"),
+    Cause(range(400, 500), SourceMissing, "there is no such archive"),
+    Cause(range(100, 400), SourceMissing, "the server answered with something else than the archive"),
 )
 
 
@@ -164,7 +154,7 @@ async def _open(
     try:
         async with (
             httpx.AsyncClient(
-                verify=_trust(ca_file),
+                verify=trusting_also(f"the server of {shown}", ca_file),
                 timeout=_TIMEOUT,
                 follow_redirects=True,
                 max_redirects=_MOST_REDIRECTS,
@@ -191,7 +181,8 @@ async def _open(
 def status_error(shown: str, response: httpx.Response) -> SourceError:
     """The error that an HTTP status stands for."""
     status = response.status_code
-    rule = next(rule for rule in STATUSES if rule.first <= status <= rule.last)
+    rule = first(STATUSES, lambda statuses: status in statuses)
+    assert rule is not None, "the table has them all"
     led = f", to which it leads: {shown_url(str(response.url))}" if response.history else ""
     return rule.kind(
         f"{shown}: {rule.what} (HTTP status {status}{led})",
@@ -216,16 +207,6 @@ def _open_file(path: Path, shown: str) -> IO[bytes]:
 async def _read(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
     while chunk := await in_thread(lambda check: file.read(_CHUNK)):
         yield chunk
-
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidOption(f"{ca_file} is no PEM file with certificates") from error
-    return context
 
 
 def _single_folder(tree: Path) -> Path:

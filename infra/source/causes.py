@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
+from prefect_slipway.infra.common.causes import Cause, first
 from prefect_slipway.infra.domain.errors import (
     RefUnknown,
     SourceDenied,
@@ -21,19 +21,9 @@ from prefect_slipway.infra.source.command import Answer, Remote, git
 _EXCERPT_LINES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """If `pattern` is found in git's standard error (LC_ALL=C), the error is `kind`: "{subject}: {what}"."""
-
-    pattern: str
-    kind: type[SourceError]
-    what: str
-    action: str | None = None
-
-
-# The first that fits counts, so the specific ones stand above git's general last lines. The wording: git's
-# builtin/fetch.c, connect.c, remote-curl.c, http.c, transport.c, upload-pack.c, setup.c and ssh's messages.
-CAUSES = (
+# Patterns of git's standard error (LC_ALL=C); the specific ones stand above git's general last lines. The wording:
+# git's builtin/fetch.c, connect.c, remote-curl.c, http.c, transport.c, upload-pack.c, setup.c and ssh's messages.
+CAUSES: tuple[Cause[str, SourceError], ...] = (
     Cause(r"No space left on device", SourceDiskFull, "no space is left on this machine's disk"),
     Cause(
         r"dubious ownership",
@@ -112,9 +102,8 @@ def git_error(subject: str, answer: Answer) -> SourceError:
     """The error that git's answer stands for. `subject`: what it is about, in words for people."""
     lines = own_words(answer.err)
     details = without_secrets("\n".join(lines[-_EXCERPT_LINES:]))
-    for cause in CAUSES:
-        if any(re.search(cause.pattern, line) for line in lines):
-            return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
+    if (cause := first(CAUSES, lambda pattern: any(re.search(pattern, line) for line in lines))) is not None:
+        return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
     command = f"git failed with exit status {answer.status}"
     return SourceError(f"{subject}: {command}", action="git's own words stand above", details=details)
 

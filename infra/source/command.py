@@ -13,11 +13,13 @@ import contextlib
 import logging
 import os
 import re
-import signal
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from prefect_slipway.infra.common.child_process import child_process
+from prefect_slipway.infra.common.private_files import in_memory
 from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import PartMissing, SourceDenied
 from prefect_slipway.infra.domain.urls import shown
@@ -27,7 +29,6 @@ FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
 """Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
 a server leads to."""
 
-_GRACE_S = 2.0
 _CHUNK = 1 << 16
 _REDIRECTED = re.compile(r"^warning: redirecting to (\S+)", re.MULTILINE)
 
@@ -107,29 +108,23 @@ async def git(
     with _in_memory(credential) as descriptor:
         extra = [] if remote is None or descriptor is None else _helper(remote.url, descriptor)
         try:
-            process = await asyncio.create_subprocess_exec(
+            async with child_process(
                 "git",
                 "--literal-pathspecs",
                 *args,
                 cwd=cwd,
                 env=_environment(remote, [*settings.items(), *extra], submodules=submodules) | _index(index),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                # No terminal: ssh could ask there. A group of its own: git's children end with it.
-                start_new_session=True,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
                 pass_fds=() if descriptor is None else (descriptor,),
                 umask=umask,
-            )
+            ) as process:
+                out, err = await process.communicate(os.fsencode(stdin))
         except FileNotFoundError as error:
             if error.filename != "git":  # the directory is not there
                 raise
             raise PartMissing("git is not installed", action="install it (Debian: apt install git)") from error
-        try:
-            out, err = await process.communicate(os.fsencode(stdin))
-        finally:
-            if process.returncode is None:
-                await _end(process)
     assert process.returncode is not None
     answer = Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
     for where in _REDIRECTED.findall(answer.err):
@@ -143,23 +138,15 @@ async def streamed(*args: str, cwd: Path) -> AsyncIterator[AsyncIterator[str]]:
 
     Leaving the block ends git. What fails in git ends the stream: whoever reads it knows what has to be there.
     """
-    process = await asyncio.create_subprocess_exec(
-        "git",
-        *args,
-        cwd=cwd,
-        env=_environment(None, [*_CONFIG.items()], submodules=False),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
+    env = _environment(None, [*_CONFIG.items()], submodules=False)
+    stdout: asyncio.StreamReader | None = None
     try:
-        yield _split(process.stdout)
+        async with child_process("git", *args, cwd=cwd, env=env, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL) as process:
+            stdout = process.stdout
+            assert stdout is not None
+            yield _split(stdout)
     finally:
-        if process.returncode is None:
-            await _end(process)
-        while await process.stdout.read(_CHUNK):
+        while stdout is not None and await stdout.read(_CHUNK):
             """What is in the pipe yet: at its end the pipe is closed."""
 
 
@@ -172,19 +159,6 @@ async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         if len(rest) > _CHUNK:  # not a path any more, and not to be kept
             yield os.fsdecode(rest)
             return
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """SIGTERM, so that git removes its lock files; SIGKILL if that does not help or the wait is cut off."""
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _GRACE_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
 
 
 def _environment(remote: Remote | None, config: list[tuple[str, str]], *, submodules: bool) -> dict[str, str]:
@@ -227,9 +201,9 @@ def _in_memory(credential: Credential | None) -> Iterator[int | None]:
         return
     if re.search(r"[\n\r\0]", credential.username + credential.password):
         raise SourceDenied("the git credential holds a line break, which git's credential protocol forbids")
-    descriptor = os.memfd_create("git-credential")
+    text = f"username={credential.username}\npassword={credential.password}\n"
+    descriptor = in_memory("git-credential", text.encode())
     try:
-        os.write(descriptor, f"username={credential.username}\npassword={credential.password}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hvac.exceptions as hvac_errors
 import requests.exceptions as requests_errors
 
+from prefect_slipway.infra.common.causes import Cause, first
 from prefect_slipway.infra.domain.errors import (
     SecretMissing,
     VaultDenied,
@@ -25,33 +26,33 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.vault.http import RedirectRefused, StatusTold
 
 # The first class that fits counts: SSLError is a ConnectionError, and every class its own library's base.
-_TABLE: tuple[tuple[type[Exception], type[VaultError], str], ...] = (
-    (hvac_errors.Forbidden, VaultDenied, "denies it (HTTP 403)"),
-    (hvac_errors.Unauthorized, VaultDenied, "denies it (HTTP 401)"),
-    (hvac_errors.InvalidPath, SecretMissing, "has nothing there (HTTP 404)"),
-    (hvac_errors.VaultDown, VaultSealed, "is sealed or has no leader (HTTP 503)"),
-    (hvac_errors.VaultNotInitialized, VaultSealed, "is not initialised (HTTP 501)"),
-    (hvac_errors.InternalServerError, VaultUnreachable, "failed (HTTP 500)"),
-    (hvac_errors.BadGateway, VaultUnreachable, "is not reached by its gateway (HTTP 502)"),
-    (hvac_errors.InvalidRequest, VaultProtocolError, "does not understand it (HTTP 400)"),
-    (hvac_errors.VaultError, VaultProtocolError, "gave an unexpected answer"),
-    (requests_errors.SSLError, VaultTlsError, "has no certificate that is trusted here"),
-    (requests_errors.Timeout, VaultUnreachable, "did not answer in time"),
-    (requests_errors.ConnectionError, VaultUnreachable, "cannot be reached"),
-    (requests_errors.ChunkedEncodingError, VaultUnreachable, "broke off its answer"),
-    (requests_errors.RequestException, VaultProtocolError, "gave an answer that cannot be read"),
+_TABLE: tuple[Cause[type[Exception], VaultError], ...] = (
+    Cause(hvac_errors.Forbidden, VaultDenied, "denies it (HTTP 403)"),
+    Cause(hvac_errors.Unauthorized, VaultDenied, "denies it (HTTP 401)"),
+    Cause(hvac_errors.InvalidPath, SecretMissing, "has nothing there (HTTP 404)"),
+    Cause(hvac_errors.VaultDown, VaultSealed, "is sealed or has no leader (HTTP 503)"),
+    Cause(hvac_errors.VaultNotInitialized, VaultSealed, "is not initialised (HTTP 501)"),
+    Cause(hvac_errors.InternalServerError, VaultUnreachable, "failed (HTTP 500)"),
+    Cause(hvac_errors.BadGateway, VaultUnreachable, "is not reached by its gateway (HTTP 502)"),
+    Cause(hvac_errors.InvalidRequest, VaultProtocolError, "does not understand it (HTTP 400)"),
+    Cause(hvac_errors.VaultError, VaultProtocolError, "gave an unexpected answer"),
+    Cause(requests_errors.SSLError, VaultTlsError, "has no certificate that is trusted here"),
+    Cause(requests_errors.Timeout, VaultUnreachable, "did not answer in time"),
+    Cause(requests_errors.ConnectionError, VaultUnreachable, "cannot be reached"),
+    Cause(requests_errors.ChunkedEncodingError, VaultUnreachable, "broke off its answer"),
+    Cause(requests_errors.RequestException, VaultProtocolError, "gave an answer that cannot be read"),
 )
 
 # Statuses that hvac does not know (developer.hashicorp.com/vault/api-docs/system/health): a load balancer may pass them
 # on, as it may lead to a node that is not the active one.
 _ACTIVE = "let VAULT_ADDR name the active node, or a load balancer that leads to it"
-_STATUSES: dict[int, tuple[type[VaultError], str, str | None]] = {
-    429: (VaultThrottled, "limits requests, or is a standby", None),
-    472: (VaultInactive, "is a disaster-recovery secondary, which serves no requests", None),
-    473: (VaultSealed, "is a performance standby that does not serve the request", _ACTIVE),
-    474: (VaultSealed, "is a standby that does not reach the active node", _ACTIVE),
-    530: (VaultInactive, "was removed from its cluster", None),
-}
+_STATUSES: tuple[Cause[int, VaultError], ...] = (
+    Cause(429, VaultThrottled, "limits requests, or is a standby"),
+    Cause(472, VaultInactive, "is a disaster-recovery secondary, which serves no requests"),
+    Cause(473, VaultSealed, "is a performance standby that does not serve the request", _ACTIVE),
+    Cause(474, VaultSealed, "is a standby that does not reach the active node", _ACTIVE),
+    Cause(530, VaultInactive, "was removed from its cluster"),
+)
 
 # What a login endpoint says about role, secret id or service account (OpenBao: 400; Kubernetes auth: 403; an
 # auth method that is not mounted: 403 or 404).
@@ -71,18 +72,17 @@ def vault_error(error: Exception, address: str, doing: str, *, login: bool = Fal
     if login and isinstance(error, _LOGIN_REFUSALS):
         return VaultLoginRefused(f"{doing}: Vault at {address} refuses the login ({type(error).__name__})")
     if isinstance(error, StatusTold):
-        kind, what, action = _STATUSES[error.status]
-        return kind(
-            f"{doing}: Vault at {address} {what} (HTTP {error.status})", action=action, retry_after=error.retry_after
-        )
+        cause = first(_STATUSES, error.status.__eq__)
+        assert cause is not None, "it is raised for these alone"
+        told = f"{doing}: Vault at {address} {cause.what} (HTTP {error.status})"
+        return cause.kind(told, action=cause.action, retry_after=error.retry_after)
     if isinstance(error, RedirectRefused):
         return VaultProtocolError(
             f"{doing}: Vault at {address} leads to {error.where}, which is not followed: {error.why}",
             action="let VAULT_ADDR name the address that serves requests",
         )
-    for library, cause, what in _TABLE:
-        if isinstance(error, library):
-            return cause(f"{doing}: Vault at {address} {what}")
+    if (found := first(_TABLE, lambda library: isinstance(error, library))) is not None:
+        return found.kind(f"{doing}: Vault at {address} {found.what}")
     raise TypeError(f"{type(error).__name__} is not an error of hvac or requests") from error
 
 

@@ -26,13 +26,14 @@ from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder,
 from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Resources, Run
 from prefect_slipway.infra.local.config import StackConfig
-from prefect_slipway.infra.local.daemon import DaemonSpec, free_port
+from prefect_slipway.infra.local.daemon import DaemonSpec
 from prefect_slipway.infra.local.stack import Stack
 from tests.bench import contexts
 from tests.bench.measure import Row, Side, in_turn, median, run
 from tests.cluster.conftest import kubectl, open_registry, this_machine
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.kubernetes.cluster import PASSWORD, USER, RegistryHome
+from tests.ports import free_port
 from tests.releases import make_source
 from tests.servers import running, vault_server
 

@@ -23,11 +23,11 @@ import pytest
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.registry import registry_spec
 from tests.conftest import clean_environment
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest, RegistryHome
 from tests.kubernetes.contract import run_killed
+from tests.ports import free_port
 from tests.servers import running
 
 # The administrator's, read before a test sets that of an account with fewer rights for what it runs.

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.flows.planning.decide import plan_release
-from prefect_slipway.flows.planning.plan import ReleasePlan
 from prefect_slipway.flows.planning.source import look_into
 from prefect_slipway.flows.reporting.plan_report import plan_as_text
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag

@@ -30,11 +30,11 @@ from prefect_slipway.infra.domain.errors import (
     NotOurs,
 )
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.docker_config import parse_docker_config
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, LEASE, POD, SECRET, Kind
 from prefect_slipway.infra.kubernetes.access.lease import renew, timestamp
 from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
 from prefect_slipway.infra.kubernetes.builders.manifests import build_config, owned, run_lease
-from prefect_slipway.infra.kubernetes.builders.secrets import parse_docker_config
 from prefect_slipway.infra.kubernetes.builders.sweep import remove_run, sweep
 from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context

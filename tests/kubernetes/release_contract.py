@@ -15,8 +15,8 @@ import pytest
 
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, Object, name_of
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.builders.sweep import everything
 from tests.conftest import Run, RunningStack
 from tests.contract.buildkit.parts import busybox_context

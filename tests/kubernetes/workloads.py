@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from prefect_slipway.infra.domain.credentials import Credential
-from prefect_slipway.infra.kubernetes.builders.secrets import parse_docker_config
+from prefect_slipway.infra.kubernetes.access.docker_config import parse_docker_config
 from tests.kubernetes.controller import _condition, _dependent
 from tests.kubernetes.rollout_parts import LAST_WORDS, READY
 from tests.kubernetes.store import Key, Object, Store

@@ -94,3 +94,12 @@ def _layout(name: str, place: str) -> tuple[str, Layout, str]:
         raise ContextError(f"the context {name!r}: no {digest} in the OCI layout {path}", action="check its path")
     store = hashlib.sha256(str(layout.path.absolute()).encode(errors="surrogateescape")).hexdigest()[:25]
     return store, layout, digest
+
+
+def lower_case_twin(path: Path) -> Path:
+    """`dockerfile` is taken for a missing `Dockerfile` (docker always has)."""
+    if path.name == "Dockerfile" and not path.is_file():
+        twin = path.with_name("dockerfile")
+        if twin.is_file():
+            return twin
+    return path

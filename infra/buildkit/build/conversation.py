@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from prefect_slipway.infra.buildkit.build.attachables import unanswered
 from prefect_slipway.infra.buildkit.build.events import events_of
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcClient, GrpcError
-from prefect_slipway.infra.buildkit.session.attachables import unanswered
 from prefect_slipway.infra.buildkit.wire.control_pb2 import StatusRequest, StatusResponse
 from prefect_slipway.infra.common.tasks import cause_of
 

@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
-from prefect_slipway.infra.buildkit.build.outputs import EngineLoad, Output
+from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 
 if TYPE_CHECKING:
     import httpx
-
-    from prefect_slipway.infra.buildkit.build.request import BuildRequest
 
 _ANSWER_S = 30.0
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
@@ -146,16 +144,8 @@ class DockerEngine(NamedTuple):
     def _tls(self) -> ssl.SSLContext | None:
         if self.certificates is None:
             return None
-        ca, cert, key = (self.certificates / name for name in _CERTIFICATES)
-        try:
-            context = ssl.create_default_context(cafile=ca if ca.is_file() else None)
-            if cert.is_file():
-                context.load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            raise InvalidOption(
-                f"the certificates in {self.certificates} cannot be read",
-                action="check ca.pem, cert.pem and key.pem there",
-            ) from error
+        ca, cert, key = (file if file.is_file() else None for file in map(self.certificates.joinpath, _CERTIFICATES))
+        context = trusting(f"the Docker engine at {self}", ca, cert, key)
         if not self.verified:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
@@ -166,19 +156,3 @@ class DockerEngine(NamedTuple):
         except (ValueError, LookupError, TypeError):
             reason = f"HTTP {status}"
         return OutputError(f"the Docker engine at {self} refuses the image: {reason}")
-
-
-async def with_engines(request: BuildRequest) -> BuildRequest:
-    """The request with what the engines can take that images are loaded into. Raises as `keeps_layouts`."""
-    outputs: list[Output] = []
-    for output in request.outputs:
-        if isinstance(output, EngineLoad) and output.layout is None:
-            layout = await output.engine.keeps_layouts()
-            if not layout and (len(request.platforms) > 1 or request.attests):
-                raise InvalidOption(
-                    f"the Docker engine at {output.engine} takes images of one platform, without attestations",
-                    action="turn on its containerd image store, or write a file: --output type=oci,dest=FILE",
-                )
-            output = output._replace(layout=layout)
-        outputs.append(output)
-    return request._replace(outputs=tuple(outputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from prefect_slipway.infra.common.causes import Cause, first
 from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
@@ -26,35 +27,32 @@ _METHOD = re.compile(r"unexpected status from ([A-Z]+) request")
 PLAIN_HTTP = "it speaks plain HTTP"
 
 # In this order: a refused token request may also mention the connection.
-BY_WORDS: tuple[tuple[re.Pattern[str], type[RegistryError], str], ...] = tuple(
-    (re.compile(words, re.IGNORECASE), kind, reason)
-    for words, kind, reason in (
-        (r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
-        (r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, PLAIN_HTTP),
-        (r"\btls: ", RegistryTlsError, "the TLS handshake failed"),
-        (r"toomanyrequests", RegistryThrottled, "too many requests"),
-        (r"insufficient_scope|access denied|\bdenied\b", RegistryForbidden, "the credentials lack a scope"),
-        (
-            r"no basic auth credentials|authentication required|authorization failed|unauthorized",
-            RegistryUnauthorized,
-            "it wants other credentials",
-        ),
-        (r"name[ _]unknown|repository name not known|name_unknown", RepositoryUnknown, "no such repository"),
-        # What containerd 2 gives of a registry's JSON (core/remotes/docker/errdesc.go): the codes it knows and the
-        # message, no status.
-        (r"\bunavailable: ", RegistryUnavailable, "it is unavailable"),
-        (r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
-        (r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
-        (r"connection refused", RegistryUnreachable, "connection refused"),
-        (r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
-        (r"unreachable|no route to host", RegistryUnreachable, "no way to it in the network"),
-        (r"timeout|deadline exceeded", RegistryUnreachable, "timed out"),
-        (
-            r"\bEOF\b|connection reset|broken pipe|closed network connection|short (?:read|write)|failed commit",
-            UploadBroken,
-            "the upload broke off",
-        ),
-    )
+BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
+    Cause(r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
+    Cause(r"HTTP response to HTTPS client|does not look like a TLS handshake", RegistryTlsError, PLAIN_HTTP),
+    Cause(r"\btls: ", RegistryTlsError, "the TLS handshake failed"),
+    Cause(r"toomanyrequests", RegistryThrottled, "too many requests"),
+    Cause(r"insufficient_scope|access denied|\bdenied\b", RegistryForbidden, "the credentials lack a scope"),
+    Cause(
+        r"no basic auth credentials|authentication required|authorization failed|unauthorized",
+        RegistryUnauthorized,
+        "it wants other credentials",
+    ),
+    Cause(r"name[ _]unknown|repository name not known|name_unknown", RepositoryUnknown, "no such repository"),
+    # What containerd 2 gives of a registry's JSON (core/remotes/docker/errdesc.go): the codes it knows and the
+    # message, no status.
+    Cause(r"\bunavailable: ", RegistryUnavailable, "it is unavailable"),
+    Cause(r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
+    Cause(r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
+    Cause(r"connection refused", RegistryUnreachable, "connection refused"),
+    Cause(r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
+    Cause(r"unreachable|no route to host", RegistryUnreachable, "no way to it in the network"),
+    Cause(r"timeout|deadline exceeded", RegistryUnreachable, "timed out"),
+    Cause(
+        r"\bEOF\b|connection reset|broken pipe|closed network connection|short (?:read|write)|failed commit",
+        UploadBroken,
+        "the upload broke off",
+    ),
 )
 
 
@@ -69,7 +67,6 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
         asked = f" to {method[1]}" if method else ""
         kind = RepositoryUnknown if status == 404 else error_of_status(status)
         return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
-    for words, kind, reason in BY_WORDS:
-        if words.search(text):
-            return kind(f"registry {host}: {what} failed ({reason})")
+    if (cause := first(BY_WORDS, lambda words: re.search(words, text, re.IGNORECASE))) is not None:
+        return cause.kind(f"registry {host}: {what} failed ({cause.what})")
     return RegistryProtocolError(f"registry {host}: {what} failed for a reason the daemon does not name")

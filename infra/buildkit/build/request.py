@@ -1,23 +1,17 @@
-"""What to build and what came of it, and how that becomes a SolveRequest of the `dockerfile.v0` frontend."""
+"""What to build, and what came of it."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
-from prefect_slipway.infra.buildkit.build.cache import CacheEntry, local_layouts, resolved_exports, resolved_imports
-from prefect_slipway.infra.buildkit.build.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts
-from prefect_slipway.infra.buildkit.build.frontend import frontend_attributes, lower_case_twin
-from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, OciOutput, Output, exporter
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry, local_layouts
+from prefect_slipway.infra.buildkit.build.contexts import CONTEXT_DIR, DOCKERFILE_DIR, NamedContexts, lower_case_twin
+from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, OciOutput, Output
 from prefect_slipway.infra.buildkit.files.oci_layout import Layout
-from prefect_slipway.infra.buildkit.wire.control_pb2 import SolveRequest
-from prefect_slipway.infra.domain.errors import BuilderProtocolError, ContextError, DockerfileMissing
+from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.session.secrets import SecretSource, SshSource
@@ -115,63 +109,14 @@ class BuildRequest(NamedTuple):
                 found["export"] = Layout(output.dest)
         return found
 
-    def solve_request(self, ref: str, session: str, *, engine: bool = False) -> SolveRequest:
-        """The message for Control/Solve. `engine`: the daemon is a Docker engine's. Raises InvalidOption,
-        ContextError."""
-        imports = resolved_imports(self.cache_imports, os.environ)
-        attributes = frontend_attributes(self, imports, session)
-        request = SolveRequest(Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=attributes)
-        request.Entitlements.extend(self.allow)
-        if self.network == "host" and "network.host" not in self.allow:
-            request.Entitlements.append("network.host")
-        for output in self.outputs:
-            kind, attributes = exporter(output, self.annotations, engine=engine)
-            request.Exporters.add(Type=kind, Attrs=attributes)
-        if request.Exporters:
-            # Daemons before v0.13 know one exporter, in these two fields.
-            request.ExporterDeprecated = request.Exporters[0].Type
-            request.ExporterAttrsDeprecated.update(request.Exporters[0].Attrs)
-        for entry in imports:
-            request.Cache.Imports.add(Type=entry.type, Attrs=dict(entry.attributes))
-        for entry in resolved_exports(self.cache_exports, os.environ):
-            request.Cache.Exports.add(Type=entry.type, Attrs=dict(entry.attributes))
-        return request
-
 
 class BuildOutcome(NamedTuple):
     """`digest`: of the manifest or index that was exported, "" without an image; of several images, one.
     `steps`/`cached_steps`: how many there were and how many of them came from the cache. `response`: all that the
-    exporters said. `ref`: the build's id in the daemon's history."""
+    exporters said (Solve's ExporterResponse). `ref`: the build's id in the daemon's history."""
 
     digest: str
-    config_digest: str
-    media_type: str
-    size: int
-    names: tuple[str, ...]
     steps: int
     cached_steps: int
     response: Mapping[str, str]
-    ref: str = ""
-
-    @classmethod
-    def from_response(
-        cls, response: Mapping[str, str], *, steps: int, cached_steps: int, ref: str = ""
-    ) -> BuildOutcome:
-        """Read Solve's ExporterResponse. Raises BuilderProtocolError if its descriptor is none."""
-        descriptor = {}
-        if encoded := response.get("containerimage.descriptor"):
-            try:
-                descriptor = json.loads(base64.b64decode(encoded))
-            except (binascii.Error, ValueError) as error:
-                raise BuilderProtocolError("the daemon's image descriptor cannot be read") from error
-        return cls(
-            digest=response.get("containerimage.digest", ""),
-            config_digest=response.get("containerimage.config.digest", ""),
-            media_type=str(descriptor.get("mediaType", "")),
-            size=int(descriptor.get("size", 0)),
-            names=tuple(name for name in response.get("image.name", "").split(",") if name),
-            steps=steps,
-            cached_steps=cached_steps,
-            response=dict(response),
-            ref=ref,
-        )
+    ref: str

@@ -39,7 +39,6 @@ class PatternList:
     def __init__(self, patterns: Iterable[str]) -> None:
         stripped = (text.strip() for text in patterns)
         self.patterns = tuple(Pattern(_clean(text)) for text in stripped if text)
-        self.has_exceptions = any(pattern.negative for pattern in self.patterns)
 
     def match(self, path: str, parent: tuple[bool, ...] | None) -> tuple[bool, tuple[bool, ...]]:
         """Whether the list picks `path`, and what each pattern said (for the path's children).

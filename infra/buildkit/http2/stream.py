@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prefect_slipway.infra.buildkit.http2.errors import ConnectionLost, ErrorCode, ProtocolViolation, StreamReset
 from prefect_slipway.infra.buildkit.http2.frames import LARGEST_WINDOW, Buffer, ReceiveWindow, SendBuffer
 from prefect_slipway.infra.buildkit.http2.headers import Headers
-
-if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit.http2.connection import Http2Connection
 
 __all__ = ["ConnectionLost", "Headers", "Http2Stream", "ProtocolViolation", "StreamReset"]
 
 _SEND_BUFFER = 4 << 20
 
 
+class Owner(Protocol):
+    """The connection, as its streams use it."""
+
+    def schedule(self, stream: Http2Stream) -> None:
+        """The stream has something to send."""
+
+    def acknowledge(self, stream: Http2Stream, size: int) -> None:
+        """`size` bytes of the stream's data were consumed, or will never be."""
+
+    def end_stream(self, stream: Http2Stream, trailers: Headers | None) -> None:
+        """Tell the other side that nothing more comes."""
+
+    def reset_stream(self, stream: Http2Stream, code: int) -> None:
+        """Tell the other side that the stream is given up."""
+
+
 class Http2Stream:
     """One stream. `headers` are the request's (as server) or the response's (as client, once they came)."""
 
-    def __init__(self, connection: Http2Connection, stream_id: int, *, send_window: int, receive_window: int) -> None:
+    def __init__(self, connection: Owner, stream_id: int, *, send_window: int, receive_window: int) -> None:
         self.id = stream_id
         self.headers: Headers = []
         self.trailers: Headers = []

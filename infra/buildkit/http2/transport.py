@@ -10,11 +10,11 @@ import ssl
 from typing import Protocol
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import (
     BuilderProtocolError,
     BuilderTlsError,
     BuilderUnreachable,
-    InvalidOption,
     SlipwayError,
 )
 
@@ -180,15 +180,7 @@ async def _upgrade(address: BuilderAddress, stream: SocketStream) -> None:
 
 
 def _tls_context(files: TlsFiles) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=files.ca)
-        if files.cert is not None and files.key is not None:
-            context.load_cert_chain(files.cert, files.key)
-    except (OSError, ssl.SSLError) as error:
-        named = ", ".join(str(path) for path in (files.ca, files.cert, files.key) if path is not None)
-        raise InvalidOption(
-            f"a TLS file of the builder cannot be read ({named})", action="check that they exist and are PEM"
-        ) from error
+    context = trusting("the builder", files.ca, files.cert, files.key)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     return context

@@ -402,17 +402,3 @@ class Descriptor(_message.Message):
     size: int
     annotations: _containers.ScalarMap[str, str]
     def __init__(self, media_type: _Optional[str] = ..., digest: _Optional[str] = ..., size: _Optional[int] = ..., annotations: _Optional[_Mapping[str, str]] = ...) -> None: ...
-
-class UpdateBuildHistoryRequest(_message.Message):
-    __slots__ = ("Ref", "Pinned", "Delete")
-    REF_FIELD_NUMBER: _ClassVar[int]
-    PINNED_FIELD_NUMBER: _ClassVar[int]
-    DELETE_FIELD_NUMBER: _ClassVar[int]
-    Ref: str
-    Pinned: bool
-    Delete: bool
-    def __init__(self, Ref: _Optional[str] = ..., Pinned: _Optional[bool] = ..., Delete: _Optional[bool] = ...) -> None: ...
-
-class UpdateBuildHistoryResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from prefect_slipway.infra.domain.errors import NotOurs, ObjectConflict
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import Object, kind_of, name_of, shown
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, SLIPWAY
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN, SLIPWAY
 
 
 async def apply_ours(api: KubernetesApi, obj: Object) -> Object:

@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 
 from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import (
     ClusterError,
     ClusterForbidden,
@@ -70,11 +71,11 @@ class Asked:
     namespace: str
 
 
-def answer_error(asked: Asked, code: int, body: bytes | str, retry_after: str | None = None) -> ClusterError:
+def answer_error(asked: Asked, code: int, body: bytes | str, wait: str | None = None) -> ClusterError:
     """The cause an unsuccessful answer stands for.
 
-    The API's own message names objects and rules, never their content; it is shown as details where it alone says
-    what is wrong (admission, validation).
+    `wait`: the header Retry-After. The API's own message names objects and rules, never their content; it is shown as
+    details where it alone says what is wrong (admission, validation).
     """
     status = _status(body)
     message = str(status.get("message") or "")
@@ -96,7 +97,7 @@ def answer_error(asked: Asked, code: int, body: bytes | str, retry_after: str | 
         return NamespaceTerminating(f"namespace {asked.namespace} is being deleted")
     if kind is ClusterRefused:
         return ClusterRefused(cause, details=message[:2000])
-    return kind(cause, retry_after=_seconds(retry_after, status))
+    return kind(cause, retry_after=_seconds(wait, status))
 
 
 def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
@@ -141,7 +142,7 @@ def _details(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(header: str | None, status: dict[str, Any]) -> float | None:
-    if header is not None and header.strip().isdecimal():
-        return float(header)
+    if (asked := retry_after(header)) is not None:
+        return asked
     seconds = _details(status).get("retryAfterSeconds")
     return float(seconds) if isinstance(seconds, int) else None

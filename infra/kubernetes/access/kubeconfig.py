@@ -16,9 +16,9 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
+from prefect_slipway.infra.common.private_files import PrivateFiles
 from prefect_slipway.infra.common.reasons import reason
 from prefect_slipway.infra.domain.errors import KubeconfigInvalid
-from prefect_slipway.infra.kubernetes.access.private_files import PrivateFiles
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 

@@ -15,19 +15,18 @@ import aiohttp
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.tunnel import Tunnel, open_tunnel
-from prefect_slipway.infra.kubernetes.builders.spec import PORT
 
 # Few large reads: each costs a wake-up on every hop.
 _READ_SIZE = 1 << 18
 
 
 @asynccontextmanager
-async def port_forward(api: KubernetesApi, pod: Callable[[], Awaitable[str]]) -> AsyncIterator[PortForward]:
+async def port_forward(api: KubernetesApi, pod: Callable[[], Awaitable[str]], port: int) -> AsyncIterator[PortForward]:
     """A PortForward that has been tried, with a client of its own: for an event loop that `api` does not belong to.
 
     Raises ClusterErrors, and what `pod` raises.
     """
-    async with api.another() as own, PortForward(own, pod) as forward:
+    async with api.another() as own, PortForward(own, pod, port) as forward:
         await forward.check()
         yield forward
 
@@ -35,12 +34,13 @@ async def port_forward(api: KubernetesApi, pod: Callable[[], Awaitable[str]]) ->
 class PortForward:
     """A listener on 127.0.0.1; an async context manager. What goes through it is mutual TLS from end to end.
 
-    `pod`: asked for at each connection, so that a pod that was replaced is found again.
+    `pod`: asked for at each connection, so that a pod that was replaced is found again. `port`: the pod's.
     """
 
-    def __init__(self, api: KubernetesApi, pod: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, api: KubernetesApi, pod: Callable[[], Awaitable[str]], port: int) -> None:
         self._api = api
         self._pod = pod
+        self._port = port
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self.failure: SlipwayError | None = None
@@ -69,14 +69,14 @@ class PortForward:
 
     async def check(self) -> None:
         """Reach the pod's node once, so that a right that is missing is told by its name. Raises as `port_forward`."""
-        await (await open_tunnel(self._api, await self._pod(), PORT)).close()
+        await (await open_tunnel(self._api, await self._pod(), self._port)).close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
         try:
-            tunnel = await open_tunnel(self._api, await self._pod(), PORT)
+            tunnel = await open_tunnel(self._api, await self._pod(), self._port)
             try:
                 await _relay(reader, writer, tunnel)
             finally:

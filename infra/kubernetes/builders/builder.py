@@ -11,6 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
+from prefect_slipway.infra.common.private_files import PrivateFiles
+from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import (
     BuilderUnreachable,
@@ -22,10 +24,10 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.apply import apply_ours
 from prefect_slipway.infra.kubernetes.access.kinds import LEASE, POD, SECRET, SERVICE, Object, name_of, shown
+from prefect_slipway.infra.kubernetes.access.labels import CLIENT, SHELL
 from prefect_slipway.infra.kubernetes.access.lease import Renewal, gone, timestamp
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
 from prefect_slipway.infra.kubernetes.access.port_forward import port_forward
-from prefect_slipway.infra.kubernetes.access.private_files import PrivateFiles
 from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates, service_names
 from prefect_slipway.infra.kubernetes.builders.diagnosis import Diagnosis
@@ -42,7 +44,7 @@ from prefect_slipway.infra.kubernetes.builders.replicas import choose_replica, t
 from prefect_slipway.infra.kubernetes.builders.secrets import RegistrySecret
 from prefect_slipway.infra.kubernetes.builders.shared import other_users, share
 from prefect_slipway.infra.kubernetes.builders.shell import cli_pod, open_pod, remove_pod
-from prefect_slipway.infra.kubernetes.builders.spec import CLIENT, PORT, SHELL, BuilderSpec, Names, Run
+from prefect_slipway.infra.kubernetes.builders.spec import PORT, BuilderSpec, Names, Run
 from prefect_slipway.infra.kubernetes.builders.sweep import remove_run
 
 T = TypeVar("T")
@@ -268,8 +270,7 @@ class KubernetesBuilder:
         )
         server_name = service_names(self._names.builder, self._api.namespace)[2]
         if self._inside:
-            context = ssl.create_default_context(cafile=ca)
-            context.load_cert_chain(cert, key)
+            context = trusting("the builder", ca, cert, key)
             address = await self._service_address(chosen, context, server_name)
         else:
             try:
@@ -301,7 +302,7 @@ class KubernetesBuilder:
     async def _forwarded(self) -> str:
         """In a thread: a build on this machine sends while it is carried on, and neither waits for the other's turn."""
         pod = from_here(self._current_pod)
-        aside = Aside(lambda: port_forward(self._api, pod), "port-forward")
+        aside = Aside(lambda: port_forward(self._api, pod, PORT), "port-forward")
         return (await self._connection.enter_async_context(aside)).address
 
     async def _current_pod(self) -> str:

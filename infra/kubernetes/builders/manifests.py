@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from prefect_slipway.infra.kubernetes.access.docker_config import DOCKER_CONFIG, KEY
 from prefect_slipway.infra.kubernetes.access.kinds import (
     CLAIM,
     CONFIG_MAP,
@@ -23,6 +24,7 @@ from prefect_slipway.infra.kubernetes.access.kinds import (
     Kind,
     Object,
 )
+from prefect_slipway.infra.kubernetes.access.labels import BUILDER, CLIENT, MANAGED_BY, RUN, SHARED_RUN, SLIPWAY, USES
 from prefect_slipway.infra.kubernetes.builders.buildkitd_toml import (
     CONFIG_DIR,
     CONFIG_FILE,
@@ -31,24 +33,10 @@ from prefect_slipway.infra.kubernetes.builders.buildkitd_toml import (
     ca_file,
 )
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates
-from prefect_slipway.infra.kubernetes.builders.spec import (
-    BUILDER,
-    CLIENT,
-    MANAGED_BY,
-    PORT,
-    RUN,
-    SHARED_RUN,
-    SLIPWAY,
-    USES,
-    BuilderSpec,
-    Names,
-    Run,
-)
+from prefect_slipway.infra.kubernetes.builders.spec import PORT, BuilderSpec, Names, Run
 
 SPEC_HASH = "slipway.dev/spec"
 """Annotation of a Deployment and its pods: what they were made from."""
-DOCKER_CONFIG = "kubernetes.io/dockerconfigjson"
-"""The type of a Secret with registry credentials."""
 _ROOTLESS_UID = 1000  # of moby/buildkit:*-rootless, docs/rootless.md "Change UID/GID"
 _STATE = {True: "/var/lib/buildkit", False: "/home/user/.local/share/buildkit"}
 
@@ -197,7 +185,7 @@ def spec_hash(*parts: object) -> str:
 
 def registry_credentials(spec: BuilderSpec, run: Run, docker_config: str) -> Object:
     """The lab's Secret of type docker-registry."""
-    data = {".dockerconfigjson": docker_config.encode()}
+    data = {KEY: docker_config.encode()}
     return _secret(Names.of(spec, run).credentials, DOCKER_CONFIG, data, spec, run)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from prefect_slipway.infra.kubernetes.access.kinds import Object
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN
 from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
 from prefect_slipway.infra.kubernetes.builders.manifests import builder_objects, client_tls
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, BuilderSpec, Names, Run
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Names, Run
 
 _LIFETIME = timedelta(days=2 * 365)
 _BY_HAND = "slipway-manifests"

@@ -8,51 +8,16 @@ that share it, by host.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
 from collections.abc import Callable, Iterable
 
 from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
-from prefect_slipway.infra.domain.errors import ClusterProtocolError, ObjectConflict, SlipwayError
+from prefect_slipway.infra.domain.errors import ObjectConflict, SlipwayError
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.apply import check_ours
+from prefect_slipway.infra.kubernetes.access.docker_config import Auths, auths_of, docker_config
 from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object, name_of
 
-_KEY = ".dockerconfigjson"
-_DOCKER_HUB = "https://index.docker.io/v1/"  # what docker's and buildctl's config calls docker.io
 _TRIES = 5
-
-Auths = dict[str, Credential]
-
-
-def docker_config(auths: Auths) -> str:
-    """The text of a `config.json` as docker and buildctl read it."""
-    entries = {}
-    for host, credential in sorted(auths.items()):
-        pair = base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode("ascii")
-        entries[_DOCKER_HUB if host == "docker.io" else host] = {
-            "username": credential.username,
-            "password": credential.password,
-            "auth": pair,
-        }
-    return json.dumps({"auths": entries})
-
-
-def parse_docker_config(text: str) -> Auths:
-    """The credentials in it, by host. Raises ClusterProtocolError."""
-    try:
-        auths = {}
-        for host, entry in json.loads(text)["auths"].items():
-            user, password = entry.get("username"), entry.get("password")
-            if user is None or password is None:
-                user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-            auths["docker.io" if host == _DOCKER_HUB else host] = Credential(user, password)
-    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error):
-        raise ClusterProtocolError(
-            "the registry Secret holds no docker configuration", action="delete it and run the same command again"
-        ) from None  # the text is a secret
-    return auths
 
 
 class RegistrySecret:
@@ -103,7 +68,7 @@ class RegistrySecret:
             if there is None:
                 raise
             check_ours(there, self._empty)
-            auths = _auths(there)
+            auths = auths_of(there)
         return auths.get(host)
 
     async def sync(self) -> Auths:
@@ -114,7 +79,7 @@ class RegistrySecret:
                 there = await self._api.get(SECRET, self._name)
                 if there is not None:
                     check_ours(there, self._empty)  # before it is read: whatever is in somebody else's is theirs
-                before = _auths(there) if there is not None else {}
+                before = auths_of(there) if there is not None else {}
                 after = dict(before)
                 for host, credential in wanted.items():
                     if credential is not None:
@@ -142,10 +107,3 @@ class RegistrySecret:
                 await self.sync()
             except SlipwayError:
                 continue  # the next callback or round says what is wrong, if it still is
-
-
-def _auths(secret: Object) -> Auths:
-    data = (secret.get("data") or {}).get(_KEY)
-    if data is None:
-        return {}
-    return parse_docker_config(base64.b64decode(data).decode("utf-8", "replace"))

@@ -15,10 +15,11 @@ from prefect_slipway.infra.domain.errors import ObjectConflict, ObjectMissing
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.apply import check_ours
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, LEASE, SECRET, Object, name_of
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN, SLIPWAY, USES
 from prefect_slipway.infra.kubernetes.access.lease import expires, gone, renew, timestamp
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates
 from prefect_slipway.infra.kubernetes.builders.manifests import SPEC_HASH, client_tls, deployment, owned, shared_lease
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, SLIPWAY, USES, BuilderSpec, Names, Run
+from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Names, Run
 
 # Nobody renews them: a builder that lives longer is made anew when nobody uses it.
 _CERTIFICATE_LIFETIME = timedelta(days=2 * 365)

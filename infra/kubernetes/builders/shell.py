@@ -17,23 +17,15 @@ import aiohttp
 from prefect_slipway.infra.domain.errors import BuilderNotReady, ClusterProtocolError, Leftovers, ObjectConflict
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.apply import check_ours
+from prefect_slipway.infra.kubernetes.access.docker_config import KEY
 from prefect_slipway.infra.kubernetes.access.errors import Asked
 from prefect_slipway.infra.kubernetes.access.kinds import LEASE, POD, Object, shown
+from prefect_slipway.infra.kubernetes.access.labels import CLIENT, MANAGED_BY, RUN, SHELL, SLIPWAY
 from prefect_slipway.infra.kubernetes.access.lease import expires, gone
 from prefect_slipway.infra.kubernetes.access.pods import is_ready, summary, verdict
 from prefect_slipway.infra.kubernetes.builders.manifests import labels
 from prefect_slipway.infra.kubernetes.builders.ready import error_of
-from prefect_slipway.infra.kubernetes.builders.spec import (
-    CLIENT,
-    MANAGED_BY,
-    PORT,
-    RUN,
-    SHELL,
-    SLIPWAY,
-    BuilderSpec,
-    Names,
-    Run,
-)
+from prefect_slipway.infra.kubernetes.builders.spec import PORT, BuilderSpec, Names, Run
 from prefect_slipway.infra.kubernetes.builders.sweep import GONE_WITHIN_S
 
 # kubelet's exec protocol over WebSockets: the first byte of each message is a channel.
@@ -95,7 +87,7 @@ def cli_pod(spec: BuilderSpec, run: Run) -> Object:
                     "name": "credentials",
                     "secret": {
                         "secretName": names.credentials,
-                        "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
+                        "items": [{"key": KEY, "path": "config.json"}],
                     },
                 },
                 {

@@ -8,26 +8,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.access.quantity import parse_quantity
 
 PORT = 1234
 """Where buildkitd listens; BuildKit's examples/kubernetes."""
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-RUN = "slipway.dev/run"
-BUILDER = "slipway.dev/builder"
-USES = "slipway.dev/uses"
-"""On a run's Lease: the shared builder it builds at."""
-SHELL = "slipway.dev/shell"
-"""On a run's Lease: the lab's pod that it has opened a session in; on that pod as well, by its own name."""
-CLIENT = "slipway.dev/client"
-"""A pod with `CLIENT: NAME` may reach the builder NAME (NetworkPolicy)."""
-SLIPWAY = "slipway"
 DEFAULT_NAME = "buildkitd"
 """The lab's."""
-SHARED_RUN = "shared"
-"""The run label of a shared builder's objects: they belong to no run."""
-
 _IMAGE = "docker.io/moby/buildkit:buildx-stable-1"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")

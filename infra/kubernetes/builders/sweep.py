@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from prefect_slipway.infra.domain.errors import ClusterError, Leftovers, ObjectConflict
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.docker_config import DOCKER_CONFIG
 from prefect_slipway.infra.kubernetes.access.kinds import KINDS, LEASE, POD, SECRET, Kind, Object, name_of, shown
+from prefect_slipway.infra.kubernetes.access.labels import BUILDER, MANAGED_BY, RUN, SHARED_RUN, SHELL, SLIPWAY, USES
 from prefect_slipway.infra.kubernetes.access.lease import expires
-from prefect_slipway.infra.kubernetes.builders.manifests import DOCKER_CONFIG
-from prefect_slipway.infra.kubernetes.builders.spec import BUILDER, MANAGED_BY, RUN, SHARED_RUN, SHELL, SLIPWAY, USES
 
 _OURS = f"{MANAGED_BY}={SLIPWAY}"
 _LOOK_EVERY_S = 0.4

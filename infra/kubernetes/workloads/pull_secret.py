@@ -11,16 +11,14 @@ import hashlib
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import NotOurs, ObjectConflict
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.docker_config import DOCKER_CONFIG, KEY, Auths, auths_of, docker_config
 from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object, name_of
-from prefect_slipway.infra.kubernetes.builders.manifests import DOCKER_CONFIG
-from prefect_slipway.infra.kubernetes.builders.secrets import Auths, docker_config, parse_docker_config
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 DEPLOY = "slipway-deploy"
 WORKLOAD = "slipway.dev/workload"
-_KEY = ".dockerconfigjson"
 _MAX_NAME = 253
 _MAX_LABEL = 63
 _TRIES = 5
@@ -54,7 +52,7 @@ class PullSecret:
                     self._made = True
                     return True
                 self._check_ours(there)
-                before = _auths(there)
+                before = auths_of(there)
                 after = {**before, host: credential}
                 wanted = self._manifest(after)
                 if after == before and there["metadata"].get("ownerReferences") == _owners(wanted):
@@ -116,18 +114,13 @@ class PullSecret:
                     }
                 ],
             },
-            "data": {_KEY: base64.b64encode(docker_config(auths).encode()).decode("ascii")},
+            "data": {KEY: base64.b64encode(docker_config(auths).encode()).decode("ascii")},
         }
 
 
 def _owners(obj: Object) -> list[Object]:
     found: list[Object] = obj["metadata"]["ownerReferences"]
     return found
-
-
-def _auths(secret: Object) -> Auths:
-    text = base64.b64decode((secret.get("data") or {}).get(_KEY) or "")
-    return parse_docker_config(text.decode("utf-8", "replace")) if text else {}
 
 
 def _short(text: str, longest: int) -> str:

@@ -18,9 +18,9 @@ from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     StepFailed,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from tests.contract.buildkit.parts import BASE, Engine, Registry, build, output_of, run
 from tests.git_repository import git, make_bare, make_repository
+from tests.ports import free_port
 from tests.serving import folder_served
 
 Context = Callable[[str], Path]

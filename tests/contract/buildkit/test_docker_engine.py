@@ -116,5 +116,5 @@ async def test_an_engine_behind_tls(tmp_path: Path) -> None:
         with pytest.raises(BuilderUnreachable):
             await DockerEngine.parse(address, other.ca.parent).keeps_layouts()
         other.key.write_text("no key")
-        with pytest.raises(InvalidOption, match=r"certificates in .* cannot be read"):
+        with pytest.raises(InvalidOption, match=r"a certificate or key of the Docker engine .* cannot be read"):
             await DockerEngine.parse(address, other.ca.parent).keeps_layouts()

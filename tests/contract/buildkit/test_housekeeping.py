@@ -15,7 +15,6 @@ from prefect_slipway.infra.buildkit import (
     BuildEvent,
     BuildKit,
     BuildRequest,
-    HistoryEvent,
     ImagePush,
     LocalOutput,
     RecordedBuild,
@@ -36,7 +35,7 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
 )
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuilderTooOld, StepFailed
-from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
+from tests.contract.buildkit.parts import BASE, Engine, build, run
 from tests.contract.buildkit.relay import listener
 
 Context = Callable[[str], Path]
@@ -46,8 +45,8 @@ def connect(engine: Engine) -> BuildKit:
     return BuildKit(BuilderAddress.parse(engine.address))
 
 
-async def recorded(builder: BuildKit, **options: bool) -> list[RecordedBuild]:
-    return [event.build async for event in builder.history(**options)]
+async def recorded(builder: BuildKit) -> list[RecordedBuild]:
+    return [build async for build in builder.history()]
 
 
 async def test_disk_usage_and_prune(engine: Engine, context: Context) -> None:
@@ -57,65 +56,23 @@ async def test_disk_usage_and_prune(engine: Engine, context: Context) -> None:
         (big,) = [record for record in await builder.disk_usage() if "of=/big" in record.description]
         assert big.size >= 3 << 20
         assert (big.kind, big.in_use) == ("regular", False)
-        assert big.parents
-        assert big.created > 1e9
-        assert big.last_used is not None
         assert [record.id for record in await builder.disk_usage([f"id=={big.id}"])] == [big.id]
-        kept = [record async for record in builder.prune(keep_s=3600)]
-        assert big.id not in {record.id for record in kept}
-        kept = [record async for record in builder.prune(reserved_bytes=1 << 40)]
-        assert not kept
         removed = [record async for record in builder.prune([f"id=={big.id}"])]
         assert [record.id for record in removed] == [big.id]
         assert big.id not in {record.id for record in await builder.disk_usage()}
 
 
 async def test_history(engine: Engine, context: Context) -> None:
-    """A build is remembered with what it was asked, how it ended and what it said; it can be pinned and deleted."""
+    """A build is remembered: when it was, and how it ended."""
     folder = context(BASE + run("echo remember me; exit 3"))
     async with connect(engine) as builder:
         before = {found.ref for found in await recorded(builder)}
         with pytest.raises(StepFailed):
-            await builder.build(
-                BuildRequest(folder, network="none", target="", build_args={"A": "secret-looking"}), Anonymous()
-            )
+            await builder.build(BuildRequest(folder, network="none"), Anonymous())
         (found,) = [found for found in await recorded(builder) if found.ref not in before]
-        assert found.frontend == "dockerfile.v0"
-        assert found.options["build-arg:A"] == "secret-looking"
         assert "exit code: 3" in found.error
         assert found.completed is not None
         assert found.completed >= found.created
-        events: list[BuildEvent] = [event async for event in builder.replay(found.ref)]
-        assert output_of(events) == "remember me\n"
-        await builder.pin(found.ref)
-        assert [b.pinned for b in await recorded(builder) if b.ref == found.ref] == [True]
-        await builder.pin(found.ref, pinned=False)
-        await builder.forget(found.ref)
-        assert found.ref not in {b.ref for b in await recorded(builder)}
-
-
-async def test_history_is_followed(engine: Engine, context: Context) -> None:
-    """Builds can be watched as they start and end, and those that run are told apart."""
-    folder = context(BASE + run("/bin/busybox sleep 0.3"))
-    async with connect(engine) as builder, connect(engine) as watching:
-        old = {b.ref for b in await recorded(builder)}
-        seen: list[HistoryEvent] = []
-
-        async def watch() -> None:
-            async for event in watching.history(follow=True):
-                if event.build.ref not in old:
-                    seen.append(event)
-                    if event.kind == "started":
-                        assert [b.ref for b in await recorded(builder, active=True)] == [event.build.ref]
-                    if event.kind == "complete":
-                        return
-
-        watcher = asyncio.create_task(watch())
-        await asyncio.sleep(0)
-        await builder.build(BuildRequest(folder, network="none", no_cache=True), Anonymous())
-        await asyncio.wait_for(watcher, 10)
-    assert seen[0].kind == "started"
-    assert seen[-1].kind == "complete"
 
 
 @asynccontextmanager

@@ -40,13 +40,13 @@ from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     StepFailed,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.engine import engine_address
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Engine, older_than, open_descriptors, run
 from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
+from tests.ports import free_port
 
 Context = Callable[[str], Path]
 

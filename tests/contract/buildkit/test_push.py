@@ -26,7 +26,6 @@ from prefect_slipway.infra.domain.errors import (
     RepositoryUnknown,
     VaultSealed,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.engine import trust_registry_ca
 from prefect_slipway.infra.local.registry import registry_spec
 from tests.certificates import make_certificates
@@ -34,6 +33,7 @@ from tests.contract.buildkit.parts import BASE, Answering, Engine, Registry, bui
 from tests.contract.buildkit.relay import listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.faults import front
+from tests.ports import free_port
 from tests.servers import running
 
 Context = Callable[[str], Path]
@@ -47,7 +47,10 @@ async def test_push_by_digest_names_nothing(engine: Engine, registry: Registry, 
         output=ImagePush(f"{registry.host}/team/by-digest", by_digest=True),
         credentials=registry.credentials,
     )
-    assert registry.manifest("team/by-digest", outcome.digest)["config"]["digest"] == outcome.config_digest
+    assert (
+        registry.manifest("team/by-digest", outcome.digest)["config"]["digest"]
+        == outcome.response["containerimage.config.digest"]
+    )
     assert registry.get("team/by-digest/tags/list").json().get("tags") in (None, [])
     if not engine.is_docker:
         return
@@ -61,13 +64,12 @@ async def test_push_by_digest_names_nothing(engine: Engine, registry: Registry, 
 
 
 async def test_push_under_a_tag(engine: Engine, registry: Registry, context: Context) -> None:
-    """A push under a tag names the image, and the outcome tells digest, size and name."""
+    """A push under a tag names the image, and the outcome tells its digest."""
     name = f"{registry.host}/team/tagged:1.0.0"
     outcome = await build(engine.address, context(BASE), output=ImagePush(name), credentials=registry.credentials)
-    head = registry.get("team/tagged/manifests/1.0.0", outcome.media_type)
+    media_type = registry.manifest("team/tagged", outcome.digest)["mediaType"]
+    head = registry.get("team/tagged/manifests/1.0.0", media_type)
     assert head.headers["Docker-Content-Digest"] == outcome.digest
-    assert int(head.headers["Content-Length"]) == outcome.size
-    assert outcome.names == (name,)
 
 
 async def test_credentials_are_asked_for_at_each_build(engine: Engine, registry: Registry, context: Context) -> None:

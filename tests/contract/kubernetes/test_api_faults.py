@@ -27,8 +27,9 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, SECRET, Object
 from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from prefect_slipway.infra.kubernetes.access.port_forward import PortForward
-from prefect_slipway.infra.local.daemon import free_port
+from prefect_slipway.infra.kubernetes.builders.spec import PORT
 from tests.kubernetes.server import KubernetesServer
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ async def test_a_port_forward_that_cannot_be_opened_says_why(kubernetes: Kuberne
     async def pod() -> str:
         return "some-pod"
 
-    async with PortForward(api, pod) as forward:
+    async with PortForward(api, pod, PORT) as forward:
         host, port = forward.address.removeprefix("tcp://").split(":")
         for _ in range(2):
             reader, writer = await asyncio.open_connection(host, int(port))

@@ -17,8 +17,8 @@ from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from prefect_slipway.infra.kubernetes.install.own_image import own_image
 from prefect_slipway.infra.kubernetes.install.passwords import make_passwords
 from prefect_slipway.infra.kubernetes.install.wait_for import wait_for
-from prefect_slipway.infra.local.daemon import free_port
 from tests.kubernetes.server import KubernetesServer
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import pytest
 
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import Object, kind_of, name_of
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN
 from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
 from prefect_slipway.infra.kubernetes.builders.manifests import SPEC_HASH
 from prefect_slipway.infra.kubernetes.builders.printed import printed_objects
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, RUN, Cache, Resources, Toleration
+from prefect_slipway.infra.kubernetes.builders.spec import Cache, Resources, Toleration
 from tests.kubernetes.cluster import ClusterUnderTest, new_run
 from tests.kubernetes.server import KubernetesServer
 

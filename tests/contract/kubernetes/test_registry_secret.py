@@ -12,11 +12,12 @@ import pytest
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import NotOurs, VaultSealed
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.docker_config import parse_docker_config
 from prefect_slipway.infra.kubernetes.access.kinds import SECRET, Object
 from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from prefect_slipway.infra.kubernetes.access.lease import timestamp
 from prefect_slipway.infra.kubernetes.builders.manifests import owned, registry_credentials, run_lease
-from prefect_slipway.infra.kubernetes.builders.secrets import RegistrySecret, parse_docker_config
+from prefect_slipway.infra.kubernetes.builders.secrets import RegistrySecret
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.kubernetes.server import KubernetesServer
 

@@ -10,7 +10,7 @@ import pytest
 
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, name_of
-from prefect_slipway.infra.kubernetes.builders.spec import MANAGED_BY, SLIPWAY
+from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.builders.sweep import everything
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest

@@ -147,7 +147,7 @@ async def test_a_port_forward_in_a_thread_of_its_own(api: KubernetesApi) -> None
         writer.write(b"hello")
 
     where = from_here(asked_here)
-    async with listening(greet), Aside(lambda: port_forward(api, where), "forward-in-test") as forward:
+    async with listening(greet), Aside(lambda: port_forward(api, where, PORT), "forward-in-test") as forward:
         host, port = forward.address.removeprefix("tcp://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         assert await reader.read() == b"hello"
@@ -165,7 +165,7 @@ async def test_a_right_that_is_missing_is_told_before_anything_is_built(
     kubernetes.fault = lambda request: web.json_response(status, status=403) if "forward" in request.path else None
     where = from_here(pod)
     with pytest.raises(ClusterForbidden, match="create on pods/portforward"):
-        async with Aside(lambda: port_forward(api, where), "forward-in-test"):
+        async with Aside(lambda: port_forward(api, where, PORT), "forward-in-test"):
             pass
     assert "forward-in-test" not in {thread.name for thread in threading.enumerate()}
 
@@ -176,7 +176,7 @@ async def test_a_connection_without_a_pod_ends_with_the_cause(api: KubernetesApi
     async def none() -> str:
         raise BuilderUnreachable("builder x has no ready pod")
 
-    async with PortForward(api, none) as forward:
+    async with PortForward(api, none, PORT) as forward:
         host, port = forward.address.removeprefix("tcp://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         assert await reader.read() == b""

@@ -23,7 +23,6 @@ from prefect_slipway.infra.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.model import OCI_MANIFEST
 from prefect_slipway.infra.registry.wire import MOST_BYTES
@@ -31,6 +30,7 @@ from tests.certificates import make_certificates
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, alice, client
 from tests.faults import front
 from tests.images import Pusher
+from tests.ports import free_port
 
 DENIED = b'{"errors": [{"code": "DENIED", "message": "requested access to the resource is denied"}]}'
 

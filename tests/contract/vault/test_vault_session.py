@@ -22,11 +22,11 @@ from prefect_slipway.infra.domain.errors import (
     VaultUnreachable,
 )
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
 from tests.faults import Front, front
+from tests.ports import free_port
 from tests.servers import VaultServer, vault_server
 
 

@@ -14,8 +14,8 @@ import prefect
 import pytest
 
 from prefect_slipway.flows.cli import COMMANDS
-from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import clean_environment, run_slipway
+from tests.ports import free_port
 from tests.releases import complaint
 from tests.serving import serving
 from tests.warm import WarmStarter, warm_starter

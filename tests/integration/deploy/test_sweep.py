@@ -9,9 +9,9 @@ from prefect_slipway.flows.reporting.events import SWEPT, resource_id
 from prefect_slipway.flows.sweep import SweepRequest, sweep
 from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
-from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import run_slipway
 from tests.kubernetes.deploy_place import DeployPlace
+from tests.ports import free_port
 
 PAST = "2020-01-01T00:00:00.000000Z"
 

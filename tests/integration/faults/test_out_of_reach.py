@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.engine import engine_address
 from tests.engine import engine, kill
 from tests.faults import front
 from tests.integration.faults.conftest import PASSWORD, SECRET, USER, OwnRegistry
+from tests.ports import free_port
 from tests.releases import BASE, DOCKERFILE, Traces, complaint, make_source, registry_tags, run_line
 from tests.servers import VaultServer, vault_server
 from tests.warm import Command, Ended, WarmStarter

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, free_port
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec
 from prefect_slipway.infra.local.prefect import prefect_spec
+from tests.ports import free_port
 
 PASSWORD = "correct horse"
 

@@ -20,9 +20,9 @@ import psutil
 import pytest
 
 from prefect_slipway.infra.local.config import StackConfig
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.stack import PARTS, Stack
 from tests.conftest import clean_environment, run_slipway, stack_home
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(400)
 

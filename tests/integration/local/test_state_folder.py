@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.infra.domain.errors import StateFolderUnusable
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.local.home import stack_home
 from tests.conftest import clean_environment, run_slipway
 from tests.conftest import stack_home as empty_home
+from tests.ports import free_port
 from tests.releases import make_source
 
 pytestmark = pytest.mark.timeout(400)

@@ -118,6 +118,15 @@ def test_a_misspelt_parameter(commands: WarmStarter, probe: Probe, param: str, n
     assert len(probe.runs()) == before
 
 
+def test_parameters_of_slipways_own_flows(commands: WarmStarter, probe: Probe) -> None:
+    """The request's rules hold before there is a run, also where the deployment's schema does not know them."""
+    ours = {"entrypoint": "prefect_slipway.flows.release.release", "parameter_openapi_schema": {}}
+    make_deployment(probe.api, "relay-probe", "ours", **ours)
+    said = complaint(commands.run("trigger", "relay-probe/ours", "--param", "request.version=one"), 2)
+    assert "does not take these parameters" in said
+    assert "'one'" in said
+
+
 def test_a_flow_that_takes_any_parameter(commands: WarmStarter, probe: Probe) -> None:
     """`**kwargs`, as Prefect writes it down, and a deployment without a schema."""
     anything = {"position": 0, "type": "object", "title": "more", "additionalProperties": True, "default": {}}

@@ -14,10 +14,10 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
-from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
+from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
 

@@ -20,9 +20,9 @@ from prefect.events import EventTrigger
 from prefect.events.actions import RunDeployment
 from prefect.exceptions import ObjectNotFound
 
-from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, resource_id
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import StepFailed
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack

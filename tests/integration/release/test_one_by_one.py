@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
-from prefect_slipway.flows.planning.result import BuiltImage, ReleaseResult
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import Bake, ReleaseRequest
 from prefect_slipway.flows.tasks import build_image, builder, next_version, tag_image
 from prefect_slipway.flows.testing import fake_release
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.flows.values.result import BuiltImage, ReleaseResult
 from prefect_slipway.infra.domain.errors import InvalidOption, RegistryUnavailable, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.registry import RegistryClient

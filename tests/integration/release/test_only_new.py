@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
-from prefect_slipway.flows.planning.result import ReleaseResult
+from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
 from tests.releases import Traces

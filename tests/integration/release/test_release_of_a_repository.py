@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.flows.planning.decide import plan_release
-from prefect_slipway.flows.planning.result import ReleaseResult
 from prefect_slipway.flows.planning.source import look_into
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import DirtyTree, RefUnknown, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.registry import RegistryClient

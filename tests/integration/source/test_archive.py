@@ -31,10 +31,10 @@ from prefect_slipway.infra.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.source import fetch_archive
 from prefect_slipway.infra.source.limits import UnpackLimits
 from tests.certificates import make_certificates
+from tests.ports import free_port
 from tests.serving import serving
 
 PASSWORD = "hidden-treasure-0815"

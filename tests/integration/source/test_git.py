@@ -24,11 +24,11 @@ from prefect_slipway.infra.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from prefect_slipway.infra.local.daemon import free_port
 from prefect_slipway.infra.source import GitLedger, fetch_git
 from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
+from tests.ports import free_port
 
 PASSWORD = "hidden-treasure-4711"
 

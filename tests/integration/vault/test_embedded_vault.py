@@ -12,12 +12,13 @@ import pytest
 
 from prefect_slipway.infra.domain.errors import DaemonFailed, RegistryUnauthorized, VaultDenied
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.local.daemon import Daemon, free_port
+from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.registry import registry_spec
 from prefect_slipway.infra.local.vault import REGISTRY_SECRET, approle_file, prepare_vault, vault_spec
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess, VaultCredentials, VaultSession
+from tests.ports import free_port
 from tests.servers import running
 
 

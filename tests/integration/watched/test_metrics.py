@@ -13,8 +13,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import Run, RunningStack
+from tests.ports import free_port
 from tests.prefect_server import PrefectServer
 from tests.releases import DOCKERFILE, complaint, make_source, result_of, run_line
 from tests.warm import Command, WarmStarter

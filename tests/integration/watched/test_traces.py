@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from prefect_slipway.infra.local.daemon import free_port
 from tests.conftest import RunningStack
 from tests.integration.watched.collector import Collector, attributes, collecting
+from tests.ports import free_port
 from tests.releases import DOCKERFILE, complaint, make_source, registry_login, result_of, run_line
 from tests.warm import WarmStarter
 

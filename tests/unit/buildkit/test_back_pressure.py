@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from prefect_slipway.infra.buildkit.build.filesend import FileSend
 from prefect_slipway.infra.buildkit.build.outputs import TarOutput
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcClient, GrpcError, GrpcServer
-from prefect_slipway.infra.buildkit.session.filesend import FileSend
 from prefect_slipway.infra.buildkit.session.filesync import FileSync
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuildOutcome, BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit import BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit.build.solve import solve_request
 from prefect_slipway.infra.buildkit.proto.generate import differences
-from prefect_slipway.infra.domain.errors import BuilderProtocolError, InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 
 def test_frontend_attributes() -> None:
     """Each option is the attribute the Dockerfile frontend reads."""
-    request = BuildRequest(
-        Path("/src"),
-        dockerfile=Path("docker/Dockerfile.prod"),
-        target="final",
-        build_args={"A": "1"},
-        labels={"l": "2"},
-        platforms=("linux/amd64", "linux/arm64"),
-        no_cache=True,
-        network="host",
-        source_date_epoch=0,
-        attests={"provenance": "mode=max"},
-    ).solve_request("ref", "session")
+    request = solve_request(
+        BuildRequest(
+            Path("/src"),
+            dockerfile=Path("docker/Dockerfile.prod"),
+            target="final",
+            build_args={"A": "1"},
+            labels={"l": "2"},
+            platforms=("linux/amd64", "linux/arm64"),
+            no_cache=True,
+            network="host",
+            source_date_epoch=0,
+            attests={"provenance": "mode=max"},
+        ),
+        "ref",
+        "session",
+    )
     assert dict(request.FrontendAttrs) == {
         "filename": "Dockerfile.prod",
         "target": "final",
@@ -44,7 +48,7 @@ def test_frontend_attributes() -> None:
 
 def test_attributes_of_run_steps() -> None:
     """What concerns RUN steps and stages; the default network is no attribute."""
-    attributes = (
+    attributes = solve_request(
         BuildRequest(
             Path("/src"),
             network="default",
@@ -55,10 +59,10 @@ def test_attributes_of_run_steps() -> None:
             shm_size=65536,
             ulimits=("nofile=1:2", "core=0"),
             hostname="h",
-        )
-        .solve_request("r", "s")
-        .FrontendAttrs
-    )
+        ),
+        "r",
+        "s",
+    ).FrontendAttrs
     assert dict(attributes) == {
         "filename": "Dockerfile",
         "no-cache": "a,b",
@@ -85,9 +89,11 @@ def test_attributes_of_run_steps() -> None:
 )
 def test_annotations_say_where(key: str, attribute: str) -> None:
     """An annotation goes to the manifest unless its key says otherwise, and only to images."""
-    request = BuildRequest(
-        Path("/src"), annotations={key: "v"}, outputs=(OciOutput(Path("o.tar")), LocalOutput(Path("o")))
-    ).solve_request("r", "s")
+    request = solve_request(
+        BuildRequest(Path("/src"), annotations={key: "v"}, outputs=(OciOutput(Path("o.tar")), LocalOutput(Path("o")))),
+        "r",
+        "s",
+    )
     image, local = request.Exporters
     assert dict(image.Attrs) == {attribute: "v", "oci-mediatypes": "true"}
     assert dict(local.Attrs) == {}
@@ -95,7 +101,7 @@ def test_annotations_say_where(key: str, attribute: str) -> None:
 
 def test_the_exporter_is_named_twice() -> None:
     """Old daemons read one exporter from two other fields; without an output there is none."""
-    request = BuildRequest(Path("/src"), outputs=(ImagePush("r.example/a:1", insecure=True),)).solve_request("r", "s")
+    request = solve_request(BuildRequest(Path("/src"), outputs=(ImagePush("r.example/a:1", insecure=True),)), "r", "s")
     (exporter,) = request.Exporters
     assert dict(exporter.Attrs) == {
         "name": "r.example/a:1",
@@ -105,14 +111,14 @@ def test_the_exporter_is_named_twice() -> None:
     }
     assert dict(request.ExporterAttrsDeprecated) == dict(exporter.Attrs)
     assert request.ExporterDeprecated == exporter.Type == "image"
-    assert not BuildRequest(Path("/src")).solve_request("r", "s").Exporters
+    assert not solve_request(BuildRequest(Path("/src")), "r", "s").Exporters
 
 
 def test_a_url_is_the_daemons_to_fetch() -> None:
     """A context that is a URL is handed to the frontend, and no directory is offered."""
     request = BuildRequest("https://git.example/x.git#main", dockerfile=Path("a/Dockerfile"))
     assert request.directories() == {}
-    attributes = request.solve_request("r", "s").FrontendAttrs
+    attributes = solve_request(request, "r", "s").FrontendAttrs
     assert (attributes["context"], attributes["filename"]) == ("https://git.example/x.git#main", "a/Dockerfile")
 
 
@@ -120,7 +126,7 @@ def test_cache_entries() -> None:
     """Imports and exports carry their type and attributes; one without a type is refused."""
     entry = CacheEntry("registry", {"ref": "r.example/cache"})
     request = BuildRequest(Path("/src"), cache_imports=(entry,), cache_exports=(CacheEntry("inline"),))
-    message = request.solve_request("r", "s")
+    message = solve_request(request, "r", "s")
     cache = message.Cache
     assert json.loads(message.FrontendAttrs["cache-imports"]) == [
         {"Type": "registry", "Attrs": {"ref": "r.example/cache"}}
@@ -129,24 +135,7 @@ def test_cache_entries() -> None:
     assert [(item.Type, dict(item.Attrs)) for item in cache.Exports] == [("inline", {"mode": "min"})]
     for entry in (CacheEntry(""), CacheEntry("registry"), CacheEntry("local", {"tag": "x"})):
         with pytest.raises(InvalidOption):
-            BuildRequest(Path("/src"), cache_imports=(entry,)).solve_request("r", "s")
-
-
-def test_an_outcome_is_read() -> None:
-    """Digest, descriptor and names come from the exporter's answer; a broken descriptor is a protocol error."""
-    descriptor = base64.b64encode(b'{"mediaType": "m", "digest": "sha256:1", "size": 7}').decode()
-    answer = {
-        "containerimage.digest": "sha256:1",
-        "containerimage.config.digest": "sha256:2",
-        "containerimage.descriptor": descriptor,
-        "image.name": "r.example/a:1,r.example/a:latest",
-    }
-    outcome = BuildOutcome.from_response(answer, steps=3, cached_steps=1)
-    assert (outcome.digest, outcome.config_digest, outcome.media_type, outcome.size) == ("sha256:1", "sha256:2", "m", 7)
-    assert outcome.names == ("r.example/a:1", "r.example/a:latest")
-    for broken in ("!", base64.b64encode(b"[").decode()):
-        with pytest.raises(BuilderProtocolError):
-            BuildOutcome.from_response({"containerimage.descriptor": broken}, steps=0, cached_steps=0)
+            solve_request(BuildRequest(Path("/src"), cache_imports=(entry,)), "r", "s")
 
 
 def test_generated_modules_are_fresh() -> None:

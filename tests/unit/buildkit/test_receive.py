@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_slipway.infra.buildkit.build.filesend import FileSend
 from prefect_slipway.infra.buildkit.build.outputs import LocalOutput
 from prefect_slipway.infra.buildkit.files.walk import go_mode, unix_mode
 from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
-from prefect_slipway.infra.buildkit.session.filesend import FileSend
 from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 from prefect_slipway.infra.domain.errors import OutputError
 from tests.unit.buildkit.pipe import pipe

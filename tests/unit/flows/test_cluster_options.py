@@ -12,8 +12,9 @@ import pytest
 from prefect_slipway.blocks import KubernetesBuilder
 from prefect_slipway.flows.cli.cluster_options import add_builder_options
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.run.cluster import _OPTIONS, builder_spec, registry_settings, run_name
+from prefect_slipway.flows.run.cluster import run_name
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.kubernetes.builders.options import OPTIONS, builder_spec, registry_settings
 from prefect_slipway.infra.kubernetes.builders.spec import (
     BuilderSpec,
     Cache,
@@ -84,7 +85,7 @@ def test_every_option_is_named_where_people_look_for_it() -> None:
         KubernetesBuilder.model_fields["options"].description or "",
     ):
         words = set(re.findall(r"[a-z_]+", text.replace("\n", " ")))
-        assert not set(_OPTIONS) - words
+        assert not set(OPTIONS) - words
 
 
 def test_every_field_of_the_model_can_be_said() -> None:
@@ -96,8 +97,8 @@ def test_every_field_of_the_model_can_be_said() -> None:
         "registries": {field.name for field in dataclasses.fields(RegistrySettings)},
     }
     said: dict[str, set[str]] = {group: set() for group in fields}
-    for group, field, _ in _OPTIONS.values():
-        said[group].add(field)
+    for option in OPTIONS.values():
+        said[option.group].add(option.field)
     assert said == fields
 
 

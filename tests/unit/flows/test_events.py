@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, announce, resource_id
 from prefect_slipway.flows.steps.announce import cause_of
 from prefect_slipway.infra.domain.errors import BuilderLost
-from prefect_slipway.infra.local.daemon import free_port
+from tests.ports import free_port
 
 
 def test_a_resource_is_named_after_its_subject() -> None:

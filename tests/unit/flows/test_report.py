@@ -5,10 +5,10 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
-from prefect_slipway.flows.planning.plan import PlannedImage, ReleasePlan, SourceFacts
-from prefect_slipway.flows.planning.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.flows.reporting.report import Report
 from prefect_slipway.flows.reporting.timeline import as_svg, as_text
+from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan, SourceFacts
+from prefect_slipway.flows.values.result import BuiltImage, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.infra.domain.errors import RegistryForbidden
 from prefect_slipway.infra.domain.text import human_size
 

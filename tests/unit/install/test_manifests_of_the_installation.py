@@ -20,7 +20,8 @@ import prefect_slipway.infra.kubernetes.install
 from prefect_slipway.flows.registration.files import shipped_pools
 from prefect_slipway.flows.relay.rulefile import RuleFile
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.kubernetes.builders.spec import CLIENT, DEFAULT_NAME
+from prefect_slipway.infra.kubernetes.access.labels import CLIENT
+from prefect_slipway.infra.kubernetes.builders.spec import DEFAULT_NAME
 
 ROOT = Path(__file__).parents[3]
 INSTALL = Path(prefect_slipway.infra.kubernetes.install.__file__).parent

@@ -80,7 +80,9 @@ def test_a_namespace_that_is_absent_or_going_is_named() -> None:
 
 
 def test_how_long_to_wait_is_passed_on() -> None:
-    """From the header, else from the Status."""
+    """From the header, in seconds or as a date, else from the Status."""
+    assert answer_error(ASKED, 429, b"", "Thu, 01 Jan 1970 00:00:00 GMT").retry_after == 0.0
+    assert answer_error(ASKED, 429, status("", retryAfterSeconds=3), "soon").retry_after == 3.0
     assert answer_error(ASKED, 429, b"", "7").retry_after == 7.0
     assert answer_error(ASKED, 429, status("", retryAfterSeconds=3)).retry_after == 3.0
     assert answer_error(ASKED, 429, b"", "soon").retry_after is None

@@ -12,13 +12,13 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_slipway.infra.common.private_files import PrivateFiles
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import ClusterProtocolError
+from prefect_slipway.infra.kubernetes.access.docker_config import docker_config, parse_docker_config
 from prefect_slipway.infra.kubernetes.access.lease import expires, timestamp
-from prefect_slipway.infra.kubernetes.access.private_files import PrivateFiles
 from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
 from prefect_slipway.infra.kubernetes.builders.replicas import choose_replica, seated
-from prefect_slipway.infra.kubernetes.builders.secrets import docker_config, parse_docker_config
 
 names = st.text("abcdef0123456789-", min_size=1, max_size=20)
 

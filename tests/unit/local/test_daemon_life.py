@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing, PortTaken
-from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port, free_port
+from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
+from tests.ports import free_port
 
 Make = Callable[..., Daemon]
 

@@ -11,12 +11,13 @@ import pytest
 from prefect_slipway.infra.domain.errors import Interrupted, PartMissing, PortTaken, StackDown, StackError
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection, StackState, read_state, write_state
-from prefect_slipway.infra.local.daemon import DaemonSpec, free_port
+from prefect_slipway.infra.local.daemon import DaemonSpec
 from prefect_slipway.infra.local.leftovers import remove_state
 from prefect_slipway.infra.local.lock import home_lock
 from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.stack import Stack
 from prefect_slipway.infra.local.start_up import Together
+from tests.ports import free_port
 
 
 def silent(line: str) -> None:

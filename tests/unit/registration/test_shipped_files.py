@@ -14,7 +14,7 @@ from prefect.settings import Settings
 from prefect.workers.process import ProcessWorker
 
 import prefect_slipway
-from prefect_slipway.flows.registration.deployments import Wanted, load_flow, read_stanzas
+from prefect_slipway.flows.registration.deployments import Wanted, read_stanzas
 from prefect_slipway.flows.registration.files import (
     PREFECT_FILE,
     SAMPLES,
@@ -24,6 +24,7 @@ from prefect_slipway.flows.registration.files import (
     read_yaml,
     shipped_pools,
 )
+from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 HEARTBEAT_S = 30

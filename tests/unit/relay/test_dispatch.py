@@ -11,7 +11,7 @@ from prefect_slipway.flows.relay.dispatch import TRIGGER_TAG, dispatch
 from prefect_slipway.flows.relay.push import Push
 from prefect_slipway.flows.reporting.origin import trigger
 from prefect_slipway.infra.domain.errors import PrefectUnreachable
-from prefect_slipway.infra.local.daemon import free_port
+from tests.ports import free_port
 
 PUSH = Push("github", "d", "team/app", "refs/heads/main", "b" * 40, "a" * 40)
 

@@ -1,4 +1,4 @@
-"""A build request as attributes of the `dockerfile.v0` frontend.
+"""A build request as the message for Control/Solve, for the `dockerfile.v0` frontend.
 
 Attributes: frontend/dockerui/config.go, context.go and attr.go (moby/buildkit).
 """
@@ -6,21 +6,43 @@ Attributes: frontend/dockerui/config.go, context.go and attr.go (moby/buildkit).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry, resolved_exports, resolved_imports
 from prefect_slipway.infra.buildkit.build.contexts import DOCKERFILE_DIR, NamedContexts
+from prefect_slipway.infra.buildkit.build.outputs import exporter
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.session.upload import upload_url
+from prefect_slipway.infra.buildkit.wire.control_pb2 import SolveRequest
 from prefect_slipway.infra.domain.options import csv_line
 
-if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit.build.request import BuildRequest
+
+def solve_request(request: BuildRequest, ref: str, session: str, *, engine: bool = False) -> SolveRequest:
+    """`ref`: the build's id, `session`: the id of the one that serves it. `engine`: the daemon is a Docker engine's.
+    Raises InvalidOption, ContextError."""
+    imports = resolved_imports(request.cache_imports, os.environ)
+    attributes = _frontend_attributes(request, imports, session)
+    message = SolveRequest(Ref=ref, Session=session, Frontend="dockerfile.v0", FrontendAttrs=attributes)
+    message.Entitlements.extend(request.allow)
+    if request.network == "host" and "network.host" not in request.allow:
+        message.Entitlements.append("network.host")
+    for output in request.outputs:
+        kind, attributes = exporter(output, request.annotations, engine=engine)
+        message.Exporters.add(Type=kind, Attrs=attributes)
+    if message.Exporters:
+        # Daemons before v0.13 know one exporter, in these two fields.
+        message.ExporterDeprecated = message.Exporters[0].Type
+        message.ExporterAttrsDeprecated.update(message.Exporters[0].Attrs)
+    for entry in imports:
+        message.Cache.Imports.add(Type=entry.type, Attrs=dict(entry.attributes))
+    for entry in resolved_exports(request.cache_exports, os.environ):
+        message.Cache.Exports.add(Type=entry.type, Attrs=dict(entry.attributes))
+    return message
 
 
-def frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntry], session: str) -> dict[str, str]:
-    """`session`: the id of the one that serves the build. Raises as `NamedContexts.resolve`."""
+def _frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEntry], session: str) -> dict[str, str]:
     attributes = {
         **_source(request, session),
         **NamedContexts.resolve(request.contexts).attributes,
@@ -77,12 +99,3 @@ def _run_options(request: BuildRequest) -> dict[str, str]:
     if request.hostname:
         attributes["hostname"] = request.hostname
     return attributes
-
-
-def lower_case_twin(path: Path) -> Path:
-    """`dockerfile` is taken for a missing `Dockerfile` (docker always has)."""
-    if path.name == "Dockerfile" and not path.is_file():
-        twin = path.with_name("dockerfile")
-        if twin.is_file():
-            return twin
-    return path

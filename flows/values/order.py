@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prefect_slipway.flows.planning.plan import ReleasePlan
+from prefect_slipway.flows.values.plan import ReleasePlan
 
 
 def columns(bases: Mapping[str, Sequence[str]]) -> list[list[str]]:

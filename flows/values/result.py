@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prefect_slipway.flows.planning.plan import PlannedImage
+from prefect_slipway.flows.values.plan import PlannedImage
 from prefect_slipway.infra.domain.errors import SlipwayError
 
 

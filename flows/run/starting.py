@@ -18,9 +18,9 @@ from prefect.events import Event, Resource
 from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
-from prefect_slipway.flows.registration.deployments import load_flow
 from prefect_slipway.flows.reporting.events import resource_id
 from prefect_slipway.flows.run.recorded_parameters import read_requests
+from prefect_slipway.flows.server.entrypoint import OURS, load_flow
 from prefect_slipway.flows.server.errors import prefect_errors
 from prefect_slipway.infra.domain.errors import DeploymentUnknown, InvalidOption, ParametersRefused, UsageError
 from prefect_slipway.infra.domain.urls import check_texts
@@ -187,7 +187,7 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
 
 def _read_requests(entrypoint: str, parameters: Mapping[str, Any]) -> None:
     """Read what is given for a flow of Slipway's as the flow will. Raises the request models' UsageErrors."""
-    if not entrypoint.startswith(f"{__package__}."):
+    if not entrypoint.startswith(OURS):
         return
     try:
         flow = load_flow(entrypoint)

@@ -42,7 +42,7 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 
         offered.append(Content(layouts))
     if request.outputs:
-        from prefect_slipway.infra.buildkit.session.filesend import FileSend
+        from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
         offered.append(FileSend(request.outputs))
     return offered
@@ -58,7 +58,7 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
     `response`: Solve's ExporterResponse."""
     if not request.outputs:
         return True
-    from prefect_slipway.infra.buildkit.session.filesend import FileSend
+    from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
     wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
     files = all(one.complete for one in offered if isinstance(one, FileSend))
@@ -67,7 +67,7 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
 
 def finish_outputs(offered: Iterable[Attachable]) -> None:
     """The build has succeeded: what its outputs do then. Raises OutputError."""
-    from prefect_slipway.infra.buildkit.session.filesend import FileSend
+    from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
     for one in offered:
         if isinstance(one, FileSend):

@@ -1,0 +1,36 @@
+"""Flows by the module path that a deployment names them by."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from prefect import Flow
+
+from prefect_slipway.infra.domain.errors import InvalidOption
+
+OURS = "prefect_slipway."
+"""What the entrypoints of Slipway's own flows begin with."""
+
+
+def load_flow(entrypoint: str) -> Flow[..., Any]:
+    """The flow of a module path. Unlike Prefect's own loading an import that fails is an error, not a placeholder.
+
+    Raises InvalidOption.
+    """
+    module, _, attribute = entrypoint.rpartition(".")
+    if ":" in entrypoint or not module:
+        raise InvalidOption(
+            f"the entrypoint {entrypoint!r} is not a module path",
+            action="name it as package.module.function: a file would be loaded a second time under another name",
+        )
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InvalidOption(
+            f"the entrypoint {entrypoint!r} cannot be imported: {error}",
+            action="install its package where the deployment is registered",
+        ) from error
+    if not isinstance(found, Flow):
+        raise InvalidOption(f"the entrypoint {entrypoint!r} is not a flow")
+    return found
