@@ -66,8 +66,15 @@ def run_slipway(
     *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = 200.0
 ) -> subprocess.CompletedProcess[str]:
     """`slipway ARGUMENTS` in a process of its own, with exactly this environment."""
+    return run_program(SLIPWAY, *arguments, env=env, cwd=cwd, timeout=timeout)
+
+
+def run_program(
+    *command: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = 200.0
+) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with nothing on its standard input; what it says is kept."""
     return subprocess.run(
-        [SLIPWAY, *arguments],
+        command,
         env=env,
         cwd=cwd,
         capture_output=True,

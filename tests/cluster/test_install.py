@@ -124,7 +124,7 @@ def building(installation: Installation, run: str) -> str:
     installation.wait(run, "RUNNING")
     eventually(installation.builders, "a builder", 90.0, lambda: installation.log(run))
     eventually(lambda: "sleep 20" in installation.log(run), "the build", 60.0, lambda: installation.log(run))
-    return next(pod["metadata"]["name"] for pod in installation.pods(run) if pod["status"]["phase"] == "Running")
+    return next(str(pod["metadata"]["name"]) for pod in installation.pods(run) if pod["status"]["phase"] == "Running")
 
 
 def assert_released_once(installation: Installation, application: Application) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.flows.cli.plan import as_text
 from prefect_slipway.flows.planning.plan import plan_release
+from prefect_slipway.flows.reporting.report import plan_as_text
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.run.workshop import open_workshop
@@ -67,7 +67,7 @@ async def test_many_deciding_commits_are_counted(registry: str, tmp_path: Path) 
     plan = await _planned(tmp_path, source=str(work), image=f"{registry}/many", bump="auto")
     assert (plan.version, plan.deciding_commit_count, len(plan.deciding_commits)) == ("1.1.0", 2_000, 20)
     assert len(json.dumps(asdict(plan))) < 5_000
-    assert "  and 1980 more" in as_text(plan).splitlines()
+    assert "  and 1980 more" in plan_as_text(plan).splitlines()
 
 
 def test_where_most_others_say_otherwise_the_table_says_why() -> None:

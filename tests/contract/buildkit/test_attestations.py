@@ -50,9 +50,9 @@ class Place:
 
     async def slipway(self, context: Path, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
         """`slipway build --push` of an image with this tag."""
-        arguments = ("build", "--builder", self.engine, "--push", "-t", f"{self.registry}/{tag}", *options, context)
+        target = ("--builder", self.engine, "--push", "-t", f"{self.registry}/{tag}")
         # Beside the relay, which runs in this thread.
-        return await asyncio.to_thread(run_slipway, *arguments, env=clean_environment())
+        return await asyncio.to_thread(run_slipway, "build", *target, *options, context, env=clean_environment())
 
     def get(self, path: str, accept: str = "*/*") -> Any:
         answer = httpx.get(f"http://{self.registry}/v2/{path}", headers={"Accept": accept})

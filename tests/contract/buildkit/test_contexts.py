@@ -169,7 +169,8 @@ async def test_a_stream(engine: Engine, tmp_path: Path) -> None:
     source, target = os.pipe()
     with os.fdopen(source, "rb") as reading, os.fdopen(target, "wb") as writing:
         building = asyncio.create_task(build_url(engine, BuildRequest(reading)))
-        await asyncio.to_thread(lambda: (writing.write(data), writing.close()))
+        await asyncio.to_thread(writing.write, data)
+        await asyncio.to_thread(writing.close)
         assert (await building).steps == 1
 
 

@@ -46,7 +46,7 @@ def connect(engine: Engine) -> BuildKit:
     return BuildKit(BuilderAddress.parse(engine.address))
 
 
-async def recorded(builder: BuildKit, **options: bool) -> list[RecordedBuild]:
+async def recorded(builder: BuildKit, **options: Any) -> list[RecordedBuild]:
     return [event.build async for event in builder.history(**options)]
 
 

@@ -21,6 +21,7 @@ from prefect_slipway.infra.buildkit import (
     BuilderAddress,
     BuildEvent,
     BuildKit,
+    BuildOutcome,
     BuildRequest,
     CacheEntry,
     Keepalive,
@@ -30,7 +31,6 @@ from prefect_slipway.infra.buildkit import (
     TarOutput,
     TlsFiles,
 )
-from prefect_slipway.infra.buildkit.client import BuildOutcome
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import (
     BuilderLost,

@@ -17,7 +17,7 @@ from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
 from prefect_slipway.infra.kubernetes.builders.shell import cli_pod, run_session
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec
 from prefect_slipway.infra.kubernetes.builders.sweep import sweep
-from tests.conftest import SLIPWAY, RunningStack
+from tests.conftest import SLIPWAY, RunningStack, run_program
 from tests.kubernetes.cluster import ClusterUnderTest, names_left, new_run
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.release_contract import ReleaseContract
@@ -137,14 +137,12 @@ class TestCommand:
         tmp_path: Path,
     ) -> None:
         """On a terminal; without one it is a usage error. What is its own is gone afterwards."""
-        image = f"{cluster.registry}/team/app"
-        command = [SLIPWAY, "shell", tmp_path, "--image", image, "--credentials", "vault:secret/cluster/registry"]
+        command: list[str | Path] = [SLIPWAY, "shell", tmp_path, "--image", f"{cluster.registry}/team/app"]
+        command += ["--credentials", "vault:secret/cluster/registry"]
         env = {**stack.env, **environment}
-        refused = await asyncio.to_thread(
-            subprocess.run, command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        refused = await asyncio.to_thread(run_program, *command, env=env)
         assert refused.returncode == 2
-        assert b"a shell needs a terminal" in refused.stderr
+        assert "a shell needs a terminal" in refused.stderr
         ours, theirs = pty.openpty()
         process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
         try:

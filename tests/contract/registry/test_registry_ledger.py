@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -313,7 +313,7 @@ class TestWhereNothingIsDeleted:
     """A registry that answers DELETE with 405, as Docker Hub and ghcr.io do."""
 
     @pytest.fixture
-    def frozen(self, registry: str) -> Sequence[Front]:
+    def frozen(self, registry: str) -> Iterator[Front]:
         with front(registry) as frozen:
             frozen.spoil("DELETE", "", 405, body=b'{"errors": [{"code": "UNSUPPORTED"}]}')
             yield frozen

@@ -22,10 +22,10 @@ from prefect_slipway.infra.domain.errors import (
     VaultSealed,
     VaultTokenExpired,
 )
+from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.signing import TrustedKeys
 from prefect_slipway.infra.vault import (
     AppRoleAuth,
-    SecretPath,
     TokenAuth,
     TransitKey,
     TransitPath,

@@ -138,7 +138,7 @@ services:
 
 def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmStarter, image_set: ImageSet) -> None:
     """A secret of the environment, a path outside of the source, one repository for two images, what is no release."""
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "--allow env=HOME": {"web": {"secret": ["id=x,env=HOME"]}},
         "--allow fs.read=/etc": {"web": {"context": "/etc"}},
         "give each a repository of its own": {

@@ -306,7 +306,7 @@ def test_hosts_may_be_named_as_for_a_release(user: User, own: Own) -> None:
 def test_a_saved_registry_may_be_named(user: User, own: Own, stack: RunningStack) -> None:
     """block:NAME, which Prefect knows."""
     fields = f"host={own.host!r}, credential='vault:secret/team/registry'"
-    saving = f"from blocks import Registry; Registry({fields}).save('login')"
+    saving = f"from prefect_slipway.blocks import Registry; Registry({fields}).save('login')"
     env = {**user.env, "PREFECT_API_URL": stack.connection.prefect_api_url}
     saved = subprocess.run(
         [SLIPWAY.with_name("python"), "-c", saving], env=env, capture_output=True, text=True, check=False

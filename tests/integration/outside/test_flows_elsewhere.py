@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import run_program
 from tests.git_repository import make_bare, make_repository
 from tests.git_server import serve_git
 from tests.installed import Installed
@@ -107,20 +108,13 @@ async def elsewhere(
     users = make_repository(tmp_path / "users", {"everything.py": MODULE.read_text()})
     (tmp_path / "served").mkdir()
     make_bare(tmp_path / "served" / "users.git", users)
-    worker = [installed.bin / "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    worker: list[str | Path] = [installed.bin / "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with serve_git(tmp_path / "served") as server, running(place, folder, *worker) as made:
         await there(place, f"/work_pools/{POOL}")
         names = [name.replace("-", "_") for name in NAMES]
         program = DEPLOY.format(names=names, source=server.url("users.git"), pool=POOL)
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [installed.python, "-c", program],
-            cwd=folder,
-            env=environment(place),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = (installed.python, "-c", program)
+        done = await asyncio.to_thread(run_program, *command, cwd=folder, env=environment(place))
         assert done.returncode == 0, done.stdout + done.stderr
         yield made
 
@@ -155,13 +149,13 @@ async def test_every_flow_runs_outside_of_the_repository(
         for name in ("app", "second")
     ]
 
-    released, _, _, _ = await asyncio.gather(
+    states = await asyncio.gather(
         elsewhere.run("release", request=request),
         elsewhere.run("release-set", request={"source": str(source)}),
         elsewhere.run("deploy", request={"reference": place.images["better"], **workload}),
         elsewhere.run("sweep", request={}),
     )
-    assert released["message"].endswith(f"{source.name} 0.1.0 released")
+    assert states[0]["message"].endswith(f"{source.name} 0.1.0 released")
     assert await running_images(place.api) == {place.images["better"]}
     # The application that is checked is the one that was released.
     identity = (await elsewhere.deployment("release"))["id"]

@@ -60,7 +60,8 @@ class Probe:
             "deployments": {"id": {"any_": [self.deployment_id]}},
             "sort": "EXPECTED_START_TIME_DESC",
         }
-        return self._post("/flow_runs/filter", query)
+        runs: list[dict[str, Any]] = self._post("/flow_runs/filter", query)
+        return runs
 
     def runs_of(self, commit: str) -> list[dict[str, Any]]:
         """Those whose parameters name the commit."""

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -39,7 +40,7 @@ def nothing_was_started(relay: RunningRelay, probe: Probe) -> Iterator[None]:
     assert probe.runs_of(CANARY) == []
 
 
-def push(**more: object) -> bytes:
+def push(**more: Any) -> bytes:
     """A delivery that would start a run."""
     return json.dumps(github_push(commit_id(), pusher={"name": CANARY}, **more)).encode()
 

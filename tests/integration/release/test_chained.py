@@ -123,7 +123,7 @@ async def test_a_release_is_chained(
     async with get_client() as client:
         await client.create_automation(automation)
     await _deployment("release")
-    request = {"source": str(source)}
+    request: dict[str, object] = {"source": str(source)}
 
     run = await arun_deployment(f"release/{NAME}", parameters={"request": request}, timeout=180, poll_interval=0.5)
     assert run.state is not None

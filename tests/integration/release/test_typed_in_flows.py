@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -32,7 +32,7 @@ async def test_a_flow_that_is_called_with_plain_values_refuses_them_first(
     token = secrets.token_hex(16)
     for flow in (release, release_set):
         with pytest.raises(InvalidOption) as caught:
-            await flow(request={"source": f"https://{token}@git.example.com/app.git"})
+            await cast(Any, flow)(request={"source": f"https://{token}@git.example.com/app.git"})
         assert token not in str(caught.value)
     assert len(runs(stack)) == before
 

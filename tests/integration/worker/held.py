@@ -15,12 +15,12 @@ import sys
 import time
 from pathlib import Path
 
-from prefect_slipway.flows.reporting.watch import Report, watching
+from prefect_slipway.flows.reporting.watch import Nobody, watching
 
 _LOOK_EVERY_S = 0.05
 
 
-class Holding(logging.Handler):
+class Holding(Nobody, logging.Handler):
     """A watcher, and a handler of what Prefect logs of its tasks."""
 
     def __init__(self, folder: Path) -> None:
@@ -35,12 +35,9 @@ class Holding(logging.Handler):
             while not (self._folder / "go").exists():
                 time.sleep(_LOOK_EVERY_S)
 
-    def show(self, report: Report) -> None:
-        pass
-
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage().startswith("Finished in state"):
-            self.say(f"< {record.task_run_name}")  # type: ignore[attr-defined]
+            self.say(f"< {vars(record)['task_run_name']}")
 
 
 def main(folder: Path) -> None:

@@ -48,7 +48,8 @@ async def test_a_client_with_small_windows_and_frames() -> None:
     request = [(":method", "POST"), (":scheme", "http"), (":path", "/s/Send"), (":authority", "x"), ("k", "v" * 50_000)]
     client.send_headers(1, request, end_stream=True)
     await near.write(client.data_to_send())
-    data, trailers = b"", []
+    data = b""
+    trailers: list[tuple[str | bytes, str | bytes]] = []
     while not trailers:
         for event in await events(client, near):
             if isinstance(event, h2.events.DataReceived):
