@@ -93,7 +93,8 @@ def test_bytes_are_passed_on(tmp_path: object) -> None:
     """An archive on standard output, another machine's terminal."""
     raw = io.BytesIO()
     with guarded():
-        Guarded(io.TextIOWrapper(raw)).buffer.write(b"\x1b]0;\xff")
+        stream = io.TextIOWrapper(raw)
+        Guarded(stream).buffer.write(b"\x1b]0;\xff")
     assert raw.getvalue() == b"\x1b]0;\xff"
 
 
