@@ -24,6 +24,8 @@ from tests.warm import WarmStarter, warm_starter
 
 # A busy machine makes an example slow, not wrong: no test asserts wall time.
 settings.register_profile("slipway", deadline=None)
+# For `make quick`: fewer examples of each property.
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("slipway")
 
 # A shell's background job inherits an ignored SIGINT, and so would every command that a test interrupts.
