@@ -122,7 +122,7 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"slipway {version('slipway')}")
+        print(f"slipway {version('prefect-slipway')}")
         parser.exit()
 
 

@@ -100,4 +100,4 @@ def _list(_: str) -> None:
 def _version(_: str) -> None:
     from importlib.metadata import version
 
-    print(f"docker-credential-slipway (slipway) {version('slipway')}")
+    print(f"docker-credential-slipway (slipway) {version('prefect-slipway')}")

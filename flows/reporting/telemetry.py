@@ -155,11 +155,11 @@ def _tracer() -> Tracer | None:
             _set_provider()
         except ImportError:
             message = "traces are asked for by OTEL_EXPORTER_OTLP_ENDPOINT, but cannot be made: the extra is missing"
-            action = "pip install 'slipway[telemetry]'"
+            action = "pip install 'prefect-slipway[telemetry]'"
             logger.warning("%s; %s", message, action)
             watcher().say(f"warning: {message}; {action}")
             return None
-    return trace.get_tracer("slipway", version("slipway"))
+    return trace.get_tracer("slipway", version("prefect-slipway"))
 
 
 def _wanted(env: Mapping[str, str]) -> bool:
@@ -183,7 +183,7 @@ def _set_provider() -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    ours = Resource({"service.name": "slipway", "service.version": version("slipway")})
+    ours = Resource({"service.name": "slipway", "service.version": version("prefect-slipway")})
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

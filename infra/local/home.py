@@ -101,4 +101,6 @@ def _remember(home: Path, version: int) -> None:
 
     from prefect_slipway.infra.local.private_files import write_private
 
-    write_private(home / VERSION_FILE, json.dumps({"version": version, "slipway": version_of("slipway")}) + "\n")
+    write_private(
+        home / VERSION_FILE, json.dumps({"version": version, "slipway": version_of("prefect-slipway")}) + "\n"
+    )

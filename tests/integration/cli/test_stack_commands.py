@@ -41,7 +41,7 @@ def test_the_version_is_the_packages(env: Mapping[str, str]) -> None:
     from importlib.metadata import version
 
     answer = run_slipway("--version", env=env)
-    assert (answer.returncode, answer.stdout) == (0, f"slipway {version('slipway')}\n")
+    assert (answer.returncode, answer.stdout) == (0, f"slipway {version('prefect-slipway')}\n")
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["up", "--no-such-option"]])

@@ -64,7 +64,7 @@ def test_a_missing_extra_is_said_and_breaks_nothing(monkeypatch: pytest.MonkeyPa
         assert telemetry.traceparent() is None
         telemetry.trace_build([])
     assert len(heard.said) == 1
-    assert "pip install 'slipway[telemetry]'" in heard.said[0]
+    assert "pip install 'prefect-slipway[telemetry]'" in heard.said[0]
 
 
 def test_another_protocol_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
