@@ -25,6 +25,7 @@ from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run
 from tests.serving import folder_served
+from tests.waiting import soon
 
 Context = Callable[[str], Path]
 
@@ -182,7 +183,7 @@ async def test_a_stream_that_says_nothing(engine: Engine) -> None:
         await asyncio.sleep(0.3)
         building.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(building, 20)
+            await soon(building)
 
 
 async def test_a_git_repository_that_the_daemon_fetches(engine: Engine, web: tuple[Path, str], tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuilderTooOld, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.relay import listener
+from tests.waiting import soon
 
 Context = Callable[[str], Path]
 
@@ -113,7 +114,7 @@ async def test_history_is_followed(engine: Engine, context: Context) -> None:
         watcher = asyncio.create_task(watch())
         await asyncio.sleep(0)
         await builder.build(BuildRequest(folder, network="none", no_cache=True), Anonymous())
-        await asyncio.wait_for(watcher, 10)
+        await soon(watcher)
     assert seen[0].kind == "started"
     assert seen[-1].kind == "complete"
 

@@ -23,6 +23,7 @@ from tests.kubernetes.contract import OURS
 from tests.kubernetes.release_contract import ReleaseContract
 from tests.kubernetes.script import Script
 from tests.unit.kubernetes.test_manifests import RUN, baseline_violations
+from tests.waiting import soon
 
 PAST = "2020-01-01T00:00:00.000000Z"
 
@@ -81,7 +82,7 @@ async def test_a_session_has_the_environment_and_the_pod_goes_with_it(
             assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [root["metadata"]["uid"]]
             uids.add(made["metadata"]["uid"])
             terminal = Script('echo "$REGISTRY/$REPOSITORY at $BUILDKIT_HOST"; exit 7')
-            assert await asyncio.wait_for(run_session(api, pod, ["sh"], terminal), 60) == 7
+            assert await soon(run_session(api, pod, ["sh"], terminal)) == 7
             assert b"reg.example/team at tcp://buildkitd:1234" in terminal.seen
             assert {"pod/buildkit-cli", "secret/registry-creds"} <= set(await builder.close())
         left = await names_left(api, OURS)
@@ -148,7 +149,7 @@ class TestCommand:
         try:
             seen = b""
             while not seen.endswith((b"# ", b"$ ")):  # what was typed before would be thrown away
-                seen += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 1 << 12), 120)
+                seen += await soon(asyncio.to_thread(os.read, ours, 1 << 12))
             os.write(ours, b"exit $(( ${#REPOSITORY} + 3 ))\n")
             _, errors = await asyncio.to_thread(process.communicate, timeout=120)
             assert process.returncode == len("team") + 3, errors

@@ -11,8 +11,9 @@ import httpx
 
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, unique, versions
-from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass
 from tests.releases import complaint, registry_login
+from tests.waiting import wait_until
 from tests.warm import WarmStarter
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.git_repository import git
-from tests.integration.once.conftest import BUILDING, Place, a_tag_is_held, hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import BUILDING, Place, a_tag_is_held, hold_tags, let_tags_pass
 from tests.releases import result_of
+from tests.waiting import wait_until
 from tests.warm import WarmStarter
 
 STEPS = ["> provision builder", "> plan version", BUILDING, "> verify", "> tag", "> record"]

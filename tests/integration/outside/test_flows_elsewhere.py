@@ -23,6 +23,7 @@ from tests.installed import Installed
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import running_images
 from tests.releases import make_source
+from tests.waiting import calm_looks
 
 MODULE = Path(__file__).with_name("everything.py")
 NAMES = ("release", "release-set", "deploy", "rollback", "promote", "check-bases", "sweep", "pipeline")
@@ -58,12 +59,11 @@ class Elsewhere:
 
     async def deployment(self, flow: str) -> dict[str, Any]:
         """Once it is there."""
-        for _ in range(600):
+        async for _ in calm_looks():
             try:
                 return dict(await asyncio.to_thread(self.place.server.ask, "GET", f"/deployments/name/{flow}/outside"))
             except httpx.HTTPStatusError:
                 assert self.process.poll() is None, self.log.read_text()[-3000:]
-                await asyncio.sleep(0.2)
         raise AssertionError(f"{flow} is not there: {self.log.read_text()[-3000:]}")
 
 
@@ -120,11 +120,11 @@ async def elsewhere(
 
 
 async def there(place: DeployPlace, path: str) -> None:
-    for _ in range(600):
+    async for _ in calm_looks():
         try:
             await asyncio.to_thread(place.server.ask, "GET", path)
         except httpx.HTTPStatusError:
-            await asyncio.sleep(0.2)
+            pass
         else:
             return
     raise AssertionError(f"{path} did not come")

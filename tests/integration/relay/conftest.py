@@ -21,6 +21,7 @@ import httpx
 import pytest
 
 from tests.conftest import RunningStack
+from tests.waiting import looks
 from tests.warm import Command, WarmStarter
 
 SCHEMA = {
@@ -76,10 +77,9 @@ class Probe:
         return events
 
     def wait_for_event(self, repository: str) -> dict[str, Any]:
-        for _ in range(100):
+        for _ in looks():
             if found := self.events(repository):
                 return found[0]
-            time.sleep(0.1)
         raise AssertionError(f"no event of {repository}")
 
     def _post(self, path: str, query: Mapping[str, Any]) -> Any:

@@ -6,7 +6,6 @@ import json
 import secrets
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ import pytest
 
 from tests.integration.faults.haystack import Needles
 from tests.integration.relay.conftest import Probe, RunningRelay, commit_id, github_push, hex_hmac, running_relay
+from tests.waiting import looks
 from tests.warm import WarmStarter
 
 CANARY = secrets.token_urlsafe(24)
@@ -258,10 +258,9 @@ def test_too_many_connections(relay: RunningRelay) -> None:
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After" in answer
     relay.command.until("too many connections")
-    for _ in range(100):
+    for _ in looks():
         if raw(relay, b"GET /hooks/github HTTP/1.1\r\nHost: relay\r\n\r\n").startswith(b"HTTP/1.1 405 "):
             return
-        time.sleep(0.05)
     raise AssertionError("it does not recover")
 
 

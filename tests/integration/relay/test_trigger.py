@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
 from tests.releases import complaint
+from tests.waiting import looks
 from tests.warm import Ended, WarmStarter
 
 
@@ -133,11 +133,10 @@ def test_an_event(commands: WarmStarter, probe: Probe) -> None:
     first, second = (shown(commands.run(*arguments, "--output", "json")) for _ in range(2))
     assert first == second
     query = {"filter": {"event": {"name": [name]}}}
-    for _ in range(100):
+    for _ in looks():
         found = httpx.post(f"{probe.api}/events/filter", json=query, trust_env=False).json()["events"]
         if found:
             break
-        time.sleep(0.1)
     [event] = found
     assert event["id"] == first["id"]
     assert event["payload"] == {"passed": True}

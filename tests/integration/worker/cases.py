@@ -110,7 +110,7 @@ def start_all(cases: list[Case], server: PrefectServer, *, retry: bool = False) 
         these = [case for case in cases if (case.moment != BUILDING) == standing]
         for case in these:
             case.retry(server) if retry else case.start(server)
-        server.until(partial(_all_reached, these), 150.0)
+        server.until(partial(_all_reached, these))
 
 
 def _all_reached(cases: list[Case]) -> bool:

@@ -90,7 +90,7 @@ def test_an_application_is_released_in_turn_and_on_schedule(
         }
         scheduled = {**stanza, "name": f"{name}-nightly", "schedules": [schedule]}
         register(slipway, tmp_path, scheduled)
-        server.until(lambda: any(_over(run) for run in server.runs_of(f"release/{name}-nightly")), 120)
+        server.until(lambda: any(_over(run) for run in server.runs_of(f"release/{name}-nightly")))
         (over,) = filter(_over, server.runs_of(f"release/{name}-nightly"))
         assert over["state"]["type"] == "COMPLETED", over["state"]
         assert "nothing" in over["state"]["message"] or "no commit" in over["state"]["message"], over["state"]

@@ -10,6 +10,7 @@ from prefect_slipway.flows.run.keepalive import kept
 from prefect_slipway.infra.domain.errors import SourceUnreachable
 from prefect_slipway.infra.domain.ledger import Claim, Reservation
 from prefect_slipway.infra.domain.version import Version
+from tests.waiting import soon
 
 
 class _Ledger:
@@ -35,7 +36,7 @@ async def test_a_reservation_is_kept_until_the_release_ends() -> None:
         await asyncio.sleep(0.01)
         assert ledger.kept == []
         shop.reservation = reservation
-        await asyncio.wait_for(ledger.thrice.wait(), 10)
+        await soon(ledger.thrice.wait())
     count = len(ledger.kept)
     await asyncio.sleep(0.01)
     assert len(ledger.kept) == count
