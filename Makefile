@@ -43,15 +43,20 @@ quick: $(STAMP) ## run the tests that need neither the stack nor root, in under 
 	@$(BIN)/python -m pytest tests/unit -q -n $(CORES) --hypothesis-profile quick $(ARGS)
 
 # The packages that are pure: what they do shows in unit tests alone. Each must reach COVERED percent, by branch.
-PURE := infra/domain infra/signing infra/buildkit/build infra/buildkit/http2 infra/buildkit/files \
-  flows/planning flows/bake flows/relay/rules
+PURE := infra/domain/ infra/signing/ infra/buildkit/build/ infra/buildkit/http2/frames infra/buildkit/http2/headers \
+  infra/buildkit/files/ flows/planning/ flows/bake/ flows/relay/rule flows/relay/template flows/relay/patterns \
+  flows/relay/push flows/relay/forges/
 COVERED ?= 90
 
 coverage: $(STAMP) ## show how much of each pure package the unit tests cover, by branch; fail below 90 %
 	@$(BIN)/python -m pytest tests/unit -q -n $(CORES) --hypothesis-profile quick --cov --cov-report= $(ARGS)
-	@failed=; for each in $(PURE); do \
+	@failed=; for each in $(PURE); do echo; echo "$$each"; \
 	  $(BIN)/coverage report --show-missing --skip-covered --fail-under=$(COVERED) --include="$$each*" || failed="$$failed $$each"; \
 	done; test -z "$$failed" || { echo "below $(COVERED) %:$$failed"; exit 1; }
+
+# A virtual environment for each Python that Slipway supports and this machine has; `make pythons` names the rest.
+pythons: ## run the tests of `make quick` on every supported Python of this machine
+	@sh .ci/pythons $(ARGS)
 
 test: setup ## run all tests
 	@sh infra/local/bootstrap.sh test-packages
@@ -99,4 +104,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster quick coverage bench check format lock dist up down clean
+.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock dist up down clean
