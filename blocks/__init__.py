@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Builder", "KubernetesBuilder", "Registry", "Source", "Vault"]
 
-# Imported when they are first used: they import Prefect, which reads its settings then, and the command line has to name
-# the server first. What else is in this package, requests use.
+# Imported when they are first used: they import Prefect, which reads its settings then, and the command line has to
+# name the server first. Requests use the rest of this package.
 _MODULES = {
     "Builder": "builder",
     "KubernetesBuilder": "kubernetes",
