@@ -20,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from tests import patient
 from tests.cluster.conftest import kubectl
 from tests.cluster.exposed import exposed
 from tests.cluster.installation import Installation, eventually, forward, forwarded_port, installed
@@ -57,7 +58,7 @@ class Application:
     def versions(self) -> list[str]:
         """The image's tags."""
         auth = (USER, PASSWORD)
-        answer = httpx.get(f"http://{self.registry}/v2/team/{self.name}/tags/list", auth=auth)
+        answer = patient.get(f"http://{self.registry}/v2/team/{self.name}/tags/list", auth=auth)
         return sorted(answer.json().get("tags") or []) if answer.status_code == 200 else []
 
     @property

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.conftest import clean_environment, run_slipway
 from tests.contract.buildkit.bridged import bridged_engine, listening_there, may_make_namespaces
 from tests.contract.buildkit.parts import BASE, Engine, busybox_context
@@ -55,7 +55,7 @@ class Place:
         return await asyncio.to_thread(run_slipway, "build", *target, *options, context, env=clean_environment())
 
     def get(self, path: str, accept: str = "*/*") -> Any:
-        answer = httpx.get(f"http://{self.registry}/v2/{path}", headers={"Accept": accept})
+        answer = patient.get(f"http://{self.registry}/v2/{path}", headers={"Accept": accept})
         return answer.raise_for_status().json()
 
     def statements(self, repository: str, tag: str) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ from tests.contract.buildkit.parts import BASE, Engine, older_than, open_descrip
 from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
-from tests.waiting import calm_looks, soon
+from tests.waiting import PATIENCE_S, calm_looks, soon
 
 Context = Callable[[str], Path]
 
@@ -144,7 +144,7 @@ async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) 
 async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> None:
     """A step that says nothing for many keepalive periods goes on: the daemon answers the pings."""
     async with Relay(engine.upstream) as relay:
-        keepalive = Keepalive(idle_s=0.1, timeout_s=2.0)
+        keepalive = Keepalive(idle_s=0.1, timeout_s=PATIENCE_S)
         async with begun_build(relay.address, context(sleeping(2)), keepalive) as task:
             assert (await soon(task)).steps == 2
 

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from prefect_slipway.infra.common.claims import Note
@@ -22,6 +21,7 @@ from prefect_slipway.infra.domain.version import Version, image_tag, parse_versi
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.ledger import RegistryLedger
 from prefect_slipway.infra.registry.markers import Markers, new_order
+from tests import patient
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.contract.registry.conftest import PASSWORD, USER, client
 from tests.faults import Front, front
@@ -75,7 +75,7 @@ class RegistryWorld:
     def tags(self) -> list[str]:
         """All there are, markers too."""
         host, repository = self.place
-        answer = httpx.get(f"http://{host}/v2/{repository}/tags/list", auth=(USER, PASSWORD), trust_env=False)
+        answer = patient.get(f"http://{host}/v2/{repository}/tags/list", auth=(USER, PASSWORD))
         return sorted(answer.json().get("tags") or [])
 
     def markers(self) -> list[str]:

@@ -6,9 +6,9 @@ import json
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
 from tests.releases import complaint
 from tests.waiting import looks
@@ -32,7 +32,7 @@ def test_a_run_is_started(commands: WarmStarter, probe: Probe) -> None:
     identity = first.split()[1]
     assert first == f"run {identity} Scheduled"
     assert second.endswith(f"/flow-run/{identity}")
-    run = httpx.get(f"{probe.api}/flow_runs/{identity}", trust_env=False).json()
+    run = patient.get(f"{probe.api}/flow_runs/{identity}").json()
     assert run["parameters"] == {"request": {"source": "https://example.com/app.git", "tag": "x", "ref": commit}}
 
 
@@ -73,7 +73,7 @@ def test_it_waits_for_the_end(commands: WarmStarter, probe: Probe, state: str, m
     )
     command.until("> Scheduled")
     [run] = probe.runs_of(commit)
-    httpx.post(
+    patient.post(
         f"{probe.api}/flow_runs/{run['id']}/set_state",
         json={"state": {"type": state, "message": message}, "force": True},
         trust_env=False,
@@ -134,7 +134,7 @@ def test_an_event(commands: WarmStarter, probe: Probe) -> None:
     assert first == second
     query = {"filter": {"event": {"name": [name]}}}
     for _ in looks():
-        found = httpx.post(f"{probe.api}/events/filter", json=query, trust_env=False).json()["events"]
+        found = patient.post(f"{probe.api}/events/filter", json=query).json()["events"]
         if found:
             break
     [event] = found

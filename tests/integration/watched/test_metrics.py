@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from prefect_slipway.infra.local.daemon import free_port
+from tests import patient
 from tests.conftest import Run, RunningStack
 from tests.prefect_server import PrefectServer
 from tests.releases import DOCKERFILE, complaint, make_source, result_of, run_line
@@ -41,7 +41,7 @@ class Exporter:
         return self.samples().get((name, frozenset(labels.items())), 0.0)
 
     def samples(self) -> Samples:
-        text = httpx.get(f"http://{self._address}/metrics", trust_env=False).text
+        text = patient.get(f"http://{self._address}/metrics").text
         families = text_string_to_metric_families(text)
         return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 

@@ -25,7 +25,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import (
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
-from tests.waiting import soon
+from tests.waiting import PATIENCE_S, soon
 
 
 @asynccontextmanager
@@ -185,7 +185,7 @@ async def test_pings_keep_an_idle_connection() -> None:
     async def wait(call: ServerCall) -> None:
         await asyncio.sleep(0.5)
 
-    keepalive = Keepalive(idle_s=0.02, timeout_s=5.0)
+    keepalive = Keepalive(idle_s=0.02, timeout_s=PATIENCE_S)
     async with connected({"/s/Wait": wait}, keepalive) as client, client.call("/s/Wait") as call:
         assert await call.receive() is None
 
