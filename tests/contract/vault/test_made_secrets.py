@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.contract.vault.conftest import reader
@@ -81,7 +82,7 @@ async def test_a_made_credential_is_kept_for_its_lease_and_replaced_before_it_en
         assert first[0] is not None
         assert len({each.username for each in first if each is not None}) == 1
         assert accounts.made == 1
-        second = first[0]
+        second: Credential | None = first[0]
         async for _ in calm_looks():
             second = await source.credential("registry.example")
             if second != first[0]:
