@@ -14,9 +14,13 @@ UPGRADE ?= --upgrade
 # What `make bench` measures; empty: all.
 CASES ?=
 RUNS ?= 5
+# What `make dist` builds of; `.ci/release` names the tag's own files.
+TREE ?= .
+DIST ?= dist
 
 # Processes that `make test` runs in, each with a stack of its own; a file's tests stay together.
 JOBS ?= 3
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DEFAULT_GOAL := help
 
@@ -36,6 +40,27 @@ $(STAMP): requirements.lock pyproject.toml infra/local/bootstrap.sh
 release: setup ## start the embedded stack, release SOURCE and show the result
 	@$(BIN)/slipway up --quiet
 	@$(BIN)/slipway release "$(SOURCE)" --bump "$(BUMP)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
+
+quick: $(STAMP) ## run the tests that need neither the stack nor root, in under a minute
+	@$(BIN)/python -m pytest tests/unit -q -n $(CORES) --hypothesis-profile quick $(ARGS)
+
+# What is pure, and shows in unit tests alone; each must reach COVERED percent, by branch. What talks to a daemon or a
+# server is run by the contract tests.
+BUILD := infra/buildkit/build
+PURE := infra/domain/ infra/signing/ infra/buildkit/files/ infra/buildkit/http2/frames infra/buildkit/http2/headers \
+  $(foreach file,cache error events frontend outputs provenance record request scrub,$(BUILD)/$(file)) \
+  flows/planning/ flows/bake/ flows/relay/rule flows/relay/push flows/relay/forges/
+COVERED ?= 90
+
+coverage: $(STAMP) ## show how much of each pure package the unit tests cover, by branch; fail below 90 %
+	@$(BIN)/python -m pytest tests/unit -q -n $(CORES) --hypothesis-profile quick --cov --cov-report= $(ARGS)
+	@failed=; for each in $(PURE); do echo; echo "$$each"; \
+	  $(BIN)/coverage report --show-missing --skip-covered --fail-under=$(COVERED) --include="$$each*" || failed="$$failed $$each"; \
+	done; test -z "$$failed" || { echo "below $(COVERED) %:$$failed"; exit 1; }
+
+# A virtual environment for each Python that Slipway supports and this machine has; `make pythons` names the rest.
+pythons: ## run the tests of `make quick` on every supported Python of this machine
+	@sh .ci/pythons $(ARGS)
 
 test: setup ## run all tests
 	@sh infra/local/bootstrap.sh test-packages
@@ -68,6 +93,12 @@ lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every suppo
 	  --no-header --no-emit-index-url --extra worker --extra telemetry \
 	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 
+
+dist: $(STAMP) ## build wheel and sdist into DIST; the wheel is built from the sdist
+	@rm -f "$(DIST)"/prefect_slipway-*
+	@$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir "$(DIST)" "$(TREE)"
+	@ls "$(DIST)"
+
 up: setup ## start the embedded stack
 	@$(BIN)/slipway up
 
@@ -77,4 +108,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster bench check format lock up down clean
+.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock dist up down clean

@@ -5,10 +5,34 @@ says, an option says too. `prefect block register -m prefect_slipway` registers 
 `prefect.collections` has Prefect import this package wherever Slipway is installed.
 """
 
-from prefect_slipway.blocks.builder import Builder
-from prefect_slipway.blocks.kubernetes import KubernetesBuilder
-from prefect_slipway.blocks.registry import Registry
-from prefect_slipway.blocks.source import Source
-from prefect_slipway.blocks.vault import Vault
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_slipway.blocks.builder import Builder
+    from prefect_slipway.blocks.kubernetes import KubernetesBuilder
+    from prefect_slipway.blocks.registry import Registry
+    from prefect_slipway.blocks.source import Source
+    from prefect_slipway.blocks.vault import Vault
 
 __all__ = ["Builder", "KubernetesBuilder", "Registry", "Source", "Vault"]
+
+# Imported when they are first used: they import Prefect, which reads its settings then, and the command line has to
+# name the server first. Requests use the rest of this package.
+_MODULES = {
+    "Builder": "builder",
+    "KubernetesBuilder": "kubernetes",
+    "Registry": "registry",
+    "Source": "source",
+    "Vault": "vault",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -20,10 +20,13 @@ from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
 from tests.ports import free_port
 from tests.releases import Traces
+from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter, warm_starter
 
 # A busy machine makes an example slow, not wrong: no test asserts wall time.
 settings.register_profile("slipway", deadline=None)
+# For `make quick`: fewer examples of each property.
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("slipway")
 
 # A shell's background job inherits an ignored SIGINT, and so would every command that a test interrupts.
@@ -63,11 +66,18 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def run_slipway(
-    *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = 200.0
+    *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
     """`slipway ARGUMENTS` in a process of its own, with exactly this environment."""
+    return run_program(SLIPWAY, *arguments, env=env, cwd=cwd, timeout=timeout)
+
+
+def run_program(
+    *command: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = PATIENCE_S
+) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with nothing on its standard input; what it says is kept."""
     return subprocess.run(
-        [SLIPWAY, *arguments],
+        command,
         env=env,
         cwd=cwd,
         capture_output=True,
@@ -111,7 +121,7 @@ def stack_home(**more: str) -> Iterator[dict[str, str]]:
     try:
         yield env | more
     finally:
-        undertaker.communicate(timeout=120)
+        undertaker.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +157,7 @@ def slipway(stack: RunningStack) -> Run:
         *arguments: str | Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float = 200.0,
+        timeout: float = PATIENCE_S,
     ) -> subprocess.CompletedProcess[str]:
         return run_slipway(*arguments, env={**stack.env, **(env or {})}, cwd=cwd, timeout=timeout)
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from tests.waiting import PATIENCE_S
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -20,7 +21,7 @@ class Pusher:
 
     def __init__(self, host: str, repository: str, auth: tuple[str, str] | None) -> None:
         self._base = f"/v2/{repository}"
-        self._http = httpx.Client(base_url=f"http://{host}", auth=auth, trust_env=False)
+        self._http = httpx.Client(base_url=f"http://{host}", auth=auth, trust_env=False, timeout=PATIENCE_S)
 
     def __enter__(self) -> Pusher:
         return self

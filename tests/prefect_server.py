@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+from tests.waiting import PATIENCE_S, looks
 
 _TRIES = 20
 
@@ -50,7 +53,7 @@ class PrefectServer:
         state: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")["state"]
         return state
 
-    def end(self, run: str, timeout_s: float = 150.0) -> dict[str, Any]:
+    def end(self, run: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The state a run ends in."""
         self.until(lambda: self.state(run)["type"] in FINAL, timeout_s)
         return self.state(run)
@@ -78,14 +81,10 @@ class PrefectServer:
         return [state["name"] for state in self.ask("GET", f"/flow_run_states/?flow_run_id={run}")]
 
     @staticmethod
-    def until(condition: Callable[[], bool], timeout_s: float) -> None:
+    def until(condition: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait; a server that does not answer is waited for."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            try:
+        for _ in looks(timeout_s):
+            with suppress(httpx.TransportError):
                 if condition():
                     return
-            except httpx.TransportError:
-                pass
-            assert time.monotonic() < deadline, "it did not come"
-            time.sleep(0.2)
+        raise AssertionError("it did not come")

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.vault_api import VaultApi
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from tests import patient
 from tests.warm import Ended
 
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
@@ -80,7 +79,7 @@ class Traces:
     def runs(self, name: str) -> list[dict[str, Any]]:
         """The Prefect runs whose name holds `name`, newest first."""
         query = {"flow_runs": {"name": {"like_": name}}, "sort": "START_TIME_DESC"}
-        answer = httpx.post(f"{self.connection.prefect_api_url}/flow_runs/filter", json=query, trust_env=False)
+        answer = patient.post(f"{self.connection.prefect_api_url}/flow_runs/filter", json=query)
         runs: list[dict[str, Any]] = answer.raise_for_status().json()
         return runs
 
@@ -88,19 +87,19 @@ class Traces:
         """The Markdown that the newest run whose name holds `name` has shown, newest first."""
         run = self.runs(name)[0]["id"]
         query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}, "sort": "CREATED_DESC"}
-        answer = httpx.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query, trust_env=False)
+        answer = patient.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query)
         return [str(each["data"]) for each in answer.raise_for_status().json()]
 
     def report(self, run: str) -> str:
         """The Markdown of a run's report and plan."""
         query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
-        answer = httpx.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query, trust_env=False)
+        answer = patient.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query)
         return "\n".join(str(artifact["data"]) for artifact in answer.raise_for_status().json())
 
     def log(self, run: str) -> list[str]:
         """The messages of a run's log and of its tasks', oldest first."""
         query = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-        answer = httpx.post(f"{self.connection.prefect_api_url}/logs/filter", json=query, trust_env=False)
+        answer = patient.post(f"{self.connection.prefect_api_url}/logs/filter", json=query)
         return [record["message"] for record in answer.raise_for_status().json()]
 
     def tags(self, repository: str) -> list[str]:
@@ -134,7 +133,7 @@ def registry_login(connection: StackConnection) -> tuple[str, str]:
 
 def registry_tags(host: str, repository: str, login: tuple[str, str] | None) -> list[str]:
     """All tags of a repository, none if it does not exist."""
-    answer = httpx.get(f"http://{host}/v2/{repository}/tags/list", auth=login, trust_env=False)
+    answer = patient.get(f"http://{host}/v2/{repository}/tags/list", auth=login)
     if answer.status_code == 404:
         return []
     return sorted(answer.raise_for_status().json()["tags"] or [])
@@ -144,7 +143,7 @@ def digest_of_tag(host: str, repository: str, tag: str, login: tuple[str, str] |
     """What a tag names."""
     accept = f"{OCI_MANIFEST}, {OCI_INDEX}"
     url = f"http://{host}/v2/{repository}/manifests/{tag}"
-    answer = httpx.head(url, auth=login, headers={"Accept": accept}, trust_env=False).raise_for_status()
+    answer = patient.head(url, auth=login, headers={"Accept": accept}).raise_for_status()
     return answer.headers["Docker-Content-Digest"]
 
 

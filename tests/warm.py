@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.waiting import PATIENCE_S
+
 _MESSAGE_BYTES = 100_000
 
 
@@ -48,7 +50,7 @@ class Command:
         for reader in self._readers:
             reader.start()
 
-    def until(self, text: str, timeout_s: float = 60.0) -> None:
+    def until(self, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the command has said `text` on its error output."""
         with self._news:
             self._news.wait_for(lambda: text in self._said or not self._readers[1].is_alive(), timeout_s)
@@ -65,7 +67,7 @@ class Command:
         """kill -9 of all that belongs to it."""
         os.killpg(self.pid, signal.SIGKILL)
 
-    def end(self, timeout_s: float = 120.0) -> Ended:
+    def end(self, timeout_s: float = PATIENCE_S) -> Ended:
         """Wait for its end."""
         for reader in self._readers:
             reader.join(timeout_s)

@@ -119,4 +119,4 @@ def ratio(case: str, ours: Side, theirs: Side, count: int, goal: float, note: st
 
 
 def median(runs: Sequence[Run], figure: str) -> float:
-    return statistics.median(getattr(each, figure) for each in runs)
+    return float(statistics.median(getattr(each, figure) for each in runs))

@@ -77,7 +77,7 @@ class Releases:
 
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
-        build = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
+        build: list[str | Path] = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
         return Side([SLIPWAY, "release", source, *options], self._env), Side(build, self._env)
 
     def _records(self) -> int:

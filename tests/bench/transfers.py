@@ -55,8 +55,8 @@ class Transfers:
         more = self._context("more", partial(contexts.many_files, count=_MORE_FILES, size=50))
         few, many = (self._sides(context, before=self._prune)[0] for context in (self._many(), more))
         runs = in_turn(many, few, 1)
-        peaks = [median(side, "peak_mib") for side in runs]
-        return Row("MiB, 200,000 / 20,000 files", *peaks, peaks[0] / peaks[1], 1.5, runs=runs)
+        most, least = (median(side, "peak_mib") for side in runs)
+        return Row("MiB, 200,000 / 20,000 files", most, least, most / least, 1.5, runs=runs)
 
     def _many(self) -> Path:
         return self._context("many", partial(contexts.many_files, count=_FILES))
@@ -67,7 +67,7 @@ class Transfers:
 
     def _sides(self, context: Path, before: Callable[[], None] = lambda: None) -> tuple[Side, Side]:
         common = ["--output", "type=cacheonly", "--network", "host", str(context)]
-        ours = [SLIPWAY, "build", "--builder", f"docker://{self._socket}", *common]
+        ours: list[str | Path] = [SLIPWAY, "build", "--builder", f"docker://{self._socket}", *common]
         theirs = ["docker", "buildx", "build", *common]
         return Side(ours, self._env, before), Side(theirs, self._env, before)
 

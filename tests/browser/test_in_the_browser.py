@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key, key_of
 from prefect_slipway.flows.request.release import ReleaseRequest
+from tests import patient
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
@@ -31,7 +31,7 @@ def released(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) ->
 def _latest(stack: RunningStack, key: str) -> str:
     """The id of the newest artifact under a key."""
     query = {"artifacts": {"key": {"any_": [key]}}}
-    found = httpx.post(f"{stack.connection.prefect_api_url}/artifacts/latest/filter", json=query, trust_env=False)
+    found = patient.post(f"{stack.connection.prefect_api_url}/artifacts/latest/filter", json=query)
     return str(found.raise_for_status().json()[0]["latest_id"])
 
 
@@ -81,7 +81,7 @@ def test_the_history_is_a_table(page: Page, released: dict[str, Any], stack: Run
 
 def test_every_link_of_the_report_leads_somewhere(page: Page, released: dict[str, Any], stack: RunningStack) -> None:
     """The run's own page shows them; each opens a page that knows the image."""
-    links = httpx.post(
+    links = patient.post(
         f"{stack.connection.prefect_api_url}/artifacts/filter",
         json={
             "artifacts": {"type": {"any_": ["markdown"]}, "key": {"any_": [key_of("release", released["image"])]}},
@@ -101,7 +101,7 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
     """Each option of a release is a field, with the help that the command line gives."""
     registered = slipway("deploy-flows", "--pool", "slipway")
     assert registered.returncode == 0, registered.stderr
-    found = httpx.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local", trust_env=False)
+    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
     expect(page.get_by_text("Which part goes up", exact=False)).to_be_visible()
     shown = " ".join(page.locator("main, body").first.inner_text().split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Literal
@@ -31,6 +30,7 @@ from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS, BuilderContract
 from tests.kubernetes.script import Script
+from tests.waiting import soon
 
 ROLE = Path(prefect_slipway.infra.kubernetes.__file__).parent / "role.yaml"
 
@@ -145,7 +145,7 @@ async def test_a_shell_has_what_the_lab_has(cluster: ClusterUnderTest, api: Kube
         pod = await builder.open_cli()
         assert pod == "buildkit-cli"
         terminal = Script("env; cat /root/.docker/config.json; buildctl debug workers; exit 7")
-        assert await asyncio.wait_for(run_session(api, pod, ["sh", "-i"], terminal), 60) == 7
+        assert await soon(run_session(api, pod, ["sh", "-i"], terminal)) == 7
         seen = terminal.seen.decode()
         assert "REGISTRY=reg.example" in seen
         assert "REPOSITORY=team" in seen

@@ -20,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from tests import patient
 from tests.cluster.conftest import kubectl
 from tests.cluster.exposed import exposed
 from tests.cluster.installation import Installation, eventually, forward, forwarded_port, installed
@@ -54,7 +55,7 @@ class Application:
     def versions(self) -> list[str]:
         """The image's tags."""
         auth = (USER, PASSWORD)
-        answer = httpx.get(f"http://{self.registry}/v2/team/{self.name}/tags/list", auth=auth)
+        answer = patient.get(f"http://{self.registry}/v2/team/{self.name}/tags/list", auth=auth)
         return sorted(answer.json().get("tags") or []) if answer.status_code == 200 else []
 
     @property
@@ -121,7 +122,7 @@ def building(installation: Installation, run: str) -> str:
     installation.wait(run, "RUNNING")
     eventually(installation.builders, "a builder", 90.0, lambda: installation.log(run))
     eventually(lambda: "sleep 20" in installation.log(run), "the build", 60.0, lambda: installation.log(run))
-    return next(pod["metadata"]["name"] for pod in installation.pods(run) if pod["status"]["phase"] == "Running")
+    return next(str(pod["metadata"]["name"]) for pod in installation.pods(run) if pod["status"]["phase"] == "Running")
 
 
 def assert_released_once(installation: Installation, application: Application) -> None:

@@ -57,7 +57,7 @@ class ClusterUnderTest:
             "resources": Resources(cpu="50m", memory="64Mi"),
             "registries": {self.registry: RegistrySettings(plain_http=True)},
             "scheduling_patience_s": 1.0,
-            "ready_s": 90.0,
+            "ready_s": 300.0,
         }
         return BuilderSpec(**{**usual, **self.extra, **changes})
 

@@ -24,6 +24,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 from tests.conftest import RunningStack
 from tests.kubernetes.rollout_parts import Images, make
 from tests.prefect_server import PrefectServer
+from tests.waiting import calm_looks
 
 
 @dataclass
@@ -111,20 +112,19 @@ class DeployPlace:
         """Answer the newest run of a flow that waits for an approval; gives its question."""
         run = await self.until(flow, lambda run: run["state"]["type"] == "PAUSED")
         with self.prefect():
-            for _ in range(50):
+            async for _ in calm_looks():
                 try:
                     await give_answer(run["id"], answer)
                 except InvalidOption:  # the form comes a moment after the pause
-                    await asyncio.sleep(0.1)
+                    pass
                 else:
                     return await self.report(run["id"])
         raise AssertionError("the answer was not taken")
 
     async def until(self, flow: str, accept: Callable[[Object], bool]) -> Object:
         """The newest run of a flow that is as wanted."""
-        for _ in range(300):
+        async for _ in calm_looks():
             for run in await self.runs(flow):
                 if run["state"] is not None and accept(run):
                     return run
-            await asyncio.sleep(0.1)
         raise AssertionError(f"no run of {flow} came to be as wanted")

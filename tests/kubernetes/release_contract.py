@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from tests.servers import vault_server
 from tests.warm import WarmStarter
 
 SECRET = "secret/cluster/registry"
-Command = Callable[..., Awaitable[subprocess.CompletedProcess[str]]]
+Command = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
 Revoke = Callable[..., Awaitable[None]]
 
 

@@ -21,6 +21,7 @@ from prefect_slipway.infra.buildkit import (
     Output,
 )
 from prefect_slipway.infra.domain.credentials import Anonymous, Credential
+from tests import patient
 from tests.contract.buildkit.relay import Streams
 
 BUSYBOX = Path(shutil.which("busybox") or "/bin/busybox")
@@ -59,7 +60,7 @@ class Registry:
         return Answering(Credential(self.username, self.password))
 
     def get(self, path: str, accept: str = "*/*") -> httpx.Response:
-        return httpx.get(
+        return patient.get(
             f"http://{self.host}/v2/{path}", auth=(self.username, self.password), headers={"Accept": accept}
         )
 

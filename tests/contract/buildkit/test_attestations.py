@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.conftest import clean_environment, run_slipway
 from tests.contract.buildkit.bridged import bridged_engine, listening_there, may_make_namespaces
 from tests.contract.buildkit.parts import BASE, Engine, busybox_context
@@ -50,12 +50,12 @@ class Place:
 
     async def slipway(self, context: Path, tag: str, *options: str) -> subprocess.CompletedProcess[str]:
         """`slipway build --push` of an image with this tag."""
-        arguments = ("build", "--builder", self.engine, "--push", "-t", f"{self.registry}/{tag}", *options, context)
+        target = ("--builder", self.engine, "--push", "-t", f"{self.registry}/{tag}")
         # Beside the relay, which runs in this thread.
-        return await asyncio.to_thread(run_slipway, *arguments, env=clean_environment())
+        return await asyncio.to_thread(run_slipway, "build", *target, *options, context, env=clean_environment())
 
     def get(self, path: str, accept: str = "*/*") -> Any:
-        answer = httpx.get(f"http://{self.registry}/v2/{path}", headers={"Accept": accept})
+        answer = patient.get(f"http://{self.registry}/v2/{path}", headers={"Accept": accept})
         return answer.raise_for_status().json()
 
     def statements(self, repository: str, tag: str) -> list[dict[str, Any]]:

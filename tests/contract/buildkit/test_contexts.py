@@ -25,6 +25,7 @@ from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run
 from tests.serving import folder_served
+from tests.waiting import soon
 
 Context = Callable[[str], Path]
 
@@ -169,7 +170,8 @@ async def test_a_stream(engine: Engine, tmp_path: Path) -> None:
     source, target = os.pipe()
     with os.fdopen(source, "rb") as reading, os.fdopen(target, "wb") as writing:
         building = asyncio.create_task(build_url(engine, BuildRequest(reading)))
-        await asyncio.to_thread(lambda: (writing.write(data), writing.close()))
+        await asyncio.to_thread(writing.write, data)
+        await asyncio.to_thread(writing.close)
         assert (await building).steps == 1
 
 
@@ -181,7 +183,7 @@ async def test_a_stream_that_says_nothing(engine: Engine) -> None:
         await asyncio.sleep(0.3)
         building.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(building, 20)
+            await soon(building)
 
 
 async def test_a_git_repository_that_the_daemon_fetches(engine: Engine, web: tuple[Path, str], tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from prefect_slipway.infra.buildkit import (
     BuilderAddress,
     BuildEvent,
     BuildKit,
+    BuildOutcome,
     BuildRequest,
     CacheEntry,
     Keepalive,
@@ -30,7 +31,6 @@ from prefect_slipway.infra.buildkit import (
     TarOutput,
     TlsFiles,
 )
-from prefect_slipway.infra.buildkit.client import BuildOutcome
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import (
     BuilderLost,
@@ -47,6 +47,7 @@ from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S, calm_looks, soon
 
 Context = Callable[[str], Path]
 
@@ -119,7 +120,7 @@ async def test_a_killed_daemon_is_lost(context: Context) -> None:
             async with begun_build(engine_address(Path(home)), context(sleeping(45672))) as task:
                 process.kill()
                 with pytest.raises(BuilderLost) as error:
-                    await asyncio.wait_for(task, 20)
+                    await soon(task)
             assert error.value.retryable
         finally:
             daemon.stop()
@@ -137,15 +138,15 @@ async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) 
     ):
         relay.frozen.set()
         with pytest.raises(BuilderLost, match="no sign of life"):
-            await asyncio.wait_for(task, 20)
+            await soon(task)
 
 
 async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> None:
     """A step that says nothing for many keepalive periods goes on: the daemon answers the pings."""
     async with Relay(engine.upstream) as relay:
-        keepalive = Keepalive(idle_s=0.1, timeout_s=2.0)
+        keepalive = Keepalive(idle_s=0.1, timeout_s=PATIENCE_S)
         async with begun_build(relay.address, context(sleeping(2)), keepalive) as task:
-            assert (await asyncio.wait_for(task, 30)).steps == 2
+            assert (await soon(task)).steps == 2
 
 
 async def test_a_cut_connection_is_lost(engine: Engine, context: Context) -> None:
@@ -153,11 +154,10 @@ async def test_a_cut_connection_is_lost(engine: Engine, context: Context) -> Non
     async with Relay(engine.upstream) as relay, begun_build(relay.address, context(sleeping(45674))) as task:
         relay.cut()
         with pytest.raises(BuilderLost):
-            await asyncio.wait_for(task, 20)
-    for _ in range(200):
+            await soon(task)
+    async for _ in calm_looks():
         if not running_steps(45674):
             break
-        await asyncio.sleep(0.1)
     assert not running_steps(45674)
 
 
@@ -182,7 +182,7 @@ async def test_garbage_on_the_wire(answer: bytes) -> None:
 
     async with listener(serve) as port, BuildKit(BuilderAddress.parse(f"tcp://127.0.0.1:{port}")) as builder:
         with pytest.raises(BuilderProtocolError):
-            await asyncio.wait_for(builder.info(), 10)
+            await soon(builder.info())
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ async def test_a_daemon_that_does_not_end_is_not_waited_for(engine: Engine, cont
             relay.frozen.set()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 20)
+                await soon(task)
 
 
 async def test_a_silent_server_is_given_up(tmp_path: Path) -> None:

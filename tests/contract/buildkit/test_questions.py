@@ -7,6 +7,7 @@ import http.server
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ Context = Callable[[str], Path]
 STAGES = "ARG V=1\nFROM scratch AS one\nARG W\nCOPY busybox /\nFROM one AS two\nLABEL a=b\n"
 
 
-async def ask(engine: Engine, question: str, folder: Path, **options: object) -> dict[str, bytes]:
+async def ask(engine: Engine, question: str, folder: Path, **options: Any) -> dict[str, bytes]:
     async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
         return await builder.ask(question, BuildRequest(folder)._replace(**options), Anonymous())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from prefect_slipway.infra.buildkit import (
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of
+from tests.waiting import looks, soon
 
 Context = Callable[[str], Path]
 
@@ -100,11 +100,10 @@ def agent(tmp_path: Path) -> Iterator[Path]:
     socket = tmp_path / "agent.sock"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     try:
-        for _ in range(200):
+        for _ in looks():
             if socket.exists():
                 break
             agent.poll()
-            subprocess.run(["sleep", "0.01"], check=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
         env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
         subprocess.run(["ssh-add", "-q", str(tmp_path / "key")], env=env, check=True)
@@ -139,7 +138,7 @@ async def test_an_agent_is_reached(
         events: list[BuildEvent] = []
         script = "/usr/bin/ssh-add -l; /usr/bin/ssh-add -D; /usr/bin/ssh-add -l"
         folder = context(BASE + "COPY root /\n" + run_with(mount, script))
-        await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+        await soon(build(engine.address, folder, ssh=ssh, events=events, no_cache=True))
         lines = output_of(events).splitlines()
         assert len([line for line in lines if "(ED25519)" in line]) == 2, lines
         assert "Failed to remove all identities." in lines
@@ -161,7 +160,7 @@ async def test_keys_in_files(engine: Engine, context: Context, tmp_path: Path, k
     )
     events: list[BuildEvent] = []
     ssh = {"default": SshSource(tuple(keys))}
-    await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+    await soon(build(engine.address, folder, ssh=ssh, events=events, no_cache=True))
     lines = output_of(events).splitlines()
     assert len([line for line in lines if "SHA256:" in line]) == 2, lines
     assert "signed" in lines, lines
@@ -174,7 +173,7 @@ async def test_a_raw_socket(engine: Engine, context: Context, agent: Path) -> No
     events: list[BuildEvent] = []
     ssh = {"default": SshSource((agent,), raw=True)}
     with pytest.raises(StepFailed):
-        await asyncio.wait_for(build(engine.address, folder, ssh=ssh, events=events, no_cache=True), 60)
+        await soon(build(engine.address, folder, ssh=ssh, events=events, no_cache=True))
     assert "The agent has no identities." in output_of(events)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -23,7 +22,7 @@ from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from prefect_slipway.infra.kubernetes.access.lease import timestamp
 from prefect_slipway.infra.kubernetes.builders.manifests import build_config, run_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
-from tests.conftest import SLIPWAY, RunningStack
+from tests.conftest import SLIPWAY, RunningStack, run_program
 from tests.integration.worker.conftest import worker
 from tests.kubernetes.cluster import ClusterUnderTest, names_left
 from tests.kubernetes.contract import OURS
@@ -45,8 +44,9 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
     """By a worker, with a saved builder; nobody sweeps, and the run's Lease would live for minutes."""
     api_url = stack.connection.prefect_api_url
     env = {**stack.env, "KUBECONFIG": str(cluster.access.kubeconfig), "PREFECT_API_URL": api_url}
-    for command in ([SLIPWAY, "deploy-flows", "--pool", "slipway"], [sys.executable, "-c", _SAVE]):
-        await asyncio.to_thread(subprocess.run, command, env=env, check=True, capture_output=True)
+    for command in ((SLIPWAY, "deploy-flows", "--pool", "slipway"), (sys.executable, "-c", _SAVE)):
+        done = await asyncio.to_thread(run_program, *command, env=env)
+        assert done.returncode == 0, done.stderr
     server = PrefectServer(api_url)
     source = make_source(tmp_path / "app", BASE + run_line(f": {uuid.uuid4().hex}; sleep 60"))
     request = {"source": str(source), "builder": "block:in-cluster", "network": "none"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from prefect_slipway.infra.kubernetes.builders.sweep import sweep
-from tests.conftest import clean_environment
+from tests.conftest import clean_environment, run_slipway
 from tests.kubernetes.cluster import names_left
 from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
@@ -38,10 +36,9 @@ async def slipway(
     """There is no Prefect server, so nothing is said of one. `namespace`: of the kubeconfig's context."""
     kubeconfig = kubernetes.kubeconfig(folder, namespace=namespace)
     env = clean_environment(KUBECONFIG=str(kubeconfig), HOME=str(folder), SLIPWAY_HOME=str(folder / "no stack")) | more
-    command = [Path(sys.executable).parent / "slipway", *arguments]
-    done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True, check=False)
+    done = await asyncio.to_thread(run_slipway, *arguments, env=env)
     assert (done.returncode, done.stderr) == (0, "")
-    return str(done.stdout)
+    return done.stdout
 
 
 async def test_sweep_removes_what_expired_and_nothing_else(
@@ -115,8 +112,7 @@ async def test_doctor_says_what_may_not_be_done_in_the_cluster(
 
     async def finding() -> dict[str, str | None]:
         env = clean_environment(KUBECONFIG=str(kubeconfig), SLIPWAY_HOME=str(tmp_path / "no stack"))
-        command = [Path(sys.executable).parent / "slipway", "doctor", "--output", "json", *arguments]
-        done = await asyncio.to_thread(subprocess.run, command, env=env, capture_output=True, text=True, check=False)
+        done = await asyncio.to_thread(run_slipway, "doctor", "--output", "json", *arguments, env=env)
         assert done.stderr == ""
         (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
         assert done.returncode == 1 or found["mend"] is None

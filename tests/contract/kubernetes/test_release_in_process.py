@@ -53,15 +53,17 @@ class TestReleaseInProcess(ReleaseContract):
         """The reservation ends last: whatever is left of the builder, the same command finishes the same version."""
         name = f"killed-{tmp_path.name[-8:]}"
         source = busybox_context(tmp_path / name, slow_dockerfile(seconds=6))
-        arguments = ("release", source, *options, "--network", "none", "--image", f"{cluster.registry}/{name}")
+        arguments: list[str | Path] = ["release", source, *options, "--network", "none"]
+        arguments += ["--image", f"{cluster.registry}/{name}"]
         release = commands.start(*arguments, env=environment)
         ending = asyncio.create_task(asyncio.to_thread(release.end))
         await pod_at_work(api, ending)
         (config,) = (obj for obj in await api.find(CONFIG_MAP) if name_of(obj).startswith("build-config"))
         await api.merge(CONFIG_MAP, name_of(config), {"metadata": {"finalizers": ["example.com/held"]}})
         await asyncio.to_thread(release.until, "> clean up")
-        while not (await api.get(CONFIG_MAP, name_of(config)))["metadata"].get("deletionTimestamp"):
+        while (held := await api.get(CONFIG_MAP, name_of(config))) and not held["metadata"].get("deletionTimestamp"):
             await asyncio.sleep(0.05)
+        assert held
         release.kill()
         assert (await ending).code == -9
         login = cluster.credential.username, cluster.credential.password

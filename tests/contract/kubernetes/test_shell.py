@@ -17,12 +17,13 @@ from prefect_slipway.infra.kubernetes.builders.builder import KubernetesBuilder
 from prefect_slipway.infra.kubernetes.builders.shell import cli_pod, run_session
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec
 from prefect_slipway.infra.kubernetes.builders.sweep import sweep
-from tests.conftest import SLIPWAY, RunningStack
+from tests.conftest import SLIPWAY, RunningStack, run_program
 from tests.kubernetes.cluster import ClusterUnderTest, names_left, new_run
 from tests.kubernetes.contract import OURS
 from tests.kubernetes.release_contract import ReleaseContract
 from tests.kubernetes.script import Script
 from tests.unit.kubernetes.test_manifests import RUN, baseline_violations
+from tests.waiting import soon
 
 PAST = "2020-01-01T00:00:00.000000Z"
 
@@ -81,7 +82,7 @@ async def test_a_session_has_the_environment_and_the_pod_goes_with_it(
             assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [root["metadata"]["uid"]]
             uids.add(made["metadata"]["uid"])
             terminal = Script('echo "$REGISTRY/$REPOSITORY at $BUILDKIT_HOST"; exit 7')
-            assert await asyncio.wait_for(run_session(api, pod, ["sh"], terminal), 60) == 7
+            assert await soon(run_session(api, pod, ["sh"], terminal)) == 7
             assert b"reg.example/team at tcp://buildkitd:1234" in terminal.seen
             assert {"pod/buildkit-cli", "secret/registry-creds"} <= set(await builder.close())
         left = await names_left(api, OURS)
@@ -137,20 +138,18 @@ class TestCommand:
         tmp_path: Path,
     ) -> None:
         """On a terminal; without one it is a usage error. What is its own is gone afterwards."""
-        image = f"{cluster.registry}/team/app"
-        command = [SLIPWAY, "shell", tmp_path, "--image", image, "--credentials", "vault:secret/cluster/registry"]
+        command: list[str | Path] = [SLIPWAY, "shell", tmp_path, "--image", f"{cluster.registry}/team/app"]
+        command += ["--credentials", "vault:secret/cluster/registry"]
         env = {**stack.env, **environment}
-        refused = await asyncio.to_thread(
-            subprocess.run, command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
+        refused = await asyncio.to_thread(run_program, *command, env=env)
         assert refused.returncode == 2
-        assert b"a shell needs a terminal" in refused.stderr
+        assert "a shell needs a terminal" in refused.stderr
         ours, theirs = pty.openpty()
         process = subprocess.Popen(command, env=env, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE)
         try:
             seen = b""
             while not seen.endswith((b"# ", b"$ ")):  # what was typed before would be thrown away
-                seen += await asyncio.wait_for(asyncio.to_thread(os.read, ours, 1 << 12), 120)
+                seen += await soon(asyncio.to_thread(os.read, ours, 1 << 12))
             os.write(ours, b"exit $(( ${#REPOSITORY} + 3 ))\n")
             _, errors = await asyncio.to_thread(process.communicate, timeout=120)
             assert process.returncode == len("team") + 3, errors

@@ -18,6 +18,7 @@ from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
 from prefect_slipway.infra.kubernetes.access.tunnel import SpdyTunnel, WebSocketTunnel, open_tunnel
 from prefect_slipway.infra.kubernetes.builders.spec import PORT
 from tests.kubernetes.server import KubernetesServer
+from tests.waiting import soon
 
 ADDRESS = "127.61.7.1"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -113,7 +114,7 @@ async def test_what_is_not_taken_is_not_sent(api: KubernetesApi, tunnel: type[Sp
 async def test_a_port_that_nobody_listens_on_ends_at_once(api: KubernetesApi, kubernetes: KubernetesServer) -> None:
     """The kubelet says so on the stream for errors."""
     opened = await open_tunnel(api, "pod", PORT)
-    assert await asyncio.wait_for(opened.read(), 10) == b""
+    assert await soon(opened.read()) == b""
     await opened.close()
 
 
@@ -129,7 +130,7 @@ async def test_a_tunnel_that_breaks_ends_both_ways(
         opened = await open_tunnel(api, "pod", PORT)
         await kubernetes.drop_forwards()
         with suppress(ConnectionError):
-            assert await asyncio.wait_for(opened.read(), 10) == b""
+            assert await soon(opened.read()) == b""
         with pytest.raises(ConnectionError):
             await opened.write(b"x")
         await opened.close()

@@ -11,6 +11,7 @@ from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.registry import RegistryClient
 from tests.images import Pusher
 from tests.servers import registry_server
+from tests.waiting import PATIENCE_S
 
 USER, PASSWORD = "alice", "a-password-of-a-test"
 
@@ -31,7 +32,7 @@ def alice() -> Fixed:
     return Fixed(Credential(USER, PASSWORD))
 
 
-def client(host: str, credentials: Fixed | None = None, *, timeout_s: float = 10.0) -> RegistryClient:
+def client(host: str, credentials: Fixed | None = None, *, timeout_s: float = PATIENCE_S) -> RegistryClient:
     """A client in plain HTTP, as alice unless told otherwise."""
     return RegistryClient(host, credentials or alice(), insecure=True, ca_file=None, timeout_s=timeout_s)
 

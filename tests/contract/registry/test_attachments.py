@@ -390,7 +390,7 @@ async def test_signatures_that_others_added_keep_their_place(
 ) -> None:
     """Whatever a manifest holds besides: it stays as it is."""
     blob = pusher.blob(b"config")
-    manifest = {
+    manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **blob},
@@ -400,7 +400,7 @@ async def test_signatures_that_others_added_keep_their_place(
     tag = digest.replace(":", "-") + ".sig"
     await reg.put_tag(repository, tag, Manifest.parse(json.dumps(manifest).encode(), OCI_MANIFEST))
     await tagged(reg, repository).add(digest, [note("a")])
-    document = (await reg.manifest(repository, tag)).document
+    document: Any = (await reg.manifest(repository, tag)).document
     assert document["annotations"] == {"made": "by others"}
     assert document["layers"][0] == manifest["layers"][0]
     assert len(document["layers"]) == 2

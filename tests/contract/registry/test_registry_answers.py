@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import RegistryError, RegistryProtocolError
 from prefect_slipway.infra.registry import Manifest, RegistryClient
 from prefect_slipway.infra.registry.answers import own_path, tags_of, token_of, upload_of
-from prefect_slipway.infra.registry.errors import error_of, retry_after
+from prefect_slipway.infra.registry.errors import error_of
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, digest_of
 from tests.contract.registry.conftest import client
 from tests.faults import front

@@ -7,11 +7,10 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import httpx
 import pytest
 
 from prefect_slipway.infra.common.claims import Note
@@ -22,6 +21,7 @@ from prefect_slipway.infra.domain.version import Version, image_tag, parse_versi
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.ledger import RegistryLedger
 from prefect_slipway.infra.registry.markers import Markers, new_order
+from tests import patient
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.contract.registry.conftest import PASSWORD, USER, client
 from tests.faults import Front, front
@@ -75,7 +75,7 @@ class RegistryWorld:
     def tags(self) -> list[str]:
         """All there are, markers too."""
         host, repository = self.place
-        answer = httpx.get(f"http://{host}/v2/{repository}/tags/list", auth=(USER, PASSWORD), trust_env=False)
+        answer = patient.get(f"http://{host}/v2/{repository}/tags/list", auth=(USER, PASSWORD))
         return sorted(answer.json().get("tags") or [])
 
     def markers(self) -> list[str]:
@@ -313,7 +313,7 @@ class TestWhereNothingIsDeleted:
     """A registry that answers DELETE with 405, as Docker Hub and ghcr.io do."""
 
     @pytest.fixture
-    def frozen(self, registry: str) -> Sequence[Front]:
+    def frozen(self, registry: str) -> Iterator[Front]:
         with front(registry) as frozen:
             frozen.spoil("DELETE", "", 405, body=b'{"errors": [{"code": "UNSUPPORTED"}]}')
             yield frozen

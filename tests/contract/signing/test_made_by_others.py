@@ -6,6 +6,7 @@ Debian's cosign has no support for Vault, and imports no keys but Ed25519; it ge
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,11 @@ async def test_cosigns_attestation_is_accepted(
 ) -> None:
     """`cosign attest`, in its older format and as a bundle, by that key alone."""
     cosign_attest(tools, tmp_path, image, *options)
-    where = {"referrers": stores.referrers, "envelopes": stores.envelopes}
-    found = await verify_attested(image, PROVENANCE, TrustedKeys([local]), **where)
+    verify = partial(verify_attested, image, PROVENANCE, referrers=stores.referrers, envelopes=stores.envelopes)
+    found = await verify(TrustedKeys([local]))
     assert found[0].statement.predicate["runDetails"]["builder"] == {"id": "https://example.com/builder"}
     with pytest.raises(UntrustedKey):
-        await verify_attested(image, PROVENANCE, TrustedKeys([LocalSigner().key]), **where)
+        await verify(TrustedKeys([LocalSigner().key]))
 
 
 @pytest.mark.parametrize("local", ["ecdsa-p256"], indirect=True)

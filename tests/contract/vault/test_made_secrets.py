@@ -10,10 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
+from tests.waiting import calm_looks
 
 
 class Accounts(ThreadingHTTPServer):
@@ -52,7 +54,7 @@ class AccountsHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def accounts(vault: VaultServer, name: str) -> Iterator[Accounts]:
-    """Behind the mount `name`, whose role `push` makes a user for 3 seconds."""
+    """Behind the mount `name`, whose role `push` makes a user for 9 seconds."""
     with Accounts() as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         vault.root.call("POST", f"sys/mounts/{name}", {"type": "rabbitmq"})
@@ -63,7 +65,7 @@ def accounts(vault: VaultServer, name: str) -> Iterator[Accounts]:
             "verify_connection": False,
         }
         vault.root.call("POST", f"{name}/config/connection", connection)
-        vault.root.call("POST", f"{name}/config/lease", {"ttl": 3, "max_ttl": 60})
+        vault.root.call("POST", f"{name}/config/lease", {"ttl": 9, "max_ttl": 60})
         vault.root.call("POST", f"{name}/roles/push", {"vhosts": json.dumps({"/": {"write": ".*"}})})
         yield server
         vault.root.call("DELETE", f"sys/mounts/{name}")
@@ -80,8 +82,11 @@ async def test_a_made_credential_is_kept_for_its_lease_and_replaced_before_it_en
         assert first[0] is not None
         assert len({each.username for each in first if each is not None}) == 1
         assert accounts.made == 1
-        await asyncio.sleep(2.1)
-        second = await source.credential("registry.example")
+        second: Credential | None = first[0]
+        async for _ in calm_looks():
+            second = await source.credential("registry.example")
+            if second != first[0]:
+                break
         assert second is not None
         assert second.username != first[0].username
         assert {first[0].username, second.username} <= accounts.users

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
-
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
+from tests import patient
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, versions
 from tests.releases import BASE, complaint, registry_login
@@ -20,7 +19,7 @@ ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}"
 def manifest(image_set: ImageSet, target: str, reference: str) -> dict[str, Any]:
     connection = image_set.traces.connection
     url = f"http://{connection.registry}/v2/{image_set.prefix}/{target}/manifests/{reference}"
-    answer = httpx.get(url, auth=registry_login(connection), headers={"Accept": ACCEPT}, trust_env=False)
+    answer = patient.get(url, auth=registry_login(connection), headers={"Accept": ACCEPT})
     found: dict[str, Any] = answer.raise_for_status().json()
     return found
 

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests import patient
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, unique, versions
-from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass
 from tests.releases import complaint, registry_login
+from tests.waiting import wait_until
 from tests.warm import WarmStarter
 
 
@@ -20,7 +20,7 @@ def layers(image_set: ImageSet, target: str, tag: str) -> list[str]:
     connection = image_set.traces.connection
     url = f"http://{connection.registry}/v2/{image_set.prefix}/{target}/manifests/{tag}"
     accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-    answer = httpx.get(url, auth=registry_login(connection), headers=accept, trust_env=False).raise_for_status()
+    answer = patient.get(url, auth=registry_login(connection), headers=accept).raise_for_status()
     return [layer["digest"] for layer in answer.json()["layers"]]
 
 
@@ -32,7 +32,7 @@ def events_of(image_set: ImageSet, target: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def told() -> bool:
-        answer = httpx.post(f"{connection.prefect_api_url}/events/filter", json=query, trust_env=False)
+        answer = patient.post(f"{connection.prefect_api_url}/events/filter", json=query)
         found[:] = answer.raise_for_status().json()["events"]
         return bool(found)
 
@@ -138,7 +138,7 @@ services:
 
 def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmStarter, image_set: ImageSet) -> None:
     """A secret of the environment, a path outside of the source, one repository for two images, what is no release."""
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "--allow env=HOME": {"web": {"secret": ["id=x,env=HOME"]}},
         "--allow fs.read=/etc": {"web": {"context": "/etc"}},
         "give each a repository of its own": {

@@ -13,6 +13,7 @@ from tests.conftest import RunningStack
 from tests.git_repository import commit, git
 from tests.integration.relay.conftest import Probe
 from tests.releases import BASE, make_source, result_of
+from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter
 
 
@@ -67,7 +68,7 @@ def make_application(
     git(work, "init", "--quiet", "--initial-branch=main")
     revision = commit(work, "feat: begin", {"Dockerfile": dockerfile.replace("PLACE", place)})
     api = stack.connection.prefect_api_url
-    with httpx.Client(base_url=api, trust_env=False) as client:
+    with httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_S) as client:
         flow = client.post("/flows/", json={"name": "release"}).raise_for_status().json()["id"]
         request = {"source": str(work), "image": f"{place}/app", "only_new": True, "bump": "auto"}
         made = client.post(

@@ -55,10 +55,11 @@ TALKING = {
     "worker": [],
     "trigger": ["release/local"],
     "check-bases": ["release/local"],
+    "login": ["--credentials", "block:app"],
 }
 LASTING = {"relay": ["--listen", "127.0.0.1:0", "--rules", "RULES"], "metrics": ["--listen", "127.0.0.1:PORT"]}
 # `sweep` tells a server if there is one, `status` and `doctor` ask without Prefect's client.
-OTHERS = {"build", "builder", "manifests", "sweep", "shell", "up", "status", "down", "doctor"}
+OTHERS = {"build", "builder", "manifests", "sweep", "shell", "up", "status", "down", "doctor", "logout"}
 
 
 def answering(answers: tuple[tuple[int, str], tuple[int, str]]) -> ThreadingHTTPServer:

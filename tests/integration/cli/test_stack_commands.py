@@ -36,6 +36,18 @@ def test_the_stacks_commands_start_without_prefect(arguments: list[str], env: Ma
     assert answer.stdout.endswith("loaded []\n")
 
 
+def test_no_command_imports_prefect_before_it_names_the_server(env: Mapping[str, str]) -> None:
+    """Prefect reads its settings when it is imported: too early, and the run would be recorded by a server of its own
+    that nobody sees. So all options are read without it."""
+    program = (
+        "import contextlib, io, sys; from prefect_slipway.flows.cli import COMMANDS, main\n"
+        "for name in COMMANDS:\n"
+        "    with contextlib.redirect_stdout(io.StringIO()): main([name, '--help'])\n"
+        "    assert 'prefect' not in sys.modules, name\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=env, check=True)
+
+
 def test_the_version_is_the_packages(env: Mapping[str, str]) -> None:
     """`slipway --version` is what a bug report needs."""
     from importlib.metadata import version

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from prefect.flows import EntrypointType
 from prefect.runner import Runner
+from prefect.types.entrypoint import EntrypointType
 
 from prefect_slipway.flows.deploy import deploy
 

@@ -20,6 +20,7 @@ from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import running_images
 from tests.prefect_server import PrefectServer
 from tests.releases import make_source, result_of
+from tests.waiting import calm_looks
 from tests.warm import WarmStarter
 
 
@@ -43,11 +44,11 @@ def server(place: DeployPlace) -> Iterator[PrefectServer]:
 
 async def deployment(server: PrefectServer) -> str:
     """Its id, once it is served."""
-    for _ in range(300):
+    async for _ in calm_looks():
         try:
             return str((await asyncio.to_thread(server.ask, "GET", f"/deployments/name/deploy/{NAME}"))["id"])
         except httpx.HTTPStatusError:
-            await asyncio.sleep(0.2)
+            pass
     raise AssertionError("the deployment is not served")
 
 

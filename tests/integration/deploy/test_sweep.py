@@ -12,6 +12,7 @@ from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.conftest import run_slipway
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.ports import free_port
+from tests.waiting import calm_looks
 
 PAST = "2020-01-01T00:00:00.000000Z"
 
@@ -25,11 +26,10 @@ async def swept(place: DeployPlace, *names: str) -> dict[str, Any]:
     """What the server was told of these objects, and of no others; it files an event some seconds after it came."""
     about = {"id": [resource_id(place.api.namespace, "namespace")]}
     query = {"filter": {"event": {"name": [SWEPT]}, "any_resource": about}, "limit": 50}
-    for _ in range(100):
+    async for _ in calm_looks():
         for event in (await place.ask("/events/filter", query))["events"]:
             if event["payload"]["objects"] == list(names):
                 return dict(event["payload"])
-        await asyncio.sleep(0.2)
     raise AssertionError("the server was not told")
 
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.conftest import SLIPWAY, RunningStack
 from tests.faults import front
 from tests.git_repository import commit, git, make_bare
@@ -195,7 +195,7 @@ def test_nothing_in_prefects_answers(aftermath: Aftermath) -> None:
 def _all_of(api: str, kind: str) -> Iterator[dict[str, Any]]:
     offset = 0
     while True:
-        answer = httpx.post(f"{api}/{kind}/filter", json={"offset": offset, "limit": 200}, trust_env=False)
+        answer = patient.post(f"{api}/{kind}/filter", json={"offset": offset, "limit": 200})
         page = answer.raise_for_status().json()
         yield from page
         offset += len(page)

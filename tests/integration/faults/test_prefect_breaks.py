@@ -60,7 +60,8 @@ def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces
     assert "answered 500" in said
     assert "Next: see the server's log (a full disk" in said
     assert len(said.splitlines()) <= 6, said  # Prefect adds that its log could not be sent
-    assert traces.claims() == []
+    assert traces.tags(source.name) == []
+    traces.assert_nothing_left()
 
 
 def test_once_it_is_public_the_release_is_a_success(breaking: Breaking, traces: Traces, source: Path) -> None:

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.conftest import RunningStack
 from tests.integration.faults.conftest import PASSWORD, SECRET, USER, Make, OwnRegistry
 from tests.integration.faults.haystack import Needles
@@ -41,7 +41,7 @@ def token() -> str:
 
 
 def flow_runs(stack: RunningStack) -> int:
-    answer = httpx.post(f"{stack.connection.prefect_api_url}/flow_runs/count", json={}, trust_env=False)
+    answer = patient.post(f"{stack.connection.prefect_api_url}/flow_runs/count", json={})
     return int(answer.raise_for_status().text)
 
 
@@ -116,7 +116,7 @@ def deployed(commands: WarmStarter, stack: RunningStack) -> str:
     """The id of the deployment that the UI's form is made from."""
     ended = commands.run("deploy-flows")
     assert ended.code == 0, ended.stderr
-    answer = httpx.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local", trust_env=False)
+    answer = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
     return str(answer.raise_for_status().json()["id"])
 
 
@@ -130,7 +130,7 @@ def test_a_deployments_run_is_not_created_with_a_secret(
     assert token not in said
     body = {"parameters": {"request": {"source": form % token}}}
     url = f"{stack.connection.prefect_api_url}/deployments/{deployed}/create_flow_run"
-    assert httpx.post(url, json=body, trust_env=False).status_code == 409
+    assert patient.post(url, json=body).status_code == 409
     assert flow_runs(stack) == before
     assert_unknown(stack, token)
 
@@ -152,7 +152,7 @@ def test_the_form_refuses_secrets_in_other_fields(
     """The server goes by the schema that the deployment was registered with."""
     body = json.loads(json.dumps({"parameters": {"request": request_of}}).replace("%s", token))
     url = f"{stack.connection.prefect_api_url}/deployments/{deployed}/create_flow_run"
-    assert httpx.post(url, json=body, trust_env=False).status_code == 409
+    assert patient.post(url, json=body).status_code == 409
     assert_unknown(stack, token)
 
 
@@ -240,7 +240,7 @@ def test_a_presigned_url_is_read_from_vault_and_never_recorded(
     assert result_of(ended)["version"] == "0.1.0"
     assert asked == [f"/app-presigned.tar.gz?X-Amz-Signature={token}"]
     assert token not in ended.stderr
-    manifest = httpx.get(
+    manifest = patient.get(
         f"http://{own_registry.host}/v2/app-presigned/manifests/0.1.0",
         auth=(USER, PASSWORD),
         headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},

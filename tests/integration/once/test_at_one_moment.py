@@ -83,12 +83,10 @@ def test_two_machines_that_share_only_the_registry_get_two_versions(
     """Two state folders, and a registry that takes its time with each tag: none overwrites the other's, and no
     reservation stays."""
     detour.front.slow_down("PUT", "/manifests/(?!sha256:)", lambda: 1.0)
-    builder = ("--builder", directory.traces.connection.builder, "--network", "host")
+    arguments: list[str | Path] = ["release", directory.source, *detour.options(directory.name)]
+    arguments += ["--builder", directory.traces.connection.builder, "--network", "host"]
     running = [
-        commands.start(
-            *("release", directory.source, *builder, *detour.options(directory.name)),
-            env={**detour.env, "SLIPWAY_HOME": str(tmp_path / f"machine-{number}")},
-        )
+        commands.start(*arguments, env={**detour.env, "SLIPWAY_HOME": str(tmp_path / f"machine-{number}")})
         for number in range(2)
     ]
     results = [result_of(release.end()) for release in running]

@@ -30,8 +30,8 @@ class Fronted:
         return self.detour.front
 
     def release(self, *options: str) -> Ended:
-        arguments = ("release", self.place.source, *options, *self.detour.options(self.place.name))
-        return self.commands.run(*arguments, env=self.detour.env)
+        options += tuple(self.detour.options(self.place.name))
+        return self.commands.run("release", self.place.source, *options, env=self.detour.env)
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.git_repository import git
-from tests.integration.once.conftest import BUILDING, Place, a_tag_is_held, hold_tags, let_tags_pass, wait_until
+from tests.integration.once.conftest import BUILDING, Place, a_tag_is_held, hold_tags, let_tags_pass
 from tests.releases import result_of
+from tests.waiting import wait_until
 from tests.warm import WarmStarter
 
 STEPS = ["> provision builder", "> plan version", BUILDING, "> verify", "> tag", "> record"]
@@ -59,16 +60,17 @@ def test_a_named_version_that_was_killed_is_finished(commands: WarmStarter, remo
 
 def test_a_kill_between_the_registrys_tag_and_gits_is_finished(commands: WarmStarter, remote: Place) -> None:
     """The image is public, its git tag is not yet: the rerun makes that tag, and no other version."""
-    assert remote.git is not None
-    hold_tags(remote.git)
+    served = remote.git
+    assert served is not None
+    hold_tags(served)
     release = commands.start("release", remote.source, "--output", "json")
     release.until("> tag")
-    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(remote.git))
+    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(served))
     release.kill()
     release.end()
-    let_tags_pass(remote.git)
+    let_tags_pass(served)
     digest = remote.digest("0.1.0")
-    assert git(remote.git, "tag") == ""
+    assert git(served, "tag") == ""
     result = result_of(commands.run("release", remote.source, "--output", "json"))
     assert (result["version"], result["digest"]) == ("0.1.0", digest)
     remote.assert_released("0.1.0")
@@ -76,21 +78,22 @@ def test_a_kill_between_the_registrys_tag_and_gits_is_finished(commands: WarmSta
 
 def test_what_was_killed_there_does_not_block_another_source(commands: WarmStarter, remote: Place) -> None:
     """The source has changed since: the version that only the registry knows is passed over, never overwritten."""
-    assert remote.git is not None
-    hold_tags(remote.git)
+    served = remote.git
+    assert served is not None
+    hold_tags(served)
     release = commands.start("release", remote.source, "--output", "json")
     release.until("> tag")
-    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(remote.git))
+    wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(served))
     release.kill()
     release.end()
-    let_tags_pass(remote.git)
+    let_tags_pass(served)
     digest = remote.digest("0.1.0")
     remote.change()
     result = result_of(commands.run("release", remote.source, "--output", "json"))
     assert result["version"] == "0.2.0"
     assert remote.tags() == ["0.1.0", "0.2.0"]
     assert remote.digest("0.1.0") == digest
-    assert git(remote.git, "tag") == "v0.2.0"
+    assert git(served, "tag") == "v0.2.0"
     remote.traces.assert_nothing_left()
 
 

@@ -1,6 +1,9 @@
 """A user's module: every flow of Slipway, and one of their own that calls two of them."""
 
-from prefect import flow, serve, tags
+from typing import Any, cast
+
+from prefect import Flow, flow, serve, tags
+from prefect.deployments.runner import RunnerDeployment
 
 from prefect_slipway.flows.check_bases import check_bases
 from prefect_slipway.flows.deploy import deploy
@@ -11,7 +14,7 @@ from prefect_slipway.flows.request.rollout import DeployRequest
 from prefect_slipway.flows.rollback import rollback
 from prefect_slipway.flows.sweep import sweep
 
-FLOWS = {
+FLOWS: dict[str, Flow[..., Any]] = {
     "release": release,
     "deploy": deploy,
     "rollback": rollback,
@@ -31,4 +34,5 @@ async def pipeline(source: str, to: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    serve(*[one.to_deployment("outside") for one in (*FLOWS.values(), pipeline)], print_starting_message=False)
+    deployments = [cast(RunnerDeployment, one.to_deployment("outside")) for one in (*FLOWS.values(), pipeline)]
+    serve(*deployments, print_starting_message=False)

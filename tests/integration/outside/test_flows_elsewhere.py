@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.conftest import run_program
 from tests.git_repository import make_bare, make_repository
 from tests.git_server import serve_git
 from tests.installed import Installed
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import running_images
 from tests.releases import make_source
+from tests.waiting import calm_looks
 
 MODULE = Path(__file__).with_name("everything.py")
 NAMES = ("release", "deploy", "rollback", "promote", "check-bases", "sweep", "pipeline")
@@ -57,12 +59,11 @@ class Elsewhere:
 
     async def deployment(self, flow: str) -> dict[str, Any]:
         """Once it is there."""
-        for _ in range(600):
+        async for _ in calm_looks():
             try:
                 return dict(await asyncio.to_thread(self.place.server.ask, "GET", f"/deployments/name/{flow}/outside"))
             except httpx.HTTPStatusError:
                 assert self.process.poll() is None, self.log.read_text()[-3000:]
-                await asyncio.sleep(0.2)
         raise AssertionError(f"{flow} is not there: {self.log.read_text()[-3000:]}")
 
 
@@ -107,30 +108,23 @@ async def elsewhere(
     users = make_repository(tmp_path / "users", {"everything.py": MODULE.read_text()})
     (tmp_path / "served").mkdir()
     make_bare(tmp_path / "served" / "users.git", users)
-    worker = [installed.bin / "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    worker: list[str | Path] = [installed.bin / "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     with serve_git(tmp_path / "served") as server, running(place, folder, *worker) as made:
         await there(place, f"/work_pools/{POOL}")
         names = [name.replace("-", "_") for name in NAMES]
         program = DEPLOY.format(names=names, source=server.url("users.git"), pool=POOL)
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [installed.python, "-c", program],
-            cwd=folder,
-            env=environment(place),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = (installed.python, "-c", program)
+        done = await asyncio.to_thread(run_program, *command, cwd=folder, env=environment(place))
         assert done.returncode == 0, done.stdout + done.stderr
         yield made
 
 
 async def there(place: DeployPlace, path: str) -> None:
-    for _ in range(600):
+    async for _ in calm_looks():
         try:
             await asyncio.to_thread(place.server.ask, "GET", path)
         except httpx.HTTPStatusError:
-            await asyncio.sleep(0.2)
+            pass
         else:
             return
     raise AssertionError(f"{path} did not come")
@@ -155,13 +149,13 @@ async def test_every_flow_runs_outside_of_the_repository(
         for name in ("app", "second")
     ]
 
-    released, _, _, _ = await asyncio.gather(
+    states = await asyncio.gather(
         elsewhere.run("release", request=request),
         elsewhere.run("release", request={"source": str(source), "bake": {}}),
         elsewhere.run("deploy", request={"reference": place.images["better"], **workload}),
         elsewhere.run("sweep", request={}),
     )
-    assert released["message"].endswith(f"{source.name} 0.1.0 released")
+    assert states[0]["message"].endswith(f"{source.name} 0.1.0 released")
     assert await running_images(place.api) == {place.images["better"]}
     # The application that is checked is the one that was released.
     identity = (await elsewhere.deployment("release"))["id"]

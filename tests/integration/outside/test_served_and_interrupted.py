@@ -68,9 +68,9 @@ def test_ctrl_c_where_it_is_served_cancels_the_release(served: Served, traces: T
     server = PrefectServer(traces.connection.prefect_api_url)
     line = run_line(f"echo $((6*7)) now {uuid.uuid4().hex}; exec sleep 300")
     source = make_source(tmp_path / f"app-{uuid.uuid4().hex[:8]}", BASE + line)
-    server.until(lambda: bool(server.deployments("release/terminal")), 300.0)
+    server.until(lambda: bool(server.deployments("release/terminal")))
     run = server.start("release/terminal", {"source": str(source)})
-    server.until(lambda: served.said("42 now"), 300.0)
+    server.until(lambda: served.said("42 now"))
     for _ in range(2):
         os.killpg(served.process.pid, signal.SIGINT)
     ended = server.end(run, 300.0)

@@ -20,7 +20,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import patient
 from tests.conftest import RunningStack
+from tests.waiting import PATIENCE_S, looks
 from tests.warm import Command, WarmStarter
 
 SCHEMA = {
@@ -60,7 +62,8 @@ class Probe:
             "deployments": {"id": {"any_": [self.deployment_id]}},
             "sort": "EXPECTED_START_TIME_DESC",
         }
-        return self._post("/flow_runs/filter", query)
+        runs: list[dict[str, Any]] = self._post("/flow_runs/filter", query)
+        return runs
 
     def runs_of(self, commit: str) -> list[dict[str, Any]]:
         """Those whose parameters name the commit."""
@@ -75,19 +78,18 @@ class Probe:
         return events
 
     def wait_for_event(self, repository: str) -> dict[str, Any]:
-        for _ in range(100):
+        for _ in looks():
             if found := self.events(repository):
                 return found[0]
-            time.sleep(0.1)
         raise AssertionError(f"no event of {repository}")
 
     def _post(self, path: str, query: Mapping[str, Any]) -> Any:
-        return httpx.post(self.api + path, json=query, trust_env=False).raise_for_status().json()
+        return patient.post(self.api + path, json=query).raise_for_status().json()
 
 
 def make_deployment(api: str, flow: str, name: str, **more: Any) -> str:
     """A deployment without a work pool; its id."""
-    with httpx.Client(base_url=api, trust_env=False) as client:
+    with httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_S) as client:
         flow_id = client.post("/flows/", json={"name": flow}).raise_for_status().json()["id"]
         made = client.post(
             "/deployments/",
@@ -137,12 +139,12 @@ class RunningRelay:
         return int(self.url.rpartition(":")[2])
 
     def post(self, source: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-        return httpx.post(
+        return patient.post(
             f"{self.url}/hooks/{source}",
             content=body,
             headers={"Content-Type": "application/json", **headers},
             trust_env=False,
-            timeout=30.0,
+            timeout=PATIENCE_S,
         )
 
     def post_until_taken(self, source: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:

@@ -6,18 +6,20 @@ import json
 import secrets
 import socket
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from tests import patient
 from tests.integration.faults.haystack import Needles
 from tests.integration.relay.conftest import Probe, RunningRelay, commit_id, github_push, hex_hmac, running_relay
+from tests.waiting import looks
 from tests.warm import WarmStarter
 
 CANARY = secrets.token_urlsafe(24)
@@ -39,7 +41,7 @@ def nothing_was_started(relay: RunningRelay, probe: Probe) -> Iterator[None]:
     assert probe.runs_of(CANARY) == []
 
 
-def push(**more: object) -> bytes:
+def push(**more: Any) -> bytes:
     """A delivery that would start a run."""
     return json.dumps(github_push(commit_id(), pusher={"name": CANARY}, **more)).encode()
 
@@ -124,16 +126,16 @@ def test_other_paths_and_methods(relay: RunningRelay) -> None:
     for path in (f"nobody-{CANARY}", "github/", "github/x", "..%2fgithub", ""):
         assert relay.post(path, body, signed).status_code == 404, path
     for method in ("GET", "PUT", "DELETE", "HEAD", "OPTIONS"):
-        answer = httpx.request(method, f"{relay.url}/hooks/github", trust_env=False)
+        answer = patient.request(method, f"{relay.url}/hooks/github")
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-    assert httpx.post(f"{relay.health_url}/healthz", trust_env=False).status_code == 405
+    assert patient.post(f"{relay.health_url}/healthz").status_code == 405
 
 
 def test_the_health_endpoint(relay: RunningRelay) -> None:
     """It says that the relay runs and how many rules are in force, and has an address of its own."""
-    assert httpx.get(f"{relay.url}/healthz", trust_env=False).status_code == 404
+    assert patient.get(f"{relay.url}/healthz").status_code == 404
     assert relay.post("../healthz", b"", {}).status_code == 404
-    answer = httpx.get(f"{relay.health_url}/healthz", trust_env=False)
+    answer = patient.get(f"{relay.health_url}/healthz")
     assert answer.json() == {"status": "ok", "rules": 4, "rules_problem": None}
 
 
@@ -257,10 +259,9 @@ def test_too_many_connections(relay: RunningRelay) -> None:
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After" in answer
     relay.command.until("too many connections")
-    for _ in range(100):
+    for _ in looks():
         if raw(relay, b"GET /hooks/github HTTP/1.1\r\nHost: relay\r\n\r\n").startswith(b"HTTP/1.1 405 "):
             return
-        time.sleep(0.05)
     raise AssertionError("it does not recover")
 
 
@@ -277,7 +278,7 @@ def test_one_client_does_not_silence_the_others(commands: WarmStarter, tmp_path:
         with httpx.Client(transport=transport, trust_env=False) as other:
             headers = relay.github_headers(body) | {"Content-Type": "application/json", "X-GitHub-Event": "ping"}
             assert other.post(f"{relay.url}/hooks/github", content=body, headers=headers).status_code == 200
-        assert httpx.get(f"{relay.health_url}/healthz", trust_env=False).status_code == 200
+        assert patient.get(f"{relay.health_url}/healthz").status_code == 200
 
 
 def test_silent_connections_do_not_silence_health(commands: WarmStarter, tmp_path: Path) -> None:
@@ -292,7 +293,7 @@ def test_silent_connections_do_not_silence_health(commands: WarmStarter, tmp_pat
             for _ in range(30)
         ]
         assert rest_of(silent[-1]).startswith(b"HTTP/1.1 503 ")
-        assert httpx.get(f"{relay.health_url}/healthz", trust_env=False).json()["status"] == "ok"
+        assert patient.get(f"{relay.health_url}/healthz").json()["status"] == "ok"
 
 
 @pytest.mark.parametrize(

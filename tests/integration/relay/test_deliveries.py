@@ -150,11 +150,12 @@ def test_a_ping_is_answered(relay: RunningRelay) -> None:
 
 def test_what_no_rule_wants_is_still_an_event(relay: RunningRelay, probe: Probe) -> None:
     """Another branch, another repository, paths that are excluded: an event each, and no run."""
-    for change in (
+    changes: tuple[dict[str, Any], ...] = (
         {"ref": "refs/heads/feature/x"},
         {"repository": f"other/app-{uuid.uuid4().hex[:8]}"},
         {"commits": [{"id": ZERO, "added": ["docs/a.md"], "removed": [], "modified": ["docs/index.md"]}]},
-    ):
+    )
+    for change in changes:
         commit, repository = commit_id(), f"team/quiet-{uuid.uuid4().hex[:8]}"
         push = github_push(commit, **{"repository": repository, **change})
         assert started(relay.github(push)) == [], change

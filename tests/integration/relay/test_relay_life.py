@@ -28,6 +28,7 @@ from tests.integration.relay.conftest import (
 )
 from tests.releases import complaint
 from tests.servers import VaultServer, vault_server
+from tests.waiting import looks
 from tests.warm import WarmStarter, warm_starter
 
 PLACE = "vault:secret/webhooks/forgejo"
@@ -179,10 +180,9 @@ def test_the_rules_change(relay: RunningRelay, probe: Probe) -> None:
     assert runs_of(relay, "crew/app") == ["main"]
     path.write_text(good)
     relay.command.signal(signal.SIGHUP)
-    for _ in range(100):
+    for _ in looks():
         if runs_of(relay, "team/app"):
             return
-        time.sleep(0.1)
     raise AssertionError(relay.log)
 
 
@@ -197,12 +197,11 @@ def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
         connection.sendall(head.encode() + body[:10])
         time.sleep(0.2)
         relay.end()
-        for _ in range(100):
+        for _ in looks():
             try:
                 socket.create_connection(("127.0.0.1", relay.port), timeout=5).close()
             except ConnectionRefusedError:
                 break
-            time.sleep(0.05)
         connection.sendall(body[10:])
         answer = b""
         while data := connection.recv(65536):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import patient
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
 from tests.releases import complaint
+from tests.waiting import looks
 from tests.warm import Ended, WarmStarter
 
 
@@ -32,7 +32,7 @@ def test_a_run_is_started(commands: WarmStarter, probe: Probe) -> None:
     identity = first.split()[1]
     assert first == f"run {identity} Scheduled"
     assert second.endswith(f"/flow-run/{identity}")
-    run = httpx.get(f"{probe.api}/flow_runs/{identity}", trust_env=False).json()
+    run = patient.get(f"{probe.api}/flow_runs/{identity}").json()
     assert run["parameters"] == {"request": {"source": "https://example.com/app.git", "tag": "x", "ref": commit}}
 
 
@@ -73,7 +73,7 @@ def test_it_waits_for_the_end(commands: WarmStarter, probe: Probe, state: str, m
     )
     command.until("> Scheduled")
     [run] = probe.runs_of(commit)
-    httpx.post(
+    patient.post(
         f"{probe.api}/flow_runs/{run['id']}/set_state",
         json={"state": {"type": state, "message": message}, "force": True},
         trust_env=False,
@@ -142,11 +142,10 @@ def test_an_event(commands: WarmStarter, probe: Probe) -> None:
     first, second = (shown(commands.run(*arguments, "--output", "json")) for _ in range(2))
     assert first == second
     query = {"filter": {"event": {"name": [name]}}}
-    for _ in range(100):
-        found = httpx.post(f"{probe.api}/events/filter", json=query, trust_env=False).json()["events"]
+    for _ in looks():
+        found = patient.post(f"{probe.api}/events/filter", json=query).json()["events"]
         if found:
             break
-        time.sleep(0.1)
     [event] = found
     assert event["id"] == first["id"]
     assert event["payload"] == {"passed": True}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.flows import EntrypointType
 from prefect.runner import Runner
+from prefect.types.entrypoint import EntrypointType
 
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest

@@ -18,6 +18,7 @@ from prefect_slipway.infra.domain.errors import ApprovalOutdated, ApprovalRefuse
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, git
 from tests.releases import Traces, result_of
+from tests.waiting import calm_looks
 from tests.warm import Command, WarmStarter
 
 YES = Approval(answer="approve", by="Ada", comment="go")
@@ -28,11 +29,10 @@ async def _run_named(name: str, accept: Callable[[FlowRun], bool]) -> FlowRun:
     """The newest run of that name, once it is as wanted."""
     named = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     async with get_client() as client:
-        for _ in range(600):
+        async for _ in calm_looks():
             for run in await client.read_flow_runs(flow_run_filter=named, sort="START_TIME_DESC"):  # type: ignore[arg-type]
                 if run.state is not None and accept(run):
                     return run
-            await asyncio.sleep(0.1)
     raise AssertionError(f"no run {name} came to be as wanted")
 
 
@@ -48,12 +48,12 @@ async def _steps_of(run: FlowRun) -> list[str]:
 
 async def _give(run: str, answer: Approval) -> None:
     """Answer as soon as the run takes it: the form comes a moment after the pause."""
-    for _ in range(50):
+    async for _ in calm_looks():
         try:
             await give_answer(run, answer)
             return
         except InvalidOption:
-            await asyncio.sleep(0.1)
+            pass
     raise AssertionError("the answer was not taken")
 
 

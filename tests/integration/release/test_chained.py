@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from tests.integration.release import chained
 from tests.integration.release.chained import NAME, pipeline
 from tests.integration.release.conftest import Release
 from tests.releases import result_of
+from tests.waiting import calm_looks
 from tests.warm import WarmStarter
 
 
@@ -56,21 +56,20 @@ async def _events(name: str, image: str) -> list[dict[str, Any]]:
     """The server's events of that name about an image; it writes them down some time after it took them."""
     wanted = {"event": {"name": [name]}, "any_resource": {"id": [resource_id(image)]}}
     async with get_client() as client:
-        for _ in range(300):
+        async for _ in calm_looks():
             answer = await client.request("POST", "/events/filter", json={"filter": wanted})
             if found := answer.json()["events"]:
                 return list(found)
-            await asyncio.sleep(0.2)
     raise AssertionError(f"no event {name} about {image}")
 
 
 async def _deployment(flow: str) -> UUID:
     async with get_client() as client:
-        for _ in range(600):
+        async for _ in calm_looks():
             try:
                 return (await client.read_deployment_by_name(f"{flow}/{NAME}")).id
             except ObjectNotFound:
-                await asyncio.sleep(0.2)
+                pass
     raise AssertionError(f"{flow} is not served")
 
 
@@ -123,7 +122,7 @@ async def test_a_release_is_chained(
     async with get_client() as client:
         await client.create_automation(automation)
     await _deployment("release")
-    request = {"source": str(source)}
+    request: dict[str, object] = {"source": str(source)}
 
     run = await arun_deployment(f"release/{NAME}", parameters={"request": request}, timeout=180, poll_interval=0.5)
     assert run.state is not None
@@ -145,10 +144,9 @@ async def test_a_release_is_chained(
 async def _run_of(deployment: UUID) -> FlowRun:
     of_it = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
     async with get_client() as client:
-        for _ in range(600):
+        async for _ in calm_looks():
             for run in await client.read_flow_runs(flow_run_filter=of_it):
                 if run.state is not None and run.state.is_final():
                     assert run.state.is_completed()
                     return run
-            await asyncio.sleep(0.2)
     raise AssertionError("the automation started nothing")

@@ -264,7 +264,7 @@ async def test_a_plan_does_nothing(repository: Path, registry: RegistryClient) -
     request = ReleaseRequest(source=str(repository), moving_tags=True)
     async with open_run(request) as run, await open_source(run) as checkout:
         plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
-    assert (plan.version, plan.tags, plan.git_tag) == ("0.1.0", ("0.1.0",), "v0.1.0")
+    assert (plan.version, plan.images[0].tags, plan.git_tag) == ("0.1.0", ("0.1.0",), "v0.1.0")
     assert plan.effects()[0].startswith(f"build {repository} and push it")
     assert git(repository, "for-each-ref", "refs/slipway", "refs/tags") == ""
     assert await registry.tags(repository.name) == []

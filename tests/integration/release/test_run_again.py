@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -22,7 +22,11 @@ from tests.releases import Traces
 BAKE = json.dumps({"group": {"default": {"targets": ["app"]}}, "target": {"app": {"dockerfile": "Dockerfile"}}})
 
 
-async def run_again(flow: Flow[..., Any], run: str, request: Any) -> Any:
+# A flow of ours, whichever it is: called, it gives what is awaited.
+AnyFlow = Flow[Any, Coroutine[Any, Any, Any]]
+
+
+async def run_again(flow: AnyFlow, run: str, request: Any) -> Any:
     async with get_client() as client:
         await client.set_flow_run_state(UUID(run), AwaitingRetry(), force=True)
         flow_run = await client.read_flow_run(UUID(run))
@@ -30,11 +34,11 @@ async def run_again(flow: Flow[..., Any], run: str, request: Any) -> Any:
     return await cast(Awaitable[Any], running)
 
 
-def of_one(source: Path) -> tuple[Flow[..., Any], Any, str]:
+def of_one(source: Path) -> tuple[AnyFlow, Any, str]:
     return release, ReleaseRequest(source=str(source)), source.name
 
 
-def of_a_set(source: Path) -> tuple[Flow[..., Any], Any, str]:
+def of_a_set(source: Path) -> tuple[AnyFlow, Any, str]:
     commit(source, "feat: a set", **{"docker-bake.json": BAKE})
     return release, ReleaseRequest(source=str(source), bake=Bake()), f"{source.name}/app"
 
@@ -45,7 +49,7 @@ async def test_a_run_whose_release_was_done_releases_nothing_more(
     repository: Path,
     registry: RegistryClient,
     traces: Traces,
-    kind: Callable[[Path], tuple[Flow[..., Any], Any, str]],
+    kind: Callable[[Path], tuple[AnyFlow, Any, str]],
 ) -> None:
     """Killed after it had cleaned up, before its end was known: the same commit gets no second version. Another run of
     the same neither, unless that is what it asks for."""

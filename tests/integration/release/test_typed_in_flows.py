@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import httpx
 import pytest
 
 from prefect_slipway.blocks import Source
 from prefect_slipway.flows.release import release
 from prefect_slipway.infra.domain.errors import InvalidOption
+from tests import patient
 from tests.conftest import RunningStack
 from tests.integration.release.conftest import Release
 
 
 def runs(stack: RunningStack) -> list[dict[str, Any]]:
-    answer = httpx.post(f"{stack.connection.prefect_api_url}/flow_runs/filter", json={}, trust_env=False)
+    answer = patient.post(f"{stack.connection.prefect_api_url}/flow_runs/filter", json={})
     found: list[dict[str, Any]] = answer.raise_for_status().json()
     return found
 
@@ -29,9 +29,10 @@ async def test_a_flow_that_is_called_with_plain_values_refuses_them_first(
     await run_release(source=str(source))
     before = len(runs(stack))
     token = secrets.token_hex(16)
-    for more in ({}, {"bake": {}}):
+    several: dict[str, object] = {"bake": {}}
+    for more in ({}, several):
         with pytest.raises(InvalidOption) as caught:
-            await release(request={"source": f"https://{token}@git.example.com/app.git", **more})
+            await cast(Any, release)(request={"source": f"https://{token}@git.example.com/app.git", **more})
         assert token not in str(caught.value)
     assert len(runs(stack)) == before
 
@@ -42,7 +43,7 @@ async def test_a_saved_source_with_a_secret_is_refused(run_release: Release, sta
     with pytest.raises(InvalidOption, match="the source holds a user name"):
         Source(source=f"https://{token}@git.example.com/app.git")
     identity = await Source(source="https://git.example.com/app.git").save(name)
-    answer = httpx.patch(
+    answer = patient.patch(
         f"{stack.connection.prefect_api_url}/block_documents/{identity}",
         json={"data": {"source": f"https://{token}@git.example.com/app.git"}},
         trust_env=False,

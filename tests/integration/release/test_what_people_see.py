@@ -11,7 +11,6 @@ from uuid import UUID
 
 import pytest
 from prefect import get_client, tags
-from prefect.artifacts import Artifact
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -21,7 +20,7 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import Artifact, FlowRun, Log
 from prefect.logging.handlers import APILogHandler
 
 from prefect_slipway.blocks import Builder, Registry, Source
@@ -45,7 +44,7 @@ async def _run_named(name: str) -> FlowRun:
 
 async def _log_of(flow_run_id: UUID) -> str:
     await APILogHandler.aflush()
-    records = []
+    records: list[Log] = []
     async with get_client() as client:
         while True:
             page = await client.read_logs(

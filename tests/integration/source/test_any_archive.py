@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,7 +57,8 @@ class Archive(bytes):
 def tars(draw: st.DrawFn) -> bytes:
     """Members of all kinds with headers that do not fit each other."""
     buffer = io.BytesIO()
-    form = draw(st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
+    forms: tuple[Literal[1, 2], ...] = (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
+    form = draw(st.sampled_from(forms))
     with tarfile.open(fileobj=buffer, mode="w"):
         for _ in range(draw(st.integers(0, 6))):
             info = tarfile.TarInfo(draw(NAMES))

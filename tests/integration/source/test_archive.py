@@ -12,11 +12,11 @@ import ssl
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -109,7 +109,10 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def make_tar(entries: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz", top: str = "") -> bytes:
+TarMode = Literal["w", "w:gz", "w:xz", "w:bz2"]
+
+
+def make_tar(entries: Mapping[str, bytes | tarfile.TarInfo], mode: TarMode = "w:gz", top: str = "") -> bytes:
     """A tar file with regular files, or with entries as they are."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:

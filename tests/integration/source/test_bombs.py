@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -151,10 +152,12 @@ def test_a_zip_s_list_of_members_is_bounded(tmp_path: Path) -> None:
     assert said == "bomb has a list of members of more than 16 MiB"
 
 
-@pytest.mark.parametrize("form", ["gz", "xz", "bz2"])
-def test_a_large_archive_takes_no_more_memory_than_a_small_one(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["w:gz", "w:xz", "w:bz2"])
+def test_a_large_archive_takes_no_more_memory_than_a_small_one(
+    form: Literal["w:gz", "w:xz", "w:bz2"], tmp_path: Path
+) -> None:
     """Content is passed on in pieces, and the entries that were written are not kept."""
-    with tarfile.open(tmp_path / "large", f"w:{form}") as tar:
+    with tarfile.open(tmp_path / "large", form) as tar:
         info = tarfile.TarInfo("zeros")
         info.size = 100 << 20
         with Path("/dev/zero").open("rb") as zeros:

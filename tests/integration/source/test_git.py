@@ -386,7 +386,7 @@ async def test_cancelling_ends_git_and_removes_everything(tmp_path: Path) -> Non
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetching
-        psutil.wait_procs(running, timeout=10)
+        psutil.wait_procs(running, timeout=60)
         assert not any(process.is_running() for process in running)
     assert left(workdir) == []
 

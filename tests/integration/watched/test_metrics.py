@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import patient
 from tests.conftest import Run, RunningStack
 from tests.ports import free_port
 from tests.prefect_server import PrefectServer
@@ -41,7 +41,7 @@ class Exporter:
         return self.samples().get((name, frozenset(labels.items())), 0.0)
 
     def samples(self) -> Samples:
-        text = httpx.get(f"http://{self._address}/metrics", trust_env=False).text
+        text = patient.get(f"http://{self._address}/metrics").text
         families = text_string_to_metric_families(text)
         return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 

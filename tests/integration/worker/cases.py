@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,11 @@ def start_all(cases: list[Case], server: PrefectServer, *, retry: bool = False) 
         these = [case for case in cases if (case.moment != BUILDING) == standing]
         for case in these:
             case.retry(server) if retry else case.start(server)
-        server.until(lambda these=these: all(case.reached() for case in these), 150.0)
+        server.until(partial(_all_reached, these))
+
+
+def _all_reached(cases: list[Case]) -> bool:
+    return all(case.reached() for case in cases)
 
 
 def worker_environment(env: dict[str, str], folder: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Holding(Nobody, logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage().startswith("Finished in state"):
-            self.say(f"< {record.task_run_name}")  # type: ignore[attr-defined]
+            self.say(f"< {vars(record)['task_run_name']}")
 
 
 def main(folder: Path) -> None:

@@ -167,7 +167,7 @@ def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
             server.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
             # An automation that was just turned on may miss what happens in its first moment.
             with suppress(AssertionError):
-                server.until(lambda: bool(heard.said), 15)
+                server.until(lambda: bool(heard.said))
                 break
     assert heard.said, "nothing was said"
     assert "Failed" in heard.said[0]["subject"]

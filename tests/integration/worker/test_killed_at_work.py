@@ -102,7 +102,7 @@ def drill(
                 case.ended = server.end(case.run)
             # Prefect's worker reports each of them twice; the second time would undo a retry that came in between.
             reported = "flow_runs.worker - Check whether the flow run exceeded"
-            server.until(lambda: (folder / "second").read_text().count(reported) == len(again), 60.0)
+            server.until(lambda: (folder / "second").read_text().count(reported) == len(again))
             start_all(again, server, retry=True)
             seen.processes += [case.process() for case in again]
             with worker(env, folder / "first", "--limit", str(len(seen.both) + 1)) as first:

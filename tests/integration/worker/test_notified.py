@@ -29,7 +29,7 @@ def test_a_failed_release_is_said_with_its_cause(stack: RunningStack, server: Pr
         assert server.end(released)["type"] == "COMPLETED", server.state(released)
         failed = server.start("release/local", {"source": str(bad)})
         assert server.end(failed)["type"] == "FAILED", server.state(failed)
-        server.until(lambda: bool(heard.said), 60.0)
+        server.until(lambda: bool(heard.said))
     (said,) = heard.said
     assert said["subject"] == f"{bad.name} 0.1.0: Failed"
     message = server.state(failed)["message"]

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def application(tmp_path: Path) -> Iterator[tuple[str, str, Path]]:
         yield name, served.url(f"{name}.git"), repository
 
 
-def register(slipway: Run, folder: Path, stanza: dict[str, object]) -> None:
+def register(slipway: Run, folder: Path, stanza: Mapping[str, object]) -> None:
     """The deployment of an application, as its people write it down."""
     file = folder / "prefect.yaml"
     file.write_text(yaml.safe_dump({"deployments": [stanza]}))
@@ -90,7 +90,7 @@ def test_an_application_is_released_in_turn_and_on_schedule(
         }
         scheduled = {**stanza, "name": f"{name}-nightly", "schedules": [schedule]}
         register(slipway, tmp_path, scheduled)
-        server.until(lambda: any(_over(run) for run in server.runs_of(f"release/{name}-nightly")), 120)
+        server.until(lambda: any(_over(run) for run in server.runs_of(f"release/{name}-nightly")))
         (over,) = filter(_over, server.runs_of(f"release/{name}-nightly"))
         assert over["state"]["type"] == "COMPLETED", over["state"]
         assert "nothing" in over["state"]["message"] or "no commit" in over["state"]["message"], over["state"]

@@ -16,7 +16,7 @@ from prefect_slipway.flows.bake.targets import choose
 from prefect_slipway.infra.domain.errors import InvalidOption
 from tests.conftest import clean_environment
 
-INHERITANCE = {
+INHERITANCE: dict[str, Any] = {
     "variable": {"TAG": {"default": "latest"}, "NONE": {}, "N": {"default": 5}, "L": {"default": ["p", "q"]}},
     "group": {"default": {"targets": ["app", "more"]}, "more": {"targets": ["last", "app"]}},
     "target": {

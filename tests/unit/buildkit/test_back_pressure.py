@@ -16,6 +16,7 @@ from prefect_slipway.infra.buildkit.session.filesync import FileSync
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 SIZE = 96 << 20
 # HTTP/2's window for the stream, what is queued on top of it and what is under way.
@@ -44,10 +45,10 @@ async def test_a_daemon_that_does_not_read(tmp_path: Path) -> None:
         assert await stands_still(lambda: far.written) < MOST  # type: ignore[attr-defined]
         found = 0
         while found < SIZE:
-            data = await asyncio.wait_for(call.receive(), 10)
+            data = await soon(call.receive())
             assert data is not None
             found += len(Packet.FromString(data).data)
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
 
 
 async def test_an_output_that_nobody_takes(tmp_path: Path) -> None:
@@ -70,9 +71,9 @@ async def test_an_output_that_nobody_takes(tmp_path: Path) -> None:
         with os.fdopen(reader, "rb") as file:
             taking = asyncio.create_task(asyncio.to_thread(lambda: len(file.read())))
             await sending
-            assert await asyncio.wait_for(call.receive(), 10) is None
-            assert await asyncio.wait_for(taking, 10) == SIZE
-    await asyncio.wait_for(serving, 5)
+            assert await soon(call.receive()) is None
+            assert await soon(taking) == SIZE
+    await soon(serving)
 
 
 async def test_a_pipe_that_is_no_longer_read(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ async def test_a_pipe_that_is_no_longer_read(tmp_path: Path) -> None:
             for _ in range(3):
                 await call.send(BytesMessage(data=bytes(1 << 20)).SerializeToString())
             await stands_still(lambda: near.written)  # type: ignore[attr-defined]
-        await asyncio.wait_for(serving, 5)
+        await soon(serving)
         assert os.get_blocking(target)
 
 
@@ -99,7 +100,7 @@ async def test_a_pipe_without_a_reader(tmp_path: Path) -> None:
     serving = asyncio.create_task(GrpcServer(target.handlers()).serve(far))
     async with GrpcClient(near) as client, client.call("/moby.filesync.v1.FileSend/DiffCopy") as call:
         with pytest.raises(GrpcError) as error:
-            await asyncio.wait_for(call.receive(), 10)
+            await soon(call.receive())
     assert error.value.code is Code.INTERNAL
     assert str(path) in str(target.failure)
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)

@@ -29,6 +29,7 @@ from prefect_slipway.infra.buildkit.wire.content_pb2 import (
     WriteContentResponse,
 )
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 SERVICE = "/containerd.services.content.v1.Content"
 
@@ -47,7 +48,7 @@ class Daemon:
             answers = []
             for request in requests:
                 await call.send(request.SerializeToString())
-                data = await asyncio.wait_for(call.receive(), 10)
+                data = await soon(call.receive())
                 assert data is not None
                 answers.append(WriteContentResponse.FromString(data))
             return answers
@@ -64,7 +65,7 @@ class Daemon:
             await call.send(ReadContentRequest(digest=name, offset=offset, size=size).SerializeToString())
             call.end()
             found = b""
-            while (data := await asyncio.wait_for(call.receive(), 10)) is not None:
+            while (data := await soon(call.receive())) is not None:
                 answer = ReadContentResponse.FromString(data)
                 assert answer.offset == len(found)
                 found += answer.data
@@ -74,7 +75,7 @@ class Daemon:
         async with self._client.call(f"{SERVICE}/Info", self._metadata) as call:
             await call.send(InfoRequest(digest=name).SerializeToString())
             call.end()
-            data = await asyncio.wait_for(call.receive(), 10)
+            data = await soon(call.receive())
             assert data is not None
             return InfoResponse.FromString(data).info.size
 
@@ -85,7 +86,7 @@ async def serving(layout: Layout, store: str = "local:x") -> AsyncIterator[Daemo
     task = asyncio.create_task(GrpcServer(Content({"local:x": layout}).handlers()).serve(far))
     async with GrpcClient(near) as client:
         yield Daemon(client, store)
-    await asyncio.wait_for(task, 5)
+    await soon(task)
 
 
 async def test_write_and_read(tmp_path: Path) -> None:

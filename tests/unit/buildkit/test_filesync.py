@@ -16,6 +16,7 @@ from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, Protocol
 from prefect_slipway.infra.buildkit.session.filesync import FileSync, decoded
 from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 METHOD = "/moby.filesync.v1.FileSync/DiffCopy"
 
@@ -30,7 +31,7 @@ class Daemon:
         await self._call.send(Packet(**fields).SerializeToString())  # type: ignore[arg-type]
 
     async def receive(self) -> Packet | None:
-        data = await asyncio.wait_for(self._call.receive(), 10)
+        data = await soon(self._call.receive())
         return Packet.FromString(data) if data is not None else None
 
     async def stats(self) -> list[Stat]:
@@ -59,7 +60,7 @@ async def syncing(root: Path, *metadata: tuple[str, str]) -> AsyncIterator[tuple
     serving = asyncio.create_task(GrpcServer({METHOD: sync.diff_copy}).serve(far))
     async with GrpcClient(near) as client, client.call(METHOD, [("dir-name", "context"), *metadata]) as call:
         yield Daemon(call), sync
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
 
 
 async def test_announce_request_finish(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import (
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import PATIENCE_S, soon
 
 
 @asynccontextmanager
@@ -33,7 +34,7 @@ async def connected(handlers: Mapping[str, Handler], keepalive: Keepalive | None
     serving = asyncio.create_task(GrpcServer(handlers).serve(far))
     async with GrpcClient(near, keepalive=keepalive) as client:
         yield client
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
 
 
 async def echo(call: ServerCall) -> None:
@@ -154,8 +155,8 @@ async def test_leaving_a_call_cancels_its_handler() -> None:
 
     async with connected({"/s/Forever": forever}) as client:
         async with client.call("/s/Forever"):
-            await asyncio.wait_for(begun.wait(), 5)
-        await asyncio.wait_for(cancelled.wait(), 5)
+            await soon(begun.wait())
+        await soon(cancelled.wait())
 
 
 async def test_a_closed_connection_fails_its_calls() -> None:
@@ -165,7 +166,7 @@ async def test_a_closed_connection_fails_its_calls() -> None:
         async with client.call("/s/Any") as call:
             await far.close()
             with pytest.raises(ConnectionLost):
-                await asyncio.wait_for(call.receive(), 5)
+                await soon(call.receive())
         with pytest.raises(ConnectionLost):
             await client.unary("/s/Any", BytesMessage(), BytesMessage)
 
@@ -175,7 +176,7 @@ async def test_silence_is_noticed() -> None:
     near, _far = pipe(depth=100)
     async with GrpcClient(near, keepalive=Keepalive(idle_s=0.05, timeout_s=0.05)) as client:
         with pytest.raises(ConnectionLost, match="no sign of life"):
-            await asyncio.wait_for(client.unary("/s/Any", BytesMessage(), BytesMessage), 5)
+            await soon(client.unary("/s/Any", BytesMessage(), BytesMessage))
 
 
 async def test_pings_keep_an_idle_connection() -> None:
@@ -184,7 +185,7 @@ async def test_pings_keep_an_idle_connection() -> None:
     async def wait(call: ServerCall) -> None:
         await asyncio.sleep(0.5)
 
-    keepalive = Keepalive(idle_s=0.02, timeout_s=5.0)
+    keepalive = Keepalive(idle_s=0.02, timeout_s=PATIENCE_S)
     async with connected({"/s/Wait": wait}, keepalive) as client, client.call("/s/Wait") as call:
         assert await call.receive() is None
 
@@ -203,7 +204,7 @@ async def test_a_server_that_shuts_down_in_order() -> None:
         server.send_data(1, frame(b"still here"))
         server.send_headers(1, [("grpc-status", "0")], end_stream=True)
         await far.write(server.data_to_send())
-        assert await asyncio.wait_for(call.receive(), 5) == b"still here"
+        assert await soon(call.receive()) == b"still here"
         assert await call.receive() is None
         with pytest.raises(ConnectionLost, match="shutting down"):
             await client.unary("/s/Any", BytesMessage(), BytesMessage)
@@ -238,7 +239,7 @@ async def test_bad_framing(data: bytes) -> None:
 
     async with connected({"/s/Bad": bad}) as client:
         with pytest.raises(ProtocolViolation):
-            await asyncio.wait_for(client.unary("/s/Bad", BytesMessage(), BytesMessage), 5)
+            await soon(client.unary("/s/Bad", BytesMessage(), BytesMessage))
 
 
 async def test_many_calls_leave_nothing() -> None:

@@ -18,13 +18,14 @@ from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, Grp
 from prefect_slipway.infra.buildkit.http2.transport import ByteStream
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 SIZES = [0, 1, 70_000, 300_000, 5]
 
 
 async def events(peer: h2.connection.H2Connection, stream: ByteStream) -> list[h2.events.Event]:
     """The next piece of what comes; its data is consumed, and answers are sent."""
-    found = peer.receive_data(await asyncio.wait_for(stream.read(), 5))
+    found = peer.receive_data(await soon(stream.read()))
     for event in found:
         if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:
             peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -48,7 +49,8 @@ async def test_a_client_with_small_windows_and_frames() -> None:
     request = [(":method", "POST"), (":scheme", "http"), (":path", "/s/Send"), (":authority", "x"), ("k", "v" * 50_000)]
     client.send_headers(1, request, end_stream=True)
     await near.write(client.data_to_send())
-    data, trailers = b"", []
+    data = b""
+    trailers: list[tuple[str | bytes, str | bytes]] = []
     while not trailers:
         for event in await events(client, near):
             if isinstance(event, h2.events.DataReceived):
@@ -58,7 +60,7 @@ async def test_a_client_with_small_windows_and_frames() -> None:
     assert data == b"".join(frame(bytes([number]) * size) for number, size in enumerate(SIZES))
     assert ("grpc-status", "0") in trailers
     await near.close()
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
 
 
 async def test_a_server_with_small_windows() -> None:
@@ -88,7 +90,7 @@ async def test_a_server_with_small_windows() -> None:
         for number, size in enumerate(SIZES[:3]):
             await call.send(bytes([number]) * size)
         call.end()
-        assert await asyncio.wait_for(call.receive(), 20) is None
+        assert await soon(call.receive()) is None
     expected = b"".join(frame(bytes([number]) * size) for number, size in enumerate(SIZES[:3]))
     assert await serving == expected
 
@@ -111,7 +113,7 @@ def test_garbage(pieces: list[bytes]) -> None:
         await far.write(frames.settings({}) + b"".join(pieces))
         await far.close()
         async with GrpcClient(near) as client:
-            await asyncio.wait_for(client.unary("/s/Any", BytesMessage(), BytesMessage), 5)
+            await soon(client.unary("/s/Any", BytesMessage(), BytesMessage))
 
     with pytest.raises((ProtocolViolation, ConnectionLost, GrpcError)) as error:
         asyncio.run(ask())

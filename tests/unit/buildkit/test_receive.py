@@ -20,6 +20,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClie
 from prefect_slipway.infra.buildkit.wire.fsutil_pb2 import Packet, Stat
 from prefect_slipway.infra.domain.errors import OutputError
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 METHOD = "/moby.filesync.v1.FileSend/DiffCopy"
 FOLDER, LINK, FILE = go_mode(stat.S_IFDIR | 0o755), go_mode(stat.S_IFLNK | 0o777), 0o644
@@ -52,10 +53,10 @@ class Daemon:
                 await self.packet(type=Packet.PACKET_DATA, ID=packet.ID, data=content)
             await self.packet(type=Packet.PACKET_DATA, ID=packet.ID)
         await self.packet(type=Packet.PACKET_FIN)
-        assert await asyncio.wait_for(self._call.receive(), 10) is None
+        assert await soon(self._call.receive()) is None
 
     async def receive(self) -> Packet:
-        data = await asyncio.wait_for(self._call.receive(), 10)
+        data = await soon(self._call.receive())
         assert data is not None
         return Packet.FromString(data)
 
@@ -67,7 +68,7 @@ async def receiving(out: Path) -> AsyncIterator[tuple[Daemon, FileSend]]:
     serving = asyncio.create_task(GrpcServer(target.handlers()).serve(far))
     async with GrpcClient(near) as client, client.call(METHOD) as call:
         yield Daemon(call), target
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
 
 
 async def test_a_tree(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClie
 from prefect_slipway.infra.buildkit.session.ssh_agent import SshAgents
 from prefect_slipway.infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
 from tests.unit.buildkit.pipe import pipe
+from tests.waiting import soon
 
 SERVICE = "/moby.sshforward.v1.SSH"
 FAILURE = b"\x00\x00\x00\x01\x05"
@@ -48,7 +49,7 @@ async def forwarding(folder: Path, name: str = "default") -> AsyncIterator[tuple
     metadata = [("buildkit.ssh.id", name)]
     async with GrpcClient(near) as client, client.call(f"{SERVICE}/ForwardAgent", metadata) as call:
         yield client, call, asked
-    await asyncio.wait_for(serving, 5)
+    await soon(serving)
     server.close()
     await server.wait_closed()
 
@@ -56,7 +57,7 @@ async def forwarding(folder: Path, name: str = "default") -> AsyncIterator[tuple
 async def receive(call: ClientCall, size: int) -> bytes:
     found = b""
     while len(found) < size:
-        data = await asyncio.wait_for(call.receive(), 10)
+        data = await soon(call.receive())
         assert data is not None
         found += BytesMessage.FromString(data).data
     return found

@@ -14,22 +14,26 @@ import pytest
 import requests
 
 from prefect_slipway.infra.common.reasons import reason, tls_reason
+from tests.waiting import PATIENCE_S
 
 Get = Callable[[str], Awaitable[None]]
+# How long a server may say nothing; finding its name and connecting may take longer.
+_SILENCE_S = 2.0
 
 
 async def by_httpx(url: str) -> None:
-    async with httpx.AsyncClient(trust_env=False, timeout=0.3) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(PATIENCE_S, read=_SILENCE_S)) as client:
         await client.get(url)
 
 
 async def by_aiohttp(url: str) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(0.3)) as session, session.get(url):
+    limit = aiohttp.ClientTimeout(PATIENCE_S, sock_read=_SILENCE_S)
+    async with aiohttp.ClientSession(timeout=limit) as session, session.get(url):
         pass
 
 
 async def by_requests(url: str) -> None:
-    requests.get(url, timeout=0.3)
+    requests.get(url, timeout=(PATIENCE_S, _SILENCE_S))
 
 
 @pytest.fixture

@@ -114,6 +114,7 @@ def test_how_a_check_ends() -> None:
     with pytest.raises(DockerfileInvalid, match="unknown instruction: FOO") as error:
         status_of("lint", lint({"buildError": WRONG, "sources": [SOURCE]}, status="1"), ignored=True)
     assert "   2 | >>> FOO" in error.value.details
+    odd: object
     for odd in ({"buildError": {}}, {"buildError": {**WRONG, "location": 5}}, {"buildError": WRONG, "sources": "x"}):
         with pytest.raises(DockerfileInvalid):
             status_of("lint", lint(odd), ignored=False)
@@ -123,6 +124,7 @@ def test_answers_that_are_none() -> None:
     """A frontend that answers something else is told of, or passed over."""
     with pytest.raises(BuilderProtocolError, match="not JSON"):
         shown("lint", "", {"result.json": b"\xff{"})
+    odd: object
     for odd in ([], 5, {"warnings": 5}, {"buildError": 5}):
         assert status_of("lint", lint(odd), ignored=False) == 0
         assert isinstance(shown("lint", "", lint(odd)), str)

@@ -74,11 +74,12 @@ def test_a_promotion_has_two_environments_or_more() -> None:
     """Each with a name of its own, and with an approval unless that is turned off."""
     request = PromoteRequest.read({"environments": STAGES})
     assert [each.approval for each in request.environments] == [True, True]
-    for values in (
+    refused: tuple[dict[str, object], ...] = (
         {"environments": STAGES[:1]},
         {"environments": STAGES[:1] * 2},
         {"environments": STAGES, "version": "1.0.0"},
-    ):
+    )
+    for values in refused:
         with pytest.raises(InvalidOption):
             PromoteRequest.read(values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import json
 import pickle
@@ -32,7 +33,7 @@ def modules_with_flows() -> list[str]:
     """By their text, as importing all that there is takes long."""
     found = []
     for module in pkgutil.walk_packages(prefect_slipway.flows.__path__, "prefect_slipway.flows."):
-        spec = module.module_finder.find_spec(module.name, None)  # type: ignore[call-arg]
+        spec = importlib.util.find_spec(module.name)
         assert spec is not None and spec.origin is not None
         tree = ast.parse(Path(spec.origin).read_text())
         decorators = [

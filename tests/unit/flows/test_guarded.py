@@ -91,10 +91,11 @@ def test_every_command_prints_through_it(capsys: pytest.CaptureFixture[str], mon
 
 def test_bytes_are_passed_on(tmp_path: object) -> None:
     """An archive on standard output, another machine's terminal."""
-    raw = io.TextIOWrapper(io.BytesIO())
+    raw = io.BytesIO()
     with guarded():
-        Guarded(raw).buffer.write(b"\x1b]0;\xff")
-    assert raw.buffer.getvalue() == b"\x1b]0;\xff"  # type: ignore[attr-defined]
+        stream = io.TextIOWrapper(raw)
+        Guarded(stream).buffer.write(b"\x1b]0;\xff")
+    assert raw.getvalue() == b"\x1b]0;\xff"
 
 
 def test_the_live_display_moves_the_cursor_itself_and_lets_nobody_else(terminal: Terminal) -> None:

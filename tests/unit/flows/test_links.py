@@ -2,7 +2,7 @@
 
 import pytest
 
-from prefect_slipway.flows.reporting.history import history_key
+from prefect_slipway.flows.reporting.artifact_keys import history_key
 from prefect_slipway.flows.reporting.links import commit_link, history_link, registry_link
 from prefect_slipway.flows.values.plan import SourceFacts
 from prefect_slipway.infra.domain.reference import ImageReference

@@ -9,6 +9,7 @@ from prefect_slipway.flows.run.reservation import ReservedVersion, kept
 from prefect_slipway.infra.domain.errors import SourceUnreachable
 from prefect_slipway.infra.domain.ledger import Claim, Reservation
 from prefect_slipway.infra.domain.version import Version
+from tests.waiting import soon
 
 
 class _Ledger:
@@ -30,7 +31,7 @@ async def test_a_reservation_is_kept_until_the_release_ends() -> None:
     """Again and again, also after the place was out of reach for once."""
     ledger, reservation = _Ledger(), Reservation(Version.parse("1.0.0"), Claim("run", "source"))
     async with kept(ReservedVersion(cast(Any, ledger), reservation), every_s=0.001):
-        await asyncio.wait_for(ledger.thrice.wait(), 10)
+        await soon(ledger.thrice.wait())
     count = len(ledger.kept)
     await asyncio.sleep(0.01)
     assert len(ledger.kept) == count

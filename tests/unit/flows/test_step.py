@@ -33,7 +33,7 @@ async def push() -> None:
 
 
 async def _helps(error: BaseException, tries: int = 1) -> bool:
-    return await retry_helps(push, TaskRun.model_construct(run_count=tries), Failed(data=error))
+    return await retry_helps(push, TaskRun(task_key="push", dynamic_key="0", run_count=tries), Failed(data=error))
 
 
 async def test_a_retry_is_said_on_the_terminal_with_its_cause() -> None:

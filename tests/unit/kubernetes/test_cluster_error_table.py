@@ -107,7 +107,7 @@ def client_errors(kind: type[aiohttp.ClientError]) -> set[type[aiohttp.ClientErr
     return {kind}.union(*(client_errors(sub) for sub in kind.__subclasses__()))
 
 
-@pytest.mark.parametrize("kind", sorted(client_errors(aiohttp.ClientError), key=lambda cls: cls.__name__))
+@pytest.mark.parametrize("kind", sorted(client_errors(aiohttp.ClientError), key=str))
 def test_every_request_without_an_answer_has_a_cause(kind: type[aiohttp.ClientError]) -> None:
     """All of the HTTP client's errors, by class; the host is named."""
     error = kind.__new__(kind)

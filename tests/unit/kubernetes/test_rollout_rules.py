@@ -87,8 +87,8 @@ def waiting(reason: str, message: str = "", **more: Any) -> Object:
     return {"state": {"waiting": {"reason": reason, "message": message}}, **more}
 
 
-ENDED = {"lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}
-KILLED = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+ENDED: Object = {"lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}
+KILLED: Object = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
 
 
 @pytest.mark.parametrize(

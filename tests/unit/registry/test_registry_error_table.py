@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
@@ -20,7 +22,7 @@ from prefect_slipway.infra.domain.errors import (
     RegistryUnreachable,
     UploadBroken,
 )
-from prefect_slipway.infra.registry.errors import BY_CODE, classify, error_of, retry_after, transport_error
+from prefect_slipway.infra.registry.errors import BY_CODE, classify, error_of, transport_error
 
 # OCI distribution specification 1.1, "Error Codes".
 SPECIFIED = {
@@ -34,7 +36,7 @@ def subclasses(cls: type[httpx.RequestError]) -> set[type[httpx.RequestError]]:
     return {cls}.union(*(subclasses(sub) for sub in cls.__subclasses__()))
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
+def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> httpx.Response:
     request = httpx.Request("GET", "https://registry.example.com/v2/app/manifests/1?token=hush")
     return httpx.Response(status, content=body, headers=headers, request=request)
 
@@ -58,7 +60,7 @@ def test_every_status_has_a_class(code: str | None) -> None:
     assert classify(401, "UNAUTHORIZED", "insufficient_scope") is RegistryForbidden
 
 
-@pytest.mark.parametrize("kind", sorted(subclasses(httpx.RequestError), key=lambda cls: cls.__name__))
+@pytest.mark.parametrize("kind", sorted(subclasses(httpx.RequestError), key=str))
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "DELETE"])
 def test_every_request_without_an_answer_has_a_cause(kind: type[httpx.RequestError], method: str) -> None:
     """All of httpx's request errors become a RegistryError that names the host."""
@@ -112,7 +114,7 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert retry_after("soon") is None
     assert retry_after(None) is None
-    unavailable = error_of(answer(503, **{"Retry-After": "5"}))
+    unavailable = error_of(answer(503, headers={"Retry-After": "5"}))
     assert isinstance(unavailable, RegistryUnavailable)
     assert unavailable.retry_after == 5.0
 

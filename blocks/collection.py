@@ -1,0 +1,7 @@
+"""All blocks at once: what Prefect imports wherever Slipway is installed (entry point `prefect.collections`)."""
+
+from prefect_slipway.blocks.builder import Builder as Builder
+from prefect_slipway.blocks.kubernetes import KubernetesBuilder as KubernetesBuilder
+from prefect_slipway.blocks.registry import Registry as Registry
+from prefect_slipway.blocks.source import Source as Source
+from prefect_slipway.blocks.vault import Vault as Vault

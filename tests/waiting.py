@@ -1,0 +1,47 @@
+"""Waiting for a state, never for a time: how long that takes on a busy machine says nothing about what is tested.
+
+What has not come after PATIENCE_S will not come. pytest's own time-out (pyproject.toml) is longer, so that the failure
+says what was waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
+
+PATIENCE_S = 300.0
+_LOOK_EVERY_S = 0.05
+
+T = TypeVar("T")
+
+
+def looks(patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """`for _ in looks():` one round for each look at the world, until `patience_s` is over."""
+    deadline = time.monotonic() + patience_s
+    yield
+    while time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+        yield
+
+
+async def calm_looks(patience_s: float = PATIENCE_S) -> AsyncIterator[None]:
+    """The same beside the event loop's other tasks."""
+    deadline = time.monotonic() + patience_s
+    yield
+    while time.monotonic() < deadline:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        yield
+
+
+def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    for _ in looks(patience_s):
+        if condition():
+            return
+    raise AssertionError("what was waited for did not come")
+
+
+async def soon(awaitable: Awaitable[T]) -> T:
+    """What ends by itself, unless something hangs."""
+    return await asyncio.wait_for(awaitable, PATIENCE_S)
