@@ -67,10 +67,10 @@ def test_the_example_makes_a_request_that_names_the_block(block: type[Block]) ->
 def test_prefect_loads_them_where_slipway_is_installed() -> None:
     """By the entry point: a server or a worker resolves a saved block whose class nobody has imported."""
     (found,) = entry_points(group="prefect.collections", name="prefect_slipway")
-    assert found.load() is blocks
+    assert found.load().__name__ == "prefect_slipway.blocks.collection"
     program = (
         "from prefect.blocks.core import Block; from prefect.plugins import load_prefect_collections; "
         "print(load_prefect_collections()['prefect_slipway'].__name__, Block.get_block_class_from_key('slipway-vault'))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=200)
-    assert done.stdout == "prefect_slipway.blocks <class 'prefect_slipway.blocks.vault.Vault'>\n"
+    assert done.stdout == "prefect_slipway.blocks.collection <class 'prefect_slipway.blocks.vault.Vault'>\n"
