@@ -32,7 +32,7 @@ from prefect_slipway.infra.common.concurrently import together
 @read_before_recorded
 @flow(
     name="release",
-    flow_run_name="release {request.called}",
+    flow_run_name="release {request.run_name}",
     persist_result=True,
     result_serializer="json",
     on_crashed=[remove_what_is_left],

@@ -259,6 +259,11 @@ class ReleaseRequest(Request):
         return f"{name} {self.version}" if self.version else name
 
     @property
+    def run_name(self) -> str:
+        """The same for the run, which says that there are several images."""
+        return f"set {self.called}" if self.bake is not None else self.called
+
+    @property
     def subject(self) -> str:
         """What it is about: the image, or the source of several."""
         return self.image or (f"set {self.source}" if self.bake is not None else self.source)
