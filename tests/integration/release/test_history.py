@@ -148,4 +148,4 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
     assert "[nightly chain](http" in shown["Parent"]
     assert f"[{image}](http" in shown["Versions"]
     assert "Registry" not in shown, "the embedded one has no page"
-    assert "| parent | [nightly chain](http" in shown[f"{image} 0.1.0 released"]
+    assert "| parent | [nightly chain](<http" in shown[f"{image} 0.1.0 released"]
