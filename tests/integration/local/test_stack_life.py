@@ -143,7 +143,9 @@ def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
     """A release is told which part is down before it starts."""
     from prefect_slipway.infra.domain.errors import StackDown
 
-    os.kill(statuses(env)["registry"]["pid"], signal.SIGKILL)
+    registry = psutil.Process(statuses(env)["registry"]["pid"])
+    registry.kill()
+    registry.wait()
     with pytest.raises(StackDown, match="registry"):
         Stack(StackConfig.from_env(env)).connection()
     assert run_slipway("status", env=env).returncode == 1
