@@ -21,7 +21,9 @@ from tests.git_repository import make_bare, make_repository
 from tests.git_server import serve_git
 from tests.installed import Installed
 from tests.kubernetes.deploy_place import DeployPlace
+from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.rollout_parts import running_images
+from tests.kubernetes.server import KubernetesServer
 from tests.releases import make_source
 from tests.waiting import calm_looks
 
@@ -133,9 +135,13 @@ async def there(place: DeployPlace, path: str) -> None:
 # Eight processes that import Prefect, for each of the two ways: a busy machine takes its time.
 @pytest.mark.timeout(1800)
 async def test_every_flow_runs_outside_of_the_repository(
-    elsewhere: Elsewhere, place: DeployPlace, tmp_path: Path
+    elsewhere: Elsewhere, place: DeployPlace, kubernetes: KubernetesServer, tmp_path: Path
 ) -> None:
     """With parameters as JSON, as a server keeps them, and each to its end."""
+    # Deploys have a Role of their own; the sweep needs that of releases as well.
+    role = least_role("slipway-deploy")
+    role["rules"] += least_role()["rules"]
+    kubernetes.fault = Authorizer(role, kubernetes.store, token="deployer")
     source = make_source(tmp_path / f"app-{uuid.uuid4().hex[:8]}")
     (source / "docker-bake.json").write_text(json.dumps({"target": {"default": {"context": "."}}}))
     request = {"source": str(source), "image": f"{place.stack.connection.registry}/{source.name}"}
