@@ -25,10 +25,11 @@ from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.steps.tag import write_tag
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuildKit
-from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
+from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.labels import image_labels
 from prefect_slipway.infra.domain.reference import ImageReference
 
@@ -38,7 +39,7 @@ async def next_version(source: str | Block = ".", **options: Any) -> ReleasePlan
     """What a release with these options would do: `.version` (None: there is nothing to release), `.why`, `.images`.
     Nothing is reserved.
 
-    Raises what the plan of a release raises: InvalidOption, VersionTaken, SourceErrors, RegistryErrors, VaultErrors.
+    Raises what the plan of a release raises: InvalidOption, SourceErrors, RegistryErrors, VaultErrors.
     """
     async with open_run(_request(source, options)) as run, await open_source(run) as checkout:
         plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
@@ -79,16 +80,8 @@ async def tag_image(reference: str, tags: Sequence[str], *, move: bool = False, 
         raise InvalidOption(f"{reference} names no digest", action="name it IMAGE@sha256:…, as build_image returns it")
     async with open_run(_request(".", {"image": image.name, **options})) as run:
         registry = await run.registries(image.registry).client(image)
-        manifest = await registry.manifest(image.repository, image.digest)
         for tag in tags:
-            there = await registry.head(image.repository, tag)
-            if there is not None and there.digest == image.digest:
-                continue
-            if there is not None and not move:
-                raise VersionTaken(f"{image.name}:{tag} exists with another digest ({there.digest})")
-            named = await registry.put_tag(image.repository, tag, manifest)
-            if named != image.digest:
-                raise VersionTaken(f"another release wrote {image.name}:{tag} in the same moment ({named})")
+            await write_tag(registry, ImageReference.parse(f"{image.name}:{tag}"), image.digest, move=move)
     return [f"{image.name}:{tag}" for tag in tags]
 
 

@@ -38,7 +38,6 @@ class RunBuilder:
         attempt: int = 0,
         session: bool = False,
     ) -> None:
-        """Raises StackDown where none was named and no stack runs, InvalidOption for what is not an address."""
         self._request = request
         self._stack = stack
         self._exits = exits
@@ -51,8 +50,6 @@ class RunBuilder:
         # Held while a builder is made, so that several builds that lost theirs make one.
         self._provisioning = asyncio.Lock()
         self.cluster: KubernetesBuilder | None = None
-        if request.builder != KUBERNETES:
-            self._address, self._network = find_builder(request.builder, builder_tls(request), stack)
 
     @property
     def network(self) -> Network:
@@ -68,16 +65,24 @@ class RunBuilder:
     async def check(self, registry: str) -> None:
         """See that a builder that is still to be made in a cluster could be made: before people are asked, or wait.
 
-        `registry`: the host that images go to. Raises ClusterErrors.
+        `registry`: the host that images go to. Raises as `address`, but makes nothing.
         """
-        if self._request.builder == KUBERNETES and self.cluster is None:
+        if self._request.builder != KUBERNETES:
+            self._find()
+        elif self.cluster is None:
             from prefect_slipway.flows.run.cluster import check_builder
 
             await check_builder(self._request, registry)
 
     async def address(self, registry: str) -> BuilderAddress:
-        """One in a cluster is made first, and made anew when it was lost. Raises ClusterErrors and BuilderErrors."""
+        """One in a cluster is made first, and made anew when it was lost.
+
+        Raises ClusterErrors and BuilderErrors; StackDown where none was named and no stack runs, InvalidOption for what
+        is not an address.
+        """
         async with self._provisioning:
+            if self._request.builder != KUBERNETES:
+                return self._find()
             if self._address is None:
                 from prefect_slipway.flows.run.cluster import provisioned, run_builder
 
@@ -87,6 +92,13 @@ class RunBuilder:
                     )
                 self._address = await provisioned(self.cluster)
             return self._address
+
+    def _find(self) -> BuilderAddress:
+        """One that need not be made. What builds nothing does without."""
+        if self._address is None:
+            request = self._request
+            self._address, self._network = find_builder(request.builder, builder_tls(request), self._stack)
+        return self._address
 
     async def watched(self, address: BuilderAddress, asked: Coroutine[Any, Any, R]) -> R:
         """What the builder at `address` is asked for. Of one in a cluster the pod is watched: its end is the cause, and

@@ -25,8 +25,8 @@ class BuilderFacts:
 @step("provision builder")
 async def provision_builder(run: OpenRun, registry: str) -> BuilderFacts:
     """`registry`: the host that images go to. Raises BuilderErrors, and ClusterErrors for a builder in Kubernetes."""
-    _share_registry_ca(run, registry)
     address = await run.builder.address(registry)
+    _share_registry_ca(run, registry)
 
     async def look() -> tuple[BuilderInfo, list[Worker]]:
         async with BuildKit(address) as buildkit:

@@ -45,7 +45,7 @@ async def tag(
     public = {one.planned.target: one for one in images if one.planned.public}
     if len(public) > 1:
         # All are looked at before the first is written.
-        await together(*(_is_tagged(registries, one) for one in public.values()))
+        await together(*(_look(registries, one) for one in public.values()))
     for names in by_level(plan):
         await together(*(_write_version(registries, public[name]) for name in names if name in public))
     if reserved is not None:
@@ -53,24 +53,36 @@ async def tag(
     return tuple(await together(*(_move_tags(registries, plan, one) for one in public.values())))
 
 
+async def write_tag(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> None:
+    """Let the tag of `image` name this digest of its repository, if it does not yet.
+
+    `move`: it may name another one now. Raises VersionTaken for one that does and may not move, RegistryErrors.
+    """
+    if not await _is_tagged(registry, image, digest, move=move):
+        manifest = await registry.manifest(image.repository, digest)
+        named = await registry.put_tag(image.repository, str(image.tag), manifest)
+        if named != digest:
+            raise VersionTaken(f"another release wrote {image.name}:{image.tag} in the same moment ({named})")
+
+
+async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> bool:
+    """Whether the tag names the digest already; raises VersionTaken if it names another and may not `move`."""
+    there = await registry.head(image.repository, str(image.tag), expected=digest)
+    if there is None or there.digest == digest:
+        return there is not None
+    if not move:
+        raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
+    return False
+
+
 async def _write_version(registries: Registries, image: VerifiedImage) -> None:
     reference = _reference(image.planned)
-    registry = await registries.client(reference)
-    if not await _is_tagged(registries, image):
-        manifest = await registry.manifest(reference.repository, image.digest)
-        named = await registry.put_tag(reference.repository, str(reference.tag), manifest)
-        if named != image.digest:
-            raise VersionTaken(f"another release wrote {image.planned.reference} in the same moment ({named})")
+    await write_tag(await registries.client(reference), reference, image.digest)
 
 
-async def _is_tagged(registries: Registries, image: VerifiedImage) -> bool:
-    """Whether the version's tag names the digest already; raises VersionTaken if it names another."""
+async def _look(registries: Registries, image: VerifiedImage) -> None:
     reference = _reference(image.planned)
-    registry = await registries.client(reference)
-    there = await registry.head(reference.repository, str(reference.tag), expected=image.digest)
-    if there is not None and there.digest != image.digest:
-        raise VersionTaken(f"{reference.name}:{reference.tag} exists with another digest ({there.digest})")
-    return there is not None
+    await _is_tagged(await registries.client(reference), reference, image.digest)
 
 
 async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedImage) -> Tagged:
