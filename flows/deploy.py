@@ -3,9 +3,9 @@
 from prefect import flow
 
 from prefect_slipway.flows.request.rollout import DeployRequest
-from prefect_slipway.flows.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rolling import roll_out, told
+from prefect_slipway.flows.rollouts.open_deploy import open_deploy
 from prefect_slipway.flows.rollouts.values import DeployResult
-from prefect_slipway.flows.rollouts.workshop import open_deploy_workshop
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.steps.resolve import resolve_image
@@ -30,5 +30,5 @@ async def deploy(request: DeployRequest) -> DeployResult:
 
 
 async def _deploy(request: DeployRequest) -> DeployResult:
-    async with open_deploy_workshop(request), failures_announced(ImageReference.parse(request.reference).name):
-        return await roll_out(await resolve_image(request.reference, request.version))
+    async with open_deploy(request) as opened, told(opened, ImageReference.parse(request.reference).name) as course:
+        return await roll_out(course, await resolve_image(opened.registries, request.reference, request.version))

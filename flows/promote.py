@@ -7,8 +7,8 @@ from prefect.runtime import flow_run
 
 from prefect_slipway.flows.deploy import deploy
 from prefect_slipway.flows.request.rollout import DeployRequest, Environment, PromoteRequest, RolloutOptions
+from prefect_slipway.flows.rollouts.open_deploy import open_registries
 from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult, PromoteResult
-from prefect_slipway.flows.rollouts.workshop import open_registries
 from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded

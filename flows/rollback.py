@@ -5,9 +5,9 @@ import asyncio
 from prefect import flow
 
 from prefect_slipway.flows.request.rollout import PREVIOUS, RollbackRequest
-from prefect_slipway.flows.rolling import failures_announced, roll_out
+from prefect_slipway.flows.rolling import roll_out, told
+from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy, open_deploy
 from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
-from prefect_slipway.flows.rollouts.workshop import deploy_workshop, open_deploy_workshop
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.steps.resolve import resolved
@@ -47,26 +47,25 @@ async def rollback(request: RollbackRequest) -> DeployResult:
 
 
 async def _rollback(request: RollbackRequest) -> DeployResult:
-    async with open_deploy_workshop(request), failures_announced(request.image):
-        image = await find_release(request.to, request.image)
-        return await roll_out(image, rolling_back=True)
+    async with open_deploy(request) as opened, told(opened, request.image) as course:
+        image = await find_release(opened, request.to, request.image)
+        return await roll_out(course, image, rolling_back=True)
 
 
 @step("find the release")
-async def find_release(to: str, image: str | None) -> DeployedImage:
+async def find_release(deploy: OpenDeploy, to: str, image: str | None) -> DeployedImage:
     """As the workload remembers it, else as the registry has it.
 
     What the workload remembers by its digest needs no registry: one that is away, or whose password is lost, is said
     and does not stand in the way. Raises ReleaseUnknown, also for what the registry says is gone.
     """
-    shop = deploy_workshop()
-    state = await shop.workload.read()
+    state = await deploy.workload.read()
     name = image or ImageReference.parse(state.image).name
     reference, version = _earlier(state, name, to)
     remembered = reference in {state.image, state.previous, *(each.image for each in state.history)}
     try:
         async with asyncio.timeout(_REGISTRY_S if remembered else None):
-            return await resolved(shop.registries, reference, version)
+            return await resolved(deploy.registries, reference, version)
     except ManifestUnknown as error:
         raise ReleaseUnknown(f"the registry does not hold {reference} {version or ''}".rstrip()) from error
     except (RegistryError, VaultError, StackDown, TimeoutError) as error:

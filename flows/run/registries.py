@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
 from prefect_slipway.infra.domain.credentials import Anonymous, Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import StackDown
@@ -18,20 +19,23 @@ from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
 class Registries:
     """How registries are spoken to, and the clients that do. `host`: the registry that credentials are for which name
-    none. Like all of a run's connections neither stored nor copied by Prefect, which leaves plain objects alone."""
+    none; `no_vault`: why there is no Vault. Like all of a run's connections neither stored nor copied by Prefect, which
+    leaves plain objects alone."""
 
     def __init__(
         self,
-        request: ReleaseRequest,
+        request: ReleaseRequest | RegistryOptions,
         host: str,
         stack: StackConnection | None,
         vault: VaultSession | None,
         exits: AsyncExitStack,
+        no_vault: StackDown | None = None,
     ) -> None:
         self._request = request
         self._stack = stack
         self._vault = vault
         self._exits = exits
+        self._no_vault = no_vault
         self._open: dict[str, RegistryClient] = {}
         self.host = host
 
@@ -44,7 +48,7 @@ class Registries:
         paths = self.paths()
         if not paths:
             return Anonymous()
-        return VaultCredentials(needed(self._vault, "credentials are named in Vault"), paths)
+        return VaultCredentials(needed(self._vault, "credentials are named in Vault", self._no_vault), paths)
 
     def insecure(self, host: str) -> bool:
         """Whether the registry is spoken to in plain HTTP."""
@@ -76,8 +80,8 @@ class OneSecret:
         return await VaultCredentials(self._vault, {host: self._path}).credential(host)
 
 
-def needed(vault: VaultSession | None, why: str) -> VaultSession:
-    """Raises StackDown without a Vault."""
+def needed(vault: VaultSession | None, why: str, no_vault: StackDown | None = None) -> VaultSession:
+    """Raises StackDown without a Vault: `no_vault` where it is known why there is none."""
     if vault is None:
-        raise StackDown(f"{why}, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise no_vault or StackDown(f"{why}, but there is no Vault to ask", action=NO_VAULT_ACTION)
     return vault

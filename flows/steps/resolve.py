@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from prefect_slipway.flows.rollouts.open_deploy import DeployRegistries
 from prefect_slipway.flows.rollouts.values import DeployedImage
-from prefect_slipway.flows.rollouts.workshop import Registries, deploy_workshop
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.infra.domain.errors import InvalidOption, ManifestUnknown
 from prefect_slipway.infra.domain.labels import OCI_VERSION
@@ -13,13 +13,13 @@ from prefect_slipway.infra.registry import RegistryClient
 
 
 @step("resolve image")
-async def resolve_image(reference: str, version: str | None) -> DeployedImage:
+async def resolve_image(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
     """Raises ManifestUnknown for an image that is not there, InvalidOption if the version is another digest."""
-    return await resolved(deploy_workshop().registries, reference, version)
+    return await resolved(registries, reference, version)
 
 
-async def resolved(registries: Registries, reference: str, version: str | None) -> DeployedImage:
-    """The same outside of a deploy."""
+async def resolved(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
+    """The same within another step."""
     image = ImageReference.parse(reference)
     registry = await registries.client(image)
     tag = image_tag(parse_version(version)) if version else image.tag

@@ -7,56 +7,53 @@ import logging
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.rollouts.changes import Changes
+from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage
-from prefect_slipway.flows.rollouts.workshop import deploy_workshop
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.infra.domain.errors import StackDown, VaultError
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.kubernetes.access.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret, pull_secret_name
 from prefect_slipway.infra.kubernetes.workloads.rollout import check_rolls, watch_rollout
-from prefect_slipway.infra.kubernetes.workloads.workload import service_account
+from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState, service_account
 
 logger = logging.getLogger(__name__)
 
 
 @step("look at the workload")
-async def look() -> str:
+async def look(deploy: OpenDeploy) -> WorkloadState:
     """What the workload runs now. Raises ObjectMissing and RolloutImpossible."""
-    shop = deploy_workshop()
-    shop.before = await shop.workload.read()
-    check_rolls(shop.before)
-    return shop.before.image
+    state = await deploy.workload.read()
+    check_rolls(state)
+    return state
 
 
 @step("check rights")
-async def check_rollout(image: DeployedImage) -> None:
+async def check_rollout(deploy: OpenDeploy, image: DeployedImage, before: WorkloadState) -> None:
     """See that all that a rollout takes is allowed, before anybody is asked or anything is written.
 
     Raises ClusterForbidden.
     """
-    shop = deploy_workshop()
-    state = shop.before
-    assert state is not None, "the workload was looked at"
     secret = account = None
-    if shop.registries.pulls(ImageReference.parse(image.name).registry):
-        secret = pull_secret_name(state.name)
-        account = None if state.pull_secrets else service_account(state.obj)
-    rights = rollout_rights(state.name.kind, state.name.name, secret, account)
-    await check_rights(shop.workload.api, rights, role=DEPLOY_ROLE)
+    if deploy.registries.pulls(ImageReference.parse(image.name).registry):
+        secret = pull_secret_name(before.name)
+        account = None if before.pull_secrets else service_account(before.obj)
+    rights = rollout_rights(before.name.kind, before.name.name, secret, account)
+    await check_rights(deploy.workload.api, rights, role=DEPLOY_ROLE)
 
 
 @step("write the pull secret")
-async def write_pull_secret(image: DeployedImage, *, rolling_back: bool) -> str | None:
+async def write_pull_secret(
+    deploy: OpenDeploy, image: DeployedImage, before: WorkloadState, changes: Changes, *, rolling_back: bool
+) -> str | None:
     """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors.
 
     `rolling_back`: what ran before may have left its Secret; Vault's trouble does not stand in the way then.
     """
-    shop = deploy_workshop()
-    assert shop.before is not None, "the workload was looked at"
     host = ImageReference.parse(image.name).registry
     try:
-        credential = await shop.registries.pull_credential(host)
+        credential = await deploy.registries.pull_credential(host)
     except (VaultError, StackDown) as error:
         if not rolling_back:
             raise
@@ -64,64 +61,61 @@ async def write_pull_secret(image: DeployedImage, *, rolling_back: bool) -> str 
         return None
     if credential is None:
         return None
-    if shop.pull_secret is None:
-        shop.pull_secret = PullSecret(shop.workload.api, shop.before)
-    if await shop.pull_secret.put(host, credential):
-        logger.info("secret/%s holds the credential for %s", shop.pull_secret.name, host)
-    return shop.pull_secret.name
+    if changes.pull_secret is None:
+        changes.pull_secret = PullSecret(deploy.workload.api, before)
+    if await changes.pull_secret.put(host, credential):
+        logger.info("secret/%s holds the credential for %s", changes.pull_secret.name, host)
+    return changes.pull_secret.name
 
 
 @step("set image")
-async def set_image(image: DeployedImage, pull_secret: str | None, *, rolling_back: bool) -> None:
+async def set_image(
+    deploy: OpenDeploy, image: DeployedImage, pull_secret: str | None, changes: Changes, *, rolling_back: bool
+) -> WorkloadState:
     """Set it by digest, unless it is there already with all it needs (an earlier run set it and died)."""
-    shop = deploy_workshop()
-    there = await shop.workload.read()
+    there = await deploy.workload.read()
     if there.image == image.reference and pull_secret in {None, *there.pull_secrets}:
-        shop.written = there
+        changes.workload = there
         logger.info("%s has the image already: its rollout is taken up", there.name)
-        return
-    shop.written = await shop.workload.set_image(
+        return there
+    changes.workload = written = await deploy.workload.set_image(
         image.reference, version=image.version, run=run_id(), pull_secret=pull_secret, rolling_back=rolling_back
     )
     logger.info("%s: %s instead of %s", there.name, image.reference, there.image)
+    return written
 
 
 @step("watch the rollout")
-async def watch(image: DeployedImage) -> None:
+async def watch(deploy: OpenDeploy, written: WorkloadState) -> None:
     """Raises the RolloutError that says why it does not succeed."""
-    shop = deploy_workshop()
-    assert shop.written is not None, "the image was set"
-    await watch_rollout(shop.workload.api, shop.written, shop.rules, say)
+    await watch_rollout(deploy.workload.api, written, deploy.rules, say)
 
 
 @step("confirm")
-async def confirm(image: DeployedImage, *, rolling_back: bool) -> None:
+async def confirm(deploy: OpenDeploy, image: DeployedImage, *, rolling_back: bool) -> None:
     """Note on the workload that this image was rolled out: promotions and rollbacks go by that."""
-    shop = deploy_workshop()
-    await shop.workload.confirm(image.reference, version=image.version, run=run_id(), withdraw=rolling_back)
+    await deploy.workload.confirm(image.reference, version=image.version, run=run_id(), withdraw=rolling_back)
 
 
 @step("set the earlier image back")
-async def put_back(good: str, why: str) -> None:
+async def put_back(
+    deploy: OpenDeploy, written: WorkloadState, secret: PullSecret | None, good: str, why: str
+) -> WorkloadState:
     """Undo `set_image` and `write_pull_secret`. Raises RolloutSuperseded if somebody has set another image."""
-    shop = deploy_workshop()
-    assert shop.written is not None, "an image was set"
-    secret = shop.pull_secret
     if secret is not None and not secret.made:
         await secret.restore()  # first: the pods that come back may need what it held
     drop = secret.name if secret is not None and secret.made else None
-    shop.written = await shop.workload.put_back(shop.written.image, good, why=why, drop_secret=drop)
+    back = await deploy.workload.put_back(written.image, good, why=why, drop_secret=drop)
     if secret is not None and secret.made:
         await secret.restore()
-    logger.info("%s: %s again", shop.written.name, good)
+    logger.info("%s: %s again", back.name, good)
+    return back
 
 
 @step("watch the earlier image come back")
-async def watch_back() -> None:
+async def watch_back(deploy: OpenDeploy, back: WorkloadState) -> None:
     """Raises RolloutErrors."""
-    shop = deploy_workshop()
-    assert shop.written is not None, "an image was set back"
-    await watch_rollout(shop.workload.api, shop.written, shop.rules, say)
+    await watch_rollout(deploy.workload.api, back, deploy.rules, say)
 
 
 def run_id() -> str:

@@ -35,7 +35,7 @@ PLANTED = {
     "entry points -> flows -> steps -> rules -> run -> reporting -> request": [
         ("flows/run/planted_step.py", f"{PACKAGE}.flows.steps.build", FOR_TYPES),
         ("flows/steps/planted_command.py", f"{PACKAGE}.flows.cli.shell", DEFERRED),
-        ("flows/bake/planted_run.py", f"{PACKAGE}.flows.run.workshop", PLAIN),
+        ("flows/bake/planted_run.py", f"{PACKAGE}.flows.run.open_run", PLAIN),
         ("flows/relay/planted_registration.py", f"{PACKAGE}.flows.registration.pools", PLAIN),
     ],
     "a BuildKit client -> a build -> its session -> files -> HTTP/2 -> messages": [

@@ -9,7 +9,6 @@
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
     │   ├── InvalidKey                 not a public key that signatures can be verified with
-    │   ├── StepOutsideRun             a step that is called without the flow it belongs to
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
@@ -292,7 +291,6 @@ from prefect_slipway.infra.domain.errors.usage import (
     InvalidTag,
     InvalidVersion,
     ParametersRefused,
-    StepOutsideRun,
     UsageError,
 )
 from prefect_slipway.infra.domain.errors.vault import (
@@ -438,7 +436,6 @@ __all__ = [
     "StateFolderUnusable",
     "StepFailed",
     "StepOutOfMemory",
-    "StepOutsideRun",
     "TagImmutable",
     "TransitMissing",
     "TrustError",

@@ -29,10 +29,6 @@ class InvalidKey(UsageError):
     default_action = "name a file with a public key in PEM (ECDSA P-256 or P-384, Ed25519, RSA from 2048 bits)"
 
 
-class StepOutsideRun(UsageError):
-    default_action = "call the flow that the step belongs to: its steps need what it opens for them"
-
-
 class DeploymentUnknown(UsageError):
     default_action = "the UI's Deployments page has their names; `slipway deploy-flows` registers Slipway's own"
 

@@ -4,16 +4,13 @@ import asyncio
 import errno
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prefect import Task
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
 from prefect_slipway.flows.cli.release_display import Terminal
 from prefect_slipway.flows.reporting.watch import watching
-from prefect_slipway.flows.steps.rollout import look, watch_back
 from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
 from prefect_slipway.infra.domain.errors import (
     DiskFull,
@@ -21,7 +18,6 @@ from prefect_slipway.infra.domain.errors import (
     RegistryUnauthorized,
     RegistryUnavailable,
     SlipwayError,
-    StepOutsideRun,
     VaultThrottled,
 )
 from tests.small_disk import small_disk
@@ -133,10 +129,3 @@ async def test_on_a_full_disk_nothing_else_is_to_blame(tmp_path: Path, monkeypat
         assert f"the disk {tmp_path} is full" in full.cause
         assert await asked(unrelated) is unrelated
         assert isinstance(await asked(OSError(errno.ENOSPC, "No space left on device")), DiskFull)
-
-
-@pytest.mark.parametrize("alone", [look, watch_back])
-async def test_a_step_alone_says_what_it_needs(alone: Task[Any, Any]) -> None:
-    """In a flow of one's own a step lacks what its deploy opens."""
-    with pytest.raises(StepOutsideRun, match="called outside of a deploy"):
-        await alone.fn()
