@@ -29,8 +29,10 @@ settings.register_profile("slipway", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("slipway")
 
-# A shell's background job inherits an ignored SIGINT, and so would every command that a test interrupts.
+# A shell's background job inherits an ignored SIGINT, one that outlives its terminal an ignored SIGHUP, and so would
+# every command that a test interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Where the long waits are comes first, so that nothing long is left for one process alone at the end.
 _ORDER = ("integration/worker", "integration/faults", "integration/once", "integration/deploy", "docs", "browser")
@@ -146,11 +148,15 @@ def traces(stack: RunningStack) -> Traces:
     return Traces(stack.connection)
 
 
+# What a process reads while it starts: an environment that differs in it needs a process of its own.
+_READ_AT_START = ("PREFECT_", "PYTHON", "SLIPWAY_HOME", "SLIPWAY_PREFECT", "PATH", "HOME", "TERM", "COLUMNS")
+
+
 @pytest.fixture
-def slipway(stack: RunningStack) -> Run:
+def slipway(stack: RunningStack, commands: WarmStarter) -> Run:
     """The command line against the session's stack: `slipway("release", source, cwd=..., env={...})`.
 
-    `env` is added to the stack's.
+    `env` is added to the stack's. It is started warm wherever that is the same.
     """
 
     def run(
@@ -159,6 +165,9 @@ def slipway(stack: RunningStack) -> Run:
         cwd: Path | None = None,
         timeout: float = PATIENCE_S,
     ) -> subprocess.CompletedProcess[str]:
-        return run_slipway(*arguments, env={**stack.env, **(env or {})}, cwd=cwd, timeout=timeout)
+        if env is not None and any(name.startswith(_READ_AT_START) for name in env):
+            return run_slipway(*arguments, env={**stack.env, **env}, cwd=cwd, timeout=timeout)
+        ended = commands.start(*arguments, env=env, cwd=cwd).end(timeout)
+        return subprocess.CompletedProcess(arguments, ended.code, ended.stdout, ended.stderr)
 
     return run

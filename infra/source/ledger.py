@@ -163,6 +163,7 @@ class GitLedger:
                 return
             if await self._refs.apply(Change(self._ref(reservation.version), found.revision, None)):
                 return
+        raise self._lost(reservation)
 
     async def leave(self, reservation: Reservation) -> None:
         note = Note.now(reservation.version, reservation.claim, ttl_s=0)
@@ -173,6 +174,7 @@ class GitLedger:
             new = await self._refs.store(note.message)
             if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
                 return
+        raise self._lost(reservation)
 
     async def _try_reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation | None:
         """One attempt; None when another release was quicker, so that what is known is out of date."""

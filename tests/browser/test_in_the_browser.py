@@ -89,7 +89,7 @@ def test_every_link_of_the_report_leads_somewhere(page: Page, released: dict[str
         },
         trust_env=False,
     )
-    found = re.findall(r"\]\((http[^)]+)\)", links.raise_for_status().json()[0]["data"])
+    found = re.findall(r"\]\(<(http[^>]+)>\)", links.raise_for_status().json()[0]["data"])
     assert found
     for url in found:
         page.goto(url)

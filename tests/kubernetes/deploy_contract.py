@@ -199,10 +199,10 @@ class DeployContract:
         assert [name for name, done in result.environments.items() if done.changed] == ["staging", "production"]
         for name in ("dev", "staging", "production"):
             assert await running_images(place.api, name) == {place.images["better"]}
-        # Each environment's run leads to the promotion that it is part of, as well as to the image.
+        # Each environment's run leads to the promotion that it is part of; this registry has no page for an image.
         links = await place.links((await place.runs("deploy"))[0]["id"])
         (promotion, *_) = await place.runs("promote")
-        assert sum(promotion["id"] in link for link in links) == 1 and len(links) == 2, links
+        assert len(links) == 1 and promotion["id"] in links[0], links
         again = await place.promote("dev", "staging", "production", approval=True)
         assert not any(done.changed for done in again.environments.values())
         assert "better" not in (await place.runs("promote"))[0]["name"]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 
-from tests.git_repository import git
 from tests.integration.once.conftest import Place
 from tests.warm import WarmStarter
 
 
 def test_a_reservation_that_stays_is_no_silent_success(commands: WarmStarter, remote: Place) -> None:
-    """The git server lets nobody delete a ref: told by terminal, exit code, JSON, report and the run's state."""
+    """The git server lets nobody delete the reservation: told by terminal, exit code, JSON, report and state."""
     assert remote.git is not None
-    git(remote.git, "config", "receive.denyDeletes", "true")
+    # git's own receive.denyDeletes is about branches alone.
+    hook = remote.git / "hooks" / "update"
+    hook.write_text('#!/bin/sh\nexpr "$3" : "00*$" >/dev/null && exit 1 || exit 0\n')
+    hook.chmod(0o755)
     ended = commands.run("release", remote.source, "--output", "json")
     assert ended.code == 3, ended.stderr
     result = json.loads(ended.stdout)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from prefect_slipway.flows.reporting.artifact_keys import history_key
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git, make_bare
 from tests.git_server import serve_git
@@ -58,8 +59,9 @@ def test_an_application_is_released_in_turn_and_on_schedule(
     application: tuple[str, str, Path],
     tmp_path: Path,
 ) -> None:
-    """Two runs asked for at once run one after the other, each a version; a scheduled one finds nothing new and is a
-    success that says so. The UI shows image and version, the worker leaves no process, and nothing else is left.
+    """Two runs asked for at once run one after the other: the commit has its version, and neither the second nor a
+    scheduled run makes another; both are successes that say so. The UI shows image and version, the worker leaves no
+    process, and nothing else is left.
     """
     name, url, repository = application
     stanza = {
@@ -78,8 +80,8 @@ def test_an_application_is_released_in_turn_and_on_schedule(
         runs = sorted((server.ask("GET", f"/flow_runs/{run}") for run in both), key=lambda run: str(run["start_time"]))
         assert runs[0]["end_time"] <= runs[1]["start_time"], "they ran at the same time"
         assert "AwaitingConcurrencySlot" in server.states_of(runs[1]["id"])
-        assert [run["name"] for run in runs] == [f"{name} 0.1.0", f"{name} 0.2.0"]
-        assert {"slipway", f"app:{name}", f"image:{name}", "version:0.2.0"} <= set(runs[1]["tags"])
+        assert [run["name"] for run in runs] == [f"{name} 0.1.0", f"{name} unchanged"]
+        assert {"slipway", f"app:{name}", f"image:{name}", "version:0.1.0"} <= set(runs[0]["tags"])
 
         first = datetime.now(UTC) + _SCHEDULED_IN
         schedule = {
@@ -98,9 +100,9 @@ def test_an_application_is_released_in_turn_and_on_schedule(
         children = process.children(recursive=True)
     assert not [child for child in children if child.is_running()]
     server.ask("DELETE", f"/deployments/{over['deployment_id']}")
-    assert traces.tags(name) == ["0.1.0", "0.2.0"]
+    assert traces.tags(name) == ["0.1.0"]
     refs = git(repository, "for-each-ref", "--format=%(refname)").split()
-    assert refs == ["refs/heads/main", "refs/tags/v0.1.0", "refs/tags/v0.2.0"]
+    assert refs == ["refs/heads/main", "refs/tags/v0.1.0"]
     traces.assert_nothing_left()
     shutil.rmtree(tmp_path / "served")
 
@@ -114,7 +116,7 @@ def test_a_run_of_a_deployment_leads_on(
     application: tuple[str, str, Path],
     tmp_path: Path,
 ) -> None:
-    """Its page and its report have links to registry, commit and deployment; where it failed, to the latter two."""
+    """Its page and its report have links to commit, versions and deployment; where it failed, none to the versions."""
     name, url, repository = application
     # libcurl finds every name in .localhost on this machine (RFC 6761, 6.3); a forge is told by its host's name.
     url = url.replace("127.0.0.1", "gitea.localhost")
@@ -135,14 +137,14 @@ def test_a_run_of_a_deployment_leads_on(
         commits += git(repository, "rev-parse", "main").split()
     at = url.removesuffix(".git").replace("http:", "https:")
     image = f"{stack.connection.registry}/{name}"
-    of_registry = {"Registry": (f"{image}:0.1.0", f"http://{stack.connection.registry}/v2/{name}/tags/list")}
+    history = f"{stack.connection.prefect_ui_url}/artifacts/key/{history_key(image)}"
     of_commits = [{"Commit": (revision[:12], f"{at}/commit/{revision}")} for revision in commits]
-    assert _links_of(server, released) == {**pages, **of_registry, **of_commits[0]}
+    assert _links_of(server, released) == {**pages, "Versions": (image, history), **of_commits[0]}
     assert _links_of(server, failed) == {**pages, **of_commits[1]}
     for run in (released, failed):
         (report,) = [one["data"] for one in _artifacts(server, run) if str(one["key"]).startswith("release-")]
         for what, (text, page) in _links_of(server, run).items():
-            assert f"| {what.lower()} | [{text}]({page}) |" in report
+            assert f"| {what.lower()} | [{text}](<{page}>) |" in report
     traces.assert_nothing_left()
 
 
