@@ -1,0 +1,129 @@
+"""What README and docs/ name exists: commands, options, variables, errors, files, headings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.infra.domain import errors
+from tests.docs import errors_page
+from tests.docs.pages import GUIDES, PAGES, README, ROOT, blocks, lines, prose
+
+# A screen and a half: the rest has a page of its own.
+MOST_LINES = 200
+# Options of docker, kubectl and others that the pages name.
+THEIRS = {"--all-files", "--allow-insecure-entitlement", "--driver", "--push", "--tags", "--unshallow", "--follow"}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def commands(page: Path) -> list[str]:
+    """What the page has after `slipway`, in blocks and in text."""
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *re.findall(r"`([^`\n]+)`", prose(page))]
+    return [command for text in shown for command in re.findall(r"(?:^|[|;&(] *)slipway +([^|;&)]+)", text)]
+
+
+@cache
+def helped(command: str) -> str:
+    """What `slipway COMMAND --help` prints."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    with redirect_stdout(StringIO()) as printed:
+        assert main([command, "--help"]) == 0
+    return printed.getvalue()
+
+
+def anchors(page: Path) -> set[str]:
+    """The page's headings as a forge makes links of them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_commands_and_options_exist(page: Path) -> None:
+    """Each `slipway COMMAND --option` of the page is in the command's help."""
+    for text in commands(page):
+        words = shlex.split(text, comments=True)
+        if words[0].startswith("-"):
+            assert words == ["--version"]
+            continue
+        if words[0] == "COMMAND":
+            continue
+        assert words[0] in COMMANDS, text
+        for option in (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", helped(words[0])), f"{text}: {option}"
+
+
+@pages
+def test_options_in_the_text_exist(page: Path) -> None:
+    """Each `--option` that stands alone is an option of some command, or of a known other tool."""
+    everything = "\n".join(helped(command) for command in COMMANDS)
+    for option in re.findall(r"`(--[a-z][a-z-]*)", prose(page)):
+        assert option in THEIRS or re.search(rf"(?<![\w-]){option}(?![\w-])", everything), option
+
+
+@pages
+def test_make_targets_exist(page: Path) -> None:
+    """Each `make TARGET`."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *re.findall(r"`([^`\n]+)`", prose(page))]
+    for text in shown:
+        if text.startswith("make "):
+            assert {word for word in shlex.split(text)[1:] if "=" not in word} <= targets, text
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file that exists, and a heading in it."""
+    for target in re.findall(r"\]\(((?!https?:)[^)]+)", prose(page)):
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pages
+def test_variables_exist(page: Path) -> None:
+    """Each variable of Slipway's own is read by the code, or by the tests that CONTRIBUTING tells of."""
+    code = "\n".join(
+        path.read_text() for folder in ("flows", "blocks", "infra", "tests") for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in re.findall(r"\bSLIPWAY_[A-Z_]+", page.read_text()):
+        assert name in code, name
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_guide_is_linked_from_the_readme(page: Path) -> None:
+    """Nobody has to look into the folder."""
+    assert f"](docs/{page.name})" in README.read_text()
+
+
+def test_the_readme_is_short() -> None:
+    """What does not fit is a guide."""
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+def test_errors_are_listed_as_they_are() -> None:
+    """docs/errors.md is what `make docs` writes."""
+    assert errors_page.PAGE.read_text() == errors_page.rendered(), "run `make docs`"
+    assert errors_page.UNUSED <= set(dir(errors))
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([A-Z]\w*[a-z]\w*)`", prose(ROOT / "docs/troubleshooting.md")))))
+def test_troubleshooting_names_errors_that_exist(name: str) -> None:
+    """As events and Python have them."""
+    assert issubclass(getattr(errors, name), errors.SlipwayError)
+
+
+@pytest.mark.parametrize("page", [README, *GUIDES], ids=lambda page: page.name)
+def test_each_block_is_of_a_known_kind(page: Path) -> None:
+    """`sh`: run by a test; `shell`: checked here; `python`: compiled; `yaml`: a file's content. No block escapes."""
+    opened = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)[::2]
+    assert set(opened) <= {"sh", "shell", "python", "yaml"}
+    assert len(opened) == sum(len(blocks(page, kind)) for kind in set(opened))
