@@ -25,3 +25,8 @@ def lines(page: Path, language: str) -> list[str]:
 def prose(page: Path) -> str:
     """The page without its fenced blocks."""
     return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def inline(page: Path) -> list[str]:
+    """What the page's prose has in backticks."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(page))]

@@ -12,19 +12,22 @@ import pytest
 from prefect_slipway.flows.cli import COMMANDS, main
 from prefect_slipway.infra.domain import errors
 from tests.docs import errors_page
-from tests.docs.pages import GUIDES, PAGES, README, ROOT, blocks, lines, prose
+from tests.docs.pages import GUIDES, PAGES, README, ROOT, blocks, inline, lines, prose
 
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
 # A screen and a half: the rest has a page of its own.
 MOST_LINES = 200
 # Options of docker, kubectl and others that the pages name.
-THEIRS = {"--all-files", "--allow-insecure-entitlement", "--driver", "--push", "--tags", "--unshallow", "--follow"}
+THEIRS = {"--allow-insecure-entitlement"}
+
+NAMED_ERRORS = sorted({code for code in inline(TROUBLESHOOTING) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", code)})
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def commands(page: Path) -> list[str]:
     """What the page has after `slipway`, in blocks and in text."""
-    shown = [*lines(page, "sh"), *lines(page, "shell"), *re.findall(r"`([^`\n]+)`", prose(page))]
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
     return [command for text in shown for command in re.findall(r"(?:^|[|;&(] *)slipway +([^|;&)]+)", text)]
 
 
@@ -64,7 +67,10 @@ def test_commands_and_options_exist(page: Path) -> None:
 def test_options_in_the_text_exist(page: Path) -> None:
     """Each `--option` that stands alone is an option of some command, or of a known other tool."""
     everything = "\n".join(helped(command) for command in COMMANDS)
-    for option in re.findall(r"`(--[a-z][a-z-]*)", prose(page)):
+    for code in inline(page):
+        if (match := re.match(r"--[a-z][a-z-]*", code)) is None:
+            continue
+        option = match[0]
         assert option in THEIRS or re.search(rf"(?<![\w-]){option}(?![\w-])", everything), option
 
 
@@ -72,7 +78,7 @@ def test_options_in_the_text_exist(page: Path) -> None:
 def test_make_targets_exist(page: Path) -> None:
     """Each `make TARGET`."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    shown = [*lines(page, "sh"), *lines(page, "shell"), *re.findall(r"`([^`\n]+)`", prose(page))]
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
     for text in shown:
         if text.startswith("make "):
             assert {word for word in shlex.split(text)[1:] if "=" not in word} <= targets, text
@@ -115,7 +121,7 @@ def test_errors_are_listed_as_they_are() -> None:
     assert errors_page.UNUSED <= set(dir(errors))
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([A-Z]\w*[a-z]\w*)`", prose(ROOT / "docs/troubleshooting.md")))))
+@pytest.mark.parametrize("name", NAMED_ERRORS)
 def test_troubleshooting_names_errors_that_exist(name: str) -> None:
     """As events and Python have them."""
     assert issubclass(getattr(errors, name), errors.SlipwayError)
