@@ -94,7 +94,7 @@ lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every suppo
 	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 
 docs: $(STAMP) ## write the pages of docs/ that are generated from the code
-	@$(BIN)/python -m tests.docs.errors_page
+	@$(BIN)/python -m tests.docs
 
 dist: $(STAMP) ## build wheel and sdist into DIST; the wheel is built from the sdist
 	@rm -f "$(DIST)"/prefect_slipway-*

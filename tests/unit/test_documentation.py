@@ -6,15 +6,20 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.flows.reporting import events
+from prefect_slipway.flows.reporting.metrics import Metrics
 from prefect_slipway.infra.domain import errors
 from tests.docs import errors_page
-from tests.docs.pages import GUIDES, PAGES, README, ROOT, blocks, inline, lines, prose
+from tests.docs.pages import GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, prose
 
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+MONITORING = ROOT / "docs" / "monitoring.md"
+EVENTS = {value for name, value in vars(events).items() if name.isupper() and str(value).startswith("slipway.")}
 # A screen and a half: the rest has a page of its own.
 MOST_LINES = 200
 # Options of docker, kubectl and others that the pages name.
@@ -29,6 +34,12 @@ def commands(page: Path) -> list[str]:
     """What the page has after `slipway`, in blocks and in text."""
     shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
     return [command for text in shown for command in re.findall(r"(?:^|[|;&(] *)slipway +([^|;&)]+)", text)]
+
+
+def rows(page: Path) -> list[list[str]]:
+    """What each row of the page's tables has in backticks, if there is something."""
+    found = [re.findall(r"`([^`]+)`", line) for line in page.read_text().splitlines() if line.startswith("| `")]
+    return [codes for codes in found if codes]
 
 
 @cache
@@ -115,10 +126,34 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text().splitlines()) <= MOST_LINES
 
 
-def test_errors_are_listed_as_they_are() -> None:
-    """docs/errors.md is what `make docs` writes."""
-    assert errors_page.PAGE.read_text() == errors_page.rendered(), "run `make docs`"
-    assert errors_page.UNUSED <= set(dir(errors))
+@pytest.mark.parametrize("generated", GENERATED, ids=lambda generated: generated.PAGE.name)
+def test_generated_pages_are_current(generated: ModuleType) -> None:
+    """They are what `make docs` writes."""
+    assert generated.PAGE.read_text() == generated.rendered(), "run `make docs`"
+
+
+def test_what_the_list_of_errors_leaves_out_exists() -> None:
+    """It shrinks when a command raises one of them."""
+    assert set(dir(errors)) >= errors_page.UNUSED
+
+
+def test_metrics_are_listed_with_their_labels() -> None:
+    """As Prometheus sees them; a histogram by its base name."""
+    metrics = Metrics()
+    for event in EVENTS:
+        metrics.count(event, {"image": "app", "cause": "StepFailed", "steps": 1, "steps_s": {"build": 1.0}, "count": 1})
+    found = {}
+    for metric in metrics.registry.collect():
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        found[metric.name + ("_total" if metric.type == "counter" else "")] = labels
+    listed = {code[0]: set(code[1:]) for code in rows(MONITORING) if code[0].startswith("slipway_")}
+    assert listed == found
+
+
+def test_events_are_listed() -> None:
+    """All of them, and no other."""
+    cells = [line.split("|")[1] for line in MONITORING.read_text().splitlines() if line.startswith("| `slipway.")]
+    assert set(re.findall(r"`([^`]+)`", " ".join(cells))) == EVENTS
 
 
 @pytest.mark.parametrize("name", NAMED_ERRORS)
