@@ -22,8 +22,8 @@ _HEAD = """\
 # Errors
 
 Each failure of Slipway has a named cause. The command line prints what happened and, after `Next:`, what to do. The
-name of the error is in events, in metrics and in Python (`from prefect_slipway import errors`). *Retried*: Slipway tries
-the step again by itself before it fails.
+name of the error is in events, in metrics and in Python (`from prefect_slipway import errors`). *Retried*: Slipway
+tries the step again by itself before it fails.
 
 Exit codes are in [Install](install.md#exit-codes); [Troubleshooting](troubleshooting.md) starts from what you see.
 """
