@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -52,9 +54,6 @@ def rows(page: Path) -> list[list[str]]:
 @cache
 def helped(command: str) -> str:
     """What `slipway COMMAND --help` prints."""
-    from contextlib import redirect_stdout
-    from io import StringIO
-
     with redirect_stdout(StringIO()) as printed:
         assert main([command, "--help"]) == 0
     return printed.getvalue()
