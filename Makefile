@@ -82,7 +82,7 @@ check: $(STAMP) ## formatter, linter, types, import contracts, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python -m prefect_slipway.infra.buildkit.proto.generate --check
 
-format: $(STAMP) ## format and mend what the linter can
+format: $(STAMP) ## format, and fix what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
@@ -93,6 +93,8 @@ lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every suppo
 	  --no-header --no-emit-index-url --extra worker --extra telemetry \
 	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 
+docs: $(STAMP) ## write the pages of docs/ that are generated from the code
+	@$(BIN)/python -m tests.docs
 
 dist: $(STAMP) ## build wheel and sdist into DIST; the wheel is built from the sdist
 	@rm -f "$(DIST)"/prefect_slipway-*
@@ -108,4 +110,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock dist up down clean
+.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs dist up down clean

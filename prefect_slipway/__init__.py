@@ -1,6 +1,6 @@
 """Slipway: releases container images with Prefect, BuildKit and Vault.
 
-This is the public interface; README.md, "In your own flows", lists it. Each name is imported when it is first used, so
+This is the public interface; docs/flows.md lists it. Each name is imported when it is first used, so
 that `import prefect_slipway` costs nothing, and a process that needs one flow does not load the others.
 """
 

@@ -1,4 +1,4 @@
-"""`from prefect_slipway import …`: what is there, what the README promises, what a type checker sees, what it costs."""
+"""`from prefect_slipway import …`: what is there, what the docs promise, what a type checker sees, what it costs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from types import ModuleType
 import pytest
 
 import prefect_slipway
+from tests.docs.pages import GUIDES, README, blocks
 
 ROOT = Path(__file__).parents[2]
-SECTION = (ROOT / "README.md").read_text().partition("\n## In your own flows\n")[2].partition("\n## ")[0]
+GUIDE = ROOT / "docs" / "flows.md"
 
 # Printed last: the modules that a statement has loaded.
 LOADED = "\nprint(*sorted(set(sys.modules) - before))"
@@ -29,8 +30,8 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def documented() -> list[str]:
-    """The names in the first column of the section's table."""
-    rows = re.findall(r"^\| (`.*?) \|", SECTION, re.MULTILINE)
+    """The names in the first column of the guide's table."""
+    rows = re.findall(r"^\| (`.*?) \|", GUIDE.read_text(), re.MULTILINE)
     return [name for row in rows for name in re.findall(r"`(\w+)`", row)]
 
 
@@ -42,7 +43,7 @@ def seen_by_type_checkers() -> dict[str, str]:
     return {str(alias.asname): f"{node.module}:{alias.name}" for node in imports for alias in node.names}
 
 
-def test_the_interface_is_what_the_readme_lists() -> None:
+def test_the_interface_is_what_the_guide_lists() -> None:
     """Neither has a name that the other has not, and none is there twice."""
     assert sorted(documented()) == sorted(prefect_slipway.__all__)
 
@@ -93,11 +94,11 @@ def test_a_name_loads_what_it_needs() -> None:
     assert heavy & loaded_by("from prefect_slipway import Vault") == {"prefect", "pydantic", "httpx"}
 
 
-@pytest.mark.parametrize("example", re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL))
-def test_the_readmes_examples_are_python(example: str) -> None:
+@pytest.mark.parametrize("example", [example for page in (README, *GUIDES) for example in blocks(page, "python")])
+def test_the_examples_are_python(example: str) -> None:
     """What they import exists."""
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    tree = compile(example, "README.md", "exec", flags)
+    tree = compile(example, "the documentation", "exec", flags)
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
             exec(ast.unparse(node))

@@ -1,0 +1,35 @@
+"""The documentation's pages, and the commands that they show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.docs import commands_page, errors_page
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+GENERATED = [commands_page, errors_page]
+PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The page's fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def lines(page: Path, language: str) -> list[str]:
+    """The commands in these blocks; one that goes on in the next line is one."""
+    text = "".join(blocks(page, language)).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def inline(page: Path) -> list[str]:
+    """What the page's prose has in backticks."""
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(page))]

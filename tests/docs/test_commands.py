@@ -1,0 +1,84 @@
+"""Every command in a `sh` block of README and docs/ is run, in its order, from the project's own folder.
+
+Commands in `shell` blocks need servers of the reader's own: tests/unit/test_documentation.py checks what they name.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import stack_home
+from tests.docs.pages import GUIDES, README, ROOT, lines
+
+FIRST = "make release"
+
+
+def typed(page: Path) -> list[str]:
+    """The page's commands, each after the `export`s before it: a reader has one shell, the test one for each."""
+    exports: list[str] = []
+    commands = []
+    for line in lines(page, "sh"):
+        commands.append("\n".join([*exports, line]))
+        if line.startswith("export "):
+            exports.append(line)
+    return commands
+
+
+IN_README = typed(README)
+# Whoever reads a guide has been through the README's quick start.
+IN_GUIDES = [
+    pytest.param("\n".join([*(line for line in lines(README, "sh") if line.startswith("export ")), command]), id=name)
+    for page in GUIDES
+    for command in typed(page)
+    for name in [f"{page.stem}: {command.splitlines()[-1]}"]
+]
+
+
+@pytest.fixture(scope="module")
+def newcomer() -> Iterator[Mapping[str, str]]:
+    """An empty home: the reader has nothing yet."""
+    with stack_home() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Mapping[str, str]]:
+    """A home in which the quick start's first command was run."""
+    with stack_home() as made:
+        run(FIRST, made)
+        yield made
+
+
+def run(command: str, env: Mapping[str, str]) -> str:
+    """What it printed; it has to end with 0."""
+    # Nothing of a `make test ARGS=…` that this may run under reaches the reader's own make.
+    env = {name: value for name, value in env.items() if not name.startswith("MAKE") and name != "ARGS"}
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_there_are_commands_to_run() -> None:
+    """The patterns find what they are meant to find."""
+    assert IN_README[0] == FIRST
+    assert IN_README[-1].endswith("\nmake clean")
+    assert len(IN_GUIDES) > 10
+
+
+@pytest.mark.parametrize("command", IN_README, ids=lambda command: command.splitlines()[-1])
+def test_the_readmes_command_works(command: str, newcomer: Mapping[str, str]) -> None:
+    """It ends with 0 when it is typed as it stands there, after those before it."""
+    printed = run(command, newcomer)
+    if command == FIRST:
+        assert ":0.1.0@sha256:" in printed
+        assert "/flow-runs/flow-run/" in printed
+
+
+@pytest.mark.parametrize("command", IN_GUIDES)
+def test_a_guides_command_works(command: str, reader: Mapping[str, str]) -> None:
+    """It ends with 0 after the README's first command, and those before it on its page."""
+    run(command, reader)

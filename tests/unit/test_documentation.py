@@ -1,0 +1,182 @@
+"""What README and docs/ name exists: commands, options, variables, errors, files, headings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.flows.reporting import events
+from prefect_slipway.flows.reporting.metrics import Metrics
+from prefect_slipway.infra.domain import errors
+from tests.docs import errors_page
+from tests.docs.pages import GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, prose
+
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+MONITORING = ROOT / "docs" / "monitoring.md"
+EVENTS = {value for name, value in vars(events).items() if name.isupper() and str(value).startswith("slipway.")}
+# A screen and a half: the rest has a page of its own.
+MOST_LINES = 200
+# Options of docker, kubectl and others that the pages name.
+THEIRS = {"--allow-insecure-entitlement"}
+
+NAMED_ERRORS = sorted({code for code in inline(TROUBLESHOOTING) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", code)})
+
+# What English docs do not say (CONTRIBUTING.md, "Documentation"); generated pages say what the code says.
+AWKWARD = re.compile(
+    r"\bmend|is to be\b|are to be\b|where there is one|stands? above|is not there\b|\bNone: |\bNot: "
+    r"|is no [a-z]+ (of|that)\b|the way of|\bbare names|nobody's answer|\bfurther [A-Za-z]+s\b|\banew\b"
+)
+WRITTEN = [page for page in [*PAGES, ROOT / "CHANGELOG.md"] if page not in {each.PAGE for each in GENERATED}]
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def commands(page: Path) -> list[str]:
+    """What the page has after `slipway`, in blocks and in text."""
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
+    return [command for text in shown for command in re.findall(r"(?:^|[|;&(] *)slipway +([^|;&)]+)", text)]
+
+
+def rows(page: Path) -> list[list[str]]:
+    """What each row of the page's tables has in backticks, if there is something."""
+    found = [re.findall(r"`([^`]+)`", line) for line in page.read_text().splitlines() if line.startswith("| `")]
+    return [codes for codes in found if codes]
+
+
+@cache
+def helped(command: str) -> str:
+    """What `slipway COMMAND --help` prints."""
+    with redirect_stdout(StringIO()) as printed:
+        assert main([command, "--help"]) == 0
+    return printed.getvalue()
+
+
+def anchors(page: Path) -> set[str]:
+    """The page's headings as a forge makes links of them."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_commands_and_options_exist(page: Path) -> None:
+    """Each `slipway COMMAND --option` of the page is in the command's help."""
+    for text in commands(page):
+        words = shlex.split(text, comments=True)
+        if words[0].startswith("-"):
+            assert words == ["--version"]
+            continue
+        if words[0] == "COMMAND":
+            continue
+        assert words[0] in COMMANDS, text
+        for option in (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)):
+            assert re.search(rf"(?<![\w-]){option}(?![\w-])", helped(words[0])), f"{text}: {option}"
+
+
+@pages
+def test_options_in_the_text_exist(page: Path) -> None:
+    """Each `--option` that stands alone is an option of some command, or of a known other tool."""
+    everything = "\n".join(helped(command) for command in COMMANDS)
+    for code in inline(page):
+        if (match := re.match(r"--[a-z][a-z-]*", code)) is None:
+            continue
+        option = match[0]
+        assert option in THEIRS or re.search(rf"(?<![\w-]){option}(?![\w-])", everything), option
+
+
+@pages
+def test_make_targets_exist(page: Path) -> None:
+    """Each `make TARGET`."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
+    for text in shown:
+        if text.startswith("make "):
+            assert {word for word in shlex.split(text)[1:] if "=" not in word} <= targets, text
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file that exists, and a heading in it."""
+    for target in re.findall(r"\]\(((?!https?:)[^)]+)", prose(page)):
+        name, _, anchor = target.partition("#")
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+@pages
+def test_variables_exist(page: Path) -> None:
+    """Each variable of Slipway's own is read by the code, or by the tests that CONTRIBUTING tells of."""
+    code = "\n".join(
+        path.read_text() for folder in ("flows", "blocks", "infra", "tests") for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in re.findall(r"\bSLIPWAY_[A-Z_]+", page.read_text()):
+        assert name in code, name
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_every_guide_is_linked_from_the_readme(page: Path) -> None:
+    """Nobody has to look into the folder."""
+    assert f"](docs/{page.name})" in README.read_text()
+
+
+def test_the_readme_is_short() -> None:
+    """What does not fit is a guide."""
+    assert len(README.read_text().splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("generated", GENERATED, ids=lambda generated: generated.PAGE.name)
+def test_generated_pages_are_current(generated: ModuleType) -> None:
+    """They are what `make docs` writes."""
+    assert generated.PAGE.read_text() == generated.rendered(), "run `make docs`"
+
+
+def test_what_the_list_of_errors_leaves_out_exists() -> None:
+    """It shrinks when a command raises one of them."""
+    assert set(dir(errors)) >= errors_page.UNUSED
+
+
+def test_metrics_are_listed_with_their_labels() -> None:
+    """As Prometheus sees them; a histogram by its base name."""
+    metrics = Metrics()
+    for event in EVENTS:
+        metrics.count(event, {"image": "app", "cause": "StepFailed", "steps": 1, "steps_s": {"build": 1.0}, "count": 1})
+    found = {}
+    for metric in metrics.registry.collect():
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        found[metric.name + ("_total" if metric.type == "counter" else "")] = labels
+    listed = {code[0]: set(code[1:]) for code in rows(MONITORING) if code[0].startswith("slipway_")}
+    assert listed == found
+
+
+def test_events_are_listed() -> None:
+    """All of them, and no other."""
+    cells = [line.split("|")[1] for line in MONITORING.read_text().splitlines() if line.startswith("| `slipway.")]
+    assert set(re.findall(r"`([^`]+)`", " ".join(cells))) == EVENTS
+
+
+@pytest.mark.parametrize("name", NAMED_ERRORS)
+def test_troubleshooting_names_errors_that_exist(name: str) -> None:
+    """As events and Python have them."""
+    assert issubclass(getattr(errors, name), errors.SlipwayError)
+
+
+@pytest.mark.parametrize("page", [README, *GUIDES], ids=lambda page: page.name)
+def test_each_block_is_of_a_known_kind(page: Path) -> None:
+    """`sh`: run by a test; `shell`: checked here; `python`: compiled; `yaml`: a file's content. No block escapes."""
+    opened = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)[::2]
+    assert set(opened) <= {"sh", "shell", "python", "yaml"}
+    assert len(opened) == sum(len(blocks(page, kind)) for kind in set(opened))
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
+def test_the_english_is_plain(page: Path) -> None:
+    """None of the phrases that readers stumbled over comes back."""
+    assert not [match[0] for match in AWKWARD.finditer(" ".join(prose(page).split()))]
