@@ -77,7 +77,7 @@ class VersionLedger(Protocol):
     """Where an image's versions are known. All methods raise the adapter's SourceError or RegistryError on trouble."""
 
     async def versions(self) -> Sequence[Version]:
-        """All released versions, in no particular order; tags that are no versions are passed over."""
+        """All released versions, in no particular order; tags that are not versions are ignored."""
         ...
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:

@@ -46,7 +46,7 @@ def csv_fields(option: str, text: str) -> list[str]:
         match = _FIELD.match(line, position)
         if match is None:
             raise InvalidOption(
-                f"{option} has a quote where none can be, at character {position + 1}",
+                f"{option} has a misplaced quote at character {position + 1}",
                 action='put a whole field in quotes: "key=a,b"',
             )
         fields.append(match[2] if match[1] is None else match[1].replace('""', '"'))

@@ -95,7 +95,9 @@ def normal_platform(text: str) -> str:
     architecture = _architecture(text)
     if architecture[0] in _ARCHITECTURES:
         return "/".join(["linux", *architecture])
-    raise InvalidOption(f"{text!r} is no operating system or architecture", action="write OS/ARCH, e.g. linux/arm64")
+    raise InvalidOption(
+        f"{text!r} is not an operating system or architecture", action="write OS/ARCH, e.g. linux/arm64"
+    )
 
 
 def _architecture(name: str, variant: str = "") -> list[str]:

@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.errors import (
     UploadBroken,
 )
 
-NO_CREDENTIALS = "no credentials were given for {host}: name them by --credentials [{host}=]vault:MOUNT/PATH"
+NO_CREDENTIALS = "pass credentials for {host}: --credentials [{host}=]vault:MOUNT/PATH"
 """What to do where a registry refuses who came without any."""
 
 BY_STATUS: dict[int, type[RegistryError]] = {

@@ -61,6 +61,6 @@ class SecretField:
         place, _, field = text.partition("#")
         if not _FIELD.fullmatch(field):
             raise InvalidOption(
-                "a secret's place in Vault lacks the field that is meant", action="write e.g. vault:secret/team/app#url"
+                "a secret's place in Vault does not name a field", action="write e.g. vault:secret/team/app#url"
             )
         return cls(SecretPath.parse(place), field)

@@ -74,8 +74,8 @@ def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
     for place, text in _texts(where, value):
         if _LEAK.search(text):
             raise InvalidOption(
-                f"{place} holds a URL with a user name, a password or a token, which would be recorded",
-                action=action or "take it out of the URL; a credential is named by its place, vault:MOUNT/PATH",
+                f"{place} contains a URL with a user name, a password or a token, which would be recorded",
+                action=action or "remove it from the URL and keep the credential in Vault: vault:MOUNT/PATH",
             )
 
 
@@ -109,12 +109,12 @@ def _bare(text: str) -> str:
 
 def _reason(text: str) -> str:
     if text != text.strip():
-        return "begins or ends with a blank"
+        return "begins or ends with a space"
     if "@" in text:
-        return "holds a user name, a password or a token (an `@` in a path is written %40), which would be recorded"
+        return "contains a user name, a password or a token, which would be recorded (write an `@` in a path as %40)"
     if "?" in text:
-        return "has a query, which may hold a token or a signature and would be recorded"
-    return "has no legal form"
+        return "has a query, which may contain a token or a signature and would be recorded"
+    return "is not a valid address"
 
 
 def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -104,7 +104,7 @@ def check_no_user(url: str) -> None:
     parts = split_url(url)
     if parts.password is not None or (parts.username is not None and "ssh" not in parts.scheme):
         raise InvalidOption(
-            f"the URL {shown(url)} holds a user name or a password, which would show in logs",
+            f"the URL {shown(url)} contains a user name or a password, which would show in logs",
             action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
         )
 

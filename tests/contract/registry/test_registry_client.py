@@ -29,7 +29,7 @@ async def test_ping_and_check_push_succeed_with_the_right_credentials(registry: 
 
 async def test_who_gave_no_credentials_is_told_to_give_some(registry: str, repository: str) -> None:
     """And who gave wrong ones to check them."""
-    for credentials, told in ((None, "no credentials were given for"), (Credential(USER, "wrong"), "check the user")):
+    for credentials, told in ((None, "pass credentials for"), (Credential(USER, "wrong"), "check the username")):
         async with client(registry, Fixed(credentials)) as reg:
             with pytest.raises(RegistryUnauthorized) as raised:
                 await reg.check_push(repository)

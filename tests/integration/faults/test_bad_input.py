@@ -121,7 +121,7 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
     )
     (repository / "message").write_text("2")
     said = complaint(commands.run("release", repository, "--output", "json"))
-    assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or say --allow-dirty" in said
+    assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or add --allow-dirty" in said
     traces.assert_failed("app-dirty", "1 uncommitted change")
     assert git(repository, "tag") == ""
     result = result_of(commands.run("release", repository, "--allow-dirty", "--output", "json"))

@@ -58,7 +58,7 @@ def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces
     break_it(breaking.prefect)
     said = complaint(release.end())
     assert "answered 500" in said
-    assert "Next: see the server's log (a full disk" in said
+    assert "Next: look at the server's log (a full disk" in said
     assert len(said.splitlines()) <= 6, said  # Prefect adds that its log could not be sent
     assert traces.tags(source.name) == []
     traces.assert_nothing_left()

@@ -340,6 +340,6 @@ def test_caches_take_this_machines_secrets_only_where_allowed(tmp_path: Path) ->
 )
 def test_a_url_with_a_secret_in_a_target_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
     """Steps are named by contexts, and what is asked for is printed and kept."""
-    with pytest.raises(InvalidOption, match=r"^target default\.\S+ holds a URL") as caught:
+    with pytest.raises(InvalidOption, match=r"^target default\.\S+ contains a URL") as caught:
         read(tmp_path, {"target": {"default": fields}})
     assert "S3CRET" not in str(caught.value)

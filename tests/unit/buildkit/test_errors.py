@@ -182,9 +182,9 @@ def test_who_gave_no_credentials_is_told_to_give_some(message: str, host: str) -
     """Not to check those that were never named; where some were given, they are to be checked."""
     given, none = cause(message), cause(message, anonymous=(host,))
     assert type(given) is type(none)
-    assert "no credentials were given" not in given.action
+    assert "pass credentials for" not in given.action
     name = "docker.io" if "docker" in host else host
-    assert none.action == f"no credentials were given for {name}: name them by --credentials [{name}=]vault:MOUNT/PATH"
+    assert none.action == f"pass credentials for {name}: --credentials [{name}=]vault:MOUNT/PATH"
 
 
 @pytest.mark.parametrize(
