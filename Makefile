@@ -82,7 +82,7 @@ check: $(STAMP) ## formatter, linter, types, import contracts, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python -m prefect_slipway.infra.buildkit.proto.generate --check
 
-format: $(STAMP) ## format and mend what the linter can
+format: $(STAMP) ## format, and fix what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 

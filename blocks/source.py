@@ -28,19 +28,19 @@ class Source(Block):
 
     _block_type_name = "Slipway Source"
     _block_type_slug = "slipway-source"
-    _description = "Where an image's Dockerfile and files come from."
+    _description = "The source of an image's Dockerfile and files."
     _logo_url = logo("filesystem")
     _documentation_url = DOCUMENTATION
 
     source: SourceAddress = Field(
-        description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of an archive URL that is a secret."
+        description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of a secret archive URL."
     )
-    ref: str | None = Field(default=None, description="Git branch, tag or commit. Empty: the default branch.")
+    ref: str | None = Field(default=None, description="Git branch, tag or commit. Leave empty for the default branch.")
     path: str = Field(default="", description="Directory inside the source that holds the build context.")
-    checksum: str | None = Field(default=None, description="sha256:HEX of an archive; archives need it.")
-    submodules: bool = Field(default=False, description="Fetch git submodules too.")
+    checksum: str | None = Field(default=None, description="Checksum of an archive, sha256:HEX; required for archives.")
+    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
     git_credentials: SecretPlace | None = Field(
-        default=None, description="vault:MOUNT/PATH of the git server's username and password."
+        default=None, description="Place of the git server's username and password: vault:MOUNT/PATH."
     )
 
     def request_fields(self) -> dict[str, Any]:

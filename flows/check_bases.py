@@ -33,17 +33,19 @@ _FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
 class Application(Request):
     """An application: by its release deployment, whose own request says all that is not said here."""
 
-    deployment: str = Field(description="FLOW/NAME of the deployment that releases it.")
-    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. None: the deployment's.")
-    source: Source | None = Field(default=None, description="Directory, git or archive URL. None: the deployment's.")
-    path: str | None = Field(default=None, description="Directory inside the source. None: the deployment's.")
-    file: str | None = Field(default=None, description="The Dockerfile. None: the deployment's.")
+    deployment: str = Field(description="Deployment that releases the application, FLOW/NAME.")
+    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. Leave empty for the deployment's.")
+    source: Source | None = Field(
+        default=None, description="Directory, git URL or archive URL. Leave empty for the deployment's."
+    )
+    path: str | None = Field(default=None, description="Directory inside the source. Leave empty for the deployment's.")
+    file: str | None = Field(default=None, description="Dockerfile. Leave empty for the deployment's.")
 
 
 class BaseCheck(Request):
     """Which applications to look after."""
 
-    applications: list[Application] = Field(min_length=1, description="The applications whose base images to check.")
+    applications: list[Application] = Field(min_length=1, description="Applications whose base images to check.")
 
     @property
     def subject(self) -> str:

@@ -13,8 +13,10 @@ from prefect_slipway.infra.kubernetes.builders.sweep import sweep as sweep_names
 class SweepRequest(Request):
     """Where to sweep."""
 
-    context: str | None = Field(default=None, description="Kubeconfig context. None: the current one, or the pod's.")
-    namespace: str | None = Field(default=None, description="Namespace to sweep. None: the context's.")
+    context: str | None = Field(
+        default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
+    )
+    namespace: str | None = Field(default=None, description="Namespace to sweep. Leave empty for the context's.")
 
     @property
     def called(self) -> str:

@@ -134,7 +134,7 @@ async def _configs(
             inner = await client.manifest(repository, child.digest)
             configs[_plain(child.platform or "")] = await client.image_config(repository, inner)
     if not configs and wanted is None:
-        raise ManifestUnknown(f"the index {manifest.digest} holds no image")
+        raise ManifestUnknown(f"the index {manifest.digest} contains no image")
     return configs
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_address_options(parser: argparse.ArgumentParser) -> None:
     """Address and TLS files."""
     parser.add_argument("--builder", metavar="ADDRESS", help="tcp://…, unix://… or docker://[path] [BUILDKIT_HOST]")
-    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; turns TLS on for tcp.")
+    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; enables TLS for tcp://.")
     parser.add_argument("--builder-cert", metavar="FILE", help="PEM file with the client certificate.")
     parser.add_argument("--builder-key", metavar="FILE", help="PEM file with the client certificate's key.")
     parser.add_argument("--builder-name", metavar="NAME", help="Name in the builder's certificate.")

@@ -66,14 +66,14 @@ def _store(text: str) -> None:
         given = json.loads(text)
         server, pair = given["ServerURL"], (given["Username"], given["Secret"])
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidOption("store: no JSON object with ServerURL, Username and Secret") from error
+        raise InvalidOption("store: expected a JSON object with ServerURL, Username and Secret") from error
     login = Logins.of_this_user().get(server)
     if login is None:
-        raise InvalidOption(f"{server} is not known here", action=f"`slipway login {server} --credentials vault:…`")
+        raise InvalidOption(f"{server} is not logged in", action=f"`slipway login {server} --credentials vault:…`")
     found = asyncio.run(login.credential(os.environ))
     if pair != (found.username, found.password):
         raise InvalidOption(
-            f"the credential of {server} is kept in Vault, as {login.secret}",
+            f"the credential of {server} is in Vault: {login.secret}",
             action=f"change it there, or run `slipway logout {server}` first",
         )
 

@@ -18,8 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "deploy",
         help="roll an image out to a workload",
         description=(
-            "Sets the image of a workload's container by digest and watches the rollout; one that fails is rolled "
-            "back, and the command fails with the reason."
+            "Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled "
+            "back, and the "
+            "command fails with the reason."
         ),
     )
     add_request_options(parser, DeployRequest, positional="reference")

@@ -30,8 +30,8 @@ def put_on_path() -> Path | None:
             continue
         return link
     raise PartMissing(
-        f"the program {_PROGRAM} is not on PATH, where docker looks for it",
-        action=f'export PATH="$PATH:{installed.parent}", or link it from a folder that is on PATH',
+        f"the program {_PROGRAM} is not on PATH, so docker cannot find it",
+        action=f'export PATH="$PATH:{installed.parent}", or link it from a directory on PATH',
     )
 
 

@@ -16,6 +16,8 @@ from prefect_slipway.infra.domain.options import pair
 Model = TypeVar("Model", bound=Request)
 
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM", "environments": "ENVIRONMENT"}
+# What the option that turns a default off does: its field describes what is on.
+_TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
 _SINGULAR = {
     "build_args": "build-arg",
     "labels": "label",
@@ -45,7 +47,7 @@ def add_request_options(
             parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
         elif kind is bool and field.default is True:
             flag = _flag(name).replace("--", "--no-", 1)
-            parser.add_argument(flag, dest=name, action="store_const", const=False, help=f"Not: {text}")
+            parser.add_argument(flag, dest=name, action="store_const", const=False, help=_TURNED_OFF[name])
         elif kind is bool:
             parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
         elif get_origin(kind) in (list, dict):

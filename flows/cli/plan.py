@@ -18,10 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "plan",
         help="show what a release would do",
-        description="Prints what `slipway release` with the same options would do, and does nothing.",
+        description="Print what `slipway release` with the same options would do, without doing it.",
     )
     add_request_options(parser)
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the plan is printed.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,8 +29,8 @@ def use_prefect_server() -> None:
             connection = Stack(config).connection()
         except StackDown as error:
             raise StackDown(
-                "no Prefect server to record the release with",
-                action="run `slipway up`, or set PREFECT_API_URL to a server of your own",
+                "no Prefect server is configured to record the release",
+                action="run `slipway up`, or set PREFECT_API_URL to your own server",
             ) from error
         _use(connection)
     os.environ.setdefault("DO_NOT_TRACK", "1")

@@ -31,7 +31,7 @@ def run_recorded(
 
     def interrupted(terminal: Terminal) -> Result:
         became = terminal.became or untouched
-        raise Interrupted(f"the rollout was interrupted: {became}", action="the same command may be run again")
+        raise Interrupted(f"the rollout was interrupted: {became}", action="you can run the same command again")
 
     result, _ = recorded(start, interrupted)
     print(json.dumps(result.as_dict()) if output == "json" else result.summary)

@@ -27,7 +27,7 @@ NOT_CLEANED_UP = 3
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
 def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
@@ -85,7 +85,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
                 raise
             if not terminal.is_public:
                 raise cause from error
-            terminal.say(f"warning: the image is public, but its record is not complete: {cause.cause}")
+            terminal.say(f"warning: the image is public, but its record is incomplete: {cause.cause}")
             return interrupted(terminal), terminal
     except SlipwayError as error:
         error.page = terminal.page
@@ -131,7 +131,7 @@ def interruption(cause: str, terminal: Terminal) -> Interrupted:
     """With what could not be cleaned up, where something could not."""
     error = Interrupted(cause)
     if terminal.left_behind:
-        error.action = "see above what was left behind; the same command may be run again"
+        error.action = "what was left behind is shown above; you can run the same command again"
     return error
 
 

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "status",
-        description="Shows each part's state: running, stopped, or foreign (one of your own is used). "
-        "Exits with 1 if a part is stopped, or one of your own does not serve.",
+        description=(
+            "Show each part's state: running, stopped, or foreign (you use your own). Exits with 1 if a part is "
+            "stopped, or if "
+            "your own part does not answer."
+        ),
     )
     add_output_option(parser)
 

@@ -15,10 +15,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "sweep",
         description=(
-            "Removes the objects of runs whose Lease has expired, and shared builders that nobody has used for their "
-            "idle time. What lives is left alone, so it may run at any time. What went is announced (and so counted "
-            "by `slipway metrics`) where there is a Prefect server: PREFECT_API_URL, else the embedded one. None is "
-            "needed."
+            "Remove the objects of runs whose Lease has expired, and shared builders that were unused for their "
+            "idle time. "
+            "Everything in use stays, so you can run it at any time. Removals are reported to the Prefect server "
+            "(PREFECT_API_URL, "
+            "or else the embedded one) for `slipway metrics`; it also works without a server."
         ),
     )
     add_cluster_options(parser)
@@ -52,5 +53,5 @@ async def _sweep(context: str | None, namespace: str | None, *, known: bool) -> 
             from prefect_slipway.flows.reporting.events import announce_swept
 
             if not await announce_swept(api.namespace, swept.objects):
-                print("the Prefect server did not take note of it: metrics do not count it", file=sys.stderr)
+                print("the Prefect server did not record it, so metrics do not count it", file=sys.stderr)
     return list(swept.objects)

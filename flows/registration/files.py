@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise InvalidOption(f"{path} is not YAML{where}", action="mend the file") from error
+        raise InvalidOption(f"{path} is not YAML{where}", action="fix the file") from error
     if not isinstance(document, dict):
         raise InvalidOption(f"{path} is not a YAML mapping", action="write it as Prefect's documentation shows")
     return document

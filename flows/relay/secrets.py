@@ -70,7 +70,7 @@ class SourceSecrets:
 
     async def _from_vault(self, place: str) -> list[str]:
         if self._vault is None:
-            raise InvalidOption(f"{place} is in Vault, but there is none to ask", action="set VAULT_ADDR and a login")
+            raise InvalidOption(f"{place} is in Vault, but no Vault is configured", action="set VAULT_ADDR and a login")
         values = await self._vault.read(SecretPath.parse(place))
         # The previous one counts while the forge and Vault are changed one after the other.
         return [values.text("secret"), *([values.text("previous")] if values.get("previous") else [])]

@@ -66,7 +66,7 @@ class DeployRegistries:
         """What the nodes are to pull with from `host`, as Vault has it now; None where nothing was named for it."""
         if self._pull_credentials is None or not self.pulls(host):
             return None
-        vault = needed(self._vault, "the pull credentials are named in Vault", self._no_vault)
+        vault = needed(self._vault, "the pull credentials are in Vault", self._no_vault)
         return await VaultCredentials(vault, secret_paths([self._pull_credentials], host, None)).credential(host)
 
 

@@ -60,7 +60,7 @@ class OpenRun:
         """Where the git server's credential comes from, None for anonymous access. Raises StackDown without a Vault."""
         if self.request.git_credentials is None:
             return None
-        vault = needed(self.vault, "the git credentials are named in Vault")
+        vault = needed(self.vault, "the git credentials are in Vault")
         return OneSecret(vault, SecretPath.parse(self.request.git_credentials))
 
 

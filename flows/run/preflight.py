@@ -59,4 +59,4 @@ def _check_vault(
 ) -> None:
     places = [text for text in named if text is not None and block_name(text) is None]
     if places and vault is None and vault_access(stack, env) is None:
-        raise StackDown(f"{places[0]} is in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise StackDown(f"{places[0]} is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)

@@ -48,7 +48,7 @@ class Registries:
         paths = self.paths()
         if not paths:
             return Anonymous()
-        return VaultCredentials(needed(self._vault, "credentials are named in Vault", self._no_vault), paths)
+        return VaultCredentials(needed(self._vault, "the credentials are in Vault", self._no_vault), paths)
 
     def insecure(self, host: str) -> bool:
         """Whether the registry is spoken to in plain HTTP."""
@@ -83,5 +83,5 @@ class OneSecret:
 def needed(vault: VaultSession | None, why: str, no_vault: StackDown | None = None) -> VaultSession:
     """Raises StackDown without a Vault: `no_vault` where it is known why there is none."""
     if vault is None:
-        raise no_vault or StackDown(f"{why}, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise no_vault or StackDown(f"{why}, but no Vault is configured", action=NO_VAULT_ACTION)
     return vault

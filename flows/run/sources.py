@@ -57,7 +57,7 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
 async def _from_vault(run: OpenRun, place: str) -> str:
     """The URL that Vault holds now: a presigned one may be made anew for each release."""
     secret = SecretField.parse(place)
-    vault = needed(run.vault, "the source's URL is named in Vault")
+    vault = needed(run.vault, "the source's URL is in Vault")
     url = (await vault.read(secret.path)).text(secret.field)
     if "://" not in url:
         raise InvalidOption(f"{place} does not hold a URL", action="keep the source's URL there, https://… as a whole")

@@ -32,7 +32,7 @@ async def resolved(registries: DeployRegistries, reference: str, version: str | 
         raise ManifestUnknown(f"{image.registry} has no {image.repository}@{image.digest}")
     if version and named is not None and named.digest != image.digest:
         raise InvalidOption(
-            f"{image.name} {version} is {named.digest}, not {image.digest}", action="leave one of them out"
+            f"{image.name} {version} is {named.digest}, not {image.digest}", action="remove one of them"
         )
     return DeployedImage(image.name, image.digest, version or await _version(registry, image, image.tag, image.digest))
 

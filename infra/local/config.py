@@ -74,7 +74,7 @@ def _url(env: Mapping[str, str], name: str) -> str | None:
     if not text:
         return None
     if urlsplit(text).scheme not in {"http", "https"}:
-        raise InvalidOption(f"{name} is not an http:// or https:// address", action=f"mend or unset {name}")
+        raise InvalidOption(f"{name} is not an http:// or https:// address", action=f"fix or unset {name}")
     return text.rstrip("/")
 
 

@@ -58,6 +58,6 @@ def read_state(home: Path) -> StackState:
         connection |= {"home": home, "approle_file": Path(approle) if approle else None}
         return StackState(StackConnection(**connection), bool(values["private_engine"]))
     except FileNotFoundError as error:
-        raise StackDown(f"no embedded stack was started in {home}") from error
+        raise StackDown(f"the embedded stack was never started in {home}") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise StackDown(f"{home / STATE_FILE} cannot be read: it may be of another version") from error
+        raise StackDown(f"{home / STATE_FILE} cannot be read: it may come from another version") from error

@@ -151,8 +151,8 @@ def check_port(part: str, port: int, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PortTaken(
-                f"{part}: port {port} on 127.0.0.1 is taken{_holder(port)}",
-                action=f"stop what listens there, or choose another port with {option}",
+                f"{part}: port {port} on 127.0.0.1 is in use{_holder(port)}",
+                action=f"stop the program that uses the port, or choose another port with {option}",
             ) from error
 
 

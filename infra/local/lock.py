@@ -24,7 +24,7 @@ def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
         descriptor = _acquire(home / LOCK_FILE, progress)
     except OSError as error:
         raise full_disk_behind(error, home) or StateFolderUnusable(
-            f"the state folder {home} cannot be used ({error.strerror})"
+            f"the state directory {home} cannot be used ({error.strerror})"
         ) from error
     try:
         yield

@@ -34,7 +34,7 @@ def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
     if part.state != "foreign" or part.address is None:
         return None
     if part.name == BUILDER:
-        return None if builder_answers(part.address) else Trouble("does not answer", "see that its engine runs")
+        return None if builder_answers(part.address) else Trouble("does not answer", "check that its engine is running")
     # Imported here: an HTTP client with TLS is needed for servers of one's own only.
     import httpx
 
@@ -47,7 +47,7 @@ def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
     except InvalidOption as error:
         return Trouble(f"cannot be asked: {error.cause}", "check VAULT_CACERT")
     except (httpx.HTTPError, OSError) as error:
-        return Trouble(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it runs")
+        return Trouble(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it is running")
     status = answer.status_code
     if status in _SERVES[part.name] and answer.headers.get("Content-Type", "").startswith("application/json"):
         return None
@@ -56,8 +56,8 @@ def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
     if part.name == VAULT and status == 503:
         return Trouble("is sealed", "bao operator unseal")
     if status >= 500:
-        return Trouble(f"answers {status}", "see its log: it has trouble of its own")
-    return Trouble(f"answers {status}, not as its API does", f"check {_SETTINGS[part.name]}")
+        return Trouble(f"answers {status}", "look at its log: it failed")
+    return Trouble(f"answers {status}, which its API never does", f"check {_SETTINGS[part.name]}")
 
 
 def _login(env: Mapping[str, str]) -> dict[str, str]:

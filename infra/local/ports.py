@@ -35,7 +35,7 @@ def settle_ports(config: StackConfig) -> Ports:
         raise InvalidOption(
             f"registry ({ports.registry}), Vault ({ports.vault}) and Prefect ({ports.prefect}) need three "
             "different ports",
-            action="choose with --registry-port, --vault-port and --prefect-port",
+            action="choose them with --registry-port, --vault-port and --prefect-port",
         )
     return ports
 

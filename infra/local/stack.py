@@ -83,7 +83,7 @@ class Stack:
         state = read_state(self._home)
         for name in self._embedded(state.private_engine):
             if noted_daemon(self._home, name).process() is None:
-                raise StackDown(f"the embedded stack is incomplete: the part {name} does not run")
+                raise StackDown(f"the embedded stack is incomplete: the part {name} is not running")
         return self._with_own_parts(state.connection)
 
     def status(self) -> list[PartStatus]:
@@ -153,7 +153,10 @@ class Stack:
             jobs.append(start.vault_then_registry)
         else:
             progress(f"{VAULT}: your own, {self._own_vault}")
-            progress(f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image")
+            progress(
+                f"{REGISTRY}: not started, because its password is only in the embedded Vault; choose a registry "
+                "with --image"
+            )
         if self._own_prefect is None:
             jobs.append(start.prefect)
         else:
@@ -174,7 +177,7 @@ class Stack:
             raise InvalidOption(
                 f"{before}/{names[0]} would become {now}/{names[0]}: images are named after the registry's port",
                 action=f"keep the port (--registry-port {last_ports(self._home).registry}), or add --rename-images",
-                details=f"The registry holds {', '.join(names[:10])}{' and more' if names[10:] else ''}.",
+                details=f"The registry contains {', '.join(names[:10])}{' and more' if names[10:] else ''}.",
             )
 
     # What is wanted -----------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ class Start:
             if port is not None:
                 _check_port(spec.name, port)
             daemon.start()
-        self._progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
+        self._progress(f"{spec.name}: running ({time.monotonic() - begun:.1f} s)")
 
 
 def noted_daemon(home: Path, name: str) -> Daemon:

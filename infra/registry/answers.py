@@ -47,14 +47,14 @@ def own_path(response: httpx.Response, link: str) -> str:
     try:
         return response.url.join(link).raw_path.decode("ascii")
     except (httpx.InvalidURL, ValueError) as error:
-        raise RegistryProtocolError(f"{where(response)} leads to something that is no URL") from error
+        raise RegistryProtocolError(f"{where(response)} redirects to an invalid URL") from error
 
 
 def upload_of(response: httpx.Response) -> str:
     """Path and query by which an upload that was begun goes on."""
     location = response.headers.get("Location")
     if not location:
-        raise RegistryProtocolError(f"{where(response)} does not say where the upload goes on")
+        raise RegistryProtocolError(f"{where(response)} does not say where to continue the upload")
     return own_path(response, location)
 
 

@@ -120,7 +120,7 @@ class RegistryClient:
         seen: set[str] = set()
         while path is not None and path not in seen:
             if len(seen) == _MOST_PAGES:
-                raise RegistryProtocolError(f"{self.host} gives the tags of {repository} on pages without end")
+                raise RegistryProtocolError(f"{self.host} lists the tags of {repository} on endless pages")
             seen.add(path)
             try:
                 response = await self._send("GET", path, scope=_pull(repository), most=_MOST_OF_TAGS)
@@ -163,7 +163,7 @@ class RegistryClient:
         if manifest.is_index:
             images = [child for child in manifest.children if child.is_image]
             if not images:
-                raise RegistryProtocolError(f"the index {manifest.digest} holds no image")
+                raise RegistryProtocolError(f"the index {manifest.digest} contains no image")
             manifest = await self.manifest(repository, images[0].digest)
         if not manifest.blobs:
             raise RegistryProtocolError(f"the manifest {manifest.digest} has no configuration")
@@ -177,7 +177,7 @@ class RegistryClient:
         """Bytes of configurations and layers of an image or of all in an index, shared ones once."""
         children = manifest.children
         if len(children) > _MOST_CHILDREN:
-            raise RegistryProtocolError(f"the index {manifest.digest} holds {len(children)} manifests")
+            raise RegistryProtocolError(f"the index {manifest.digest} contains {len(children)} manifests")
         manifests = [manifest]
         for child in children:
             manifests.append(await self.manifest(repository, child.digest))
@@ -201,7 +201,7 @@ class RegistryClient:
             shown = await self.head(repository, tag, expected=manifest.digest)
             if shown is not None:
                 return shown.digest
-        raise RegistryUnavailable(f"{self.host} took the tag {tag} of {repository}, but does not show it")
+        raise RegistryUnavailable(f"{self.host} accepted the tag {tag} of {repository}, but does not list it")
 
     async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> None:
         """Write a manifest under a tag or its digest. Raises TagImmutable."""

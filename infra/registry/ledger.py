@@ -105,7 +105,7 @@ class RegistryLedger:
                 if reservation is not None:
                     self._held[reservation.version] = own
                     return reservation
-            raise VersionReserved(f"{self._where}: other releases took each version that was tried")
+            raise VersionReserved(f"{self._where}: other releases took every version that was tried")
         except BaseException:
             with suppress(RegistryError):
                 await self._remove(own)
@@ -156,7 +156,7 @@ class RegistryLedger:
             if version in seen.released:
                 raise VersionTaken(f"the version {version} of {self._where} is released already")
             if version in reserved:
-                raise VersionReserved(f"another release holds {version} of {self._where}")
+                raise VersionReserved(f"another release has reserved {version} of {self._where}")
             reservation = Reservation(version, claim)
         await self._announce(own, reservation, seen)
         has, seen = await self._has(own, reservation)
@@ -172,7 +172,7 @@ class RegistryLedger:
             seen = await self._look(own)
             if len(seen.mine) < len(self._places):
                 if time.monotonic() - started > _SHOWS_WITHIN_S:
-                    raise RegistryUnavailable(f"{self._where}: what is written does not show")
+                    raise RegistryUnavailable(f"{self._where}: written tags are not visible")
                 await asyncio.sleep(self._poll_s)
             elif seen.mine != own.digests:
                 await self._begin_anew(own)
@@ -334,7 +334,7 @@ class RegistryLedger:
 
     def _lost(self, reservation: Reservation) -> VersionReserved:
         return VersionReserved(
-            f"another release took {reservation.version} of {self._where} over, taking this for dead"
+            f"another release took {reservation.version} of {self._where} over because it considered this one dead"
         )
 
 

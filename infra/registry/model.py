@@ -139,12 +139,12 @@ def digest_of(content: bytes, algorithm: str = "sha256") -> str:
 
 def _descriptor(entry: Any) -> Descriptor:
     if not isinstance(entry, dict):
-        raise RegistryProtocolError("a manifest holds something that is no descriptor")
+        raise RegistryProtocolError("a manifest contains something that is not a descriptor")
     media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
     if not isinstance(media_type, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise RegistryProtocolError("a manifest holds a descriptor without a media type or a digest")
+        raise RegistryProtocolError("a manifest contains a descriptor without a media type or a digest")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
-        raise RegistryProtocolError(f"a manifest holds a descriptor of {digest} without a size")
+        raise RegistryProtocolError(f"a manifest contains a descriptor of {digest} without a size")
     platform = _object(entry, "platform")
     parts = [_text(platform, key) for key in ("os", "architecture", "variant")]
     return Descriptor(media_type, digest, size, "/".join(part for part in parts if part) or None)

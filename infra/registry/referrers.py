@@ -75,7 +75,7 @@ class Referrers:
         manifest = await read_manifest(self._client, self._repository, attached.digest)
         if manifest is None:
             raise ManifestUnknown(
-                f"{attached.digest} is listed in {self._client.host}/{self._repository}, but is not there"
+                f"{attached.digest} is listed in {self._client.host}/{self._repository}, but does not exist"
             )
         layers = [blob for blob in manifest.blobs if blob.media_type == self._type]
         if len(layers) != 1:
@@ -85,7 +85,7 @@ class Referrers:
     async def add(self, digest: str, attachments: Sequence[Attachment]) -> None:
         image = await self._client.head(self._repository, digest)
         if image is None:
-            raise ManifestUnknown(f"there is no image {digest} in {self._client.host}/{self._repository}")
+            raise ManifestUnknown(f"the image {digest} does not exist in {self._client.host}/{self._repository}")
         config = await while_others_write(self._push_config, self._pause)
         push = [while_others_write(partial(self._push, image, config, each), self._pause) for each in attachments]
         pushed = await together(*push)

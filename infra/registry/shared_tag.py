@@ -60,7 +60,7 @@ class SharedTag:
             where = f"{self._client.host}/{self._repository}:{self._tag}"
             raise RegistryProtocolError(
                 f"{where} is a manifest of the type {manifest.media_type!r}, not {self._kind[0]!r}",
-                action=f"find out what wrote it there; the tag {self._tag} belongs to signatures",
+                action=f"find out what wrote it; the tag {self._tag} is reserved for signatures",
             )
         return manifest
 
@@ -105,7 +105,7 @@ class SharedTag:
             else:
                 await self._pause(max(_SETTLE_S, window_s * _SLOWER))
                 settled = True
-        raise WritesCollide(f"{self._tag} in {self._client.host}/{self._repository} is overwritten again and again")
+        raise WritesCollide(f"{self._tag} in {self._client.host}/{self._repository} is overwritten repeatedly")
 
     async def _write(self, document: Entry) -> None:
         raw = json.dumps(document, separators=(",", ":")).encode()

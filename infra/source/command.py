@@ -128,7 +128,7 @@ async def git(
     assert process.returncode is not None
     answer = Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
     for where in _REDIRECTED.findall(answer.err):
-        logger.info("%s leads to %s", remote.url.shown if remote is not None else "the repository", shown(where))
+        logger.info("%s redirects to %s", remote.url.shown if remote is not None else "the repository", shown(where))
     return answer
 
 

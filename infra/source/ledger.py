@@ -84,7 +84,10 @@ class GitLedger:
             )
             if place is None and remote is not None:
                 if not re.search(r"[:/]", remote):
-                    raise InvalidOption(f"{checkout.repository} has no remote {remote!r}", action="see `git remote -v`")
+                    raise InvalidOption(
+                        f"{checkout.repository} has no remote {remote!r}",
+                        action="check the remotes with `git remote -v`",
+                    )
                 place = Remote(GitUrl.parse(remote, base=checkout.repository), credentials, checkout.ca_file)
         return cls(checkout.repository, prefix=prefix, revision=checkout.revision, remote=place)
 
@@ -109,7 +112,7 @@ class GitLedger:
             if reservation is not None:
                 return reservation
         raise VersionReserved(
-            f"{self._refs.place}: other releases took each version that was tried", details=self._refs.last_refusal
+            f"{self._refs.place}: other releases took every version that was tried", details=self._refs.last_refusal
         )
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
@@ -191,7 +194,7 @@ class GitLedger:
         if version in released:
             raise VersionTaken(f"the version {version} is released already: {self.tag_name(version)}")
         if version in taken:
-            raise VersionReserved(f"another release holds the version {version} in {self._refs.place}")
+            raise VersionReserved(f"another release has reserved the version {version} in {self._refs.place}")
         new = await self._refs.store(self._note(version, claim).message)
         kept = False
         try:

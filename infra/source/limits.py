@@ -27,7 +27,7 @@ def unusable(path: str) -> str | None:
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
-        return f"a name that cannot be written here: {shortened(path)}"
+        return f"a name that this file system cannot store: {shortened(path)}"
     parts = encoded.split(b"/")
     if len(parts) > MOST_LEVELS:
         return f"folders nested more than {MOST_LEVELS} deep: {shortened(path)}"

@@ -32,10 +32,10 @@ def unpack(archive: Path, target: Path, shown: str, limits: UnpackLimits, check:
     except BadArchive as error:
         raise SourceError(
             f"{shown} {error}",
-            action="use tar (.gz, .xz, .bz2) or zip without a password; if it is one, ask its publisher",
+            action="use tar (.gz, .xz, .bz2) or zip without a password; if it is one already, ask its publisher",
         ) from error
     if newest is None:
-        raise SourceError(f"{shown} holds nothing", action="is this the right archive?")
+        raise SourceError(f"{shown} is empty", action="check that this is the right archive")
     return newest
 
 

@@ -42,7 +42,7 @@ async def fetch_folder(workdir: Path) -> AsyncIterator[Path]:
         if folder is not None:
             remove(folder)
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise SourceDiskFull(f"no space is left below {workdir}") from error
+            raise SourceDiskFull(f"no space is left in {workdir}") from error
         raise
 
 

@@ -31,6 +31,6 @@ class VaultCredentials:
         if values.get("registry") and normalize_registry_host(values.text("registry")) != host:
             raise InvalidOption(
                 f"{path} is the credential of {values.text('registry')}, not of {host}",
-                action="name the secret of this registry with --credentials",
+                action="pass the secret of this registry with --credentials",
             )
         return Credential(values.text("username"), values.text("password"))

@@ -65,7 +65,7 @@ class VaultHttp(requests.Session):
         if str(request.url).startswith("https://") and not url.startswith("https://"):
             raise RedirectRefused(where, "the token would go there without TLS")
         response.close()
-        logger.info("Vault leads from %s to %s", shown(str(request.url)), where)
+        logger.info("Vault redirects from %s to %s", shown(str(request.url)), where)
         again = request.copy()
         again.prepare_url(url, None)
         return again

@@ -92,7 +92,7 @@ def _with_env(entry: CacheEntry, env: Mapping[str, str]) -> CacheEntry | None:
         return CacheEntry("s3", aws_attributes(entry.attributes, env))
     if (attributes := github_attributes(entry.attributes, env)) is None:
         _log.warning(
-            "the cache of type gha is left out: without url=… (ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL) and token=… "
+            "the cache of type gha is not used: without url=… (ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL) and token=… "
             "(ACTIONS_RUNTIME_TOKEN) there is none%s",
             "" if entry.surroundings else "; a file may take them with --allow env=ACTIONS_RUNTIME_TOKEN",
         )

@@ -74,7 +74,7 @@ class NamedContexts(NamedTuple):
                 attributes[f"context:{name}"] = place
             else:
                 raise InvalidOption(
-                    f"the context {name!r} is not one that BuildKit knows",
+                    f"BuildKit does not know the context {name!r}",
                     action="name a directory, docker-image://…, oci-layout://…, or a git or HTTP URL",
                 )
         return cls(attributes, directories, layouts)

@@ -68,7 +68,7 @@ class Conversation:
                     await asyncio.wait([status], timeout=longest if self.record.events else min(1.0, longest))
                     if not status.done() and self.record.events:
                         _log.warning(
-                            "builder %s has not ended the build within %g s of its being cancelled",
+                            "builder %s did not end the build within %g s after it was cancelled",
                             self.address,
                             longest,
                         )

@@ -30,7 +30,7 @@ def no_file_times(version: str) -> Warned | None:
     return Warned(
         "",
         f"the builder's BuildKit {version} cannot set the times of files in layers (v0.13 can): "
-        "building this again gives another digest",
+        "building this again gives a different digest",
     )
 
 

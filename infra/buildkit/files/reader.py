@@ -93,13 +93,13 @@ class FileReader:
         try:
             path, self._left, _ = self._table[number]
         except IndexError as error:
-            raise ProtocolViolation(f"the daemon asks for file {number}, which was not announced") from error
+            raise ProtocolViolation(f"the daemon requests file {number}, which was not announced") from error
         path = self._root + path
         try:
             # A named pipe that took the file's place must not block the open.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise self._changed("vanished while the context was read") from error
+            raise self._changed("disappeared while the context was read") from error
         except OSError as error:
             if not (error.errno == errno.ENXIO and self._left == 0 and stat.S_ISSOCK(os.lstat(path).st_mode)):
                 raise self._changed(f"cannot be read: {error.strerror}") from error

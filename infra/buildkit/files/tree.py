@@ -162,7 +162,7 @@ class Tree:
 
 def _checked(path: bytes) -> bytes:
     if any(part in {b"", b".", b".."} for part in path.split(b"/")) or b"\0" in path:
-        raise OutputError(f"the daemon sends a file named {os.fsdecode(path)!r}, which leads out of the directory")
+        raise OutputError(f"the daemon sends a file named {os.fsdecode(path)!r}, which is outside the directory")
     return path
 
 

@@ -72,7 +72,7 @@ class Upload:
             while data := await _read(self._stream):
                 await send(call, BytesMessage(data=data))
         except OSError as error:
-            self.failure = ContextError(f"the context cannot be read from its stream: {error.strerror}")
+            self.failure = ContextError(f"the context cannot be read from standard input: {error.strerror}")
             raise GrpcError(Code.INTERNAL, "the client cannot read the context") from error
 
 

@@ -282,7 +282,7 @@ class KubernetesApi:
             except TRANSPORT_ERRORS as error:
                 raise transport_error(error, self.host) from error
             except ValueError as error:  # cut off within a line
-                raise ClusterUnreachable(f"the API server at {self.host} broke off a watch") from error
+                raise ClusterUnreachable(f"the API server at {self.host} interrupted a watch") from error
 
     async def _json(
         self,

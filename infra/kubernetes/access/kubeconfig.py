@@ -115,7 +115,7 @@ def _context_namespace(loader: KubeConfigLoader) -> str:
 
 def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigLoader:
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
-        raise ConfigException("there is no such file")
+        raise ConfigException("it does not exist")
     config = KubeConfigMerger(paths).config
     # The library would write keys that stand in the file itself to /tmp, and leave them there after a kill -9.
     for user in config.value["users"]:

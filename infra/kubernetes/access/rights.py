@@ -98,7 +98,7 @@ async def check_rights(api: KubernetesApi, rights: Iterable[Right], *, role: str
     if missing := await missing_rights(api, rights):
         what = shown_rights(missing)
         raise ClusterForbidden(
-            f"rights are missing in namespace {api.namespace}: {what}",
+            f"permissions are missing in namespace {api.namespace}: {what}",
             action=f"grant {what} (the whole Role: {role})",
         )
 

@@ -181,7 +181,7 @@ class KubernetesBuilder:
         that its pod tells.
         """
         if self._diagnosis is None:
-            raise RuntimeError("something is built before there is a builder")
+            raise RuntimeError("a build needs a ready builder")
         return await self._diagnosis.guard(building)
 
     async def close(self) -> list[str]:
@@ -234,7 +234,7 @@ class KubernetesBuilder:
 
     def _owned(self, obj: Object) -> Object:
         if self._owner is None:
-            raise RuntimeError("something is to belong to a builder before there is one")
+            raise RuntimeError("an owned object needs a ready builder")
         return owned(obj, self._owner)
 
     async def _run_root(self) -> Object:
@@ -277,7 +277,7 @@ class KubernetesBuilder:
                 address = await self._forwarded()
             except ObjectMissing as error:
                 # What was ready a moment ago, or the node that it was on, has gone.
-                lost = BuilderUnreachable(f"there is no way to builder {self._names.builder}")
+                lost = BuilderUnreachable(f"builder {self._names.builder} cannot be reached")
                 raise await diagnosis.lost(lost) from error
         return ProvisionedBuilder(
             address=address,
@@ -342,5 +342,5 @@ async def _answers(host: str, name: str, context: ssl.SSLContext, server_name: s
     except TimeoutError as error:
         raise BuilderUnreachable(
             f"builder {name} is ready, but {host}:{PORT} does not answer within {_SERVICE_S:g} s",
-            action=f"the NetworkPolicy lets in pods with the label {CLIENT}={name} only: give it to this one",
+            action=f"the NetworkPolicy only admits pods with the label {CLIENT}={name}: add it to this pod",
         ) from error

@@ -183,7 +183,7 @@ async def _pods_refused(api: KubernetesApi, name: str) -> None:
                 for condition in (deployment.get("status") or {}).get("conditions") or ():
                     if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
                         raise BuilderRefused(
-                            f"the pods of deployment/{name} may not be made ({condition.get('reason')})",
+                            f"the pods of deployment/{name} cannot be created ({condition.get('reason')})",
                             details=str(condition.get("message") or ""),
                         )
 

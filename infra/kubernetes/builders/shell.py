@@ -121,8 +121,8 @@ async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0)
                     if seen is not None and found is not None and not found.may_pass:
                         raise await error_of(api, found, seen)
     except TimeoutError as error:
-        state = summary(seen) if seen is not None else f"there is no pod/{name}"
-        raise BuilderNotReady(f"pod/{name} does not run after {timeout_s:g} s", details=state) from error
+        state = summary(seen) if seen is not None else f"pod/{name} does not exist"
+        raise BuilderNotReady(f"pod/{name} is not running after {timeout_s:g} s", details=state) from error
     raise AssertionError("a watch that goes on for ever has ended")
 
 
@@ -156,7 +156,7 @@ async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: floa
             await api.delete(pod, kind=POD, grace_s=_GRACE_S)
             await gone(api, POD, pod)
     except TimeoutError as error:
-        raise Leftovers(f"pod/{name} is still there after {timeout_s:g} s", details=summary(pod)) from error
+        raise Leftovers(f"pod/{name} still exists after {timeout_s:g} s", details=summary(pod)) from error
     return [shown(POD, name)]
 
 

@@ -21,7 +21,7 @@ _LONGEST_PAUSE_S = 10.0
 _POD_GRACE_S = 1
 # A kubelet that is busy takes more than a minute to end a pod that it was told to kill at once.
 GONE_WITHIN_S = 120.0
-_SWEEP = "then run `slipway sweep`, which removes what is left once its Lease has expired"
+_SWEEP = "then run `slipway sweep`, which removes the rest once its Lease has expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Removal:
                         raise self._failure(look, "could not be removed")
                     await asyncio.sleep(_pause_s(passing, failures))
         except TimeoutError as error:
-            raise self._failure(look, f"are still there after {timeout_s:g} s") from error
+            raise self._failure(look, f"still exist after {timeout_s:g} s") from error
 
     async def _look(self) -> _Look:
         look = _Look()
@@ -186,7 +186,7 @@ class Removal:
         if len(look.unseen) == len(KINDS) and not self._gone:
             return next(iter(look.unseen.values()))
         lines = [_held(name, obj, look.refused.get(name)) for name, obj in sorted(look.left.items())]
-        lines += [f"{kind.plural} could not be looked at: {error.cause}" for kind, error in look.unseen.items()]
+        lines += [f"{kind.plural} could not be listed: {error.cause}" for kind, error in look.unseen.items()]
         actions = dict.fromkeys(error.action for error in look.troubles if not error.retryable)
         number = f"{len(look.left)} object{'s' if len(look.left) != 1 else ''}" if look.left else "some objects"
         return Leftovers(

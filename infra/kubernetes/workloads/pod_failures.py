@@ -40,7 +40,7 @@ _LOG_LINES = 20
 _LOOP = "CrashLoopBackOff"
 # The first restart comes at once and may help (something it needs was not there yet); the second crash is a loop.
 _RESTARTS = 2
-# Pull failures that another try will not mend, as containerd and registries word them.
+# Pull failures that another try will not fix, as containerd and registries word them.
 _FOR_GOOD = re.compile(r"not found|manifest unknown|invalid", re.IGNORECASE)
 # A kubelet may not have seen a pull Secret that is new: then its first try, without it, is refused, and the next one,
 # 10 s later, is not.
@@ -81,13 +81,13 @@ def pod_trouble(pod: Object) -> Trouble | None:
             return found
     if status.get("phase") == "Failed":  # evicted, or the kubelet did not admit it: a new pod takes its place
         reason, message = str(status.get("reason") or "no reason given"), str(status.get("message") or "")
-        return Trouble(RolloutRefused, f"the node refuses {name} ({reason})", message, may_pass=True)
+        return Trouble(RolloutRefused, f"the node rejects {name} ({reason})", message, may_pass=True)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message") or "")
         if NO_VOLUME.search(message):
             return Trouble(RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
-        return Trouble(RolloutUnschedulable, f"no node takes {name}", message, may_pass=True)
+        return Trouble(RolloutUnschedulable, f"no node can run {name}", message, may_pass=True)
     return None
 
 
@@ -106,7 +106,7 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
         return Trouble(RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
     if reason in REFUSED_REASONS:
         # A Secret or ConfigMap that the pod names may still be on its way.
-        return Trouble(RolloutRefused, f"the kubelet cannot make {where} ({reason})", message, may_pass=True)
+        return Trouble(RolloutRefused, f"the kubelet cannot create {where} ({reason})", message, may_pass=True)
     last = (container.get("lastState") or {}).get("terminated")
     ended, previous = (state["terminated"], False) if "terminated" in state else (last, True)
     if not ended or (ended.get("exitCode") == 0 and reason != _LOOP):
@@ -120,7 +120,7 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
     if reason == _LOOP or restarts >= _RESTARTS or (pod["spec"].get("restartPolicy") == "Never"):
         code = ended.get("exitCode")
         why = ended.get("reason") or "no reason given"
-        text = f"{where} ends again and again: exit code {code} ({why}), {restarts} restarts"
+        text = f"{where} keeps crashing: exit code {code} ({why}), {restarts} restarts"
         return Trouble(RolloutCrashed, text, pod=pod, container=which, previous=previous)
     return None
 
@@ -130,11 +130,11 @@ def creation_trouble(workload: Object, events: Iterable[Object], since: datetime
     name = f"{str(workload['kind']).lower()}/{name_of(workload)}"
     refused = condition(workload, "ReplicaFailure")
     if refused.get("status") == "True":
-        text = f"the pods of {name} may not be made ({refused.get('reason')})"
+        text = f"the pods of {name} cannot be created ({refused.get('reason')})"
         return Trouble(RolloutRefused, text, str(refused.get("message") or ""), may_pass=True)
     for event in events:
         if event.get("reason") == "FailedCreate" and _seen(event) >= since:
-            text = f"the pods of {name} may not be made (FailedCreate)"
+            text = f"the pods of {name} cannot be created (FailedCreate)"
             return Trouble(RolloutRefused, text, str(event.get("message") or ""), may_pass=True)
     return None
 

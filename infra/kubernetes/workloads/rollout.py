@@ -61,11 +61,11 @@ def check_rolls(state: WorkloadState) -> None:
     spec = state.obj["spec"]
     if state.name.kind is DEPLOYMENT and spec.get("paused"):
         raise RolloutImpossible(
-            f"{state.name} is paused: nothing would roll out", action=f"kubectl rollout resume {state.name}"
+            f"{state.name} is paused: it would not roll out", action=f"kubectl rollout resume {state.name}"
         )
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
         raise RolloutImpossible(
-            f"{state.name} has the update strategy OnDelete: nothing would roll out",
+            f"{state.name} has the update strategy OnDelete: it would not roll out",
             action="give it the strategy RollingUpdate",
         )
 
@@ -197,7 +197,7 @@ class _Watch:
                 return await error_of(self.api, trouble)
         waits = waiting_for(self.workload) if self.workload is not None else "the API server"
         return RolloutDeadline(
-            f"{self.state.name} is not rolled out {within}: it waits for {waits or 'nothing that shows'}",
+            f"{self.state.name} is not rolled out {within}: it waits for {waits or 'an unknown reason'}",
             details="\n".join(summary(pod) for pod in self._own_pods()) or "it has no new pods",
         )
 
@@ -214,7 +214,7 @@ class _Watch:
             self._troubled_since = None
             if self._complete_since is None:
                 self._complete_since = now
-                self._tell(f"complete; watching for {self.rules.settle_s:g} s whether it stays so")
+                self._tell(f"complete; checking for {self.rules.settle_s:g} s that it stays so")
             return now - self._complete_since >= self.rules.settle_s
         self._complete_since = None
         if waits is not None:
@@ -251,7 +251,7 @@ class _Watch:
             uid = pod["metadata"]["uid"]
             if uid not in self._deleted and not _made_from(wanted, pod["spec"]) and pod_trouble(pod) is not None:
                 self._deleted.add(uid)
-                self._tell(f"deleting pod/{name}, which is broken and older")
+                self._tell(f"deleting pod/{name}, which is broken and outdated")
                 await self.api.delete(pod, kind=POD)
 
     def _trouble(self, since: datetime) -> Trouble | None:
@@ -294,9 +294,9 @@ class _Watch:
         name = self.state.name
         there = objects.get(name.name)
         if there is None or there["metadata"]["uid"] != self.state.obj["metadata"]["uid"]:
-            raise ObjectMissing(f"{name} was deleted while it was rolled out", action="make it again, then deploy")
+            raise ObjectMissing(f"{name} was deleted while it was rolled out", action="create it again, then deploy")
         if (image := _image(there, self.state.container)) != self.state.image:
-            raise RolloutSuperseded(f"somebody set another image meanwhile: {name} runs {image}")
+            raise RolloutSuperseded(f"somebody set another image in the meantime: {name} runs {image}")
         if int(there["metadata"].get("generation") or 0) >= self.state.generation:
             self.workload = {"apiVersion": name.kind.api, "kind": name.kind.name, **there}
 

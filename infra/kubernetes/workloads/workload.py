@@ -140,7 +140,7 @@ class Workload:
         obj = await self.api.get(self.name.kind, self.name.name)
         if obj is None:
             raise ObjectMissing(
-                f"there is no {self.name} in namespace {self.api.namespace}",
+                f"{self.name} does not exist in namespace {self.api.namespace}",
                 action="check --workload, --namespace and --context",
             )
         return self._state({"apiVersion": self.name.kind.api, "kind": self.name.kind.name, **obj})
@@ -188,7 +188,7 @@ class Workload:
 
         async def change(state: WorkloadState) -> Object:
             if state.image != bad:
-                raise RolloutSuperseded(f"{self.name} runs {state.image} by now: it is left as it is")
+                raise RolloutSuperseded(f"{self.name} now runs {state.image}: it is not changed")
             notes = {
                 VERSION: state.version_of(good),
                 DIGEST: ImageReference.parse(good).digest,
@@ -209,7 +209,7 @@ class Workload:
 
         async def change(state: WorkloadState) -> Object:
             if state.image != image:
-                raise RolloutSuperseded(f"{self.name} runs {state.image} by now, not {image}")
+                raise RolloutSuperseded(f"{self.name} now runs {state.image}, not {image}")
             history = _history(state.obj)
             if withdraw:
                 history = [replace(each, withdrawn=each.withdrawn or each.image == state.previous) for each in history]
@@ -272,7 +272,7 @@ class Workload:
         names = [each["name"] for each in pod_template(obj)["spec"]["containers"]]
         if len(names) > 1:
             raise RolloutImpossible(
-                f"{self.name} has the containers {', '.join(names)}", action="name one with --container"
+                f"{self.name} has the containers {', '.join(names)}", action="choose one with --container"
             )
         return str(names[0])
 
@@ -286,7 +286,7 @@ def _find(obj: Object, container: str) -> tuple[str, Object]:
                 return group, each
     names = ", ".join(each["name"] for each in spec["containers"])
     raise RolloutImpossible(
-        f"{shown_object(obj)} has no container {container}", action=f"name one of its containers: {names}"
+        f"{shown_object(obj)} has no container {container}", action=f"choose one of its containers: {names}"
     )
 
 

@@ -205,7 +205,7 @@ async def test_a_root_whose_dependents_stay_is_not_taken_for_their_end(
     monkeypatch.setattr(kubernetes.store, "collect", lambda: None)
     kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
     authorizer.without("secrets", "delete")
-    with pytest.raises(Leftovers, match=r"still there after 1\.5 s") as raised:
+    with pytest.raises(Leftovers, match=r"still exist after 1\.5 s") as raised:
         await remove_run(api, RUN.id, timeout_s=1.5)
     assert "secret/registry-creds-a1b2: " in raised.value.details
 

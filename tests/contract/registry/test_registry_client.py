@@ -218,7 +218,7 @@ async def test_a_tag_is_looked_at_after_it_was_written(registry: str, repository
             assert await reg.put_tag(repository, "1.0.0", manifest) == pushed["digest"]
             # Somebody else was the last to write.
             assert await reg.put_tag(repository, "2.0.0", manifest) not in {pushed["digest"], "sha256:" + "0" * 64}
-            with pytest.raises(RegistryUnavailable, match="does not show it"):
+            with pytest.raises(RegistryUnavailable, match="does not list it"):
                 await reg.put_tag(repository, "3.0.0", manifest)
 
 

@@ -294,7 +294,7 @@ async def test_a_list_that_never_shows_what_was_written_is_told(world: RegistryW
         patch.setattr("prefect_slipway.infra.registry.ledger._SHOWS_WITHIN_S", 0.5)
         stale.spoil("GET", "/tags/list", 200, body=b'{"tags": ["1.0.0"]}')
         ledger, _ = await world.machine(stale.host)
-        with pytest.raises(RegistryUnavailable, match="does not show"):
+        with pytest.raises(RegistryUnavailable, match="not visible"):
             await ledger.reserve(Claim("one", "a"), minor)
     assert world.markers() == []
 

@@ -169,4 +169,4 @@ def test_the_stack_is_not_said_to_be_well(server: Server, command: str) -> None:
     assert ended.returncode == 1
     lines = [line for line in ended.stdout.splitlines() if "answer" in line]
     assert "prefect" in lines[0]
-    assert "check PREFECT_API" in ended.stdout or "see its log" in ended.stdout
+    assert "check PREFECT_API" in ended.stdout or "look at its log" in ended.stdout

@@ -57,4 +57,4 @@ async def test_a_server_that_is_away_undoes_no_sweep(place: DeployPlace) -> None
     env = {**place.env, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     done = await asyncio.to_thread(run_slipway, "sweep", env=env)
     assert (done.returncode, done.stdout) == (0, "removed lease/slipway-unheard\n")
-    assert done.stderr == "the Prefect server did not take note of it: metrics do not count it\n"
+    assert done.stderr == "the Prefect server did not record it, so metrics do not count it\n"

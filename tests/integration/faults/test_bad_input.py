@@ -17,7 +17,7 @@ from tests.warm import WarmStarter
     ("options", "cause"),
     [
         (["--image", "registry.example.com/Team/App"], "'registry.example.com/Team/App'"),
-        (["--image", "registry.example.com/app:1.0.0"], "carries a tag or digest"),
+        (["--image", "registry.example.com/app:1.0.0"], "has a tag or digest"),
         (["--version", "1.2"], "'1.2' is not"),
         (["--version", "v1.2.3"], "v1.2.3"),
         (["--prerelease-token", "r_c"], "r_c"),
@@ -29,7 +29,7 @@ from tests.warm import WarmStarter
         (["--vault", "vault:secret/x"], "block:NAME"),
         (["--registry-ca", "/no/such/ca.pem"], "there is no file '/no/such/ca.pem'"),
         (["--builder", "kubernetes", "--builder-option", "replicas=two"], "replicas='two' is not a number"),
-        (["--ref", "main", "--checksum", "sha256:00"], "a ref is for git, a checksum for archives"),
+        (["--ref", "main", "--checksum", "sha256:00"], "a ref belongs to git and a checksum to an archive"),
     ],
 )
 def test_an_option_that_cannot_be_read_is_a_usage_error(
@@ -62,7 +62,7 @@ def test_what_is_named_in_a_vault_needs_one(commands: WarmStarter, traces: Trace
         "PREFECT_API_URL": traces.connection.prefect_api_url,
     }
     said = complaint(commands.run("release", folder, *options, env=env))
-    assert said.startswith("vault:secret/registry is in Vault, but there is no Vault to ask\nNext: set VAULT_ADDR")
+    assert said.startswith("vault:secret/registry is in Vault, but no Vault is configured\nNext: set VAULT_ADDR")
     assert traces.runs(folder.name) == []
 
 
@@ -95,8 +95,8 @@ def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_pat
     """The path, and to check it."""
     missing = tmp_path / "app-nowhere"
     said = complaint(commands.run("release", missing, "--output", "json"))
-    assert said.startswith(f"{missing} is not there\nNext: check the path")
-    traces.assert_failed("app-nowhere", "is not there")
+    assert said.startswith(f"{missing} does not exist\nNext: check the path")
+    traces.assert_failed("app-nowhere", "does not exist")
 
 
 def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
 @pytest.mark.parametrize(
     ("files", "cause"),
     [
-        ({}, "app-odd.tar.gz holds nothing"),
+        ({}, "app-odd.tar.gz is empty"),
         ({"readme": b"x"}, "there is no Dockerfile in"),
         ({"app/Dockerfile": b"FROM scratch\n", "other": b"x"}, "there is no Dockerfile in"),
     ],

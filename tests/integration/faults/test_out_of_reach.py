@@ -93,7 +93,7 @@ def patience(
     [
         ("registry", "127.0.0.1:", "check the registry's host name and port"),
         ("registry fails", "HTTP 502", "the registry failed"),
-        ("upload breaks", "broke off during an upload", "run the same command again; finished uploads are kept"),
+        ("upload breaks", "broke during an upload", "run the same command again; finished uploads are kept"),
         ("vault", "cannot be reached", "check VAULT_ADDR and VAULT_CACERT"),
         ("vault is sealed", "is sealed or has no leader (HTTP 503)", "unseal Vault"),
         ("builder", "builder tcp://127.0.0.1:", "check the address in --builder"),

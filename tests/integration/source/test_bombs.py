@@ -207,7 +207,7 @@ UNUSABLE = {
         tar_of(info_of("f", **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"})),
         "is not an archive that can be read",
     ),
-    "nothing": (tar_of(), "holds nothing"),
+    "nothing": (tar_of(), "is empty"),
 }
 
 
