@@ -99,7 +99,7 @@ async def _checked(request: BaseCheck) -> list[Checked]:
     await TableArtifact(
         key=key_of("base-images", request.subject),
         table=[asdict(result) for result in results],
-        description="Base images of what was released",
+        description="Base images of the latest releases",
     ).acreate()
     has_report()
     if failures:
@@ -116,7 +116,7 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     deployment = await find_deployment(client, application.deployment)
     given = (deployment.parameters or {}).get("request")
     if not isinstance(given, dict):
-        raise InvalidOption(f"the deployment {application.deployment} has no request of a release as its parameter")
+        raise InvalidOption(f"the deployment {application.deployment} does not have a release request as a parameter")
     named = application.model_dump(exclude={"deployment"}, exclude_none=True)
     wanted = ReleaseRequest.read({**given, **named})
     async with open_run(wanted) as run:
@@ -158,13 +158,13 @@ def _key(release: Release, moves: Sequence[Move]) -> str:
 
 def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> str:
     if started is None:
-        return f"{number} base image{'s' if number != 1 else ''}, none moved"
+        return f"{number} base image{'s' if number != 1 else ''}, none changed"
     moved = ", ".join(move.name for move in moves)
     if started.new:
-        return f"{moved} moved: patch release {started.name}"
+        return f"{moved} changed: patch release {started.name}"
     # It is not tried again by itself: what failed once for this base would fail each night.
-    hint = "; start it again by hand" if started.state in _FAILED else ""
-    return f"{moved} moved: the patch release {started.name} is {started.state}{hint}"
+    hint = "; start it again yourself" if started.state in _FAILED else ""
+    return f"{moved} changed: the patch release {started.name} is {started.state}{hint}"
 
 
 def _said(move: Move) -> str:

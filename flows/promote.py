@@ -49,11 +49,13 @@ async def find_image(request: PromoteRequest) -> DeployedImage:
             return await resolved(registries, request.reference, request.version)
         state = await _look(first)
         if not state.confirmed:
-            raise NotPromoted(f"{first.name}: the rollout of {state.image} to {state.name} was not seen to succeed")
+            raise NotPromoted(
+                f"{first.name}: the rollout of {state.image} to {state.name} is not known to have succeeded"
+            )
         return await resolved(registries, state.image, state.version_of(state.image))
 
 
-@step("look at the environment before")
+@step("look at the previous environment")
 async def check_rolled_out(image: DeployedImage, environment: Environment) -> None:
     """Raises NotPromoted unless this digest was rolled out there, and not rolled back since."""
     state = await _look(environment)

@@ -73,7 +73,7 @@ async def find_release(deploy: OpenDeploy, to: str, image: str | None) -> Deploy
         if not remembered or known.digest is None:
             raise
         why = error.cause if isinstance(error, SlipwayError) else f"no answer within {_REGISTRY_S:g} s"
-        say(f"the registry could not be asked ({why}): going by the digest that {state.name} remembers")
+        say(f"the registry did not answer ({why}): using the digest that {state.name} recorded")
         return DeployedImage(known.name, known.digest, version or state.version_of(reference))
 
 
@@ -87,7 +87,7 @@ def _earlier(state: WorkloadState, name: str, to: str) -> tuple[str, str | None]
             return before.image, before.version
         if state.previous is not None and state.previous != state.image:
             return state.previous, None
-        raise ReleaseUnknown(f"{state.name} remembers no release before {state.image}")
+        raise ReleaseUnknown(f"{state.name} has no recorded release before {state.image}")
     if is_digest(to):
         return f"{name}@{to}", None
     known = next((each for each in state.history if each.version == to and each.image.startswith(f"{name}@")), None)

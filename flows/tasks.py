@@ -55,7 +55,7 @@ async def build_image(source: str | Block = ".", *, on: RunBuilder | None = None
     """
     request = _request(source, options)
     if request.bake is not None:
-        raise InvalidOption("a set is built by a release", action="call `release` with `bake`")
+        raise InvalidOption("several images need a release", action="call `release` with `bake`")
     async with open_run(request, run=_run_id()) as run, await open_source(run) as checkout:
         if on is not None:
             run.builder = on
@@ -77,7 +77,7 @@ async def tag_image(reference: str, tags: Sequence[str], *, move: bool = False, 
     """
     image = ImageReference.parse(reference)
     if image.digest is None:
-        raise InvalidOption(f"{reference} names no digest", action="name it IMAGE@sha256:…, as build_image returns it")
+        raise InvalidOption(f"{reference} has no digest", action="use IMAGE@sha256:…, as build_image returns it")
     async with open_run(_request(".", {"image": image.name, **options})) as run:
         registry = await run.registries(image.registry).client(image)
         for tag in tags:

@@ -19,7 +19,7 @@ MOST_VALUES = 100_000
 """Of a file, and of what its parts inherit from each other."""
 
 _MOST_CHARACTERS = 16 << 20
-_ACTION = "write it plainly, or in several files"
+_ACTION = "simplify it, or split it into several files"
 
 _left: ContextVar[list[int] | None] = ContextVar("characters left", default=None)
 
@@ -51,7 +51,7 @@ _END = object()
 def check_values(where: str, number: int) -> None:
     """Raises InvalidOption for more values than a file may have."""
     if number > MOST_VALUES:
-        raise InvalidOption(f"{where} holds more than {MOST_VALUES} values", action=_ACTION)
+        raise InvalidOption(f"{where} contains more than {MOST_VALUES} values", action=_ACTION)
 
 
 def too_deep(where: str) -> InvalidOption:
@@ -76,6 +76,6 @@ def made(where: str, text: str) -> str:
         left[0] -= len(text)
         if left[0] < 0:
             raise InvalidOption(
-                f"{where}: variables make more than {_MOST_CHARACTERS >> 20} million characters of it", action=_ACTION
+                f"{where}: variables make more than {_MOST_CHARACTERS >> 20} million characters", action=_ACTION
             )
     return text

@@ -45,14 +45,14 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
     if len(images) > 1:
         raise InvalidOption(
             f"target {target.name}: its tags name several repositories ({', '.join(images)})",
-            action="keep the tags of one, or name one place for all images with --repository",
+            action="keep the tags of one repository, or set one place for all images with --repository",
         )
     if images:
         return ImageReference.parse(images[0])
     if default is None:
         raise InvalidOption(
-            f"target {target.name}: it has no tags, so nothing says where its image goes",
-            action="give it tags, or name a place with --repository REGISTRY/PATH, or run `slipway up`",
+            f"target {target.name}: it has no tags, so its image has no destination",
+            action="add tags, set a place with --repository REGISTRY/PATH, or run `slipway up`",
         )
     return ImageReference.parse(f"{default}/{repository_name(target.name)}")
 
@@ -60,7 +60,7 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
 def unused(target: Target) -> list[str]:
     """What the file says of a target that has no part in a release, a sentence each."""
     return [
-        f"target {target.name}: the output {output!r} is skipped: a release pushes images"
+        f"target {target.name}: the output {output!r} is ignored: a release pushes images"
         for output in target.outputs
         if kind_of(output) not in {"registry", "image"}
     ]
@@ -130,7 +130,7 @@ def _source(what: str, target: Target, places: Places) -> tuple[Path | str, Path
     if isinstance(context, Path) and target.dockerfile_inline is None:
         places.path(f"{what}: dockerfile", dockerfile, context)
     elif dockerfile.is_absolute():
-        raise InvalidOption(f"{what}: a context elsewhere cannot have the Dockerfile {dockerfile} of this machine")
+        raise InvalidOption(f"{what}: a remote context cannot use the local Dockerfile {dockerfile}")
     return context, dockerfile
 
 

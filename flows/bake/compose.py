@@ -124,12 +124,12 @@ class _Compose:
             raise InvalidOption(f"{where}: the secret {name!r} is not defined under `secrets`")
         if isinstance(item, dict) and item.get("target") not in {None, name}:
             # As bake has it, while `docker compose build` takes the target for the id.
-            self.warnings.append(f"{where}: the secret {name!r} is known to the build by that id, not by its target")
+            self.warnings.append(f"{where}: the build uses the secret's id {name!r}, not its target")
         if source.get("environment"):
             return f"id={name},env={source['environment']}"
         if source.get("file"):
             return f"id={name},src={_clean(str(source['file']))}"
-        raise InvalidOption(f"{where}: the secret {name!r} is neither a file nor from the environment")
+        raise InvalidOption(f"{where}: the secret {name!r} has neither a file nor an environment variable")
 
     def _extension(self, where: str, values: Mapping[str, Any]) -> Fields:
         known: dict[str, Any] = {}

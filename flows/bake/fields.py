@@ -100,7 +100,7 @@ def texts(where: str, value: Any) -> list[str]:
 def text_map(where: str, value: Any) -> dict[str, str]:
     """A map of texts; a key whose value is `null` is as if not there."""
     if not isinstance(value, dict):
-        raise InvalidOption(f"{where} is to be an object, not {_kind(value)}")
+        raise InvalidOption(f"{where} must be an object, not {_kind(value)}")
     return {str(key): text(f"{where}.{key}", item) for key, item in value.items() if item is not None}
 
 

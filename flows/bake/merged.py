@@ -93,7 +93,7 @@ def _lay_over(model: Model, name: str, document: Object) -> None:
     for service in list(services):
         services[service] = _extended(name, services, service, resets, ())
         values += _count(services[service])
-        check_values(f"{name}: what services extend", values)
+        check_values(f"{name}: services that others extend", values)
     model.services = merged(f"{name}: services", model.services, services)
     model.secrets = merged(f"{name}: secrets", model.secrets, secrets)
 
@@ -142,7 +142,7 @@ def merged(where: str, below: Object, above: Object) -> Object:
             result[key] = {**inner, **{k: v for k, v in value.items() if v is None}} if key in _MAPS else inner
         elif isinstance(old, dict | list) and value is not None:
             if not (isinstance(old, list) and isinstance(value, list)):
-                raise InvalidOption(f"{where}.{key} is {_kind(value)}, and {_kind(old)} in the file that it overrides")
+                raise InvalidOption(f"{where}.{key} is {_kind(value)}, but {_kind(old)} in the file that it overrides")
             result[key] = [*old, *value]
         elif value is not None:
             result[key] = value

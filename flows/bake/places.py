@@ -59,12 +59,12 @@ class Places:
         try:
             real = path.resolve()
             if "\0" in str(text):
-                raise ValueError("no name of a file")
+                raise ValueError("not a file name")
         except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
-            raise InvalidOption(f"{what}: {str(text)!r} leads nowhere") from error
+            raise InvalidOption(f"{what}: {str(text)!r} cannot be resolved") from error
         if not any(real.is_relative_to(root) for root in self.roots):
             raise InvalidOption(
-                f"{what}: {text} lies outside of the source", action=action or f"allow it with --allow {_FS}{real}"
+                f"{what}: {text} is outside the source", action=action or f"allow it with --allow {_FS}{real}"
             )
         return path
 
@@ -72,7 +72,7 @@ class Places:
         """A variable of this machine's environment that a file names. Raises InvalidOption."""
         if name not in self.env:
             raise InvalidOption(
-                f"{what}: it wants this machine's environment variable {name}",
+                f"{what}: it needs this machine's environment variable {name}",
                 action=f"allow it with --allow {_ENV}{name}",
             )
         return name
@@ -80,10 +80,10 @@ class Places:
     def agent(self, what: str) -> None:
         """Raises InvalidOption if SSH agents and keys are not allowed."""
         if not self.ssh:
-            raise InvalidOption(f"{what}: it wants an SSH agent or key of this machine", action="allow it: --allow ssh")
+            raise InvalidOption(f"{what}: it needs an SSH agent or key of this machine", action="allow it: --allow ssh")
 
     def entitlement(self, what: str, name: str) -> str:
         """Raises InvalidOption if it is not allowed."""
         if name not in self.entitlements:
-            raise InvalidOption(f"{what}: it wants the entitlement {name}", action=f"allow it with --allow {name}")
+            raise InvalidOption(f"{what}: it needs the entitlement {name}", action=f"allow it with --allow {name}")
         return name

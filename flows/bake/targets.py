@@ -172,9 +172,9 @@ def _check_values(target: Target) -> None:
 def _check_platforms(target: Target, base: Target) -> None:
     if len(target.platforms) > 1 and len(base.platforms) > 1 and not set(target.platforms) <= set(base.platforms):
         raise InvalidOption(
-            f"the target {target.name} is for {', '.join(target.platforms)}, its base {base.name} for "
+            f"the target {target.name} is for {', '.join(target.platforms)}, but its base {base.name} is for "
             f"{', '.join(base.platforms)}",
-            action="give both the same platforms",
+            action="use the same platforms for both",
         )
 
 
@@ -182,7 +182,7 @@ def _in_order(targets: Mapping[str, Target]) -> list[str]:
     try:
         return list(TopologicalSorter({n: list(t.bases.values()) for n, t in targets.items()}).static_order())
     except CycleError as error:
-        raise InvalidOption(f"the targets are based on each other in a circle: {' -> '.join(error.args[1])}") from None
+        raise InvalidOption(f"the targets depend on each other in a circle: {' -> '.join(error.args[1])}") from None
 
 
 def _unknown(definition: Definition, name: str) -> InvalidOption:

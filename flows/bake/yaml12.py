@@ -67,7 +67,7 @@ def read_yaml(name: str, text: str) -> list[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML that can be read"
+        problem = getattr(error, "problem", None) or "not readable YAML"
         raise InvalidOption(f"{name}{line}: {problem}") from error
     check_document(name, documents, lambda value: value.value if isinstance(value, Override) else value)
     return documents
@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         super().flatten_mapping(node)
         self._merged += len(node.value)
         if self._merged > MOST_VALUES:
-            raise yaml.constructor.ConstructorError(None, None, "it merges too much", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "it merges too many maps", node.start_mark)
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0]:

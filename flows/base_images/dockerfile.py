@@ -96,7 +96,8 @@ def _stages(text: str, build_args: Mapping[str, str]) -> list[_Stage]:
             base = _filled(parts[0].strip("'\""), values) if parts else ""
             if not base:
                 raise DockerfileInvalid(
-                    f"FROM {rest}: no image is left when its ARGs are filled in", action="set the ARGs with --build-arg"
+                    f"FROM {rest}: the image is empty after its ARGs are substituted",
+                    action="set the ARGs with --build-arg",
                 )
             named = len(parts) == 3 and parts[1].upper() == "AS"
             stages.append(_Stage(base, parts[2].lower() if named else ""))

@@ -33,7 +33,9 @@ class Release:
 async def latest_release(run: OpenRun) -> Release:
     """By the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
     if run.request.image is None:
-        raise InvalidOption("the release's request names no image", action="name it in the deployment or in the check")
+        raise InvalidOption(
+            "the release's request does not name an image", action="set the image in the deployment or in the check"
+        )
     image = ImageReference.parse(run.request.image)
     client = await run.registries(image.registry).client(image)
     tags = await client.tags(image.repository)

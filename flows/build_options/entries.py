@@ -63,7 +63,7 @@ def ssh_agents(texts: Iterable[str]) -> dict[str, SshSource]:
             continue
         name, source = ssh_agent(text)
         if name in found:
-            raise InvalidOption(f"--ssh: there are two agents {name!r}", action="give each an id of its own")
+            raise InvalidOption(f"--ssh: the agent {name!r} appears twice", action="use a different id for each")
         found[name] = source
     return found
 

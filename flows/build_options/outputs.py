@@ -145,17 +145,17 @@ def _local(entry: _Entry, surroundings: Surroundings) -> LocalOutput:
 
 def _folder(entry: _Entry) -> Path:
     if entry.dest in {"", "-"}:
-        raise InvalidOption(f"--output type={entry.kind} needs dest=…", action="name a folder")
+        raise InvalidOption(f"--output type={entry.kind} needs dest=…", action="use a directory")
     return Path(entry.dest)
 
 
 def _file(entry: _Entry) -> Path | BinaryIO:
     if entry.dest.endswith("/"):
-        raise InvalidOption(f"--output type={entry.kind}: {entry.dest!r} is a folder", action="name a file in it")
+        raise InvalidOption(f"--output type={entry.kind}: {entry.dest!r} is a directory", action="use a file in it")
     if entry.dest not in {"", "-"}:
         return Path(entry.dest)
     if sys.stdout.isatty():
         raise InvalidOption(
-            f"--output type={entry.kind} would go to the terminal", action="name a file with dest=FILE, or use a pipe"
+            f"--output type={entry.kind} would write to the terminal", action="set a file with dest=FILE, or use a pipe"
         )
     return sys.stdout.buffer

@@ -186,7 +186,7 @@ def _level(option: str, text: str) -> str:
     if match is None:
         raise InvalidOption(
             f"{option}: there is no level {text!r}",
-            action="use index, index-descriptor, manifest or manifest-descriptor, with [PLATFORM] where needed",
+            action="use index, index-descriptor, manifest or manifest-descriptor, with [PLATFORM] if needed",
         )
     # An index is of all platforms.
     platform = f"[{normal_platform(match[3])}]" if match[3] and match[1] == "manifest" else ""

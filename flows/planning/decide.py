@@ -96,7 +96,7 @@ class _Planning:
                 pass
             else:
                 found = await _pushed_already(self._images, last, self._mark, self._reserved.noted)
-                why = "a release that was interrupted is finished"
+                why = "finishing an interrupted release"
                 return self._as_plan(ledger, choice, self._reserved.version, why, found)
         return self._as_plan(ledger, choice, None, choice.why, {})
 
@@ -142,11 +142,11 @@ class _Planning:
                 if len(self._images) == 1:
                     raise taken
                 raise VersionTaken(
-                    f"the version {version} is released already, and {image.name} is not of this set"
+                    f"the version {version} is released already, and {image.name} is not part of it"
                 ) from taken
-        why = "this very release exists already"
+        why = "exactly this release exists already"
         if len(found) < len(self._images):
-            why = "the version exists; it is built again, and refused unless its digest is the same"
+            why = "the version exists; it is built again and rejected unless its digest is the same"
         return self._as_plan(ledger, choice, version, why, found)
 
     async def _is_ours(self, version: Version) -> bool:
@@ -224,8 +224,8 @@ async def _choose_ledger(run: OpenRun, source: FetchedSource, tags: RegistryLedg
             )
     elif prefix is not None:
         raise InvalidOption(
-            "a tag prefix was named, but the source is not in a git repository with a commit",
-            action="leave --tag-prefix out: the versions are then read from the registry",
+            "--tag-prefix needs a source in a git repository with a commit",
+            action="remove --tag-prefix to read the versions from the registry",
         )
     return tags
 
@@ -262,7 +262,7 @@ async def _finishable(
         if tagged.digest == noted or await same_release(image, registry, version, mark) is not None:
             return tagged.digest
         raise VersionTaken(
-            f"{image.name}:{tag} exists in the registry ({tagged.digest}), but is not this release",
+            f"{image.name}:{tag} exists in the registry ({tagged.digest}) and is a different release",
             action="choose another --version or --bump; a released version is never overwritten",
         )
     if noted is not None and await registry.head(image.repository, noted) is not None:

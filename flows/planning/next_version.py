@@ -58,7 +58,7 @@ class Choice:
     def pick(self, taken: Sequence[Version], token: str) -> Version:
         """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
         if self.version is None:
-            assert self.bump is not None, "nothing to release: nothing to pick"
+            assert self.bump is not None, "there is nothing to release"
             # What was released since the line was looked at is taken, by whomever. What is not taken does not count:
             # a reservation is continued if this would have been chosen when it was made.
             there = set(taken)
@@ -164,8 +164,8 @@ async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
         return await _by_commits(request, lineage, base, highest)
     if bump is Bump.PRERELEASE:
         decision = await _decision_since(lineage, base)
-        return _decided("a prerelease asked for", decision, prerelease=True)
-    return Choice(f"{bump}{' prerelease' if prerelease else ''} asked for", bump=bump, prerelease=prerelease)
+        return _decided("a prerelease was requested", decision, prerelease=True)
+    return Choice(f"{bump}{' prerelease' if prerelease else ''} was requested", bump=bump, prerelease=prerelease)
 
 
 async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released | None, highest: Released) -> Choice:
@@ -173,7 +173,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
     if lineage.history is None:
         raise InvalidOption(
             "--bump auto reads git commits, but the source is not in a git repository",
-            action="say --bump major, minor or patch",
+            action="use --bump major, minor or patch",
         )
     last = highest if request.prerelease else base
     if last is None:
@@ -182,7 +182,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
     if news is None:
         raise InvalidOption(
             f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
-            action="say --bump major, minor or patch this once",
+            action="use --bump major, minor or patch once",
         )
     if news.bump is None and not request.again:
         return Choice(news.reason, last=last.version)

@@ -122,7 +122,7 @@ def _names(bake: Bake, run: OpenRun, targets: TargetSet, source: str) -> dict[st
             twins = [other for other in targets.wanted if images[other] == images[name]]
             raise InvalidOption(
                 f"the targets {' and '.join(twins)} are both for {images[name].name}, whose version is one image",
-                action="give each a repository of its own",
+                action="use a different repository for each",
             )
     return images
 

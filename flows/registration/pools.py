@@ -52,6 +52,6 @@ async def read_process_pool(client: PrefectClient, name: str) -> None:
     try:
         found = await client.read_work_pool(name)
     except ObjectNotFound as error:
-        raise InvalidOption(f"there is no work pool {name!r}", action="make it in the UI, or check --pool") from error
+        raise InvalidOption(f"there is no work pool {name!r}", action="create it in the UI, or check --pool") from error
     if found.type != PROCESS:
-        raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, and this is a worker of type 'process'")
+        raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, but this worker is of type 'process'")

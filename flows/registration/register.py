@@ -53,7 +53,7 @@ async def register(
         if Kind.POOLS in kinds:
             for pool in shipped_pools():
                 if pool.name in left_out:
-                    why = f"no worker serves it; --pool {pool.name} registers it"
+                    why = f"no worker serves it; register it with --pool {pool.name}"
                     yield Registered(POOL, pool.name, Outcome.LEFT_OUT, (why,))
                 elif not pools or pool.name in pools:
                     yield await register_pool(client, pool.with_defaults(job_variables or {}))

@@ -70,7 +70,7 @@ async def listener(app: web.Application, address: Address, limits: Limits) -> As
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise PortTaken(
                 "cannot listen on {}:{} ({})".format(*address, reason),
-                action="stop what listens there, or choose another address with --listen or --health-listen",
+                action="stop the program that uses it, or choose another address with --listen or --health-listen",
             ) from error
         try:
             yield server

@@ -42,12 +42,12 @@ class RuleFile:
             # Looked at again each time, until it is good.
             self._seen = b""
             if self.problem != error.cause or loudly:
-                logger.error("the rules stay as they were: %s", error.cause)
+                logger.error("the rules are unchanged: %s", error.cause)
             self.problem = error.cause
             return
         self._seen = _mark(content)
         self.problem = None
-        logger.info("%s: %d sources and %d rules in force", self.path, len(self.rules.sources), len(self.rules.rules))
+        logger.info("%s: %d sources and %d rules are active", self.path, len(self.rules.sources), len(self.rules.rules))
 
     def _content(self) -> bytes:
         try:
@@ -73,7 +73,7 @@ def parse_rules(content: bytes, name: str) -> RuleBook:
         where = f"{name}:{mark.line + 1}" if mark else name
         raise InvalidOption(
             f"{where}: not YAML: {getattr(error, 'problem', None) or 'unreadable bytes'}",
-            action="quote what begins with * or !",
+            action="quote values that begin with * or !",
         ) from error
     try:
         return RuleBook.model_validate(document)
@@ -105,7 +105,7 @@ def _refuse_twice(node: yaml.Node, name: str) -> None:
         seen = set()
         for key, value in node.value:
             if key.value in seen:
-                raise InvalidOption(f"{name}:{key.start_mark.line + 1}: {key.value!r} stands there twice")
+                raise InvalidOption(f"{name}:{key.start_mark.line + 1}: {key.value!r} appears twice")
             seen.add(key.value)
             _refuse_twice(value, name)
     elif isinstance(node, yaml.SequenceNode):

@@ -154,7 +154,7 @@ def _tracer() -> Tracer | None:
         try:
             _set_provider()
         except ImportError:
-            message = "traces are asked for by OTEL_EXPORTER_OTLP_ENDPOINT, but cannot be made: the extra is missing"
+            message = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need the telemetry extra"
             action = install_extra("telemetry")
             logger.warning("%s; %s", message, action)
             watcher().say(f"warning: {message}; {action}")
@@ -169,7 +169,7 @@ def _wanted(env: Mapping[str, str]) -> bool:
         return False
     protocol = next((env[name] for name in reversed(_PROTOCOLS) if env.get(name)), "http/protobuf")
     if protocol != "http/protobuf":
-        message = f"no traces: they are sent by http/protobuf, not by {protocol}"
+        message = f"no traces: Slipway sends them by http/protobuf, not by {protocol}"
         logger.warning("%s", message)
         watcher().say(f"warning: {message}")
         return False

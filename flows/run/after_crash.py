@@ -41,7 +41,7 @@ async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: St
         if gone:
             logger.info("removed from the cluster: %s", ", ".join(gone))
     except SlipwayError as error:
-        logger.warning("what the run left in the cluster is left to the sweep: %s", error)
+        logger.warning("the run's objects in the cluster are left to `slipway sweep`: %s", error)
 
 
 async def _asked(request: Any) -> Mapping[str, Any]:

@@ -34,8 +34,8 @@ def find_builder(
         return BuilderAddress.parse(address, tls), None
     if stack is None:
         raise StackDown(
-            "no builder was named and no embedded stack runs",
-            action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
+            "no builder was given and the embedded stack is not running",
+            action="run `slipway up`, or choose a builder with --builder tcp://HOST:PORT",
         )
     # The embedded engine has no bridge for its RUN steps, also if it is named by its address.
     return BuilderAddress.parse(stack.builder), "host" if stack.builder_network == "host" else None

@@ -58,8 +58,8 @@ class Login:
         else:
             if (named := env.get("VAULT_ADDR", "").rstrip("/")) and named != self.address:
                 raise InvalidOption(
-                    f"the credential of {self.registry} is in the Vault {self.address}, and VAULT_ADDR names {named}",
-                    action=f"unset VAULT_ADDR, or `slipway login {self.registry}` again",
+                    f"the credential of {self.registry} is in the Vault at {self.address}, but VAULT_ADDR is {named}",
+                    action=f"unset VAULT_ADDR, or run `slipway login {self.registry}` again",
                 )
             ours = {"VAULT_ADDR": self.address, "VAULT_NAMESPACE": self.namespace, "VAULT_CACERT": self.ca_file}
             access = vault_access(None, {**env, **{name: value or "" for name, value in ours.items()}})
@@ -140,7 +140,7 @@ class Logins:
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InvalidOption(
-                f"{self._file} cannot be read", action="remove it, and `slipway login` again"
+                f"{self._file} cannot be read", action="remove it, and run `slipway login` again"
             ) from error
 
     def _write(self, logins: Mapping[str, Login]) -> None:
@@ -155,5 +155,5 @@ class Logins:
         except OSError as error:
             raise InvalidOption(
                 f"{self._file} cannot be written ({error.strerror})",
-                action="set XDG_CONFIG_HOME to a folder of your own",
+                action="set XDG_CONFIG_HOME to a directory of your own",
             ) from error

@@ -51,7 +51,7 @@ def _check_files(request: ReleaseRequest | RegistryOptions) -> None:
     for name in _FILES:
         file = getattr(request, name, None)
         if file is not None and not Path(file).is_file():
-            raise InvalidOption(f"there is no file {file!r}", action=f"check --{name.replace('_', '-')}")
+            raise InvalidOption(f"the file {file!r} does not exist", action=f"check --{name.replace('_', '-')}")
 
 
 def _check_vault(

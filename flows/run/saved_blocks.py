@@ -33,7 +33,7 @@ async def load(kind: type[B], name: str) -> B:
     except ValueError as error:
         # Prefect's answer to an unknown name; its text names the block, nothing else.
         raise InvalidOption(
-            f"no block of the type {kind._block_type_name!r} is saved as {name!r}",
+            f"there is no {kind._block_type_name!r} block named {name!r}",
             action="save it in the UI under Blocks, or check the name",
         ) from error
 

@@ -36,7 +36,7 @@ _BY_STATUS: dict[int, type[PrefectError]] = {
 _NOT_REACHED = "Failed to reach API at"
 _OTHER_VERSION = "Found incompatible versions: "
 
-_TLS_ACTION = "name the CA of its certificate with PREFECT_API_SSL_CERT_FILE, or use http:// if it speaks no TLS"
+_TLS_ACTION = "set PREFECT_API_SSL_CERT_FILE to its CA, or use http:// if it does not use TLS"
 
 # Prefect's client tries again after 2, 4, 8 ... s where a server (or a gateway) answers 429, 502 or 503.
 _FIRST_RETRIES = 2
@@ -57,7 +57,7 @@ async def prefect_client() -> AsyncIterator[PrefectClient]:
                     context = await exits.enter_async_context(AsyncClientContext.get_or_create())
             except TimeoutError as error:
                 raise PrefectUnreachable(
-                    f"the Prefect server {_server()} does not answer: nothing within {_FIRST_ANSWER_S:g} s"
+                    f"the Prefect server {_server()} does not answer within {_FIRST_ANSWER_S:g} s"
                 ) from error
         yield context.client
 
@@ -89,7 +89,7 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
         return refusal(error.request, error.response.status_code)
     if isinstance(error, ObjectNotFound):
         # Prefect's client makes it of a 404 for things that are asked for by name.
-        return PrefectNotFound(f"something that was asked for does not exist on the Prefect server {_server()}")
+        return PrefectNotFound(f"a requested object does not exist on the Prefect server {_server()}")
     if isinstance(error, httpx.TransportError):
         return PrefectUnreachable(
             f"the Prefect server {_host(error)} does not answer: {reason(error)}",
@@ -130,7 +130,7 @@ def _not_reached(cause: BaseException | None) -> PrefectError:
         url = cause.request.url
         return PrefectProtocolError(f"there is no Prefect API at {url.netloc.decode()}: it answered 404 to {url.path}")
     found = prefect_cause(cause) if cause is not None else None
-    return found or PrefectProtocolError(f"what answers at {_server()} is not a Prefect API")
+    return found or PrefectProtocolError(f"the server at {_server()} is not a Prefect API")
 
 
 def _host(error: httpx.TransportError) -> str:

@@ -136,7 +136,7 @@ async def build_and_push(
     """One image. `bases`: references by digest of the targets it is based on. Raises the BuildErrors, BuilderErrors,
     RegistryErrors and VaultErrors; a retry builds from the daemon's cache."""
     if image.existing_digest is not None:
-        get_run_logger().info("the image %s was pushed before: finishing it", image.existing_digest)
+        get_run_logger().info("the image %s was pushed before: finishing the release", image.existing_digest)
         built = BuiltImage(image, image.existing_digest)
     else:
         built = await builds.run(image, bases, builder, name=name)

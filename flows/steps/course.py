@@ -118,7 +118,7 @@ class Course:
 
     @property
     def _planned(self) -> ReleasePlan:
-        assert self.plan is not None, "what is told of was planned"
+        assert self.plan is not None, "a plan exists"
         return self.plan
 
 

@@ -82,7 +82,7 @@ async def record_again(report: Report) -> None:
         async with get_client() as client:
             await _write(client, report)
     except (httpx.HTTPError, PrefectException) as error:
-        logger.warning("the report could not be written again (%s)", type(error).__name__)
+        logger.warning("the report could not be updated (%s)", type(error).__name__)
 
 
 async def _write(client: PrefectClient, report: Report) -> None:

@@ -44,7 +44,7 @@ class RolloutCourse:
             + (f" of {request.context}" if request.context else ""),
             f"as {image.reference}",
             f"instead of {before.image}",
-            f"going back to {before.good} if it fails" if request.rollback else "without going back if it fails",
+            f"roll back to {before.good} if it fails" if request.rollback else "without a rollback if it fails",
         ]
         return Question(
             "\n".join([f"**{markdown.text(title)}**", "", *markdown.items(effects)]),

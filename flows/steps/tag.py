@@ -62,7 +62,7 @@ async def write_tag(registry: RegistryClient, image: ImageReference, digest: str
         manifest = await registry.manifest(image.repository, digest)
         named = await registry.put_tag(image.repository, str(image.tag), manifest)
         if named != digest:
-            raise VersionTaken(f"another release wrote {image.name}:{image.tag} in the same moment ({named})")
+            raise VersionTaken(f"another release wrote {image.name}:{image.tag} at the same time ({named})")
 
 
 async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> bool:
@@ -71,7 +71,7 @@ async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: st
     if there is None or there.digest == digest:
         return there is not None
     if not move:
-        raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
+        raise VersionTaken(f"{image.name}:{image.tag} exists with a different digest ({there.digest})")
     return False
 
 
@@ -125,7 +125,7 @@ async def _leave(reserved: ReservedVersion) -> None:
     try:
         await reserved.leave()
     except SlipwayError as trouble:
-        logger.warning("the reservation of %s stands until it runs out: %s", reserved.version, trouble)
+        logger.warning("the reservation of %s stays until it expires: %s", reserved.version, trouble)
 
 
 async def _half_public(registries: Registries, images: Sequence[VerifiedImage]) -> bool:

@@ -114,15 +114,15 @@ class ReleasePlan:
         built = {image.target for image in self.to_build()}
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
         if self.only is not None:
-            effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with another digest)")
+            effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with a different digest)")
         else:
             references = ", ".join(image.reference for image in self.public)
-            effects.append(f"when all are built and verified, tag them: {references}")
+            effects.append(f"tag all of them when they are built and verified: {references}")
         if self.moving_tags:
             stay = tuple(dict.fromkeys(tag for image in self.public for tag in image.tags_that_stay))
-            effects.append("move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards")
+            effects.append("move the tags MAJOR, MAJOR.MINOR and latest, unless they would move backwards")
             if stay:
-                effects[-1] += f"; leave {', '.join(stay)} at a version that this commit does not contain"
+                effects[-1] += f"; keep {', '.join(stay)} at a version that this commit does not contain"
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         return effects

@@ -44,7 +44,7 @@ def url(document: Any, *path: str) -> str:
         raise malformed(f"{'.'.join(path)} is not an address")
     if holds_secret(value):
         # It would be recorded with the event and in the run's parameters.
-        raise malformed(f"{'.'.join(path)} holds a user name, a password or a token")
+        raise malformed(f"{'.'.join(path)} contains a user name, a password or a token")
     return value
 
 
@@ -116,6 +116,6 @@ def _inner(document: Any, path: Sequence[str]) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise malformed(f"{'.'.join(path)} is not where it should be")
+            raise malformed(f"{'.'.join(path)} is missing or has the wrong type")
         value = value.get(key)
     return value

@@ -47,7 +47,7 @@ def verify(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float) 
     if not any(found):
         raise wrongly_signed()
     if abs(now - int(timestamp)) > TOLERANCE_S:
-        raise Refused(403, f"signed more than {TOLERANCE_S} s ago or ahead of our clock")
+        raise Refused(403, f"signed more than {TOLERANCE_S} s before or after this machine's time")
 
 
 def sign(secret: bytes, signed: bytes) -> bytes:
@@ -63,4 +63,4 @@ def key_of(secret: bytes) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error:
-        raise InvalidOption("a webhook secret begins with whsec_, but base64 does not follow") from None
+        raise InvalidOption("a webhook secret starts with whsec_, but is not base64") from None

@@ -288,7 +288,7 @@ def test_any_credential_in_vault(user: User, own: Own) -> None:
     without = user.helper("get", own.host)
     assert (without.returncode, "but no login is" in without.stderr) == (1, True)
     elsewhere = user.helper("get", own.host, **{**own.env, "VAULT_ADDR": "http://127.0.0.1:9"})
-    assert "and VAULT_ADDR names http://127.0.0.1:9" in elsewhere.stdout
+    assert "but VAULT_ADDR is http://127.0.0.1:9" in elsewhere.stdout
     assert user.slipway("logout", own.host).returncode == 0
     assert not user.config.exists()
 

@@ -27,7 +27,7 @@ from tests.warm import WarmStarter
         (["--credentials", "a-password"], "vault:MOUNT/PATH"),
         (["--git-credentials", "secret/git"], "vault:MOUNT/PATH"),
         (["--vault", "vault:secret/x"], "block:NAME"),
-        (["--registry-ca", "/no/such/ca.pem"], "there is no file '/no/such/ca.pem'"),
+        (["--registry-ca", "/no/such/ca.pem"], "the file '/no/such/ca.pem' does not exist"),
         (["--builder", "kubernetes", "--builder-option", "replicas=two"], "replicas='two' is not a number"),
         (["--ref", "main", "--checksum", "sha256:00"], "a ref belongs to git and a checksum to an archive"),
     ],

@@ -66,7 +66,7 @@ def test_a_value_that_is_allowed(tmp_path: Path, condition: Any) -> None:
     [
         (rule('${X == "y"}'), "the variable X has a value that is not allowed: it is x"),
         (rule(False), "is not allowed"),
-        ({"condition": "${false}"}, "no reason is given"),
+        ({"condition": "${false}"}, "no reason given"),
         ([rule(True), rule("${false}", "the second")], "the second"),
         (rule('X == "x"'), "neither true nor false"),
         (rule("${null}"), "neither true nor false"),
