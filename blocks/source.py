@@ -36,7 +36,7 @@ class Source(Block):
         description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of a secret archive URL."
     )
     ref: str | None = Field(default=None, description="Git branch, tag or commit. Leave empty for the default branch.")
-    path: str = Field(default="", description="Directory inside the source that holds the build context.")
+    path: str = Field(default="", description="Directory inside the source with the build context.")
     checksum: str | None = Field(default=None, description="Checksum of an archive, sha256:HEX; required for archives.")
     submodules: bool = Field(default=False, description="Fetch git submodules as well.")
     git_credentials: SecretPlace | None = Field(

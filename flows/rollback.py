@@ -38,8 +38,7 @@ _REGISTRY_S = 15.0
 async def rollback(request: RollbackRequest) -> DeployResult:
     """Bring a workload back to an earlier release; what ran until now is taken for withdrawn: no promotion takes it on.
 
-    What the workload remembers, the registry is asked for only to see that it is not gone; one that is away is no
-    hindrance.
+    The registry is only asked whether what the workload remembers still exists; an unreachable registry does not block.
     """
     title = f"{request.workload} was not rolled back to {request.to}"
     about = About("deploy", request.place, title, request.shown)

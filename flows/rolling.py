@@ -32,7 +32,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 @asynccontextmanager
 async def told(deploy: OpenDeploy, image: str | None) -> AsyncIterator[RolloutCourse]:
     """Within: a deploy. Whatever ends it is an event about the image (REGISTRY/REPOSITORY, None where it is not known
-    yet). A refusal is no failure."""
+    yet). A rejection is not a failure."""
     course = RolloutCourse(deploy)
     try:
         yield course

@@ -21,7 +21,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 
 ReadFile = Callable[[str, str], str | None]
-"""The text of a file that is named in a Compose file: what it is for, and its path; None: it is not there."""
+"""The text of a file that is named in a Compose file: what it is for, and its path; None if it does not exist."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _YES = frozenset({"true", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})

@@ -21,7 +21,7 @@ Fields = dict[str, Any]
 
 
 def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> Fields:
-    """The fields with their types checked; `null` is as if not there. What is not known is no part of them and noted in
+    """The fields with their types checked; `null` counts as missing. What is not known is left out and noted in
     `warnings`. Raises InvalidOption."""
     fields: Fields = {}
     for name, value in values.items():
@@ -98,7 +98,7 @@ def texts(where: str, value: Any) -> list[str]:
 
 
 def text_map(where: str, value: Any) -> dict[str, str]:
-    """A map of texts; a key whose value is `null` is as if not there."""
+    """A map of texts; a key whose value is `null` counts as missing."""
     if not isinstance(value, dict):
         raise InvalidOption(f"{where} must be an object, not {_kind(value)}")
     return {str(key): text(f"{where}.{key}", item) for key, item in value.items() if item is not None}

@@ -41,7 +41,7 @@ def base_images(
 ) -> list[BaseImage]:
     """What the target (None: the last stage) is made of, directly or through other stages; each image once.
 
-    `FROM scratch` and other stages are no images. Raises DockerfileInvalid: no FROM, no such target, a FROM whose ARG
+    `FROM scratch` and other stages are not images. Raises DockerfileInvalid: no FROM, no such target, a FROM whose ARG
     has no value.
     """
     stages = _stages(text, build_args or {})

@@ -92,7 +92,7 @@ def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
 
 
 async def _dockerfile(run: OpenRun, release: Release) -> str:
-    """Of the released commit where there is one, of the source as it is elsewhere."""
+    """From the released commit if there is one, else from the source as it is."""
     request = run.request.model_copy(update=released_source(run, release))
     async with await open_source(run, request) as checkout:
         path = dockerfile_of(request, checkout)

@@ -30,7 +30,7 @@ _KINDS = "registry, image, local, tar, oci, docker or cacheonly"
 
 class Surroundings(NamedTuple):
     """`engine`: the builder is a Docker engine, which keeps images itself. `local_engine`: the Docker engine of the
-    `docker` command, or of this context of docker's; asked for only when an image is to be loaded into it.
+    `docker` command, or of this context of docker's; only looked up to load an image into it.
     `insecure`: registries speak plain HTTP. `delete_anywhere`: `mode=delete` may clear any folder."""
 
     engine: bool

@@ -153,7 +153,7 @@ def as_metadata(response: Mapping[str, str]) -> str:
 
 def _value(key: str, text: str) -> Any:
     try:
-        # The answer of a `--call` is no base64.
+        # The answer of a `--call` is not base64.
         value = json.loads(text if key == "result.json" else base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error):
         return text

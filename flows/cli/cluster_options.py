@@ -12,7 +12,7 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
-    """What the builder is to be; the keys are those of `slipway release --builder-option`."""
+    """Add the builder's options; the keys are those of `slipway release --builder-option`."""
     from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
     text = f"option of the builder, KEY=VALUE: {OPTIONS_HELP}."

@@ -59,7 +59,7 @@ def _get(server: str) -> None:
 
 
 def _store(text: str) -> None:
-    """`docker login` gives what it has just got from here, and that is no change."""
+    """`docker login` hands over what it has just read from here, which changes nothing."""
     from prefect_slipway.flows.run.logins import Logins
 
     try:

@@ -1,4 +1,4 @@
-"""`slipway doctor`: what each part needs, what is there, and the command that mends the rest; rights in a cluster."""
+"""`slipway doctor`: what each part needs, what exists, and how to fix the rest; permissions in a cluster."""
 
 from __future__ import annotations
 

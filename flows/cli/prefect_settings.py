@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def use_prefect_server() -> None:
     """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one.
 
-    Raises StackDown, InvalidOption for what is no address.
+    Raises StackDown, InvalidOption for what is not an address.
     """
     from prefect_slipway.infra.local.config import StackConfig
 

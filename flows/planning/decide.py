@@ -42,7 +42,7 @@ async def plan_release(
     """Decide everything a release will do, and reserve its version.
 
     `claimant`: the run that reserves; None: nobody, for a plan that is only looked at. `earlier`: what an earlier
-    attempt of this very run was to release; if it did, it is not followed by another version. Raises VersionTaken,
+    attempt of the same run meant to release; if it did, no other version follows. Raises VersionTaken,
     VersionReserved, InvalidOption and what registry, git and Vault raise; nothing is reserved then.
     """
     return await _Planning(run, source, await source.public(), claimant).plan(earlier)
@@ -131,7 +131,7 @@ class _Planning:
     async def _once_more(
         self, ledger: VersionLedger, choice: Choice, version: Version, taken: VersionTaken
     ) -> ReleasePlan:
-        """A version that was named and exists: fine if it is this very release. Raises `taken`, VersionTaken."""
+        """A requested version that exists: fine if it is the same release. Raises `taken`, VersionTaken."""
         found: dict[ImageReference, str] = {}
         for image, registry in self._images.items():
             digest = await same_release(image, registry, version, self._mark)
@@ -150,7 +150,7 @@ class _Planning:
         return self._as_plan(ledger, choice, version, why, found)
 
     async def _is_ours(self, version: Version) -> bool:
-        """Whether all images of the version are of this very release."""
+        """Whether all images of the version come from the same release."""
         digests = [await same_release(image, registry, version, self._mark) for image, registry in self._images.items()]
         return None not in digests
 

@@ -1,4 +1,4 @@
-"""The released versions as the revision that is to be released sees them: its own line, and what is elsewhere."""
+"""The released versions as seen from the revision to release: its own line, and the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fetched source, and the images that are to be made of it."""
+"""A fetched source, and the images to build from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONE = "image"
 
 
 class FetchedSource:
-    """`targets`: what is to be built; `places`: what that may use of this machine; `images`: by target. Like all that
+    """`targets`: what to build; `places`: what the build may use of this machine; `images`: by target. Like all that
     is open neither stored nor copied by Prefect, which leaves plain objects alone."""
 
     def __init__(
@@ -50,7 +50,7 @@ class FetchedSource:
 
 
 def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
-    """Find out what is to be made of a source. Raises InvalidOption and DockerfileMissing."""
+    """Find out what to build from a source. Raises InvalidOption and DockerfileMissing."""
     request = run.request
     places = Places.of(checkout.path, checkout.top, request.bake.allow if request.bake is not None else ())
     if request.bake is None:

@@ -57,7 +57,7 @@ def triggers_differ(
 
 
 async def replace_triggers(client: PrefectClient, deployment: UUID, wanted: Sequence[DeploymentTriggerTypes]) -> None:
-    """Make the deployment's automations anew."""
+    """Replace the deployment's automations."""
     await client.delete_resource_owned_automations(_owner(deployment))
     for automation in _automations(wanted, deployment):
         await client.create_automation(automation)

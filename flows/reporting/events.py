@@ -45,7 +45,7 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
     secrets.
     """
     if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
-        logger.warning("%s of %s is not announced: no Prefect server is configured", event, subject)
+        logger.warning("%s of %s: no Prefect server is configured to announce it to", event, subject)
         return False
     try:
         with prefect_errors():

@@ -17,7 +17,7 @@ from prefect_slipway.flows.reporting.links import Link
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`trigger`: a few words for people. `links`: the deployment and the parent run, where there are some."""
+    """`trigger`: a few words for people. `links`: the deployment and the parent run, if any."""
 
     trigger: str
     links: tuple[Link, ...] = ()

@@ -50,7 +50,7 @@ def commits_as_markdown(plan: ReleasePlan) -> list[str]:
 
 
 def warnings_as_markdown(warnings: tuple[str, ...]) -> list[str]:
-    """A list of them; nothing where there is none."""
+    """A list of them; empty if there is none."""
     return ["", *markdown.items([f"WARN: {warning}" for warning in warnings])] if warnings else []
 
 

@@ -126,7 +126,7 @@ def report_key(kind: str, plan: ReleasePlan) -> str:
 
 
 def left_behind_as_markdown(left_behind: Sequence[LeftBehind]) -> list[str]:
-    """The section of a report on what the clean-up could not remove; nothing where there is none."""
+    """The section of a report on what the clean-up could not remove; nothing if there is none."""
     if not left_behind:
         return []
     lines = [line for each in left_behind for line in each.lines()]

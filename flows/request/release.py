@@ -129,7 +129,7 @@ class ReleaseRequest(Request):
         default=None,
         description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
     )
-    path: str = Field(default="", description="Directory inside the source that holds the build context.")
+    path: str = Field(default="", description="Directory inside the source with the build context.")
     checksum: str | None = Field(
         default=None, description="Checksum of an archive, `sha256:HEX`; required for archives."
     )

@@ -75,7 +75,7 @@ class RunBuilder:
             await check_builder(self._request, registry)
 
     async def address(self, registry: str) -> BuilderAddress:
-        """One in a cluster is made first, and made anew when it was lost.
+        """One in a cluster is made first, and made again when it was lost.
 
         Raises ClusterErrors and BuilderErrors; StackDown where none was named and no stack runs, InvalidOption for what
         is not an address.

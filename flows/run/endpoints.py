@@ -28,7 +28,7 @@ def find_builder(
 ) -> tuple[BuilderAddress, Network]:
     """The builder that was named, else the embedded one, and the network its RUN steps have to use.
 
-    Raises StackDown when none was named and no stack runs, InvalidOption for what is no address.
+    Raises StackDown when none was named and no stack runs, InvalidOption for what is not an address.
     """
     if address is not None and (stack is None or address != stack.builder):
         return BuilderAddress.parse(address, tls), None

@@ -55,7 +55,7 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
 
 
 async def _from_vault(run: OpenRun, place: str) -> str:
-    """The URL that Vault holds now: a presigned one may be made anew for each release."""
+    """The URL that Vault holds now: a presigned one may be made again for each release."""
     secret = SecretField.parse(place)
     vault = needed(run.vault, "the source's URL is in Vault")
     url = (await vault.read(secret.path)).text(secret.field)

@@ -14,7 +14,7 @@ from prefect_slipway.infra.registry import RegistryClient
 
 @step("resolve image")
 async def resolve_image(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
-    """Raises ManifestUnknown for an image that is not there, InvalidOption if the version is another digest."""
+    """Raises ManifestUnknown for an image that does not exist, InvalidOption if the version is another digest."""
     return await resolved(registries, reference, version)
 
 

@@ -1,4 +1,4 @@
-"""How far a rollout has come: what is to be told of it however it ends."""
+"""How far a rollout has come: what to report about it, however it ends."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class SecretPath:
 
 
 def split_host(text: str) -> tuple[str | None, str]:
-    """Of `HOST=vault:MOUNT/PATH` the host (None where there is none) and the place, which has not been read yet."""
+    """Of `HOST=vault:MOUNT/PATH` the host (None if there is none) and the place, which has not been read yet."""
     host, equals, place = text.partition("=")
     return (None, text) if not equals or host.startswith("vault:") else (host, place)
 

@@ -40,10 +40,11 @@ ADDRESS = (
 without user (but for ssh's) and with a harmless query, `[USER@]HOST:PATH`, a path."""
 
 LEAK = (
-    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is no secret.
+    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is not a
+    # secret.
     r"(?:[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
-    # A password with `/`, `?` or `#` in it: what follows the colon is no port.
+    # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
     r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
     # A query that lets whoever has it in.
     r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"

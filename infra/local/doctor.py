@@ -1,4 +1,4 @@
-"""What the embedded stack needs on this machine: what is there, what is missing, the command that mends it."""
+"""What the embedded stack needs on this machine: what exists, what is missing and the command that fixes it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class VaultApi:
         return VaultApi(self._port, token, self._client)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The answer's JSON object, empty where there is none."""
+        """The answer's JSON object, empty if there is none."""
         response = self._send(method, path, body)
         if not response.is_success:
             raise DaemonFailed(

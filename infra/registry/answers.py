@@ -24,7 +24,7 @@ def where(response: httpx.Response) -> str:
 
 
 def tags_of(response: httpx.Response) -> list[str]:
-    """The tags of one page. What is no tag cannot be named in a request either, and is passed over."""
+    """The tags of one page. What is not a tag cannot be named in a request either, and is passed over."""
     tags = json_object(response.content, where(response)).get("tags")
     if tags is None:
         return []

@@ -226,7 +226,7 @@ class RegistryClient:
     async def delete(self, repository: str, reference: str) -> bool:
         """Delete a manifest, or where the registry can a tag alone; False if it does not do that (many do not).
 
-        True for what is not there. Raises the RegistryErrors that a retry may help.
+        True for what does not exist. Raises the RegistryErrors that a retry may help.
         """
         try:
             await self._send("DELETE", f"/v2/{repository}/manifests/{reference}", scope=_delete(repository))

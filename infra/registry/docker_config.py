@@ -1,6 +1,6 @@
 """What docker keeps in `config.json`: credentials (`auths`, `credHelpers`, `credsStore`), proxies, the current context.
 
-Credentials are read anew at each call, and helpers are run anew, so that a fresh token is found during a long build.
+Credentials are read again at each call, and helpers are run again, so that a fresh token is found during a long build.
 Format: docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers
 (`get`: the server's name on standard input, JSON with Username and Secret on standard output).
 """

@@ -212,7 +212,7 @@ class RegistryLedger:
         if all(await asyncio.gather(*(self._stands(place, own) for place in own.tags))):
             await self._write(own, reservation)
             return
-        # It may have been taken for dead: whether anybody else wants the version has to be found out anew.
+        # It may have been taken for dead: whether anybody else wants the version has to be found out again.
         seen = await self._look(own)
         if any(own.digests[place] != digest for place, digest in seen.mine.items()):
             await self._begin_anew(own)

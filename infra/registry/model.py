@@ -106,7 +106,7 @@ class ImageConfig:
 
     @classmethod
     def parse(cls, raw: bytes, digest: str) -> Self:
-        """Raises RegistryProtocolError for what is no JSON object."""
+        """Raises RegistryProtocolError for what is not a JSON object."""
         document = json_object(raw, f"the configuration {digest}")
         labels = _object(_object(document, "config"), "Labels")
         ids = _object(document, "rootfs").get("diff_ids")

@@ -73,7 +73,7 @@ class SharedTag:
         same: Callable[[Entry, Entry], bool],
         complete: Callable[[Entry], Awaitable[Entry]] | None = None,
     ) -> None:
-        """Add what is not there yet, and return when it stays there.
+        """Add what is missing, and return when it stays there.
 
         `same`: whether two entries are one. `complete`: what else a changed manifest needs, given and returned as a
         document. Raises WritesCollide, TagImmutable and the client's RegistryErrors.

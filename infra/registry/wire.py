@@ -113,7 +113,7 @@ class Wire:
         return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
     def error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
-        """What an answer that is no success means to who asked."""
+        """What an unsuccessful answer means to the caller."""
         return self._auth.explain(error_of(response, tag_write=tag_write))
 
     async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:

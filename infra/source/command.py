@@ -61,7 +61,7 @@ _CONFIG = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What git said. Bytes that are no UTF-8 are kept as surrogates."""
+    """What git said. Bytes that are not UTF-8 are kept as surrogates."""
 
     status: int
     out: str
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A repository to talk to, and who is asked for its credential, at each call anew.
+    """A repository to talk to, and the source of its credential, which is asked at each call.
 
     `ca_file`: PEM with the CAs that its server's certificate may have, None for git's own settings.
     """
@@ -200,7 +200,7 @@ def _in_memory(credential: Credential | None) -> Iterator[int | None]:
         yield None
         return
     if re.search(r"[\n\r\0]", credential.username + credential.password):
-        raise SourceDenied("the git credential holds a line break, which git's credential protocol forbids")
+        raise SourceDenied("the git credential contains a line break, which git's credential protocol forbids")
     text = f"username={credential.username}\npassword={credential.password}\n"
     descriptor = in_memory("git-credential", text.encode())
     try:

@@ -94,7 +94,7 @@ class History:
         return cls(checkout, None)
 
     async def includes(self, revisions: Collection[str]) -> Set[str]:
-        """Those of the commits that led to the revision, itself included. What is no commit is none of them."""
+        """Those of the commits that led to the revision, itself included. What is not a commit is none of them."""
         if not set(revisions) - {self._revision}:
             return set(revisions)
         if self._known is None:
@@ -117,7 +117,7 @@ class History:
         paths = (self._subdirectory,) if self._subdirectory else ()
         # Without --full-history git leaves out side branches that ended up without an effect.
         log = ("log", "--topo-order", "--full-history", "--no-color", "--no-notes", "-z", "--format=%H%n%B")
-        # What is no UTF-8 could be neither shown nor stored.
+        # What is not UTF-8 could be neither shown nor stored.
         listed = os.fsencode(await self._run(*log, span, "--", *paths)).decode(errors="replace")
         commits = tuple(Commit(*entry.split("\n", 1)) for entry in listed.split("\0") if entry.strip())
         if not any("revert" in commit.message.lower() for commit in commits):

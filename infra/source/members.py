@@ -296,5 +296,5 @@ def link_target(member: Member) -> str:
     for chunk in member.chunks():
         content += chunk
         if len(content) > 4096:  # PATH_MAX
-            raise BadArchive(f"holds a link with a target that is too long: {shortened(member.name)}")
+            raise BadArchive(f"contains a link with a target that is too long: {shortened(member.name)}")
     return content.decode("utf-8", "surrogateescape")

@@ -52,7 +52,7 @@ class VaultAccess(InMemory):
     """A Vault and the way in.
 
     `namespace`: of Vault Enterprise or OpenBao, None for the root namespace. `ca_file`: PEM file of the CAs
-    to trust, None for the usual ones. Raises InvalidOption for an address that is no URL.
+    to trust, None for the usual ones. Raises InvalidOption for an address that is not a URL.
     """
 
     address: str

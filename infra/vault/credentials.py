@@ -14,7 +14,7 @@ from prefect_slipway.infra.vault.session import VaultSession
 class VaultCredentials:
     """A CredentialSource over secrets with the fields `username`, `password` and, optionally, `registry`.
 
-    Read anew at each call, so that a rotated password is picked up. A secret that names its `registry` is
+    Read again at each call, so that a rotated password is picked up. A secret that names its `registry` is
     given to no other host: InvalidOption.
     """
 

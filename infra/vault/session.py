@@ -195,7 +195,7 @@ class VaultSession:
             raise VaultProtocolError(f"reading {path}: Vault's answer contains no secret") from error
 
     async def _make(self, lease: _Lease, path: SecretPath) -> SecretValues:
-        """Read a path of an engine that is no KV: what it answers with it has made for this reader."""
+        """Read a path of an engine other than KV; its answer was made for this reader."""
         async with self._making:
             loop = asyncio.get_running_loop()
             made = self._made.get(path)

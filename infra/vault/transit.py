@@ -124,7 +124,7 @@ class TransitKey:
         self._pinning = asyncio.Lock()
 
     async def public_keys(self) -> tuple[PublicKey, ...]:
-        """All versions whose signatures may be verified, the newest first; read anew at each call.
+        """All versions whose signatures may be verified, the newest first; read again at each call.
 
         Those below the key's `min_decryption_version` are not among them: that is how a version is revoked.
         """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES: tuple[str, ...] = ()
+PACKAGES = ("flows", "blocks", "infra", "deployments", "prefect_slipway")
 DOCS: tuple[str, ...] = ()
 TEXTS = ("*.yaml", "*.yml", "*.sh", "*.toml")
 
@@ -83,7 +83,7 @@ def _texts() -> Iterator[Text]:
         for pattern in TEXTS:
             for path in _files(package, pattern):
                 yield Text(str(path.relative_to(ROOT)), path.read_text("utf-8"), True)
-    for name in DOCS:
+    for name in (*DOCS, "Makefile"):
         yield Text(name, (ROOT / name).read_text("utf-8"), True)
 
 

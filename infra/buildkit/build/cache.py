@@ -31,7 +31,7 @@ class CacheEntry(NamedTuple):
 
 def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
     """What the daemon is told of `entries`: with the digest of a local one, GitHub's token, S3's keys. Local ones that
-    are not there (yet), and GitHub's where it is not, are left out with a line in the log. Raises InvalidOption."""
+    do not exist (yet), and GitHub's outside of GitHub, are left out with a line in the log. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "src")

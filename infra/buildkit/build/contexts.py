@@ -53,7 +53,7 @@ class NamedContexts(NamedTuple):
 
     @classmethod
     def resolve(cls, contexts: Mapping[str, Path | str]) -> NamedContexts:
-        """Raises ContextError for a directory or layout that is not there, InvalidOption for what is neither a
+        """Raises ContextError for a directory or layout that does not exist, InvalidOption for what is neither a
         directory nor a specifier."""
         attributes: dict[str, str] = {}
         directories: dict[str, Path] = {}

@@ -13,7 +13,7 @@ from prefect_slipway.infra.buildkit.http2.stream import ProtocolViolation
 from prefect_slipway.infra.domain.errors import ContextError
 
 _BYTES_AT_ONCE = 2 << 20
-# From larger ones a daemon makes as large buffers anew, and takes longer for a large file.
+# From larger ones a daemon makes equally large new buffers, and takes longer for a large file.
 _DATA_SIZE = 1 << 16
 # Smaller ones are joined: an object each would take more memory than what is in it.
 _WORTH_NO_COPY = 1 << 14

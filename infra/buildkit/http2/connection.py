@@ -370,7 +370,7 @@ class Http2Connection:
             stream.widen(increment)
 
     def _known(self, stream_id: int) -> None:
-        """Late frames of a stream that was given up are to be expected; others are not."""
+        """Late late frames of an abandoned stream are normal; others are not."""
         if not 0 < stream_id <= self._last_stream:
             raise ProtocolViolation("a frame of a stream that was never opened")
 

@@ -49,7 +49,7 @@ class SshSource(NamedTuple):
 class Secrets:
     """Serves secrets by id. `failure`: why one that was offered could not be served.
 
-    Raises InvalidOption for a source that is not there or too large, before the build begins.
+    Raises InvalidOption for a source that does not exist or is too large, before the build begins.
     """
 
     def __init__(self, sources: Mapping[str, SecretSource]) -> None:

@@ -50,7 +50,7 @@ class SshKeys:
 
     @classmethod
     def read(cls, name: str, paths: Sequence[Path]) -> Self:
-        """Raises InvalidOption for a file that is no private key without a passphrase."""
+        """Raises InvalidOption for a file that is not a private key without a passphrase."""
         return cls([_identity(f"ssh {name!r}: {path}", path) for path in paths])
 
     async def answer(self, request: bytes) -> bytes:

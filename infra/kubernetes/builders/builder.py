@@ -127,7 +127,7 @@ class KubernetesBuilder:
     async def provision(self) -> ProvisionedBuilder:
         """Make the builder (or find the shared one), wait until it is ready, and give a way to it.
 
-        May be called again when the builder was lost: what is missing is made anew.
+        May be called again when the builder was lost: what is missing is made again.
         """
         if not self._checked:
             await self.check()
@@ -238,7 +238,7 @@ class KubernetesBuilder:
         return owned(obj, self._owner)
 
     async def _run_root(self) -> Object:
-        """The run's Lease; made anew if somebody removed it, since what a gone owner owns is removed as well."""
+        """The run's Lease; made again if somebody removed it, since what a gone owner owns is removed as well."""
         there = await self._api.get(LEASE, self._names.run) if self._root is not None else None
         if there is not None and there["metadata"].get("deletionTimestamp"):
             await gone(self._api, LEASE, there)

@@ -116,7 +116,7 @@ async def _claims(api: KubernetesApi, pod: Object) -> list[str]:
 async def _last_lines(api: KubernetesApi, pod: str, *, previous: bool) -> str:
     """What the container wrote last, "" if that cannot be read: the verdict stands without it.
 
-    One that has ended may have been started anew since, and have written nothing yet; then it is the one before.
+    One that has ended may have restarted since without writing anything yet; then it is the one before.
     """
     for earlier in (previous, True):
         with suppress(ClusterError, TimeoutError):

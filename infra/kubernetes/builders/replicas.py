@@ -31,7 +31,7 @@ def choose_replica(source: str, seats: Sequence[str], alive: Collection[str]) ->
 def seated(before: Sequence[str], alive: Collection[str], count: int) -> list[str]:
     """`count` seats for these pods: who lives keeps his own, who is new takes a free one; "" for one that stays free.
 
-    Where nobody of before lives it is another builder, and all begins anew.
+    Where nobody of before lives it is another builder, and everything starts over.
     """
     kept = before if set(before) & set(alive) else []
     count = max(count, len(kept))

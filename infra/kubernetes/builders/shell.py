@@ -127,7 +127,7 @@ async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0)
 
 
 async def _made(api: KubernetesApi, pod: Object) -> None:
-    """See that it is there; one that goes with its last session is waited for, and made anew."""
+    """See that it is there; one that goes with its last session is waited for, and made again."""
     while True:
         try:
             await api.create(pod)

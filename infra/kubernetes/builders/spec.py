@@ -1,4 +1,4 @@
-"""What a builder in a cluster is to be, and whose it is."""
+"""The specification of a builder in a cluster, and its owner."""
 
 from __future__ import annotations
 

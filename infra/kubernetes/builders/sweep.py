@@ -88,7 +88,7 @@ async def everything(api: KubernetesApi, selector: str) -> list[tuple[Kind, Obje
 @dataclass
 class _Look:
     """What a look found: `left`: what was there, by name; `refused`: what of it would not be deleted, and why;
-    `unseen`: kinds that could not be looked at; `root`: the root, None where there is none or it cannot be seen.
+    `unseen`: kinds that could not be listed; `root`: the root, None if there is none or it cannot be seen.
     """
 
     root: Object | None = None

@@ -56,7 +56,7 @@ class WorkloadState:
     """What a workload says of one of its containers. `image`: as it stands in the object.
 
     `previous`: what ran before Slipway's last write to this container, None if that is not known. `history`: of this
-    container, newest first. `generation`: changes with each change of what the workload is to be. `stale`: the
+    container, newest first. `generation`: changes with each change of the workload's spec. `stale`: the
     condition `Progressing` as it stood when this process wrote the image, {} if it did not: of the rollout before.
     """
 
@@ -136,7 +136,8 @@ class Workload:
         self._container = container
 
     async def read(self) -> WorkloadState:
-        """Raises RolloutImpossible for a container that is not there, or is not the only one and was not named."""
+        """Raises RolloutImpossible for a container that does not exist, or that was not named and is not
+        the only one."""
         obj = await self.api.get(self.name.kind, self.name.name)
         if obj is None:
             raise ObjectMissing(
@@ -231,7 +232,7 @@ class Workload:
                 await self.api.merge(self.name.kind, self.name.name, patch, strategic=True)
             except ObjectConflict:
                 continue
-            # The write was on condition of this very version, so no other status lies in between.
+            # The write was on condition of exactly this version, so no other status lies in between.
             return replace(await self.read(), stale=condition(state.obj, "Progressing"))
         raise ObjectConflict(f"{self.name} changed {_TRIES} times while it was written")
 

@@ -186,7 +186,7 @@ async def test_what_cannot_go_at_all_is_told_and_nothing_else_stays(
     told = raised.value.details
     for name in ("lease/slipway-a1b2: ", "secret/registry-creds-a1b2: ", "secret/buildkitd-a1b2-tls: "):
         assert name in told
-    assert "networkpolicies could not be looked at" in told and told.count("delete on secrets") == 2
+    assert "networkpolicies could not be listed" in told and told.count("delete on secrets") == 2
     kubernetes.fault = lambda request: None
     left = await names_left(api, OURS)
     assert left == [

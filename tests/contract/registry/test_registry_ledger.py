@@ -247,7 +247,7 @@ async def test_a_lease_ends_by_the_registrys_clock(world: RegistryWorld) -> None
         await asyncio.sleep(0.05)
     again = await second.reserve(Claim("rerun", "a"), minor)
     assert (str(again.version), again.resumed, again.claim.digest) == ("0.1.0", True, DIGEST)
-    with pytest.raises(VersionReserved, match="taking this for dead"):
+    with pytest.raises(VersionReserved, match="considered this one dead"):
         await first.note_digest(reservation, DIGEST)
     await first.give_back(reservation)
     await second.keep(again)

@@ -87,8 +87,8 @@ def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, 
     """A plain directory has no git tags."""
     folder = source()
     said = complaint(commands.run("release", folder, "--tag-prefix", "v", "--output", "json"), code=2)
-    assert "not in a git repository" in said
-    traces.assert_failed(folder.name, "not in a git repository")
+    assert "needs a source in a git repository" in said
+    traces.assert_failed(folder.name, "needs a source in a git repository")
 
 
 def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:

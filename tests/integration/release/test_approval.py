@@ -104,7 +104,7 @@ async def test_a_refusal_undoes_the_reservation(
     assert git(repository, "for-each-ref", "refs/slipway") == ""
     assert await registry.tags(repository.name) == []
     traces.assert_nothing_left()
-    with pytest.raises(InvalidOption, match="waits for an approval"):
+    with pytest.raises(InvalidOption, match="is waiting for an approval"):
         await give_answer(str(run.id), YES)
 
 

@@ -52,7 +52,7 @@ BOMBS = {
         json.dumps({"target": {"default": {}}})[:-1] + ', "x": ' + '{"a": ' * 500 + "1" + "}" * 500 + "}",
         "docker-bake.json is nested more than 100 deep",
     ),
-    "many values": ("docker-bake.json", bake(x=[1] * 100_001), "docker-bake.json holds more than 100000 values"),
+    "many values": ("docker-bake.json", bake(x=[1] * 100_001), "docker-bake.json contains more than 100000 values"),
     "large file": ("docker-bake.json", bake(x="y" * (5 << 20)), "docker-bake.json is larger than 4 MiB"),
     "doubling variables": (
         "docker-bake.json",
@@ -130,7 +130,7 @@ BOMBS = {
                 },
             }
         ),
-        "holds more than 100000 values",
+        "contains more than 100000 values",
     ),
     "regular expression": (
         "docker-bake.json",
@@ -157,10 +157,10 @@ BOMBS = {
                 }
             }
         ),
-        "holds more than 100000 values",
+        "contains more than 100000 values",
     ),
     "deep YAML": ("compose.yaml", "[" * 3000 + "]" * 3000, "compose.yaml is nested more than 100 deep"),
-    "aliases": ("compose.yaml", ALIASES + SERVICE, "compose.yaml holds more than 100000 values"),
+    "aliases": ("compose.yaml", ALIASES + SERVICE, "compose.yaml contains more than 100000 values"),
     "merges": ("compose.yaml", MERGES + SERVICE, "it merges too many maps"),
     "deep variable": (
         "compose.yaml",
