@@ -1,4 +1,4 @@
-"""A saved builder: a BuildKit daemon that can be reached."""
+"""A saved builder: the address of an existing BuildKit daemon."""
 
 from __future__ import annotations
 

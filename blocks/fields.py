@@ -1,4 +1,4 @@
-"""Fields that requests and saved blocks share: each refuses what may be a secret, which would be recorded.
+"""Fields that requests and saved blocks share. Each rejects values that may contain a secret, as Prefect records them.
 
 The same rule stands in the fields' JSON schema, by which the Prefect server refuses what is typed into its form.
 """

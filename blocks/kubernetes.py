@@ -1,4 +1,4 @@
-"""A saved builder in Kubernetes: made for each release, or shared and kept warm."""
+"""A saved builder in Kubernetes: created for each release, or shared and kept warm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A saved registry: how it is spoken to and where in Vault its credential is."""
+"""A saved registry: how to connect to it, and where Vault keeps its credential."""
 
 from __future__ import annotations
 

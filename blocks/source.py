@@ -1,4 +1,4 @@
-"""A saved source: what is released again and again."""
+"""A saved source, for repeated releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A saved way into Vault: a role, not a credential."""
+"""A saved Vault login: a role, not a credential."""
 
 from __future__ import annotations
 

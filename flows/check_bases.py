@@ -1,4 +1,4 @@
-"""Base images that moved: a scheduled check that starts a patch release of what was built on the older ones."""
+"""Check base images: a scheduled flow that starts a patch release of applications whose base images changed."""
 
 import hashlib
 import json

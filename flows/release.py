@@ -12,7 +12,7 @@ from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.pull_commands import pull_commands
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.run.reservation import kept
+from prefect_slipway.flows.run.reservation import kept_alive
 from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
@@ -25,7 +25,7 @@ from prefect_slipway.flows.steps.tag import make_public
 from prefect_slipway.flows.steps.verify import verify
 from prefect_slipway.flows.steps.version import plan_version
 from prefect_slipway.flows.values.result import ReleaseResult
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
@@ -67,7 +67,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 
     await show_plan(plan)
     course.builds = builds = Builds(run, source, plan, made.reserved)
-    async with kept(made.reserved):
+    async with kept_alive(made.reserved):
         async with course.failure_recorded():
             if run.request.approval:
                 await wait_for_approval(run, source, plan)
@@ -89,9 +89,9 @@ async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts 
         await read_credentials(source.registries)
         return source, None
     if run.request.only_new or run.request.approval:
-        source, _ = await together(fetch_source(run, made), read_credentials(run.registries(host)))
+        source, _ = await run_concurrently(fetch_source(run, made), read_credentials(run.registries(host)))
         return source, None
-    builder, source, _ = await together(
+    builder, source, _ = await run_concurrently(
         provision_builder(run, host), fetch_source(run, made), read_credentials(run.registries(host))
     )
     return source, builder

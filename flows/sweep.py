@@ -1,4 +1,4 @@
-"""The sweep as a flow, for a schedule: what expired runs left in a namespace, whatever Prefect thinks of them."""
+"""The sweep as a scheduled flow: remove what expired runs left in a namespace, whatever Prefect knows of them."""
 
 from prefect import flow
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""The steps of a release one by one, for flows of your own: each opens what it needs, and closes it again.
+"""The single steps of a release, for your own flows: each opens what it needs and closes it again.
 
 Options are a request's fields: `image`, `credentials`, `builder` and so on. A saved block is named (`block:NAME`) or
 given as it is. Steps are retried on causes that a retry can help, as in a release.

@@ -1,4 +1,4 @@
-"""Tests of flows that release: a release that builds and pushes nothing, and returns a real ReleaseResult."""
+"""Test flows that release: a fake release that builds and pushes nothing and returns a real ReleaseResult."""
 
 import hashlib
 from collections.abc import Iterator

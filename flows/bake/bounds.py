@@ -1,4 +1,4 @@
-"""How much a stranger's file may make of itself: a few lines can describe more than any memory holds."""
+"""Limits for files from others: a few lines can expand to more than any memory holds."""
 
 from __future__ import annotations
 

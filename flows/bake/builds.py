@@ -1,4 +1,4 @@
-"""From a target to what BuildKit is asked for, and to the image that comes of it."""
+"""From a target to its build request, and to the image it produces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose files: what their services say of images to build.
+"""Compose files: the images that their services build.
 
 Fields: the Compose specification's build.md and the `x-bake` extension (docs/guides/compose.md in docker/buildx).
 Types: schema/compose-spec.json (compose-spec/compose-go). What concerns containers that run (ports, volumes,

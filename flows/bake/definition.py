@@ -1,4 +1,4 @@
-"""What files define: groups and targets by name, each file laid over the one before."""
+"""The definitions of several files: groups and targets by name, where later files override earlier ones."""
 
 from __future__ import annotations
 

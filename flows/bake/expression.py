@@ -1,4 +1,4 @@
-"""HCL's expressions: names, literals, operators, and the functions that conditions of variables are made of.
+"""HCL expressions: names, literals, operators, and the functions that variable conditions use.
 
 Grammar and meaning: hclsyntax/spec.md (hashicorp/hcl). Other functions, splats and `for` are refused.
 """

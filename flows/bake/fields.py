@@ -1,4 +1,4 @@
-"""The fields of a bake target, and how one definition is laid over another.
+"""The fields of a bake target, and how one definition overrides another.
 
 Fields and merge rules: docs/bake-reference.md and `Target.Merge` in bake/bake.go (docker/buildx).
 """

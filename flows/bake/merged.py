@@ -1,4 +1,4 @@
-"""Compose files as one model: documents laid over each other, `${…}` replaced, `extends` followed.
+"""Compose files as one model: documents merged, `${…}` replaced, `extends` resolved.
 
 Order and rules: `loadYamlFile` in loader/loader.go, override/merge.go, loader/reset.go (compose-spec/compose-go).
 """

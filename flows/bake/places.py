@@ -1,4 +1,4 @@
-"""What a file may make this machine give away: paths, variables and agents that it names.
+"""What a file may use of this machine: the paths, variables and agents that it names.
 
 A set's file comes with its source, perhaps from far away, and is not the one who runs it: what lies outside of the
 source has to be allowed, in words that `docker buildx bake --allow` has as well.

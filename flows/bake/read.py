@@ -1,4 +1,4 @@
-"""The files of a folder that describe a set of images, found and read."""
+"""Find and read the files of a directory that describe a set of images."""
 
 from __future__ import annotations
 

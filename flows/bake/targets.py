@@ -1,4 +1,4 @@
-"""From definitions to targets that can be built: groups taken apart, inheritance applied, an order found.
+"""From definitions to targets that can be built: expand groups, apply inheritance, find an order.
 
 Semantics: `ResolveGroup`, `ResolveTarget` and `loadLinks` in bake/bake.go (docker/buildx).
 """

@@ -1,4 +1,4 @@
-"""YAML as Compose means it: version 1.2, in which `yes`, `NO` and `12:30:45` are texts and `0o17` is a number.
+"""YAML as Compose reads it: version 1.2, where `yes`, `NO` and `12:30:45` are strings and `0o17` is a number.
 
 PyYAML reads 1.1; its scalars are resolved here as go.yaml.in/yaml (`internal/libyaml/resolver.go`) does, which both
 `docker compose` and `docker buildx bake` read with. Unlike there a date is the text that it is written as.

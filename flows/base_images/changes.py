@@ -1,4 +1,4 @@
-"""Whether a base image has moved since an image was released, by what the registry holds and what was noted before.
+"""Whether a base image changed since an image was released: the registry's content compared with the recorded one.
 
 What is noted for an image: the digest of the release that was looked at, what its bases are believed to have been
 (`believed`), and what was seen in the registry (`seen`).

@@ -1,4 +1,4 @@
-"""The images that a Dockerfile builds on, as far as that can be read without building it.
+"""The images that a Dockerfile builds on, as far as they can be found without building it.
 
 Source: Docker's Dockerfile reference ("FROM", "ARG", "Parser directives", "Here-documents", "COPY --from",
 "RUN --mount"). A small reader of our own: dockerfile-parse (2.0.1) knows neither here-documents nor `COPY --from`, and

@@ -1,4 +1,4 @@
-"""What was released last, and what its base images are now: both as registries tell it."""
+"""The last release and the current state of its base images, both read from registries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that are entries of a list: caches, secrets, SSH agents, further contexts."""
+"""Options that are lists of entries: caches, secrets, SSH agents, additional contexts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--output`, `--push` and `--load`: what becomes of a build's result.
+"""`--output`, `--push` and `--load`: what happens to a build's result.
 
 Rules: util/buildflags/export.go, `CreateExports` and `toSolveOpt` in build/opt.go (docker/buildx).
 """

@@ -1,4 +1,4 @@
-"""`slipway approve`: answer a run that waits for an approval, for people without a browser."""
+"""`slipway approve`: approve or reject a paused run without a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway build`: BuildKit alone, without Prefect, with the options of `docker buildx build`."""
+"""`slipway build`: build with BuildKit only, without Prefect, with the options of `docker buildx build`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `slipway build` leaves beside its output: the image's id, a file with the metadata.
+"""The files that `slipway build` writes besides its output: the image's id and the metadata.
 
 As docker buildx writes them: `decodeExporterResponse` and `getImageID` in commands/build.go.
 """

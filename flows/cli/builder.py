@@ -1,4 +1,4 @@
-"""`slipway builder`: what a BuildKit daemon has and remembers, and the pruning of its cache."""
+"""`slipway builder`: show a BuildKit daemon's workers, disk usage and history, and prune its cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which builder a command talks to: its options, and the address they make."""
+"""Options that choose a command's builder, and the address that they form."""
 
 from __future__ import annotations
 

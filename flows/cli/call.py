@@ -1,4 +1,4 @@
-"""What a Dockerfile's frontend answers to `--call`, for people and programs.
+"""Show what a Dockerfile's frontend answers to `--call`, as text or JSON.
 
 Results: frontend/subrequests (moby/buildkit). What of them is shown: commands/build.go (docker/buildx), `printResult`.
 """

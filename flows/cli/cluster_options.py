@@ -1,4 +1,4 @@
-"""The options of the commands that concern builders in Kubernetes."""
+"""Options of the commands for builders in Kubernetes."""
 
 from __future__ import annotations
 

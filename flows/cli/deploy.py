@@ -1,4 +1,4 @@
-"""`slipway deploy`: roll an image out to a workload in Kubernetes, by digest, and see that it runs."""
+"""`slipway deploy`: roll an image out to a workload in Kubernetes by digest, and watch the rollout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway deploy-flows`: tell a Prefect server of Slipway's work pools, blocks, deployments and automations."""
+"""`slipway deploy-flows`: register Slipway's work pools, blocks, deployments and automations with a Prefect server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output and error as a command sees them: nothing that is written there can act on a terminal.
+"""Standard output and error of a command, without control sequences that could act on a terminal.
 
 A command shows what others said: a build's output, commit messages, what servers answer. Here it becomes harmless,
 whoever prints it; colours are kept where a terminal shows them.

@@ -1,4 +1,4 @@
-"""Where docker looks for its credential helper: on PATH."""
+"""Find the credential helper on PATH, where docker looks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway history`: the versions of an image that were released, newest first."""
+"""`slipway history`: the released versions of an image, newest first."""
 
 from __future__ import annotations
 

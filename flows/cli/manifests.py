@@ -1,4 +1,4 @@
-"""`slipway manifests`: a builder's Kubernetes objects as YAML, for people who apply them by themselves."""
+"""`slipway manifests`: a builder's Kubernetes objects as YAML, for people who apply them themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway metrics`: serve what Slipway did as Prometheus metrics, until it is stopped."""
+"""`slipway metrics`: serve Slipway's events as Prometheus metrics until it is stopped."""
 
 from __future__ import annotations
 

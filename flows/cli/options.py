@@ -1,4 +1,4 @@
-"""The command line's options, made from the request model: an option, a form's field and a parameter are one thing."""
+"""Command line options made from the request model, so that options, form fields and parameters are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway plan`: show what a release would do, and do nothing."""
+"""`slipway plan`: show what a release would do, without doing it."""
 
 from __future__ import annotations
 

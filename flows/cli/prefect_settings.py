@@ -1,4 +1,4 @@
-"""What has to be in the environment before Prefect is imported: its settings are read then."""
+"""Environment variables to set before Prefect is imported, because Prefect reads its settings at import."""
 
 from __future__ import annotations
 

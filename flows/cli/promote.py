@@ -1,4 +1,4 @@
-"""`slipway promote`: the same digest from one environment to the next."""
+"""`slipway promote`: promote an image from one environment to the next."""
 
 from __future__ import annotations
 

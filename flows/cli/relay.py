@@ -1,4 +1,4 @@
-"""`slipway relay`: take the forges' webhooks and start what the rules say."""
+"""`slipway relay`: receive webhooks from git forges and start runs by rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A release as its terminal shows it: steps and log lines while it runs, the report at the end."""
+"""A release on the terminal: steps and log lines while it runs, the report at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway rollback`: bring a workload back to an earlier release."""
+"""`slipway rollback`: return a workload to an earlier release."""
 
 from __future__ import annotations
 

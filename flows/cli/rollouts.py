@@ -1,4 +1,4 @@
-"""What the commands that roll out have in common."""
+"""What the rollout commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A flow that runs in this process, recorded by Prefect and watched by the terminal."""
+"""Run a flow in this process, recorded by Prefect and shown on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway shell`: a session in the lab's `buildkit-cli` pod, beside a shared builder."""
+"""`slipway shell`: a session in the `buildkit-cli` pod next to a shared builder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of the commands that concern the embedded stack, and the configuration they make."""
+"""Options of the commands for the embedded stack, and the configuration that they form."""
 
 from __future__ import annotations
 

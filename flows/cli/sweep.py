@@ -1,4 +1,4 @@
-"""`slipway sweep`: remove from a namespace what runs that died have left."""
+"""`slipway sweep`: remove resources left behind by expired runs from a namespace."""
 
 from __future__ import annotations
 

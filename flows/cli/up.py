@@ -1,4 +1,4 @@
-"""`slipway up`: start what is missing of the embedded stack."""
+"""`slipway up`: start the missing parts of the embedded stack."""
 
 from __future__ import annotations
 

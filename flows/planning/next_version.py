@@ -86,16 +86,16 @@ async def choose(
     checkout: Checkout,
     images: Images,
     released: Sequence[Released],
-    mark: str,
+    fingerprint: str,
 ) -> Choice:
-    """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
+    """Decide by the request and what is released. `fingerprint`: of what would be built. Raises InvalidOption,
     and what registry and git raise."""
     request = run.request
     named = parse_version(request.version) if request.version is not None else None
     if named is not None and not (request.only_new or request.moving_tags):
         return _by_name(named, released)
     lineage = await look_back(run, ledger, checkout, images, released)
-    found = await _nothing_new(request, ledger, checkout, images, lineage, named, mark)
+    found = await _nothing_new(request, ledger, checkout, images, lineage, named, fingerprint)
     if found is None:
         found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
     previous = lineage.latest()
@@ -119,7 +119,7 @@ async def _nothing_new(
     images: Images,
     lineage: Lineage,
     named: Version | None,
-    mark: str,
+    fingerprint: str,
 ) -> Choice | None:
     """Why there is nothing to release whatever the bump is, None if that is not so.
 
@@ -128,7 +128,7 @@ async def _nothing_new(
     prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
     if request.only_new and request.bump is not Bump.AUTO:
         last = lineage.latest(stable_only=not prerelease)
-        if last is not None and await _is_released(checkout, images, lineage, last, mark):
+        if last is not None and await _is_released(checkout, images, lineage, last, fingerprint):
             return Choice(f"nothing new since {last.version}", last=last.version)
     if named is not None or request.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
@@ -139,13 +139,13 @@ async def _nothing_new(
     return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
 
 
-async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, mark: str) -> bool:
+async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, fingerprint: str) -> bool:
     """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
     a reproducible image of a directory does not tell: that is always new)."""
     if lineage.history is not None and not checkout.dirty and last.revision is not None:
         return not (await lineage.history.since(last.revision)).commits
     image, registry = next(iter(images.items()))
-    return await same_release(image, registry, last.version, mark) is not None
+    return await same_release(image, registry, last.version, fingerprint) is not None
 
 
 async def _has_images(images: Images, version: Version) -> bool:
@@ -212,12 +212,14 @@ def _decided(why: str, decision: Decision | None, *, prerelease: bool) -> Choice
     )
 
 
-async def same_release(image: ImageReference, registry: RegistryClient, version: Version, mark: str) -> str | None:
+async def same_release(
+    image: ImageReference, registry: RegistryClient, version: Version, fingerprint: str
+) -> str | None:
     """The digest of the image with this version if it was built from the same source with the same options."""
     if await registry.head(image.repository, image_tag(version)) is None:
         return None
     digest, labels = await image_labels(image, registry, version)
-    return digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
+    return digest if labels.get(SLIPWAY_FINGERPRINT) == fingerprint else None
 
 
 def _asks_for_prerelease(request: ReleaseRequest) -> bool:

@@ -1,4 +1,4 @@
-"""Automations that belong to no deployment. What they do is the file's; whether they are on is people's to say."""
+"""Automations without a deployment. The file defines what they do; people decide whether they are on."""
 
 from __future__ import annotations
 

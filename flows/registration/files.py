@@ -1,4 +1,4 @@
-"""The files that say what there should be: `deployments/` of this installation, or one's own prefect.yaml."""
+"""The files that define what to register: `deployments/` of this installation, or a prefect.yaml of the user's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of one thing that was registered."""
+"""The outcome of one registration."""
 
 from __future__ import annotations
 

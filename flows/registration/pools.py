@@ -1,4 +1,4 @@
-"""Work pools: where runs of a deployment are started, and with what."""
+"""Work pools: where a deployment's runs start, and with which settings."""
 
 from __future__ import annotations
 

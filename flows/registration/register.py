@@ -1,4 +1,4 @@
-"""Register everything, in the order in which one thing needs another."""
+"""Register everything in the order of its dependencies."""
 
 from __future__ import annotations
 

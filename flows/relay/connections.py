@@ -1,4 +1,4 @@
-"""What a connection may cost: how many at once, also of one client, and how many bytes wait in memory."""
+"""Limits of connections: how many at once, in total and per client, and how many bytes they hold in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A push: what every forge's webhook says in its own words."""
+"""A push, independent of the forge whose webhook reported it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A delivery that is not taken, and the status that says so."""
+"""A rejected delivery, and the HTTP status of the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliveries that were done already, remembered for a while."""
+"""Recently handled deliveries, remembered for a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a rule file: what is wrong with it is said with its line; a bad new one does not replace a good old one."""
+"""Read a rule file: errors name their line, and an invalid new file does not replace the valid old one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule file says: which senders are known, and which push starts which deployment with what parameters."""
+"""The content of a rule file: the known senders, and which push starts which deployment with which parameters."""
 
 from __future__ import annotations
 

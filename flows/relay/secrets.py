@@ -1,4 +1,4 @@
-"""The sources' secrets, read while they are needed, so that a changed one counts at once."""
+"""The sources' secrets, read at each use, so that a changed secret takes effect at once."""
 
 from __future__ import annotations
 

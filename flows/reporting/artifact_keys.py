@@ -1,4 +1,4 @@
-"""Keys of artifacts: under one key Prefect shows all versions of a thing, so two things must not share one.
+"""Keys of artifacts. Prefect shows all versions under one key, so two images must not share one.
 
 Prefect's grammar has lower case letters, digits and dashes. A key is readable, and its subject could be read back from
 it: every other character is a dash in the middle, and its mark, in the same order, at the end.

@@ -1,4 +1,4 @@
-"""Slipway's events as the Prefect server keeps them, each given once: across lost connections and restarts.
+"""Slipway's events from the Prefect server, each delivered once despite lost connections and restarts.
 
 The server files events some seconds after they happened (event persister: at most 5 s) and orders them by when they
 happened on the machine that sent them. So the feed reads a stretch of the past again and remembers what it gave.

@@ -1,4 +1,4 @@
-"""What happened, as events in Prefect: automations start deployments on them, and other systems listen.
+"""Slipway's events in Prefect: automations start deployments on them, and other systems subscribe to them.
 
 An event is posted to the server's API and not to Prefect's background worker: it has arrived when `announce` returns,
 so a process that dies afterwards takes none along.

@@ -1,4 +1,4 @@
-"""The history of an image's versions: a table in Prefect under one key an image, a row a release.
+"""The history of an image's versions: one Prefect table for each image, one row for each release.
 
 Prefect keeps every version of an artifact, and has no way to say "write if nobody else did". So a release writes the
 rows it knows and its own, and looks again: what another release wrote in the same moment, from an older table, is in

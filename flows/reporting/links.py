@@ -1,4 +1,4 @@
-"""Where people can look further: the commit on its forge, the image in its registry, the run's relations in Prefect."""
+"""Links to more details: the commit on its forge, the image in its registry, related objects in Prefect."""
 
 from __future__ import annotations
 

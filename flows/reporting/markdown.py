@@ -1,4 +1,4 @@
-"""Markdown with text from outside in it, which stays text: no links, pictures, HTML or headings come of it.
+"""Escape text from outside in Markdown, so that it cannot become links, pictures, HTML or headings.
 
 CommonMark 0.31 and GitHub's tables and autolinks, which Prefect's UI renders.
 """

@@ -1,4 +1,4 @@
-"""What started a run, and what in Prefect it belongs to: for its links, its history and its event."""
+"""What started a run and what it belongs to in Prefect, for its links, history and event."""
 
 from __future__ import annotations
 

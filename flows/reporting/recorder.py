@@ -1,4 +1,4 @@
-"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, each step's time."""
+"""The output of a running build: log lines in buildx's plain format, progress, and each step's time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who watches a release besides Prefect: the command line's terminal, or nobody."""
+"""The observer of a release besides Prefect: the command line's terminal, or nobody."""
 
 from __future__ import annotations
 

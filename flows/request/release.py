@@ -1,4 +1,4 @@
-"""What the user asks: one model behind the command line's options, the UI's form and a deployment's parameters."""
+"""The request of a release: one model for the command line's options, the UI's form and a deployment's parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a deploy, a rollback and a promotion: the models behind options, the UI's forms and parameters."""
+"""The requests of a deploy, a rollback and a promotion: models for options, the UI's forms and parameters."""
 
 from __future__ import annotations
 

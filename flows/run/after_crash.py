@@ -1,4 +1,4 @@
-"""What a run left in a cluster because its process could not clean up any more: removed by whoever saw it die.
+"""Remove what a crashed run left in a cluster; whoever noticed the crash calls it.
 
 Hooks of Prefect. The run's own process calls them where it ends by itself, the worker where it was killed. Where nobody
 saw it (both died, a machine is gone) the run's Lease expires, and `slipway sweep` does the same.

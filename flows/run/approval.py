@@ -1,4 +1,4 @@
-"""An answer from people: the run pauses, shows what it asks in the UI and where it was started, and goes on with it.
+"""Approvals: the run pauses, shows its question in the UI and on its terminal, and continues with the answer.
 
 The process stays: what it holds (a reservation, a session with Vault) is kept alive meanwhile, so a run that waits for
 days does so. `prefect.flow_runs.pause_flow_run` is not used: it ends a run by its own words when nobody answers, goes

@@ -1,4 +1,4 @@
-"""The builder of a run: found, or made in a cluster, and made again when it is lost."""
+"""The builder of a run: an existing one, or one created in a cluster and created again if it is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How builders and credentials are reached: what a release and a plain build share. No Prefect here."""
+"""Find builders and credentials, for releases and plain builds. No Prefect here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal: what is interrupted cleans up, and what is public already is finished."""
+"""Ctrl-C, SIGTERM, a closed terminal: an interrupted run cleans up; one whose image is already public finishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries that `slipway login` told docker and its kin to ask Slipway about, and their credentials, read from Vault.
+"""Registries of `slipway login`, and their credentials, which are read from Vault.
 
 What is noted is where a credential is, never the credential. It is noted for the user, not in a state folder: docker
 runs the helper wherever it is called, with no SLIPWAY_HOME.

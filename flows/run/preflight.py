@@ -1,4 +1,4 @@
-"""What can be seen before a run begins: a mistake that no server has to be asked about is told at once."""
+"""Checks before a run begins, for mistakes that can be found without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people get what was released: commands that work as they are printed, at the end of each report."""
+"""Commands that pull a released image, shown at the end of each report; they work exactly as printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registries of a run, each opened once, with credentials that Vault is asked for at each use."""
+"""The registries of a run, each opened once; Vault is asked for the credentials at each use."""
 
 from __future__ import annotations
 

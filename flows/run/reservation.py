@@ -1,4 +1,4 @@
-"""A version that this run alone may release, from its reservation to its end."""
+"""A version reserved for this run, from its reservation to its end."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ReservedVersion:
 
 
 @asynccontextmanager
-async def kept(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
+async def kept_alive(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
     """Within: the reservation, if there is one, is shown every `every_s` seconds to be alive."""
     if reserved is None:
         yield

@@ -1,4 +1,4 @@
-"""Blocks saved in Prefect where a request names them as `block:NAME`, and the Vault and stack that a run finds."""
+"""Load saved Prefect blocks that a request names as `block:NAME`, and find a run's Vault and stack."""
 
 from __future__ import annotations
 

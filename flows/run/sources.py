@@ -1,4 +1,4 @@
-"""Which way a requested source is read: a directory as it is, a git revision, or an archive."""
+"""Choose how to read a source: a directory as it is, a git revision, or an archive."""
 
 from __future__ import annotations
 

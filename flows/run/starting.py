@@ -1,4 +1,4 @@
-"""Starting runs and emitting events from outside a flow: what the relay, `slipway trigger` and the base check share."""
+"""Start runs and emit events from outside a flow, for the relay, `slipway trigger` and the base image check."""
 
 from __future__ import annotations
 

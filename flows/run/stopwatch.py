@@ -1,4 +1,4 @@
-"""How long a run takes, without the time for which it waits for people."""
+"""The duration of a run, without the time it waits for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flows by the module path that a deployment names them by."""
+"""Import flows by the module path in their deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what Prefect's client raises to named causes: the one converter of all that talks to a server."""
+"""Convert the errors of Prefect's client to named causes, in one place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process worker that ends its runs before it ends itself.
+"""A process worker that stops its runs before it stops itself.
 
 Prefect's own process worker leaves its runs `Running` for ever when it gets SIGTERM: it is torn down together with
 those who would report their end. This one stops taking runs, tells those that run to end (SIGTERM, on which a release

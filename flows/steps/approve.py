@@ -1,4 +1,4 @@
-"""Approve: wait for somebody's yes to the plan, and see that what was approved is what will be built."""
+"""Approve: wait for the plan's approval, and check that the approved source is what will be built."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
 
@@ -69,7 +69,7 @@ class Builds:
                     self._one(image, builder, found=image not in to_build)
                 )
         async with _progress(self.recorders, len(self._building)):
-            await together(*self._building.values())
+            await run_concurrently(*self._building.values())
         return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:

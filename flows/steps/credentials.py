@@ -1,4 +1,4 @@
-"""Read credentials: see that Vault answers and holds what the release will need. Nothing of it is kept or returned."""
+"""Read credentials: check that Vault answers and has what the release needs. Nothing of it is kept or returned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Provision builder: find the daemon the build will run on, and see that it answers."""
+"""Provision builder: find the daemon to build on, and check that it answers."""
 
 from __future__ import annotations
 

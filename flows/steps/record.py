@@ -27,7 +27,7 @@ from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ async def record(report: Report) -> None:
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})
-        await together(
+        await run_concurrently(
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)
         )
 

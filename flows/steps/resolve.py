@@ -1,4 +1,4 @@
-"""Resolve: which image is meant, by the digest that the registry holds."""
+"""Resolve: find the requested image's digest in the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all steps share: a Prefect task that is retried on causes a retry can help, and on nothing else."""
+"""What all steps share: a Prefect task that is only retried if a retry can help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TagsContext
 
 from prefect_slipway.flows.reporting.watch import watcher
-from prefect_slipway.infra.common.concurrently import together as together
+from prefect_slipway.infra.common.concurrently import run_concurrently as run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.local.disk import full_disk_behind
 from prefect_slipway.infra.local.home import stack_home

@@ -13,7 +13,7 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.order import by_level
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import Tagged, VerifiedImage
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
@@ -45,12 +45,12 @@ async def tag(
     public = {one.planned.target: one for one in images if one.planned.public}
     if len(public) > 1:
         # All are looked at before the first is written.
-        await together(*(_look(registries, one) for one in public.values()))
+        await run_concurrently(*(_look(registries, one) for one in public.values()))
     for names in by_level(plan):
-        await together(*(_write_version(registries, public[name]) for name in names if name in public))
+        await run_concurrently(*(_write_version(registries, public[name]) for name in names if name in public))
     if reserved is not None:
         await reserved.publish()
-    return tuple(await together(*(_move_tags(registries, plan, one) for one in public.values())))
+    return tuple(await run_concurrently(*(_move_tags(registries, plan, one) for one in public.values())))
 
 
 async def write_tag(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> None:

@@ -12,7 +12,7 @@ from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import InvalidVersion
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, latest, parse_version
@@ -36,7 +36,7 @@ async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) 
         return
     images = {ImageReference.parse(image.image) for image in to_build}
     clients = {image: await source.registries.client(image) for image in images}
-    await together(*(client.check_push(image.repository) for image, client in clients.items()))
+    await run_concurrently(*(client.check_push(image.repository) for image, client in clients.items()))
     await run.builder.check(source.registries.host)
 
 

@@ -1,4 +1,4 @@
-"""Reading what is attached to an image: of much that anyone with the right to push may have put there, what holds."""
+"""Read the attachments of an image, which anyone with push permission may have added, and keep the valid ones."""
 
 from __future__ import annotations
 

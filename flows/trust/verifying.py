@@ -1,4 +1,4 @@
-"""Verifying an image: one signature by a trusted key, and attestations of the types that are asked for."""
+"""Verify an image: one signature by a trusted key, and attestations of the requested types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables from what a server, a program or a library says to the error that it stands for."""
+"""Tables that map messages of servers, programs and libraries to named errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reservation as it is written where all machines see it: in a git commit's message, in a registry's manifest."""
+"""A reservation as all machines see it: in a git commit's message or a registry's manifest."""
 
 from __future__ import annotations
 

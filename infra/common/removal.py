@@ -1,4 +1,4 @@
-"""Removing a tree that strangers have made: as deep as they like, with any modes, without recursion."""
+"""Remove a directory tree made by others: of any depth and with any modes, without recursion."""
 
 from __future__ import annotations
 

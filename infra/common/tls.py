@@ -1,4 +1,4 @@
-"""Whom a TLS client trusts, and how it shows who it is."""
+"""TLS contexts: the CAs to trust, and the client's certificate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version is released once: the port through which versions are read, reserved and made public.
+"""The port through which versions are read, reserved and published, so that each is released once.
 
 Two adapters: git (tags, and refs below `refs/slipway/` pushed on the condition that they do not exist) and registry
 (the repository's tags, and markers of their own that are looked at again after they were written). The same contract

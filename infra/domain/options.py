@@ -1,4 +1,4 @@
-"""How docker's tools write the values of their options: lines of CSV, `KEY=VALUE`, truth values, sizes.
+"""Values of options as docker's tools write them: CSV lines, `KEY=VALUE`, booleans, sizes.
 
 Rules: tonistiigi/go-csvvalue (a line of CSV), Go's strconv.ParseBool (a truth value), docker/go-units `RAMInBytes` (a
 size); util/buildflags in docker/buildx uses them. Every option of that kind is read here and nowhere else.

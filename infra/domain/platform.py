@@ -1,4 +1,4 @@
-"""Platforms as they are named for images: `os/arch[/variant]`, and which of them there are.
+"""Platforms of images: `os/arch[/variant]`, and the known ones.
 
 Operating systems and architectures: Go's (`go tool dist list`; the OCI image specification takes its values from there,
 image-index.md), the names that containerd's platforms package also reads, and those of WebAssembly runtimes. Variants:

@@ -1,4 +1,4 @@
-"""What a registry's HTTP status stands for where nothing more is known of its answer: one table for all who ask one.
+"""The meaning of a registry's HTTP status if nothing else is known of its answer: one table for all callers.
 
 RFC 9110, section 15; OCI distribution specification, "Error Codes".
 """

@@ -1,4 +1,4 @@
-"""Where a secret is in Vault: what people write in place of the secret."""
+"""The place of a secret in Vault, which people write instead of the secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses as people type them: which ones may hold a secret, and how one is shown without it.
+"""Addresses that people type: which may contain a secret, and how to show them without it.
 
 What is typed is recorded (a run's parameters, name, logs and events), so an address that may hold a secret is refused
 before there is a run. A list of the harmless forms decides, not a list of the harmful ones: a password that is pasted

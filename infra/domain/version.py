@@ -1,4 +1,4 @@
-"""Semantic versions (SemVer 2.0), how the next one is found, and the tags that show it."""
+"""Semantic versions (SemVer 2.0), the choice of the next one, and their tags."""
 
 from __future__ import annotations
 

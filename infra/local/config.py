@@ -1,4 +1,4 @@
-"""How the embedded stack is configured: by the environment, the command line's options over it."""
+"""The configuration of the embedded stack: environment variables, overridden by command line options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child daemon: started detached, output in a file, known by pid *and* start time, stopped as a family."""
+"""A daemon: started detached, with output in a file, identified by pid *and* start time, stopped with its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Space on the disk of the state folder: what a start needs, and a full disk as the cause of what goes wrong."""
+"""Disk space of the state directory: what a start needs, and a full disk as the cause of failures."""
 
 from __future__ import annotations
 

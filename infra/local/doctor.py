@@ -17,7 +17,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.daemon import check_port
 from prefect_slipway.infra.local.extra import INSTALL, missing_packages
 from prefect_slipway.infra.local.findings import Finding, install, program
-from prefect_slipway.infra.local.own_parts import trouble
+from prefect_slipway.infra.local.own_parts import problem
 from prefect_slipway.infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
@@ -106,7 +106,7 @@ def _in_use(part: PartStatus) -> Finding:
 
 
 def _own(part: PartStatus) -> Finding:
-    found = trouble(part, os.environ)
+    found = problem(part, os.environ)
     if found is not None:
         return Finding(part.name, f"your own, {part.address}, {found.what}", fix=found.action)
     return Finding(part.name, f"your own, {part.address}, answers")

@@ -1,4 +1,4 @@
-"""The builder on this machine: a Docker engine that runs already, a buildkitd on PATH, or a private engine of our own.
+"""The builder on this machine: a running Docker engine, a buildkitd on PATH, or a private engine.
 
 A private engine has no bridge and leaves the firewall alone, so RUN steps need the network mode `host` or `none`.
 Nothing outside `home` is changed but for sockets in a runtime folder when `home` is too long for them.

@@ -1,4 +1,4 @@
-"""The Python packages that only the embedded stack needs: the extra `local`, which a worker's image goes without."""
+"""The Python packages that only the embedded stack needs: the extra `local`, which a worker's image does not need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the embedded stack's state lies, and whose and of which version it is."""
+"""The state directory of the embedded stack, its owner and its version."""
 
 from __future__ import annotations
 

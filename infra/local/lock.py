@@ -1,4 +1,4 @@
-"""One change of the stack at a time: a lock file in its home, let go by the kernel if the process dies."""
+"""A lock file that allows one change of the stack at a time; the kernel releases it if the process dies."""
 
 from __future__ import annotations
 

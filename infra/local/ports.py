@@ -1,4 +1,4 @@
-"""The ports of the embedded parts: as configured, else as last time, else the defaults."""
+"""The ports of the embedded parts: the configured ones, else the last ones, else the defaults."""
 
 from __future__ import annotations
 

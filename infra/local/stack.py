@@ -1,4 +1,4 @@
-"""The embedded stack as a whole: start what is missing, say what runs, stop what was started."""
+"""The embedded stack as a whole: start missing parts, show what is running, stop what was started."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Stack:
             jobs.append(start.prefect)
         else:
             progress(f"{PREFECT}: your own, {self._own_prefect}")
-        choice = start.together(jobs)
+        choice = start.run_all(jobs)
         connection = self._embedded_connection(choice)
         write_state(StackState(connection, private_engine=choice.spec is not None))
         return self._with_own_parts(connection)

@@ -1,4 +1,4 @@
-"""Whether an ordinary user may make user namespaces, which a rootless engine is made of."""
+"""Whether an ordinary user may create user namespaces, which a rootless engine needs."""
 
 from __future__ import annotations
 

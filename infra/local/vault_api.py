@@ -1,4 +1,4 @@
-"""The few calls of Vault's HTTP API that setting up the embedded one takes.
+"""The few Vault API calls that set up the embedded Vault.
 
 Sources: OpenBao's API documentation, pages /sys/init, /sys/unseal, /sys/health, /sys/generate-root.
 """

@@ -1,4 +1,4 @@
-"""What a registry says, read once: everything that leaves this module has the type and the form that it should have.
+"""Read a registry's answers and check the type and form of every value.
 
 Sources: OCI distribution specification 1.1 (`Listing Tags`, `Pushing blobs`), distribution's token specification.
 """

@@ -1,4 +1,4 @@
-"""Answering a registry's 401: Basic, or a Bearer token from the server it names.
+"""Answer a registry's 401 with Basic credentials, or with a Bearer token from the server it names.
 
 Source: distribution's token authentication specification (docs/spec/auth/token.md).
 """

@@ -1,4 +1,4 @@
-"""A client of the OCI distribution API: what a release asks of a registry, apart from the pushing of layers.
+"""A client of the OCI distribution API, for all that a release needs besides pushing layers.
 
 Source: OCI distribution specification 1.1. Nothing is tried twice in here but the answer to a 401, and the look at what
 was just written: retrying is the caller's, who can wait and show it.

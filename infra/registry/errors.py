@@ -1,4 +1,4 @@
-"""From a registry's answer to a named cause: one table.
+"""Convert a registry's answers to named causes: one table.
 
 Codes: OCI distribution specification, "Error Codes"; UNAVAILABLE and UNKNOWN are distribution's own
 (registry/api/errcode/register.go), NOT_FOUND and PRECONDITION are Harbor's.

@@ -1,4 +1,4 @@
-"""Versions as registries' tags show them, reserved by markers that are looked at again after they were written.
+"""Versions in a registry's tags, reserved by markers that are checked again after they were written.
 
 The OCI distribution API has no conditional write (opencontainers/distribution-spec#251 is open since 2021), and a write
 may take as long as it likes. So each release writes a marker that nobody else writes, and only then looks for others:

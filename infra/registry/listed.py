@@ -1,4 +1,4 @@
-"""Descriptors with annotations, as indexes and manifests list attachments.
+"""Descriptors with annotations, which list attachments in indexes and manifests.
 
 Source: OCI image specification, descriptor.md; what a registry lists is checked before it becomes part of a path.
 """

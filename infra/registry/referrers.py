@@ -1,4 +1,4 @@
-"""Attachments as manifests that refer to an image by `subject`: OCI artifacts.
+"""Attachments as OCI artifacts: manifests that refer to an image by `subject`.
 
 Source: OCI distribution specification 1.1, "Listing Referrers", "Pushing Manifests with Subject", "Referrers Tag
 Schema" (the client keeps the list itself where the registry does not); OCI image specification 1.1, manifest.md,
@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, ManifestUnknown, ReferrersRefused, RegistryProtocolError
 from prefect_slipway.infra.domain.signing import Attached, Attachment
 from prefect_slipway.infra.registry.answers import next_page
@@ -88,7 +88,7 @@ class Referrers:
             raise ManifestUnknown(f"the image {digest} does not exist in {self._client.host}/{self._repository}")
         config = await while_others_write(self._push_config, self._pause)
         push = [while_others_write(partial(self._push, image, config, each), self._pause) for each in attachments]
-        pushed = await together(*push)
+        pushed = await run_concurrently(*push)
         entries = [listed for listed in pushed if listed is not None]
         if entries:
             await self._tag(digest).add(entries, _same)

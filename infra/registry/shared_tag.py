@@ -1,4 +1,4 @@
-"""A manifest under a tag that many writers add to, in a registry without conditional writes.
+"""A manifest under a tag that many writers extend, in a registry without conditional writes.
 
 Each writer reads, adds, writes and looks again. That alone is not enough: who has read before another's write and
 writes after that one's look would undo it unseen. So a writer keeps what lies between its reading and its writing

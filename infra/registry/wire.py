@@ -1,4 +1,4 @@
-"""One HTTP connection to a registry: what is sent is authorized, and of an answer no more is taken than it may have.
+"""One HTTP connection to a registry: requests are authorized, and answers are limited in size.
 
 A registry is somebody else's server, and what stands before it somebody else's again: how much comes, how long it takes
 and what it says is checked here and in `answers`.

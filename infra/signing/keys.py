@@ -1,4 +1,4 @@
-"""Public keys: read from PEM files, and trusted to have signed something.
+"""Public keys: read from PEM files and trusted as signers.
 
 One rule for all formats, that of Sigstore's tools for a plain public key: the key's type says how a signature is made
 (ECDSA and RSA PKCS #1 v1.5 with SHA-256, whatever the key's size; Ed25519), never what comes along with the signature.

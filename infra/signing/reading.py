@@ -1,4 +1,4 @@
-"""Reading what a registry returned: JSON and base64 that may be cut, huge or made to hurt."""
+"""Read JSON and base64 from a registry, which may be truncated, huge or malicious."""
 
 from __future__ import annotations
 

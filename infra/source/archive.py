@@ -1,4 +1,4 @@
-"""An archive as the source: downloaded, compared with its checksum, and only then unpacked."""
+"""An archive as the source: download it, compare its checksum, then unpack it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what git says to named causes: one table, one converter."""
+"""Convert git's messages to named causes: one table, one converter."""
 
 from __future__ import annotations
 

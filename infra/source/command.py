@@ -1,4 +1,4 @@
-"""How git is run: without prompts, hooks and surprises from the environment, and ended with its children.
+"""Run git without prompts, hooks and settings from the environment, and stop it with its children.
 
 A credential reaches git through an anonymous file in memory (memfd_create(2)) whose number alone is in git's
 environment: nothing of it is in an argument list, in an environment or on a disk. It is offered to its own

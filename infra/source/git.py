@@ -1,4 +1,4 @@
-"""A git repository as the source: exactly the revision that was asked for, in a folder of its own."""
+"""A git repository as the source: exactly the requested revision, in a separate directory."""
 
 from __future__ import annotations
 

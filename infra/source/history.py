@@ -1,4 +1,4 @@
-"""What git knows about the past: tags, what led to a revision, and the commits since a release."""
+"""The history in git: tags, the ancestors of a revision, and the commits since a release."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a stranger's tree may be: beyond these it is taken for a bomb, or no tool could handle its paths."""
+"""Limits for trees from others: larger ones are treated as bombs, or no tool could handle their paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The members of tar and zip files, read so that no header costs more memory than it is worth.
+"""Read the members of tar and zip files with bounded memory for their headers.
 
 `tarfile` and `zipfile` parse the formats. What a header says of its own size is not believed: the streams that they
 read from give no more than a bound. What they raise on malformed headers, of many kinds, has one name.

@@ -1,4 +1,4 @@
-"""What kind of source a text names."""
+"""The kind of source that a text describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unpacking of archives that may be hostile: nothing outside of the target, no devices, no bombs.
+"""Unpack archives that may be hostile: nothing outside the target, no devices, no bombs.
 
 Members are written here and not by `tarfile` and `zipfile`, so that one set of rules holds for both, whatever Python
 runs (its own filter for tar files let links lead outside until 2025, CVE-2025-4517).

@@ -1,4 +1,4 @@
-"""Where a git repository is, in the harmless ones of the forms that git takes (git-fetch(1), "GIT URLS")."""
+"""The address of a git repository, in those of git's forms that are harmless (git-fetch(1), "GIT URLS")."""
 
 from __future__ import annotations
 

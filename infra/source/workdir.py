@@ -1,4 +1,4 @@
-"""Folders that sources are fetched into, below a common one. What a killed process left there is removed."""
+"""Directories for fetched sources. What a killed process left there is removed."""
 
 from __future__ import annotations
 

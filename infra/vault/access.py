@@ -1,4 +1,4 @@
-"""How a Vault is reached and logged in to. The values hold secrets in memory only."""
+"""The address and login of a Vault. The values keep secrets in memory only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registry credentials that live in Vault."""
+"""Registry credentials from Vault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what hvac and requests raise to a named cause: one table, and what differs in a login.
+"""Convert errors of hvac and requests to named causes: one table, and the differences of a login.
 
 hvac maps a status to a class (hvac/exceptions.py, `VaultError.from_status`): 400 InvalidRequest, 401
 Unauthorized, 403 Forbidden, 404 InvalidPath, 500, 501 VaultNotInitialized, 502

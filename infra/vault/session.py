@@ -1,4 +1,4 @@
-"""A session with Vault: logs in when it is first needed, keeps its token alive, and revokes it at the end."""
+"""A session with Vault: logs in at first use, keeps its token alive, and revokes it at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key of Vault's Transit engine: it signs there, and only its public half comes out.
+"""A key in Vault's Transit engine: it signs there, and only its public half leaves Vault.
 
 Source: the API documentation of Vault and OpenBao, page /secret/transit: "Read key", "Sign data", "Update key
 configuration" (`min_decryption_version` is the oldest version whose signatures may be verified,

@@ -1,4 +1,4 @@
-"""What the relay asks of a forge: is the delivery signed, by whom we know, and which push is in it."""
+"""What the relay needs from a forge: check a delivery's signature, and read its push."""
 
 from __future__ import annotations
 

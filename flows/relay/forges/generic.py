@@ -1,4 +1,4 @@
-"""Any other sender, in a form of our own: a Standard Webhooks signature over a flat payload.
+"""Any other sender, in Slipway's own form: a Standard Webhooks signature over a flat payload.
 
 ::
 

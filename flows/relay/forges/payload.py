@@ -1,4 +1,4 @@
-"""Reading values out of a payload: each has the type, the form and the length that it must have."""
+"""Read values from a payload and check the type, form and length of each."""
 
 from __future__ import annotations
 

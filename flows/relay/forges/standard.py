@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks has them: what GitLab's signing tokens make, and the generic form.
+"""Standard Webhooks signatures, which GitLab's signing tokens and the generic form use.
 
 Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md. `webhook-id`, `webhook-timestamp`
 (seconds since the epoch) and `webhook-signature`: one or several of `v1,BASE64` with a space between, each the

@@ -1,4 +1,4 @@
-"""Cache imports and exports: how they are asked for, and the attributes that only the client knows.
+"""Cache imports and exports: their options, and the attributes that only the client knows.
 
 As cmd/buildctl/build/importcache.go, exportcache.go, util.go and parseCacheOptions in client/solve.go (moby/buildkit).
 """

@@ -1,4 +1,4 @@
-"""Further contexts of a build (`--build-context NAME=…`) and what they are to the frontend.
+"""Additional build contexts (`--build-context NAME=…`), and their form for the frontend.
 
 Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
 """

@@ -1,4 +1,4 @@
-"""What goes on between client and daemon during one build: a call that does it, the session's tunnel, its Status."""
+"""The calls between client and daemon during one build: the build itself, the session's tunnel and its status."""
 
 from __future__ import annotations
 

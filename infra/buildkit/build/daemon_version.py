@@ -1,4 +1,4 @@
-"""What an old daemon leaves out without a word, said by us.
+"""Warn about features that an old daemon silently ignores.
 
 Most of what a daemon lacks it refuses; attributes of exporters that it does not know it passes over.
 """

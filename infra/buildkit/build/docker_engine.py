@@ -1,4 +1,4 @@
-"""A Docker engine that takes an image in: `docker load`, over its HTTP API.
+"""Load an image into a Docker engine (`docker load`) over its HTTP API.
 
 API: `GET /info`, `POST /images/load` (docs.docker.com/reference/api/engine). Which engine: DOCKER_HOST, DOCKER_CONTEXT
 and docker's configuration, as the `docker` command reads them (cli/command/cli.go, cli/context/store in docker/cli).

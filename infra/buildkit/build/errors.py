@@ -1,4 +1,4 @@
-"""The one converter from what a daemon answers to our causes.
+"""Convert a daemon's errors to named causes, in one place.
 
 A call's gRPC status goes through CALL_ERRORS. A failed Solve almost always has the status UNKNOWN: its typed details
 and the shape of its message decide, first match first, in `_RULES`.

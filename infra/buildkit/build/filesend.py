@@ -1,4 +1,4 @@
-"""Takes what exporters send back: files into a directory, archives into a file or a stream.
+"""Receive the output of exporters: files into a directory, archives into a file or a stream.
 
 Service: FileSend in session/filesync/filesync.proto (moby/buildkit). Which exporter is sending stands in the call's
 metadata since v0.13; before, there was one.

@@ -1,4 +1,4 @@
-"""A build request completed with what only the daemon, or an engine that images are loaded into, can tell.
+"""Complete a build request with facts that only the daemon or the receiving engine knows.
 
 `host-gateway` is the address that a Docker engine's containers have its machine by. The engine tells it as a label of
 its worker (worker/label/label.go in moby/buildkit, set by builder/builder-next in

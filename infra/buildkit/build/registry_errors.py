@@ -1,4 +1,4 @@
-"""What a daemon says when a registry refuses, as our causes: a table by words, and the common one by HTTP status."""
+"""Registry errors in a daemon's messages as named causes: a table by words, and the common one by HTTP status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to build, and what came of it."""
+"""A build request and its outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the files that the daemon asks for, as they were announced: what has changed since is an error."""
+"""Read the files that the daemon requests as they were announced; a later change is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory that is filled from outside without ever leaving it.
+"""A directory that is filled from outside, without ever writing outside it.
 
 No path is handed to the kernel: each component is opened relative to its folder without following links, so that
 neither `..` nor a link that was there before or came with the result leads out.

@@ -1,4 +1,4 @@
-"""HTTP/2 frames (RFC 9113 sections 4 and 6): cutting what comes into frames, putting what goes into them."""
+"""HTTP/2 frames (RFC 9113 sections 4 and 6): decode received bytes into frames, encode frames to send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One stream of an HTTP/2 connection: what was received and not read yet, and what waits for a window to be sent."""
+"""One stream of an HTTP/2 connection: received data that is unread, and data that waits for a window to be sent."""
 
 from __future__ import annotations
 

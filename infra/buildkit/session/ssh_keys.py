@@ -1,4 +1,4 @@
-"""Private keys in files as an SSH agent in memory, which signs with them and gives nothing else of them away.
+"""Private key files as an in-memory SSH agent, which signs with them and reveals nothing else.
 
 Messages: draft-miller-ssh-agent, section 3. Signatures: RFC 4253 section 6.6 (RSA), RFC 8332 (RSA with SHA-2), RFC 5656
 section 3.1.2 (ECDSA), RFC 8709 (Ed25519). Key formats: OpenSSH's and PEM (PKCS#1, PKCS#8, SEC 1), without passphrase.

@@ -1,4 +1,4 @@
-"""A context that is a stream: the daemon downloads it from the session as if from the web.
+"""A context from a stream, which the daemon downloads from the session like from the web.
 
 Service: session/upload/upload.proto (moby/buildkit); the host's name stands for the session (source/http/transport.go).
 """

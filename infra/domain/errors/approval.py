@@ -1,4 +1,4 @@
-"""Approvals: an answer that was no, or none."""
+"""Approvals: rejected, timed out or outdated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Prefect server: what a command that talks to it alone may meet."""
+"""The Prefect server, for commands that use it directly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked for is not possible as asked."""
+"""Invalid requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making objects without touching anybody else's."""
+"""Create objects without changing anyone else's."""
 
 from __future__ import annotations
 

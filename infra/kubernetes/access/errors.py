@@ -1,4 +1,4 @@
-"""From the API's answer, or none, to a named cause: one table.
+"""Convert the API's answers, or their absence, to named causes: one table.
 
 Answers: `Status` of apimachinery (pkg/apis/meta/v1/types.go) with `code`, `reason` and `details`. What is forbidden by
 RBAC and what is forbidden by admission (Pod Security, quota) both are 403 Forbidden; RBAC's message alone says

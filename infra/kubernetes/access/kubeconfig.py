@@ -1,4 +1,4 @@
-"""How a cluster is reached: a context of the kubeconfig, or the service account of the pod one runs in."""
+"""Access to a cluster: a kubeconfig context, or the service account of the current pod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The labels on objects that Slipway makes, by which it knows its own."""
+"""The labels by which Slipway recognises its own objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pod's status says, as a named cause.
+"""Problems in a pod's status, as named causes.
 
 Statuses: core/v1 PodStatus; reasons of waiting containers: kubelet (pkg/kubelet/images/types.go,
 pkg/kubelet/kuberuntime/kuberuntime_container.go); reasons of the condition DisruptionTarget:

@@ -1,4 +1,4 @@
-"""What one may do in a namespace: asked before anything is written, so that nothing is left half done.
+"""Check permissions in a namespace before anything is written, so that nothing is left half done.
 
 One SelfSubjectRulesReview tells most of it. An authorizer need not tell its rules (a cloud provider's mostly does not),
 so what the rules do not grant is asked for one by one (SelfSubjectAccessReview), which is definite.

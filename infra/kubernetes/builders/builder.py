@@ -1,4 +1,4 @@
-"""A BuildKit builder in a cluster: from nothing to an address one can build at, and back to nothing."""
+"""A BuildKit builder in a cluster: create it, reach it and remove it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from prefect_slipway.infra.kubernetes.access.labels import CLIENT, SHELL
 from prefect_slipway.infra.kubernetes.access.lease import Renewal, gone, timestamp
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
 from prefect_slipway.infra.kubernetes.access.port_forward import port_forward
-from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
+from prefect_slipway.infra.kubernetes.access.thread import InOwnThread, from_here
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates, service_names
 from prefect_slipway.infra.kubernetes.builders.diagnosis import Diagnosis
 from prefect_slipway.infra.kubernetes.builders.manifests import (
@@ -302,8 +302,8 @@ class KubernetesBuilder:
     async def _forwarded(self) -> str:
         """In a thread: a build on this machine sends while it is carried on, and neither waits for the other's turn."""
         pod = from_here(self._current_pod)
-        aside = Aside(lambda: port_forward(self._api, pod, PORT), "port-forward")
-        return (await self._connection.enter_async_context(aside)).address
+        forwarding = InOwnThread(lambda: port_forward(self._api, pod, PORT), "port-forward")
+        return (await self._connection.enter_async_context(forwarding)).address
 
     async def _current_pod(self) -> str:
         pods = await self._api.find(POD, f"app={self._names.builder}")

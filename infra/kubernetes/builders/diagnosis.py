@@ -1,4 +1,4 @@
-"""What a build at a builder in a cluster fails of: the builder's pod tells more than the connection that broke."""
+"""Why a build in a cluster failed: the builder's pod tells more than the broken connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A builder's options as text, `KEY=VALUE` each: what flags, saved blocks, files and forms share.
+"""A builder's options as `KEY=VALUE` texts, shared by flags, saved blocks, files and forms.
 
 Each option is a field of BuilderSpec, or of its Resources, Cache or RegistrySettings, whose defaults are the options'.
 """

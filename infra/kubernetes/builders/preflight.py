@@ -1,4 +1,4 @@
-"""What is looked at before a builder is made: the rights that its life takes, and whether its names are free."""
+"""Checks before a builder is created: the required permissions, and whether its names are free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry credentials as a Secret of the type docker-registry, and read from there.
+"""Write registry credentials to a Secret of the type docker-registry, and read them from it.
 
 The Secret follows its source (Vault): it is looked at again at each of the build's callbacks and every `every_s`
 seconds, and rewritten when the value is another. A shared builder's Secret holds the credentials of all releases

@@ -1,4 +1,4 @@
-"""A builder that several releases use: found or made by whoever comes, taken down by nobody but the sweep.
+"""A builder that several releases share: found or created by any of them, removed only by the sweep.
 
 Its root Lease is renewed by each release that uses it. The sweep deletes the Lease only as it read it, so a renewal
 that came in between keeps the builder; a release that finds the Lease on its way out waits and makes a new one.

@@ -1,4 +1,4 @@
-"""The lab's `buildkit-cli` pod for people: buildctl, the registry credentials, where images go; and a session in it.
+"""The `buildkit-cli` pod for people, with buildctl, registry credentials and REGISTRY/REPOSITORY; and its session.
 
 It belongs to a shared builder, with whose client certificate it is let in. It holds a password that can be read, so it
 goes with the last session in it; where that one died, with the sweep.

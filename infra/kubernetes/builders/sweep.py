@@ -1,4 +1,4 @@
-"""Removing what no run needs any more, and seeing that it is gone."""
+"""Remove what no run needs any more, and check that it is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Secret that a workload's pods pull with: made from a credential source, owned by the workload.
+"""The pull Secret of a workload: written from a credential source, owned by the workload.
 
 It bears another `managed-by` than a run's objects: no sweep takes it, it goes with its workload.
 """

@@ -1,4 +1,4 @@
-"""The image of a workload's container: read, set, put back, and what of it is remembered on the object itself.
+"""The image of a workload's container: read it, set it, restore it, and record it on the object itself.
 
 Every write is a strategic merge patch that names the version it was read at, by the field manager `slipway`: what
 others manage in the object stays theirs, and nobody's change is overwritten unseen.

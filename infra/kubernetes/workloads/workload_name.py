@@ -1,4 +1,4 @@
-"""How a workload is named: `deployment/app`, as kubectl writes it."""
+"""The name of a workload as kubectl writes it: `deployment/app`."""
 
 from __future__ import annotations
 
