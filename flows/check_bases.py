@@ -103,7 +103,7 @@ async def _checked(request: BaseCheck) -> list[Checked]:
     ).acreate()
     has_report()
     if failures:
-        # All others were looked at before the run fails.
+        # All others are checked before the run fails.
         raise failures[0]
     return results
 

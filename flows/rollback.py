@@ -36,7 +36,8 @@ _REGISTRY_S = 15.0
     result_serializer="json",
 )
 async def rollback(request: RollbackRequest) -> DeployResult:
-    """Bring a workload back to an earlier release; what ran until now is taken for withdrawn: no promotion takes it on.
+    """Bring a workload back to an earlier release; the current image counts as withdrawn, so no promotion takes it
+    further.
 
     The registry is only asked whether what the workload remembers still exists; an unreachable registry does not block.
     """

@@ -82,7 +82,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Scope:
-    """The variables of all files, worked out when they are asked for."""
+    """The variables of all files, computed at first use."""
 
     def __init__(self, documents: Sequence[tuple[str, dict[str, Any]]], given: Mapping[str, str]) -> None:
         self._given = given

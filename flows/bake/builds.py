@@ -79,8 +79,8 @@ def build_request(
     no_cache: bool,
     insecure: bool,
 ) -> BuildRequest:
-    """What BuildKit is asked for. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and its
-    annotations; `bases`: the images of its base targets, by digest, by the targets' names.
+    """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
+    its annotations; `bases`: the images of its base targets, by digest, by the targets' names.
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
     if the file names none. Raises InvalidOption for what is not allowed.

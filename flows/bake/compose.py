@@ -33,7 +33,7 @@ _EXTENDED = ("tags", "cache-from", "cache-to", "secret", "ssh", "platforms", "ou
 def read_compose_files(
     files: Sequence[tuple[str, str]], variables: Mapping[str, str], read_file: ReadFile
 ) -> Definition:
-    """The services to build of all files (name and text each), later files laid over earlier ones; in the group
+    """The services to build of all files (name and text each), later files merged over earlier ones; in the group
     `default`. `variables`: for `${…}`. `read_file`: for `env_file`. Raises InvalidOption."""
     model = read_model(files, variables)
     compose = _Compose(", ".join(name for name, _ in files), model, read_file)

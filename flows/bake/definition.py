@@ -18,7 +18,7 @@ class Definition:
     warnings: tuple[str, ...] = ()
 
     def over(self, below: Definition) -> Definition:
-        """This definition laid over another: groups are replaced, targets merged."""
+        """This definition merged over another: groups are replaced, targets merged."""
         targets = dict(below.targets)
         for name, fields in self.targets.items():
             targets[name] = merge(targets[name], fields) if name in targets else fields

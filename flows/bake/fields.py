@@ -39,7 +39,7 @@ def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> F
 
 
 def merge(below: Fields, above: Fields) -> Fields:
-    """`above` laid over `below`: maps by key, the lists of `_COLLECTED` joined, everything else replaced."""
+    """`above` merged over `below`: maps by key, the lists of `_COLLECTED` joined, everything else replaced."""
     merged = dict(below)
     for name, value in above.items():
         if isinstance(value, dict) and name in below:

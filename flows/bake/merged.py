@@ -36,7 +36,7 @@ class Model:
 
 
 def read_model(files: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> Model:
-    """All files (name and text each), later ones laid over earlier ones. `variables`: for `${…}`. Raises
+    """All files (name and text each), later ones merged over earlier ones. `variables`: for `${…}`. Raises
     InvalidOption."""
     documents = [(name, document) for name, text in files for document in _documents(name, text)]
     given = {**variables, PROJECT: _project(documents, variables)}
@@ -78,7 +78,7 @@ def _lay_over(model: Model, name: str, document: Object) -> None:
             if body is None:
                 continue
         known = as_object(where, body)
-        # What has no part in a build is looked at as well: a mistake in it is one of the file.
+        # Fields that no build uses are checked as well, because a mistake in them is a mistake in the file.
         interpolate(where, _plain(known, (), []), model.variables.get, set())
         wanted = {key: value for key, value in known.items() if key in _WANTED}
         found: list[tuple[str, ...]] = []

@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetSet:
-    """`targets`: all that are built, each after its bases. `wanted`: those that were asked for; the others are built
+    """`targets`: all that are built, each after its bases. `wanted`: those that were requested; the others are built
     because these are based on them."""
 
     targets: Mapping[str, Target]
@@ -141,7 +141,7 @@ class _Inheritance:
 
 
 def _target(name: str, fields: Fields) -> Target:
-    # The daemon keeps what it is asked for, and names its steps by it.
+    # The daemon records the request and names its steps after it.
     check_texts(f"target {name}", {key: value for key, value in fields.items() if key != "dockerfile-inline"})
     contexts = fields.get("contexts", {})
     names = {"secret": "secrets", "output": "outputs"}
@@ -157,7 +157,7 @@ def _target(name: str, fields: Fields) -> Target:
 
 
 def _check_values(target: Target) -> None:
-    """What is read when it is built is looked at before. Raises InvalidOption."""
+    """Check in advance what is read during the build. Raises InvalidOption."""
     what = f"target {target.name}"
     values.platforms(target.platforms)
     values.image_annotations(target.annotations, f"{what}: annotations")

@@ -1,6 +1,6 @@
 """Whether a base image changed since an image was released: the registry's content compared with the recorded one.
 
-What is noted for an image: the digest of the release that was looked at, what its bases are believed to have been
+Recorded for an image: the digest of the checked release, what its bases are believed to have been
 (`believed`), and what was seen in the registry (`seen`).
 """
 

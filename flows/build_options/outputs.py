@@ -64,7 +64,7 @@ class _Entry:
 def outputs(
     texts: Sequence[str], tags: Sequence[str], surroundings: Surroundings, *, push: bool = False, load: bool = False
 ) -> tuple[Output, ...]:
-    """What was asked for; nothing: the result stays in the daemon's cache."""
+    """The requested outputs; without any, the result stays in the daemon's cache."""
     for tag in tags:
         # Only then: `slipway build` is to start fast.
         from prefect_slipway.infra.domain.reference import ImageReference
@@ -89,7 +89,7 @@ def kind_of(text: str) -> str:
 
 
 def stays_in_engine(texts: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a Docker engine keeps the image although no output was asked for, as docker's own builder does."""
+    """Whether a Docker engine keeps the image although no output was requested, as docker's own builder does."""
     return not any(texts) and not parse_bool(env.get("BUILDX_NO_DEFAULT_LOAD", ""))
 
 

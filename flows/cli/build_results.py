@@ -77,7 +77,7 @@ class ResultFile:
 
 @contextmanager
 def result_files(iidfile: str | None, metadata: str | None) -> Iterator[tuple[ResultFile | None, ResultFile | None]]:
-    """Those that were asked for, ready to be written. Raises OutputError."""
+    """Those that were requested, ready to be written. Raises OutputError."""
     files = [ResultFile(Path(name)) if name else None for name in (iidfile, metadata)]
     try:
         for file in files:

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all were looked at. Raises SlipwayErrors."""
+    """Returns 0 if all were checked. Raises SlipwayErrors."""
 
     def start() -> Coroutine[Any, Any, list[Checked]]:
         from prefect_slipway.flows.check_bases import Application, BaseCheck, check_bases

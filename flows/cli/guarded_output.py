@@ -46,7 +46,7 @@ class Guarded(io.TextIOBase):
         self.unguarded.flush()
 
     def close(self) -> None:
-        """The stream is closed by whoever opened it."""
+        """The caller who opened the stream closes it."""
 
     def fileno(self) -> int:
         return self.unguarded.fileno()

@@ -34,7 +34,7 @@ class Terminal:
         self.page = self.page or page
 
     def say(self, text: str) -> None:
-        # A terminal that was closed, a reader that went away: nobody listens, and the run goes on (or cleans up).
+        # A terminal that was closed, a reader that went away: nobody listens, and the run continues (or cleans up).
         with suppress(OSError):
             print(text, file=self._stream, flush=True)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.run.starting import StartedRun
 
 _POLL_S = 1.0
-# A server that is restarted comes back within this time, and the run goes on meanwhile.
+# A server that is restarted comes back within this time, and the run continues meanwhile.
 _PATIENCE_S = 60.0
 _CANCELLED = 130
 _SUBJECT = "command-line"

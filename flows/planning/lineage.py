@@ -70,7 +70,7 @@ async def look_back(
 
 
 async def _by_labels(history: History, images: Images, highest_first: Sequence[Version]) -> Lineage:
-    """Images are looked at as far down as to the line's highest stable version: what is below it changes nothing."""
+    """Images are checked down to the line's highest stable version; older ones change nothing."""
     line: list[Released] = []
     elsewhere: list[Version] = []
     groups = [list(same) for _, same in groupby(highest_first)]

@@ -59,7 +59,7 @@ class Choice:
         """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
         if self.version is None:
             assert self.bump is not None, "there is nothing to release"
-            # What was released since the line was looked at is taken, by whomever. What is not taken does not count:
+            # A version released since the line was read is taken, no matter by whom. Others do not count:
             # a reservation is continued if this would have been chosen when it was made.
             there = set(taken)
             return next_version(

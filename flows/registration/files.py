@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[2] / "deployments"
 PREFECT_FILE = SHIPPED / "prefect.yaml"
 
 SAMPLES = SHIPPED / "samples"
-"""What is registered only where it is asked for: deployments to be copied, a notification."""
+"""Files that are only registered on request: deployments to copy, a notification."""
 
 
 @dataclass(frozen=True)

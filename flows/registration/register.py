@@ -42,7 +42,7 @@ async def register(
     *,
     samples: bool = False,
 ) -> AsyncIterator[Registered]:
-    """What became of each thing, as it is done. `file`: deployments of one's own instead of those that are shipped.
+    """The outcome of each registration, as it happens. `file`: the user's own deployments instead of the shipped ones.
     `pools`: only these work pools and their deployments, empty: those that are meant here. `job_variables`: defaults of
     the pools' jobs in place of the files'. `samples`: those as well.
 

@@ -67,7 +67,7 @@ class Push:
         return "other"
 
     def key(self, *more: str) -> str:
-        """The same for the same move of the same ref, whoever delivers it, under whatever delivery id."""
+        """The same for the same move of the same ref, independent of the sender and the delivery id."""
         parts = [self.repository, self.clone_url, self.ref, self.before, self.commit, *more]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

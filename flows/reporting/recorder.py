@@ -22,7 +22,7 @@ CHUNK_CHARACTERS = 100_000
 
 
 class _Seen:
-    """A step and what was told of it. `number`: given when it is first told of, 0 before."""
+    """A step and its reported state. `number`: assigned with the first report, 0 before."""
 
     __slots__ = ("ended", "number", "partial", "step", "tail")
 
@@ -121,7 +121,7 @@ class BuildRecorder:
         return one_line(running[-1].name) if running else ""
 
     def steps(self) -> Iterator[Step]:
-        """The steps as they were last told of."""
+        """The steps as last reported."""
         return (seen.step for seen in self._seen.values())
 
     def counts(self) -> tuple[int, int]:

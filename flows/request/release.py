@@ -53,7 +53,7 @@ class Request(BaseModel):
     @classmethod
     def _no_secret_is_given(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            # Addresses are looked at more closely, and say more about what to do instead.
+            # Addresses are checked more closely, with errors that say what to do instead.
             others = {name: value for name, value in values.items() if name not in _ADDRESSES or type(value) is not str}
             check_texts("", others)
         return values
@@ -298,7 +298,7 @@ class ReleaseRequest(Request):
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         facts = (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
         return facts if self.bake is not None else (("image", self.image), *facts)
 

@@ -105,7 +105,7 @@ class TargetRequest(Target, RolloutOptions):
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
         return (*where, ("container", self.container))
 
@@ -199,7 +199,7 @@ class PromoteRequest(RolloutOptions):
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         return (
             ("image", self.reference),
             ("version", self.version),

@@ -92,7 +92,7 @@ async def open_registries(
     stack = running_stack(StackConfig.from_env(env))
     options = options.read({**options.model_dump(), **await with_registries(options.credentials)})
     if pull_credentials is not None:
-        # A saved registry stands for its place in Vault here; how it is spoken to is the nodes' affair.
+        # A saved registry only gives its place in Vault here; the nodes connect to the registry by their own settings.
         (pull_credentials,) = (await with_registries([pull_credentials]))["credentials"]
     async with AsyncExitStack() as exits:
         vault = no_vault = None

@@ -101,7 +101,7 @@ class RunBuilder:
         return self._address
 
     async def watched(self, address: BuilderAddress, asked: Coroutine[Any, Any, R]) -> R:
-        """What the builder at `address` is asked for. Of one in a cluster the pod is watched: its end is the cause, and
+        """The work of the builder at `address`. In a cluster its pod is watched: its end is the cause, and
         a retry makes a new one."""
         if self.cluster is None:
             return await asked

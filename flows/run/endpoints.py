@@ -50,7 +50,7 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
     from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess
 
     if stack is None or stack.approle_file is None:
-        # A stack that runs with a Vault of one's own has no role file; VAULT_ADDR may also name the embedded one.
+        # A stack that runs with your own Vault has no role file; VAULT_ADDR may also name the embedded one.
         return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
     try:
         role = json.loads(stack.approle_file.read_text())

@@ -45,14 +45,14 @@ class Login:
 
     @classmethod
     def at(cls, registry: str, secret: str, stack: StackConnection | None, access: VaultAccess) -> Self:
-        """For a credential in the Vault of `access`, which is the embedded one of `stack` or one's own."""
+        """For a credential in the Vault of `access`, which is the embedded one of `stack` or the user's own."""
         if stack is not None and stack.approle_file is not None:
             return cls(registry, secret, home=str(stack.home))
         ca_file = str(access.ca_file.absolute()) if access.ca_file else None
         return cls(registry, secret, address=access.address, namespace=access.namespace, ca_file=ca_file)
 
     def access(self, env: Mapping[str, str]) -> VaultAccess:
-        """The way into its Vault; for one's own the login is in the environment. Raises InvalidOption, StackDown."""
+        """Access to its Vault; the user's own is logged in to by the environment. Raises InvalidOption, StackDown."""
         if self.home is not None:
             access = vault_access(read_connection(Path(self.home)), env)
         else:

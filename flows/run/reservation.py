@@ -45,7 +45,7 @@ class ReservedVersion:
         await self._ledger.publish(self._reservation)
 
     async def leave(self) -> None:
-        """Some of the tags may be public: the run that finishes them goes on with the reservation."""
+        """Some of the tags may be public: the run that finishes them continues with the reservation."""
         self._over = True
         await self._ledger.leave(self._reservation)
 

@@ -25,7 +25,7 @@ class Stopwatch:
 
 @contextmanager
 def not_counted() -> Iterator[None]:
-    """Within: no stopwatch of this flow, nor of those it was called by, goes on."""
+    """Within: the stopwatches of this flow and its callers stand still."""
     started = time.monotonic()
     try:
         yield

@@ -47,7 +47,7 @@ _FIRST_ANSWER_S = 20.0
 async def prefect_client() -> AsyncIterator[PrefectClient]:
     """The client of this event loop, whose server has said its version. Flows that run within use it as well.
 
-    Raises PrefectErrors, at once if there is no server: a run that goes on already waits for one for minutes
+    Raises PrefectErrors, at once if there is no server: a run in progress already waits for one for minutes
     (PREFECT_CLIENT_MAX_RETRIES). What is raised within stays as it is.
     """
     async with AsyncExitStack() as exits:
@@ -125,7 +125,7 @@ def refusal(request: httpx.Request, status: int) -> PrefectError:
 
 
 def _not_reached(cause: BaseException | None) -> PrefectError:
-    """Why the server's version, the first thing that is asked for, is not known."""
+    """Why the server's version, which is requested first, is unknown."""
     if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
         url = cause.request.url
         return PrefectProtocolError(f"there is no Prefect API at {url.netloc.decode()}: it answered 404 to {url.path}")

@@ -38,7 +38,7 @@ def cleaned_up_name(result: ReleaseResult) -> str | None:
 
 
 class Course:
-    """Filled in as the release goes on. `steps_s`: the seconds that each step took."""
+    """Filled in as the release continues. `steps_s`: the seconds that each step took."""
 
     def __init__(self, request: ReleaseRequest, steps_s: dict[str, float]) -> None:
         self.request = request

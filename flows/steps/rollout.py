@@ -47,7 +47,7 @@ async def check_rollout(deploy: OpenDeploy, image: DeployedImage, before: Worklo
 async def write_pull_secret(
     deploy: OpenDeploy, image: DeployedImage, before: WorkloadState, changes: Changes, *, rolling_back: bool
 ) -> str | None:
-    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors.
+    """The name of the Secret the pods pull with, None where none was requested. Raises NotOurs and VaultErrors.
 
     `rolling_back`: what ran before may have left its Secret; Vault's trouble does not stand in the way then.
     """

@@ -24,8 +24,8 @@ from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
 
 class RolloutCourse:
-    """Filled in as the rollout goes on. `image`: what is rolled out; `before`: the workload as it was; `outcome`: what
-    became of a failure. Nothing can be told before image and workload are known."""
+    """Filled in as the rollout continues. `image`: what is rolled out; `before`: the workload as it was; `outcome`:
+    what became of a failure. Nothing can be told before image and workload are known."""
 
     def __init__(self, deploy: OpenDeploy) -> None:
         self.deploy = deploy

@@ -44,7 +44,7 @@ async def tag(
     """Raises VersionTaken, TagImmutable (of a version's tag alone), and what registry and git raise."""
     public = {one.planned.target: one for one in images if one.planned.public}
     if len(public) > 1:
-        # All are looked at before the first is written.
+        # All are checked before the first is written.
         await run_concurrently(*(_look(registries, one) for one in public.values()))
     for names in by_level(plan):
         await run_concurrently(*(_write_version(registries, public[name]) for name in names if name in public))

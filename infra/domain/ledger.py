@@ -1,7 +1,7 @@
 """The port through which versions are read, reserved and published, so that each is released once.
 
 Two adapters: git (tags, and refs below `refs/slipway/` pushed on the condition that they do not exist) and registry
-(the repository's tags, and markers of their own that are looked at again after they were written). The same contract
+(the repository's tags, and markers of their own that are checked again after they were written). The same contract
 tests run on both.
 """
 
@@ -56,7 +56,8 @@ def continues(
     *,
     published: bool,
 ) -> bool:
-    """Whether a run goes on with the `version` that a dead run of the same source had reserved, and perhaps published.
+    """Whether a run continues with the `version` that a dead run of the same source had reserved, and perhaps
+    published.
 
     Only where it would choose that version too: now or, if its image was pushed already, at the time. `taken`: released
     and currently reserved versions. `published`: the version is public, and may be the dead run's.

@@ -30,7 +30,7 @@ BUILDER = "builder"
 
 @dataclass(frozen=True)
 class BuilderChoice:
-    """`address` and `network` as in StackConnection; `spec`: how Slipway runs it, None if it is one's own."""
+    """`address` and `network` as in StackConnection; `spec`: how Slipway runs it, None if it is the user's own."""
 
     address: str
     network: str | None

@@ -36,13 +36,13 @@ class StackConfig:
     below `home`, which needs no server and is enough for one user."""
 
     own_prefect_url: str | None = None
-    """PREFECT_API_URL: a Prefect server of one's own; None starts the embedded one."""
+    """PREFECT_API_URL: your own Prefect server; None starts the embedded one."""
 
     own_prefect_ui_url: str | None = None
     """PREFECT_UI_URL: where that server's UI is; None derives it from its API's address."""
 
     own_vault_address: str | None = None
-    """VAULT_ADDR: a Vault of one's own; None starts the embedded one. With one's own the embedded registry is
+    """VAULT_ADDR: your own Vault; None starts the embedded one. With it the embedded registry is
     not started either, as its password is kept nowhere but in the embedded Vault."""
 
     @classmethod

@@ -57,7 +57,7 @@ class Daemon:
         self.log_file = log_dir / f"{spec.name}.log"
 
     def process(self) -> psutil.Process | None:
-        """The running process, None if there is none (a reused pid is not taken for it)."""
+        """The running process, None if there is none (a reused pid does not count)."""
         try:
             noted = json.loads(self.pid_file.read_text())
             process = psutil.Process(noted["pid"])

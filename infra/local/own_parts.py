@@ -35,7 +35,7 @@ def problem(part: PartStatus, env: Mapping[str, str]) -> Problem | None:
         return None
     if part.name == BUILDER:
         return None if builder_answers(part.address) else Problem("does not answer", "check that its engine is running")
-    # Imported here: an HTTP client with TLS is needed for servers of one's own only.
+    # Imported here: an HTTP client with TLS is needed for your own servers only.
     import httpx
 
     ca = Path(env["VAULT_CACERT"]) if part.name == VAULT and env.get("VAULT_CACERT") else None

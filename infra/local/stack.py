@@ -28,7 +28,7 @@ PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part. `state`: `foreign` is one's own, used but not started by Slipway, so its pid is not known."""
+    """One part. `state`: `foreign` is the user's own, used but not started by Slipway, so its pid is not known."""
 
     name: str
     state: Literal["running", "stopped", "foreign"]
@@ -59,13 +59,13 @@ class Stack:
 
     @property
     def embeds_prefect(self) -> bool:
-        """Whether the Prefect server is the embedded one, not one's own."""
+        """Whether the Prefect server is the embedded one, not the user's own."""
         return self._own_prefect is None
 
     def up(self, progress: Progress = lambda line: None) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
 
-        What started stays if another part fails: the next `up` goes on from there, `down` stops it.
+        What started stays if another part fails: the next `up` continues from there, `down` stops it.
         `progress` is called with lines to show. Raises a StackError or Interrupted.
         """
         with home_lock(self._home, progress):
@@ -79,7 +79,7 @@ class Stack:
         return connection
 
     def connection(self) -> StackConnection:
-        """The running stack, with one's own Prefect and Vault where named. Raises StackDown."""
+        """The running stack, with the user's own Prefect and Vault if named. Raises StackDown."""
         state = read_state(self._home)
         for name in self._embedded(state.private_engine):
             if noted_daemon(self._home, name).process() is None:
@@ -189,7 +189,7 @@ class Stack:
     def _unless_embedded(self, name: str, address: str | None, port: int) -> str | None:
         """None for the embedded part's own address, which may be set for `prefect` or `bao` to find it.
 
-        Where that part does not run, whoever answers there is one's own.
+        If that part is not running, the server that answers there is the user's own.
         """
         if address is None:
             return None

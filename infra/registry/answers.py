@@ -51,7 +51,7 @@ def own_path(response: httpx.Response, link: str) -> str:
 
 
 def upload_of(response: httpx.Response) -> str:
-    """Path and query by which an upload that was begun goes on."""
+    """Path and query that continue an upload."""
     location = response.headers.get("Location")
     if not location:
         raise RegistryProtocolError(f"{where(response)} does not say where to continue the upload")

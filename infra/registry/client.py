@@ -133,7 +133,7 @@ class RegistryClient:
     async def head(self, repository: str, reference: str, *, expected: str | None = None) -> Descriptor | None:
         """What is there under a tag or digest, None if nothing is.
 
-        The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are looked at.
+        The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are checked.
         """
         path = f"/v2/{repository}/manifests/{reference}"
         response = await self._wire.request("HEAD", path, scope=_pull(repository), headers=_ACCEPT)

@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.source.url import GitUrl
 
 FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
-"""Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
+"""Fetches what is requested and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
 a server leads to."""
 
 _CHUNK = 1 << 16

@@ -63,7 +63,7 @@ class Series:
 
 
 class History:
-    """What led to a checkout's revision. What is missing of it is fetched as soon as it is asked for: for a fetched
+    """What led to a checkout's revision. What is missing of it is fetched as soon as it is requested: for a fetched
     source without the contents of files, for a user's shallow clone completely.
 
     `remote`: where it can be completed from, None if nowhere. All methods raise HistoryIncomplete where it cannot, and

@@ -30,7 +30,7 @@ class CacheEntry(NamedTuple):
 
 
 def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`: with the digest of a local one, GitHub's token, S3's keys. Local ones that
+    """The attributes of `entries` for the daemon: a local cache's digest, GitHub's token, S3's keys. Local ones that
     do not exist (yet), and GitHub's outside of GitHub, are left out with a line in the log. Raises InvalidOption."""
     found = []
     for entry in entries:
@@ -49,7 +49,7 @@ def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> l
 
 
 def resolved_exports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`, as of imports. `mode` is `min` unless it is said. Raises InvalidOption."""
+    """The attributes of `entries` for the daemon, as for imports. `mode` defaults to `min`. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "dest")

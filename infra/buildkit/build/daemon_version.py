@@ -24,7 +24,7 @@ def wants_file_times(request: BuildRequest) -> bool:
 
 
 def no_file_times(version: str) -> Warned | None:
-    """The warning that a daemon of `version` (`v0.12.5`; one that tells none is taken for new) does not set them."""
+    """The warning that a daemon of `version` (`v0.12.5`; one without a version counts as new) does not set them."""
     if not _older(version, (0, 13)):
         return None
     return Warned(

@@ -57,7 +57,7 @@ class FileReader:
         self._left = 0  # of its bytes
 
     def next_pieces(self) -> list[bytes]:
-        """About _BYTES_AT_ONCE of framed packets, cut anywhere; none when nothing is asked for.
+        """About _BYTES_AT_ONCE of framed packets, cut anywhere; none when nothing is requested.
 
         Raises ContextError or ProtocolViolation.
         """
@@ -122,7 +122,7 @@ class FileReader:
         except OSError as error:
             raise self._changed(f"cannot be read: {error.strerror}") from error
         if data and self._left > 0:
-            return data  # a file system may give less than was asked for
+            return data  # a file system may give less than was requested
         raise self._changed("changed while the context was read")
 
     def _changed(self, what: str) -> ContextError:

@@ -3,7 +3,7 @@
 ::
 
     SlipwayError
-    ├── UsageError                     exit code 2: what was asked for is not possible as asked
+    ├── UsageError                     exit code 2: the request is not possible
     │   ├── InvalidReference           an image reference the OCI grammar forbids
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
@@ -58,14 +58,14 @@
     │   ├── TagImmutable               the registry forbids moving that tag
     │   ├── DigestMismatch             what the registry holds is not what was built
     │   ├── ReferrersRefused           the registry does not store manifests that refer to an image
-    │   ├── AnswerTooLarge             more bytes than what was asked for can have
+    │   ├── AnswerTooLarge             more bytes than what was requested can have
     │   ├── WritesCollide              others keep overwriting the same tag             (retry)
     │   └── RegistryProtocolError      an answer outside the OCI distribution specification
     ├── BuilderError
     │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
     │   ├── BuilderTlsError            wrong CA, certificate or name
     │   ├── BuilderLost                the daemon went away mid-build                  (retry)
-    │   ├── BuilderTooOld              the daemon lacks a feature that was asked for
+    │   ├── BuilderTooOld              the daemon lacks a feature that was requested
     │   ├── BuilderDiskFull            no space left on the daemon's disk
     │   ├── BuilderImagePull           its pod's image cannot be pulled
     │   ├── BuilderUnschedulable       no node takes its pod

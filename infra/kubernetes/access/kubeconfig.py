@@ -58,7 +58,7 @@ class Login:
 
     @property
     def anonymous(self) -> bool:
-        """Whether there is nothing that says who asks."""
+        """Whether the kubeconfig has no credentials."""
         settings = self.client.configuration
         return not (settings.api_key or settings.cert_file or settings.username)
 

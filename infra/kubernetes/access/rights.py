@@ -1,7 +1,7 @@
 """Check permissions in a namespace before anything is written, so that nothing is left half done.
 
 One SelfSubjectRulesReview tells most of it. An authorizer need not tell its rules (a cloud provider's mostly does not),
-so what the rules do not grant is asked for one by one (SelfSubjectAccessReview), which is definite.
+so what the rules do not grant is checked one by one (SelfSubjectAccessReview), which is definite.
 https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 """
 

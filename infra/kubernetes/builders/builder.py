@@ -77,8 +77,8 @@ class KubernetesBuilder:
     """The builder of one run; an async context manager that leaves nothing of the run behind.
 
     `source`: what is built, so that a source always gets the same replica. `lease_s`: seconds after which a run that
-    gave no sign of life may be swept; an API server that is away for less hurts nobody. `session`: the lab's pod will
-    be opened beside it. All methods raise ClusterErrors and BuilderErrors.
+    gave no sign of life may be swept; an API server that is away for less hurts nobody. `session`: the `buildkit-cli`
+    pod will be opened beside it. All methods raise ClusterErrors and BuilderErrors.
     """
 
     def __init__(
@@ -187,8 +187,8 @@ class KubernetesBuilder:
     async def close(self) -> list[str]:
         """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.
 
-        A shared builder stays for others; its registry credentials go with the last release that used it, the lab's pod
-        with the last session in it. Raises what kept anything, after all else has gone.
+        A shared builder stays for others; its registry credentials go with the last release that used it, the
+        `buildkit-cli` pod with the last session in it. Raises what kept anything, after all else has gone.
         """
         gone: list[str] = []
         troubles: list[SlipwayError] = []

@@ -28,7 +28,7 @@ _CERTIFICATE_RESERVE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """`found`: the builder is there as asked for, or is used by others and must not be changed."""
+    """`found`: the builder exists as requested, or others use it and it must not be changed."""
 
     root: Object
     certificates: BuilderCertificates

@@ -86,7 +86,7 @@ class RegistrySettings:
 class BuilderSpec:
     """A builder in a cluster. Raises InvalidOption for what Kubernetes would refuse anyway.
 
-    `name`: what all of its objects are called, and its label; the lab's name.
+    `name`: what all of its objects are called, and its label; the fixed name.
     `lifetime`: `run`: made for one release and gone after it; `shared`: found or made, and kept with its cache.
     `privileged`: run as root with all rights; False (rootless) is safer and needs user namespaces on the node.
     `image`: None for moby/buildkit's stable one of that sort; it has to contain `buildkitd` (and `rootlesskit`).
@@ -171,8 +171,8 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the objects of one builder are called: with the run's id if they are made for it, the lab's names if the
-    builder is shared (and has the lab's name itself).
+    """What the objects of one builder are called: with the run's id if they are made for it, the fixed names if the
+    builder is shared (and has the fixed name itself).
 
     `run`: the run's Lease; `root`: the Lease that owns the builder, which is the same one unless the builder is shared.
     """

@@ -120,14 +120,14 @@ class Removal:
         self._gone: set[str] = set()
 
     async def run(self, timeout_s: float) -> list[str]:
-        """What went, when nothing is left. Raises Leftovers; where nothing could be looked at, why."""
+        """The removed objects, if nothing is left. Raises Leftovers, or the reason if nothing could be listed."""
         failures = 0
         look = _Look()
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     look = await self._look()
-                    # A root that was deleted goes last: then there is nothing of the kinds that could not be looked at.
+                    # A root that was deleted goes last: then there is nothing of the kinds that could not be checked.
                     pending = self._root_deleted and look.root is not None
                     if not look.left and not pending and (not look.unseen or self._root_deleted):
                         return sorted(self._gone)

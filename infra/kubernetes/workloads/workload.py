@@ -300,7 +300,7 @@ def _annotations(obj: Object) -> dict[str, str]:
 
 
 def _history(obj: Object) -> list[RolledOut]:
-    """What cannot be read (somebody edited it) is taken for nothing known."""
+    """An unreadable (edited) value counts as unknown."""
     try:
         return [RolledOut(**each) for each in json.loads(_annotations(obj).get(HISTORY) or "[]")]
     except (ValueError, TypeError):
