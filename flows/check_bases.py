@@ -31,7 +31,7 @@ _FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
 
 
 class Application(Request):
-    """An application: by its release deployment, whose own request says all that is not said here."""
+    """An application, by its release deployment, whose request supplies all fields that are empty here."""
 
     deployment: str = Field(description="Deployment that releases the application, FLOW/NAME.")
     image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. Leave empty for the deployment's.")
@@ -43,7 +43,7 @@ class Application(Request):
 
 
 class BaseCheck(Request):
-    """Which applications to look after."""
+    """The applications to check."""
 
     applications: list[Application] = Field(min_length=1, description="Applications whose base images to check.")
 
@@ -61,7 +61,8 @@ class BaseCheck(Request):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of one application, in a line for people (`outcome`); `moved`: `NAME FROM -> TO` each."""
+    """The result for one application: `outcome`, a line for people; `moved`: a line `NAME FROM -> TO` for each
+    change."""
 
     deployment: str
     image: str
@@ -77,10 +78,10 @@ class Checked:
     name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
 )
 async def check_bases(request: BaseCheck) -> list[Checked]:
-    """Compare the base images of each application's last release with what the registry holds now, and start a patch
-    release where one has moved.
+    """Compare the base images of each application's last release with the registry, and start a patch release if one
+    changed.
 
-    The released commit is built again, not what has come since. The same move of the same release starts no second run.
+    The patch builds the released commit again, without later commits. The same change never starts a second run.
     """
     about = About("base-images", request.subject, f"the bases of {request.called} were not checked")
     return await as_run(lambda: _checked(request), about, _said_of_all)

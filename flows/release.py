@@ -1,4 +1,4 @@
-"""A release: source to public, versioned, verified and recorded images. The story; each step is a file in `steps`."""
+"""A release: from source to public, versioned, verified and recorded images. Each step is a file in `steps`."""
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -39,9 +39,9 @@ from prefect_slipway.infra.common.concurrently import run_concurrently
     on_cancellation=[remove_what_is_left],
 )
 async def release(request: ReleaseRequest) -> ReleaseResult:
-    """Release container images: build them with BuildKit, push them under the next semantic version, record the run.
+    """Release container images: build with BuildKit, push under the next semantic version and record the run.
 
-    Several images (`bake`) have one version, and become public all or none.
+    Several images (`bake`) share one version, and either all or none become public.
     """
     about = About("release", request.subject, f"{request.called} was not released", request.shown)
     return await as_run(lambda: _release(request), about, lambda result: result.summary, name=cleaned_up_name)
@@ -81,8 +81,8 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 
 
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:
-    """What does not depend on each other is done at the same time. Where the release may come to nothing, or has to
-    wait for people, no builder is made before that is known."""
+    """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
+    approval, no builder is created before that is decided."""
     host = known_host(run)
     if host is None:
         source = await fetch_source(run, made)

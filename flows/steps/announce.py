@@ -13,7 +13,7 @@ from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 
 async def announce_release(plan: ReleasePlan, result: ReleaseResult, steps_s: dict[str, float]) -> None:
-    """An event for each image. To be called when they are public under their version, and only then."""
+    """Emit an event for each image; only call it when the images are public under their version."""
     times = _times(result.duration_s, steps_s)
     await run_concurrently(*(_announce(plan, result, image, times) for image in result.images))
 
@@ -25,8 +25,8 @@ async def announce_failure(
     duration_s: float,
     steps_s: dict[str, float],
 ) -> None:
-    """`plan`: None where it failed before there was one. The event has the cause's name alone; its text stays with the
-    run."""
+    """Emit the failure event. `plan`: None if the release failed before planning. The event only contains the cause's
+    name, not its text."""
     image = plan.only.image if plan is not None and plan.only is not None else request.image
     payload = {
         "cause": cause_of(error),

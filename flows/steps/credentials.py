@@ -8,7 +8,7 @@ from prefect_slipway.flows.steps.step import step
 
 @step("read credentials")
 async def read_credentials(registries: Registries) -> list[str]:
-    """The hosts there are credentials for. Raises the VaultErrors."""
+    """Read all credentials once; returns their hosts. Raises the VaultErrors."""
     source = registries.credentials()
     hosts = sorted(registries.paths())
     for host in hosts:

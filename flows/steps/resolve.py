@@ -14,12 +14,13 @@ from prefect_slipway.infra.registry import RegistryClient
 
 @step("resolve image")
 async def resolve_image(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
-    """Raises ManifestUnknown for an image that does not exist, InvalidOption if the version is another digest."""
+    """Resolve the image. Raises ManifestUnknown if it does not exist, InvalidOption if the version has another
+    digest."""
     return await resolved(registries, reference, version)
 
 
 async def resolved(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
-    """The same within another step."""
+    """Resolve the image within another step."""
     image = ImageReference.parse(reference)
     registry = await registries.client(image)
     tag = image_tag(parse_version(version)) if version else image.tag
@@ -38,7 +39,7 @@ async def resolved(registries: DeployRegistries, reference: str, version: str | 
 
 
 async def _version(registry: RegistryClient, image: ImageReference, tag: str | None, digest: str) -> str | None:
-    """What the tag says, else the image's own label; None for an image that says neither."""
+    """The version in the tag, else in the image's label; None if neither has one."""
     if tag is not None and (found := version_of_tag(tag)) is not None:
         return str(found)
     manifest = await registry.manifest(image.repository, digest)

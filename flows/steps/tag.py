@@ -1,5 +1,5 @@
-"""Tag: give the verified images their public names. The version's tags first, never over another image's; then git's
-tag; the tags that move come last, as the release does not depend on them."""
+"""Tag: give the verified images their public names. First the version's tags, never over another image's; then the git
+tag; moving tags come last, because the release does not depend on them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 async def make_public(
     registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
 ) -> tuple[Tagged, ...]:
-    """Tag the images. If that fails, and one of them may have its version's tag, the reservation stays for the run that
-    finishes it, which the same command starts. Raises as `tag`."""
+    """Tag the images. If that fails after a version tag may have been written, the reservation stays, so that the same
+    command finishes the release. Raises as `tag`."""
     try:
         return await tag(registries, plan, images, reserved)
     except BaseException as error:
@@ -41,7 +41,7 @@ async def make_public(
 async def tag(
     registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
 ) -> tuple[Tagged, ...]:
-    """Raises VersionTaken, TagImmutable (of a version's tag alone), and what registry and git raise."""
+    """Write the tags. Raises VersionTaken, TagImmutable (only for a version tag), RegistryErrors and SourceErrors."""
     public = {one.planned.target: one for one in images if one.planned.public}
     if len(public) > 1:
         # All are checked before the first is written.
@@ -54,9 +54,9 @@ async def tag(
 
 
 async def write_tag(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> None:
-    """Let the tag of `image` name this digest of its repository, if it does not yet.
+    """Point the tag of `image` to this digest of its repository, if it does not yet.
 
-    `move`: it may name another one now. Raises VersionTaken for one that does and may not move, RegistryErrors.
+    `move`: allow it to move from another digest. Raises VersionTaken if it must not move, RegistryErrors.
     """
     if not await _is_tagged(registry, image, digest, move=move):
         manifest = await registry.manifest(image.repository, digest)
@@ -66,7 +66,7 @@ async def write_tag(registry: RegistryClient, image: ImageReference, digest: str
 
 
 async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> bool:
-    """Whether the tag names the digest already; raises VersionTaken if it names another and may not `move`."""
+    """Whether the tag already points to the digest; raises VersionTaken if it points to another and must not `move`."""
     there = await registry.head(image.repository, str(image.tag), expected=digest)
     if there is None or there.digest == digest:
         return there is not None
@@ -86,9 +86,9 @@ async def _look(registries: Registries, image: VerifiedImage) -> None:
 
 
 async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedImage) -> Tagged:
-    """All tags of the version: its own, which is there, and those that move with it, as far as the registry lets them.
+    """All tags of the version: its own, which exists, and the moving tags that the registry lets move.
 
-    Looks again afterwards: a higher version may have been tagged in the same moment, and whoever writes last has to see
+    Checks again afterwards: a higher version may have been tagged at the same time, and the last writer must notice
     it.
     """
     assert plan.version is not None, "there is something to release"

@@ -13,7 +13,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 
 @step("verify")
 async def verify(registries: Registries, built: Sequence[BuiltImage]) -> tuple[VerifiedImage, ...]:
-    """Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
+    """Verify the images. Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
     return tuple(await run_concurrently(*(_verified(registries, image) for image in built)))
 
 

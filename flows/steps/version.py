@@ -20,7 +20,8 @@ from prefect_slipway.infra.domain.version import Version, latest, parse_version
 
 @step("plan version")
 async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> ReleasePlan:
-    """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git, Vault and cluster raise."""
+    """Plan the release. Raises VersionTaken, VersionReserved, InvalidOption, and errors of registry, git, Vault and
+    cluster."""
     if made.reserved is not None:
         # A second try of this step: what the first one had reserved would stand in its way.
         await made.reserved.end()
@@ -31,7 +32,7 @@ async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> Relea
 
 
 async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
-    """A missing right is found now, not after a long build or an approval."""
+    """Find a missing permission now, not after a long build or an approval."""
     if plan.nothing_to_release or not (to_build := plan.to_build()):
         return
     images = {ImageReference.parse(image.image) for image in to_build}
@@ -41,7 +42,7 @@ async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) 
 
 
 def named_before() -> Version | None:
-    """What an earlier attempt of this run was to release, as the tags tell that it gave the run (record.name_run)."""
+    """The version that an earlier attempt of this run meant to release, from the run's tags (record.name_run)."""
     if not flow_run.run_count:
         return None
     found = []
