@@ -26,8 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="release several images under one version",
         description=(
             "Build the targets of docker-bake.json or Compose files, each after its bases, and tag either all of "
-            "them with one "
-            "version or none."
+            "them with one version or none."
         ),
     )
     parser.add_argument(

@@ -19,8 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="roll an image out to a workload",
         description=(
             "Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled "
-            "back, and the "
-            "command fails with the reason."
+            "back, and the command fails with the reason."
         ),
     )
     add_request_options(parser, DeployRequest, positional="reference")

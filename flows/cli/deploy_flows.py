@@ -23,9 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "deploy-flows",
         description=(
-            "Register work pools, block types, deployments and automations with the Prefect server. It changes "
-            "only what "
-            "differs, so you can run it at any time."
+            "Register work pools, block types, deployments and automations with the Prefect server. It changes only "
+            "what differs, so you can run it at any time."
         ),
     )
     parser.add_argument(

@@ -28,11 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="let docker, podman, skopeo, cosign and oras use a registry credential in Vault",
         description=(
             "Add the credential helper docker-credential-slipway for a registry to the configuration of docker "
-            "(DOCKER_CONFIG, "
-            "or ~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own (REGISTRY_AUTH_FILE, "
-            "containers/auth.json) if it exists. The helper reads the credential from Vault at each use and does "
-            "not store it. "
-            "`slipway logout` undoes it."
+            "(DOCKER_CONFIG, or ~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own "
+            "(REGISTRY_AUTH_FILE, containers/auth.json) if it exists. The helper reads the credential from Vault at "
+            "each use and does not store it. `slipway logout` undoes it."
         ),
     )
     parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT] (default: the embedded registry)")

@@ -15,8 +15,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "manifests",
         description=(
             "Print a shared builder's objects for kubectl or GitOps, with new certificates (the output contains "
-            "their keys). "
-            "Slipway never removes these objects; releases reach the builder with --builder tcp://..."
+            "their keys). Slipway never removes these objects; releases reach the builder with --builder tcp://..."
         ),
     )
     add_cluster_options(parser)

@@ -26,8 +26,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="serve Prometheus metrics",
         description=(
             "Follow Slipway's events on the Prefect server and serve them at http://HOST:PORT/metrics: releases, "
-            "durations by "
-            "step, failures by cause, deploys and swept objects. Counting begins with the start of this command."
+            "durations by step, failures by cause, deploys and swept objects. Counting begins with the start of this "
+            "command."
         ),
     )
     parser.add_argument(

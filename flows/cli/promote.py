@@ -19,9 +19,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "promote",
         help="promote an image from one environment to the next",
         description=(
-            "Roll out the first environment's image to the other environments in order, each after an approval. "
-            "An image that "
-            "was not rolled out to the previous environment is rejected."
+            "Roll out the first environment's image to the other environments in order, each after an approval. An "
+            "image that was not rolled out to the previous environment is rejected."
         ),
     )
     add_request_options(parser, PromoteRequest, positional="reference")

@@ -30,11 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "relay",
         help="receive webhooks from GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
         description=(
-            "Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. "
-            "A push becomes "
-            "the event slipway.push and starts a run for each rule that applies. The rule file is reloaded when "
-            "it changes or "
-            "on SIGHUP; SIGTERM finishes the deliveries in progress. Run it behind a proxy that terminates TLS."
+            "Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. A "
+            "push becomes the event slipway.push and starts a run for each rule that applies. The rule file is "
+            "reloaded when it changes or on SIGHUP; SIGTERM finishes the deliveries in progress. Run it behind a "
+            "proxy that terminates TLS."
         ),
     )
     parser.add_argument(

@@ -23,8 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "shell",
         description=(
             "Open a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and "
-            "REGISTRY and "
-            "REPOSITORY in its environment. The builder is shared and stays; the pod is removed with its last session."
+            "REGISTRY and REPOSITORY in its environment. The builder is shared and stays; the pod is removed with "
+            "its last session."
         ),
     )
     add_request_options(parser)

@@ -19,8 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "status",
         description=(
             "Show each part's state: running, stopped, or foreign (you use your own). Exits with 1 if a part is "
-            "stopped, or if "
-            "your own part does not answer."
+            "stopped, or if your own part does not answer."
         ),
     )
     add_output_option(parser)

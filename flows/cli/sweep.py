@@ -15,11 +15,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "sweep",
         description=(
-            "Remove the objects of runs whose Lease has expired, and shared builders that were unused for their "
-            "idle time. "
-            "Everything in use stays, so you can run it at any time. Removals are reported to the Prefect server "
-            "(PREFECT_API_URL, "
-            "or else the embedded one) for `slipway metrics`; it also works without a server."
+            "Remove the objects of runs whose Lease has expired, and shared builders that were unused for their idle "
+            "time. Everything in use stays, so you can run it at any time. Removals are reported to the Prefect "
+            "server (PREFECT_API_URL, or else the embedded one) for `slipway metrics`; it also works without a "
+            "server."
         ),
     )
     add_cluster_options(parser)

@@ -17,8 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "up",
         description=(
             "Start the missing parts of the embedded stack and wait until all of them answer. To use your own "
-            "servers instead, "
-            "set PREFECT_API_URL and VAULT_ADDR."
+            "servers instead, set PREFECT_API_URL and VAULT_ADDR."
         ),
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing unless something fails")

@@ -16,9 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "worker",
         description=(
-            "Take runs from a work pool and start a process for each. Ctrl-C, SIGTERM or closing the terminal "
-            "stops taking "
-            "runs, lets the current ones clean up, reports them and exits; a second signal kills them."
+            "Take runs from a work pool and start a process for each. Ctrl-C, SIGTERM or closing the terminal stops "
+            "taking runs, lets the current ones clean up, reports them and exits; a second signal kills them."
         ),
     )
     parser.add_argument(

@@ -75,9 +75,8 @@ class Bake(Request):
     files: list[str] = Field(
         default_factory=list,
         description=(
-            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. "
-            "Leave empty for "
-            "the usual file names."
+            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. Leave "
+            "empty for the usual file names."
         ),
     )
     targets: list[str] = Field(
@@ -90,9 +89,8 @@ class Bake(Request):
     repository: str | None = Field(
         default=None,
         description=(
-            "REGISTRY/PATH for all images, each under its own name. Leave empty for the place in a target's "
-            "tags, or else "
-            "SOURCE/TARGET in the embedded registry."
+            "REGISTRY/PATH for all images, each under its own name. Leave empty for the place in a target's tags, or "
+            "else SOURCE/TARGET in the embedded registry."
         ),
     )
     allow: list[str] = Field(
@@ -121,8 +119,7 @@ class ReleaseRequest(Request):
         default=".",
         description=(
             "Directory, git URL, archive URL, `vault:MOUNT/PATH#FIELD` of a secret archive URL (for example a "
-            "presigned "
-            "one), or `block:NAME` of a saved source. Default: the current directory."
+            "presigned one), or `block:NAME` of a saved source. Default: the current directory."
         ),
     )
     ref: str | None = Field(
@@ -158,9 +155,8 @@ class ReleaseRequest(Request):
     bump: Bump = Field(
         default=Bump.MINOR,
         description=(
-            "Part of the version to increment; `auto` reads the Conventional Commits since the last version, and "
-            "so does "
-            "`prerelease`, which always makes a prerelease. Default: minor."
+            "Part of the version to increment; `auto` reads the Conventional Commits since the last version, and so "
+            "does `prerelease`, which always makes a prerelease. Default: minor."
         ),
     )
     prerelease: bool = Field(
@@ -181,9 +177,8 @@ class ReleaseRequest(Request):
     tag_prefix: str | None = Field(
         default=None,
         description=(
-            "Prefix of the git tags with the versions, such as `v` or `app/v`. Leave empty for `v` if the source "
-            "is a git "
-            "repository's root, or else the registry's tags."
+            "Prefix of the git tags with the versions, such as `v` or `app/v`. Leave empty for `v` if the source is "
+            "a git repository's root, or else the registry's tags."
         ),
     )
     git_remote: GitRemote | None = Field(
@@ -199,9 +194,8 @@ class ReleaseRequest(Request):
     reproducible: bool = Field(
         default=False,
         description=(
-            "Build the same digest from the same source: use the commit's time (the epoch for a directory) and "
-            "git's file "
-            "modes. The image's name and version count as source because labels contain them."
+            "Build the same digest from the same source: use the commit's time (the epoch for a directory) and git's "
+            "file modes. The image's name and version count as source because labels contain them."
         ),
     )
 
@@ -242,9 +236,8 @@ class ReleaseRequest(Request):
     only_new: bool = Field(
         default=False,
         description=(
-            "Release only if something changed since the last version, and check this before a builder starts. "
-            "Made for "
-            "schedules: a run without changes succeeds."
+            "Release only if something changed since the last version, and check this before a builder starts. Made "
+            "for schedules: a run without changes succeeds."
         ),
     )
     approval: bool = Field(

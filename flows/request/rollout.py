@@ -43,8 +43,7 @@ class RolloutOptions(RegistryOptions):
         ge=0,
         description=(
             "Seconds for which a complete rollout must stay complete, because a pod without a readiness probe is "
-            "ready as "
-            "soon as it starts. Default: 10."
+            "ready as soon as it starts. Default: 10."
         ),
     )
     patience_s: float = Field(
@@ -82,9 +81,8 @@ class Target(Request):
     pull_credentials: SecretPlace | None = Field(
         default=None,
         description=(
-            "`vault:MOUNT/PATH` or `block:NAME` of the nodes' pull credentials, which are stored in a Secret "
-            "next to the workload. "
-            "Leave empty to use only the workload's own pull Secrets."
+            "`vault:MOUNT/PATH` or `block:NAME` of the nodes' pull credentials, which are stored in a Secret next to "
+            "the workload. Leave empty to use only the workload's own pull Secrets."
         ),
     )
     approval: bool = Field(default=False, description="Wait for an approval before the rollout.")
@@ -115,9 +113,8 @@ class DeployRequest(TargetRequest):
 
     reference: str = Field(
         description=(
-            "REGISTRY/REPOSITORY@sha256:…, REGISTRY/REPOSITORY:TAG, or REGISTRY/REPOSITORY with `version`. A tag "
-            "is resolved to its "
-            "digest, and the digest is deployed."
+            "REGISTRY/REPOSITORY@sha256:…, REGISTRY/REPOSITORY:TAG, or REGISTRY/REPOSITORY with `version`. A tag is "
+            "resolved to its digest, and the digest is deployed."
         ),
         examples=["registry.example.com/team/app:1.2.3"],
     )
