@@ -45,7 +45,7 @@ class Builder(Block):
     )
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "builder": self.address,
             "builder_ca": self.ca_file,

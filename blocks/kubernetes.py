@@ -47,7 +47,7 @@ class KubernetesBuilder(Block):
     labels: dict[str, str] = Field(default_factory=dict, description="Additional labels of the run's objects.")
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "builder": "kubernetes",
             "context": self.context,

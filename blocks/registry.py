@@ -45,7 +45,7 @@ class Registry(Block):
     insecure: bool = Field(default=False, description="Use plain HTTP for the registry.")
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "credentials": [f"{self.host}={self.credential}"],
             "registry_ca": self.ca_file,

@@ -13,7 +13,7 @@ from prefect_slipway.blocks.fields import Source as SourceAddress
 
 
 class Source(Block):
-    """A directory, a git repository or an archive, with what it takes to read it.
+    """A directory, a git repository or an archive, and the settings to read it.
 
     Example:
         Release what is there:
@@ -44,7 +44,7 @@ class Source(Block):
     )
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "source": self.source,
             "ref": self.ref,

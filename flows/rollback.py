@@ -54,7 +54,7 @@ async def _rollback(request: RollbackRequest) -> DeployResult:
 
 @step("find the release")
 async def find_release(deploy: OpenDeploy, to: str, image: str | None) -> DeployedImage:
-    """As the workload remembers it, else as the registry has it.
+    """Find the release in the workload's record, or else in the registry.
 
     What the workload remembers by its digest needs no registry: one that is away, or whose password is lost, is said
     and does not stand in the way. Raises ReleaseUnknown, also for what the registry says is gone.

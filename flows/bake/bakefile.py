@@ -31,7 +31,8 @@ _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
 
 
 def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> Definition:
-    """All files (name and text each) as one definition: they share their variables, later ones have the last word.
+    """All files (name and text each) as one definition: they share their variables, and later files override earlier
+    ones.
 
     `variables`: values that replace the variables' defaults. Raises InvalidOption.
     """
@@ -99,7 +100,7 @@ class _Scope:
             self._defaults.update(plain)
 
     def check(self) -> None:
-        """What the variables' validations say of all of them. Raises InvalidOption."""
+        """Check all variables by their validations. Raises InvalidOption."""
         for where, rule in self._rules:
             if "condition" not in rule:
                 raise InvalidOption(f"{where}: a validation needs a condition")

@@ -25,7 +25,7 @@ _left: ContextVar[list[int] | None] = ContextVar("characters left", default=None
 
 
 def check_document(name: str, document: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
-    """See that a document is neither nested too deep nor, with each alias counted as what it stands for, too large.
+    """Check that a document is neither nested too deep nor, with its aliases expanded, too large.
 
     `plain`: a value without what it is wrapped in. Raises InvalidOption.
     """
@@ -49,19 +49,19 @@ _END = object()
 
 
 def check_values(where: str, number: int) -> None:
-    """Raises InvalidOption for more values than a file may have."""
+    """Check the number of values in a file. Raises InvalidOption."""
     if number > MOST_VALUES:
         raise InvalidOption(f"{where} contains more than {MOST_VALUES} values", action=_ACTION)
 
 
 def too_deep(where: str) -> InvalidOption:
-    """What is nested, or refers to each other, too deep."""
+    """The error for values that are nested, or refer to each other, too deep."""
     return InvalidOption(f"{where} is nested more than {MOST_LEVELS} deep", action=_ACTION)
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Within: the texts that templates and variables make have a bound together."""
+    """Within: limit the total size of the texts that templates and variables produce."""
     token = _left.set([_MOST_CHARACTERS])
     try:
         yield
@@ -70,7 +70,7 @@ def bounded() -> Iterator[None]:
 
 
 def made(where: str, text: str) -> str:
-    """Give back a text that a template or a variable made, counted. Raises InvalidOption."""
+    """Count a text that a template or a variable produced, and return it. Raises InvalidOption."""
     left = _left.get()
     if left is not None:
         left[0] -= len(text)

@@ -33,7 +33,7 @@ _CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
 
 
 def image_of(target: Target, repository: str | None, default: str | None) -> ImageReference:
-    """The repository that a target's image goes to: that of its tags (whose versions are Slipway's to choose).
+    """The repository for a target's image, from its tags (Slipway chooses the versions).
 
     `repository`: where all images go instead, each under the last part of its own name. `default`: where one without
     tags goes. Raises InvalidOption.
@@ -58,7 +58,7 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
 
 
 def unused(target: Target) -> list[str]:
-    """What the file says of a target that has no part in a release, a sentence each."""
+    """A sentence for each field of a target that a release does not use."""
     return [
         f"target {target.name}: the output {output!r} is ignored: a release pushes images"
         for output in target.outputs

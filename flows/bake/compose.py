@@ -47,7 +47,7 @@ def read_compose_files(
 
 
 def target_name(service: str) -> str:
-    """A service's name as a target's: bake allows no dots."""
+    """A service's name as a target name, in which bake allows no dots."""
     return service.replace(".", "_")
 
 

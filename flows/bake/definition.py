@@ -10,8 +10,8 @@ from prefect_slipway.flows.bake.fields import Fields, merge
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`: what
-    a reader should know, a sentence each."""
+    """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`:
+    sentences for the user."""
 
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, Fields] = field(default_factory=dict)

@@ -26,8 +26,8 @@ _MAPS = {"args", "labels", "additional_contexts", "environment", "ssh"}
 @dataclass
 class Model:
     """`services` and `secrets` by name; what has two forms has one: `build` is a map, and so are `args` and the like,
-    whose values may be None. `variables`: those that were given, and the project's name. `unset`: variables that were
-    asked for and have no value."""
+    whose values may be None. `variables`: the given ones, and the project's name. `unset`: variables that are used
+    but have no value."""
 
     services: dict[str, Object] = field(default_factory=dict)
     secrets: Object = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _extended(
 
 
 def merged(where: str, below: Object, above: Object) -> Object:
-    """Compose's merge: maps by key, lists joined, everything else replaced; null is as if not there."""
+    """Compose's merge: maps by key, lists joined, everything else replaced; null counts as missing."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)

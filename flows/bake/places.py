@@ -53,8 +53,8 @@ class Places:
         )
 
     def path(self, what: str, text: str | Path, below: Path | None = None, *, action: str | None = None) -> Path:
-        """A path that is named, relative to `below` (else to the source). Raises InvalidOption outside of the roots,
-        also where links lead there, with the next `action` (None: how to allow it)."""
+        """A path from a file, relative to `below` (else to the source). Raises InvalidOption outside the roots, also
+        through links, with the next `action` (None: how to allow it)."""
         path = (below or self.folder) / str(text).removeprefix("cwd://")
         try:
             real = path.resolve()
@@ -69,7 +69,7 @@ class Places:
         return path
 
     def variable(self, what: str, name: str) -> str:
-        """A variable of this machine's environment that a file names. Raises InvalidOption."""
+        """A variable of this machine's environment, used by a file. Raises InvalidOption."""
         if name not in self.env:
             raise InvalidOption(
                 f"{what}: it needs this machine's environment variable {name}",
@@ -78,7 +78,7 @@ class Places:
         return name
 
     def agent(self, what: str) -> None:
-        """Raises InvalidOption if SSH agents and keys are not allowed."""
+        """Check that SSH agents and keys are allowed. Raises InvalidOption."""
         if not self.ssh:
             raise InvalidOption(f"{what}: it needs an SSH agent or key of this machine", action="allow it: --allow ssh")
 

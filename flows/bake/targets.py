@@ -67,7 +67,7 @@ class TargetSet:
 
 
 def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
-    """The targets that `names` (of targets and groups; none: `default`) stand for, and what they are based on.
+    """The targets selected by `names` of targets and groups (`default` without any), and their bases.
 
     A service's name may have its dots. Raises InvalidOption for unknown names, circles, and a base for other platforms.
     """
@@ -121,7 +121,7 @@ class _Inheritance:
         self._values = 0
 
     def fields(self, name: str, heirs: tuple[str, ...] = ()) -> Fields:
-        """`heirs`: the targets that it is wanted for. Raises InvalidOption."""
+        """`heirs`: the targets that inherit from it. Raises InvalidOption."""
         if name in self._known:
             return self._known[name]
         if name in heirs:

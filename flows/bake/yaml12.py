@@ -48,12 +48,12 @@ def _scalar(text: str) -> str | int | float | bool | None:
 
 
 class Reset:
-    """`!reset`: what is there under this name, from what was read before, is taken away."""
+    """`!reset`: removes the value of this name that earlier files set."""
 
 
 @dataclass(frozen=True)
 class Override:
-    """`!override`: the value stands instead of what is there, and is not merged with it."""
+    """`!override`: the value replaces the earlier one instead of being merged with it."""
 
     value: Any
 
@@ -101,7 +101,7 @@ class _Loader(yaml.SafeLoader):
         return found
 
     def untagged(self, node: yaml.Node) -> Any:
-        """What stands there as if it had no tag of its own."""
+        """The node's value as if it had no tag."""
         if isinstance(node, yaml.MappingNode):
             return self.construct_mapping(node, deep=True)
         if isinstance(node, yaml.SequenceNode):

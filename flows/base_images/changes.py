@@ -26,7 +26,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A base that moved; `before`: empty where nobody has noted it."""
+    """A base that changed; `before`: empty if it was not recorded."""
 
     name: str
     before: State
@@ -43,7 +43,7 @@ class Noted:
 
     @classmethod
     def parse(cls, value: Any) -> Self | None:
-        """What `as_value` made; None for anything else."""
+        """Read what `as_value` made; None for anything else."""
         try:
             return cls(str(value["digest"]), dict(value["believed"]), dict(value["seen"]))
         except (KeyError, TypeError, ValueError):
@@ -58,7 +58,7 @@ class Noted:
 
 
 def look(digest: str, sightings: list[Sighting], before: Noted | None) -> tuple[list[Move], Noted]:
-    """What moved since the release with this digest, and what to note.
+    """The bases that changed since the release with this digest, and the record to keep.
 
     A base of the image itself is told by its layers, which the image begins with unless the base moved. One that is
     only built with is told by what was noted: a first look can only note it; after a release that came in between, what

@@ -23,7 +23,8 @@ _SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """An image as the Dockerfile names it, its ARGs filled in. `runtime`: what is built begins with its layers."""
+    """An image as the Dockerfile names it, with its ARGs filled in. `runtime`: the built image begins with its
+    layers."""
 
     name: str
     runtime: bool
@@ -39,7 +40,7 @@ class _Stage:
 def base_images(
     text: str, *, build_args: Mapping[str, str] | None = None, target: str | None = None
 ) -> list[BaseImage]:
-    """What the target (None: the last stage) is made of, directly or through other stages; each image once.
+    """The images that the target (None for the last stage) builds on, directly or through other stages; each once.
 
     `FROM scratch` and other stages are not images. Raises DockerfileInvalid: no FROM, no such target, a FROM whose ARG
     has no value.

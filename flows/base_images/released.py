@@ -31,7 +31,7 @@ class Release:
 
 
 async def latest_release(run: OpenRun) -> Release:
-    """By the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
+    """The latest release by the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
     if run.request.image is None:
         raise InvalidOption(
             "the release's request does not name an image", action="set the image in the deployment or in the check"
@@ -76,7 +76,7 @@ async def sightings(run: OpenRun, release: Release) -> list[Sighting]:
 
 
 def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
-    """The request's fields by which the released commit is fetched again; none where the source has no commits."""
+    """The request's fields that fetch the released commit again; none if the source has no commits."""
     request = run.request
     if request.source.startswith("vault:"):  # an archive, which has no commits
         return {}

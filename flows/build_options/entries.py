@@ -108,5 +108,5 @@ def context_name(name: str) -> str:
 
 
 def context_place(where: str) -> Path | str:
-    """A directory, or what names an image, a layout or a remote source."""
+    """A directory, or the specifier of an image, a layout or a remote source."""
     return where if is_image(where) or is_layout(where) or is_remote(where) else Path(where)

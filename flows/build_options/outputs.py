@@ -84,7 +84,7 @@ def outputs(
 
 
 def kind_of(text: str) -> str:
-    """The type of one. Raises InvalidOption."""
+    """The type of an output. Raises InvalidOption."""
     return _Entry.read(text).kind
 
 

@@ -34,7 +34,7 @@ _MEANINGLESS = ("isolation", "security-opt")
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options, named and meant as `docker buildx build` has them."""
+    """Add the options of `docker buildx build`, with the same names and meanings."""
     add = parser.add_argument
     add(
         "context",
@@ -108,7 +108,8 @@ def _add_hidden(parser: argparse.ArgumentParser) -> None:
 
 
 class Asked(NamedTuple):
-    """`request`: what was typed. `dockerfile`: where the daemon is to download the Dockerfile, "" for nowhere. `call`:
+    """`request`: from the command line. `dockerfile`: where the daemon is to download the Dockerfile, "" for nowhere.
+    `call`:
     method, format and whether its status is ignored, None for a build. `warnings`: what a reader should know."""
 
     request: BuildRequest

@@ -29,7 +29,7 @@ _IMAGE_STORE = "org.mobyproject.buildkit.worker.snapshotter"
 
 
 class ResultFile:
-    """A file that is written when the build is over, and known before it begins to be one that can be written."""
+    """A file that is written after the build, and checked to be writable before it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -62,7 +62,7 @@ class ResultFile:
             raise _unwritable(self._path, error) from error
 
     def remove_stale(self) -> None:
-        """What an earlier build wrote, so that one that fails does not leave it. Raises OutputError."""
+        """Remove an earlier build's file, so that a failed build does not leave it. Raises OutputError."""
         try:
             if self._path.is_file():
                 self._path.unlink()
@@ -70,7 +70,7 @@ class ResultFile:
             raise _unwritable(self._path, error) from error
 
     def release(self) -> None:
-        """Nothing is left of one that was not written."""
+        """Remove the file if it was not written."""
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ async def told(
     engine: bool,
     metadata: bool,
 ) -> dict[str, str]:
-    """What the exporters said; for the metadata file with the build's reference and provenance.
+    """The exporters' response, for the metadata file, with the build's reference and provenance.
 
     `engine`: the builder is a Docker engine's. Raises a BuilderError."""
     response = dict(outcome.response)

@@ -25,7 +25,7 @@ def add_address_options(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
-    """The builder that was named, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
+    """The requested builder, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
     from prefect_slipway.flows.run.endpoints import find_builder
     from prefect_slipway.infra.buildkit.address import TlsFiles
 
@@ -39,7 +39,7 @@ def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> t
 
 
 def embedded_stack() -> StackConnection | None:
-    """Where the embedded stack is, None if there is none. That it runs is not asked: a build that needs it will see."""
+    """The embedded stack's connection, None if there is none. Does not check that it is running."""
     from prefect_slipway.infra.local.connection import read_connection
     from prefect_slipway.infra.local.home import stack_home
 

@@ -20,7 +20,7 @@ def add_builder_options(parser: argparse.ArgumentParser) -> None:
 
 
 def builder_options(args: argparse.Namespace) -> dict[str, str]:
-    """The builder's options that were typed. Raises InvalidOption."""
+    """The builder's options from the command line. Raises InvalidOption."""
     from prefect_slipway.flows.cli.options import read_pairs
 
     return read_pairs("--builder-option", args.builder_option)

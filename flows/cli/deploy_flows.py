@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises InvalidOption and PrefectError; what was registered before is printed by then."""
+    """Raises InvalidOption and PrefectError, after printing what was registered before."""
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()

@@ -27,7 +27,7 @@ class Guarded(io.TextIOBase):
 
     @property
     def buffer(self) -> BinaryIO:
-        """For bytes that are not meant to be shown: an archive, another machine's terminal."""
+        """The buffer for bytes that are not text to show: an archive, another machine's terminal."""
         return self.unguarded.buffer
 
     @property

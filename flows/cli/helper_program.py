@@ -13,7 +13,7 @@ _PROGRAM = "docker-credential-slipway"
 
 
 def put_on_path() -> Path | None:
-    """Make sure that the helper is found; gives the link that was made for it, None if there was no need.
+    """Make sure that docker finds the helper; returns the link created for it, None if not needed.
 
     Raises PartMissing when there is no folder on PATH that takes one.
     """

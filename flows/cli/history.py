@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(rows: list[PastRelease]) -> str:
-    """A line a release, the columns aligned."""
+    """One line per release, with aligned columns."""
     lines = [
         _COLUMNS,
         *((row.version, row.when, f"{row.seconds:.1f} s", row.share, row.trigger, row.digest) for row in rows),

@@ -58,7 +58,7 @@ def add_request_options(
 
 
 def request_of(args: argparse.Namespace) -> ReleaseRequest:
-    """The request that was typed. Raises the UsageErrors of the model."""
+    """The request from the command line. Raises the UsageErrors of the model."""
     return read_request(args, ReleaseRequest)
 
 
@@ -68,7 +68,7 @@ def read_request(args: argparse.Namespace, model: type[Model]) -> Model:
 
 
 def given_options(args: argparse.Namespace, model: type[Request], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The model's fields that were typed. Raises InvalidOption."""
+    """The model's fields from the command line. Raises InvalidOption."""
     values: dict[str, Any] = {}
     for name, _, kind in _options(model, without):
         if (given := getattr(args, name)) is not None:

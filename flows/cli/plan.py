@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def plan_of(request: ReleaseRequest) -> ReleasePlan:
-    """What a release would do; nothing is reserved. Raises SlipwayErrors."""
+    """Plan a release without reserving anything. Raises SlipwayErrors."""
     from prefect_slipway.flows.planning.decide import plan_release
     from prefect_slipway.flows.planning.source import look_into
     from prefect_slipway.flows.run.open_run import open_run

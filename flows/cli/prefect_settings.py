@@ -44,7 +44,8 @@ def use_prefect_server() -> None:
 
 
 def register_blocks(connection: StackConnection) -> None:
-    """Let the UI offer Slipway's blocks. Done once for each state of their code: importing Prefect takes a second."""
+    """Register Slipway's blocks for the UI, once for each version of their code, because importing Prefect takes a
+    second."""
     code = sorted((Path(__file__).parents[2] / "blocks").glob("*.py"))
     state = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     mark = _client_folder(connection) / "blocks"
@@ -64,7 +65,7 @@ def register_blocks(connection: StackConnection) -> None:
 
 
 def rename_histories(connection: StackConnection, before: str) -> None:
-    """Let the embedded registry's images, which were called `before`/NAME, keep their history. Raises PrefectErrors."""
+    """Keep the history of the embedded registry's images, formerly named `before`/NAME. Raises PrefectErrors."""
     from prefect_slipway.infra.local.registry import repositories
 
     names = repositories(connection.home)

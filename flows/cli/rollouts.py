@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """What such a flow gives."""
+    """The result of such a flow."""
 
     @property
     def summary(self) -> str: ...
@@ -25,9 +25,8 @@ class Result(Protocol):
 def run_recorded(
     start: Callable[[], Coroutine[Any, Any, Result]], output: str, *, untouched: str = "nothing was changed"
 ) -> int:
-    """Run the flow that `start` begins and print its result. `untouched`: what an interruption comes to where there was
-    nothing to take back. Raises SlipwayError.
-    """
+    """Run the flow that `start` begins and print its result. `untouched`: the outcome of an interruption that had
+    nothing to undo. Raises SlipwayError."""
 
     def interrupted(terminal: Terminal) -> Result:
         became = terminal.became or untouched

@@ -128,7 +128,7 @@ class _Late:
 
 
 def interruption(cause: str, terminal: Terminal) -> Interrupted:
-    """With what could not be cleaned up, where something could not."""
+    """The interruption, with what could not be cleaned up, if anything."""
     error = Interrupted(cause)
     if terminal.left_behind:
         error.action = "what was left behind is shown above; you can run the same command again"

@@ -25,7 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises Leftovers and ClusterErrors. A Prefect server that does not answer is said, and no failure."""
+    """Raises Leftovers and ClusterErrors. A Prefect server that does not answer only causes a message, not a
+    failure."""
     gone = asyncio.run(_sweep(args.context, args.namespace, known=_server_known()))
     print("\n".join(f"removed {name}" for name in gone) if gone else "nothing had expired")
     return 0

@@ -92,7 +92,7 @@ def read_parameter(text: str) -> tuple[list[str], Any]:
 
 
 def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:
-    """The parameters that are named, each whole: the deployment's value with the given parts in it.
+    """The named parameters, each complete: the deployment's value with the given parts replaced.
 
     Raises InvalidOption where a path leads into something that has no parts.
     """

@@ -41,7 +41,7 @@ class Lineage:
 
 
 async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
-    """All that are released, with the commits that git's tags name."""
+    """All released versions, with the commits of their git tags."""
     if isinstance(ledger, GitLedger):
         return await ledger.released()
     return [Released(version) for version in await ledger.versions()]
@@ -50,7 +50,7 @@ async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
 async def look_back(
     run: OpenRun, ledger: VersionLedger, checkout: Checkout, images: Images, released: Collection[Released]
 ) -> Lineage:
-    """Find the line of the checkout's revision among what is released.
+    """Find the line of the checkout's revision among the released versions.
 
     Git's tags name their commits, images carry them as a label; an image without one counts as of the line. Raises
     HistoryIncomplete, and what git and the registry raise.
@@ -98,7 +98,7 @@ async def _each_once(history: History, line: Sequence[Released]) -> tuple[Releas
 
 
 async def revision_label(images: Images, version: Version) -> str | None:
-    """The commit that a released image says it was made of; None if it does not say."""
+    """The commit in a released image's label; None without one."""
     image, registry = next(iter(images.items()))
     # Not every tag that looks like a version is an image of Slipway's, or still there.
     with suppress(ManifestUnknown, RepositoryUnknown, RegistryProtocolError, DigestMismatch):

@@ -75,7 +75,7 @@ class Choice:
         return self.version
 
     def tags_that_stay(self, version: Version) -> tuple[str, ...]:
-        """Moving tags that this version must not take from another line's."""
+        """Moving tags that this version must not take from another line."""
         base = latest(self.line, stable_only=True)
         return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
 

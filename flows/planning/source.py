@@ -27,8 +27,8 @@ ONE = "image"
 
 
 class FetchedSource:
-    """`targets`: what to build; `places`: what the build may use of this machine; `images`: by target. Like all that
-    is open neither stored nor copied by Prefect, which leaves plain objects alone."""
+    """`targets`: what to build; `places`: what the build may use of this machine; `images`: by target. Prefect
+    neither stores nor copies it, because it is a plain object."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
 
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:
-    """What the files in the source say. Raises InvalidOption."""
+    """Read the targets of the source's files. Raises InvalidOption."""
     return choose(read_folder(places, bake.files, bake.variables), bake.targets)
 
 
@@ -87,7 +87,7 @@ def source_facts(checkout: Checkout) -> SourceFacts:
 
 
 def known_host(run: OpenRun) -> str | None:
-    """The registry that images go to, as far as it is known before the source is; None where its files tell."""
+    """The registry to push to, if it is known before the source; None if the source's files define it."""
     bake = run.request.bake
     if bake is None:
         return run.image("any").registry

@@ -73,7 +73,7 @@ async def read_stanzas(client: PrefectClient, document: Mapping[str, Any]) -> li
 
 
 async def register_deployment(client: PrefectClient, wanted: Wanted) -> Registered:
-    """Make the deployment, or bring it to what the file says: its schedules' and triggers' switches, too."""
+    """Create the deployment, or update it from the file, including the switches of its schedules and triggers."""
     try:
         found = await client.read_deployment_by_name(wanted.full_name)
     except ObjectNotFound:
@@ -94,8 +94,8 @@ async def register_deployment(client: PrefectClient, wanted: Wanted) -> Register
 
 
 async def stop_schedules(client: PrefectClient, wanted: Wanted) -> Registered | None:
-    """Turn the schedules off that this file turned on earlier, where nobody takes the runs: they would be Late for
-    ever. None: there are none."""
+    """Turn off the schedules that this file turned on earlier if no worker takes the runs, which would stay Late
+    forever. None if there are no schedules."""
     try:
         found = await client.read_deployment_by_name(wanted.full_name)
     except ObjectNotFound:

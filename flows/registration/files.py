@@ -31,7 +31,7 @@ class Pool:
     template: dict[str, Any]
 
     def with_defaults(self, values: Mapping[str, str]) -> Pool:
-        """The pool with other defaults of its jobs' variables. Raises InvalidOption for a variable it has not."""
+        """The pool with other defaults for its job variables. Raises InvalidOption for an unknown variable."""
         template = copy.deepcopy(self.template)
         properties = template["variables"]["properties"]
         for name, value in values.items():

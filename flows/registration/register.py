@@ -26,7 +26,7 @@ from prefect_slipway.flows.server.errors import prefect_client
 
 
 class Kind(StrEnum):
-    """What can be registered alone."""
+    """The kinds that can be registered separately."""
 
     POOLS = "pools"
     BLOCKS = "blocks"

@@ -54,7 +54,7 @@ class Push:
 
     @property
     def is_version_tag(self) -> bool:
-        """Whether the tag ends in a semantic version, as those do that a release makes."""
+        """Whether the tag ends in a semantic version, like the tags of releases."""
         return self.tag is not None and _VERSION_AT_END.fullmatch(self.tag) is not None
 
     @property

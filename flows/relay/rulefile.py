@@ -21,7 +21,7 @@ logger = logging.getLogger(LOGGER)
 
 
 class RuleFile:
-    """The rules in force. `problem`: what is wrong with the file as it is now, None if it is in force."""
+    """The active rules. `problem`: what is wrong with the current file, None if it is active."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises InvalidOption."""
@@ -32,7 +32,7 @@ class RuleFile:
         self.rules = parse_rules(content, path.name)
 
     def refresh(self, *, loudly: bool = False) -> None:
-        """Take over what has changed, and say so. `loudly`: say also that nothing has. Raises nothing."""
+        """Reload a changed file and log it. `loudly`: also log that nothing changed. Raises nothing."""
         try:
             content = self._content()
             if _mark(content) == self._seen and not loudly:

@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """A sender: it posts to `/hooks/NAME`."""
+    """A sender, which posts to `/hooks/NAME`."""
 
     name: str
     forge: Literal["github", "gitlab", "gitea", "forgejo", "generic"]
@@ -56,7 +56,7 @@ class Source(_Strict):
 
 
 class Rule(_Strict):
-    """A push that matches all that is said starts a run of `deployment`.
+    """A push that matches all conditions starts a run of `deployment`.
 
     `branch` and `tag`: what is not named is not matched, but for a rule that names neither, which takes every branch.
     """

@@ -32,7 +32,7 @@ class _Read:
 
 
 class SourceSecrets:
-    """Reads Vault or files. `vault`: None if there is none to ask. `clock`: seconds, never going backwards."""
+    """Reads secrets from Vault or files. `vault`: None without a Vault. `clock`: seconds, never going backwards."""
 
     def __init__(self, vault: VaultSession | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._vault = vault
@@ -40,7 +40,7 @@ class SourceSecrets:
         self._read: dict[str, _Read] = {}
 
     async def current(self, source: Source) -> tuple[bytes, ...]:
-        """The secrets that count. Raises the VaultErrors, InvalidOption."""
+        """The current secrets. Raises the VaultErrors, InvalidOption."""
         known = self._read.get(source.secret)
         if known is not None and self._clock() - known.at < _KEPT_S:
             return known.values

@@ -63,7 +63,7 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
 
 
 async def announce_swept(namespace: str, objects: Sequence[str]) -> bool:
-    """That the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
+    """Announce that the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
     return await announce(SWEPT, namespace, {"objects": list(objects), "count": len(objects)}, kind="namespace")
 
 

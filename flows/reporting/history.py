@@ -59,7 +59,7 @@ class PastRelease:
 
 
 def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
-    """All rows, newest first. A release that was finished or found again later stays what it was at first."""
+    """All rows, newest first. A release that was finished or found again later keeps its first row."""
     first: dict[tuple[str, str], PastRelease] = {}
     for row in (row for table in tables for row in table):
         known = first.get((row.version, row.digest))
@@ -84,7 +84,7 @@ async def images_with_history(client: PrefectClient) -> list[str]:
 
 
 async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
-    """Add releases to the image's table, whatever others add in the same moment. Gives the table."""
+    """Add releases to the image's table, also while others add to it. Returns the table."""
     from prefect.artifacts import TableArtifact
 
     before = await _newest(client, image)

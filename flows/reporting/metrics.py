@@ -73,7 +73,7 @@ class Metrics:
         self._up.set(answered)
 
     def count(self, event: str, payload: Mapping[str, Any]) -> None:
-        """An event; one that is none of Slipway's, or of a later version's, is not counted."""
+        """Count an event; others than Slipway's, and those of later versions, are ignored."""
         image = self._images.bounded(payload.get("image"))
         match event:
             case events.IMAGE_RELEASED:

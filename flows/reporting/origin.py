@@ -24,7 +24,7 @@ class Origin:
 
 
 async def origin_of_this_run(client: PrefectClient) -> Origin:
-    """To be called in a flow run."""
+    """The origin of the current flow run; call it in one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return Origin("command line")

@@ -41,9 +41,8 @@ OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms")
 
 
 class Request(BaseModel):
-    """What is asked of a flow. Every field is a plain value that may be shown: secrets are named by where they are,
-    never given. What holds one is refused, and repeated nowhere.
-    """
+    """The request of a flow. Every field is a plain value that may be shown: secrets are given by their place, never
+    by value. A value that contains a secret is rejected and not repeated anywhere."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: without_leaks(schema)
@@ -70,7 +69,7 @@ class Request(BaseModel):
 
 
 class Bake(Request):
-    """Several images of one source: which files describe them, and what these may use."""
+    """Several images of one source: the files that describe them, and what these may use."""
 
     files: list[str] = Field(
         default_factory=list,
@@ -275,18 +274,18 @@ class ReleaseRequest(Request):
 
     @property
     def called(self) -> str:
-        """What a run is called before its image and version are known."""
+        """The name of a run before its image and version are known."""
         name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.path)
         return f"{name} {self.version}" if self.version else name
 
     @property
     def run_name(self) -> str:
-        """The same for the run, which says that there are several images."""
+        """The run's name, which says that there are several images."""
         return f"set {self.called}" if self.bake is not None else self.called
 
     @property
     def subject(self) -> str:
-        """What it is about: the image, or the source of several."""
+        """The subject of the release: the image, or the source of several."""
         return self.image or (f"set {self.source}" if self.bake is not None else self.source)
 
     @property

@@ -18,7 +18,7 @@ PREVIOUS = "previous"
 
 
 class RegistryOptions(Request):
-    """How the image's registry is asked."""
+    """Access to the image's registry."""
 
     credentials: list[CredentialPlace] = Field(
         default_factory=list,
@@ -33,7 +33,7 @@ class RegistryOptions(Request):
 
 
 class RolloutOptions(RegistryOptions):
-    """How a rollout is watched, and what comes of a failure."""
+    """How to watch a rollout, and what to do about a failure."""
 
     timeout_s: float = Field(
         default=600.0, gt=0, description="Seconds within which the rollout must be complete. Default: 600."
@@ -136,7 +136,7 @@ class DeployRequest(TargetRequest):
 
 
 class RollbackRequest(TargetRequest):
-    """One workload back to an earlier release."""
+    """Return one workload to an earlier release."""
 
     to: str = Field(
         default=PREVIOUS,
@@ -189,7 +189,7 @@ class PromoteRequest(RolloutOptions):
 
     @property
     def called(self) -> str:
-        """What a run is called before its image is known."""
+        """The name of a run before its image is known."""
         ways = " → ".join(environment.name for environment in self.environments)
         name = self.reference.rpartition("/")[2] if self.reference is not None else self.environments[0].workload
         return f"{name}: {ways}"

@@ -19,8 +19,7 @@ from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
 class Registries:
     """How registries are spoken to, and the clients that do. `host`: the registry that credentials are for which name
-    none; `no_vault`: why there is no Vault. Like all of a run's connections neither stored nor copied by Prefect, which
-    leaves plain objects alone."""
+    none; `no_vault`: why there is no Vault. Prefect neither stores nor copies it, because it is a plain object."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ class ReleasePlan:
     """Everything a release will do, computed before it does any of it. `images`: each after its bases.
 
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
-    the bump; `deciding_commit_count`: how many did. `warnings`: what a reader should know, a sentence each.
+    the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user.
     """
 
     source: SourceFacts

@@ -28,7 +28,7 @@ _MOST_SIGNATURES = 8
 
 
 def check_signed(headers: Headers) -> None:
-    """Raises Refused unless all three headers are there."""
+    """Check that all three headers exist. Raises Refused."""
     for name in (SIGNATURE, ID, TIMESTAMP):
         if not headers.get(name):
             raise unsigned(name)
