@@ -11,7 +11,7 @@ IMAGE ?=
 ARGS ?=
 # What `make lock` does with versions that still fit.
 UPGRADE ?= --upgrade
-# What `make bench` measures; empty: all.
+# What `make bench` measures; leave empty for all.
 CASES ?=
 RUNS ?= 5
 # What `make dist` builds of; `.ci/release` names the tag's own files.

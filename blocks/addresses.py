@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of every block beside its fields: where its documentation is, and a picture."""
+"""Links that Prefect's UI shows with every block: its documentation and its logo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A saved builder: a BuildKit daemon that can be reached."""
+"""A saved builder: the address of an existing BuildKit daemon."""
 
 from __future__ import annotations
 
@@ -27,21 +27,25 @@ class Builder(Block):
 
     _block_type_name = "Slipway Builder"
     _block_type_slug = "slipway-builder"
-    _description = "A BuildKit daemon: its address and how it is trusted."
+    _description = "A BuildKit daemon: its address and its TLS files."
     _logo_url = logo("docker")
     _documentation_url = DOCUMENTATION
 
-    address: BuilderPlace = Field(description="tcp://HOST:PORT, unix://PATH or docker://[PATH].")
-    ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; turns TLS on for tcp.")
+    address: BuilderPlace = Field(
+        description="Address of the builder: tcp://HOST:PORT, unix://PATH or docker://[PATH]."
+    )
+    ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; enables TLS for tcp://.")
     cert_file: str | None = Field(default=None, description="PEM file with the client certificate.")
     key_file: str | None = Field(default=None, description="PEM file with the client certificate's key.")
-    server_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
+    server_name: str | None = Field(
+        default=None, description="Name in the builder's certificate, if it is not the host name."
+    )
     network: Literal["host", "none"] | None = Field(
-        default=None, description="Network of the RUN steps. Empty: the builder's default."
+        default=None, description="Network of the RUN steps. Leave empty for the builder's default."
     )
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "builder": self.address,
             "builder_ca": self.ca_file,

@@ -1,4 +1,4 @@
-"""All blocks at once: what Prefect imports wherever Slipway is installed (entry point `prefect.collections`)."""
+"""All blocks in one module, which Prefect imports wherever Slipway is installed (entry point `prefect.collections`)."""
 
 from prefect_slipway.blocks.builder import Builder as Builder
 from prefect_slipway.blocks.kubernetes import KubernetesBuilder as KubernetesBuilder

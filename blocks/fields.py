@@ -1,4 +1,4 @@
-"""Fields that requests and saved blocks share: each refuses what may be a secret, which would be recorded.
+"""Fields that requests and saved blocks share. Each rejects values that may contain a secret, as Prefect records them.
 
 The same rule stands in the fields' JSON schema, by which the Prefect server refuses what is typed into its form.
 """
@@ -18,11 +18,11 @@ from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
 _NO_LEAK = rf"^(?![\s\S]*{LEAK})"
 _BLOCK = r"block:[^\s:@/?#]+"
 _ACTION = (
-    "leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH; a URL that is a secret, "
-    "as a presigned one is, goes to Vault as a whole: vault:MOUNT/PATH#FIELD"
+    "remove it, and keep the credential in Vault: --git-credentials vault:MOUNT/PATH; a URL that is a secret, "
+    "such as a presigned one, belongs in Vault as a whole: vault:MOUNT/PATH#FIELD"
 )
 
-_BUILDER_ACTION = "name it as tcp://HOST:PORT, unix://PATH or docker://[PATH], with TLS files for who may use it"
+_BUILDER_ACTION = "use tcp://HOST:PORT, unix://PATH or docker://[PATH], and TLS files for authentication"
 
 
 def _check_source(text: str) -> str:
@@ -45,7 +45,9 @@ def _check_place(text: str, *, host: bool) -> str:
 def _check_block(text: str) -> str:
     if not _names_a_block(text):
         # Not repeated: it may be a token.
-        raise InvalidOption("a saved Vault is named as block:NAME", action="save a Slipway Vault block and name it")
+        raise InvalidOption(
+            "a saved Vault has the form block:NAME", action="save a Slipway Vault block and use its name"
+        )
     return text
 
 
@@ -58,14 +60,14 @@ def _pattern(*forms: str) -> Any:
 
 
 Source = Annotated[str, AfterValidator(_check_source), _pattern(rf"{PLACE}#[\w.-]+", ADDRESS)]
-"""Where a source is: a directory, a URL without a secret in it, or `vault:MOUNT/PATH#FIELD`."""
+"""A source: a directory, a URL without a secret, or `vault:MOUNT/PATH#FIELD`."""
 
 BuilderPlace = Annotated[
     str,
     AfterValidator(partial(check_address, "the builder's address", action=_BUILDER_ACTION)),
     _pattern(ADDRESS),
 ]
-"""Where a builder is."""
+"""A builder's address."""
 
 GitRemote = Annotated[
     str, AfterValidator(partial(check_address, "the git remote", action=_ACTION)), _pattern("-", ADDRESS)

@@ -1,4 +1,4 @@
-"""A saved builder in Kubernetes: made for each release, or shared and kept warm."""
+"""A saved builder in Kubernetes: created for each release, or shared and kept warm."""
 
 from __future__ import annotations
 
@@ -32,20 +32,22 @@ class KubernetesBuilder(Block):
 
     _block_type_name = "Slipway Kubernetes Builder"
     _block_type_slug = "slipway-kubernetes-builder"
-    _description = "A BuildKit daemon that Slipway makes in a Kubernetes cluster."
+    _description = "A BuildKit daemon that Slipway creates in a Kubernetes cluster."
     _logo_url = logo("kubernetes")
     _documentation_url = DOCUMENTATION
 
-    context: str | None = Field(default=None, description="Kubeconfig context. Empty: the current one, or the pod's.")
-    namespace: str | None = Field(default=None, description="Namespace. Empty: the context's.")
+    context: str | None = Field(
+        default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
+    )
+    namespace: str | None = Field(default=None, description="Namespace. Leave empty for the context's.")
     options: dict[str, str] = Field(
         default_factory=dict,
-        description=f"KEY: VALUE each, as --builder-option has them: {OPTIONS_HELP}.",
+        description=f"Options as for --builder-option: {OPTIONS_HELP}.",
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Additional labels of the run's objects.")
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "builder": "kubernetes",
             "context": self.context,

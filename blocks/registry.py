@@ -1,4 +1,4 @@
-"""A saved registry: how it is spoken to and where in Vault its credential is."""
+"""A saved registry: how to connect to it, and where Vault keeps its credential."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ class Registry(Block):
 
     _block_type_name = "Slipway Registry"
     _block_type_slug = "slipway-registry"
-    _description = "An OCI registry and the place of its credential in Vault."
+    _description = "An OCI registry and its credential's place in Vault."
     _logo_url = logo("docker")
     _documentation_url = DOCUMENTATION
 
-    host: str = Field(description="Host name with an optional port, as in image references.")
-    credential: SecretPlace = Field(description="vault:MOUNT/PATH of a secret with the fields username and password.")
-    ca_file: str | None = Field(
-        default=None, description="PEM file with the registry's CA, on the machine that runs the release."
+    host: str = Field(description="Host name and optional port, as in image references.")
+    credential: SecretPlace = Field(
+        description="Place of a secret with the fields username and password: vault:MOUNT/PATH."
     )
-    insecure: bool = Field(default=False, description="The registry speaks plain HTTP.")
+    ca_file: str | None = Field(
+        default=None, description="PEM file with the registry's CA on the machine that runs the release."
+    )
+    insecure: bool = Field(default=False, description="Use plain HTTP for the registry.")
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "credentials": [f"{self.host}={self.credential}"],
             "registry_ca": self.ca_file,

@@ -1,4 +1,4 @@
-"""A saved source: what is released again and again."""
+"""A saved source, for repeated releases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect_slipway.blocks.fields import Source as SourceAddress
 
 
 class Source(Block):
-    """A directory, a git repository or an archive, with what it takes to read it.
+    """A directory, a git repository or an archive, and the settings to read it.
 
     Example:
         Release what is there:
@@ -28,23 +28,23 @@ class Source(Block):
 
     _block_type_name = "Slipway Source"
     _block_type_slug = "slipway-source"
-    _description = "Where an image's Dockerfile and files come from."
+    _description = "The source of an image's Dockerfile and files."
     _logo_url = logo("filesystem")
     _documentation_url = DOCUMENTATION
 
     source: SourceAddress = Field(
-        description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of an archive URL that is a secret."
+        description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of a secret archive URL."
     )
-    ref: str | None = Field(default=None, description="Git branch, tag or commit. Empty: the default branch.")
-    path: str = Field(default="", description="Directory inside the source that holds the build context.")
-    checksum: str | None = Field(default=None, description="sha256:HEX of an archive; archives need it.")
-    submodules: bool = Field(default=False, description="Fetch git submodules too.")
+    ref: str | None = Field(default=None, description="Git branch, tag or commit. Leave empty for the default branch.")
+    path: str = Field(default="", description="Directory inside the source with the build context.")
+    checksum: str | None = Field(default=None, description="Checksum of an archive, sha256:HEX; required for archives.")
+    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
     git_credentials: SecretPlace | None = Field(
-        default=None, description="vault:MOUNT/PATH of the git server's username and password."
+        default=None, description="Place of the git server's username and password: vault:MOUNT/PATH."
     )
 
     def request_fields(self) -> dict[str, Any]:
-        """The fields of a release request that this block stands for."""
+        """The fields of a release request that this block sets."""
         return {
             "source": self.source,
             "ref": self.ref,

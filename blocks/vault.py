@@ -1,4 +1,4 @@
-"""A saved way into Vault: a role, not a credential."""
+"""A saved Vault login: a role, not a credential."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Vault(Block):
-    """Vault's address and the role a release logs in with.
+    """Vault's address and the role that a release logs in with.
 
     Whoever may call Prefect's API can read a block, so prefer Kubernetes auth (nothing to steal) or an AppRole whose
     secret id lies in a file of the worker.
@@ -39,21 +39,21 @@ class Vault(Block):
 
     _block_type_name = "Slipway Vault"
     _block_type_slug = "slipway-vault"
-    _description = "Vault's address and the role a release logs in with."
+    _description = "Vault's address and the role that a release logs in with."
     _logo_url = logo("secret")
     _documentation_url = DOCUMENTATION
 
-    address: str = Field(description="https://HOST:PORT of Vault or OpenBao.")
+    address: str = Field(description="Address of Vault or OpenBao: https://HOST:PORT.")
     method: Literal["kubernetes", "approle", "token"] = Field(
-        default="approle", description="How a release logs in; a token is meant for trying things out."
+        default="approle", description="Auth method of a release; use a token only to try things out."
     )
     role: str | None = Field(default=None, description="Name of the Kubernetes role, or the AppRole's role id.")
     secret_id_file: str | None = Field(
         default=None, description="File with the AppRole's secret id on the machine that runs the release."
     )
-    secret_id: SecretStr | None = Field(default=None, description="The AppRole's secret id, if there is no such file.")
-    token: SecretStr | None = Field(default=None, description="A token, for the method token.")
-    mount: str | None = Field(default=None, description="Mount of the auth method. Empty: its usual name.")
+    secret_id: SecretStr | None = Field(default=None, description="The AppRole's secret id, if it does not exist.")
+    token: SecretStr | None = Field(default=None, description="Token, for the method token.")
+    mount: str | None = Field(default=None, description="Mount of the auth method. Leave empty for its default mount.")
     namespace: str | None = Field(default=None, description="Vault namespace (Enterprise, OpenBao).")
     ca_file: str | None = Field(default=None, description="PEM file with the CA of Vault's certificate.")
 
@@ -64,7 +64,7 @@ class Vault(Block):
         if self.method != "token" and self.role is None:
             raise InvalidOption(f"the method {self.method} needs a role")
         if self.method == "approle" and self.secret_id is None and self.secret_id_file is None:
-            raise InvalidOption("the method approle needs a secret id or the file that holds it")
+            raise InvalidOption("the method approle needs a secret id or a file with it")
         return self
 
     def access(self) -> VaultAccess:

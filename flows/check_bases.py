@@ -1,4 +1,4 @@
-"""Base images that moved: a scheduled check that starts a patch release of what was built on the older ones."""
+"""Check base images: a scheduled flow that starts a patch release of applications whose base images changed."""
 
 import hashlib
 import json
@@ -31,19 +31,21 @@ _FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
 
 
 class Application(Request):
-    """An application: by its release deployment, whose own request says all that is not said here."""
+    """An application, by its release deployment, whose request supplies all fields that are empty here."""
 
-    deployment: str = Field(description="FLOW/NAME of the deployment that releases it.")
-    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. None: the deployment's.")
-    source: Source | None = Field(default=None, description="Directory, git or archive URL. None: the deployment's.")
-    path: str | None = Field(default=None, description="Directory inside the source. None: the deployment's.")
-    file: str | None = Field(default=None, description="The Dockerfile. None: the deployment's.")
+    deployment: str = Field(description="Deployment that releases the application, FLOW/NAME.")
+    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. Leave empty for the deployment's.")
+    source: Source | None = Field(
+        default=None, description="Directory, git URL or archive URL. Leave empty for the deployment's."
+    )
+    path: str | None = Field(default=None, description="Directory inside the source. Leave empty for the deployment's.")
+    file: str | None = Field(default=None, description="Dockerfile. Leave empty for the deployment's.")
 
 
 class BaseCheck(Request):
-    """Which applications to look after."""
+    """The applications to check."""
 
-    applications: list[Application] = Field(min_length=1, description="The applications whose base images to check.")
+    applications: list[Application] = Field(min_length=1, description="Applications whose base images to check.")
 
     @property
     def subject(self) -> str:
@@ -59,7 +61,8 @@ class BaseCheck(Request):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of one application, in a line for people (`outcome`); `moved`: `NAME FROM -> TO` each."""
+    """The result for one application: `outcome`, a line for people; `moved`: a line `NAME FROM -> TO` for each
+    change."""
 
     deployment: str
     image: str
@@ -75,10 +78,10 @@ class Checked:
     name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
 )
 async def check_bases(request: BaseCheck) -> list[Checked]:
-    """Compare the base images of each application's last release with what the registry holds now, and start a patch
-    release where one has moved.
+    """Compare the base images of each application's last release with the registry, and start a patch release if one
+    changed.
 
-    The released commit is built again, not what has come since. The same move of the same release starts no second run.
+    The patch builds the released commit again, without later commits. The same change never starts a second run.
     """
     about = About("base-images", request.subject, f"the bases of {request.called} were not checked")
     return await as_run(lambda: _checked(request), about, _said_of_all)
@@ -97,11 +100,11 @@ async def _checked(request: BaseCheck) -> list[Checked]:
     await TableArtifact(
         key=key_of("base-images", request.subject),
         table=[asdict(result) for result in results],
-        description="Base images of what was released",
+        description="Base images of the latest releases",
     ).acreate()
     has_report()
     if failures:
-        # All others were looked at before the run fails.
+        # All others are checked before the run fails.
         raise failures[0]
     return results
 
@@ -114,7 +117,7 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     deployment = await find_deployment(client, application.deployment)
     given = (deployment.parameters or {}).get("request")
     if not isinstance(given, dict):
-        raise InvalidOption(f"the deployment {application.deployment} has no request of a release as its parameter")
+        raise InvalidOption(f"the deployment {application.deployment} does not have a release request as a parameter")
     named = application.model_dump(exclude={"deployment"}, exclude_none=True)
     wanted = ReleaseRequest.read({**given, **named})
     async with open_run(wanted) as run:
@@ -156,13 +159,13 @@ def _key(release: Release, moves: Sequence[Move]) -> str:
 
 def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> str:
     if started is None:
-        return f"{number} base image{'s' if number != 1 else ''}, none moved"
+        return f"{number} base image{'s' if number != 1 else ''}, none changed"
     moved = ", ".join(move.name for move in moves)
     if started.new:
-        return f"{moved} moved: patch release {started.name}"
+        return f"{moved} changed: patch release {started.name}"
     # It is not tried again by itself: what failed once for this base would fail each night.
-    hint = "; start it again by hand" if started.state in _FAILED else ""
-    return f"{moved} moved: the patch release {started.name} is {started.state}{hint}"
+    hint = "; start it again yourself" if started.state in _FAILED else ""
+    return f"{moved} changed: the patch release {started.name} is {started.state}{hint}"
 
 
 def _said(move: Move) -> str:

@@ -1,4 +1,4 @@
-"""A deploy: an image's digest into a workload, watched until it runs; back to what ran before if it does not."""
+"""A deploy: set a workload's image by digest, watch the rollout, and restore the previous image if it fails."""
 
 from prefect import flow
 
@@ -20,9 +20,9 @@ from prefect_slipway.infra.domain.reference import ImageReference
     result_serializer="json",
 )
 async def deploy(request: DeployRequest) -> DeployResult:
-    """Roll an image out to a workload in Kubernetes, by digest; a rollout that fails is rolled back, and the run fails.
+    """Roll out an image to a workload in Kubernetes by digest. A failed rollout is rolled back, and the run fails.
 
-    Safe to run again, also after a kill: what is rolled out already is left alone, a rollout under way is taken up.
+    Safe to run again, also after a kill: a finished rollout is left alone, and one in progress is watched.
     """
     title = f"{request.reference} was not rolled out to {request.workload}"
     about = About("deploy", request.place, title, request.shown)

@@ -1,4 +1,4 @@
-"""A promotion: the same digest from one environment to the next, each time rolled out and watched; never a rebuild."""
+"""A promotion: roll out the same digest from one environment to the next, never rebuilt, and watch each rollout."""
 
 from itertools import pairwise
 
@@ -22,9 +22,9 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 @read_before_recorded
 @flow(name="promote", flow_run_name="promote {request.called}", persist_result=True, result_serializer="json")
 async def promote(request: PromoteRequest) -> PromoteResult:
-    """Take an image that is rolled out in the first environment to each of the others, in their order.
+    """Roll out the first environment's image to the other environments in order.
 
-    The first failure (or refusal) ends it; what was reached until then stays. Safe to run again.
+    The first failure or rejection ends it; environments reached so far keep the image. Safe to run again.
     """
     about = About("promote", request.called, f"{request.called} was not promoted", request.shown)
     return await as_run(lambda: _promote(request), about, lambda result: result.summary)
@@ -42,20 +42,22 @@ async def _promote(request: PromoteRequest) -> PromoteResult:
 
 @step("find the image")
 async def find_image(request: PromoteRequest) -> DeployedImage:
-    """The image that was named, else the one that is rolled out in the first environment. Raises NotPromoted."""
+    """The requested image, or else the one in the first environment. Raises NotPromoted."""
     first = request.environments[0]
     async with open_registries(request, first.pull_credentials) as registries:
         if request.reference is not None:
             return await resolved(registries, request.reference, request.version)
         state = await _look(first)
         if not state.confirmed:
-            raise NotPromoted(f"{first.name}: the rollout of {state.image} to {state.name} was not seen to succeed")
+            raise NotPromoted(
+                f"{first.name}: the rollout of {state.image} to {state.name} is not known to have succeeded"
+            )
         return await resolved(registries, state.image, state.version_of(state.image))
 
 
-@step("look at the environment before")
+@step("look at the previous environment")
 async def check_rolled_out(image: DeployedImage, environment: Environment) -> None:
-    """Raises NotPromoted unless this digest was rolled out there, and not rolled back since."""
+    """Check that this digest was rolled out there and not rolled back since. Raises NotPromoted."""
     state = await _look(environment)
     if state.rolled_out(image.digest) is None:
         raise NotPromoted(

@@ -1,4 +1,4 @@
-"""A release: source to public, versioned, verified and recorded images. The story; each step is a file in `steps`."""
+"""A release: from source to public, versioned, verified and recorded images. Each step is a file in `steps`."""
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -12,7 +12,7 @@ from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.pull_commands import pull_commands
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.run.reservation import kept
+from prefect_slipway.flows.run.reservation import kept_alive
 from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
@@ -25,7 +25,7 @@ from prefect_slipway.flows.steps.tag import make_public
 from prefect_slipway.flows.steps.verify import verify
 from prefect_slipway.flows.steps.version import plan_version
 from prefect_slipway.flows.values.result import ReleaseResult
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 
 
 # The result is kept as JSON: a deploy that is chained to this run reads it, and nothing has to be unpickled.
@@ -39,9 +39,9 @@ from prefect_slipway.infra.common.concurrently import together
     on_cancellation=[remove_what_is_left],
 )
 async def release(request: ReleaseRequest) -> ReleaseResult:
-    """Release container images: build them with BuildKit, push them under the next semantic version, record the run.
+    """Release container images: build with BuildKit, push under the next semantic version and record the run.
 
-    Several images (`bake`) have one version, and become public all or none.
+    Several images (`bake`) share one version, and either all or none become public.
     """
     about = About("release", request.subject, f"{request.called} was not released", request.shown)
     return await as_run(lambda: _release(request), about, lambda result: result.summary, name=cleaned_up_name)
@@ -67,7 +67,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 
     await show_plan(plan)
     course.builds = builds = Builds(run, source, plan, made.reserved)
-    async with kept(made.reserved):
+    async with kept_alive(made.reserved):
         async with course.failure_recorded():
             if run.request.approval:
                 await wait_for_approval(run, source, plan)
@@ -81,17 +81,17 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 
 
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:
-    """What does not depend on each other is done at the same time. Where the release may come to nothing, or has to
-    wait for people, no builder is made before that is known."""
+    """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
+    approval, no builder is created before that is decided."""
     host = known_host(run)
     if host is None:
         source = await fetch_source(run, made)
         await read_credentials(source.registries)
         return source, None
     if run.request.only_new or run.request.approval:
-        source, _ = await together(fetch_source(run, made), read_credentials(run.registries(host)))
+        source, _ = await run_concurrently(fetch_source(run, made), read_credentials(run.registries(host)))
         return source, None
-    builder, source, _ = await together(
+    builder, source, _ = await run_concurrently(
         provision_builder(run, host), fetch_source(run, made), read_credentials(run.registries(host))
     )
     return source, builder

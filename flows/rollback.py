@@ -36,10 +36,10 @@ _REGISTRY_S = 15.0
     result_serializer="json",
 )
 async def rollback(request: RollbackRequest) -> DeployResult:
-    """Bring a workload back to an earlier release; what ran until now is taken for withdrawn: no promotion takes it on.
+    """Bring a workload back to an earlier release; the current image counts as withdrawn, so no promotion takes it
+    further.
 
-    What the workload remembers, the registry is asked for only to see that it is not gone; one that is away is no
-    hindrance.
+    The registry is only asked whether what the workload remembers still exists; an unreachable registry does not block.
     """
     title = f"{request.workload} was not rolled back to {request.to}"
     about = About("deploy", request.place, title, request.shown)
@@ -54,7 +54,7 @@ async def _rollback(request: RollbackRequest) -> DeployResult:
 
 @step("find the release")
 async def find_release(deploy: OpenDeploy, to: str, image: str | None) -> DeployedImage:
-    """As the workload remembers it, else as the registry has it.
+    """Find the release in the workload's record, or else in the registry.
 
     What the workload remembers by its digest needs no registry: one that is away, or whose password is lost, is said
     and does not stand in the way. Raises ReleaseUnknown, also for what the registry says is gone.
@@ -73,7 +73,7 @@ async def find_release(deploy: OpenDeploy, to: str, image: str | None) -> Deploy
         if not remembered or known.digest is None:
             raise
         why = error.cause if isinstance(error, SlipwayError) else f"no answer within {_REGISTRY_S:g} s"
-        say(f"the registry could not be asked ({why}): going by the digest that {state.name} remembers")
+        say(f"the registry did not answer ({why}): using the digest that {state.name} recorded")
         return DeployedImage(known.name, known.digest, version or state.version_of(reference))
 
 
@@ -87,7 +87,7 @@ def _earlier(state: WorkloadState, name: str, to: str) -> tuple[str, str | None]
             return before.image, before.version
         if state.previous is not None and state.previous != state.image:
             return state.previous, None
-        raise ReleaseUnknown(f"{state.name} remembers no release before {state.image}")
+        raise ReleaseUnknown(f"{state.name} has no recorded release before {state.image}")
     if is_digest(to):
         return f"{name}@{to}", None
     known = next((each for each in state.history if each.version == to and each.image.startswith(f"{name}@")), None)

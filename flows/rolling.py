@@ -32,7 +32,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 @asynccontextmanager
 async def told(deploy: OpenDeploy, image: str | None) -> AsyncIterator[RolloutCourse]:
     """Within: a deploy. Whatever ends it is an event about the image (REGISTRY/REPOSITORY, None where it is not known
-    yet). A refusal is no failure."""
+    yet). A rejection is not a failure."""
     course = RolloutCourse(deploy)
     try:
         yield course
@@ -90,7 +90,7 @@ async def _finish(course: RolloutCourse, image: DeployedImage, result: DeployRes
 
 
 async def _undo(course: RolloutCourse, image: DeployedImage, before: WorkloadState, error: BaseException) -> str | None:
-    """Go back to what ran before, as far as that is asked for and possible; a sentence on what became of it, None where
+    """Return to the previous image if requested and possible; returns a sentence about the outcome, None if
     nothing had been changed.
 
     An interrupted deploy sets the earlier image back and does not watch it come back: whoever interrupts gives it

@@ -1,4 +1,4 @@
-"""The sweep as a flow, for a schedule: what expired runs left in a namespace, whatever Prefect thinks of them."""
+"""The sweep as a scheduled flow: remove what expired runs left in a namespace, whatever Prefect knows of them."""
 
 from prefect import flow
 from pydantic import Field
@@ -11,10 +11,12 @@ from prefect_slipway.infra.kubernetes.builders.sweep import sweep as sweep_names
 
 
 class SweepRequest(Request):
-    """Where to sweep."""
+    """The namespace to sweep."""
 
-    context: str | None = Field(default=None, description="Kubeconfig context. None: the current one, or the pod's.")
-    namespace: str | None = Field(default=None, description="Namespace to sweep. None: the context's.")
+    context: str | None = Field(
+        default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
+    )
+    namespace: str | None = Field(default=None, description="Namespace to sweep. Leave empty for the context's.")
 
     @property
     def called(self) -> str:
@@ -25,7 +27,7 @@ class SweepRequest(Request):
 
 @flow(name="sweep", flow_run_name="sweep {request.called}")
 async def sweep(request: SweepRequest) -> list[str]:
-    """Remove what expired runs left in a namespace, and shared builders that nobody has used for their idle time."""
+    """Remove resources left behind by expired runs from a namespace, and shared builders after their idle time."""
     facts = (("context", request.context), ("namespace", request.namespace))
     about = About("sweep", request.called, f"{request.called} was not swept", facts)
     return await as_run(lambda: _sweep(request), about, _said)

@@ -1,7 +1,7 @@
-"""The steps of a release one by one, for flows of your own: each opens what it needs, and closes it again.
+"""The single steps of a release, for your own flows: each opens what it needs and closes it again.
 
-Options are a request's fields: `image`, `credentials`, `builder` and so on. A saved block is named (`block:NAME`) or
-given as it is. Steps are retried on causes that a retry can help, as in a release.
+Options are a request's fields, such as `image`, `credentials` and `builder`. Pass a saved block by its name
+(`block:NAME`) or as an object. Steps are retried if a retry can help, as in a release.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -36,10 +36,10 @@ from prefect_slipway.infra.domain.reference import ImageReference
 
 @step("next version")
 async def next_version(source: str | Block = ".", **options: Any) -> ReleasePlan:
-    """What a release with these options would do: `.version` (None: there is nothing to release), `.why`, `.images`.
-    Nothing is reserved.
+    """Plan a release with these options: `.version` (None if there is nothing to release), `.why`, `.images`.
+    Reserves nothing.
 
-    Raises what the plan of a release raises: InvalidOption, SourceErrors, RegistryErrors, VaultErrors.
+    Raises InvalidOption, SourceErrors, RegistryErrors, VaultErrors, like the plan of a release.
     """
     async with open_run(_request(source, options)) as run, await open_source(run) as checkout:
         plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
@@ -48,14 +48,14 @@ async def next_version(source: str | Block = ".", **options: Any) -> ReleasePlan
 
 @step("build image")
 async def build_image(source: str | Block = ".", *, on: RunBuilder | None = None, **options: Any) -> BuiltImage:
-    """Build one image and push it by digest: no tag points to it. `.planned.image` and `.digest` name it.
+    """Build one image and push it by digest, without a tag. `.planned.image` and `.digest` name it.
 
-    `on`: a builder that `builder` has opened; None: the one of the options. `version`: for the label. Raises
+    `on`: a builder opened by `builder`; None uses the options' builder. `version`: for the label. Raises
     BuildErrors, BuilderErrors, RegistryErrors, SourceErrors, VaultErrors, InvalidOption.
     """
     request = _request(source, options)
     if request.bake is not None:
-        raise InvalidOption("a set is built by a release", action="call `release` with `bake`")
+        raise InvalidOption("several images need a release", action="call `release` with `bake`")
     async with open_run(request, run=_run_id()) as run, await open_source(run) as checkout:
         if on is not None:
             run.builder = on
@@ -71,13 +71,13 @@ async def build_image(source: str | Block = ".", *, on: RunBuilder | None = None
 
 @step("tag image")
 async def tag_image(reference: str, tags: Sequence[str], *, move: bool = False, **options: Any) -> list[str]:
-    """Give an image that is named by its digest (IMAGE@sha256:…) these tags; gives the references.
+    """Tag an image given by its digest (IMAGE@sha256:…); returns the references.
 
-    `move`: a tag may name another digest now. Raises VersionTaken for one that does and may not move, RegistryErrors.
+    `move`: allow tags to move from another digest. Raises VersionTaken for one that must not move, RegistryErrors.
     """
     image = ImageReference.parse(reference)
     if image.digest is None:
-        raise InvalidOption(f"{reference} names no digest", action="name it IMAGE@sha256:…, as build_image returns it")
+        raise InvalidOption(f"{reference} has no digest", action="use IMAGE@sha256:…, as build_image returns it")
     async with open_run(_request(".", {"image": image.name, **options})) as run:
         registry = await run.registries(image.registry).client(image)
         for tag in tags:
@@ -86,7 +86,7 @@ async def tag_image(reference: str, tags: Sequence[str], *, move: bool = False, 
 
 
 async def deploy_image(reference: str, workload: str, **options: Any) -> DeployResult:
-    """Roll an image out, by its digest, and watch it: the flow `deploy` as a subflow. `options`: a DeployRequest's
+    """Roll out an image by its digest and watch it: the flow `deploy` as a subflow. `options`: a DeployRequest's
     fields. Raises RolloutErrors, ClusterErrors, RegistryErrors."""
     request = DeployRequest.read({"reference": reference, "workload": workload, **options})
     result: DeployResult = await deploy(request)
@@ -95,7 +95,7 @@ async def deploy_image(reference: str, workload: str, **options: Any) -> DeployR
 
 @asynccontextmanager
 async def builder(**options: Any) -> AsyncIterator[RunBuilder]:
-    """Within: a builder for `build_image(on=…)`, found or made in a cluster; what was made goes afterwards.
+    """Open a builder for `build_image(on=…)`, existing or created in a cluster; a created one is removed afterwards.
 
     Raises BuilderErrors, ClusterErrors, StackDown, InvalidOption.
     """
@@ -110,7 +110,7 @@ async def builder(**options: Any) -> AsyncIterator[RunBuilder]:
 
 
 def _request(source: str | Block, options: dict[str, Any]) -> ReleaseRequest:
-    """The request that options stand for. Raises InvalidOption."""
+    """The request for these options. Raises InvalidOption."""
     fields: dict[str, Any] = {}
     for name, value in {"source": source, **options}.items():
         if isinstance(value, Block):

@@ -1,4 +1,4 @@
-"""Tests of flows that release: a release that builds and pushes nothing, and returns a real ReleaseResult."""
+"""Test flows that release: a fake release that builds and pushes nothing and returns a real ReleaseResult."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 
 @contextmanager
 def fake_release(version: str = "1.0.0", *, error: Exception | None = None) -> Iterator[list[ReleaseRequest]]:
-    """Within: the flow `release` releases nothing, but says that it did; gives the requests that it got.
+    """Replace the flow `release` by one that releases nothing but reports success; yields the requests it received.
 
-    It is a run of the flow all the same, as `prefect_test_harness` records it. The digest tells requests apart, and an
-    image that was not named is in `registry.invalid`. `version`: where the request names none. `error`: raised instead.
+    Each call is still a flow run, which `prefect_test_harness` records. The digest differs between requests, and an
+    unnamed image is in `registry.invalid`. `version`: used if the request has none. `error`: raised instead.
     """
     asked: list[ReleaseRequest] = []
 

@@ -1,1 +1,1 @@
-"""The outside world, one package each. No Prefect here, and no package knows another."""
+"""Adapters to the outside world, one package each. They do not use Prefect or each other."""

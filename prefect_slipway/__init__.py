@@ -1,7 +1,7 @@
-"""Slipway: releases container images with Prefect, BuildKit and Vault.
+"""Slipway: release container images with Prefect, BuildKit and Vault.
 
-This is the public interface; docs/flows.md lists it. Each name is imported when it is first used, so
-that `import prefect_slipway` costs nothing, and a process that needs one flow does not load the others.
+This is the public interface; docs/flows.md lists it. Each name is imported at first use, so
+`import prefect_slipway` is fast, and a process that needs one flow does not load the others.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Sets of images described by files that people have: docker-bake.json and Compose files. Pure reading, no Prefect."""
+"""Sets of images described by docker-bake.json and Compose files. Reading only, without Prefect."""

@@ -31,7 +31,8 @@ _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
 
 
 def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> Definition:
-    """All files (name and text each) as one definition: they share their variables, later ones have the last word.
+    """All files (name and text each) as one definition: they share their variables, and later files override earlier
+    ones.
 
     `variables`: values that replace the variables' defaults. Raises InvalidOption.
     """
@@ -53,9 +54,9 @@ def _parse(name: str, text: str) -> dict[str, Any]:
         raise InvalidOption(f"{name} is not JSON: {error}") from error
     check_document(name, document)
     if not isinstance(document, dict):
-        raise InvalidOption(f"{name} is not a bake file: it holds no object")
+        raise InvalidOption(f"{name} is not a bake file: it does not contain an object")
     if _blocks(name, document, "function"):
-        raise InvalidOption(f"{name} defines functions, which are not read", action=CONVERT)
+        raise InvalidOption(f"{name} defines functions, which are not supported", action=CONVERT)
     return document
 
 
@@ -82,7 +83,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Scope:
-    """The variables of all files, worked out when they are asked for."""
+    """The variables of all files, computed at first use."""
 
     def __init__(self, documents: Sequence[tuple[str, dict[str, Any]]], given: Mapping[str, str]) -> None:
         self._given = given
@@ -99,18 +100,18 @@ class _Scope:
             self._defaults.update(plain)
 
     def check(self) -> None:
-        """What the variables' validations say of all of them. Raises InvalidOption."""
+        """Check all variables by their validations. Raises InvalidOption."""
         for where, rule in self._rules:
             if "condition" not in rule:
                 raise InvalidOption(f"{where}: a validation needs a condition")
             holds = evaluate(f"{where}: condition", rule["condition"], self)
             if holds in (False, "false"):
-                message = evaluate(f"{where}: error_message", rule.get("error_message", "no reason is given"), self)
+                message = evaluate(f"{where}: error_message", rule.get("error_message", "no reason given"), self)
                 raise InvalidOption(
                     f"{where} has a value that is not allowed: {message}", action="set it to an allowed value"
                 )
             if holds not in (True, "true"):
-                raise InvalidOption(f"{where}: its condition gives {holds!r}, which is neither true nor false")
+                raise InvalidOption(f"{where}: its condition evaluates to {holds!r}, not to true or false")
 
     def __call__(self, name: str) -> Any:
         if name in self._known:
@@ -145,7 +146,7 @@ def _given(name: str, value: str, default: Any) -> Any:
             pass
         raise InvalidOption(f"the variable {name} is a number, not {value!r}")
     if isinstance(default, list | dict):
-        raise InvalidOption(f"the variable {name} is not a text, so it can be changed in the file alone")
+        raise InvalidOption(f"the variable {name} is not a string, so it can only be changed in the file")
     return value
 
 
@@ -172,7 +173,7 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
             expanded = {name: _target(where, body, scope, warnings)}
         for one, fields in expanded.items():
             if _NAME.fullmatch(one) is None:
-                raise InvalidOption(f"{where}: {one!r} is no name for a target (letters, digits, _ and -)")
+                raise InvalidOption(f"{where}: {one!r} is not a valid target name (use letters, digits, _ and -)")
             targets[one] = merge(targets[one], fields) if one in targets else fields
     return Definition(groups, targets, tuple(dict.fromkeys(warnings)))
 
@@ -188,7 +189,7 @@ def _matrix(
     """One target for each combination of the matrix's values, named by the template `name`, else as the `block` is."""
     axes = evaluate(where, body["matrix"], scope)
     if not isinstance(axes, dict) or not all(isinstance(values, list) for values in axes.values()):
-        raise InvalidOption(f"{where}: a matrix is an object of lists")
+        raise InvalidOption(f"{where}: a matrix must be an object of lists")
     if math.prod(map(len, axes.values())) > _MOST_COMBINATIONS:
         raise InvalidOption(f"{where}: the matrix has more than {_MOST_COMBINATIONS} combinations")
     seen = set()
@@ -228,5 +229,5 @@ def _objects(where: str, value: Any) -> list[dict[str, Any]]:
     if isinstance(value, _Repeated):
         objects = [each for one in value for each in (one if isinstance(one, list) else [one])]
     if not all(isinstance(one, dict) for one in objects):
-        raise InvalidOption(f"{where} is to be an object")
+        raise InvalidOption(f"{where} must be an object")
     return objects

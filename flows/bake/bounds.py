@@ -1,4 +1,4 @@
-"""How much a stranger's file may make of itself: a few lines can describe more than any memory holds."""
+"""Limits for files from others: a few lines can expand to more than any memory holds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOST_VALUES = 100_000
 """Of a file, and of what its parts inherit from each other."""
 
 _MOST_CHARACTERS = 16 << 20
-_ACTION = "write it plainly, or in several files"
+_ACTION = "simplify it, or split it into several files"
 
 _left: ContextVar[list[int] | None] = ContextVar("characters left", default=None)
 
 
 def check_document(name: str, document: Any, plain: Callable[[Any], Any] = lambda value: value) -> None:
-    """See that a document is neither nested too deep nor, with each alias counted as what it stands for, too large.
+    """Check that a document is neither nested too deep nor, with its aliases expanded, too large.
 
     `plain`: a value without what it is wrapped in. Raises InvalidOption.
     """
@@ -49,19 +49,19 @@ _END = object()
 
 
 def check_values(where: str, number: int) -> None:
-    """Raises InvalidOption for more values than a file may have."""
+    """Check the number of values in a file. Raises InvalidOption."""
     if number > MOST_VALUES:
-        raise InvalidOption(f"{where} holds more than {MOST_VALUES} values", action=_ACTION)
+        raise InvalidOption(f"{where} contains more than {MOST_VALUES} values", action=_ACTION)
 
 
 def too_deep(where: str) -> InvalidOption:
-    """What is nested, or refers to each other, too deep."""
+    """The error for values that are nested, or refer to each other, too deep."""
     return InvalidOption(f"{where} is nested more than {MOST_LEVELS} deep", action=_ACTION)
 
 
 @contextmanager
 def bounded() -> Iterator[None]:
-    """Within: the texts that templates and variables make have a bound together."""
+    """Within: limit the total size of the texts that templates and variables produce."""
     token = _left.set([_MOST_CHARACTERS])
     try:
         yield
@@ -70,12 +70,12 @@ def bounded() -> Iterator[None]:
 
 
 def made(where: str, text: str) -> str:
-    """Give back a text that a template or a variable made, counted. Raises InvalidOption."""
+    """Count a text that a template or a variable produced, and return it. Raises InvalidOption."""
     left = _left.get()
     if left is not None:
         left[0] -= len(text)
         if left[0] < 0:
             raise InvalidOption(
-                f"{where}: variables make more than {_MOST_CHARACTERS >> 20} million characters of it", action=_ACTION
+                f"{where}: variables make more than {_MOST_CHARACTERS >> 20} million characters", action=_ACTION
             )
     return text

@@ -1,4 +1,4 @@
-"""From a target to what BuildKit is asked for, and to the image that comes of it."""
+"""From a target to its build request, and to the image it produces."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
 
 
 def image_of(target: Target, repository: str | None, default: str | None) -> ImageReference:
-    """The repository that a target's image goes to: that of its tags (whose versions are Slipway's to choose).
+    """The repository for a target's image, from its tags (Slipway chooses the versions).
 
     `repository`: where all images go instead, each under the last part of its own name. `default`: where one without
     tags goes. Raises InvalidOption.
@@ -45,22 +45,22 @@ def image_of(target: Target, repository: str | None, default: str | None) -> Ima
     if len(images) > 1:
         raise InvalidOption(
             f"target {target.name}: its tags name several repositories ({', '.join(images)})",
-            action="keep the tags of one, or name one place for all images with --repository",
+            action="keep the tags of one repository, or set one place for all images with --repository",
         )
     if images:
         return ImageReference.parse(images[0])
     if default is None:
         raise InvalidOption(
-            f"target {target.name}: it has no tags, so nothing says where its image goes",
-            action="give it tags, or name a place with --repository REGISTRY/PATH, or run `slipway up`",
+            f"target {target.name}: it has no tags, so its image has no destination",
+            action="add tags, set a place with --repository REGISTRY/PATH, or run `slipway up`",
         )
     return ImageReference.parse(f"{default}/{repository_name(target.name)}")
 
 
 def unused(target: Target) -> list[str]:
-    """What the file says of a target that has no part in a release, a sentence each."""
+    """A sentence for each field of a target that a release does not use."""
     return [
-        f"target {target.name}: the output {output!r} is skipped: a release pushes images"
+        f"target {target.name}: the output {output!r} is ignored: a release pushes images"
         for output in target.outputs
         if kind_of(output) not in {"registry", "image"}
     ]
@@ -79,8 +79,8 @@ def build_request(
     no_cache: bool,
     insecure: bool,
 ) -> BuildRequest:
-    """What BuildKit is asked for. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and its
-    annotations; `bases`: the images of its base targets, by digest, by the targets' names.
+    """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
+    its annotations; `bases`: the images of its base targets, by digest, by the targets' names.
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
     if the file names none. Raises InvalidOption for what is not allowed.
@@ -130,7 +130,7 @@ def _source(what: str, target: Target, places: Places) -> tuple[Path | str, Path
     if isinstance(context, Path) and target.dockerfile_inline is None:
         places.path(f"{what}: dockerfile", dockerfile, context)
     elif dockerfile.is_absolute():
-        raise InvalidOption(f"{what}: a context elsewhere cannot have the Dockerfile {dockerfile} of this machine")
+        raise InvalidOption(f"{what}: a remote context cannot use the local Dockerfile {dockerfile}")
     return context, dockerfile
 
 

@@ -1,4 +1,4 @@
-"""Compose files: what their services say of images to build.
+"""Compose files: the images that their services build.
 
 Fields: the Compose specification's build.md and the `x-bake` extension (docs/guides/compose.md in docker/buildx).
 Types: schema/compose-spec.json (compose-spec/compose-go). What concerns containers that run (ports, volumes,
@@ -21,7 +21,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 
 ReadFile = Callable[[str, str], str | None]
-"""The text of a file that is named in a Compose file: what it is for, and its path; None: it is not there."""
+"""The text of a file that is named in a Compose file: what it is for, and its path; None if it does not exist."""
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _YES = frozenset({"true", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})
@@ -33,7 +33,7 @@ _EXTENDED = ("tags", "cache-from", "cache-to", "secret", "ssh", "platforms", "ou
 def read_compose_files(
     files: Sequence[tuple[str, str]], variables: Mapping[str, str], read_file: ReadFile
 ) -> Definition:
-    """The services to build of all files (name and text each), later files laid over earlier ones; in the group
+    """The services to build of all files (name and text each), later files merged over earlier ones; in the group
     `default`. `variables`: for `${…}`. `read_file`: for `env_file`. Raises InvalidOption."""
     model = read_model(files, variables)
     compose = _Compose(", ".join(name for name, _ in files), model, read_file)
@@ -47,7 +47,7 @@ def read_compose_files(
 
 
 def target_name(service: str) -> str:
-    """A service's name as a target's: bake allows no dots."""
+    """A service's name as a target name, in which bake allows no dots."""
     return service.replace(".", "_")
 
 
@@ -124,12 +124,12 @@ class _Compose:
             raise InvalidOption(f"{where}: the secret {name!r} is not defined under `secrets`")
         if isinstance(item, dict) and item.get("target") not in {None, name}:
             # As bake has it, while `docker compose build` takes the target for the id.
-            self.warnings.append(f"{where}: the secret {name!r} is known to the build by that id, not by its target")
+            self.warnings.append(f"{where}: the build uses the secret's id {name!r}, not its target")
         if source.get("environment"):
             return f"id={name},env={source['environment']}"
         if source.get("file"):
             return f"id={name},src={_clean(str(source['file']))}"
-        raise InvalidOption(f"{where}: the secret {name!r} is neither a file nor from the environment")
+        raise InvalidOption(f"{where}: the secret {name!r} has neither a file nor an environment variable")
 
     def _extension(self, where: str, values: Mapping[str, Any]) -> Fields:
         known: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What files define: groups and targets by name, each file laid over the one before."""
+"""The definitions of several files: groups and targets by name, where later files override earlier ones."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from prefect_slipway.flows.bake.fields import Fields, merge
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`: what
-    a reader should know, a sentence each."""
+    """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`:
+    sentences for the user."""
 
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, Fields] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def over(self, below: Definition) -> Definition:
-        """This definition laid over another: groups are replaced, targets merged."""
+        """This definition merged over another: groups are replaced, targets merged."""
         targets = dict(below.targets)
         for name, fields in self.targets.items():
             targets[name] = merge(targets[name], fields) if name in targets else fields

@@ -20,7 +20,7 @@ _ESCAPED = {**dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), "$": "$$"}
 
 
 def read_dotenv(name: str, text: str, given: Mapping[str, str]) -> dict[str, str]:
-    """The values by name. `given`: values that are known already and may be used in it. Raises InvalidOption."""
+    """The values by name. `given`: known values that it may refer to. Raises InvalidOption."""
     text = text.removeprefix("\ufeff")
     found: dict[str, str] = {}
     position = _after(_START, text, 0)

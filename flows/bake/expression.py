@@ -1,4 +1,4 @@
-"""HCL's expressions: names, literals, operators, and the functions that conditions of variables are made of.
+"""HCL expressions: names, literals, operators, and the functions that variable conditions use.
 
 Grammar and meaning: hclsyntax/spec.md (hashicorp/hcl). Other functions, splats and `for` are refused.
 """
@@ -194,7 +194,7 @@ class _Parser:
         if value in ("true", "false"):
             return bool(value == "true")
         if not isinstance(value, bool):
-            raise InvalidOption(f"{self._where}: {self._source!r} needs true or false where there is {value!r}")
+            raise InvalidOption(f"{self._where}: {self._source!r} needs true or false, not {value!r}")
         return value
 
     def _number(self, value: Any) -> Decimal:
@@ -203,7 +203,7 @@ class _Parser:
                 return Decimal(value)
         except DecimalException:
             pass
-        raise InvalidOption(f"{self._where}: {self._source!r} needs a number where there is {value!r}")
+        raise InvalidOption(f"{self._where}: {self._source!r} needs a number, not {value!r}")
 
     def _take(self, sign: str) -> bool:
         start = self._behind_blanks()

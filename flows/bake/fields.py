@@ -1,4 +1,4 @@
-"""The fields of a bake target, and how one definition is laid over another.
+"""The fields of a bake target, and how one definition overrides another.
 
 Fields and merge rules: docs/bake-reference.md and `Target.Merge` in bake/bake.go (docker/buildx).
 """
@@ -21,7 +21,7 @@ Fields = dict[str, Any]
 
 
 def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> Fields:
-    """The fields with their types checked; `null` is as if not there. What is not known is no part of them and noted in
+    """The fields with their types checked; `null` counts as missing. What is not known is left out and noted in
     `warnings`. Raises InvalidOption."""
     fields: Fields = {}
     for name, value in values.items():
@@ -39,7 +39,7 @@ def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> F
 
 
 def merge(below: Fields, above: Fields) -> Fields:
-    """`above` laid over `below`: maps by key, the lists of `_COLLECTED` joined, everything else replaced."""
+    """`above` merged over `below`: maps by key, the lists of `_COLLECTED` joined, everything else replaced."""
     merged = dict(below)
     for name, value in above.items():
         if isinstance(value, dict) and name in below:
@@ -98,9 +98,9 @@ def texts(where: str, value: Any) -> list[str]:
 
 
 def text_map(where: str, value: Any) -> dict[str, str]:
-    """A map of texts; a key whose value is `null` is as if not there."""
+    """A map of texts; a key whose value is `null` counts as missing."""
     if not isinstance(value, dict):
-        raise InvalidOption(f"{where} is to be an object, not {_kind(value)}")
+        raise InvalidOption(f"{where} must be an object, not {_kind(value)}")
     return {str(key): text(f"{where}.{key}", item) for key, item in value.items() if item is not None}
 
 

@@ -99,7 +99,7 @@ class _Text:
         elif kind == "?":
             raise InvalidOption(
                 f"{self._where}: the variable {name} has no value: {rest or 'it is required'}",
-                action=f"give it with --var {name}=VALUE, or in .env",
+                action=f"set it with --var {name}=VALUE, or in .env",
             )
         else:
             used = True

@@ -1,4 +1,4 @@
-"""Compose files as one model: documents laid over each other, `${…}` replaced, `extends` followed.
+"""Compose files as one model: documents merged, `${…}` replaced, `extends` resolved.
 
 Order and rules: `loadYamlFile` in loader/loader.go, override/merge.go, loader/reset.go (compose-spec/compose-go).
 """
@@ -26,8 +26,8 @@ _MAPS = {"args", "labels", "additional_contexts", "environment", "ssh"}
 @dataclass
 class Model:
     """`services` and `secrets` by name; what has two forms has one: `build` is a map, and so are `args` and the like,
-    whose values may be None. `variables`: those that were given, and the project's name. `unset`: variables that were
-    asked for and have no value."""
+    whose values may be None. `variables`: the given ones, and the project's name. `unset`: variables that are used
+    but have no value."""
 
     services: dict[str, Object] = field(default_factory=dict)
     secrets: Object = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Model:
 
 
 def read_model(files: Sequence[tuple[str, str]], variables: Mapping[str, str]) -> Model:
-    """All files (name and text each), later ones laid over earlier ones. `variables`: for `${…}`. Raises
+    """All files (name and text each), later ones merged over earlier ones. `variables`: for `${…}`. Raises
     InvalidOption."""
     documents = [(name, document) for name, text in files for document in _documents(name, text)]
     given = {**variables, PROJECT: _project(documents, variables)}
@@ -78,7 +78,7 @@ def _lay_over(model: Model, name: str, document: Object) -> None:
             if body is None:
                 continue
         known = as_object(where, body)
-        # What has no part in a build is looked at as well: a mistake in it is one of the file.
+        # Fields that no build uses are checked as well, because a mistake in them is a mistake in the file.
         interpolate(where, _plain(known, (), []), model.variables.get, set())
         wanted = {key: value for key, value in known.items() if key in _WANTED}
         found: list[tuple[str, ...]] = []
@@ -93,7 +93,7 @@ def _lay_over(model: Model, name: str, document: Object) -> None:
     for service in list(services):
         services[service] = _extended(name, services, service, resets, ())
         values += _count(services[service])
-        check_values(f"{name}: what services extend", values)
+        check_values(f"{name}: services that others extend", values)
     model.services = merged(f"{name}: services", model.services, services)
     model.secrets = merged(f"{name}: secrets", model.secrets, secrets)
 
@@ -128,7 +128,7 @@ def _extended(
 
 
 def merged(where: str, below: Object, above: Object) -> Object:
-    """Compose's merge: maps by key, lists joined, everything else replaced; null is as if not there."""
+    """Compose's merge: maps by key, lists joined, everything else replaced; null counts as missing."""
     result = dict(below)
     for key, value in above.items():
         old = result.get(key)
@@ -142,7 +142,7 @@ def merged(where: str, below: Object, above: Object) -> Object:
             result[key] = {**inner, **{k: v for k, v in value.items() if v is None}} if key in _MAPS else inner
         elif isinstance(old, dict | list) and value is not None:
             if not (isinstance(old, list) and isinstance(value, list)):
-                raise InvalidOption(f"{where}.{key} is {_kind(value)}, and {_kind(old)} in the file that it overrides")
+                raise InvalidOption(f"{where}.{key} is {_kind(value)}, but {_kind(old)} in the file that it overrides")
             result[key] = [*old, *value]
         elif value is not None:
             result[key] = value

@@ -1,4 +1,4 @@
-"""What a file may make this machine give away: paths, variables and agents that it names.
+"""What a file may use of this machine: the paths, variables and agents that it names.
 
 A set's file comes with its source, perhaps from far away, and is not the one who runs it: what lies outside of the
 source has to be allowed, in words that `docker buildx bake --allow` has as well.
@@ -53,37 +53,37 @@ class Places:
         )
 
     def path(self, what: str, text: str | Path, below: Path | None = None, *, action: str | None = None) -> Path:
-        """A path that is named, relative to `below` (else to the source). Raises InvalidOption outside of the roots,
-        also where links lead there, with the next `action` (None: how to allow it)."""
+        """A path from a file, relative to `below` (else to the source). Raises InvalidOption outside the roots, also
+        through links, with the next `action` (None: how to allow it)."""
         path = (below or self.folder) / str(text).removeprefix("cwd://")
         try:
             real = path.resolve()
             if "\0" in str(text):
-                raise ValueError("no name of a file")
+                raise ValueError("not a file name")
         except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
-            raise InvalidOption(f"{what}: {str(text)!r} leads nowhere") from error
+            raise InvalidOption(f"{what}: {str(text)!r} cannot be resolved") from error
         if not any(real.is_relative_to(root) for root in self.roots):
             raise InvalidOption(
-                f"{what}: {text} lies outside of the source", action=action or f"allow it with --allow {_FS}{real}"
+                f"{what}: {text} is outside the source", action=action or f"allow it with --allow {_FS}{real}"
             )
         return path
 
     def variable(self, what: str, name: str) -> str:
-        """A variable of this machine's environment that a file names. Raises InvalidOption."""
+        """A variable of this machine's environment, used by a file. Raises InvalidOption."""
         if name not in self.env:
             raise InvalidOption(
-                f"{what}: it wants this machine's environment variable {name}",
+                f"{what}: it needs this machine's environment variable {name}",
                 action=f"allow it with --allow {_ENV}{name}",
             )
         return name
 
     def agent(self, what: str) -> None:
-        """Raises InvalidOption if SSH agents and keys are not allowed."""
+        """Check that SSH agents and keys are allowed. Raises InvalidOption."""
         if not self.ssh:
-            raise InvalidOption(f"{what}: it wants an SSH agent or key of this machine", action="allow it: --allow ssh")
+            raise InvalidOption(f"{what}: it needs an SSH agent or key of this machine", action="allow it: --allow ssh")
 
     def entitlement(self, what: str, name: str) -> str:
         """Raises InvalidOption if it is not allowed."""
         if name not in self.entitlements:
-            raise InvalidOption(f"{what}: it wants the entitlement {name}", action=f"allow it with --allow {name}")
+            raise InvalidOption(f"{what}: it needs the entitlement {name}", action=f"allow it with --allow {name}")
         return name

@@ -11,7 +11,7 @@ _NAMES = {"dockerfile_inline": "dockerfile-inline", "secrets": "secret", "output
 
 
 def as_bake(targets: TargetSet) -> dict[str, Any]:
-    """Group `default` with what was asked for, and every target with the fields that are not empty."""
+    """Group `default` with what was requested, and every target with the fields that are not empty."""
     return {
         "group": {"default": {"targets": list(targets.wanted)}},
         "target": {name: _printed(target) for name, target in sorted(targets.targets.items())},

@@ -1,4 +1,4 @@
-"""The files of a folder that describe a set of images, found and read."""
+"""Find and read the files of a directory that describe a set of images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
                 _hcl(name)
                 if name.endswith(".hcl")
                 else InvalidOption(
-                    f"{name} is neither JSON nor YAML", action="name a docker-bake.json or a Compose file"
+                    f"{name} is neither JSON nor YAML", action="use a docker-bake.json or a Compose file"
                 )
             )
     definition = Definition()
@@ -44,7 +44,7 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
         return _text(found, name) if found.is_file() else None
 
     def named(name: str) -> tuple[str, str]:
-        return name, _text(places.path("the file of the set", name), name)
+        return name, _text(places.path("the bake or Compose file", name), name)
 
     with bounded():
         if compose:
@@ -64,14 +64,14 @@ def _usual(folder: Path) -> list[str]:
         raise _hcl(hcl[0])
     if not found:
         raise InvalidOption(
-            f"there is no docker-bake.json and no Compose file in {folder}", action="name the file, or another source"
+            f"there is no docker-bake.json or Compose file in {folder}", action="pass the file, or use another source"
         )
     return found
 
 
 def _hcl(name: str) -> InvalidOption:
     return InvalidOption(
-        f"{name}: HCL is not read", action=f"convert it: `docker buildx bake -f {name} --print > docker-bake.json`"
+        f"{name}: HCL is not supported", action=f"convert it: `docker buildx bake -f {name} --print > docker-bake.json`"
     )
 
 
@@ -80,7 +80,9 @@ def _text(path: Path, name: str) -> str:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise InvalidOption(f"{name} is larger than {MOST_BYTES >> 20} MiB", action="is this the right file?")
+            raise InvalidOption(
+                f"{name} is larger than {MOST_BYTES >> 20} MiB", action="check that this is the right file"
+            )
         return content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOption(f"{name} cannot be read in {path.parent}", action="check its name") from error

@@ -1,4 +1,4 @@
-"""From definitions to targets that can be built: groups taken apart, inheritance applied, an order found.
+"""From definitions to targets that can be built: expand groups, apply inheritance, find an order.
 
 Semantics: `ResolveGroup`, `ResolveTarget` and `loadLinks` in bake/bake.go (docker/buildx).
 """
@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetSet:
-    """`targets`: all that are built, each after its bases. `wanted`: those that were asked for; the others are built
+    """`targets`: all that are built, each after its bases. `wanted`: those that were requested; the others are built
     because these are based on them."""
 
     targets: Mapping[str, Target]
@@ -67,7 +67,7 @@ class TargetSet:
 
 
 def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
-    """The targets that `names` (of targets and groups; none: `default`) stand for, and what they are based on.
+    """The targets selected by `names` of targets and groups (`default` without any), and their bases.
 
     A service's name may have its dots. Raises InvalidOption for unknown names, circles, and a base for other platforms.
     """
@@ -121,7 +121,7 @@ class _Inheritance:
         self._values = 0
 
     def fields(self, name: str, heirs: tuple[str, ...] = ()) -> Fields:
-        """`heirs`: the targets that it is wanted for. Raises InvalidOption."""
+        """`heirs`: the targets that inherit from it. Raises InvalidOption."""
         if name in self._known:
             return self._known[name]
         if name in heirs:
@@ -141,7 +141,7 @@ class _Inheritance:
 
 
 def _target(name: str, fields: Fields) -> Target:
-    # The daemon keeps what it is asked for, and names its steps by it.
+    # The daemon records the request and names its steps after it.
     check_texts(f"target {name}", {key: value for key, value in fields.items() if key != "dockerfile-inline"})
     contexts = fields.get("contexts", {})
     names = {"secret": "secrets", "output": "outputs"}
@@ -157,7 +157,7 @@ def _target(name: str, fields: Fields) -> Target:
 
 
 def _check_values(target: Target) -> None:
-    """What is read when it is built is looked at before. Raises InvalidOption."""
+    """Check in advance what is read during the build. Raises InvalidOption."""
     what = f"target {target.name}"
     values.platforms(target.platforms)
     values.image_annotations(target.annotations, f"{what}: annotations")
@@ -172,9 +172,9 @@ def _check_values(target: Target) -> None:
 def _check_platforms(target: Target, base: Target) -> None:
     if len(target.platforms) > 1 and len(base.platforms) > 1 and not set(target.platforms) <= set(base.platforms):
         raise InvalidOption(
-            f"the target {target.name} is for {', '.join(target.platforms)}, its base {base.name} for "
+            f"the target {target.name} is for {', '.join(target.platforms)}, but its base {base.name} is for "
             f"{', '.join(base.platforms)}",
-            action="give both the same platforms",
+            action="use the same platforms for both",
         )
 
 
@@ -182,7 +182,7 @@ def _in_order(targets: Mapping[str, Target]) -> list[str]:
     try:
         return list(TopologicalSorter({n: list(t.bases.values()) for n, t in targets.items()}).static_order())
     except CycleError as error:
-        raise InvalidOption(f"the targets are based on each other in a circle: {' -> '.join(error.args[1])}") from None
+        raise InvalidOption(f"the targets depend on each other in a circle: {' -> '.join(error.args[1])}") from None
 
 
 def _unknown(definition: Definition, name: str) -> InvalidOption:

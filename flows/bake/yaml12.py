@@ -1,4 +1,4 @@
-"""YAML as Compose means it: version 1.2, in which `yes`, `NO` and `12:30:45` are texts and `0o17` is a number.
+"""YAML as Compose reads it: version 1.2, where `yes`, `NO` and `12:30:45` are strings and `0o17` is a number.
 
 PyYAML reads 1.1; its scalars are resolved here as go.yaml.in/yaml (`internal/libyaml/resolver.go`) does, which both
 `docker compose` and `docker buildx bake` read with. Unlike there a date is the text that it is written as.
@@ -48,12 +48,12 @@ def _scalar(text: str) -> str | int | float | bool | None:
 
 
 class Reset:
-    """`!reset`: what is there under this name, from what was read before, is taken away."""
+    """`!reset`: removes the value of this name that earlier files set."""
 
 
 @dataclass(frozen=True)
 class Override:
-    """`!override`: the value stands instead of what is there, and is not merged with it."""
+    """`!override`: the value replaces the earlier one instead of being merged with it."""
 
     value: Any
 
@@ -67,7 +67,7 @@ def read_yaml(name: str, text: str) -> list[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML that can be read"
+        problem = getattr(error, "problem", None) or "not readable YAML"
         raise InvalidOption(f"{name}{line}: {problem}") from error
     check_document(name, documents, lambda value: value.value if isinstance(value, Override) else value)
     return documents
@@ -81,7 +81,7 @@ class _Loader(yaml.SafeLoader):
         super().flatten_mapping(node)
         self._merged += len(node.value)
         if self._merged > MOST_VALUES:
-            raise yaml.constructor.ConstructorError(None, None, "it merges too much", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "it merges too many maps", node.start_mark)
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0]:
@@ -101,7 +101,7 @@ class _Loader(yaml.SafeLoader):
         return found
 
     def untagged(self, node: yaml.Node) -> Any:
-        """What stands there as if it had no tag of its own."""
+        """The node's value as if it had no tag."""
         if isinstance(node, yaml.MappingNode):
             return self.construct_mapping(node, deep=True)
         if isinstance(node, yaml.SequenceNode):

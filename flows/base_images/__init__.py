@@ -1,1 +1,1 @@
-"""Base images: what a Dockerfile builds on, and whether that has changed since a release."""
+"""Base images: what a Dockerfile builds on, and whether that changed since a release."""

@@ -1,6 +1,6 @@
-"""Whether a base image has moved since an image was released, by what the registry holds and what was noted before.
+"""Whether a base image changed since an image was released: the registry's content compared with the recorded one.
 
-What is noted for an image: the digest of the release that was looked at, what its bases are believed to have been
+Recorded for an image: the digest of the checked release, what its bases are believed to have been
 (`believed`), and what was seen in the registry (`seen`).
 """
 
@@ -26,7 +26,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A base that moved; `before`: empty where nobody has noted it."""
+    """A base that changed; `before`: empty if it was not recorded."""
 
     name: str
     before: State
@@ -43,7 +43,7 @@ class Noted:
 
     @classmethod
     def parse(cls, value: Any) -> Self | None:
-        """What `as_value` made; None for anything else."""
+        """Read what `as_value` made; None for anything else."""
         try:
             return cls(str(value["digest"]), dict(value["believed"]), dict(value["seen"]))
         except (KeyError, TypeError, ValueError):
@@ -58,7 +58,7 @@ class Noted:
 
 
 def look(digest: str, sightings: list[Sighting], before: Noted | None) -> tuple[list[Move], Noted]:
-    """What moved since the release with this digest, and what to note.
+    """The bases that changed since the release with this digest, and the record to keep.
 
     A base of the image itself is told by its layers, which the image begins with unless the base moved. One that is
     only built with is told by what was noted: a first look can only note it; after a release that came in between, what

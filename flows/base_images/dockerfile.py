@@ -1,4 +1,4 @@
-"""The images that a Dockerfile builds on, as far as that can be read without building it.
+"""The images that a Dockerfile builds on, as far as they can be found without building it.
 
 Source: Docker's Dockerfile reference ("FROM", "ARG", "Parser directives", "Here-documents", "COPY --from",
 "RUN --mount"). A small reader of our own: dockerfile-parse (2.0.1) knows neither here-documents nor `COPY --from`, and
@@ -23,7 +23,8 @@ _SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """An image as the Dockerfile names it, its ARGs filled in. `runtime`: what is built begins with its layers."""
+    """An image as the Dockerfile names it, with its ARGs filled in. `runtime`: the built image begins with its
+    layers."""
 
     name: str
     runtime: bool
@@ -39,9 +40,9 @@ class _Stage:
 def base_images(
     text: str, *, build_args: Mapping[str, str] | None = None, target: str | None = None
 ) -> list[BaseImage]:
-    """What the target (None: the last stage) is made of, directly or through other stages; each image once.
+    """The images that the target (None for the last stage) builds on, directly or through other stages; each once.
 
-    `FROM scratch` and other stages are no images. Raises DockerfileInvalid: no FROM, no such target, a FROM whose ARG
+    `FROM scratch` and other stages are not images. Raises DockerfileInvalid: no FROM, no such target, a FROM whose ARG
     has no value.
     """
     stages = _stages(text, build_args or {})
@@ -96,7 +97,8 @@ def _stages(text: str, build_args: Mapping[str, str]) -> list[_Stage]:
             base = _filled(parts[0].strip("'\""), values) if parts else ""
             if not base:
                 raise DockerfileInvalid(
-                    f"FROM {rest}: no image is left when its ARGs are filled in", action="give them with build_args"
+                    f"FROM {rest}: the image is empty after its ARGs are substituted",
+                    action="set the ARGs with --build-arg",
                 )
             named = len(parts) == 3 and parts[1].upper() == "AS"
             stages.append(_Stage(base, parts[2].lower() if named else ""))

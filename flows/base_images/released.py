@@ -1,4 +1,4 @@
-"""What was released last, and what its base images are now: both as registries tell it."""
+"""The last release and the current state of its base images, both read from registries."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ class Release:
 
 
 async def latest_release(run: OpenRun) -> Release:
-    """By the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
+    """The latest release by the registry's tags. Raises RegistryErrors; InvalidOption if the request names no image."""
     if run.request.image is None:
-        raise InvalidOption("the release's request names no image", action="name it in the deployment or in the check")
+        raise InvalidOption(
+            "the release's request does not name an image", action="set the image in the deployment or in the check"
+        )
     image = ImageReference.parse(run.request.image)
     client = await run.registries(image.registry).client(image)
     tags = await client.tags(image.repository)
@@ -74,7 +76,7 @@ async def sightings(run: OpenRun, release: Release) -> list[Sighting]:
 
 
 def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
-    """The request's fields by which the released commit is fetched again; none where the source has no commits."""
+    """The request's fields that fetch the released commit again; none if the source has no commits."""
     request = run.request
     if request.source.startswith("vault:"):  # an archive, which has no commits
         return {}
@@ -90,7 +92,7 @@ def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
 
 
 async def _dockerfile(run: OpenRun, release: Release) -> str:
-    """Of the released commit where there is one, of the source as it is elsewhere."""
+    """From the released commit if there is one, else from the source as it is."""
     request = run.request.model_copy(update=released_source(run, release))
     async with await open_source(run, request) as checkout:
         path = dockerfile_of(request, checkout)
@@ -134,7 +136,7 @@ async def _configs(
             inner = await client.manifest(repository, child.digest)
             configs[_plain(child.platform or "")] = await client.image_config(repository, inner)
     if not configs and wanted is None:
-        raise ManifestUnknown(f"the index {manifest.digest} holds no image")
+        raise ManifestUnknown(f"the index {manifest.digest} contains no image")
     return configs
 
 

@@ -9,8 +9,8 @@ from prefect_slipway.infra.domain.options import boolean, csv_line, key_values, 
 
 
 def attests(texts: Iterable[str], *, sbom: str | None = None, provenance: str | None = None) -> dict[str, str]:
-    """The attributes of each type, as the daemon reads them. One that is disabled is left out; of a type that is there
-    twice the first one counts, `--attest` before the short forms."""
+    """The attributes of each type, as the daemon reads them. Disabled ones are left out; if a type appears twice, the
+    first one counts, `--attest` before the short forms."""
     wanted = [("--attest", text) for text in texts]
     for option, short in (("provenance", provenance), ("sbom", sbom)):
         if short:

@@ -1,4 +1,4 @@
-"""Options that are entries of a list: caches, secrets, SSH agents, further contexts."""
+"""Options that are lists of entries: caches, secrets, SSH agents, additional contexts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ssh_agents(texts: Iterable[str]) -> dict[str, SshSource]:
             continue
         name, source = ssh_agent(text)
         if name in found:
-            raise InvalidOption(f"--ssh: there are two agents {name!r}", action="give each an id of its own")
+            raise InvalidOption(f"--ssh: the agent {name!r} appears twice", action="use a different id for each")
         found[name] = source
     return found
 
@@ -108,5 +108,5 @@ def context_name(name: str) -> str:
 
 
 def context_place(where: str) -> Path | str:
-    """A directory, or what names an image, a layout or a remote source."""
+    """A directory, or the specifier of an image, a layout or a remote source."""
     return where if is_image(where) or is_layout(where) or is_remote(where) else Path(where)

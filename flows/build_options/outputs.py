@@ -1,4 +1,4 @@
-"""`--output`, `--push` and `--load`: what becomes of a build's result.
+"""`--output`, `--push` and `--load`: what happens to a build's result.
 
 Rules: util/buildflags/export.go, `CreateExports` and `toSolveOpt` in build/opt.go (docker/buildx).
 """
@@ -30,7 +30,7 @@ _KINDS = "registry, image, local, tar, oci, docker or cacheonly"
 
 class Surroundings(NamedTuple):
     """`engine`: the builder is a Docker engine, which keeps images itself. `local_engine`: the Docker engine of the
-    `docker` command, or of this context of docker's; asked for only when an image is to be loaded into it.
+    `docker` command, or of this context of docker's; only looked up to load an image into it.
     `insecure`: registries speak plain HTTP. `delete_anywhere`: `mode=delete` may clear any folder."""
 
     engine: bool
@@ -64,7 +64,7 @@ class _Entry:
 def outputs(
     texts: Sequence[str], tags: Sequence[str], surroundings: Surroundings, *, push: bool = False, load: bool = False
 ) -> tuple[Output, ...]:
-    """What was asked for; nothing: the result stays in the daemon's cache."""
+    """The requested outputs; without any, the result stays in the daemon's cache."""
     for tag in tags:
         # Only then: `slipway build` is to start fast.
         from prefect_slipway.infra.domain.reference import ImageReference
@@ -84,12 +84,12 @@ def outputs(
 
 
 def kind_of(text: str) -> str:
-    """The type of one. Raises InvalidOption."""
+    """The type of an output. Raises InvalidOption."""
     return _Entry.read(text).kind
 
 
 def stays_in_engine(texts: Sequence[str], env: Mapping[str, str]) -> bool:
-    """Whether a Docker engine keeps the image although no output was asked for, as docker's own builder does."""
+    """Whether a Docker engine keeps the image although no output was requested, as docker's own builder does."""
     return not any(texts) and not parse_bool(env.get("BUILDX_NO_DEFAULT_LOAD", ""))
 
 
@@ -145,17 +145,17 @@ def _local(entry: _Entry, surroundings: Surroundings) -> LocalOutput:
 
 def _folder(entry: _Entry) -> Path:
     if entry.dest in {"", "-"}:
-        raise InvalidOption(f"--output type={entry.kind} needs dest=…", action="name a folder")
+        raise InvalidOption(f"--output type={entry.kind} needs dest=…", action="use a directory")
     return Path(entry.dest)
 
 
 def _file(entry: _Entry) -> Path | BinaryIO:
     if entry.dest.endswith("/"):
-        raise InvalidOption(f"--output type={entry.kind}: {entry.dest!r} is a folder", action="name a file in it")
+        raise InvalidOption(f"--output type={entry.kind}: {entry.dest!r} is a directory", action="use a file in it")
     if entry.dest not in {"", "-"}:
         return Path(entry.dest)
     if sys.stdout.isatty():
         raise InvalidOption(
-            f"--output type={entry.kind} would go to the terminal", action="name a file with dest=FILE, or use a pipe"
+            f"--output type={entry.kind} would write to the terminal", action="set a file with dest=FILE, or use a pipe"
         )
     return sys.stdout.buffer

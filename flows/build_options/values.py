@@ -45,7 +45,7 @@ def build_args(texts: Iterable[str], env: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_proxies(args: Mapping[str, str], proxies: Mapping[str, str]) -> dict[str, str]:
-    """Build arguments with docker's configured proxies; one that is given, in whatever case, goes first."""
+    """Build arguments with docker's configured proxies; given arguments take precedence, regardless of case."""
     given = {name.lower() for name in args}
     return {**{name: value for name, value in proxies.items() if name.lower() not in given}, **args}
 
@@ -119,7 +119,7 @@ def _address(what: str, text: str) -> str:
 
 
 def ulimits(what: str, texts: Iterable[str]) -> tuple[str, ...]:
-    """`NAME=SOFT[:HARD]`; of a name that is there twice the last one. -1 is unlimited."""
+    """`NAME=SOFT[:HARD]`; if a name appears twice, the last one counts. -1 is unlimited."""
     found = {}
     for text in texts:
         name, _, limits = text.partition("=")
@@ -134,7 +134,7 @@ def ulimits(what: str, texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def resources(texts: Iterable[str]) -> dict[str, str]:
-    """`memory=2g`, `cpu-quota=50000` and so on, as attributes of the frontend; daemons before v0.31 pass over them."""
+    """`memory=2g`, `cpu-quota=50000` and so on, as attributes of the frontend; daemons before v0.31 ignore them."""
     found = {}
     for text in texts:
         name, value = (part.strip() for part in pair("--resource", text))
@@ -186,7 +186,7 @@ def _level(option: str, text: str) -> str:
     if match is None:
         raise InvalidOption(
             f"{option}: there is no level {text!r}",
-            action="use index, index-descriptor, manifest or manifest-descriptor, with [PLATFORM] where needed",
+            action="use index, index-descriptor, manifest or manifest-descriptor, with [PLATFORM] if needed",
         )
     # An index is of all platforms.
     platform = f"[{normal_platform(match[3])}]" if match[3] and match[1] == "manifest" else ""

@@ -21,29 +21,29 @@ from prefect_slipway.infra.domain.errors import SlipwayError
 COMMANDS = {
     "release": "release an image",
     "deploy": "roll an image out to a workload in Kubernetes, by digest",
-    "rollback": "bring a workload back to an earlier release",
-    "promote": "take a digest from one environment to the next",
-    "bake": "release several images as one: docker-bake.json, Compose files",
-    "build": "build with BuildKit alone, as docker buildx does",
-    "builder": "look at a builder: workers, disk usage, history; prune its cache",
-    "approve": "approve or refuse what a run waits with",
-    "plan": "say what a release would do, and do nothing",
-    "history": "show the versions of an image that were released",
-    "metrics": "serve Prometheus metrics of what was released",
+    "rollback": "return a workload to an earlier release",
+    "promote": "promote an image from one environment to the next",
+    "bake": "release several images of docker-bake.json or Compose files under one version",
+    "build": "build with BuildKit only, like docker buildx",
+    "builder": "show a builder's workers, disk usage and history, or prune its cache",
+    "approve": "approve or reject a paused run",
+    "plan": "show what a release would do, without doing it",
+    "history": "show the released versions of an image",
+    "metrics": "serve Prometheus metrics of releases",
     "manifests": "print the Kubernetes objects of a shared builder",
-    "deploy-flows": "register deployments, pools, blocks, automations with Prefect",
-    "worker": "run what schedules, pushes and the UI start, on this machine",
-    "relay": "take webhooks of forges, and start runs by rules",
-    "trigger": "start a run of a deployment, or emit an event, from any CI",
-    "check-bases": "release again what was built on base images that have moved",
-    "sweep": "remove from a cluster what expired runs left",
-    "shell": "open a shell with buildctl at a shared builder in Kubernetes",
-    "login": "let docker, podman and others use a registry's credential in Vault",
+    "deploy-flows": "register deployments, work pools, blocks and automations with Prefect",
+    "worker": "run scheduled, pushed and UI-started releases on this machine",
+    "relay": "receive webhooks from git forges and start runs by rules",
+    "trigger": "start a run of a deployment or emit an event, from any CI",
+    "check-bases": "release applications again whose base images changed",
+    "sweep": "remove resources left behind by expired runs",
+    "shell": "open a shell with buildctl next to a shared builder in Kubernetes",
+    "login": "let docker, podman and other tools use a registry credential in Vault",
     "logout": "undo `slipway login`",
     "up": "start the embedded stack: builder, registry, Vault, Prefect",
-    "status": "show what of the embedded stack runs",
+    "status": "show which parts of the embedded stack are running",
     "down": "stop the embedded stack",
-    "doctor": "say what is missing on this machine, and the command that mends it",
+    "doctor": "show what this machine is missing and how to fix it",
 }
 """Name and summary of each command; its module has its name, with underscores."""
 
@@ -102,7 +102,7 @@ def _module(command: str) -> Any:
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="slipway",
-        description="Releases container images: source to versioned, pushed, verified and observable image.",
+        description="Release container images: from source to a versioned, pushed, verified and observable image.",
         epilog=(
             "exit codes: 0 done, 1 failed, 2 usage, 3 released but not cleaned up, 130 interrupted; "
             "SLIPWAY_DEBUG=1 shows tracebacks"

@@ -1,4 +1,4 @@
-"""`slipway approve`: answer a run that waits for an approval, for people without a browser."""
+"""`slipway approve`: approve or reject a paused run without a browser."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from typing import Any
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "approve",
-        help="approve or refuse what a run waits with",
-        description="Lets a run that waits for an approval go on, or ends it. The UI's Resume does the same.",
+        help="approve or reject a paused run",
+        description="Let a run that waits for an approval continue, or end it. The UI's Resume button does the same.",
     )
-    parser.add_argument("run", metavar="RUN", help="The run's id or name.")
-    parser.add_argument("--refuse", action="store_true", help="End the run: nothing is built, pushed or rolled out.")
-    parser.add_argument("--comment", default="", help="Why; it is kept with the run.")
-    parser.add_argument("--by", default=None, metavar="NAME", help="Who answers; your login name if not given.")
+    parser.add_argument("run", metavar="RUN", help="Id or name of the run.")
+    parser.add_argument(
+        "--refuse", action="store_true", help="Reject: end the run before anything is built, pushed or rolled out."
+    )
+    parser.add_argument("--comment", default="", help="Reason to record with the run.")
+    parser.add_argument(
+        "--by", default=None, metavar="NAME", help="Name to record with the answer. Default: your login name."
+    )
 
 
 def run(args: argparse.Namespace) -> int:

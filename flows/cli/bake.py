@@ -23,24 +23,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "bake",
-        help="release several images as one",
+        help="release several images under one version",
         description=(
-            "Builds the targets of docker-bake.json or a Compose file, each after its bases, and tags all of them with "
-            "one version, or none."
+            "Build the targets of docker-bake.json or Compose files, each after its bases, and tag either all of "
+            "them with one version or none."
         ),
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="[FILE] [TARGET...]",
-        help="A file ends in .json, .yaml or .yml.",
+        help="File names end in .json, .yaml or .yml.",
     )
     add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
     add_request_options(parser, Bake, positional=None)
     parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument("--print", action="store_true", help="Print what the files say, as a bake file, and do nothing.")
-    shown.add_argument("--plan", action="store_true", help="Print what the release would do, and do nothing.")
+    shown.add_argument(
+        "--print", action="store_true", help="Print the files' definitions as a bake file, and release nothing."
+    )
+    shown.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
     add_output_option(parser)
 
 
@@ -86,7 +88,9 @@ def _request(args: argparse.Namespace) -> ReleaseRequest:
 
 def _from_environment(name: str) -> str:
     if name not in os.environ:
-        raise InvalidOption(f"--var {name} has no value, and the environment has none", action="write NAME=VALUE")
+        raise InvalidOption(
+            f"--var {name} has no value, and the environment variable is not set", action="write NAME=VALUE"
+        )
     return f"{name}={os.environ[name]}"
 
 

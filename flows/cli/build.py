@@ -1,4 +1,4 @@
-"""`slipway build`: BuildKit alone, without Prefect, with the options of `docker buildx build`."""
+"""`slipway build`: build with BuildKit only, without Prefect, with the options of `docker buildx build`."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "build",
-        help="build with BuildKit alone",
-        description="Builds as `docker buildx build` does, on any BuildKit daemon; no Prefect, no version, no record.",
+        help="build with BuildKit only",
+        description="Build like `docker buildx build`, on any BuildKit daemon, without Prefect, a version or a record.",
         allow_abbrev=False,
     )
     add_build_options(parser)
@@ -41,17 +41,17 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="append",
         default=[],
         metavar="HOST=vault:MOUNT/PATH",
-        help="Credential of a registry in Vault. Else docker's own configuration is asked.",
+        help="Credential of a registry in Vault. Default: docker's own configuration.",
     )
     parser.add_argument(
         "--progress",
         choices=_PROGRESS,
         default="auto",
-        help="How it is shown. [BUILDKIT_PROGRESS]",
+        help="Format of the progress output. [BUILDKIT_PROGRESS]",
     )
-    add_switch(parser, "-q", "--quiet", help="Print the image's id alone.")
-    parser.add_argument("--iidfile", metavar="FILE", help="Write the image's id there.")
-    parser.add_argument("--metadata-file", metavar="FILE", help="Write what came of the build there, as JSON.")
+    add_switch(parser, "-q", "--quiet", help="Print only the image's id.")
+    parser.add_argument("--iidfile", metavar="FILE", help="Write the image's id to this file.")
+    parser.add_argument("--metadata-file", metavar="FILE", help="Write the build's result to this file, as JSON.")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,7 +92,7 @@ def _progress(args: argparse.Namespace) -> str:
             raise InvalidOption(f"BUILDKIT_PROGRESS is {progress!r}", action=f"use one of {', '.join(_PROGRESS)}")
     args.quiet = args.quiet or progress == "quiet"
     if args.quiet and progress not in {"auto", "quiet", "none"}:
-        raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="leave one out")
+        raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="remove one")
     return "quiet" if args.quiet or progress == "none" else progress
 
 
@@ -212,6 +212,6 @@ class _Credentials:
 
         access = vault_access(self._stack, os.environ)
         if access is None:
-            raise StackDown("credentials are named in Vault, but there is no Vault to ask", action="set VAULT_ADDR")
+            raise StackDown("the credentials are in Vault, but no Vault is configured", action="set VAULT_ADDR")
         session = await self._exits.enter_async_context(VaultSession(access))
         return VaultCredentials(session, secret_paths(self._named, None, self._stack))

@@ -15,7 +15,7 @@ _LOG_LINES = 6
 
 
 class Display(Protocol):
-    """Told each event while it happens, and the end."""
+    """Receives each event as it happens, and the end."""
 
     def __call__(self, event: BuildEvent) -> None: ...
 
@@ -33,7 +33,7 @@ class Quiet:
 
 
 class Plain:
-    """A line an event, as `docker buildx build --progress plain` has them."""
+    """One line for each event, like `docker buildx build --progress plain`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -54,7 +54,7 @@ class Plain:
 
 
 class RawJson:
-    """An event a line: its kind, then its fields; bytes as text with replacement characters."""
+    """One JSON event per line: its kind, then its fields; bytes as text with replacement characters."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -108,7 +108,7 @@ class Live:
 
 
 def display_for(progress: str, stream: TextIO) -> Display:
-    """`auto` takes the live display on a terminal, plain lines elsewhere."""
+    """`auto` is the live display on a terminal, and plain lines elsewhere."""
     if progress == "auto":
         progress = "tty" if stream.isatty() else "plain"
     kinds: dict[str, type[Plain] | type[Live] | type[RawJson]] = {"plain": Plain, "tty": Live, "rawjson": RawJson}

@@ -24,7 +24,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count, parse_bool
 from prefect_slipway.infra.domain.urls import check_texts
 
-_LEFT_OUT = "leave it out; a git server's token is given by --secret id=GIT_AUTH_TOKEN,env=NAME"
+_LEFT_OUT = "remove it; pass a git server's token with --secret id=GIT_AUTH_TOKEN,env=NAME"
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
 # What `docker build` had before BuildKit, and what the daemon's frontend calls limits now.
@@ -34,48 +34,63 @@ _MEANINGLESS = ("isolation", "security-opt")
 
 
 def add_build_options(parser: argparse.ArgumentParser) -> None:
-    """The options, named and meant as `docker buildx build` has them."""
+    """Add the options of `docker buildx build`, with the same names and meanings."""
     add = parser.add_argument
     add(
         "context",
         metavar="PATH|URL|-",
-        help="A directory, a git or HTTP URL that the daemon fetches, - for a tar archive or a Dockerfile.",
+        help="Directory, git or HTTP URL that the daemon fetches, or - for a tar archive or a Dockerfile.",
     )
-    add("-f", "--file", default="", metavar="FILE|URL", help="The Dockerfile, - for standard input.")
+    add(
+        "-f",
+        "--file",
+        default="",
+        metavar="FILE|URL",
+        help="Dockerfile, or - for standard input. Default: Dockerfile in the context.",
+    )
     add("-t", "--tag", **_REPEATED, metavar="NAME[:TAG]", help="Name of the image.")
     add("--target", default="", metavar="STAGE", help="Stage to build. Default: the last one.")
-    add("--build-arg", **_REPEATED, metavar="KEY[=VALUE]", help="Value of an ARG; the environment's without =VALUE.")
-    add("--build-context", **_REPEATED, metavar="NAME=WHERE", help="Further context: a directory, image or URL.")
+    add("--build-arg", **_REPEATED, metavar="KEY[=VALUE]", help="Value of an ARG. Without =VALUE: the environment's.")
+    add("--build-context", **_REPEATED, metavar="NAME=WHERE", help="Additional context: a directory, image or URL.")
     add("--label", **_REPEATED, metavar="KEY[=VALUE]", help="Label of the image.")
-    add("--annotation", **_REPEATED, metavar="[LEVEL:]KEY=VALUE", help="Annotation of its manifest, or index.")
+    add("--annotation", **_REPEATED, metavar="[LEVEL:]KEY=VALUE", help="Annotation of the image's manifest or index.")
     add(
         "--platform",
         action="append",
         metavar="OS/ARCH[,…]",
-        help="Platforms, or local. Default: the builder's own. [DOCKER_DEFAULT_PLATFORM]",
+        help="Platforms to build for, or local. Default: the builder's own. [DOCKER_DEFAULT_PLATFORM]",
     )
-    add_switch(parser, "--pull", help="Ask registries for newer base images.")
+    add_switch(parser, "--pull", help="Always check registries for newer base images.")
     add_switch(parser, "--no-cache", help="Do not use the build cache.")
     add("--no-cache-filter", **_REPEATED, metavar="STAGE", help="Do not use the build cache for this stage.")
     add("--cache-from", **_REPEATED, metavar="ENTRY", help="Cache import: REF or type=…,key=value,…")
     add("--cache-to", **_REPEATED, metavar="ENTRY", help="Cache export: REF or type=…,key=value,…")
-    add("--secret", **_REPEATED, metavar="id=ID[,src=FILE|,env=NAME]", help="For RUN --mount=type=secret.")
-    add("--ssh", **_REPEATED, metavar="ID[=SOCKET|KEY,…]", help="Agent or keys for RUN --mount=type=ssh.")
-    add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation: sbom or provenance.")
+    add("--secret", **_REPEATED, metavar="id=ID[,src=FILE|,env=NAME]", help="Secret for RUN --mount=type=secret.")
+    add("--ssh", **_REPEATED, metavar="ID[=SOCKET|KEY,…]", help="SSH agent or keys for RUN --mount=type=ssh.")
+    add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation to add: sbom or provenance.")
     add("--sbom", metavar="true|false|…", help="Short for --attest type=sbom.")
     add("--provenance", metavar="true|false|mode=…", help="Short for --attest type=provenance.")
     add("--network", default="", metavar="MODE", help="Network of the RUN steps: default, host or none.")
-    add("--allow", **_REPEATED, metavar="ENTITLEMENT", help="network.host, security.insecure, device …")
-    add("--add-host", **_REPEATED, metavar="HOST:IP", help="Further name for the RUN steps.")
+    add(
+        "--allow",
+        **_REPEATED,
+        metavar="ENTITLEMENT",
+        help="Permission for the build: network.host, security.insecure or device.",
+    )
+    add("--add-host", **_REPEATED, metavar="HOST:IP", help="Additional host name for the RUN steps.")
     add("--shm-size", default="0", metavar="BYTES", help="Size of /dev/shm of the RUN steps, e.g. 64m.")
     add("--ulimit", **_REPEATED, metavar="NAME=SOFT[:HARD]", help="Limit of the RUN steps.")
     add("--resource", **_REPEATED, metavar="KEY=VALUE", help="Limit of the RUN steps, e.g. memory=2g (BuildKit 0.31).")
     add("--cgroup-parent", default="", metavar="PATH", help="Parent cgroup of the RUN steps.")
     add("-o", "--output", **_REPEATED, metavar="OUTPUT", help="type=registry|image|local|tar|oci|docker|cacheonly,…")
     add_switch(parser, "--push", help="Short for --output type=registry.")
-    add_switch(parser, "--load", help="Short for --output type=docker: into the Docker engine's images.")
-    add("--insecure-registry", action="store_true", help="The registry speaks plain HTTP (loopback is taken so).")
-    add("--call", default="build", metavar="METHOD", help="Do not build, but check, outline, or list targets.")
+    add_switch(parser, "--load", help="Short for --output type=docker: load into the Docker engine.")
+    add(
+        "--insecure-registry",
+        action="store_true",
+        help="Use plain HTTP for the registry. Default: only for loopback addresses.",
+    )
+    add("--call", default="build", metavar="METHOD", help="Instead of building, check, outline or list targets.")
     add_switch(parser, "--check", help="Short for --call check.")
     _add_hidden(parser)
 
@@ -93,7 +108,8 @@ def _add_hidden(parser: argparse.ArgumentParser) -> None:
 
 
 class Asked(NamedTuple):
-    """`request`: what was typed. `dockerfile`: where the daemon is to download the Dockerfile, "" for nowhere. `call`:
+    """`request`: from the command line. `dockerfile`: where the daemon is to download the Dockerfile, "" for nowhere.
+    `call`:
     method, format and whether its status is ignored, None for a build. `warnings`: what a reader should know."""
 
     request: BuildRequest
@@ -116,7 +132,7 @@ def build_request(
         # The daemon keeps them in its history and names its steps by them.
         check_texts(f"--{option.replace('_', '-')}", getattr(args, option), action=_LEFT_OUT)
     if args.no_cache and args.no_cache_filter:
-        raise InvalidOption("--no-cache and --no-cache-filter cannot be used together", action="leave one of them out")
+        raise InvalidOption("--no-cache and --no-cache-filter cannot be used together", action="remove one of them")
     context, dockerfile, content = _source(args, exits)
     call = values.call("check" if args.check else args.call)
     allowed = values.entitlements(args.allow)
@@ -127,7 +143,7 @@ def build_request(
     if surroundings.engine and not wanted and call is None and stays_in_engine(args.output, env):
         wanted = (ImageStore(",".join(args.tag)),)
     if args.iidfile and any(isinstance(output, LocalOutput | TarOutput) for output in wanted):
-        raise InvalidOption("an output of type local or tar has no image, and so no id for --iidfile")
+        raise InvalidOption("--iidfile needs an image, which an output of type local or tar does not have")
     given = values.build_args(args.build_arg, env)
     arguments = values.with_proxies(given, proxies)
     epoch = env.get(values.EPOCH, "") if values.EPOCH not in given else ""
@@ -183,8 +199,8 @@ def _source(
             return Archive(head, sys.stdin.buffer), name, None
         if args.file:
             raise InvalidOption(
-                "standard input is no archive but a Dockerfile, and --file names another one",
-                action="leave one of them out",
+                "standard input is a Dockerfile, not an archive, and --file names another Dockerfile",
+                action="remove one of them",
             )
         # It goes without a context.
         empty = exits.enter_context(tempfile.TemporaryDirectory(prefix="slipway-context-"))

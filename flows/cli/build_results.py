@@ -1,4 +1,4 @@
-"""What `slipway build` leaves beside its output: the image's id, a file with the metadata.
+"""The files that `slipway build` writes besides its output: the image's id and the metadata.
 
 As docker buildx writes them: `decodeExporterResponse` and `getImageID` in commands/build.go.
 """
@@ -29,7 +29,7 @@ _IMAGE_STORE = "org.mobyproject.buildkit.worker.snapshotter"
 
 
 class ResultFile:
-    """A file that is written when the build is over, and known before it begins to be one that can be written."""
+    """A file that is written after the build, and checked to be writable before it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -62,7 +62,7 @@ class ResultFile:
             raise _unwritable(self._path, error) from error
 
     def remove_stale(self) -> None:
-        """What an earlier build wrote, so that one that fails does not leave it. Raises OutputError."""
+        """Remove an earlier build's file, so that a failed build does not leave it. Raises OutputError."""
         try:
             if self._path.is_file():
                 self._path.unlink()
@@ -70,14 +70,14 @@ class ResultFile:
             raise _unwritable(self._path, error) from error
 
     def release(self) -> None:
-        """Nothing is left of one that was not written."""
+        """Remove the file if it was not written."""
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def result_files(iidfile: str | None, metadata: str | None) -> Iterator[tuple[ResultFile | None, ResultFile | None]]:
-    """Those that were asked for, ready to be written. Raises OutputError."""
+    """Those that were requested, ready to be written. Raises OutputError."""
     files = [ResultFile(Path(name)) if name else None for name in (iidfile, metadata)]
     try:
         for file in files:
@@ -110,7 +110,7 @@ async def told(
     engine: bool,
     metadata: bool,
 ) -> dict[str, str]:
-    """What the exporters said; for the metadata file with the build's reference and provenance.
+    """The exporters' response, for the metadata file, with the build's reference and provenance.
 
     `engine`: the builder is a Docker engine's. Raises a BuilderError."""
     response = dict(outcome.response)
@@ -153,7 +153,7 @@ def as_metadata(response: Mapping[str, str]) -> str:
 
 def _value(key: str, text: str) -> Any:
     try:
-        # The answer of a `--call` is no base64.
+        # The answer of a `--call` is not base64.
         value = json.loads(text if key == "result.json" else base64.b64decode(text, validate=True))
     except (ValueError, binascii.Error):
         return text

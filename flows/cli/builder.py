@@ -1,4 +1,4 @@
-"""`slipway builder`: what a BuildKit daemon has and remembers, and the pruning of its cache."""
+"""`slipway builder`: show a BuildKit daemon's workers, disk usage and history, and prune its cache."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "builder",
-        help="look at a builder: workers, disk usage, history; prune its cache",
-        description="What `buildctl debug workers`, `du`, `prune` and `debug histories` do.",
+        help="show a builder's workers, disk usage and history, or prune its cache",
+        description="Show or clean a builder, like `buildctl debug workers`, `du`, `prune` and `debug histories`.",
     )
     parser.add_argument("what", choices=["info", "du", "prune", "history"])
-    parser.add_argument("--filter", action="append", default=[], metavar="EXPRESSION", help="e.g. type==regular")
-    parser.add_argument("--all", action="store_true", help="prune: internal and frontends' records, too")
+    parser.add_argument(
+        "--filter", action="append", default=[], metavar="EXPRESSION", help="filter of the records, e.g. type==regular"
+    )
+    parser.add_argument("--all", action="store_true", help="also prune internal records and those of frontends")
     add_address_options(parser)
 
 

@@ -1,4 +1,4 @@
-"""Which builder a command talks to: its options, and the address they make."""
+"""Options that choose a command's builder, and the address that they form."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def add_address_options(parser: argparse.ArgumentParser) -> None:
     """Address and TLS files."""
     parser.add_argument("--builder", metavar="ADDRESS", help="tcp://…, unix://… or docker://[path] [BUILDKIT_HOST]")
-    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; turns TLS on for tcp.")
+    parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; enables TLS for tcp://.")
     parser.add_argument("--builder-cert", metavar="FILE", help="PEM file with the client certificate.")
     parser.add_argument("--builder-key", metavar="FILE", help="PEM file with the client certificate's key.")
     parser.add_argument("--builder-name", metavar="NAME", help="Name in the builder's certificate.")
 
 
 def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> tuple[BuilderAddress, Network]:
-    """The builder that was named, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
+    """The requested builder, else BUILDKIT_HOST's, else the embedded one. Raises InvalidOption, StackDown."""
     from prefect_slipway.flows.run.endpoints import find_builder
     from prefect_slipway.infra.buildkit.address import TlsFiles
 
@@ -39,7 +39,7 @@ def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> t
 
 
 def embedded_stack() -> StackConnection | None:
-    """Where the embedded stack is, None if there is none. That it runs is not asked: a build that needs it will see."""
+    """The embedded stack's connection, None if there is none. Does not check that it is running."""
     from prefect_slipway.infra.local.connection import read_connection
     from prefect_slipway.infra.local.home import stack_home
 

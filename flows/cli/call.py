@@ -1,4 +1,4 @@
-"""What a Dockerfile's frontend answers to `--call`, for people and programs.
+"""Show what a Dockerfile's frontend answers to `--call`, as text or JSON.
 
 Results: frontend/subrequests (moby/buildkit). What of them is shown: commands/build.go (docker/buildx), `printResult`.
 """
@@ -31,8 +31,8 @@ def shown(method: str, form: str, answer: Mapping[str, bytes]) -> str:
 
 
 def status_of(method: str, answer: Mapping[str, bytes], *, ignored: bool) -> int:
-    """The exit code: 1 where a check has found something, unless that is `ignored`. Raises DockerfileInvalid where it
-    has found that the Dockerfile cannot be built."""
+    """The exit code: 1 if a check found something, unless `ignored`. Raises DockerfileInvalid if it found that the
+    Dockerfile cannot be built."""
     if method == "lint" and isinstance(wrong := _lint(answer).get("buildError"), dict):
         raise DockerfileInvalid(scrub(str(wrong.get("message", ""))), details=_lines(_lint(answer), wrong))
     text = answer.get("result.statuscode", b"").decode(errors="replace")

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "check-bases",
-        help="release again what was built on base images that have moved",
+        help="release applications again whose base images changed",
         description=(
-            "Looks whether the base images of what the deployments released last have moved in their registries, and "
-            "starts a patch release of the same commit where one has. The flow check-bases does the same on a schedule."
+            "Check whether the base images of the deployments' latest releases have changed in their registries, and "
+            "start a patch release of the same commit if one has. The flow check-bases does the same on a schedule."
         ),
     )
-    parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="FLOW/NAME of a release deployment")
+    parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="release deployment, FLOW/NAME")
     add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """0: all were looked at. Raises SlipwayErrors."""
+    """Returns 0 if all were checked. Raises SlipwayErrors."""
 
     def start() -> Coroutine[Any, Any, list[Checked]]:
         from prefect_slipway.flows.check_bases import Application, BaseCheck, check_bases

@@ -1,4 +1,4 @@
-"""The options of the commands that concern builders in Kubernetes."""
+"""Options of the commands for builders in Kubernetes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import argparse
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """Which cluster and namespace."""
-    parser.add_argument("--context", metavar="NAME", help="kubeconfig context; default: the current one")
-    parser.add_argument("--namespace", metavar="NAME", help="default: the context's")
+    parser.add_argument("--context", metavar="NAME", help="kubeconfig context (default: the current one)")
+    parser.add_argument("--namespace", metavar="NAME", help="namespace (default: the context's)")
 
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
-    """What the builder is to be; the keys are those of `slipway release --builder-option`."""
+    """Add the builder's options; the keys are those of `slipway release --builder-option`."""
     from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
-    text = f"An option of the builder, KEY=VALUE: {OPTIONS_HELP}."
+    text = f"option of the builder, KEY=VALUE: {OPTIONS_HELP}."
     parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
 def builder_options(args: argparse.Namespace) -> dict[str, str]:
-    """The builder's options that were typed. Raises InvalidOption."""
+    """The builder's options from the command line. Raises InvalidOption."""
     from prefect_slipway.flows.cli.options import read_pairs
 
     return read_pairs("--builder-option", args.builder_option)

@@ -59,21 +59,21 @@ def _get(server: str) -> None:
 
 
 def _store(text: str) -> None:
-    """`docker login` gives what it has just got from here, and that is no change."""
+    """`docker login` hands over what it has just read from here, which changes nothing."""
     from prefect_slipway.flows.run.logins import Logins
 
     try:
         given = json.loads(text)
         server, pair = given["ServerURL"], (given["Username"], given["Secret"])
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidOption("store: no JSON object with ServerURL, Username and Secret") from error
+        raise InvalidOption("store: expected a JSON object with ServerURL, Username and Secret") from error
     login = Logins.of_this_user().get(server)
     if login is None:
-        raise InvalidOption(f"{server} is not known here", action=f"`slipway login {server} --credentials vault:…`")
+        raise InvalidOption(f"{server} is not logged in", action=f"`slipway login {server} --credentials vault:…`")
     found = asyncio.run(login.credential(os.environ))
     if pair != (found.username, found.password):
         raise InvalidOption(
-            f"the credential of {server} is kept in Vault, as {login.secret}",
+            f"the credential of {server} is in Vault: {login.secret}",
             action=f"change it there, or run `slipway logout {server}` first",
         )
 

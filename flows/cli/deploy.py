@@ -1,4 +1,4 @@
-"""`slipway deploy`: roll an image out to a workload in Kubernetes, by digest, and see that it runs."""
+"""`slipway deploy`: roll an image out to a workload in Kubernetes by digest, and watch the rollout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "deploy",
         help="roll an image out to a workload",
         description=(
-            "Sets the image of a workload's container by digest and watches the rollout; one that fails is rolled "
+            "Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled "
             "back, and the command fails with the reason."
         ),
     )

@@ -1,4 +1,4 @@
-"""`slipway deploy-flows`: tell a Prefect server of Slipway's work pools, blocks, deployments and automations."""
+"""`slipway deploy-flows`: register Slipway's work pools, blocks, deployments and automations with a Prefect server."""
 
 from __future__ import annotations
 
@@ -23,40 +23,42 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "deploy-flows",
         description=(
-            "Registers work pools, block types, deployments and automations with the Prefect server. What is there "
-            "already and the same is left alone, so it may be run at any time."
+            "Register work pools, block types, deployments and automations with the Prefect server. It changes only "
+            "what differs, so you can run it at any time."
         ),
     )
     parser.add_argument(
         "--file",
         type=Path,
         metavar="FILE",
-        help="A prefect.yaml with deployments of your own. Default: the deployments that Slipway ships.",
+        help="prefect.yaml with your own deployments. Default: the deployments that Slipway ships.",
     )
-    parser.add_argument("--only", action="append", choices=_KINDS, help="Register these alone. May be repeated.")
+    parser.add_argument("--only", action="append", choices=_KINDS, help="Register only this kind. May be repeated.")
     parser.add_argument(
         "--pool",
         action="append",
         metavar="NAME",
-        help="Only this work pool and its deployments. May be repeated. Default: slipway, and slipway-kubernetes where "
-        "a worker serves it.",
+        help=(
+            "Register only this work pool and its deployments. May be repeated. Default: slipway, and "
+            "slipway-kubernetes if a worker serves it."
+        ),
     )
     parser.add_argument(
         "--samples",
         action="store_true",
-        help="Register the samples as well: deployments of one application to be copied, a notification.",
+        help="Also register the samples: deployments of one application to copy, and a notification.",
     )
     parser.add_argument(
         "--job-variable",
         action="append",
         metavar="NAME=VALUE",
-        help="Default of a variable of the pool's jobs, e.g. image=REFERENCE; with --pool. May be repeated.",
+        help="Default value of a job variable of --pool, e.g. image=REFERENCE. May be repeated.",
     )
     add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises InvalidOption and PrefectError; what was registered before is printed by then."""
+    """Raises InvalidOption and PrefectError, after printing what was registered before."""
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
@@ -73,7 +75,7 @@ async def _register(args: argparse.Namespace) -> list[Registered]:
     done = []
     variables = dict(pair("--job-variable", text, value_needed=True) for text in args.job_variable or ())
     if variables and not args.pool:
-        raise InvalidOption("--job-variable is for one kind of pool", action="name the pool with --pool")
+        raise InvalidOption("--job-variable needs a single pool", action="choose the pool with --pool")
     async for one in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
         done.append(one)
         if args.output == "text":

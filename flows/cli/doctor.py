@@ -1,4 +1,4 @@
-"""`slipway doctor`: what each part needs, what is there, and the command that mends the rest; rights in a cluster."""
+"""`slipway doctor`: what each part needs, what exists, and how to fix the rest; permissions in a cluster."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "doctor",
         description=(
-            "Checks each part of the embedded stack and, where KUBECONFIG, --context or --namespace names a cluster, "
-            "the rights that a release with --builder kubernetes needs there. Exits with 1 if something is missing."
+            "Check each part of the embedded stack and, if KUBECONFIG, --context or --namespace names a cluster, the "
+            "permissions there that a release with --builder kubernetes needs. Exits with 1 if something is missing."
         ),
     )
     add_output_option(parser)
     add_cluster_options(parser)
-    parser.add_argument("--workload", metavar="KIND/NAME", help="check the rights that a deploy to it needs instead")
+    parser.add_argument(
+        "--workload", metavar="KIND/NAME", help="check the permissions that a deploy to this workload needs instead"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         width = max(len(finding.part) for finding in findings)
         for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'MEND'}  {finding.part.ljust(width)}  {finding.found}")
-            if finding.mend:
-                print(f"      {' ' * width}  -> {finding.mend}")
+            print(f"{'ok  ' if finding.ok else 'FIX '}  {finding.part.ljust(width)}  {finding.found}")
+            if finding.fix:
+                print(f"      {' ' * width}  -> {finding.fix}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 
@@ -55,8 +57,8 @@ async def _cluster(context: str | None, namespace: str | None, workload: str | N
         async with open_api(context, namespace) as api:
             if workload is not None:
                 await check_rights_of_deploy(api, workload)
-                return Finding("cluster", f"{api.host}, namespace {api.namespace}: {workload} may be deployed to")
+                return Finding("cluster", f"{api.host}, namespace {api.namespace}: you can deploy to {workload}")
             await check_rights_of_builder(api)
-            return Finding("cluster", f"{api.host}, namespace {api.namespace}: builders may be made")
+            return Finding("cluster", f"{api.host}, namespace {api.namespace}: you can create builders")
     except ClusterError as error:
-        return Finding("cluster", error.cause, mend=error.action)
+        return Finding("cluster", error.cause, fix=error.action)

@@ -11,10 +11,10 @@ from prefect_slipway.flows.cli.stack_options import stack_config
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "down",
-        description="Stops the parts that `slipway up` started, and nothing else.",
+        description="Stop the parts that `slipway up` started, and nothing else.",
     )
     parser.add_argument(
-        "--purge", action="store_true", help="also remove all state: images, secrets, the record of runs"
+        "--purge", action="store_true", help="also remove all state: images, secrets and the record of runs"
     )
 
 

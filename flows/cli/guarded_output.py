@@ -1,4 +1,4 @@
-"""Standard output and error as a command sees them: nothing that is written there can act on a terminal.
+"""Standard output and error of a command, without control sequences that could act on a terminal.
 
 A command shows what others said: a build's output, commit messages, what servers answer. Here it becomes harmless,
 whoever prints it; colours are kept where a terminal shows them.
@@ -27,7 +27,7 @@ class Guarded(io.TextIOBase):
 
     @property
     def buffer(self) -> BinaryIO:
-        """For bytes that are not meant to be shown: an archive, another machine's terminal."""
+        """The buffer for bytes that are not text to show: an archive, another machine's terminal."""
         return self.unguarded.buffer
 
     @property
@@ -46,7 +46,7 @@ class Guarded(io.TextIOBase):
         self.unguarded.flush()
 
     def close(self) -> None:
-        """The stream is closed by whoever opened it."""
+        """The caller who opened the stream closes it."""
 
     def fileno(self) -> int:
         return self.unguarded.fileno()

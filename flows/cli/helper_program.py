@@ -1,4 +1,4 @@
-"""Where docker looks for its credential helper: on PATH."""
+"""Find the credential helper on PATH, where docker looks for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROGRAM = "docker-credential-slipway"
 
 
 def put_on_path() -> Path | None:
-    """Make sure that the helper is found; gives the link that was made for it, None if there was no need.
+    """Make sure that docker finds the helper; returns the link created for it, None if not needed.
 
     Raises PartMissing when there is no folder on PATH that takes one.
     """
@@ -30,8 +30,8 @@ def put_on_path() -> Path | None:
             continue
         return link
     raise PartMissing(
-        f"the program {_PROGRAM} is not on PATH, where docker looks for it",
-        action=f'export PATH="$PATH:{installed.parent}", or link it from a folder that is on PATH',
+        f"the program {_PROGRAM} is not on PATH, so docker cannot find it",
+        action=f'export PATH="$PATH:{installed.parent}", or link it from a directory on PATH',
     )
 
 

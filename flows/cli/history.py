@@ -1,4 +1,4 @@
-"""`slipway history`: the versions of an image that were released, newest first."""
+"""`slipway history`: the released versions of an image, newest first."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "history",
-        help="show the versions of an image that were released",
-        description="Prints each release of an image: version, when, how long it took, cached share, trigger, digest.",
+        help="show the released versions of an image",
+        description="Print each release of an image: version, time, duration, cached share, trigger and digest.",
     )
-    parser.add_argument("image", metavar="IMAGE", help="REGISTRY/REPOSITORY, or a name in the embedded registry.")
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the rows are printed.")
+    parser.add_argument(
+        "image", metavar="IMAGE", help="Image: REGISTRY/REPOSITORY, or a name in the embedded registry."
+    )
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(rows: list[PastRelease]) -> str:
-    """A line a release, the columns aligned."""
+    """One line per release, with aligned columns."""
     lines = [
         _COLUMNS,
         *((row.version, row.when, f"{row.seconds:.1f} s", row.share, row.trigger, row.digest) for row in rows),
@@ -82,5 +84,5 @@ async def _read(image: str) -> list[PastRelease]:
 
 def _unknown(image: str, known: list[str]) -> ReleaseUnknown:
     near = difflib.get_close_matches(image, known, _NEAR, cutoff=0.4) or known[:_NEAR]
-    there = f"there are {', '.join(near)}" if near else "none was released yet"
-    return ReleaseUnknown(f"the Prefect server knows no release of {image}", action=f"check the name: {there}")
+    there = f"there are {', '.join(near)}" if near else "nothing was released yet"
+    return ReleaseUnknown(f"the Prefect server has no release of {image}", action=f"check the name: {there}")

@@ -1,4 +1,4 @@
-"""Where a command that serves listens."""
+"""The address that a serving command listens on."""
 
 from __future__ import annotations
 

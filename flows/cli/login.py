@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "login",
-        help="let docker, podman, skopeo, cosign and oras use a registry's credential in Vault",
+        help="let docker, podman, skopeo, cosign and oras use a registry credential in Vault",
         description=(
-            "Names the credential helper docker-credential-slipway for a registry in the configuration of docker "
-            "(DOCKER_CONFIG, else ~/.docker), which podman, skopeo, cosign and oras read as well, and in podman's own "
-            "(REGISTRY_AUTH_FILE, containers/auth.json) where there is one. The helper reads the credential from Vault "
-            "each time it is asked, and stores it nowhere. `slipway logout` undoes it."
+            "Add the credential helper docker-credential-slipway for a registry to the configuration of docker "
+            "(DOCKER_CONFIG, or ~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own "
+            "(REGISTRY_AUTH_FILE, containers/auth.json) if it exists. The helper reads the credential from Vault at "
+            "each use and does not store it. `slipway logout` undoes it."
         ),
     )
-    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]; default: the embedded registry")
+    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT] (default: the embedded registry)")
     parser.add_argument(
         "--credentials",
         metavar="WHERE",
-        help="vault:MOUNT/PATH, HOST=vault:MOUNT/PATH or block:NAME, as for a release; default: the embedded one",
+        help=(
+            "vault:MOUNT/PATH, HOST=vault:MOUNT/PATH or block:NAME, as for a release (default: the embedded registry's)"
+        ),
     )
 
 
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     asyncio.run(_try(login))
     program = put_on_path()
     files = Logins.of_this_user().enter(login, os.environ)
-    print(f"{login.registry}: docker, podman, skopeo, cosign and oras get the credential from {login.secret}")
+    print(f"{login.registry}: docker, podman, skopeo, cosign and oras now use the credential in {login.secret}")
     for changed in [*files, *([program] if program else [])]:
         print(f"  {changed}")
     return 0
@@ -69,7 +71,7 @@ def _login(registry: str | None, credentials: str | None) -> Login:
         registry = split_host(named)[0] or (stack.registry if stack is not None else None)
     if registry is None:
         raise InvalidOption(
-            "no registry was named and no embedded one runs",
+            "no registry was given and the embedded one is not running",
             action="slipway login REGISTRY --credentials vault:MOUNT/PATH, or run `slipway up`",
         )
     # Of any name that docker has for it (https://index.docker.io/v1/), the one that references have.
@@ -77,11 +79,11 @@ def _login(registry: str | None, credentials: str | None) -> Login:
     path = secret_paths([named] if named else [], registry, stack).get(registry)
     if path is None:
         raise InvalidOption(
-            f"no credential was named for {registry}", action=f"slipway login {registry} --credentials vault:MOUNT/PATH"
+            f"no credential was given for {registry}", action=f"slipway login {registry} --credentials vault:MOUNT/PATH"
         )
     access = vault_access(stack, os.environ)
     if access is None:
-        raise StackDown(f"{path} is in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise StackDown(f"{path} is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)
     return Login.at(registry, str(path), stack, access)
 
 
@@ -122,7 +124,7 @@ async def _try(login: Login) -> None:
         raise
     except RegistryError as error:
         # Its certificate or its plain HTTP is a matter between it and docker.
-        print(f"slipway: not tried: {error.cause}", file=sys.stderr)
+        print(f"slipway: not tested: {error.cause}", file=sys.stderr)
 
 
 class _Given:

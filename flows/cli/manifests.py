@@ -1,4 +1,4 @@
-"""`slipway manifests`: a builder's Kubernetes objects as YAML, for people who apply them by themselves."""
+"""`slipway manifests`: a builder's Kubernetes objects as YAML, for people who apply them themselves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "manifests",
         description=(
-            "Prints a shared builder's objects for kubectl or GitOps, with certificates made for it now (the keys "
-            "are in what is printed). They are not Slipway's to remove; releases reach it by --builder tcp://..."
+            "Print a shared builder's objects for kubectl or GitOps, with new certificates (the output contains "
+            "their keys). Slipway never removes these objects; releases reach the builder with --builder tcp://..."
         ),
     )
     add_cluster_options(parser)
     add_builder_options(parser)
-    parser.add_argument("--no-secrets", action="store_true", help="Leave the Secrets out.")
+    parser.add_argument("--no-secrets", action="store_true", help="Do not print the Secrets.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`slipway metrics`: serve what Slipway did as Prometheus metrics, until it is stopped."""
+"""`slipway metrics`: serve Slipway's events as Prometheus metrics until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,23 +25,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "metrics",
         help="serve Prometheus metrics",
         description=(
-            "Follows Slipway's events on the Prefect server and serves them at http://HOST:PORT/metrics: releases, "
-            "durations by step, failures by cause, deploys, swept objects. Counts from its start on."
+            "Follow Slipway's events on the Prefect server and serve them at http://HOST:PORT/metrics: releases, "
+            "durations by step, failures by cause, deploys and swept objects. Counting begins with the start of this "
+            "command."
         ),
     )
-    parser.add_argument("--listen", metavar="HOST:PORT", default=_LISTEN, help=f"default {_LISTEN}")
+    parser.add_argument(
+        "--listen", metavar="HOST:PORT", default=_LISTEN, help=f"address to listen on (default: {_LISTEN})"
+    )
     parser.add_argument(
         "--interval",
         metavar="SECONDS",
         type=float,
         default=_INTERVAL_S,
-        help="between two looks at the server; default 5",
+        help="time between two requests to the server (default: 5)",
     )
     parser.add_argument(
         "--state",
         metavar="FILE",
         type=Path,
-        help="keeps what was counted, so that what happens while this does not run is counted later",
+        help="file that keeps the counts, so that events during a downtime are counted later",
     )
 
 
@@ -57,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         feed = resume(args.state)
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InvalidOption(f"{args.state} cannot be read as the state of this command") from error
+        raise InvalidOption(f"{args.state} is not a state file of this command") from error
     asyncio.run(_serve(Metrics(), feed, host, port, args.interval, args.state))
     return 0
 
@@ -73,7 +76,7 @@ async def _serve(
     try:
         server, thread = start_http_server(port, host, metrics.registry)
     except OSError as error:
-        raise PortTaken(f"{host}:{port} cannot be listened on: {error.strerror}") from error
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
     print(f"serving http://{host}:{port}/metrics", file=sys.stderr, flush=True)
     try:
         while not stop.is_set():

@@ -1,4 +1,4 @@
-"""The command line's options, made from the request model: an option, a form's field and a parameter are one thing."""
+"""Command line options made from the request model, so that options, form fields and parameters are the same."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from prefect_slipway.infra.domain.options import pair
 Model = TypeVar("Model", bound=Request)
 
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM", "environments": "ENVIRONMENT"}
+# What the option that turns a default off does: its field describes what is on.
+_TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
 _SINGULAR = {
     "build_args": "build-arg",
     "labels": "label",
@@ -45,7 +47,7 @@ def add_request_options(
             parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
         elif kind is bool and field.default is True:
             flag = _flag(name).replace("--", "--no-", 1)
-            parser.add_argument(flag, dest=name, action="store_const", const=False, help=f"Not: {text}")
+            parser.add_argument(flag, dest=name, action="store_const", const=False, help=_TURNED_OFF[name])
         elif kind is bool:
             parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
         elif get_origin(kind) in (list, dict):
@@ -56,7 +58,7 @@ def add_request_options(
 
 
 def request_of(args: argparse.Namespace) -> ReleaseRequest:
-    """The request that was typed. Raises the UsageErrors of the model."""
+    """The request from the command line. Raises the UsageErrors of the model."""
     return read_request(args, ReleaseRequest)
 
 
@@ -66,7 +68,7 @@ def read_request(args: argparse.Namespace, model: type[Model]) -> Model:
 
 
 def given_options(args: argparse.Namespace, model: type[Request], *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The model's fields that were typed. Raises InvalidOption."""
+    """The model's fields from the command line. Raises InvalidOption."""
     values: dict[str, Any] = {}
     for name, _, kind in _options(model, without):
         if (given := getattr(args, name)) is not None:

@@ -1,4 +1,4 @@
-"""`slipway plan`: show what a release would do, and do nothing."""
+"""`slipway plan`: show what a release would do, without doing it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "plan",
         help="show what a release would do",
-        description="Prints what `slipway release` with the same options would do, and does nothing.",
+        description="Print what `slipway release` with the same options would do, without doing it.",
     )
     add_request_options(parser)
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the plan is printed.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def plan_of(request: ReleaseRequest) -> ReleasePlan:
-    """What a release would do; nothing is reserved. Raises SlipwayErrors."""
+    """Plan a release without reserving anything. Raises SlipwayErrors."""
     from prefect_slipway.flows.planning.decide import plan_release
     from prefect_slipway.flows.planning.source import look_into
     from prefect_slipway.flows.run.open_run import open_run

@@ -1,4 +1,4 @@
-"""What has to be in the environment before Prefect is imported: its settings are read then."""
+"""Environment variables to set before Prefect is imported, because Prefect reads its settings at import."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def use_prefect_server() -> None:
     """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one.
 
-    Raises StackDown, InvalidOption for what is no address.
+    Raises StackDown, InvalidOption for what is not an address.
     """
     from prefect_slipway.infra.local.config import StackConfig
 
@@ -29,8 +29,8 @@ def use_prefect_server() -> None:
             connection = Stack(config).connection()
         except StackDown as error:
             raise StackDown(
-                "no Prefect server to record the release with",
-                action="run `slipway up`, or set PREFECT_API_URL to a server of your own",
+                "no Prefect server is configured to record the release",
+                action="run `slipway up`, or set PREFECT_API_URL to your own server",
             ) from error
         _use(connection)
     os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -44,7 +44,8 @@ def use_prefect_server() -> None:
 
 
 def register_blocks(connection: StackConnection) -> None:
-    """Let the UI offer Slipway's blocks. Done once for each state of their code: importing Prefect takes a second."""
+    """Register Slipway's blocks for the UI, once for each version of their code, because importing Prefect takes a
+    second."""
     code = sorted((Path(__file__).parents[2] / "blocks").glob("*.py"))
     state = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     mark = _client_folder(connection) / "blocks"
@@ -64,7 +65,7 @@ def register_blocks(connection: StackConnection) -> None:
 
 
 def rename_histories(connection: StackConnection, before: str) -> None:
-    """Let the embedded registry's images, which were called `before`/NAME, keep their history. Raises PrefectErrors."""
+    """Keep the history of the embedded registry's images, formerly named `before`/NAME. Raises PrefectErrors."""
     from prefect_slipway.infra.local.registry import repositories
 
     names = repositories(connection.home)

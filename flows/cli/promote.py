@@ -1,4 +1,4 @@
-"""`slipway promote`: the same digest from one environment to the next."""
+"""`slipway promote`: promote an image from one environment to the next."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "promote",
-        help="take a digest from one environment to the next",
+        help="promote an image from one environment to the next",
         description=(
-            "Rolls the image that is rolled out in the first environment out to the others, in their order, each after "
-            "an approval; what was not rolled out in the environment before is refused."
+            "Roll out the first environment's image to the other environments in order, each after an approval. An "
+            "image that was not rolled out to the previous environment is rejected."
         ),
     )
     add_request_options(parser, PromoteRequest, positional="reference")
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         check_rollout(request, [environment.pull_credentials for environment in request.environments])
         return promote(request)
 
-    return run_recorded(start, args.output, untouched="environments that it was rolled out to keep it")
+    return run_recorded(start, args.output, untouched="the environments it was rolled out to keep it")
 
 
 def environment(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""This process's terminal as a session in a pod needs it: raw, byte by byte, with its size."""
+"""This process's terminal for a session in a pod: raw, byte by byte, with its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`slipway relay`: take the forges' webhooks and start what the rules say."""
+"""`slipway relay`: receive webhooks from git forges and start runs by rules."""
 
 from __future__ import annotations
 
@@ -28,30 +28,40 @@ _CHECK_S = 2.0
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "relay",
-        help="take webhooks of GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
+        help="receive webhooks from GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
         description=(
-            "Serves POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at an address of its own. "
-            "A push becomes the event slipway.push and a run for each rule that applies. The rule file is read again "
-            "when it changes or on SIGHUP; SIGTERM finishes what has begun. Put something that speaks TLS before it."
+            "Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. A "
+            "push becomes the event slipway.push and starts a run for each rule that applies. The rule file is "
+            "reloaded when it changes or on SIGHUP; SIGTERM finishes the deliveries in progress. Run it behind a "
+            "proxy that terminates TLS."
         ),
     )
-    parser.add_argument("--listen", default=_LISTEN, metavar="HOST:PORT", help=f"default: {_LISTEN}")
+    parser.add_argument(
+        "--listen", default=_LISTEN, metavar="HOST:PORT", help=f"address to listen on (default: {_LISTEN})"
+    )
     parser.add_argument(
         "--health-listen",
         default=_HEALTH_LISTEN,
         metavar="HOST:PORT",
-        help=f"of GET /healthz, default: {_HEALTH_LISTEN}",
+        help=f"address of GET /healthz (default: {_HEALTH_LISTEN})",
     )
-    parser.add_argument("--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="default: rules.yaml")
-    parser.add_argument("--check", action="store_true", help="say whether the rule file is good, and end")
-    parser.add_argument("--max-body", type=int, metavar="BYTES", help="of one delivery, default: 5242880")
-    parser.add_argument("--max-connections", type=int, metavar="N", help="at once, default: 128")
     parser.add_argument(
-        "--max-client-connections", type=int, metavar="N", help="of one client or reverse proxy at once, default: 32"
+        "--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="rule file (default: rules.yaml)"
     )
-    parser.add_argument("--headers-timeout", type=float, metavar="SECONDS", help="default: 5")
-    parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="default: 30")
-    parser.add_argument("--verbose", action="store_true", help="say also why rules do not apply")
+    parser.add_argument("--check", action="store_true", help="check the rule file, then exit")
+    parser.add_argument("--max-body", type=int, metavar="BYTES", help="largest accepted delivery (default: 5242880)")
+    parser.add_argument("--max-connections", type=int, metavar="N", help="connections at once (default: 128)")
+    parser.add_argument(
+        "--max-client-connections",
+        type=int,
+        metavar="N",
+        help="connections at once of one client or reverse proxy (default: 32)",
+    )
+    parser.add_argument(
+        "--headers-timeout", type=float, metavar="SECONDS", help="time for a request's headers (default: 5)"
+    )
+    parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="time for a request's body (default: 30)")
+    parser.add_argument("--verbose", action="store_true", help="also log why rules do not apply")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "release",
         help="release an image",
-        description="Builds the source, pushes it under the next semantic version, verifies and records it.",
+        description="Build the source, push the image under the next semantic version, verify it and record it.",
     )
     add_request_options(parser)
     add_output_option(parser)

@@ -1,4 +1,4 @@
-"""A release as its terminal shows it: steps and log lines while it runs, the report at the end."""
+"""A release on the terminal: steps and log lines while it runs, the report at the end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Terminal:
         self.page = self.page or page
 
     def say(self, text: str) -> None:
-        # A terminal that was closed, a reader that went away: nobody listens, and the run goes on (or cleans up).
+        # A terminal that was closed, a reader that went away: nobody listens, and the run continues (or cleans up).
         with suppress(OSError):
             print(text, file=self._stream, flush=True)
 

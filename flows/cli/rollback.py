@@ -1,4 +1,4 @@
-"""`slipway rollback`: bring a workload back to an earlier release."""
+"""`slipway rollback`: return a workload to an earlier release."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "rollback",
-        help="bring a workload back to an earlier release",
-        description="Rolls an earlier release out again, by the digest that was released, and watches it.",
+        help="return a workload to an earlier release",
+        description="Roll out an earlier release again by its digest, and watch the rollout.",
     )
     add_request_options(parser, RollbackRequest, positional="workload")
     add_output_option(parser)

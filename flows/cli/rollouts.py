@@ -1,4 +1,4 @@
-"""What the commands that roll out have in common."""
+"""What the rollout commands share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Result(Protocol):
-    """What such a flow gives."""
+    """The result of such a flow."""
 
     @property
     def summary(self) -> str: ...
@@ -25,13 +25,12 @@ class Result(Protocol):
 def run_recorded(
     start: Callable[[], Coroutine[Any, Any, Result]], output: str, *, untouched: str = "nothing was changed"
 ) -> int:
-    """Run the flow that `start` begins and print its result. `untouched`: what an interruption comes to where there was
-    nothing to take back. Raises SlipwayError.
-    """
+    """Run the flow that `start` begins and print its result. `untouched`: the outcome of an interruption that had
+    nothing to undo. Raises SlipwayError."""
 
     def interrupted(terminal: Terminal) -> Result:
         became = terminal.became or untouched
-        raise Interrupted(f"the rollout was interrupted: {became}", action="the same command may be run again")
+        raise Interrupted(f"the rollout was interrupted: {became}", action="you can run the same command again")
 
     result, _ = recorded(start, interrupted)
     print(json.dumps(result.as_dict()) if output == "json" else result.summary)

@@ -1,4 +1,4 @@
-"""A flow that runs in this process, recorded by Prefect and watched by the terminal."""
+"""Run a flow in this process, recorded by Prefect and shown on the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOT_CLEANED_UP = 3
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="How the result is printed.")
+    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
 def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
@@ -85,7 +85,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
                 raise
             if not terminal.is_public:
                 raise cause from error
-            terminal.say(f"warning: the image is public, but its record is not complete: {cause.cause}")
+            terminal.say(f"warning: the image is public, but its record is incomplete: {cause.cause}")
             return interrupted(terminal), terminal
     except SlipwayError as error:
         error.page = terminal.page
@@ -128,10 +128,10 @@ class _Late:
 
 
 def interruption(cause: str, terminal: Terminal) -> Interrupted:
-    """With what could not be cleaned up, where something could not."""
+    """The interruption, with what could not be cleaned up, if anything."""
     error = Interrupted(cause)
     if terminal.left_behind:
-        error.action = "see above what was left behind; the same command may be run again"
+        error.action = "what was left behind is shown above; you can run the same command again"
     return error
 
 

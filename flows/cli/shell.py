@@ -1,4 +1,4 @@
-"""`slipway shell`: a session in the lab's `buildkit-cli` pod, beside a shared builder."""
+"""`slipway shell`: a session in the `buildkit-cli` pod next to a shared builder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "shell",
         description=(
-            "Opens a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and REGISTRY "
-            "and REPOSITORY in its environment. The builder is the shared one and stays; the pod goes with the last "
-            "session in it."
+            "Open a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and "
+            "REGISTRY and REPOSITORY in its environment. The builder is shared and stays; the pod is removed with "
+            "its last session."
         ),
     )
     add_request_options(parser)
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.cli.options import request_of
 
     if not sys.stdin.isatty():
-        raise InvalidOption("a shell needs a terminal", action="run it in one, or use `kubectl exec`")
+        raise InvalidOption("a shell needs a terminal", action="run it in a terminal, or use `kubectl exec`")
     request = request_of(args)
     options = {**request.builder_options, "lifetime": "shared"}
     return asyncio.run(_shell(request.model_copy(update={"builder": "kubernetes", "builder_options": options})))
@@ -60,7 +60,7 @@ async def _session(run: OpenRun) -> int:
     image = run.image("image")
     await run.builder.address(image.registry)
     await run.builder.credentials(run.registries(image.registry), image)
-    assert run.builder.cluster is not None, "a shell's builder is in a cluster"
+    assert run.builder.cluster is not None, "a shell needs a builder in a cluster"
     pod = await run.builder.cluster.open_cli()
     async with open_api(run.request.context, run.request.namespace) as api:
         terminal = Tty()

@@ -1,4 +1,4 @@
-"""The options of the commands that concern the embedded stack, and the configuration they make."""
+"""Options of the commands for the embedded stack, and the configuration that they form."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _VARIABLES = {
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where the parts listen (or by the variable)")
-    group.add_argument("--registry-port", metavar="PORT", help="at first 5000 [SLIPWAY_REGISTRY_PORT]")
+    group = parser.add_argument_group("ports and database of the parts; each can also be set by its variable")
+    group.add_argument("--registry-port", metavar="PORT", help="registry port (default: 5000) [SLIPWAY_REGISTRY_PORT]")
     group.add_argument(
         "--rename-images",
         action="store_true",
-        help="allow another registry port to change the names of the images that the registry holds",
+        help="allow a different registry port, which renames the images in the registry",
     )
-    group.add_argument("--vault-port", metavar="PORT", help="at first 8200 [SLIPWAY_VAULT_PORT]")
-    group.add_argument("--prefect-port", metavar="PORT", help="at first 4200 [SLIPWAY_PREFECT_PORT]")
+    group.add_argument("--vault-port", metavar="PORT", help="Vault port (default: 8200) [SLIPWAY_VAULT_PORT]")
+    group.add_argument("--prefect-port", metavar="PORT", help="Prefect port (default: 4200) [SLIPWAY_PREFECT_PORT]")
     group.add_argument(
         "--database",
         metavar="URL",
-        help="postgresql://… for Prefect when it starts next, default SQLite [SLIPWAY_PREFECT_DATABASE, which "
+        help="postgresql://… for Prefect's next start (default: SQLite) [SLIPWAY_PREFECT_DATABASE, which "
         "keeps a password off the process list]",
     )
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="output format (default: text)")
 
 
 def stack_config(args: argparse.Namespace) -> StackConfig:

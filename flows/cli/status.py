@@ -1,4 +1,4 @@
-"""`slipway status`: what of the embedded stack runs."""
+"""`slipway status`: show which parts of the embedded stack are running."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "status",
-        description="Shows each part's state: running, stopped, or foreign (one of your own is used). "
-        "Exits with 1 if a part is stopped, or one of your own does not serve.",
+        description=(
+            "Show each part's state: running, stopped, or foreign (you use your own). Exits with 1 if a part is "
+            "stopped, or if your own part does not answer."
+        ),
     )
     add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from prefect_slipway.infra.local.own_parts import trouble
+    from prefect_slipway.infra.local.own_parts import problem
     from prefect_slipway.infra.local.stack import Stack
 
     parts = Stack(stack_config(args)).status()
-    found = {part.name: trouble(part, os.environ) for part in parts}
+    found = {part.name: problem(part, os.environ) for part in parts}
     if args.output == "json":
-        shown = [dataclasses.asdict(part) | {"trouble": found[part.name]} for part in parts]
+        shown = [dataclasses.asdict(part) | {"problem": found[part.name]} for part in parts]
         print(json.dumps(shown, default=str, indent=2))
     else:
         _show(parts)

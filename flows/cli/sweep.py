@@ -1,4 +1,4 @@
-"""`slipway sweep`: remove from a namespace what runs that died have left."""
+"""`slipway sweep`: remove resources left behind by expired runs from a namespace."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "sweep",
         description=(
-            "Removes the objects of runs whose Lease has expired, and shared builders that nobody has used for their "
-            "idle time. What lives is left alone, so it may run at any time. What went is announced (and so counted "
-            "by `slipway metrics`) where there is a Prefect server: PREFECT_API_URL, else the embedded one. None is "
-            "needed."
+            "Remove the objects of runs whose Lease has expired, and shared builders that were unused for their idle "
+            "time. Everything in use stays, so you can run it at any time. Removals are reported to the Prefect "
+            "server (PREFECT_API_URL, or else the embedded one) for `slipway metrics`; it also works without a "
+            "server."
         ),
     )
     add_cluster_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises Leftovers and ClusterErrors. A Prefect server that does not answer is said, and no failure."""
+    """Raises Leftovers and ClusterErrors. A Prefect server that does not answer only causes a message, not a
+    failure."""
     gone = asyncio.run(_sweep(args.context, args.namespace, known=_server_known()))
     print("\n".join(f"removed {name}" for name in gone) if gone else "nothing had expired")
     return 0
@@ -52,5 +53,5 @@ async def _sweep(context: str | None, namespace: str | None, *, known: bool) -> 
             from prefect_slipway.flows.reporting.events import announce_swept
 
             if not await announce_swept(api.namespace, swept.objects):
-                print("the Prefect server did not take note of it: metrics do not count it", file=sys.stderr)
+                print("the Prefect server did not record it, so metrics do not count it", file=sys.stderr)
     return list(swept.objects)

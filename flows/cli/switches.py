@@ -1,4 +1,4 @@
-"""Options that are on or off, written as Go's tools take them."""
+"""Options that are on or off, written like those of Go tools."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.run.starting import StartedRun
 
 _POLL_S = 1.0
-# A server that is restarted comes back within this time, and the run goes on meanwhile.
+# A server that is restarted comes back within this time, and the run continues meanwhile.
 _PATIENCE_S = 60.0
 _CANCELLED = 130
 _SUBJECT = "command-line"
@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "trigger",
         help="start a run of a deployment, or emit an event",
         description=(
-            "Starts a run and prints its id and page; --wait follows it to its end, and the exit code is the run's: "
+            "Start a run and print its id and page. With --wait, wait until the run has ended and use its exit code: "
             "0 completed, 1 failed or crashed, 130 cancelled."
         ),
     )
@@ -44,19 +44,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "values in place: request.bump=patch. With --event: of the payload."
         ),
     )
-    parser.add_argument("--event", metavar="NAME", help="emit this event instead, for automations to act on")
-    parser.add_argument("--subject", default=_SUBJECT, help=f"what the event is about, default: {_SUBJECT}")
-    parser.add_argument("--wait", action="store_true", help="follow the run to its end")
-    parser.add_argument("--idempotency-key", metavar="KEY", help="the same key again finds the same run (or event)")
+    parser.add_argument("--event", metavar="NAME", help="emit this event instead, for automations")
+    parser.add_argument("--subject", default=_SUBJECT, help=f"subject of the event (default: {_SUBJECT})")
+    parser.add_argument("--wait", action="store_true", help="wait until the run has ended")
+    parser.add_argument(
+        "--idempotency-key", metavar="KEY", help="key that makes a repeated command find the same run or event"
+    )
     add_output_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """The run's exit code. Raises InvalidOption, DeploymentUnknown, ParametersRefused, PrefectErrors, Interrupted."""
     if (args.deployment is None) == (args.event is None):
-        raise InvalidOption("name a deployment or an --event, one of them")
+        raise InvalidOption("name either a deployment or an --event")
     if args.wait and args.event:
-        raise InvalidOption("--wait follows a run, an event is none")
+        raise InvalidOption("--wait needs a deployment, not an event")
     given = [read_parameter(text) for text in args.param]
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
@@ -70,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(_start(args, given))
     except KeyboardInterrupt as error:
         raise Interrupted(
-            "stopped following the run", action="the run itself goes on; cancel it on its page"
+            "stopped waiting for the run", action="the run itself continues; cancel it on its page"
         ) from error
 
 
@@ -86,11 +88,11 @@ def read_parameter(text: str) -> tuple[list[str], Any]:
     try:
         return path, json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise InvalidOption(f"--param {key}=…: what follows is not JSON", action="quote it for the shell") from error
+        raise InvalidOption(f"--param {key}: the value is not JSON", action="quote it for the shell") from error
 
 
 def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:
-    """The parameters that are named, each whole: the deployment's value with the given parts in it.
+    """The named parameters, each complete: the deployment's value with the given parts replaced.
 
     Raises InvalidOption where a path leads into something that has no parts.
     """
@@ -105,7 +107,7 @@ def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict
         for key in rest[:-1]:
             inner = inner.setdefault(key, {}) if isinstance(inner, dict) else inner
         if not isinstance(inner, dict):
-            raise InvalidOption(f"--param {'.'.join(path)}: there are no parts in {'.'.join(path[:-1])}")
+            raise InvalidOption(f"--param {'.'.join(path)}: there are no fields in {'.'.join(path[:-1])}")
         inner[rest[-1]] = value
     return changed
 

@@ -1,4 +1,4 @@
-"""`slipway up`: start what is missing of the embedded stack."""
+"""`slipway up`: start the missing parts of the embedded stack."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "up",
-        description="Starts what is missing of the embedded stack and returns once all of it answers. "
-        "PREFECT_API_URL and VAULT_ADDR name servers of your own to be used instead.",
+        description=(
+            "Start the missing parts of the embedded stack and wait until all of them answer. To use your own "
+            "servers instead, set PREFECT_API_URL and VAULT_ADDR."
+        ),
     )
     parser.add_argument("--quiet", action="store_true", help="print nothing unless something fails")
     add_stack_options(parser)
@@ -39,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(connection: StackConnection) -> None:
     print(f"Builder   {connection.builder}")
-    print(f"Registry  {connection.registry or 'none: name one with --image and --credentials'}")
+    print(f"Registry  {connection.registry or 'none; choose one with --image and --credentials'}")
     print(f"Vault     {connection.vault_address}")
     print(f"Prefect   {connection.prefect_ui_url}")

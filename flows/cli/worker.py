@@ -16,20 +16,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "worker",
         description=(
-            "Takes the runs of a work pool and starts a process for each. Ctrl-C, SIGTERM or a closed terminal: takes "
-            "no more, lets those that run clean up, reports them and ends; once more: kills them."
+            "Take runs from a work pool and start a process for each. Ctrl-C, SIGTERM or closing the terminal stops "
+            "taking runs, lets the current ones clean up, reports them and exits; a second signal kills them."
         ),
     )
-    parser.add_argument("--pool", default=_POOL, help="process work pool (default: slipway, made if it is not there)")
-    parser.add_argument("--name", default=socket.gethostname(), help="in the UI (default: the host's name)")
     parser.add_argument(
-        "--limit", type=int, default=os.cpu_count() or 2, metavar="N", help="runs at once (default: a processor each)"
+        "--pool", default=_POOL, help="process work pool (default: slipway, created if it does not exist)"
+    )
+    parser.add_argument("--name", default=socket.gethostname(), help="name in the UI (default: the host name)")
+    parser.add_argument(
+        "--limit", type=int, default=os.cpu_count() or 2, metavar="N", help="runs at once (default: one per processor)"
     )
     parser.add_argument(
-        "--poll", type=float, default=2.0, metavar="SECONDS", help="between looks for new runs (default: 2)"
+        "--poll", type=float, default=2.0, metavar="SECONDS", help="time between checks for new runs (default: 2)"
     )
     parser.add_argument(
-        "--grace", type=float, default=60.0, metavar="SECONDS", help="for runs to end at the end (default: 60)"
+        "--grace",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time for runs to end when the worker stops (default: 60)",
     )
 
 

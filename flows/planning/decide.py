@@ -42,21 +42,21 @@ async def plan_release(
     """Decide everything a release will do, and reserve its version.
 
     `claimant`: the run that reserves; None: nobody, for a plan that is only looked at. `earlier`: what an earlier
-    attempt of this very run was to release; if it did, it is not followed by another version. Raises VersionTaken,
+    attempt of the same run meant to release; if it did, no other version follows. Raises VersionTaken,
     VersionReserved, InvalidOption and what registry, git and Vault raise; nothing is reserved then.
     """
     return await _Planning(run, source, await source.public(), claimant).plan(earlier)
 
 
 class _Planning:
-    """`mark`: the fingerprint of what would be built."""
+    """`fingerprint`: of what would be built."""
 
     def __init__(self, run: OpenRun, source: FetchedSource, images: Images, claimant: str | None) -> None:
         self._run = run
         self._source = source
         self._images = images
-        self._mark = _fingerprint(run.request, source)
-        self._claim = Claim(claimant, self._mark) if claimant is not None else None
+        self._fingerprint = _fingerprint(run.request, source)
+        self._claim = Claim(claimant, self._fingerprint) if claimant is not None else None
         self._reserved: ReservedVersion | None = None
 
     async def plan(self, earlier: Version | None) -> tuple[ReleasePlan, ReservedVersion | None]:
@@ -71,7 +71,7 @@ class _Planning:
         tags = RegistryLedger([(registry, image.repository) for image, registry in self._images.items()])
         ledger = await _choose_ledger(self._run, self._source, tags)
         released = await released_versions(ledger)
-        choice = await choose(self._run, ledger, self._source.checkout, self._images, released, self._mark)
+        choice = await choose(self._run, ledger, self._source.checkout, self._images, released, self._fingerprint)
         if earlier is not None and earlier in {one.version for one in released} and await self._is_ours(earlier):
             choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
         if choice.nothing:
@@ -95,8 +95,8 @@ class _Planning:
             except VersionTaken:
                 pass
             else:
-                found = await _pushed_already(self._images, last, self._mark, self._reserved.noted)
-                why = "a release that was interrupted is finished"
+                found = await _pushed_already(self._images, last, self._fingerprint, self._reserved.noted)
+                why = "finishing an interrupted release"
                 return self._as_plan(ledger, choice, self._reserved.version, why, found)
         return self._as_plan(ledger, choice, None, choice.why, {})
 
@@ -118,7 +118,7 @@ class _Planning:
             else:
                 version, noted = pick(await ledger.versions()), None
             try:
-                return version, await _pushed_already(self._images, version, self._mark, noted)
+                return version, await _pushed_already(self._images, version, self._fingerprint, noted)
             except VersionTaken:
                 if choice.version is not None or elsewhere:
                     raise
@@ -131,27 +131,29 @@ class _Planning:
     async def _once_more(
         self, ledger: VersionLedger, choice: Choice, version: Version, taken: VersionTaken
     ) -> ReleasePlan:
-        """A version that was named and exists: fine if it is this very release. Raises `taken`, VersionTaken."""
+        """A requested version that exists: fine if it is the same release. Raises `taken`, VersionTaken."""
         found: dict[ImageReference, str] = {}
         for image, registry in self._images.items():
-            digest = await same_release(image, registry, version, self._mark)
+            digest = await same_release(image, registry, version, self._fingerprint)
             if digest is not None:
                 found[image] = digest
-            # An image without a mark tells by its digest whether it is the same: the tag step accepts no other.
+            # An image without a fingerprint tells by its digest whether it is the same: the tag step accepts no other.
             elif self._is_marked or await registry.head(image.repository, image_tag(version)) is None:
                 if len(self._images) == 1:
                     raise taken
                 raise VersionTaken(
-                    f"the version {version} is released already, and {image.name} is not of this set"
+                    f"the version {version} is released already, and {image.name} is not part of it"
                 ) from taken
-        why = "this very release exists already"
+        why = "exactly this release exists already"
         if len(found) < len(self._images):
-            why = "the version exists; it is built again, and refused unless its digest is the same"
+            why = "the version exists; it is built again and rejected unless its digest is the same"
         return self._as_plan(ledger, choice, version, why, found)
 
     async def _is_ours(self, version: Version) -> bool:
-        """Whether all images of the version are of this very release."""
-        digests = [await same_release(image, registry, version, self._mark) for image, registry in self._images.items()]
+        """Whether all images of the version come from the same release."""
+        digests = [
+            await same_release(image, registry, version, self._fingerprint) for image, registry in self._images.items()
+        ]
         return None not in digests
 
     @property
@@ -198,7 +200,7 @@ class _Planning:
         title = image.repository.rsplit("/", 1)[-1]
         labels = image_labels(title, str(version), created, revision=source.revision, url=source.url)
         if self._is_marked:
-            labels[SLIPWAY_FINGERPRINT] = self._mark
+            labels[SLIPWAY_FINGERPRINT] = self._fingerprint
         return PlannedImage(
             target=target.name,
             image=image.name,
@@ -224,8 +226,8 @@ async def _choose_ledger(run: OpenRun, source: FetchedSource, tags: RegistryLedg
             )
     elif prefix is not None:
         raise InvalidOption(
-            "a tag prefix was named, but the source is not in a git repository with a commit",
-            action="leave --tag-prefix out: the versions are then read from the registry",
+            "--tag-prefix needs a source in a git repository with a commit",
+            action="remove --tag-prefix to read the versions from the registry",
         )
     return tags
 
@@ -243,26 +245,28 @@ def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-async def _pushed_already(images: Images, version: Version, mark: str, noted: str | None) -> dict[ImageReference, str]:
+async def _pushed_already(
+    images: Images, version: Version, fingerprint: str, noted: str | None
+) -> dict[ImageReference, str]:
     """The digests of those images of this release that a run that died had pushed. Raises VersionTaken."""
     found = await asyncio.gather(
-        *(_finishable(image, registry, version, mark, noted) for image, registry in images.items())
+        *(_finishable(image, registry, version, fingerprint, noted) for image, registry in images.items())
     )
     return {image: digest for image, digest in zip(images, found, strict=True) if digest is not None}
 
 
 async def _finishable(
-    image: ImageReference, registry: RegistryClient, version: Version, mark: str, noted: str | None
+    image: ImageReference, registry: RegistryClient, version: Version, fingerprint: str, noted: str | None
 ) -> str | None:
     """The digest of this release's image if a run that died had pushed it. Raises VersionTaken for another's image."""
     noted = _noted(noted, image)
     tag = image_tag(version)
     tagged = await registry.head(image.repository, tag)
     if tagged is not None:
-        if tagged.digest == noted or await same_release(image, registry, version, mark) is not None:
+        if tagged.digest == noted or await same_release(image, registry, version, fingerprint) is not None:
             return tagged.digest
         raise VersionTaken(
-            f"{image.name}:{tag} exists in the registry ({tagged.digest}), but is not this release",
+            f"{image.name}:{tag} exists in the registry ({tagged.digest}) and is a different release",
             action="choose another --version or --bump; a released version is never overwritten",
         )
     if noted is not None and await registry.head(image.repository, noted) is not None:

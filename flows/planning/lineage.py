@@ -1,4 +1,4 @@
-"""The released versions as the revision that is to be released sees them: its own line, and what is elsewhere."""
+"""The released versions as seen from the revision to release: its own line, and the others."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Lineage:
 
 
 async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
-    """All that are released, with the commits that git's tags name."""
+    """All released versions, with the commits of their git tags."""
     if isinstance(ledger, GitLedger):
         return await ledger.released()
     return [Released(version) for version in await ledger.versions()]
@@ -50,7 +50,7 @@ async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
 async def look_back(
     run: OpenRun, ledger: VersionLedger, checkout: Checkout, images: Images, released: Collection[Released]
 ) -> Lineage:
-    """Find the line of the checkout's revision among what is released.
+    """Find the line of the checkout's revision among the released versions.
 
     Git's tags name their commits, images carry them as a label; an image without one counts as of the line. Raises
     HistoryIncomplete, and what git and the registry raise.
@@ -70,7 +70,7 @@ async def look_back(
 
 
 async def _by_labels(history: History, images: Images, highest_first: Sequence[Version]) -> Lineage:
-    """Images are looked at as far down as to the line's highest stable version: what is below it changes nothing."""
+    """Images are checked down to the line's highest stable version; older ones change nothing."""
     line: list[Released] = []
     elsewhere: list[Version] = []
     groups = [list(same) for _, same in groupby(highest_first)]
@@ -98,7 +98,7 @@ async def _each_once(history: History, line: Sequence[Released]) -> tuple[Releas
 
 
 async def revision_label(images: Images, version: Version) -> str | None:
-    """The commit that a released image says it was made of; None if it does not say."""
+    """The commit in a released image's label; None without one."""
     image, registry = next(iter(images.items()))
     # Not every tag that looks like a version is an image of Slipway's, or still there.
     with suppress(ManifestUnknown, RepositoryUnknown, RegistryProtocolError, DigestMismatch):

@@ -58,8 +58,8 @@ class Choice:
     def pick(self, taken: Sequence[Version], token: str) -> Version:
         """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
         if self.version is None:
-            assert self.bump is not None, "nothing to release: nothing to pick"
-            # What was released since the line was looked at is taken, by whomever. What is not taken does not count:
+            assert self.bump is not None, "there is nothing to release"
+            # A version released since the line was read is taken, no matter by whom. Others do not count:
             # a reservation is continued if this would have been chosen when it was made.
             there = set(taken)
             return next_version(
@@ -75,7 +75,7 @@ class Choice:
         return self.version
 
     def tags_that_stay(self, version: Version) -> tuple[str, ...]:
-        """Moving tags that this version must not take from another line's."""
+        """Moving tags that this version must not take from another line."""
         base = latest(self.line, stable_only=True)
         return tuple(tags_that_stay(version, lines_left_out(version, base, self.elsewhere)))
 
@@ -86,16 +86,16 @@ async def choose(
     checkout: Checkout,
     images: Images,
     released: Sequence[Released],
-    mark: str,
+    fingerprint: str,
 ) -> Choice:
-    """Decide by the request and what is released. `mark`: the fingerprint of what would be built. Raises InvalidOption,
+    """Decide by the request and what is released. `fingerprint`: of what would be built. Raises InvalidOption,
     and what registry and git raise."""
     request = run.request
     named = parse_version(request.version) if request.version is not None else None
     if named is not None and not (request.only_new or request.moving_tags):
         return _by_name(named, released)
     lineage = await look_back(run, ledger, checkout, images, released)
-    found = await _nothing_new(request, ledger, checkout, images, lineage, named, mark)
+    found = await _nothing_new(request, ledger, checkout, images, lineage, named, fingerprint)
     if found is None:
         found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
     previous = lineage.latest()
@@ -119,7 +119,7 @@ async def _nothing_new(
     images: Images,
     lineage: Lineage,
     named: Version | None,
-    mark: str,
+    fingerprint: str,
 ) -> Choice | None:
     """Why there is nothing to release whatever the bump is, None if that is not so.
 
@@ -128,7 +128,7 @@ async def _nothing_new(
     prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
     if request.only_new and request.bump is not Bump.AUTO:
         last = lineage.latest(stable_only=not prerelease)
-        if last is not None and await _is_released(checkout, images, lineage, last, mark):
+        if last is not None and await _is_released(checkout, images, lineage, last, fingerprint):
             return Choice(f"nothing new since {last.version}", last=last.version)
     if named is not None or request.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
@@ -139,13 +139,13 @@ async def _nothing_new(
     return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
 
 
-async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, mark: str) -> bool:
+async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, fingerprint: str) -> bool:
     """Whether `last` holds this source already: no commit touched it since or, without git, nothing in it changed (what
     a reproducible image of a directory does not tell: that is always new)."""
     if lineage.history is not None and not checkout.dirty and last.revision is not None:
         return not (await lineage.history.since(last.revision)).commits
     image, registry = next(iter(images.items()))
-    return await same_release(image, registry, last.version, mark) is not None
+    return await same_release(image, registry, last.version, fingerprint) is not None
 
 
 async def _has_images(images: Images, version: Version) -> bool:
@@ -164,8 +164,8 @@ async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
         return await _by_commits(request, lineage, base, highest)
     if bump is Bump.PRERELEASE:
         decision = await _decision_since(lineage, base)
-        return _decided("a prerelease asked for", decision, prerelease=True)
-    return Choice(f"{bump}{' prerelease' if prerelease else ''} asked for", bump=bump, prerelease=prerelease)
+        return _decided("a prerelease was requested", decision, prerelease=True)
+    return Choice(f"{bump}{' prerelease' if prerelease else ''} was requested", bump=bump, prerelease=prerelease)
 
 
 async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released | None, highest: Released) -> Choice:
@@ -173,7 +173,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
     if lineage.history is None:
         raise InvalidOption(
             "--bump auto reads git commits, but the source is not in a git repository",
-            action="say --bump major, minor or patch",
+            action="use --bump major, minor or patch",
         )
     last = highest if request.prerelease else base
     if last is None:
@@ -182,7 +182,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
     if news is None:
         raise InvalidOption(
             f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
-            action="say --bump major, minor or patch this once",
+            action="use --bump major, minor or patch once",
         )
     if news.bump is None and not request.again:
         return Choice(news.reason, last=last.version)
@@ -212,12 +212,14 @@ def _decided(why: str, decision: Decision | None, *, prerelease: bool) -> Choice
     )
 
 
-async def same_release(image: ImageReference, registry: RegistryClient, version: Version, mark: str) -> str | None:
+async def same_release(
+    image: ImageReference, registry: RegistryClient, version: Version, fingerprint: str
+) -> str | None:
     """The digest of the image with this version if it was built from the same source with the same options."""
     if await registry.head(image.repository, image_tag(version)) is None:
         return None
     digest, labels = await image_labels(image, registry, version)
-    return digest if labels.get(SLIPWAY_FINGERPRINT) == mark else None
+    return digest if labels.get(SLIPWAY_FINGERPRINT) == fingerprint else None
 
 
 def _asks_for_prerelease(request: ReleaseRequest) -> bool:

@@ -1,4 +1,4 @@
-"""A fetched source, and the images that are to be made of it."""
+"""A fetched source, and the images to build from it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ONE = "image"
 
 
 class FetchedSource:
-    """`targets`: what is to be built; `places`: what that may use of this machine; `images`: by target. Like all that
-    is open neither stored nor copied by Prefect, which leaves plain objects alone."""
+    """`targets`: what to build; `places`: what the build may use of this machine; `images`: by target. Prefect
+    neither stores nor copies it, because it is a plain object."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class FetchedSource:
 
 
 def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
-    """Find out what is to be made of a source. Raises InvalidOption and DockerfileMissing."""
+    """Find out what to build from a source. Raises InvalidOption and DockerfileMissing."""
     request = run.request
     places = Places.of(checkout.path, checkout.top, request.bake.allow if request.bake is not None else ())
     if request.bake is None:
@@ -69,7 +69,7 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
 
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:
-    """What the files in the source say. Raises InvalidOption."""
+    """Read the targets of the source's files. Raises InvalidOption."""
     return choose(read_folder(places, bake.files, bake.variables), bake.targets)
 
 
@@ -87,7 +87,7 @@ def source_facts(checkout: Checkout) -> SourceFacts:
 
 
 def known_host(run: OpenRun) -> str | None:
-    """The registry that images go to, as far as it is known before the source is; None where its files tell."""
+    """The registry to push to, if it is known before the source; None if the source's files define it."""
     bake = run.request.bake
     if bake is None:
         return run.image("any").registry
@@ -122,7 +122,7 @@ def _names(bake: Bake, run: OpenRun, targets: TargetSet, source: str) -> dict[st
             twins = [other for other in targets.wanted if images[other] == images[name]]
             raise InvalidOption(
                 f"the targets {' and '.join(twins)} are both for {images[name].name}, whose version is one image",
-                action="give each a repository of its own",
+                action="use a different repository for each",
             )
     return images
 

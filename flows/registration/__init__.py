@@ -1,4 +1,4 @@
-"""What Prefect's server has to know of Slipway: work pools, block types, deployments, automations.
+"""What Slipway registers with Prefect's server: work pools, block types, deployments, automations.
 
 Each is compared with what the server has before anything is written, so registering again changes nothing. The files
 in `deployments/` say what there should be; plain Prefect understands them as well (`prefect deploy --all`,

@@ -1,4 +1,4 @@
-"""Automations that belong to no deployment. What they do is the file's; whether they are on is people's to say."""
+"""Automations without a deployment. The file defines what they do; people decide whether they are on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KIND = "automation"
 
 
 async def register_automation(client: PrefectClient, given: Mapping[str, Any]) -> Registered:
-    """Make the automation, or bring all but its switch to what the file says.
+    """Create the automation, or update everything but its switch from the file.
 
     An action may name a saved block as `block_document: TYPE/NAME`. Raises InvalidOption.
     """

@@ -21,7 +21,7 @@ BLOCK_TYPES: tuple[type[Block], ...] = (Builder, KubernetesBuilder, Registry, So
 
 
 async def register_block_type(client: PrefectClient, block: type[Block]) -> Registered:
-    """Prefect's own registration compares before it writes; what it did shows in what the server has afterwards."""
+    """Prefect's own registration compares before it writes; the outcome is found by comparing the server's state."""
     slug = block.get_block_type_slug()
     before = await _known(client, slug)
     await block.aregister_type_and_schema(client=client)

@@ -66,12 +66,14 @@ async def read_stanzas(client: PrefectClient, document: Mapping[str, Any]) -> li
     """The deployments of a prefect.yaml, its templates filled in. Raises InvalidOption."""
     stanzas = document.get("deployments")
     if not isinstance(stanzas, list) or not all(isinstance(one, dict) for one in stanzas):
-        raise InvalidOption("the file has no list of deployments", action="write it as Prefect's documentation shows")
+        raise InvalidOption(
+            "the file does not contain a list of deployments", action="write it as Prefect's documentation shows"
+        )
     return [await _read(client, {"pull": document.get("pull"), **stanza}) for stanza in stanzas]
 
 
 async def register_deployment(client: PrefectClient, wanted: Wanted) -> Registered:
-    """Make the deployment, or bring it to what the file says: its schedules' and triggers' switches, too."""
+    """Create the deployment, or update it from the file, including the switches of its schedules and triggers."""
     try:
         found = await client.read_deployment_by_name(wanted.full_name)
     except ObjectNotFound:
@@ -92,8 +94,8 @@ async def register_deployment(client: PrefectClient, wanted: Wanted) -> Register
 
 
 async def stop_schedules(client: PrefectClient, wanted: Wanted) -> Registered | None:
-    """Turn the schedules off that this file turned on earlier, where nobody takes the runs: they would be Late for
-    ever. None: there are none."""
+    """Turn off the schedules that this file turned on earlier if no worker takes the runs, which would stay Late
+    forever. None if there are no schedules."""
     try:
         found = await client.read_deployment_by_name(wanted.full_name)
     except ObjectNotFound:
@@ -107,7 +109,7 @@ async def stop_schedules(client: PrefectClient, wanted: Wanted) -> Registered | 
 async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
     name = stanza.get("name")
     if not isinstance(name, str) or not isinstance(stanza.get("entrypoint"), str):
-        raise InvalidOption(f"the deployment {name!r} lacks a name or an entrypoint")
+        raise InvalidOption(f"the deployment {name!r} has no name or no entrypoint")
     # Triggers are filled in when an event comes, not now.
     triggers = read_triggers(name, stanza.pop("triggers", None) or [])
     filled = stanza

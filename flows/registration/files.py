@@ -1,4 +1,4 @@
-"""The files that say what there should be: `deployments/` of this installation, or one's own prefect.yaml."""
+"""The files that define what to register: `deployments/` of this installation, or a prefect.yaml of the user's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[2] / "deployments"
 PREFECT_FILE = SHIPPED / "prefect.yaml"
 
 SAMPLES = SHIPPED / "samples"
-"""What is registered only where it is asked for: deployments to be copied, a notification."""
+"""Files that are only registered on request: deployments to copy, a notification."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Pool:
     template: dict[str, Any]
 
     def with_defaults(self, values: Mapping[str, str]) -> Pool:
-        """The pool with other defaults of its jobs' variables. Raises InvalidOption for a variable it has not."""
+        """The pool with other defaults for its job variables. Raises InvalidOption for an unknown variable."""
         template = copy.deepcopy(self.template)
         properties = template["variables"]["properties"]
         for name, value in values.items():
@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
-        raise InvalidOption(f"{path} is not YAML{where}", action="mend the file") from error
+        raise InvalidOption(f"{path} is not YAML{where}", action="fix the file") from error
     if not isinstance(document, dict):
         raise InvalidOption(f"{path} is not a YAML mapping", action="write it as Prefect's documentation shows")
     return document

@@ -1,4 +1,4 @@
-"""What became of one thing that was registered."""
+"""The outcome of one registration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """What registering did."""
+    """The outcome of a registration."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -28,5 +28,5 @@ class Registered:
 
 
 def differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of `wanted` that `found` has otherwise."""
+    """The fields of `wanted` that differ in `found`."""
     return tuple(name for name, value in wanted.items() if found.get(name) != value)

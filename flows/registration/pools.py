@@ -1,4 +1,4 @@
-"""Work pools: where runs of a deployment are started, and with what."""
+"""Work pools: where a deployment's runs start, and with which settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROCESS = "process"
 
 
 async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = True) -> Registered:
-    """Make the pool, or give it our job template; whether it is paused and its limit are other people's to say.
+    """Create the pool, or update its job template; its limit and whether it is paused stay as they are.
 
     `update` False: one that is there is left as it is. Raises InvalidOption when a pool of another type has the name.
     """
@@ -36,8 +36,8 @@ async def register_pool(client: PrefectClient, pool: Pool, *, update: bool = Tru
 
 
 async def is_meant(client: PrefectClient, pool: Pool) -> bool:
-    """Whether a pool is registered without being asked for: a process worker makes do with what is here; a pool of
-    another type needs a cluster, and whoever has one there has a worker for it."""
+    """Whether a pool is registered by default: a process pool needs nothing else; a pool of another type needs a
+    cluster, and is registered if a worker serves it."""
     if pool.type == PROCESS:
         return True
     try:
@@ -48,10 +48,10 @@ async def is_meant(client: PrefectClient, pool: Pool) -> bool:
 
 
 async def read_process_pool(client: PrefectClient, name: str) -> None:
-    """See that a worker can serve the pool. Raises InvalidOption."""
+    """Check that a worker can serve the pool. Raises InvalidOption."""
     try:
         found = await client.read_work_pool(name)
     except ObjectNotFound as error:
-        raise InvalidOption(f"there is no work pool {name!r}", action="make it in the UI, or check --pool") from error
+        raise InvalidOption(f"there is no work pool {name!r}", action="create it in the UI, or check --pool") from error
     if found.type != PROCESS:
-        raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, and this is a worker of type 'process'")
+        raise InvalidOption(f"the work pool {name!r} is of type {found.type!r}, but this worker is of type 'process'")

@@ -1,4 +1,4 @@
-"""Register everything, in the order in which one thing needs another."""
+"""Register everything in the order of its dependencies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from prefect_slipway.flows.server.errors import prefect_client
 
 
 class Kind(StrEnum):
-    """What can be registered alone."""
+    """The kinds that can be registered separately."""
 
     POOLS = "pools"
     BLOCKS = "blocks"
@@ -42,7 +42,7 @@ async def register(
     *,
     samples: bool = False,
 ) -> AsyncIterator[Registered]:
-    """What became of each thing, as it is done. `file`: deployments of one's own instead of those that are shipped.
+    """The outcome of each registration, as it happens. `file`: the user's own deployments instead of the shipped ones.
     `pools`: only these work pools and their deployments, empty: those that are meant here. `job_variables`: defaults of
     the pools' jobs in place of the files'. `samples`: those as well.
 
@@ -53,7 +53,7 @@ async def register(
         if Kind.POOLS in kinds:
             for pool in shipped_pools():
                 if pool.name in left_out:
-                    why = f"no worker serves it; --pool {pool.name} registers it"
+                    why = f"no worker serves it; register it with --pool {pool.name}"
                     yield Registered(POOL, pool.name, Outcome.LEFT_OUT, (why,))
                 elif not pools or pool.name in pools:
                     yield await register_pool(client, pool.with_defaults(job_variables or {}))

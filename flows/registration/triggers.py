@@ -37,7 +37,7 @@ def read_triggers(deployment: str, given: Iterable[Mapping[str, Any]]) -> list[D
 async def owned_automations(
     client: PrefectClient, deployment: UUID, name: str, wanted: Sequence[DeploymentTriggerTypes]
 ) -> list[Automation]:
-    """The automations that were made of the deployment's triggers, here or by `prefect deploy`.
+    """The automations created from the deployment's triggers, here or by `prefect deploy`.
 
     The server lists people's own automations that run the deployment among them, and doesn't say which it owns.
     """
@@ -52,12 +52,12 @@ async def owned_automations(
 def triggers_differ(
     wanted: Sequence[DeploymentTriggerTypes], deployment: UUID, found: Sequence[AutomationCore]
 ) -> bool:
-    """Whether the deployment's automations are others than its triggers ask for."""
+    """Whether the deployment's automations differ from its triggers."""
     return _plain(_automations(wanted, deployment)) != _plain(found)
 
 
 async def replace_triggers(client: PrefectClient, deployment: UUID, wanted: Sequence[DeploymentTriggerTypes]) -> None:
-    """Make the deployment's automations anew."""
+    """Replace the deployment's automations."""
     await client.delete_resource_owned_automations(_owner(deployment))
     for automation in _automations(wanted, deployment):
         await client.create_automation(automation)
@@ -79,7 +79,7 @@ def _plain(automations: Iterable[AutomationCore]) -> list[dict[str, Any]]:
 
 
 def plain_automation(automation: AutomationCore) -> dict[str, Any]:
-    """What an automation says, without what the server adds to it; sets stay sets, as their order says nothing."""
+    """An automation without the server's additions; sets stay sets, because their order has no meaning."""
     return AutomationCore.model_validate(automation.model_dump()).model_dump(exclude={"owner_resource"})
 
 

@@ -1,4 +1,4 @@
-"""Webhooks become runs: a small HTTP service between forges and Prefect.
+"""Start runs from webhooks: a small HTTP service between git forges and Prefect.
 
 `server` reads a delivery (bounded in size, time and number), the `forges` check its signature and read the push in it,
 `rules` say which deployments it starts, `dispatch` tells Prefect. Prefect's own inbound webhooks are a feature of its

@@ -1,4 +1,4 @@
-"""What a connection may cost: how many at once, also of one client, and how many bytes wait in memory."""
+"""Limits of connections: how many at once, in total and per client, and how many bytes they hold in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(LOGGER)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the outside may take of the relay.
+    """The resources that clients may use.
 
     `body_bytes`: of one delivery. `bodies_bytes`: of all that are being read. `connections`: at once.
     `client_connections`: of one client, which a reverse proxy is, too. `headers_s`, `body_s`: seconds until they have
@@ -70,7 +70,7 @@ async def listener(app: web.Application, address: Address, limits: Limits) -> As
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise PortTaken(
                 "cannot listen on {}:{} ({})".format(*address, reason),
-                action="stop what listens there, or choose another address with --listen or --health-listen",
+                action="stop the program that uses it, or choose another address with --listen or --health-listen",
             ) from error
         try:
             yield server
@@ -81,7 +81,7 @@ async def listener(app: web.Application, address: Address, limits: Limits) -> As
 
 
 class Gate:
-    """Makes the protocol of each new connection; one too many is answered 503 and closed.
+    """Creates the protocol of each new connection; excess connections get a 503 and are closed.
 
     `most`: connections at once. `most_of_one`: of these from one client, so that no client takes all.
     """
@@ -130,7 +130,7 @@ def _client(transport: asyncio.BaseTransport) -> str:
 
 
 def client_of(peer: str) -> str:
-    """Whom a connection counts for: an IPv4 address, or an IPv6 network of 64 bits, as one client has all of it."""
+    """The client of a connection: an IPv4 address, or an IPv6 network of 64 bits, which one client usually owns."""
     address = ipaddress.ip_address(peer.partition("%")[0])
     address = getattr(address, "ipv4_mapped", None) or address
     return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

@@ -27,7 +27,7 @@ logger = logging.getLogger(LOGGER)
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What came of one rule: a run, or the reason (`failed`) why there is none."""
+    """The result of one rule: a run, or the reason (`failed`) why there is none."""
 
     rule: str
     run: StartedRun | None = None

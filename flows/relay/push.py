@@ -1,4 +1,4 @@
-"""A push: what every forge's webhook says in its own words."""
+"""A push, independent of the forge whose webhook reported it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Push:
 
     @property
     def is_version_tag(self) -> bool:
-        """Whether the tag ends in a semantic version, as those do that a release makes."""
+        """Whether the tag ends in a semantic version, like the tags of releases."""
         return self.tag is not None and _VERSION_AT_END.fullmatch(self.tag) is not None
 
     @property
@@ -67,7 +67,7 @@ class Push:
         return "other"
 
     def key(self, *more: str) -> str:
-        """The same for the same move of the same ref, whoever delivers it, under whatever delivery id."""
+        """The same for the same move of the same ref, independent of the sender and the delivery id."""
         parts = [self.repository, self.clone_url, self.ref, self.before, self.commit, *more]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -1,10 +1,10 @@
-"""A delivery that is not taken, and the status that says so."""
+"""A rejected delivery, and the HTTP status of the answer."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """`reason`: for the log and the answer; composed here, never a part of the delivery."""
+    """`reason`: for the log and the answer; never contains a part of the delivery."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)

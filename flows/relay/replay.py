@@ -1,4 +1,4 @@
-"""Deliveries that were done already, remembered for a while."""
+"""Recently handled deliveries, remembered for a while."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Remembered:
-    """The newest `limit` keys of the last `window_s` seconds: bounded in memory whatever arrives.
+    """The newest `limit` keys of the last `window_s` seconds, with bounded memory.
 
     `clock`: seconds, never going backwards.
     """

@@ -1,4 +1,4 @@
-"""Reading a rule file: what is wrong with it is said with its line; a bad new one does not replace a good old one."""
+"""Read a rule file: errors name their line, and an invalid new file does not replace the valid old one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(LOGGER)
 
 
 class RuleFile:
-    """The rules in force. `problem`: what is wrong with the file as it is now, None if it is in force."""
+    """The active rules. `problem`: what is wrong with the current file, None if it is active."""
 
     def __init__(self, path: Path) -> None:
         """Read the file. Raises InvalidOption."""
@@ -32,7 +32,7 @@ class RuleFile:
         self.rules = parse_rules(content, path.name)
 
     def refresh(self, *, loudly: bool = False) -> None:
-        """Take over what has changed, and say so. `loudly`: say also that nothing has. Raises nothing."""
+        """Reload a changed file and log it. `loudly`: also log that nothing changed. Raises nothing."""
         try:
             content = self._content()
             if _mark(content) == self._seen and not loudly:
@@ -42,12 +42,12 @@ class RuleFile:
             # Looked at again each time, until it is good.
             self._seen = b""
             if self.problem != error.cause or loudly:
-                logger.error("the rules stay as they were: %s", error.cause)
+                logger.error("the rules are unchanged: %s", error.cause)
             self.problem = error.cause
             return
         self._seen = _mark(content)
         self.problem = None
-        logger.info("%s: %d sources and %d rules in force", self.path, len(self.rules.sources), len(self.rules.rules))
+        logger.info("%s: %d sources and %d rules are active", self.path, len(self.rules.sources), len(self.rules.rules))
 
     def _content(self) -> bytes:
         try:
@@ -73,7 +73,7 @@ def parse_rules(content: bytes, name: str) -> RuleBook:
         where = f"{name}:{mark.line + 1}" if mark else name
         raise InvalidOption(
             f"{where}: not YAML: {getattr(error, 'problem', None) or 'unreadable bytes'}",
-            action="quote what begins with * or !",
+            action="quote values that begin with * or !",
         ) from error
     try:
         return RuleBook.model_validate(document)
@@ -105,7 +105,7 @@ def _refuse_twice(node: yaml.Node, name: str) -> None:
         seen = set()
         for key, value in node.value:
             if key.value in seen:
-                raise InvalidOption(f"{name}:{key.start_mark.line + 1}: {key.value!r} stands there twice")
+                raise InvalidOption(f"{name}:{key.start_mark.line + 1}: {key.value!r} appears twice")
             seen.add(key.value)
             _refuse_twice(value, name)
     elif isinstance(node, yaml.SequenceNode):

@@ -1,4 +1,4 @@
-"""What a rule file says: which senders are known, and which push starts which deployment with what parameters."""
+"""The content of a rule file: the known senders, and which push starts which deployment with which parameters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """A sender: it posts to `/hooks/NAME`."""
+    """A sender, which posts to `/hooks/NAME`."""
 
     name: str
     forge: Literal["github", "gitlab", "gitea", "forgejo", "generic"]
@@ -51,12 +51,12 @@ class Source(_Strict):
                 raise ValueError(error.cause) from None
         elif not value.startswith("file:/"):
             # Not repeated: it may be the secret itself.
-            raise ValueError("is neither vault:MOUNT/PATH nor file:/PATH; the secret itself has no place here")
+            raise ValueError("is neither vault:MOUNT/PATH nor file:/PATH; do not write the secret itself here")
         return value
 
 
 class Rule(_Strict):
-    """A push that matches all that is said starts a run of `deployment`.
+    """A push that matches all conditions starts a run of `deployment`.
 
     `branch` and `tag`: what is not named is not matched, but for a rule that names neither, which takes every branch.
     """
@@ -80,7 +80,7 @@ class Rule(_Strict):
     @classmethod
     def _deployment_has_two_parts(cls, value: str) -> str:
         if not _DEPLOYMENT.fullmatch(value):
-            raise ValueError("a deployment is named FLOW/NAME")
+            raise ValueError("a deployment has the form FLOW/NAME")
         return value
 
     @field_validator("parameters")
@@ -92,18 +92,18 @@ class Rule(_Strict):
             raise ValueError(error.cause) from None
         for name in names_in(value):
             if name not in NAMES:
-                raise ValueError(f"nothing is known as {{{{ {name} }}}}; there are {', '.join(NAMES)}")
+                raise ValueError(f"{{{{ {name} }}}} is unknown; known names are {', '.join(NAMES)}")
         return value
 
     @model_validator(mode="after")
     def _placeholders_can_have_a_value(self) -> Rule:
         used = set(names_in(self.parameters))
         if "tag" in used and self.tag is None:
-            raise ValueError("{{ tag }} stays empty in a rule that matches no tag")
+            raise ValueError("{{ tag }} is always empty in a rule that matches no tag")
         if "branch" in used and self.tag is not None and self.branch is None:
-            raise ValueError("{{ branch }} stays empty in a rule that matches no branch")
+            raise ValueError("{{ branch }} is always empty in a rule that matches no branch")
         if self.version_tags and self.tag is None:
-            raise ValueError("version_tags says something about tags, but the rule matches none")
+            raise ValueError("version_tags has no effect in a rule that matches no tags")
         return self
 
     def misses(self, push: Push, source: str) -> str | None:
@@ -120,7 +120,7 @@ class Rule(_Strict):
             if self.tag is None or not matches(self.tag, push.tag):
                 return "another tag"
             if push.is_version_tag and not self.version_tags:
-                return "a tag with a version, as releases make them; version_tags: true takes those too"
+                return "a version tag, as releases create them; version_tags: true includes these"
         elif push.branch is None:
             return "neither a branch nor a tag"
         elif (self.branch is None and self.tag is not None) or (self.branch and not matches(self.branch, push.branch)):
@@ -148,10 +148,10 @@ class RuleBook(_Strict):
         for kind, names in (("source", [one.name for one in self.sources]), ("rule", [one.name for one in self.rules])):
             for name in names:
                 if names.count(name) > 1:
-                    raise ValueError(f"two {kind}s are called {name!r}")
+                    raise ValueError(f"two {kind}s have the name {name!r}")
         for rule in self.rules:
             if rule.source is not None and not any(matches(rule.source, one.name) for one in self.sources):
-                raise ValueError(f"rule {rule.name} takes no source that there is")
+                raise ValueError(f"rule {rule.name} does not use any existing source")
         return self
 
     def source(self, name: str) -> Source | None:
@@ -160,5 +160,5 @@ class RuleBook(_Strict):
 
 def _checked_name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise ValueError("a name is at most 63 of a-z, 0-9 and -, and does not begin with -")
+        raise ValueError("a name has at most 63 of the characters a-z, 0-9 and -, and does not begin with -")
     return value

@@ -1,4 +1,4 @@
-"""The sources' secrets, read while they are needed, so that a changed one counts at once."""
+"""The sources' secrets, read at each use, so that a changed secret takes effect at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Read:
 
 
 class SourceSecrets:
-    """Reads Vault or files. `vault`: None if there is none to ask. `clock`: seconds, never going backwards."""
+    """Reads secrets from Vault or files. `vault`: None without a Vault. `clock`: seconds, never going backwards."""
 
     def __init__(self, vault: VaultSession | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._vault = vault
@@ -40,7 +40,7 @@ class SourceSecrets:
         self._read: dict[str, _Read] = {}
 
     async def current(self, source: Source) -> tuple[bytes, ...]:
-        """The secrets that count. Raises the VaultErrors, InvalidOption."""
+        """The current secrets. Raises the VaultErrors, InvalidOption."""
         known = self._read.get(source.secret)
         if known is not None and self._clock() - known.at < _KEPT_S:
             return known.values
@@ -70,7 +70,7 @@ class SourceSecrets:
 
     async def _from_vault(self, place: str) -> list[str]:
         if self._vault is None:
-            raise InvalidOption(f"{place} is in Vault, but there is none to ask", action="set VAULT_ADDR and a login")
+            raise InvalidOption(f"{place} is in Vault, but no Vault is configured", action="set VAULT_ADDR and a login")
         values = await self._vault.read(SecretPath.parse(place))
         # The previous one counts while the forge and Vault are changed one after the other.
         return [values.text("secret"), *([values.text("previous")] if values.get("previous") else [])]

@@ -102,7 +102,9 @@ class Relay:
             logger.warning("%s: refused (%d) from %s: %s", source.name, refused.status, request.remote, refused.reason)
             return _answer(refused.status, {"outcome": "refused", "reason": refused.reason})
         except (VaultError, InvalidOption) as error:
-            logger.error("%s: the secret cannot be read, the forge has to send again: %s", source.name, error.cause)
+            logger.error(
+                "%s: the secret cannot be read, so the forge must send the delivery again: %s", source.name, error.cause
+            )
             return _answer(503, {"outcome": "failed", "reason": "the secret cannot be read"})
 
     async def _delivered(self, request: web.Request, source: Source) -> web.Response:
@@ -113,23 +115,23 @@ class Relay:
             await self._verify(forge, source, request, body)
             delivery = forge.delivery(request.headers, body)
             if not forge.is_push(request.headers):
-                logger.info("%s: %s: no push, nothing to do", source.name, delivery)
+                logger.info("%s: %s: not a push, nothing to do", source.name, delivery)
                 return _answer(200, {"outcome": "ignored", "reason": "no push"})
             # Most forges do not sign the id: the body is remembered as well.
             keys = (f"{source.name} id {delivery}", f"{source.name} body {hashlib.sha256(body).hexdigest()}")
             if self._done.has_any(*keys):
-                logger.info("%s: %s: done before, nothing to do", source.name, delivery)
+                logger.info("%s: %s: handled before, nothing to do", source.name, delivery)
                 return _answer(200, {"outcome": "duplicate"})
             push = forge.push(_document(body), delivery)
         return await self._pass_on(push, source, keys)
 
     def _check_form(self, request: web.Request) -> None:
         if request.query_string:
-            raise malformed("a query string means nothing here")
+            raise malformed("a query string is not supported")
         if request.content_type != _JSON:
             raise Refused(415, f"the content type is not {_JSON}; choose it in the webhook's settings")
         if "Content-Encoding" in request.headers:
-            raise Refused(415, "an encoded body is not taken")
+            raise Refused(415, "an encoded body is not supported")
         self._intake.check_length(request)
 
     async def _verify(self, forge: Forge, source: Source, request: web.Request, body: bytes) -> None:
@@ -146,13 +148,11 @@ class Relay:
         try:
             started = await dispatch(self._client, push, source.name, self._rules.rules.rules)
         except PrefectError as error:
-            logger.error(
-                "%s: %s: nothing is lost if the forge sends it again: %s", source.name, push.delivery, error.cause
-            )
-            return _answer(503, {"outcome": "failed", "reason": "Prefect did not take it"})
+            logger.error("%s: %s: failed, and can be sent again: %s", source.name, push.delivery, error.cause)
+            return _answer(503, {"outcome": "failed", "reason": "Prefect did not accept it"})
         for one in started:
             if one.run is not None:
-                say = "starts" if one.run.new else "had started before"
+                say = "starts" if one.run.new else "had already started"
                 logger.info("%s: %s: rule %s %s run %s", source.name, push.delivery, one.rule, say, one.run.run_id)
             else:
                 logger.error("%s: %s: rule %s starts nothing: %s", source.name, push.delivery, one.rule, one.failed)
@@ -210,7 +210,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
             where = where.tb_next
         line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where is not None else "?"
         logger.error("failed (500) from %s: %s at %s", request.remote, type(error).__name__, line)
-        response = _answer(500, {"outcome": "failed", "reason": "a fault of the relay"})
+        response = _answer(500, {"outcome": "failed", "reason": "an error of the relay"})
     response.headers["Server"] = "slipway"
     response.force_close()
     return response

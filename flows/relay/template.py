@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 
 
 def names_in(value: Any) -> Iterator[str]:
-    """All that stands between `{{ }}` in the texts of a JSON value."""
+    """All names between `{{ }}` in the texts of a JSON value."""
     if isinstance(value, str):
         yield from (match[1] for match in _PLACEHOLDER.finditer(value))
     elif isinstance(value, dict):

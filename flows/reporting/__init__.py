@@ -1,1 +1,1 @@
-"""What people and their tools see of runs: log, picture, report, history, metrics, traces."""
+"""What people and their tools see of runs: log, pictures, report, history, metrics, traces."""

@@ -1,4 +1,4 @@
-"""Keys of artifacts: under one key Prefect shows all versions of a thing, so two things must not share one.
+"""Keys of artifacts. Prefect shows all versions under one key, so two images must not share one.
 
 Prefect's grammar has lower case letters, digits and dashes. A key is readable, and its subject could be read back from
 it: every other character is a dash in the middle, and its mark, in the same order, at the end.
@@ -16,25 +16,25 @@ _MARKS = {"/": "s", ".": "p", "-": "h", "_": "u", ":": "k", " ": "w", "@": "t"}
 
 
 def key_of(kind: str, subject: str) -> str:
-    """`kind` and what it is about: the name of an image, for example."""
+    """`kind` and its subject, for example the name of an image."""
     plain = "".join(character if character in _PLAIN else "-" for character in subject)
     marks = "".join(_mark(character) for character in subject if character not in _PLAIN)
     return f"{kind}-{plain}-{marks}"
 
 
 def set_key(kind: str, source: str, images: Iterable[str]) -> str:
-    """Of several images of one source: two sources may have one name, so the images tell them apart."""
+    """The key for several images of one source: two sources may have the same name, so the images distinguish them."""
     names = " ".join(sorted(images))
     return key_of(kind, f"set {source} {hashlib.sha256(names.encode()).hexdigest()[:12]}")
 
 
 def history_key(image: str) -> str:
-    """Of the table of an image's versions."""
+    """The key of the table of an image's versions."""
     return key_of("history", image)
 
 
 def older_history_key(image: str) -> str:
-    """What it was before keys could be read back: what an image's table held then is not lost."""
+    """The key before keys were reversible, so that older tables are not lost."""
     plain = "".join(character if character.isascii() and character.isalnum() else "-" for character in image.lower())
     return "-".join(
         ["history", *(part for part in plain.split("-") if part), hashlib.sha256(image.encode()).hexdigest()[:6]]

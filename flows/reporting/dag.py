@@ -1,4 +1,4 @@
-"""A set of images as a picture: a box an image, bases to the left of what is based on them."""
+"""A set of images as a picture: a box for each image, with its bases to the left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slipway's events as the Prefect server keeps them, each given once: across lost connections and restarts.
+"""Slipway's events from the Prefect server, each delivered once despite lost connections and restarts.
 
 The server files events some seconds after they happened (event persister: at most 5 s) and orders them by when they
 happened on the machine that sent them. So the feed reads a stretch of the past again and remembers what it gave.
@@ -26,7 +26,7 @@ _PAGE = 50  # the server's limit
 
 @dataclass
 class EventFeed:
-    """`start`: what happened before is not given. `given`: ids and times of what was given and may be read again."""
+    """`start`: earlier events are skipped. `given`: ids and times of delivered events that may be read again."""
 
     start: datetime
     newest: datetime
@@ -39,7 +39,7 @@ class EventFeed:
 
     @classmethod
     def resumed(cls, text: str) -> Self:
-        """Where `saved` was. Raises ValueError, KeyError for another text."""
+        """The feed at the position of `saved`. Raises ValueError, KeyError for another text."""
         values = json.loads(text)
         given = {UUID(identity): datetime.fromisoformat(when) for identity, when in values["given"].items()}
         return cls(datetime.fromisoformat(values["start"]), datetime.fromisoformat(values["newest"]), given)
@@ -50,7 +50,7 @@ class EventFeed:
         return json.dumps({"start": self.start.isoformat(), "newest": self.newest.isoformat(), "given": given})
 
     async def read(self, client: PrefectClient) -> list[ReceivedEvent]:
-        """What came since the last call, oldest first. Nothing is lost when it raises: the next call gives it all."""
+        """Events since the last call, oldest first. If it raises, the next call returns them all."""
         since = max(self.start, self.newest - LATENESS)
         page = await client.read_events(
             EventFilter(
@@ -76,7 +76,7 @@ class EventFeed:
 
 
 def resume(file: Path | None) -> EventFeed:
-    """The feed that `file` remembers, one from now on if there is none."""
+    """The feed saved in `file`, or one that starts now."""
     if file is None or not file.exists():
         return EventFeed.from_now()
     return EventFeed.resumed(file.read_text())

@@ -1,4 +1,4 @@
-"""What happened, as events in Prefect: automations start deployments on them, and other systems listen.
+"""Slipway's events in Prefect: automations start deployments on them, and other systems subscribe to them.
 
 An event is posted to the server's API and not to Prefect's background worker: it has arrived when `announce` returns,
 so a process that dies afterwards takes none along.
@@ -45,7 +45,7 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
     secrets.
     """
     if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
-        logger.warning("%s of %s: no Prefect server is known to tell it to", event, subject)
+        logger.warning("%s of %s: no Prefect server is configured to announce it to", event, subject)
         return False
     try:
         with prefect_errors():
@@ -63,7 +63,7 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
 
 
 async def announce_swept(namespace: str, objects: Sequence[str]) -> bool:
-    """That the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
+    """Announce that the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
     return await announce(SWEPT, namespace, {"objects": list(objects), "count": len(objects)}, kind="namespace")
 
 

@@ -1,4 +1,4 @@
-"""The history of an image's versions: a table in Prefect under one key an image, a row a release.
+"""The history of an image's versions: one Prefect table for each image, one row for each release.
 
 Prefect keeps every version of an artifact, and has no way to say "write if nobody else did". So a release writes the
 rows it knows and its own, and looks again: what another release wrote in the same moment, from an older table, is in
@@ -59,7 +59,7 @@ class PastRelease:
 
 
 def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
-    """All rows, newest first. A release that was finished or found again later stays what it was at first."""
+    """All rows, newest first. A release that was finished or found again later keeps its first row."""
     first: dict[tuple[str, str], PastRelease] = {}
     for row in (row for table in tables for row in table):
         known = first.get((row.version, row.digest))
@@ -84,7 +84,7 @@ async def images_with_history(client: PrefectClient) -> list[str]:
 
 
 async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
-    """Add releases to the image's table, whatever others add in the same moment. Gives the table."""
+    """Add releases to the image's table, also while others add to it. Returns the table."""
     from prefect.artifacts import TableArtifact
 
     before = await _newest(client, image)

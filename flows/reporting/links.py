@@ -1,4 +1,4 @@
-"""Where people can look further: the commit on its forge, the image in its registry, the run's relations in Prefect."""
+"""Links to more details: the commit on its forge, the image in its registry, related objects in Prefect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCP_LIKE = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!/)(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """`what` it leads to, in one word or two; `text` to be shown."""
+    """`what`: the destination in a word or two; `text`: shown."""
 
     what: str
     text: str
@@ -26,7 +26,7 @@ class Link:
 
 
 def commit_link(source: SourceFacts) -> Link | None:
-    """The commit's page, None where the forge's kind cannot be told from its host's name."""
+    """The commit's page, None if the host name does not tell the kind of forge."""
     if source.url is None or source.revision is None:
         return None
     host, path = _host_and_path(source.url)
@@ -41,7 +41,7 @@ def commit_link(source: SourceFacts) -> Link | None:
 
 
 def registry_link(image: ImageReference, version: str) -> Link | None:
-    """The image's page, None where the registry is not known to have one: its API is nothing for a browser."""
+    """The image's page, None if the registry is not known to have one."""
     name = image.repository
     if image.registry == DOCKER_HUB:
         official = name.removeprefix("library/")

@@ -1,4 +1,4 @@
-"""Markdown with text from outside in it, which stays text: no links, pictures, HTML or headings come of it.
+"""Escape text from outside in Markdown, so that it cannot become links, pictures, HTML or headings.
 
 CommonMark 0.31 and GitHub's tables and autolinks, which Prefect's UI renders.
 """
@@ -27,7 +27,7 @@ def text(outside: object) -> str:
 
 
 def link(outside: str, url: str) -> str:
-    """A link to a web page; where the address is none, the text alone."""
+    """A link to a web page; only the text if the address is invalid."""
     if not _LINKED.fullmatch(url) or plain(url) != url:
         return text(outside)
     return f"[{_escaped(one_line(outside))}](<{url}>)"
@@ -39,7 +39,7 @@ def _escaped(line: str) -> str:
 
 
 def block(outside: str) -> str:
-    """Lines as they are, within a fence that nothing in them ends."""
+    """Lines as they are, in a fence that they cannot close."""
     lines = plain(outside)
     longest = max((len(run) for run in re.findall("`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)

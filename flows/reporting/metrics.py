@@ -35,21 +35,21 @@ class Metrics:
         )
         self._durations = Histogram(
             "slipway_release_duration_seconds",
-            "From a release's start to its end",
+            "Duration of a release, from its start to its end",
             ["outcome"],
             buckets=_RUN_BUCKETS,
             registry=registry,
         )
         self._step_durations = Histogram(
             "slipway_step_duration_seconds",
-            "Each step of a release, all its tries together",
+            "Duration of each step of a release, including retries",
             ["step"],
             buckets=_STEP_BUCKETS,
             registry=registry,
         )
         self._build_steps = Counter(
             "slipway_build_steps",
-            "Steps of the Dockerfiles, by whether the cache had them",
+            "Steps of the Dockerfiles, by whether they were cached",
             ["cached"],
             registry=registry,
         )
@@ -60,10 +60,12 @@ class Metrics:
             registry=registry,
         )
         self._swept = Counter("slipway_swept_objects", "Objects in a cluster that the sweep removed", registry=registry)
-        self._pushes = Counter("slipway_pushes", "Pushes that the relay took", registry=registry)
-        self._up = Gauge("slipway_prefect_up", "Whether the Prefect server answered the last time", registry=registry)
+        self._pushes = Counter("slipway_pushes", "Pushes that the relay accepted", registry=registry)
+        self._up = Gauge(
+            "slipway_prefect_up", "Whether the Prefect server answered the last request", registry=registry
+        )
         self.is_up: bool | None = None
-        """Whether the Prefect server answered the last time, None before the first."""
+        """Whether the Prefect server answered the last request, None before the first."""
 
     def heard(self, answered: bool) -> None:
         """Note whether the server answered."""
@@ -71,7 +73,7 @@ class Metrics:
         self._up.set(answered)
 
     def count(self, event: str, payload: Mapping[str, Any]) -> None:
-        """An event; one that is none of Slipway's, or of a later version's, is not counted."""
+        """Count an event; others than Slipway's, and those of later versions, are ignored."""
         image = self._images.bounded(payload.get("image"))
         match event:
             case events.IMAGE_RELEASED:

@@ -1,4 +1,4 @@
-"""What started a run, and what in Prefect it belongs to: for its links, its history and its event."""
+"""What started a run and what it belongs to in Prefect, for its links, history and event."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from prefect_slipway.flows.reporting.links import Link
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`trigger`: a few words for people. `links`: the deployment and the parent run, where there are some."""
+    """`trigger`: a few words for people. `links`: the deployment and the parent run, if any."""
 
     trigger: str
     links: tuple[Link, ...] = ()
 
 
 async def origin_of_this_run(client: PrefectClient) -> Origin:
-    """To be called in a flow run."""
+    """The origin of the current flow run; call it in one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return Origin("command line")

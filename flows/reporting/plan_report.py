@@ -23,7 +23,7 @@ def plan_as_markdown(plan: ReleasePlan) -> str:
 
 
 def plan_as_question(plan: ReleasePlan) -> str:
-    """The same for a form, which is narrow and shows a few lines at a time: lists, and no labels."""
+    """The plan for a form, which is narrow and short: lists, without labels."""
     facts = [f"{label}: {value}" for label, value in _facts(plan)]
     lines = [f"**{markdown.text(plan.reference)}**", "", *markdown.items(facts), "", "This will:", ""]
     lines += [*markdown.items(plan.effects()), *warnings_as_markdown(plan.warnings), *commits_as_markdown(plan)]
@@ -43,14 +43,14 @@ def plan_as_text(plan: ReleasePlan) -> str:
 
 
 def commits_as_markdown(plan: ReleasePlan) -> list[str]:
-    """The section on the commits that decided the version; nothing where none did."""
+    """The section on the commits that decided the version; empty without any."""
     if not plan.deciding_commits:
         return []
     return ["", "## Commits that decided", "", *markdown.items(deciding_commits(plan))]
 
 
 def warnings_as_markdown(warnings: tuple[str, ...]) -> list[str]:
-    """A list of them; nothing where there is none."""
+    """A list of them; empty if there is none."""
     return ["", *markdown.items([f"WARN: {warning}" for warning in warnings])] if warnings else []
 
 
@@ -60,7 +60,7 @@ def deciding_commits(plan: ReleasePlan) -> list[str]:
 
 
 def source_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
-    """Label and value of what is known of the source."""
+    """Labels and values of the source's known facts."""
     facts = []
     if plan.previous_version:
         facts.append(("previous version", plan.previous_version))

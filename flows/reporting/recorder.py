@@ -1,4 +1,4 @@
-"""What a build said, kept while it runs: log lines in buildx's plain wording, progress, each step's time."""
+"""The output of a running build: log lines in buildx's plain format, progress, and each step's time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK_CHARACTERS = 100_000
 
 
 class _Seen:
-    """A step and what was told of it. `number`: given when it is first told of, 0 before."""
+    """A step and its reported state. `number`: assigned with the first report, 0 before."""
 
     __slots__ = ("ended", "number", "partial", "step", "tail")
 
@@ -35,7 +35,8 @@ class _Seen:
 
 
 class BuildRecorder:
-    """Call it with each event; take the news from time to time. Keeps the steps, not the log: memory stays flat.
+    """Call it with each event, and take the news from time to time. It keeps the steps but not the log, so memory
+    stays flat.
 
     What it gives is harmless: of control sequences the colours of a step's output alone are left.
     """
@@ -59,7 +60,7 @@ class BuildRecorder:
             self._lines.append(f"WARN: {one_line(event.short + where)}")
 
     def take_lines(self, *, settled: bool = True) -> list[str]:
-        """The lines that came since the last call. `settled`: tell endings now, not only before the next step."""
+        """The lines since the last call. `settled`: report finished steps now, not only before the next step."""
         if settled:
             self._tell_endings()
         lines, self._lines = self._lines, []
@@ -79,7 +80,7 @@ class BuildRecorder:
             yield "\n".join(chunk)
 
     def finish(self) -> None:
-        """The build is over: lines that lack their newline are complete now."""
+        """The build is over: incomplete lines count as complete now."""
         for seen in self._seen.values():
             for rest in seen.partial.values():
                 if rest:
@@ -121,7 +122,7 @@ class BuildRecorder:
         return one_line(running[-1].name) if running else ""
 
     def steps(self) -> Iterator[Step]:
-        """The steps as they were last told of."""
+        """The steps as last reported."""
         return (seen.step for seen in self._seen.values())
 
     def counts(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.text import aligned, human_size
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of a release at its end, however it ended.
+    """Everything known about a release at its end, whatever its outcome.
 
     `timeline`: of the only image's build, or of all builds; `error`: None when it succeeded; `failed`: the target whose
     build failed, if one did; `pull`: the commands that get the images.
@@ -66,7 +66,7 @@ class Report:
         return (*self.plan.warnings, *self.result.warnings)
 
     def facts(self) -> list[tuple[str, str]]:
-        """Label and value, in the order in which people ask for them."""
+        """Labels and values, in the order of interest."""
         plan, result = self.plan, self.result
         facts = [("image", plan.reference)] if plan.only is not None else [("version", plan.version or "none")]
         if plan.only is not None and result.released:
@@ -119,14 +119,14 @@ class Report:
 
 
 def report_key(kind: str, plan: ReleasePlan) -> str:
-    """Of an artifact about what is released."""
+    """The key of an artifact about a release's images."""
     if plan.only is not None:
         return key_of(kind, plan.only.image)
     return set_key(kind, plan.source.name, [image.image for image in plan.public])
 
 
 def left_behind_as_markdown(left_behind: Sequence[LeftBehind]) -> list[str]:
-    """The section of a report on what the clean-up could not remove; nothing where there is none."""
+    """The section of a report on what the clean-up could not remove; empty without any."""
     if not left_behind:
         return []
     lines = [line for each in left_behind for line in each.lines()]
@@ -142,7 +142,7 @@ def left_behind_as_text(left_behind: Sequence[LeftBehind]) -> list[str]:
 
 @dataclass(frozen=True)
 class FailureReport:
-    """Of a run that ended before there was more to tell. `facts`: label and value, None where it was not said."""
+    """The report of a run that ended early. `facts`: labels and values, None for an unset value."""
 
     title: str
     facts: tuple[tuple[str, str | None], ...]

@@ -10,7 +10,7 @@ from prefect_slipway.infra.domain.errors import SlipwayError
 
 
 def as_rows(facts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Label and value each; where the source is can be followed."""
+    """Rows of labels and values; the source's address is a link."""
     return [
         (markdown.text(label), markdown.link(value, value) if label == "source" else markdown.text(value))
         for label, value in facts
@@ -23,7 +23,7 @@ def link_rows(links: Sequence[Link]) -> list[tuple[str, str]]:
 
 
 def describe(error: BaseException) -> str:
-    """An error for people: a named cause with its next action; for anything else just its kind.
+    """An error for people: a named cause with its next action, or only the kind of any other error.
 
     The text of an unexpected exception stays out: nobody checked it for secrets.
     """

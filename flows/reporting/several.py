@@ -1,4 +1,4 @@
-"""What a report says of several images: a table of them, and a picture of what is based on what."""
+"""The part of a report about several images: a table, and a picture of their dependencies."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def traced_run() -> Iterator[None]:
-    """Within: the span of the flow run that is running here, Prefect's own where it has made one.
+    """Within: the span of the current flow run, which is Prefect's own if there is one.
 
     Prefect makes it before it enters the flow, when nobody has set a provider yet, so the first run of a process has
     ours. It joins the trace in the run's labels, else that of TRACEPARENT in the environment.
@@ -118,7 +118,7 @@ def describe_run(attributes: Mapping[str, str], *, name: str | None = None) -> N
 
 
 def traceparent() -> str | None:
-    """The current span, as W3C Trace Context writes it; None where nothing is traced."""
+    """The current span in W3C Trace Context form; None without tracing."""
     if _tracer() is None:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -154,7 +154,7 @@ def _tracer() -> Tracer | None:
         try:
             _set_provider()
         except ImportError:
-            message = "traces are asked for by OTEL_EXPORTER_OTLP_ENDPOINT, but cannot be made: the extra is missing"
+            message = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but traces need the telemetry extra"
             action = install_extra("telemetry")
             logger.warning("%s; %s", message, action)
             watcher().say(f"warning: {message}; {action}")
@@ -169,7 +169,7 @@ def _wanted(env: Mapping[str, str]) -> bool:
         return False
     protocol = next((env[name] for name in reversed(_PROTOCOLS) if env.get(name)), "http/protobuf")
     if protocol != "http/protobuf":
-        message = f"no traces: they are sent by http/protobuf, not by {protocol}"
+        message = f"no traces: Slipway sends them by http/protobuf, not by {protocol}"
         logger.warning("%s", message)
         watcher().say(f"warning: {message}")
         return False

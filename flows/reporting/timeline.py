@@ -14,7 +14,7 @@ _COLOURS = {"ran": "#2f6fde", "cached": "#9aa5b1", "failed": "#d64545"}
 
 
 def as_svg(steps: Sequence[StepTime]) -> str:
-    """Draw one bar a step. Of more than 60 steps the longest are shown, in their order."""
+    """Draw one bar per step. Of more than 60 steps only the longest are shown, in order."""
     longest = sorted(steps, key=lambda s: s.end_s - s.start_s, reverse=True)[:_MAX_ROWS]
     shown = [s for s in steps if s in longest]
     total = max((s.end_s for s in shown), default=0.0) or 1.0
@@ -50,7 +50,7 @@ def as_data_uri(svg: str) -> str:
 
 
 def as_text(steps: Sequence[StepTime], width: int = 30) -> list[str]:
-    """The same for a terminal: a line a step."""
+    """The timeline for a terminal: one line per step."""
     total = max((s.end_s for s in steps), default=0.0) or 1.0
     lines = []
     for step in steps:

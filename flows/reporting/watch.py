@@ -1,4 +1,4 @@
-"""Who watches a release besides Prefect: the command line's terminal, or nobody."""
+"""The observer of a release besides Prefect: the command line's terminal, or nobody."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Outcome(Protocol):
 
 
 class Report(Protocol):
-    """What can be shown of it."""
+    """The part of a report that can be shown."""
 
     @property
     def result(self) -> Outcome: ...
@@ -35,7 +35,7 @@ class Report(Protocol):
 
 
 class Watcher(Protocol):
-    """Told what happens while it happens. Called in the event loop: must not block."""
+    """Receives news as it happens. Called in the event loop, so it must not block."""
 
     def runs(self, page: str | None) -> None:
         """A run has begun. `page`: its address in the UI, None if it has none."""
@@ -46,7 +46,7 @@ class Watcher(Protocol):
         ...
 
     def show(self, report: Report) -> None:
-        """The report at the end; again, where the clean-up had something to add."""
+        """Show the report at the end, and again if the clean-up adds something."""
         ...
 
     def left(self, what: Sequence[LeftBehind]) -> None:
@@ -82,13 +82,13 @@ _watcher: ContextVar[Watcher] = ContextVar("watcher", default=_NOBODY)
 
 
 def watcher() -> Watcher:
-    """Whoever watches the release that runs here."""
+    """The watcher of the current release."""
     return _watcher.get()
 
 
 @contextmanager
 def watching(who: Watcher) -> Iterator[None]:
-    """Let `who` watch the releases that are run within."""
+    """Within: let `who` watch the releases."""
     token = _watcher.set(who)
     try:
         yield

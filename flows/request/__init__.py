@@ -1,1 +1,1 @@
-"""What is asked: one model behind the command line's options, the UI's form and a deployment's parameters."""
+"""Requests: one model for the command line's options, the UI's form and a deployment's parameters."""

@@ -1,4 +1,4 @@
-"""What the user asks: one model behind the command line's options, the UI's form and a deployment's parameters."""
+"""The request of a release: one model for the command line's options, the UI's form and a deployment's parameters."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from prefect_slipway.infra.domain.urls import check_texts
 from prefect_slipway.infra.domain.version import Bump, parse_version
 
 # What every request that asks a registry says in the same words.
-RegistryCa = Annotated[str | None, Field(description="PEM file with the CA of the registry's certificate.")]
+RegistryCa = Annotated[
+    str | None, Field(description="PEM file with the registry's CA. Leave empty for the system's CAs.")
+]
 InsecureRegistry = Annotated[
-    bool, Field(description="The registry speaks plain HTTP. Loopback addresses are taken as such by themselves.")
+    bool, Field(description="Use plain HTTP for the registry. Default: only for loopback addresses.")
 ]
 SavedVault = Annotated[
     SavedBlock | None,
-    Field(description="`block:NAME` of a saved Vault access. None: VAULT_ADDR, else the embedded one."),
+    Field(description="Saved Vault access, `block:NAME`. Leave empty for VAULT_ADDR, or else the embedded Vault."),
 ]
 
 _ADDRESSES = {"source", "git_remote", "builder"}
@@ -39,9 +41,8 @@ OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms")
 
 
 class Request(BaseModel):
-    """What is asked of a flow. Every field is a plain value that may be shown: secrets are named by where they are,
-    never given. What holds one is refused, and repeated nowhere.
-    """
+    """The request of a flow. Every field is a plain value that may be shown: secrets are given by their place, never
+    by value. A value that contains a secret is rejected and not repeated anywhere."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: without_leaks(schema)
@@ -51,7 +52,7 @@ class Request(BaseModel):
     @classmethod
     def _no_secret_is_given(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            # Addresses are looked at more closely, and say more about what to do instead.
+            # Addresses are checked more closely, with errors that say what to do instead.
             others = {name: value for name, value in values.items() if name not in _ADDRESSES or type(value) is not str}
             check_texts("", others)
         return values
@@ -68,37 +69,37 @@ class Request(BaseModel):
 
 
 class Bake(Request):
-    """Several images of one source: which files describe them, and what these may use."""
+    """Several images of one source: the files that describe them, and what these may use."""
 
     files: list[str] = Field(
         default_factory=list,
         description=(
-            "docker-bake.json and Compose files, relative to the source; later ones are laid over earlier ones. Empty: "
-            "those with the usual names."
+            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. Leave "
+            "empty for the usual file names."
         ),
     )
     targets: list[str] = Field(
-        default_factory=list, description="Targets and groups to release. Empty: the group `default`."
+        default_factory=list, description="Targets and groups to release. Leave empty for the group `default`."
     )
     variables: dict[str, str] = Field(
         default_factory=dict,
-        description="Values for the file's variables. No secrets. The environment is not read.",
+        description="Values for the files' variables, never secrets. The environment is not read.",
     )
     repository: str | None = Field(
         default=None,
         description=(
-            "REGISTRY/PATH for all images, each under its own name there. None: where a target's tags name it, else "
-            "SOURCE/TARGET in the embedded registry."
+            "REGISTRY/PATH for all images, each under its own name. Leave empty for the place in a target's tags, or "
+            "else SOURCE/TARGET in the embedded registry."
         ),
     )
     allow: list[str] = Field(
         default_factory=list,
         description=(
-            "What the file may use beyond its source: fs.read=PATH, env=NAME (as a secret), ssh, network.host, "
+            "What the files may use outside the source: fs.read=PATH, env=NAME (as a secret), ssh, network.host, "
             "security.insecure."
         ),
     )
-    parallel: int = Field(default=16, ge=1, description="How many images are built at the same time.")
+    parallel: int = Field(default=16, ge=1, description="Number of images to build at the same time. Default: 16.")
 
     @field_validator("repository")
     @classmethod
@@ -116,32 +117,34 @@ class ReleaseRequest(Request):
     source: Source = Field(
         default=".",
         description=(
-            "Directory, git URL, archive URL, `vault:MOUNT/PATH#FIELD` of an archive URL that is a secret (a presigned "
-            "one), or `block:NAME` of a saved source."
+            "Directory, git URL, archive URL, `vault:MOUNT/PATH#FIELD` of a secret archive URL (for example a "
+            "presigned one), or `block:NAME` of a saved source. Default: the current directory."
         ),
     )
     ref: str | None = Field(
         default=None,
-        description="Git branch, tag or commit. None: a directory as it is, a URL's default branch.",
+        description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
     )
-    path: str = Field(default="", description="Directory inside the source that holds the build context.")
-    checksum: str | None = Field(default=None, description="`sha256:HEX` of an archive; archives need it.")
-    submodules: bool = Field(default=False, description="Fetch git submodules too.")
-    allow_dirty: bool = Field(default=False, description="Release a git work tree with uncommitted changes.")
+    path: str = Field(default="", description="Directory inside the source with the build context.")
+    checksum: str | None = Field(
+        default=None, description="Checksum of an archive, `sha256:HEX`; required for archives."
+    )
+    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
+    allow_dirty: bool = Field(default=False, description="Allow uncommitted changes in a git work tree.")
     git_credentials: SecretPlace | None = Field(
         default=None,
-        description="`vault:MOUNT/PATH` of the git server's username and password. None: anonymous.",
+        description="`vault:MOUNT/PATH` of the git server's username and password. Leave empty for anonymous access.",
     )
     source_ca: str | None = Field(
         default=None,
-        description="PEM file with the CA of the git or archive server's certificate. A directory: git's own setting.",
+        description="PEM file with the git or archive server's CA. A local directory uses git's own setting instead.",
     )
 
     credentials: list[CredentialPlace] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
-            "Empty: the embedded registry's own, otherwise anonymous."
+            "Leave empty for the embedded registry's own credential, or anonymous access elsewhere."
         ),
     )
     registry_ca: RegistryCa = None
@@ -151,126 +154,143 @@ class ReleaseRequest(Request):
     bump: Bump = Field(
         default=Bump.MINOR,
         description=(
-            "Which part goes up; `auto` reads the Conventional Commits since the last version, and so does "
-            "`prerelease`, which always makes a prerelease."
+            "Part of the version to increment; `auto` reads the Conventional Commits since the last version, and so "
+            "does `prerelease`, which always makes a prerelease. Default: minor."
         ),
     )
     prerelease: bool = Field(
         default=False,
-        description="Release a prerelease of the version that --bump leads to: 1.3.0-rc.1 instead of 1.3.0.",
+        description="Release a prerelease of the version that --bump chooses: 1.3.0-rc.1 instead of 1.3.0.",
     )
     version: str | None = Field(default=None, description="Release exactly this version instead of the next one.")
     again: bool = Field(
         default=False,
         description=(
-            "Release even if there is nothing new: a commit that has a version already gets another one, and --bump "
-            "auto makes a patch of commits that ask for nothing."
+            "Release even if nothing is new: a commit that already has a version gets another one, and --bump "
+            "auto releases a patch if no commit asks for more."
         ),
     )
-    prerelease_token: str = Field(default="rc", description="Name of a prerelease series: rc gives 1.3.0-rc.1.")
+    prerelease_token: str = Field(
+        default="rc", description="Name of the prerelease series. Default: rc, as in 1.3.0-rc.1."
+    )
     tag_prefix: str | None = Field(
         default=None,
         description=(
-            "Prefix of the git tags that hold the versions (`v`, `app/v`). None: `v` where the source is a git "
-            "repository's root, and the registry's tags elsewhere."
+            "Prefix of the git tags with the versions, such as `v` or `app/v`. Leave empty for `v` if the source is "
+            "a git repository's root, or else the registry's tags."
         ),
     )
     git_remote: GitRemote | None = Field(
         default=None,
-        description="Remote of a local repository that keeps the tags. None: origin where there is one; `-`: none.",
+        description=(
+            "Git remote of a local repository that keeps the tags. Default: origin, if it exists; use `-` "
+            "for no remote."
+        ),
     )
     moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
 
-    no_cache: bool = Field(default=False, description="Build every step anew.")
+    no_cache: bool = Field(default=False, description="Do not use the build cache.")
     reproducible: bool = Field(
         default=False,
         description=(
-            "Same source, same digest: times are the commit's (a directory: the epoch), files from git have git's "
-            "modes. Image name and version are part of the source, as labels hold them."
+            "Build the same digest from the same source: use the commit's time (the epoch for a directory) and git's "
+            "file modes. The image's name and version count as source because labels contain them."
         ),
     )
 
     builder: BuilderPlace | None = Field(
         default=None,
         description=(
-            "tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. None: the embedded engine."
+            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. Leave empty "
+            "for the embedded engine."
         ),
     )
-    context: str | None = Field(default=None, description="Kubeconfig context of the builder's cluster. None: current.")
-    namespace: str | None = Field(default=None, description="Namespace of the builder. None: the context's.")
+    context: str | None = Field(
+        default=None, description="Kubeconfig context of the builder's cluster. Leave empty for the current one."
+    )
+    namespace: str | None = Field(default=None, description="Namespace of the builder. Leave empty for the context's.")
     builder_options: dict[str, str] = Field(
         default_factory=dict,
         description=(
-            "Options of a builder in Kubernetes, KEY=VALUE each: lifetime (run, shared), privileged, image, "
+            "Options of a builder in Kubernetes, each as KEY=VALUE: lifetime (run, shared), privileged, image, "
             "pull_policy, pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), "
             "tolerations (KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, "
             "cache_persistent, storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca "
             "(HOST=FILE,…), idle_s, ready_s, scheduling_patience_s, name."
         ),
     )
-    run_labels: dict[str, str] = Field(default_factory=dict, description="Further labels of the run's objects there.")
-    network: Literal["host", "none"] | None = Field(
-        default=None, description="Network of the RUN steps. None: the builder's default."
+    run_labels: dict[str, str] = Field(
+        default_factory=dict, description="Additional labels of the run's Kubernetes objects."
     )
-    builder_ca: str | None = Field(default=None, description="PEM file with the builder's CA (turns TLS on for tcp).")
+    network: Literal["host", "none"] | None = Field(
+        default=None, description="Network of the RUN steps. Leave empty for the builder's default."
+    )
+    builder_ca: str | None = Field(default=None, description="PEM file with the builder's CA; enables TLS for tcp://.")
     builder_cert: str | None = Field(default=None, description="PEM file with the client certificate for the builder.")
     builder_key: str | None = Field(default=None, description="PEM file with the client certificate's key.")
-    builder_name: str | None = Field(default=None, description="Name in the builder's certificate, if not its host's.")
+    builder_name: str | None = Field(
+        default=None, description="Name in the builder's certificate, if it is not the host name."
+    )
 
     only_new: bool = Field(
         default=False,
         description=(
-            "Release only what the last version does not hold already, and look at that before a builder is made: for "
-            "schedules. Nothing new is a success that says so."
+            "Release only if something changed since the last version, and check this before a builder starts. Made "
+            "for schedules: a run without changes succeeds."
         ),
     )
     approval: bool = Field(
         default=False,
-        description="Show the plan and wait for somebody's approval before anything is built or pushed.",
+        description="Show the plan and wait for an approval before anything is built or pushed.",
     )
     approval_timeout_s: int = Field(
-        default=86_400, gt=0, description="Seconds until a release that nobody approves ends."
+        default=86_400,
+        gt=0,
+        description="Seconds to wait for an approval before the release fails. Default: 86400, one day.",
     )
 
     image: str | None = Field(
         default=None,
-        description="REGISTRY/REPOSITORY without a tag. None: the source's name in the embedded registry.",
+        description="REGISTRY/REPOSITORY without a tag. Leave empty for the source's name in the embedded registry.",
     )
-    file: str = Field(default="Dockerfile", description="The Dockerfile, relative to the build context.")
-    target: str | None = Field(default=None, description="Stage to build. None: the last one.")
+    file: str = Field(
+        default="Dockerfile", description="Dockerfile, relative to the build context. Default: Dockerfile."
+    )
+    target: str | None = Field(default=None, description="Stage to build. Leave empty for the last one.")
     build_args: dict[str, str] = Field(
-        default_factory=dict, description="Values for the Dockerfile's ARGs. No secrets."
+        default_factory=dict, description="Values for the Dockerfile's ARGs, never secrets."
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="Further labels (and annotations) of the image.")
-    platforms: list[str] = Field(default_factory=list, description="`linux/amd64` and so on. Empty: the builder's own.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Additional labels and annotations of the image.")
+    platforms: list[str] = Field(
+        default_factory=list, description="Platforms, such as `linux/amd64`. Leave empty for the builder's own."
+    )
 
     bake: Bake | None = Field(
         default=None,
         description=(
-            "Release several images: the targets of docker-bake.json or a Compose file, which then say what is built. "
-            "None: one image."
+            "Release several images: the targets of docker-bake.json or a Compose file. Leave empty for one image."
         ),
     )
 
     @property
     def called(self) -> str:
-        """What a run is called before its image and version are known."""
+        """The name of a run before its image and version are known."""
         name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.path)
         return f"{name} {self.version}" if self.version else name
 
     @property
     def run_name(self) -> str:
-        """The same for the run, which says that there are several images."""
+        """The run's name, which says that there are several images."""
         return f"set {self.called}" if self.bake is not None else self.called
 
     @property
     def subject(self) -> str:
-        """What it is about: the image, or the source of several."""
+        """The subject of the release: the image, or the source of several."""
         return self.image or (f"set {self.source}" if self.bake is not None else self.source)
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         facts = (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
         return facts if self.bake is not None else (("image", self.image), *facts)
 
@@ -290,18 +310,18 @@ class ReleaseRequest(Request):
     @model_validator(mode="after")
     def _options_agree(self) -> Self:
         if self.only_new and self.again:
-            raise InvalidOption("--only-new and --again exclude each other", action="leave one of them out")
+            raise InvalidOption("--only-new and --again cannot be used together", action="remove one of them")
         if self.prerelease and self.version is not None:
             raise InvalidOption(
-                "--version names the whole version, so --prerelease has no meaning",
-                action="name the prerelease itself, e.g. --version 2.0.0-rc.1, or leave --version out",
+                "--prerelease has no effect with --version, which names the whole version",
+                action="use the prerelease itself, e.g. --version 2.0.0-rc.1, or remove --version",
             )
         return self
 
     @model_validator(mode="after")
     def _client_certificate_is_complete(self) -> Self:
         if (self.builder_cert is None) != (self.builder_key is None):
-            raise InvalidOption("--builder-cert and --builder-key go together", action="name both, or neither")
+            raise InvalidOption("--builder-cert and --builder-key must be used together", action="pass both or neither")
         return self
 
     @field_validator("platforms")
@@ -316,8 +336,8 @@ class ReleaseRequest(Request):
             reference = ImageReference.parse(value)
             if reference.tag or reference.digest:
                 raise InvalidOption(
-                    f"the image {value!r} carries a tag or digest, but the version is Slipway's to choose",
-                    action="name the repository alone; --version picks a version",
+                    f"the image {value!r} has a tag or digest, but Slipway chooses the version",
+                    action="use the repository alone; choose the version with --version",
                 )
         return value
 
@@ -326,8 +346,8 @@ class ReleaseRequest(Request):
         given = [name for name in OF_ONE_IMAGE if getattr(self, name) != _default(type(self), name)]
         if self.bake is not None and given:
             raise InvalidOption(
-                f"{', '.join(given)} cannot be combined with bake: the targets of its files say what is built",
-                action="write them into the bake or Compose file",
+                f"{', '.join(given)} cannot be combined with bake, whose files define what is built",
+                action="set them in the bake or Compose file",
             )
         return self
 

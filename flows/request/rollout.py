@@ -1,4 +1,4 @@
-"""What is asked of a deploy, a rollback and a promotion: the models behind options, the UI's forms and parameters."""
+"""The requests of a deploy, a rollback and a promotion: models for options, the UI's forms and parameters."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PREVIOUS = "previous"
 
 
 class RegistryOptions(Request):
-    """How the image's registry is asked."""
+    """Access to the image's registry."""
 
     credentials: list[CredentialPlace] = Field(
         default_factory=list,
         description=(
-            "`vault:MOUNT/PATH` or `block:NAME` with which Slipway asks the image's registry. Empty: the pull "
-            "credentials, else the embedded registry's own, else anonymous."
+            "`vault:MOUNT/PATH` or `block:NAME` that Slipway uses at the image's registry. Leave empty for the pull "
+            "credentials, the embedded registry's own credential, or anonymous access."
         ),
     )
     registry_ca: RegistryCa = None
@@ -33,29 +33,34 @@ class RegistryOptions(Request):
 
 
 class RolloutOptions(RegistryOptions):
-    """How a rollout is watched, and what comes of a failure."""
+    """How to watch a rollout, and what to do about a failure."""
 
     timeout_s: float = Field(
-        default=600.0, gt=0, description="Seconds until the rollout has to be complete, then it has failed."
+        default=600.0, gt=0, description="Seconds within which the rollout must be complete. Default: 600."
     )
     settle_s: float = Field(
         default=10.0,
         ge=0,
         description=(
-            "Seconds for which a complete rollout has to stay so: a pod without a readiness probe counts as ready as "
-            "soon as it starts."
+            "Seconds for which a complete rollout must stay complete, because a pod without a readiness probe is "
+            "ready as soon as it starts. Default: 10."
         ),
     )
     patience_s: float = Field(
         default=60.0,
         ge=0,
-        description="Seconds for which what may pass by itself is waited for: no node yet, a quota, a slow registry.",
+        description=(
+            "Seconds to wait for problems that may resolve themselves, such as a missing node, a quota or a "
+            "slow registry. Default: 60."
+        ),
     )
     rollback: bool = Field(
-        default=True, description="Set the image that ran before back when the rollout fails or is interrupted."
+        default=True, description="Restore the previous image if the rollout fails or is interrupted."
     )
     approval_timeout_s: float = Field(
-        default=86_400.0, gt=0, description="Seconds for which an approval is waited for; then it counts as refused."
+        default=86_400.0,
+        gt=0,
+        description="Seconds to wait for an approval before the run fails. Default: 86400, one day.",
     )
 
 
@@ -63,19 +68,24 @@ class Target(Request):
     """A container of a workload, and where it is."""
 
     workload: str = Field(
-        description="deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME.", examples=["deployment/app"]
+        description="Workload: deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME.",
+        examples=["deployment/app"],
     )
-    container: str | None = Field(default=None, description="Its container. None: the only one.")
-    context: str | None = Field(default=None, description="Kubeconfig context. None: the current one, or the pod's.")
-    namespace: str | None = Field(default=None, description="Namespace. None: the context's.")
+    container: str | None = Field(
+        default=None, description="Container of the workload. Leave empty if it has only one."
+    )
+    context: str | None = Field(
+        default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
+    )
+    namespace: str | None = Field(default=None, description="Namespace. Leave empty for the context's.")
     pull_credentials: SecretPlace | None = Field(
         default=None,
         description=(
-            "`vault:MOUNT/PATH` or `block:NAME` of what the nodes pull with: kept as a Secret beside the workload, "
-            "besides the pull Secrets it has. None: none is added."
+            "`vault:MOUNT/PATH` or `block:NAME` of the nodes' pull credentials, which are stored in a Secret next to "
+            "the workload. Leave empty to use only the workload's own pull Secrets."
         ),
     )
-    approval: bool = Field(default=False, description="Pause before the rollout until somebody approves it.")
+    approval: bool = Field(default=False, description="Wait for an approval before the rollout.")
 
     @field_validator("workload")
     @classmethod
@@ -93,7 +103,7 @@ class TargetRequest(Target, RolloutOptions):
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
         return (*where, ("container", self.container))
 
@@ -103,13 +113,13 @@ class DeployRequest(TargetRequest):
 
     reference: str = Field(
         description=(
-            "REGISTRY/REPOSITORY@sha256:…, or with a tag, or alone together with `version`. A tag is resolved to its "
-            "digest, which alone is deployed."
+            "REGISTRY/REPOSITORY@sha256:…, REGISTRY/REPOSITORY:TAG, or REGISTRY/REPOSITORY with `version`. A tag is "
+            "resolved to its digest, and the digest is deployed."
         ),
         examples=["registry.example.com/team/app:1.2.3"],
     )
     version: str | None = Field(
-        default=None, description="The version to deploy; with a digest: the version it was released as."
+        default=None, description="Version to deploy; with a digest, the version that it was released as."
     )
 
     @field_validator("version")
@@ -126,14 +136,14 @@ class DeployRequest(TargetRequest):
 
 
 class RollbackRequest(TargetRequest):
-    """One workload back to an earlier release."""
+    """Return one workload to an earlier release."""
 
     to: str = Field(
         default=PREVIOUS,
-        description="`previous`, a version (as the workload remembers it, else the registry's tag) or a digest.",
+        description="Release to return to: `previous`, a version or a digest. Default: previous.",
     )
     image: str | None = Field(
-        default=None, description="REGISTRY/REPOSITORY to find the version in. None: the one of the image that runs."
+        default=None, description="REGISTRY/REPOSITORY of the version. Leave empty for the running image's."
     )
 
     @field_validator("to")
@@ -148,7 +158,8 @@ class RollbackRequest(TargetRequest):
     def _image_is_bare(cls, value: str | None) -> str | None:
         if value is not None and (ImageReference.parse(value).tag or ImageReference.parse(value).digest):
             raise InvalidOption(
-                f"the image {value!r} carries a tag or digest", action="name the repository alone; --to says which"
+                f"the image {value!r} has a tag or digest",
+                action="use the repository alone; choose the release with --to",
             )
         return value
 
@@ -156,8 +167,8 @@ class RollbackRequest(TargetRequest):
 class Environment(Target):
     """A stage of a promotion."""
 
-    name: str = Field(description="What people call it: dev, staging, production.")
-    approval: bool = Field(default=True, description="Pause before this environment until somebody approves it.")
+    name: str = Field(description="Name of the environment, such as dev, staging or production.")
+    approval: bool = Field(default=True, description="Wait for an approval before this environment. Default: true.")
 
 
 class PromoteRequest(RolloutOptions):
@@ -166,26 +177,26 @@ class PromoteRequest(RolloutOptions):
     environments: list[Environment] = Field(
         min_length=2,
         description=(
-            "From the first, where the image has to be rolled out already, to the last. On the command line each is "
+            "Environments in order; the image must already be rolled out in the first one. On the command line: "
             "NAME:workload=deployment/app,context=…,namespace=…,container=…,pull_credentials=…,approval=true."
         ),
     )
     reference: str | None = Field(
         default=None,
-        description="The image, as `slipway deploy` takes it. None: what is rolled out in the first environment.",
+        description="Image to promote, as for `slipway deploy`. Leave empty for the image in the first environment.",
     )
-    version: str | None = Field(default=None, description="The version to promote, with a reference without a tag.")
+    version: str | None = Field(default=None, description="Version to promote; needs a reference without a tag.")
 
     @property
     def called(self) -> str:
-        """What a run is called before its image is known."""
+        """The name of a run before its image is known."""
         ways = " → ".join(environment.name for environment in self.environments)
         name = self.reference.rpartition("/")[2] if self.reference is not None else self.environments[0].workload
         return f"{name}: {ways}"
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
-        """What is asked for, in short: label and value."""
+        """The request in short: labels and values."""
         return (
             ("image", self.reference),
             ("version", self.version),
@@ -197,10 +208,10 @@ class PromoteRequest(RolloutOptions):
         if self.reference is not None:
             _check_reference(self.reference, self.version)
         elif self.version is not None:
-            raise InvalidOption("a version needs the image it belongs to", action="name the reference as well")
+            raise InvalidOption("a version needs its image", action="add the reference as well")
         names = [each.name for each in self.environments]
         if len(set(names)) != len(names):
-            raise InvalidOption("two environments have the same name", action="name each differently")
+            raise InvalidOption("two environments have the same name", action="use different names")
         return self
 
 
@@ -208,8 +219,8 @@ def _check_reference(text: str, version: str | None) -> None:
     reference = ImageReference.parse(text)
     if not (reference.tag or reference.digest or version):
         raise InvalidOption(
-            f"{text!r} names no image: it has neither a tag nor a digest",
-            action="add :TAG or @sha256:…, or name the version with --version",
+            f"{text!r} has neither a tag nor a digest",
+            action="add :TAG or @sha256:…, or choose the version with --version",
         )
     if reference.tag and version and reference.tag != image_tag(parse_version(version)):
-        raise InvalidOption(f"{text!r} is not version {version}", action="leave --version out")
+        raise InvalidOption(f"{text!r} is not version {version}", action="remove --version")

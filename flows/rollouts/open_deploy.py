@@ -66,7 +66,7 @@ class DeployRegistries:
         """What the nodes are to pull with from `host`, as Vault has it now; None where nothing was named for it."""
         if self._pull_credentials is None or not self.pulls(host):
             return None
-        vault = needed(self._vault, "the pull credentials are named in Vault", self._no_vault)
+        vault = needed(self._vault, "the pull credentials are in Vault", self._no_vault)
         return await VaultCredentials(vault, secret_paths([self._pull_credentials], host, None)).credential(host)
 
 
@@ -92,7 +92,7 @@ async def open_registries(
     stack = running_stack(StackConfig.from_env(env))
     options = options.read({**options.model_dump(), **await with_registries(options.credentials)})
     if pull_credentials is not None:
-        # A saved registry stands for its place in Vault here; how it is spoken to is the nodes' affair.
+        # A saved registry only gives its place in Vault here; the nodes connect to the registry by their own settings.
         (pull_credentials,) = (await with_registries([pull_credentials]))["credentials"]
     async with AsyncExitStack() as exits:
         vault = no_vault = None

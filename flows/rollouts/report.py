@@ -30,7 +30,7 @@ class DeployReport:
         return f"{what} was not rolled out to {self.result.workload} in namespace {self.result.namespace}"
 
     def facts(self) -> list[tuple[str, str]]:
-        """Label and value, in the order in which people ask for them."""
+        """Labels and values, in the order of interest."""
         result = self.result
         facts = [("workload", f"{result.workload} (container {result.container})"), ("namespace", result.namespace)]
         if result.context:

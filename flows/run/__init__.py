@@ -1,1 +1,1 @@
-"""What a run has around it: its start, connections, the reservation kept alive, interrupts, approval, clean-up."""
+"""The surroundings of a run: start, connections, the kept-alive reservation, interrupts, approval, clean-up."""

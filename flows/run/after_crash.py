@@ -1,4 +1,4 @@
-"""What a run left in a cluster because its process could not clean up any more: removed by whoever saw it die.
+"""Remove what a crashed run left in a cluster; whoever noticed the crash calls it.
 
 Hooks of Prefect. The run's own process calls them where it ends by itself, the worker where it was killed. Where nobody
 saw it (both died, a machine is gone) the run's Lease expires, and `slipway sweep` does the same.
@@ -41,7 +41,7 @@ async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: St
         if gone:
             logger.info("removed from the cluster: %s", ", ".join(gone))
     except SlipwayError as error:
-        logger.warning("what the run left in the cluster is left to the sweep: %s", error)
+        logger.warning("the run's objects in the cluster are left to `slipway sweep`: %s", error)
 
 
 async def _asked(request: Any) -> Mapping[str, Any]:

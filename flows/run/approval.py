@@ -1,4 +1,4 @@
-"""An answer from people: the run pauses, shows what it asks in the UI and where it was started, and goes on with it.
+"""Approvals: the run pauses, shows its question in the UI and on its terminal, and continues with the answer.
 
 The process stays: what it holds (a reservation, a session with Vault) is kept alive meanwhile, so a run that waits for
 days does so. `prefect.flow_runs.pause_flow_run` is not used: it ends a run by its own words when nobody answers, goes
@@ -50,9 +50,9 @@ logger = logging.getLogger(__name__)
 class Approval(RunInput):
     """The answer, and the form that the UI makes for it."""
 
-    answer: Literal["approve", "refuse"] = Field(description="approve: go on. refuse: end the run, nothing is changed.")
-    comment: str = Field(default="", description="Why; it is kept with the run.")
-    by: str = Field(default="", description="Your name: Prefect's open-source server has no users.")
+    answer: Literal["approve", "refuse"] = Field(description="approve: continue. refuse: end the run without a change.")
+    comment: str = Field(default="", description="Reason to record with the run.")
+    by: str = Field(default="", description="Your name, because Prefect's open-source server has no users.")
 
     @property
     def said(self) -> str:
@@ -78,7 +78,7 @@ async def approved(question: Question, timeout_s: float) -> Approval:
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        raise RuntimeError("an approval needs a flow run that can wait for it")
+        raise RuntimeError("an approval needs a flow run that can be paused")
     run_id = context.flow_run.id
     deadline = datetime.now(UTC) + timedelta(seconds=timeout_s)
     with not_counted():
@@ -121,13 +121,16 @@ async def _waiting(client: PrefectClient, run: str) -> FlowRun:
     if not found:
         raise _waits_not(run)
     if len(found) > 1:
-        raise InvalidOption(f"several runs of the name {run!r} wait", action="name one by its id, as it said itself")
+        raise InvalidOption(
+            f"several runs with the name {run!r} wait for an approval",
+            action="use the run's id, which the run has printed",
+        )
     return found[0]
 
 
 def _waits_not(run: str) -> InvalidOption:
     return InvalidOption(
-        f"no run {run!r} waits for an approval (any more)", action="see the runs in the state Paused in the UI"
+        f"no run {run!r} is waiting for an approval", action="find the runs in the state Paused in the UI"
     )
 
 
@@ -150,7 +153,7 @@ async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline
     try:
         return await Approval.aload(keys, run_id)
     except ValidationError as error:
-        raise ApprovalRefused("the run was made to go on without an answer") from error
+        raise ApprovalRefused("the run was resumed without an answer") from error
 
 
 def how_to_answer(run_id: str, ui_url: str | None) -> str:
@@ -170,7 +173,7 @@ async def _answered(client: PrefectClient, run_id: UUID) -> None:
         except (httpx.TransportError, PrefectHTTPStatusError) as error:
             logger.debug("%s", prefect_cause(error))
             continue
-        assert state is not None, "a run that runs has a state"
+        assert state is not None, "a running run has a state"
         if state.type is StateType.CANCELLING or state.is_final():
             how = "cancelled" if state.type in {StateType.CANCELLING, StateType.CANCELLED} else "ended from outside"
             raise ApprovalRefused(f"the run was {how} while it waited for an approval")

@@ -1,4 +1,4 @@
-"""The builder of a run: found, or made in a cluster, and made again when it is lost."""
+"""The builder of a run: an existing one, or one created in a cluster and created again if it is lost."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class RunBuilder:
             await check_builder(self._request, registry)
 
     async def address(self, registry: str) -> BuilderAddress:
-        """One in a cluster is made first, and made anew when it was lost.
+        """One in a cluster is made first, and made again when it was lost.
 
         Raises ClusterErrors and BuilderErrors; StackDown where none was named and no stack runs, InvalidOption for what
         is not an address.
@@ -101,7 +101,7 @@ class RunBuilder:
         return self._address
 
     async def watched(self, address: BuilderAddress, asked: Coroutine[Any, Any, R]) -> R:
-        """What the builder at `address` is asked for. Of one in a cluster the pod is watched: its end is the cause, and
+        """The work of the builder at `address`. In a cluster its pod is watched: its end is the cause, and
         a retry makes a new one."""
         if self.cluster is None:
             return await asked

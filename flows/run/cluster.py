@@ -98,5 +98,5 @@ async def _remove_earlier_attempts(api: KubernetesApi, flow_run_id: str, attempt
             await remove_run(api, run_name(flow_run_id, earlier))
         except ClusterError as error:
             logger.warning(
-                "what is left of an earlier attempt could not be removed, which leaves it to the sweep: %s", error
+                "objects of an earlier attempt could not be removed and are left to `slipway sweep`: %s", error
             )

@@ -1,4 +1,4 @@
-"""How builders and credentials are reached: what a release and a plain build share. No Prefect here."""
+"""Find builders and credentials, for releases and plain builds. No Prefect here."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def find_builder(
 ) -> tuple[BuilderAddress, Network]:
     """The builder that was named, else the embedded one, and the network its RUN steps have to use.
 
-    Raises StackDown when none was named and no stack runs, InvalidOption for what is no address.
+    Raises StackDown when none was named and no stack runs, InvalidOption for what is not an address.
     """
     if address is not None and (stack is None or address != stack.builder):
         return BuilderAddress.parse(address, tls), None
     if stack is None:
         raise StackDown(
-            "no builder was named and no embedded stack runs",
-            action="run `slipway up`, or name a builder with --builder tcp://HOST:PORT",
+            "no builder was given and the embedded stack is not running",
+            action="run `slipway up`, or choose a builder with --builder tcp://HOST:PORT",
         )
     # The embedded engine has no bridge for its RUN steps, also if it is named by its address.
     return BuilderAddress.parse(stack.builder), "host" if stack.builder_network == "host" else None
@@ -50,7 +50,7 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
     from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess
 
     if stack is None or stack.approle_file is None:
-        # A stack that runs with a Vault of one's own has no role file; VAULT_ADDR may also name the embedded one.
+        # A stack that runs with your own Vault has no role file; VAULT_ADDR may also name the embedded one.
         return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
     try:
         role = json.loads(stack.approle_file.read_text())

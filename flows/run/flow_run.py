@@ -1,4 +1,4 @@
-"""What every flow run has around its story: interrupts, a trace, and an end that says what came of it."""
+"""What every flow run does besides its own steps: handle interrupts, trace, and report its outcome."""
 
 from __future__ import annotations
 

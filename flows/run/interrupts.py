@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM, a closed terminal: what is interrupted cleans up, and what is public already is finished."""
+"""Ctrl-C, SIGTERM, a closed terminal: an interrupted run cleans up; one whose image is already public finishes."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Interruption:
                 self.number = number
                 self._loop.call_soon_threadsafe(self._cancel)
             else:
-                hint = "still cleaning up; Ctrl-\\ ends it at once, and leaves what is there"
+                hint = "still cleaning up; Ctrl-\\ ends it at once and leaves the rest behind"
                 self._loop.call_soon_threadsafe(self._say, hint)
 
     def _cancel(self) -> None:
         if not self.over and self.number is not None:
-            self._say(f"interrupted ({_HOW[self.number]}): cleaning up, or finishing what is public already")
+            self._say(f"interrupted ({_HOW[self.number]}): cleaning up, or finishing if the image is already public")
             self._task.cancel()
 
     def cause(self) -> Interrupted:

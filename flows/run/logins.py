@@ -1,4 +1,4 @@
-"""Registries that `slipway login` told docker and its kin to ask Slipway about, and their credentials, read from Vault.
+"""Registries of `slipway login`, and their credentials, which are read from Vault.
 
 What is noted is where a credential is, never the credential. It is noted for the user, not in a state folder: docker
 runs the helper wherever it is called, with no SLIPWAY_HOME.
@@ -45,21 +45,21 @@ class Login:
 
     @classmethod
     def at(cls, registry: str, secret: str, stack: StackConnection | None, access: VaultAccess) -> Self:
-        """For a credential in the Vault of `access`, which is the embedded one of `stack` or one's own."""
+        """For a credential in the Vault of `access`, which is the embedded one of `stack` or the user's own."""
         if stack is not None and stack.approle_file is not None:
             return cls(registry, secret, home=str(stack.home))
         ca_file = str(access.ca_file.absolute()) if access.ca_file else None
         return cls(registry, secret, address=access.address, namespace=access.namespace, ca_file=ca_file)
 
     def access(self, env: Mapping[str, str]) -> VaultAccess:
-        """The way into its Vault; for one's own the login is in the environment. Raises InvalidOption, StackDown."""
+        """Access to its Vault; the user's own is logged in to by the environment. Raises InvalidOption, StackDown."""
         if self.home is not None:
             access = vault_access(read_connection(Path(self.home)), env)
         else:
             if (named := env.get("VAULT_ADDR", "").rstrip("/")) and named != self.address:
                 raise InvalidOption(
-                    f"the credential of {self.registry} is in the Vault {self.address}, and VAULT_ADDR names {named}",
-                    action=f"unset VAULT_ADDR, or `slipway login {self.registry}` again",
+                    f"the credential of {self.registry} is in the Vault at {self.address}, but VAULT_ADDR is {named}",
+                    action=f"unset VAULT_ADDR, or run `slipway login {self.registry}` again",
                 )
             ours = {"VAULT_ADDR": self.address, "VAULT_NAMESPACE": self.namespace, "VAULT_CACERT": self.ca_file}
             access = vault_access(None, {**env, **{name: value or "" for name, value in ours.items()}})
@@ -140,7 +140,7 @@ class Logins:
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise InvalidOption(
-                f"{self._file} cannot be read", action="remove it, and `slipway login` again"
+                f"{self._file} cannot be read", action="remove it, and run `slipway login` again"
             ) from error
 
     def _write(self, logins: Mapping[str, Login]) -> None:
@@ -155,5 +155,5 @@ class Logins:
         except OSError as error:
             raise InvalidOption(
                 f"{self._file} cannot be written ({error.strerror})",
-                action="set XDG_CONFIG_HOME to a folder of your own",
+                action="set XDG_CONFIG_HOME to a directory of your own",
             ) from error

@@ -1,4 +1,4 @@
-"""What a run has made that must go."""
+"""What a run has created and must remove."""
 
 from __future__ import annotations
 

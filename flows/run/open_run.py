@@ -60,7 +60,7 @@ class OpenRun:
         """Where the git server's credential comes from, None for anonymous access. Raises StackDown without a Vault."""
         if self.request.git_credentials is None:
             return None
-        vault = needed(self.vault, "the git credentials are named in Vault")
+        vault = needed(self.vault, "the git credentials are in Vault")
         return OneSecret(vault, SecretPath.parse(self.request.git_credentials))
 
 
@@ -93,8 +93,8 @@ def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name
         return ImageReference.parse(request.image)
     if stack is None or stack.registry is None:
         raise InvalidOption(
-            "no image was named and no embedded registry runs",
-            action="name one with --image REGISTRY/REPOSITORY, or run `slipway up`",
+            "no image was given and the embedded registry is not running",
+            action="choose one with --image REGISTRY/REPOSITORY, or run `slipway up`",
         )
     return ImageReference.parse(f"{stack.registry}/{source_name}")
 

@@ -1,4 +1,4 @@
-"""What can be seen before a run begins: a mistake that no server has to be asked about is told at once."""
+"""Checks before a run begins, for mistakes that can be found without a server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _check_files(request: ReleaseRequest | RegistryOptions) -> None:
     for name in _FILES:
         file = getattr(request, name, None)
         if file is not None and not Path(file).is_file():
-            raise InvalidOption(f"there is no file {file!r}", action=f"check --{name.replace('_', '-')}")
+            raise InvalidOption(f"the file {file!r} does not exist", action=f"check --{name.replace('_', '-')}")
 
 
 def _check_vault(
@@ -59,4 +59,4 @@ def _check_vault(
 ) -> None:
     places = [text for text in named if text is not None and block_name(text) is None]
     if places and vault is None and vault_access(stack, env) is None:
-        raise StackDown(f"{places[0]} is in Vault, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise StackDown(f"{places[0]} is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)

@@ -1,4 +1,4 @@
-"""How people get what was released: commands that work as they are printed, at the end of each report."""
+"""Commands that pull a released image, shown at the end of each report; they work exactly as printed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _docker(stack: StackConnection | None) -> str:
 
 
 def _login(run: OpenRun, registries: Registries, registry: str) -> str | None:
-    """The command after which docker finds the registry's credential, None where there is none or it is done."""
+    """The command after which docker finds the registry's credential, None if there is none or it is done."""
     path = registries.paths().get(registry)
     if path is None or run.request.vault is not None:  # the Vault of a saved block is known to Prefect alone
         return None

@@ -1,4 +1,4 @@
-"""What Prefect records of a flow's parameters is read as the flow reads it first: a secret is refused before."""
+"""Validate a flow's parameters before Prefect records them, so that a secret is rejected first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registries of a run, each opened once, with credentials that Vault is asked for at each use."""
+"""The registries of a run, each opened once; Vault is asked for the credentials at each use."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
 class Registries:
     """How registries are spoken to, and the clients that do. `host`: the registry that credentials are for which name
-    none; `no_vault`: why there is no Vault. Like all of a run's connections neither stored nor copied by Prefect, which
-    leaves plain objects alone."""
+    none; `no_vault`: why there is no Vault. Prefect neither stores nor copies it, because it is a plain object."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class Registries:
         paths = self.paths()
         if not paths:
             return Anonymous()
-        return VaultCredentials(needed(self._vault, "credentials are named in Vault", self._no_vault), paths)
+        return VaultCredentials(needed(self._vault, "the credentials are in Vault", self._no_vault), paths)
 
     def insecure(self, host: str) -> bool:
         """Whether the registry is spoken to in plain HTTP."""
@@ -83,5 +82,5 @@ class OneSecret:
 def needed(vault: VaultSession | None, why: str, no_vault: StackDown | None = None) -> VaultSession:
     """Raises StackDown without a Vault: `no_vault` where it is known why there is none."""
     if vault is None:
-        raise no_vault or StackDown(f"{why}, but there is no Vault to ask", action=NO_VAULT_ACTION)
+        raise no_vault or StackDown(f"{why}, but no Vault is configured", action=NO_VAULT_ACTION)
     return vault

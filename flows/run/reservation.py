@@ -1,4 +1,4 @@
-"""A version that this run alone may release, from its reservation to its end."""
+"""A version reserved for this run, from its reservation to its end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReservedVersion:
         await self._ledger.publish(self._reservation)
 
     async def leave(self) -> None:
-        """Some of the tags may be public: the run that finishes them goes on with the reservation."""
+        """Some of the tags may be public: the run that finishes them continues with the reservation."""
         self._over = True
         await self._ledger.leave(self._reservation)
 
@@ -67,7 +67,7 @@ class ReservedVersion:
 
 
 @asynccontextmanager
-async def kept(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
+async def kept_alive(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
     """Within: the reservation, if there is one, is shown every `every_s` seconds to be alive."""
     if reserved is None:
         yield

@@ -1,4 +1,4 @@
-"""Blocks saved in Prefect where a request names them as `block:NAME`, and the Vault and stack that a run finds."""
+"""Load saved Prefect blocks that a request names as `block:NAME`, and find a run's Vault and stack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def load(kind: type[B], name: str) -> B:
     except ValueError as error:
         # Prefect's answer to an unknown name; its text names the block, nothing else.
         raise InvalidOption(
-            f"no block of the type {kind._block_type_name!r} is saved as {name!r}",
+            f"there is no {kind._block_type_name!r} block named {name!r}",
             action="save it in the UI under Blocks, or check the name",
         ) from error
 

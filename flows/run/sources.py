@@ -1,4 +1,4 @@
-"""Which way a requested source is read: a directory as it is, a git revision, or an archive."""
+"""Choose how to read a source: a directory as it is, a git revision, or an archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def dockerfile_of(request: ReleaseRequest, checkout: Checkout) -> Path:
     """Where the request's Dockerfile lies, which need not be there. Raises InvalidOption for one outside of the source:
     a release tells people what its Dockerfile says."""
     places = Places.of(checkout.path, checkout.top, ())
-    return places.path("--file", request.file, action="name a Dockerfile of the source, relative to the build context")
+    return places.path("--file", request.file, action="use a Dockerfile in the source, relative to the build context")
 
 
 async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Checkout:
@@ -55,10 +55,10 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
 
 
 async def _from_vault(run: OpenRun, place: str) -> str:
-    """The URL that Vault holds now: a presigned one may be made anew for each release."""
+    """The URL that Vault holds now: a presigned one may be made again for each release."""
     secret = SecretField.parse(place)
-    vault = needed(run.vault, "the source's URL is named in Vault")
+    vault = needed(run.vault, "the source's URL is in Vault")
     url = (await vault.read(secret.path)).text(secret.field)
     if "://" not in url:
-        raise InvalidOption(f"{place} does not hold a URL", action="keep the source's URL there, https://… as a whole")
+        raise InvalidOption(f"{place} does not contain a URL", action="store the whole URL there, https://…")
     return url

@@ -1,4 +1,4 @@
-"""Starting runs and emitting events from outside a flow: what the relay, `slipway trigger` and the base check share."""
+"""Start runs and emit events from outside a flow, for the relay, `slipway trigger` and the base image check."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def find_deployment(client: PrefectClient, name: str) -> DeploymentRespons
         except (ObjectNotFound, ValueError) as error:
             known = await _names(client)
             near = difflib.get_close_matches(name, known, _NEAR, cutoff=0.4) or known[:_NEAR]
-            there = f"there is {', '.join(near)}" if near else "there are none; `slipway deploy-flows` makes some"
-            raise DeploymentUnknown(f"no deployment is called {name!r}", action=there) from error
+            there = f"there is {', '.join(near)}" if near else "there are none; `slipway deploy-flows` registers some"
+            raise DeploymentUnknown(f"no deployment has the name {name!r}", action=there) from error
 
 
 async def start_run(
@@ -78,7 +78,9 @@ async def start_run(
         await asyncio.to_thread(_read_requests, deployment.entrypoint or "", parameters)
     except UsageError as error:
         raise ParametersRefused(
-            f"the deployment {deployment.name} does not take these parameters", details=error.cause, action=error.action
+            f"the deployment {deployment.name} does not accept these parameters",
+            details=error.cause,
+            action=error.action,
         ) from None
     body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
     if idempotency_key is not None:
@@ -93,7 +95,7 @@ async def start_run(
             if error.response.status_code not in _PARAMETERS_REFUSED:
                 raise
             raise ParametersRefused(
-                f"the deployment {deployment.name} does not take these parameters", details=_detail(error.response)
+                f"the deployment {deployment.name} does not accept these parameters", details=_detail(error.response)
             ) from None
     run = FlowRun.model_validate(response.json())
     state = run.state.name if run.state and run.state.name else "Scheduled"

@@ -1,4 +1,4 @@
-"""How long a run takes, without the time for which it waits for people."""
+"""The duration of a run, without the time it waits for people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stopwatch:
 
 @contextmanager
 def not_counted() -> Iterator[None]:
-    """Within: no stopwatch of this flow, nor of those it was called by, goes on."""
+    """Within: the stopwatches of this flow and its callers stand still."""
     started = time.monotonic()
     try:
         yield

@@ -1,1 +1,1 @@
-"""The Prefect server: its answers as named causes, the flows that its deployments name, and the worker."""
+"""The Prefect server: its errors as named causes, its deployments' flows, and the worker."""

@@ -1,4 +1,4 @@
-"""Flows by the module path that a deployment names them by."""
+"""Import flows by the module path in their deployment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
     if ":" in entrypoint or not module:
         raise InvalidOption(
             f"the entrypoint {entrypoint!r} is not a module path",
-            action="name it as package.module.function: a file would be loaded a second time under another name",
+            action="use package.module.function: a file would be loaded a second time under another name",
         )
     try:
         found = getattr(importlib.import_module(module), attribute)

@@ -1,4 +1,4 @@
-"""From what Prefect's client raises to named causes: the one converter of all that talks to a server."""
+"""Convert the errors of Prefect's client to named causes, in one place."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BY_STATUS: dict[int, type[PrefectError]] = {
 _NOT_REACHED = "Failed to reach API at"
 _OTHER_VERSION = "Found incompatible versions: "
 
-_TLS_ACTION = "name the CA of its certificate with PREFECT_API_SSL_CERT_FILE, or use http:// if it speaks no TLS"
+_TLS_ACTION = "set PREFECT_API_SSL_CERT_FILE to its CA, or use http:// if it does not use TLS"
 
 # Prefect's client tries again after 2, 4, 8 ... s where a server (or a gateway) answers 429, 502 or 503.
 _FIRST_RETRIES = 2
@@ -47,7 +47,7 @@ _FIRST_ANSWER_S = 20.0
 async def prefect_client() -> AsyncIterator[PrefectClient]:
     """The client of this event loop, whose server has said its version. Flows that run within use it as well.
 
-    Raises PrefectErrors, at once if there is no server: a run that goes on already waits for one for minutes
+    Raises PrefectErrors, at once if there is no server: a run in progress already waits for one for minutes
     (PREFECT_CLIENT_MAX_RETRIES). What is raised within stays as it is.
     """
     async with AsyncExitStack() as exits:
@@ -57,7 +57,7 @@ async def prefect_client() -> AsyncIterator[PrefectClient]:
                     context = await exits.enter_async_context(AsyncClientContext.get_or_create())
             except TimeoutError as error:
                 raise PrefectUnreachable(
-                    f"the Prefect server {_server()} does not answer: nothing within {_FIRST_ANSWER_S:g} s"
+                    f"the Prefect server {_server()} does not answer within {_FIRST_ANSWER_S:g} s"
                 ) from error
         yield context.client
 
@@ -89,7 +89,7 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
         return refusal(error.request, error.response.status_code)
     if isinstance(error, ObjectNotFound):
         # Prefect's client makes it of a 404 for things that are asked for by name.
-        return PrefectNotFound(f"something that was asked for does not exist on the Prefect server {_server()}")
+        return PrefectNotFound(f"a requested object does not exist on the Prefect server {_server()}")
     if isinstance(error, httpx.TransportError):
         return PrefectUnreachable(
             f"the Prefect server {_host(error)} does not answer: {reason(error)}",
@@ -125,12 +125,12 @@ def refusal(request: httpx.Request, status: int) -> PrefectError:
 
 
 def _not_reached(cause: BaseException | None) -> PrefectError:
-    """Why the server's version, the first thing that is asked for, is not known."""
+    """Why the server's version, which is requested first, is unknown."""
     if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
         url = cause.request.url
         return PrefectProtocolError(f"there is no Prefect API at {url.netloc.decode()}: it answered 404 to {url.path}")
     found = prefect_cause(cause) if cause is not None else None
-    return found or PrefectProtocolError(f"what answers at {_server()} is not a Prefect API")
+    return found or PrefectProtocolError(f"the server at {_server()} is not a Prefect API")
 
 
 def _host(error: httpx.TransportError) -> str:

@@ -1,8 +1,8 @@
-"""A process worker that ends its runs before it ends itself.
+"""A process worker that stops its runs before it stops itself.
 
 Prefect's own process worker leaves its runs `Running` for ever when it gets SIGTERM: it is torn down together with
 those who would report their end. This one stops taking runs, tells those that run to end (SIGTERM, on which a release
-ends in order, or is finished if it is public already), reports how each ended, and only then goes.
+stops cleanly, or finishes if it is already public), reports how each ended, and only then goes.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ class ReleaseWorker(ProcessWorker, abc.ABC):
 
 
 async def _again(work: Callable[[], Awaitable[Any]], every_s: float) -> None:
-    """Do it every `every_s` seconds. A server that is down is no reason to end: the runs go on without it."""
+    """Do it every `every_s` seconds. The worker keeps running while the server is down, because its runs
+    continue without it."""
     down = False
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Announce: a release's events, by which deployments are chained to it, and its failure's."""
+"""Announce: emit the events of a release or its failure, which start chained deployments."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 
 async def announce_release(plan: ReleasePlan, result: ReleaseResult, steps_s: dict[str, float]) -> None:
-    """An event for each image. To be called when they are public under their version, and only then."""
+    """Emit an event for each image; only call it when the images are public under their version."""
     times = _times(result.duration_s, steps_s)
-    await together(*(_announce(plan, result, image, times) for image in result.images))
+    await run_concurrently(*(_announce(plan, result, image, times) for image in result.images))
 
 
 async def announce_failure(
@@ -25,8 +25,8 @@ async def announce_failure(
     duration_s: float,
     steps_s: dict[str, float],
 ) -> None:
-    """`plan`: None where it failed before there was one. The event has the cause's name alone; its text stays with the
-    run."""
+    """Emit the failure event. `plan`: None if the release failed before planning. The event only contains the cause's
+    name, not its text."""
     image = plan.only.image if plan is not None and plan.only is not None else request.image
     payload = {
         "cause": cause_of(error),

@@ -1,4 +1,4 @@
-"""Approve: wait for somebody's yes to the plan, and see that what was approved is what will be built."""
+"""Approve: wait for the plan's approval, and check that the approved source is what will be built."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from prefect_slipway.infra.domain.errors import ApprovalOutdated
 
 
 async def wait_for_approval(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
-    """Raises ApprovalRefused, ApprovalTimedOut, ApprovalOutdated."""
+    """Wait for the approval. Raises ApprovalRefused, ApprovalTimedOut, ApprovalOutdated."""
     await approved(Question(plan_as_question(plan), plan_as_text(plan)), run.request.approval_timeout_s)
     await look_again(run, source)
 
 
 @step("look at the source again")
 async def look_again(run: OpenRun, source: FetchedSource) -> None:
-    """A directory may have changed while the answer was waited for. Raises ApprovalOutdated, SourceErrors."""
+    """Check that a directory did not change during the wait. Raises ApprovalOutdated, SourceErrors."""
     if source.checkout.temporary is None and source_facts(await open_source(run)) != source.facts:
         raise ApprovalOutdated(f"{source.facts.path} changed while the release waited for its approval")

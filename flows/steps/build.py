@@ -26,7 +26,7 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
 
@@ -38,9 +38,9 @@ _LOG_EVERY_S = 0.25
 
 
 class Builds:
-    """The builds of a release on one builder: each begins when its bases are built, so many at a time as are allowed.
+    """The builds of a release on one builder: each begins when its bases are built, up to the allowed number at once.
 
-    `built`: what is done, by target, in the order in which it was; `failed`: the first target whose build failed.
+    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Builds:
         self.failed: str | None = None
 
     async def all(self, builder: BuilderFacts) -> tuple[BuiltImage, ...]:
-        """Every image, each after its bases, those that an earlier run had pushed as well; the first failure ends the
+        """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
         others and is raised as it is."""
         to_build = self._plan.to_build()
         self._started = time.monotonic()
@@ -69,7 +69,7 @@ class Builds:
                     self._one(image, builder, found=image not in to_build)
                 )
         async with _progress(self.recorders, len(self._building)):
-            await together(*self._building.values())
+            await run_concurrently(*self._building.values())
         return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
@@ -116,7 +116,7 @@ class Builds:
         return BuiltImage(image, outcome.digest, steps, cached, recorder.timeline())
 
     async def note(self, built: BuiltImage) -> None:
-        """Once all images are there: a rerun after a crash finishes them instead of building others."""
+        """Once all images exist: a rerun after a crash finishes them instead of building others."""
         digests = {one.planned.image: one.digest for one in (*self.built.values(), built) if one.planned.public}
         if self._reserved is not None and len(digests) == len(self._plan.public):
             await self._reserved.note(digests)
@@ -133,10 +133,10 @@ class Builds:
 async def build_and_push(
     builds: Builds, image: PlannedImage, bases: Mapping[str, str], builder: BuilderFacts, *, name: str
 ) -> BuiltImage:
-    """One image. `bases`: references by digest of the targets it is based on. Raises the BuildErrors, BuilderErrors,
+    """Build one image. `bases`: references by digest of its base targets. Raises the BuildErrors, BuilderErrors,
     RegistryErrors and VaultErrors; a retry builds from the daemon's cache."""
     if image.existing_digest is not None:
-        get_run_logger().info("the image %s was pushed before: finishing it", image.existing_digest)
+        get_run_logger().info("the image %s was pushed before: finishing the release", image.existing_digest)
         built = BuiltImage(image, image.existing_digest)
     else:
         built = await builds.run(image, bases, builder, name=name)

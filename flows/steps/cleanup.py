@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 @step("clean up")
 async def clean_up(made: Made) -> Sequence[LeftBehind]:
-    """What would not go; it hides no error that the release may have ended with. Safe to run twice.
+    """Clean up and return what could not be removed, without hiding the release's own error. Safe to run twice.
 
-    The reservation ends last: a run that is killed before is finished by the same command, and not followed by another
+    The reservation ends last: if the run is killed before, the same command finishes it instead of releasing another
     version of the same source.
     """
     try:

@@ -1,4 +1,4 @@
-"""How far a release has come: what is to be told of it however it ends."""
+"""How far a release has come: what to report about it, however it ends."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from prefect_slipway.infra.domain.errors import SlipwayError
 
 
 def cleaned_up_name(result: ReleaseResult) -> str | None:
-    """The name of a completed run's state, None for the usual one: it says whether something of the run is left."""
+    """The name of a completed run's state, which tells whether something was left behind; None for the usual one."""
     return "NotCleanedUp" if result.left_behind else None
 
 
 class Course:
-    """Filled in as the release goes on. `steps_s`: the seconds that each step took."""
+    """Filled in as the release continues. `steps_s`: the seconds that each step took."""
 
     def __init__(self, request: ReleaseRequest, steps_s: dict[str, float]) -> None:
         self.request = request
@@ -54,11 +54,11 @@ class Course:
 
     @property
     def references(self) -> list[str]:
-        """Of the images that are public."""
+        """The references of the public images."""
         return [ReleasedImage.of(one).reference for one in self.tagged]
 
     def result(self) -> ReleaseResult:
-        """What is public by now."""
+        """The images that are public so far."""
         plan = self._planned
         images = tuple(map(ReleasedImage.of, self.tagged))
         only = images[0] if len(images) == 1 else None
@@ -85,7 +85,7 @@ class Course:
         )
 
     async def record(self, error: BaseException | None = None) -> None:
-        """Record the report. `error`: what the release failed with."""
+        """Record the report. `error`: the release's failure."""
         plan, builds = self._planned, self.builds
         built = tuple(builds.built.values()) if builds is not None else ()
         self.recorded = Report(
@@ -102,7 +102,7 @@ class Course:
 
     @asynccontextmanager
     async def failure_recorded(self) -> AsyncIterator[None]:
-        """Within: whatever fails has a report."""
+        """Within: every failure is reported."""
         try:
             yield
         except BaseException as error:
@@ -118,13 +118,13 @@ class Course:
 
     @property
     def _planned(self) -> ReleasePlan:
-        assert self.plan is not None, "what is told of was planned"
+        assert self.plan is not None, "a plan exists"
         return self.plan
 
 
 @asynccontextmanager
 async def told(request: ReleaseRequest) -> AsyncIterator[Course]:
-    """Within: a release. Its failure is announced."""
+    """Within: a release, whose failure is announced."""
     with timed_steps() as steps_s:
         course = Course(request, steps_s)
         try:
@@ -137,8 +137,8 @@ async def told(request: ReleaseRequest) -> AsyncIterator[Course]:
 
 @asynccontextmanager
 async def cleaned_up(course: Course, made: Made) -> AsyncIterator[None]:
-    """Within: a release. However it ends, it is cleaned up after; what would not go is told on the terminal, in the
-    report and by the run's end.
+    """Within: a release. Clean up however it ends; leftovers are shown on the terminal, in the report and in the
+    run's final state.
     """
     try:
         yield

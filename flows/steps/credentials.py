@@ -1,4 +1,4 @@
-"""Read credentials: see that Vault answers and holds what the release will need. Nothing of it is kept or returned."""
+"""Read credentials: check that Vault answers and has what the release needs. Nothing of it is kept or returned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from prefect_slipway.flows.steps.step import step
 
 @step("read credentials")
 async def read_credentials(registries: Registries) -> list[str]:
-    """The hosts there are credentials for. Raises the VaultErrors."""
+    """Read all credentials once; returns their hosts. Raises the VaultErrors."""
     source = registries.credentials()
     hosts = sorted(registries.paths())
     for host in hosts:

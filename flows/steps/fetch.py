@@ -12,7 +12,7 @@ from prefect_slipway.flows.steps.step import step
 
 @step("fetch source")
 async def fetch_source(run: OpenRun, made: Made) -> FetchedSource:
-    """Raises the SourceErrors, InvalidOption."""
+    """Fetch the source. Raises the SourceErrors, InvalidOption."""
     if made.checkout is not None:
         # A second try of this step: what the first one had fetched goes.
         await made.checkout.close()

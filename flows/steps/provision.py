@@ -1,4 +1,4 @@
-"""Provision builder: find the daemon the build will run on, and see that it answers."""
+"""Provision builder: find the daemon to build on, and check that it answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect_slipway.infra.local.engine import trust_registry_ca
 
 @dataclass(frozen=True, slots=True)
 class BuilderFacts:
-    """A reachable builder. `network`: the mode RUN steps use, None for the daemon's default."""
+    """A reachable builder. `network`: the network mode of RUN steps, None for the daemon's default."""
 
     address: str
     version: str
@@ -24,7 +24,8 @@ class BuilderFacts:
 
 @step("provision builder")
 async def provision_builder(run: OpenRun, registry: str) -> BuilderFacts:
-    """`registry`: the host that images go to. Raises BuilderErrors, and ClusterErrors for a builder in Kubernetes."""
+    """Provision the builder. `registry`: the host to push to. Raises BuilderErrors, and ClusterErrors for a builder
+    in Kubernetes."""
     address = await run.builder.address(registry)
     _share_registry_ca(run, registry)
 
@@ -42,6 +43,7 @@ async def provision_builder(run: OpenRun, registry: str) -> BuilderFacts:
 
 
 def _share_registry_ca(run: OpenRun, registry: str) -> None:
-    """The daemon pushes, so it has to trust the registry's CA: BuildKit's API can't tell it, our engine's files can."""
+    """The daemon pushes, so it must trust the registry's CA, which only the engine's files can set, not BuildKit's
+    API."""
     if run.request.registry_ca is not None and run.builder.is_private_engine:
         trust_registry_ca(run.home, registry, Path(run.request.registry_ca))

@@ -27,7 +27,7 @@ from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def name_run(plan: ReleasePlan) -> None:
 
 
 async def show_plan(plan: ReleasePlan) -> None:
-    """The plan as an artifact, before any of it is done."""
+    """Record the plan as an artifact before it is carried out."""
     await MarkdownArtifact(
         markdown=plan_as_markdown(plan),
         key=report_key("plan", plan),
@@ -58,7 +58,7 @@ async def show_plan(plan: ReleasePlan) -> None:
 
 @step("record")
 async def record(report: Report) -> None:
-    """The report as an artifact of this run, under one key for what is released; links; a row in each image's
+    """Record the report as an artifact of this run (one key for each image or set), links, and a row in each image's
     history."""
     watcher().show(report)
     result = report.result
@@ -70,19 +70,19 @@ async def record(report: Report) -> None:
         await show_links(client, report.links)
         if result.released:
             describe_run({"slipway.digest": result.digest or ""})
-        await together(
+        await run_concurrently(
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)
         )
 
 
 async def record_again(report: Report) -> None:
-    """The report once more, as there is something to add to it. Never fails: the run's end tells it all the same."""
+    """Record the report again with additions. Never fails, because the run's final state also shows them."""
     watcher().show(report)
     try:
         async with get_client() as client:
             await _write(client, report)
     except (httpx.HTTPError, PrefectException) as error:
-        logger.warning("the report could not be written again (%s)", type(error).__name__)
+        logger.warning("the report could not be updated (%s)", type(error).__name__)
 
 
 async def _write(client: PrefectClient, report: Report) -> None:
@@ -92,7 +92,7 @@ async def _write(client: PrefectClient, report: Report) -> None:
 
 
 async def show_links(client: PrefectClient, links: Sequence[Link]) -> None:
-    """Each as an artifact of this run."""
+    """Record each link as an artifact of this run."""
     for link in links:
         # Prefect writes Markdown around it.
         shown = markdown.text(link.text)
@@ -111,7 +111,7 @@ def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Li
 
 
 def _past_release(result: ReleaseResult, image: ReleasedImage, origin: Origin) -> PastRelease:
-    """The row of a release that has just ended."""
+    """The history row of a release that has just ended."""
     return PastRelease(
         version=result.version or "",
         when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",

@@ -1,4 +1,4 @@
-"""Resolve: which image is meant, by the digest that the registry holds."""
+"""Resolve: find the requested image's digest in the registry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from prefect_slipway.infra.registry import RegistryClient
 
 @step("resolve image")
 async def resolve_image(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
-    """Raises ManifestUnknown for an image that is not there, InvalidOption if the version is another digest."""
+    """Resolve the image. Raises ManifestUnknown if it does not exist, InvalidOption if the version has another
+    digest."""
     return await resolved(registries, reference, version)
 
 
 async def resolved(registries: DeployRegistries, reference: str, version: str | None) -> DeployedImage:
-    """The same within another step."""
+    """Resolve the image within another step."""
     image = ImageReference.parse(reference)
     registry = await registries.client(image)
     tag = image_tag(parse_version(version)) if version else image.tag
@@ -32,13 +33,13 @@ async def resolved(registries: DeployRegistries, reference: str, version: str | 
         raise ManifestUnknown(f"{image.registry} has no {image.repository}@{image.digest}")
     if version and named is not None and named.digest != image.digest:
         raise InvalidOption(
-            f"{image.name} {version} is {named.digest}, not {image.digest}", action="leave one of them out"
+            f"{image.name} {version} is {named.digest}, not {image.digest}", action="remove one of them"
         )
     return DeployedImage(image.name, image.digest, version or await _version(registry, image, image.tag, image.digest))
 
 
 async def _version(registry: RegistryClient, image: ImageReference, tag: str | None, digest: str) -> str | None:
-    """What the tag says, else the image's own label; None for an image that says neither."""
+    """The version in the tag, else in the image's label; None if neither has one."""
     if tag is not None and (found := version_of_tag(tag)) is not None:
         return str(found)
     manifest = await registry.manifest(image.repository, digest)

@@ -47,7 +47,7 @@ async def check_rollout(deploy: OpenDeploy, image: DeployedImage, before: Worklo
 async def write_pull_secret(
     deploy: OpenDeploy, image: DeployedImage, before: WorkloadState, changes: Changes, *, rolling_back: bool
 ) -> str | None:
-    """The name of the Secret the pods pull with, None where none was asked for. Raises NotOurs and VaultErrors.
+    """The name of the Secret the pods pull with, None where none was requested. Raises NotOurs and VaultErrors.
 
     `rolling_back`: what ran before may have left its Secret; Vault's trouble does not stand in the way then.
     """
@@ -57,7 +57,7 @@ async def write_pull_secret(
     except (VaultError, StackDown) as error:
         if not rolling_back:
             raise
-        say(f"the pull credentials could not be read ({error.cause}): the pull Secrets stay as they are")
+        say(f"the pull credentials could not be read ({error.cause}): the pull Secrets are not changed")
         return None
     if credential is None:
         return None
@@ -76,7 +76,7 @@ async def set_image(
     there = await deploy.workload.read()
     if there.image == image.reference and pull_secret in {None, *there.pull_secrets}:
         changes.workload = there
-        logger.info("%s has the image already: its rollout is taken up", there.name)
+        logger.info("%s has the image already: watching its rollout", there.name)
         return there
     changes.workload = written = await deploy.workload.set_image(
         image.reference, version=image.version, run=run_id(), pull_secret=pull_secret, rolling_back=rolling_back
@@ -97,7 +97,7 @@ async def confirm(deploy: OpenDeploy, image: DeployedImage, *, rolling_back: boo
     await deploy.workload.confirm(image.reference, version=image.version, run=run_id(), withdraw=rolling_back)
 
 
-@step("set the earlier image back")
+@step("restore the previous image")
 async def put_back(
     deploy: OpenDeploy, written: WorkloadState, secret: PullSecret | None, good: str, why: str
 ) -> WorkloadState:
@@ -112,7 +112,7 @@ async def put_back(
     return back
 
 
-@step("watch the earlier image come back")
+@step("watch the restored image")
 async def watch_back(deploy: OpenDeploy, back: WorkloadState) -> None:
     """Raises RolloutErrors."""
     await watch_rollout(deploy.workload.api, back, deploy.rules, say)

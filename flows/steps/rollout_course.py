@@ -1,4 +1,4 @@
-"""How far a rollout has come: what is to be told of it however it ends."""
+"""How far a rollout has come: what to report about it, however it ends."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
 
 class RolloutCourse:
-    """Filled in as the rollout goes on. `image`: what is rolled out; `before`: the workload as it was; `outcome`: what
-    became of a failure. Nothing can be told before image and workload are known."""
+    """Filled in as the rollout continues. `image`: what is rolled out; `before`: the workload as it was; `outcome`:
+    what became of a failure. Nothing can be told before image and workload are known."""
 
     def __init__(self, deploy: OpenDeploy) -> None:
         self.deploy = deploy
@@ -44,7 +44,7 @@ class RolloutCourse:
             + (f" of {request.context}" if request.context else ""),
             f"as {image.reference}",
             f"instead of {before.image}",
-            f"going back to {before.good} if it fails" if request.rollback else "without going back if it fails",
+            f"roll back to {before.good} if it fails" if request.rollback else "without a rollback if it fails",
         ]
         return Question(
             "\n".join([f"**{markdown.text(title)}**", "", *markdown.items(effects)]),

@@ -1,4 +1,4 @@
-"""What all steps share: a Prefect task that is retried on causes a retry can help, and on nothing else."""
+"""What all steps share: a Prefect task that is only retried if a retry can help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TagsContext
 
 from prefect_slipway.flows.reporting.watch import watcher
-from prefect_slipway.infra.common.concurrently import together as together
+from prefect_slipway.infra.common.concurrently import run_concurrently as run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.local.disk import full_disk_behind
 from prefect_slipway.infra.local.home import stack_home
@@ -37,10 +37,10 @@ _seconds: ContextVar[dict[str, float] | None] = ContextVar("seconds", default=No
 
 @contextmanager
 def timed_steps() -> Iterator[dict[str, float]]:
-    """Within: the seconds that each step took, all its tries together; filled in as they end.
+    """Within: collect the seconds of each step, including retries, as the steps end.
 
-    The run's tags are not those of its steps: Prefect asks the server before each task whether one of its tags has a
-    concurrency limit, and a server that is busy with the run's log answers late.
+    Steps do not inherit the run's tags: Prefect asks the server before each task whether one of its tags has a
+    concurrency limit, and a server busy with the run's log answers late.
     """
     seconds: dict[str, float] = {}
     token = _seconds.set(seconds)
@@ -52,7 +52,7 @@ def timed_steps() -> Iterator[dict[str, float]]:
 
 
 async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Prefect's retry condition: only a SlipwayError that calls itself retryable is worth another try."""
+    """Prefect's retry condition: only retry a SlipwayError that is retryable."""
     error = state.data
     if not isinstance(error, SlipwayError) or not error.retryable:
         return False
@@ -67,7 +67,7 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
 
 
 def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, Coroutine[Any, Any, R]]]:
-    """Make an async function a step of a release. Steps are not cached: each looks at the world as it is."""
+    """Make an async function a step of a release. Steps are not cached, because each depends on the current state."""
 
     def as_task(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         @functools.wraps(function)

@@ -1,5 +1,5 @@
-"""Tag: give the verified images their public names. The version's tags first, never over another image's; then git's
-tag; the tags that move come last, as the release does not depend on them."""
+"""Tag: give the verified images their public names. First the version's tags, never over another image's; then the git
+tag; moving tags come last, because the release does not depend on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.order import by_level
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import Tagged, VerifiedImage
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 async def make_public(
     registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
 ) -> tuple[Tagged, ...]:
-    """Tag the images. If that fails, and one of them may have its version's tag, the reservation stays for the run that
-    finishes it, which the same command starts. Raises as `tag`."""
+    """Tag the images. If that fails after a version tag may have been written, the reservation stays, so that the same
+    command finishes the release. Raises as `tag`."""
     try:
         return await tag(registries, plan, images, reserved)
     except BaseException as error:
@@ -41,37 +41,37 @@ async def make_public(
 async def tag(
     registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], reserved: ReservedVersion | None
 ) -> tuple[Tagged, ...]:
-    """Raises VersionTaken, TagImmutable (of a version's tag alone), and what registry and git raise."""
+    """Write the tags. Raises VersionTaken, TagImmutable (only for a version tag), RegistryErrors and SourceErrors."""
     public = {one.planned.target: one for one in images if one.planned.public}
     if len(public) > 1:
-        # All are looked at before the first is written.
-        await together(*(_look(registries, one) for one in public.values()))
+        # All are checked before the first is written.
+        await run_concurrently(*(_look(registries, one) for one in public.values()))
     for names in by_level(plan):
-        await together(*(_write_version(registries, public[name]) for name in names if name in public))
+        await run_concurrently(*(_write_version(registries, public[name]) for name in names if name in public))
     if reserved is not None:
         await reserved.publish()
-    return tuple(await together(*(_move_tags(registries, plan, one) for one in public.values())))
+    return tuple(await run_concurrently(*(_move_tags(registries, plan, one) for one in public.values())))
 
 
 async def write_tag(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> None:
-    """Let the tag of `image` name this digest of its repository, if it does not yet.
+    """Point the tag of `image` to this digest of its repository, if it does not yet.
 
-    `move`: it may name another one now. Raises VersionTaken for one that does and may not move, RegistryErrors.
+    `move`: allow it to move from another digest. Raises VersionTaken if it must not move, RegistryErrors.
     """
     if not await _is_tagged(registry, image, digest, move=move):
         manifest = await registry.manifest(image.repository, digest)
         named = await registry.put_tag(image.repository, str(image.tag), manifest)
         if named != digest:
-            raise VersionTaken(f"another release wrote {image.name}:{image.tag} in the same moment ({named})")
+            raise VersionTaken(f"another release wrote {image.name}:{image.tag} at the same time ({named})")
 
 
 async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> bool:
-    """Whether the tag names the digest already; raises VersionTaken if it names another and may not `move`."""
+    """Whether the tag already points to the digest; raises VersionTaken if it points to another and must not `move`."""
     there = await registry.head(image.repository, str(image.tag), expected=digest)
     if there is None or there.digest == digest:
         return there is not None
     if not move:
-        raise VersionTaken(f"{image.name}:{image.tag} exists with another digest ({there.digest})")
+        raise VersionTaken(f"{image.name}:{image.tag} exists with a different digest ({there.digest})")
     return False
 
 
@@ -86,9 +86,9 @@ async def _look(registries: Registries, image: VerifiedImage) -> None:
 
 
 async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedImage) -> Tagged:
-    """All tags of the version: its own, which is there, and those that move with it, as far as the registry lets them.
+    """All tags of the version: its own, which exists, and the moving tags that the registry lets move.
 
-    Looks again afterwards: a higher version may have been tagged in the same moment, and whoever writes last has to see
+    Checks again afterwards: a higher version may have been tagged at the same time, and the last writer must notice
     it.
     """
     assert plan.version is not None, "there is something to release"
@@ -125,7 +125,7 @@ async def _leave(reserved: ReservedVersion) -> None:
     try:
         await reserved.leave()
     except SlipwayError as trouble:
-        logger.warning("the reservation of %s stands until it runs out: %s", reserved.version, trouble)
+        logger.warning("the reservation of %s stays until it expires: %s", reserved.version, trouble)
 
 
 async def _half_public(registries: Registries, images: Sequence[VerifiedImage]) -> bool:

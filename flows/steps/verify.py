@@ -1,4 +1,4 @@
-"""Verify: the registry holds what was built, byte for byte, before any public name points to it."""
+"""Verify: check that the registry has exactly what was built before any public name points to it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.result import BuiltImage, VerifiedImage
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
 
 
 @step("verify")
 async def verify(registries: Registries, built: Sequence[BuiltImage]) -> tuple[VerifiedImage, ...]:
-    """Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
-    return tuple(await together(*(_verified(registries, image) for image in built)))
+    """Verify the images. Raises DigestMismatch, ManifestUnknown and the other RegistryErrors."""
+    return tuple(await run_concurrently(*(_verified(registries, image) for image in built)))
 
 
 async def _verified(registries: Registries, built: BuiltImage) -> VerifiedImage:

@@ -12,7 +12,7 @@ from prefect_slipway.flows.run.made import Made
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import InvalidVersion
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, latest, parse_version
@@ -20,7 +20,8 @@ from prefect_slipway.infra.domain.version import Version, latest, parse_version
 
 @step("plan version")
 async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> ReleasePlan:
-    """Raises VersionTaken, VersionReserved, InvalidOption, and what registry, git, Vault and cluster raise."""
+    """Plan the release. Raises VersionTaken, VersionReserved, InvalidOption, and errors of registry, git, Vault and
+    cluster."""
     if made.reserved is not None:
         # A second try of this step: what the first one had reserved would stand in its way.
         await made.reserved.end()
@@ -31,17 +32,17 @@ async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> Relea
 
 
 async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
-    """A missing right is found now, not after a long build or an approval."""
+    """Find a missing permission now, not after a long build or an approval."""
     if plan.nothing_to_release or not (to_build := plan.to_build()):
         return
     images = {ImageReference.parse(image.image) for image in to_build}
     clients = {image: await source.registries.client(image) for image in images}
-    await together(*(client.check_push(image.repository) for image, client in clients.items()))
+    await run_concurrently(*(client.check_push(image.repository) for image, client in clients.items()))
     await run.builder.check(source.registries.host)
 
 
 def named_before() -> Version | None:
-    """What an earlier attempt of this run was to release, as the tags tell that it gave the run (record.name_run)."""
+    """The version that an earlier attempt of this run meant to release, from the run's tags (record.name_run)."""
     if not flow_run.run_count:
         return None
     found = []

@@ -1,4 +1,4 @@
-"""Reading what is attached to an image: of much that anyone with the right to push may have put there, what holds."""
+"""Read the attachments of an image, which anyone with push permission may have added, and keep the valid ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def read(listed: Iterable[Attached], store: Attachments, verify: Callable[
     for each in list(listed)[-MAX_READ:]:
         try:
             if left < 0:
-                raise AnswerTooLarge("what is attached to the image has more bytes than are read for one verification")
+                raise AnswerTooLarge("the image's attachments are larger than the limit for one verification")
             content = await store.content(each)
             left -= len(content)
             accepted.append(verify(content, each))

@@ -1,4 +1,4 @@
-"""Signing an image and attesting to it, so that the same again writes nothing.
+"""Sign an image and attest to it; repeating it writes nothing.
 
 The order matters to who calls: first all signatures and attestations, then the tag.
 """
@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 from prefect_slipway.flows.trust.attached import read
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attached, Attachment, Attachments, Signer
 from prefect_slipway.infra.signing import (
@@ -61,7 +61,7 @@ async def attest(
     *,
     created: str | None = None,
 ) -> int:
-    """Sign statements about an image and attach them as bundles; how many were not there yet.
+    """Sign statements about an image and attach them as bundles; how many were new.
 
     `image`: by its digest. `created`: an RFC 3339 time that the registry's list shows, None for none. A signature in
     the newer format is `Statement.signature_of(image)`. Raises as `sign` does.
@@ -85,7 +85,7 @@ async def attest(
         trusted.verify(message, signature, hint=key.hint)
         return bundle_attachment(Envelope(IN_TOTO, payload, (signature,)), key, kind, created=created)
 
-    added = [each for each in await together(*map(missing, statements)) if each is not None]
+    added = [each for each in await run_concurrently(*map(missing, statements)) if each is not None]
     if added:
         await store.add(image.digest, added)
     return len(added)

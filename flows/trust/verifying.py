@@ -1,4 +1,4 @@
-"""Verifying an image: one signature by a trusted key, and attestations of the types that are asked for."""
+"""Verify an image: one signature by a trusted key, and attestations of the requested types."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def verify_signed(
 ) -> Sequence[Signature | Attestation]:
     """All signatures of an image that hold, in the older format (`tagged`) and the newer one; never none.
 
-    `image`: by its digest, with the repository that it was signed in. Raises NotSigned where there is none at all, what
+    `image`: by its digest, with the repository that it was signed in. Raises NotSigned if there is none at all, what
     was wrong with the one that came furthest where none holds, and RegistryErrors.
     """
     assert image.digest is not None
@@ -71,7 +71,7 @@ async def verify_attested(
 ) -> Sequence[Attestation]:
     """All attestations of a type about an image that hold; never none.
 
-    `envelopes`: where cosign 2.x attaches them, None for not to look there. Raises NotAttested where there is none of
+    `envelopes`: where cosign 2.x attaches them, None for not to look there. Raises NotAttested if there is none of
     the type, else as `verify_signed` does.
     """
     assert image.digest is not None

@@ -1,1 +1,1 @@
-"""What the steps of a release hand on: plain values, which Prefect can store and show. None holds a secret."""
+"""Values that steps pass on: plain, so that Prefect can store and show them, and without secrets."""

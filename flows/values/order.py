@@ -1,4 +1,4 @@
-"""In which order images are built and tagged: each after its bases."""
+"""The order in which images are built and tagged: each after its bases."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class ReleasePlan:
     """Everything a release will do, computed before it does any of it. `images`: each after its bases.
 
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
-    the bump; `deciding_commit_count`: how many did. `warnings`: what a reader should know, a sentence each.
+    the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user.
     """
 
     source: SourceFacts
@@ -114,15 +114,15 @@ class ReleasePlan:
         built = {image.target for image in self.to_build()}
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
         if self.only is not None:
-            effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with another digest)")
+            effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with a different digest)")
         else:
             references = ", ".join(image.reference for image in self.public)
-            effects.append(f"when all are built and verified, tag them: {references}")
+            effects.append(f"tag all of them when they are built and verified: {references}")
         if self.moving_tags:
             stay = tuple(dict.fromkeys(tag for image in self.public for tag in image.tags_that_stay))
-            effects.append("move the tags MAJOR, MAJOR.MINOR and latest that would not move backwards")
+            effects.append("move the tags MAJOR, MAJOR.MINOR and latest, unless they would move backwards")
             if stay:
-                effects[-1] += f"; leave {', '.join(stay)} at a version that this commit does not contain"
+                effects[-1] += f"; keep {', '.join(stay)} at a version that this commit does not contain"
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         return effects

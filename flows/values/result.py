@@ -55,7 +55,7 @@ class VerifiedImage:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """The tags that an image got. `warnings`: what was asked for and the registry would not do, a sentence each."""
+    """The tags that an image got. `warnings`: what was requested and the registry would not do, a sentence each."""
 
     image: VerifiedImage
     names: tuple[str, ...]
@@ -117,7 +117,7 @@ class ReleaseResult:
     """The end of a release. `images`: what became public, none where there was nothing to release.
 
     `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`: of the only
-    image. `duration_s`: seconds, without those for which people were waited for. `warnings`: what was asked for and not
+    image. `duration_s`: seconds, without those for which people were waited for. `warnings`: what was requested and not
     done, though the images are public; `left_behind`: what the clean-up could not remove.
     """
 

@@ -46,20 +46,20 @@ class BuilderAddress(NamedTuple):
         if not separator or scheme not in {"tcp", "unix", "docker"}:
             raise InvalidOption(f"{text!r} is not a builder's address", action=_ACTION)
         if tls is not None and (tls.cert is None) != (tls.key is None):
-            raise InvalidOption("a client certificate and its key belong together", action="name both files or neither")
+            raise InvalidOption("a client certificate and its key belong together", action="pass both files or neither")
         if scheme == "tcp":
             return cls._parse_tcp(text, rest, tls)
         if tls is not None:
-            raise InvalidOption(f"{text!r}: TLS files belong to a tcp:// address", action="leave out the TLS files")
+            raise InvalidOption(f"{text!r}: TLS files belong to a tcp:// address", action="remove the TLS files")
         path = Path(rest) if rest else DEFAULT_ENGINE_SOCKET
         if not path.is_absolute() or (scheme == "unix" and not rest):
             raise InvalidOption(
-                f"{text!r}: the socket's path has to be absolute", action="write three slashes: unix:///run/…"
+                f"{text!r}: the socket's path must be absolute", action="use three slashes: unix:///run/…"
             )
         if len(bytes(path)) > _SOCKET_PATH_LIMIT:
             raise InvalidOption(
                 f"the socket's path is longer than the {_SOCKET_PATH_LIMIT} bytes the system allows",
-                action="place the socket in a folder with a shorter path",
+                action="put the socket in a directory with a shorter path",
             )
         return cls("docker" if scheme == "docker" else "unix", path=path)
 

@@ -157,7 +157,9 @@ class BuildKit:
                 try:
                     found[platform] = as_slsa_02(await self._blob(digest), predicate, whole=whole)
                 except (ValueError, LookupError, TypeError) as error:
-                    raise BuilderProtocolError(f"builder {self._address}: the provenance of {ref} is none") from error
+                    raise BuilderProtocolError(
+                        f"builder {self._address}: the provenance of {ref} cannot be read"
+                    ) from error
         return found
 
     async def build(
@@ -190,8 +192,8 @@ class BuildKit:
         response = await self._conversation(request, record, offered).run(solve.Ref, session, work)
         if not all_delivered(request, offered, response):
             raise BuilderTooOld(
-                f"builder {self._address}: it has not delivered all outputs",
-                action="use BuildKit 0.13 or newer, or build once for each",
+                f"builder {self._address} did not deliver all outputs",
+                action="use BuildKit 0.13 or newer, or build once for each output",
             )
         if request.outputs:
             await in_thread(partial(finish_outputs, offered))

@@ -1,4 +1,4 @@
-"""What a daemon keeps: its cache and the record of its builds, as plain values.
+"""A daemon's cache and build history, as plain values.
 
 Messages: UsageRecord, BuildHistoryRecord in api/services/control/control.proto (moby/buildkit). Times are seconds since
 the epoch on the daemon's clock.

@@ -1,1 +1,1 @@
-"""What several adapters need and none of them owns; it knows no adapter."""
+"""Helpers that several adapters share; they do not know any adapter."""

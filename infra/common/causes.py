@@ -1,4 +1,4 @@
-"""Tables from what a server, a program or a library says to the error that it stands for."""
+"""Tables that map messages of servers, programs and libraries to named errors."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ class Cause(Generic[S, E]):
 
 
 def first(table: Iterable[Cause[S, E]], fits: Callable[[S], object]) -> Cause[S, E] | None:
-    """The first row whose sign fits: specific ones stand above general ones."""
+    """The first row whose sign fits: specific rows come before general ones."""
     return next((cause for cause in table if fits(cause.sign)), None)

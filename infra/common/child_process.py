@@ -1,4 +1,4 @@
-"""Programs that are run for a while, and end with what they were run for."""
+"""Run programs for a limited time, and stop them with their caller."""
 
 from __future__ import annotations
 

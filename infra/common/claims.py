@@ -1,4 +1,4 @@
-"""A reservation as it is written where all machines see it: in a git commit's message, in a registry's manifest."""
+"""A reservation as all machines see it: in a git commit's message or a registry's manifest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Note:
 
     @classmethod
     def of(cls, values: Any) -> Self | None:
-        """From `values` as JSON gave them; None for what is no claim."""
+        """From `values` as JSON gave them; None for what is not a claim."""
         try:
             digest, expires = values["digest"], float(values["expires"])
             claim = Claim(_text(values["run"]), _text(values["fingerprint"]), None if digest is None else _text(digest))
@@ -47,7 +47,7 @@ class Note:
 
     @classmethod
     def read(cls, message: str) -> Self | None:
-        """From a commit's message; None for one that is no claim."""
+        """From a commit's message; None for one that is not a claim."""
         try:
             return cls.of(json.loads(message.partition("\n\n")[2]))
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Running what does not depend on each other at the same time."""
+"""Run independent steps at the same time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _T = TypeVar("_T")
 
 
 @overload
-async def together(*steps: Awaitable[_T]) -> tuple[_T, ...]: ...
+async def run_concurrently(*steps: Awaitable[_T]) -> tuple[_T, ...]: ...
 @overload
-async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]: ...
-async def together(*steps: Awaitable[Any]) -> tuple[Any, ...]:
+async def run_concurrently(*steps: Awaitable[Any]) -> tuple[Any, ...]: ...
+async def run_concurrently(*steps: Awaitable[Any]) -> tuple[Any, ...]:
     """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
     running = [asyncio.ensure_future(one) for one in steps]
     try:

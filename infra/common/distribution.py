@@ -1,4 +1,4 @@
-"""Slipway as it was installed: its name on the package index, its version, and the extras that add to it."""
+"""The installed Slipway: its name on the package index, its version and its extras."""
 
 from __future__ import annotations
 

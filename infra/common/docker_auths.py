@@ -1,4 +1,4 @@
-"""Credentials as docker's `config.json` has them below `auths` (docker/cli, cli/config/configfile/file.go)."""
+"""Credentials in the `auths` of docker's `config.json` (docker/cli, cli/config/configfile/file.go)."""
 
 from __future__ import annotations
 

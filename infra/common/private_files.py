@@ -1,4 +1,4 @@
-"""Files that nobody else can read: on disk with mode 0600, and in memory for what must not reach a disk.
+"""Files that nobody else can read: on disk with mode 0600, or in memory if they must not reach a disk.
 
 In memory they are anonymous (memfd_create(2), Linux only), named by `/proc/self/fd/N`: no other user ever sees them,
 and they are gone with the process, however it ends.

@@ -1,4 +1,4 @@
-"""Which process is whose, so that what a dead one left can be told from what a living one needs."""
+"""The owner of a process, to tell leftovers of dead processes from files of living ones."""
 
 from __future__ import annotations
 

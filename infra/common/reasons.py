@@ -1,4 +1,4 @@
-"""Why there was no answer, in words: for what the system and the HTTP libraries raise."""
+"""Why a request got no answer, in words, for errors of the system and the HTTP libraries."""
 
 from __future__ import annotations
 

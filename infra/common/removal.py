@@ -1,4 +1,4 @@
-"""Removing a tree that strangers have made: as deep as they like, with any modes, without recursion."""
+"""Remove a directory tree made by others: of any depth and with any modes, without recursion."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def remove_content(top: int) -> None:
 
 
 def _unlink_files(folder: int) -> list[str]:
-    """Unlink what is no folder; the names of the folders."""
+    """Unlink what is not a folder; the names of the folders."""
     with os.scandir(folder) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_folder in found:

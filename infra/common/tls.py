@@ -1,4 +1,4 @@
-"""Whom a TLS client trusts, and how it shows who it is."""
+"""TLS contexts: the CAs to trust, and the client's certificate."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def _unreadable(what: str, *files: Path | None) -> InvalidOption:
     named = ", ".join(str(file) for file in files if file is not None)
     return InvalidOption(
         f"a certificate or key of {what} cannot be read ({named})",
-        action="check that the files exist, may be read, and are PEM",
+        action="check that the files exist, are readable and are PEM",
     )

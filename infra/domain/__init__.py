@@ -1,1 +1,1 @@
-"""Pure values and rules: standard library and `semver` only. Every room may use them; they use no room."""
+"""Pure values and rules: standard library and `semver` only. Every package may use them; they use no other package."""

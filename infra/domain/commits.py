@@ -1,4 +1,4 @@
-"""The bump that a series of Conventional Commits asks for.
+"""The version bump that a series of Conventional Commits requires.
 
 The choices that the specification leaves open:
 

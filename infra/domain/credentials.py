@@ -14,7 +14,7 @@ class Credential:
     password: str = field(repr=False)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a credential is not to be stored: pass the reference to it instead")
+        raise TypeError("a credential must not be stored: pass a reference to it instead")
 
 
 class CredentialSource(Protocol):

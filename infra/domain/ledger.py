@@ -1,7 +1,7 @@
-"""A version is released once: the port through which versions are read, reserved and made public.
+"""The port through which versions are read, reserved and published, so that each is released once.
 
 Two adapters: git (tags, and refs below `refs/slipway/` pushed on the condition that they do not exist) and registry
-(the repository's tags, and markers of their own that are looked at again after they were written). The same contract
+(the repository's tags, and markers of their own that are checked again after they were written). The same contract
 tests run on both.
 """
 
@@ -56,7 +56,8 @@ def continues(
     *,
     published: bool,
 ) -> bool:
-    """Whether a run goes on with the `version` that a dead run of the same source had reserved, and perhaps published.
+    """Whether a run continues with the `version` that a dead run of the same source had reserved, and perhaps
+    published.
 
     Only where it would choose that version too: now or, if its image was pushed already, at the time. `taken`: released
     and currently reserved versions. `published`: the version is public, and may be the dead run's.
@@ -77,7 +78,7 @@ class VersionLedger(Protocol):
     """Where an image's versions are known. All methods raise the adapter's SourceError or RegistryError on trouble."""
 
     async def versions(self) -> Sequence[Version]:
-        """All released versions, in no particular order; tags that are no versions are passed over."""
+        """All released versions, in no particular order; tags that are not versions are ignored."""
         ...
 
     async def reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation:

@@ -1,4 +1,4 @@
-"""What a source is called before it is read: for the name of its run, and for the report of one that fails early."""
+"""The name of a source before it is read: for its run's name, and for the report of an early failure."""
 
 from __future__ import annotations
 

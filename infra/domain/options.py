@@ -1,4 +1,4 @@
-"""How docker's tools write the values of their options: lines of CSV, `KEY=VALUE`, truth values, sizes.
+"""Values of options as docker's tools write them: CSV lines, `KEY=VALUE`, booleans, sizes.
 
 Rules: tonistiigi/go-csvvalue (a line of CSV), Go's strconv.ParseBool (a truth value), docker/go-units `RAMInBytes` (a
 size); util/buildflags in docker/buildx uses them. Every option of that kind is read here and nowhere else.
@@ -46,7 +46,7 @@ def csv_fields(option: str, text: str) -> list[str]:
         match = _FIELD.match(line, position)
         if match is None:
             raise InvalidOption(
-                f"{option} has a quote where none can be, at character {position + 1}",
+                f"{option} has a misplaced quote at character {position + 1}",
                 action='put a whole field in quotes: "key=a,b"',
             )
         fields.append(match[2] if match[1] is None else match[1].replace('""', '"'))

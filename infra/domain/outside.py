@@ -1,4 +1,4 @@
-"""Text from outside (a build's output, commit messages, servers' answers) made harmless where it is shown.
+"""Make text from outside (build output, commit messages, servers' answers) safe to show.
 
 A terminal acts on what is in it: titles, the clipboard, the cursor, the order of the letters. Sources: ECMA-48 (control
 sequences), xterm's ctlseqs (OSC, DCS), Unicode's UAX #9 (bidirectional controls).

@@ -1,4 +1,4 @@
-"""Platforms as they are named for images: `os/arch[/variant]`, and which of them there are.
+"""Platforms of images: `os/arch[/variant]`, and the known ones.
 
 Operating systems and architectures: Go's (`go tool dist list`; the OCI image specification takes its values from there,
 image-index.md), the names that containerd's platforms package also reads, and those of WebAssembly runtimes. Variants:
@@ -95,7 +95,9 @@ def normal_platform(text: str) -> str:
     architecture = _architecture(text)
     if architecture[0] in _ARCHITECTURES:
         return "/".join(["linux", *architecture])
-    raise InvalidOption(f"{text!r} is no operating system or architecture", action="write OS/ARCH, e.g. linux/arm64")
+    raise InvalidOption(
+        f"{text!r} is not an operating system or architecture", action="write OS/ARCH, e.g. linux/arm64"
+    )
 
 
 def _architecture(name: str, variant: str = "") -> list[str]:

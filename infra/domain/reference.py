@@ -35,7 +35,7 @@ def is_tag(text: str) -> bool:
 def check_tag(tag: str) -> str:
     """Give `tag` back if the OCI grammar allows it; raises InvalidTag."""
     if not is_tag(tag):
-        raise InvalidTag(f"{tag!r} is not a legal image tag")
+        raise InvalidTag(f"{tag!r} is not a valid image tag")
     return tag
 
 
@@ -64,19 +64,19 @@ class ImageReference:
             if not is_digest(digest):
                 # Not repeated: what stands before an @ may be a password.
                 raise InvalidReference(
-                    "what follows the @ of an image reference is not a digest (sha256:<64 hex digits>)"
+                    "the text after @ in an image reference is not a digest (sha256:<64 hex digits>)"
                 )
         name, colon, tag = rest.rpartition(":")
         if not colon or "/" in tag:
             name, tag = rest, ""
         elif not is_tag(tag):
-            raise InvalidReference(f"{text!r}: {tag!r} is not a legal image tag")
+            raise InvalidReference(f"{text!r}: {tag!r} is not a valid image tag")
         registry, repository = _split(name)
         if not _HOST.fullmatch(registry) or not _legal_port(registry):
             raise InvalidReference(f"{text!r}: {registry!r} is not a registry's host name")
         if not _REPOSITORY.fullmatch(repository):
             hint = " (repositories are lower case)" if repository != repository.lower() else ""
-            raise InvalidReference(f"{text!r}: {repository!r} is not a legal repository name{hint}")
+            raise InvalidReference(f"{text!r}: {repository!r} is not a valid repository name{hint}")
         if len(repository) > 255:
             raise InvalidReference(f"{text[:60]!r}...: the repository's name is longer than 255 characters")
         return cls(registry.lower(), repository, tag or None, digest)
@@ -120,7 +120,7 @@ def normalize_registry_host(host: str) -> str:
 
 
 def repository_name(text: str) -> str:
-    """A legal repository name made from any name: lower case, what the grammar forbids as `-`."""
+    """A valid repository name made from any name: lower case, with `-` for what the grammar forbids."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "image"
 
 

@@ -1,4 +1,4 @@
-"""What a registry's HTTP status stands for where nothing more is known of its answer: one table for all who ask one.
+"""The meaning of a registry's HTTP status if nothing else is known of its answer: one table for all callers.
 
 RFC 9110, section 15; OCI distribution specification, "Error Codes".
 """
@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.errors import (
     UploadBroken,
 )
 
-NO_CREDENTIALS = "no credentials were given for {host}: name them by --credentials [{host}=]vault:MOUNT/PATH"
+NO_CREDENTIALS = "pass credentials for {host}: --credentials [{host}=]vault:MOUNT/PATH"
 """What to do where a registry refuses who came without any."""
 
 BY_STATUS: dict[int, type[RegistryError]] = {

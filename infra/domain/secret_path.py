@@ -1,4 +1,4 @@
-"""Where a secret is in Vault: what people write in place of the secret."""
+"""The place of a secret in Vault, which people write instead of the secret."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SecretPath:
 
 
 def split_host(text: str) -> tuple[str | None, str]:
-    """Of `HOST=vault:MOUNT/PATH` the host (None where there is none) and the place, which has not been read yet."""
+    """Of `HOST=vault:MOUNT/PATH` the host (None if there is none) and the place, which has not been read yet."""
     host, equals, place = text.partition("=")
     return (None, text) if not equals or host.startswith("vault:") else (host, place)
 
@@ -61,6 +61,6 @@ class SecretField:
         place, _, field = text.partition("#")
         if not _FIELD.fullmatch(field):
             raise InvalidOption(
-                "a secret's place in Vault lacks the field that is meant", action="write e.g. vault:secret/team/app#url"
+                "a secret's place in Vault does not name a field", action="write e.g. vault:secret/team/app#url"
             )
         return cls(SecretPath.parse(place), field)

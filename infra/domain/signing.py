@@ -1,4 +1,4 @@
-"""Signing and verifying: what a public key is, and the ports to who signs, who verifies and where signatures are kept.
+"""Signing and verifying: public keys, and the ports for signers, verifiers and signature stores.
 
 Adapters: a key in Vault signs (`vault.transit`), public keys verify (`signing`), a registry keeps what was signed
 beside the image (`registry.referrers`, `registry.signatures`).

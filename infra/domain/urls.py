@@ -1,4 +1,4 @@
-"""Addresses as people type them: which ones may hold a secret, and how one is shown without it.
+"""Addresses that people type: which may contain a secret, and how to show them without it.
 
 What is typed is recorded (a run's parameters, name, logs and events), so an address that may hold a secret is refused
 before there is a run. A list of the harmless forms decides, not a list of the harmful ones: a password that is pasted
@@ -40,10 +40,11 @@ ADDRESS = (
 without user (but for ssh's) and with a harmless query, `[USER@]HOST:PATH`, a path."""
 
 LEAK = (
-    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is no secret.
+    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is not a
+    # secret.
     r"(?:[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
-    # A password with `/`, `?` or `#` in it: what follows the colon is no port.
+    # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
     r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
     # A query that lets whoever has it in.
     r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
@@ -74,8 +75,8 @@ def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
     for place, text in _texts(where, value):
         if _LEAK.search(text):
             raise InvalidOption(
-                f"{place} holds a URL with a user name, a password or a token, which would be recorded",
-                action=action or "take it out of the URL; a credential is named by its place, vault:MOUNT/PATH",
+                f"{place} contains a URL with a user name, a password or a token, which would be recorded",
+                action=action or "remove it from the URL and keep the credential in Vault: vault:MOUNT/PATH",
             )
 
 
@@ -109,12 +110,12 @@ def _bare(text: str) -> str:
 
 def _reason(text: str) -> str:
     if text != text.strip():
-        return "begins or ends with a blank"
+        return "begins or ends with a space"
     if "@" in text:
-        return "holds a user name, a password or a token (an `@` in a path is written %40), which would be recorded"
+        return "contains a user name, a password or a token, which would be recorded (write an `@` in a path as %40)"
     if "?" in text:
-        return "has a query, which may hold a token or a signature and would be recorded"
-    return "has no legal form"
+        return "has a query, which may contain a token or a signature and would be recorded"
+    return "is not a valid address"
 
 
 def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:

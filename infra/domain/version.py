@@ -1,4 +1,4 @@
-"""Semantic versions (SemVer 2.0), how the next one is found, and the tags that show it."""
+"""Semantic versions (SemVer 2.0), the choice of the next one, and their tags."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parse_version(text: str) -> Version:
 
 
 def image_tag(version: Version) -> str:
-    """The version as a legal image tag: `+` is not allowed there, so build metadata follows `_`.
+    """The version as a valid image tag: `+` is not allowed there, so build metadata follows `_`.
 
     SemVer never uses `_`, so the tag shows its version (`version_of_tag`). Raises InvalidTag for a version of
     more than 128 characters.
@@ -87,7 +87,7 @@ def next_version(
     elsewhere: Collection[Version] = (),
     taken: Collection[Version] = (),
 ) -> Version:
-    """The version after those of its `line`, which are released in the history of what is to be released.
+    """The version after those of its `line`, which are released in the history of the revision.
 
     major, minor and patch count from the line's highest stable version; without one the first is 0.1.0, whatever the
     bump. A prerelease of what they lead to is finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0.
@@ -99,7 +99,7 @@ def next_version(
     elsewhere: its number would promise what is not in it. Raises InvalidVersion for a token that SemVer does not allow.
     """
     if bump is Bump.AUTO:
-        raise ValueError("auto has to be decided from the commits first")
+        raise ValueError("decide `auto` from the commits first")
     if bump is Bump.PRERELEASE:
         bump, prerelease = Bump.PATCH, True
     parse_version(f"0.0.0-{token}.1")
@@ -197,7 +197,7 @@ def _check_line(target: Version, base: Version | None, elsewhere: Collection[Ver
         after = f"the next version after {base}" if base is not None else "the first version in this history"
         raise VersionTaken(
             f"{after} would be {target}, but {min(others)} was released from a commit outside this history",
-            action="merge that commit, or name a free version with --version",
+            action="merge that commit, or choose a free version with --version",
         )
 
 

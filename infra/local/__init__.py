@@ -1,1 +1,1 @@
-"""The embedded stack: real parts on this machine's loopback, for one machine's releases and for the tests."""
+"""The embedded stack: real servers on this machine's loopback, for local releases and for the tests."""

@@ -74,7 +74,7 @@ install_missing() {
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing; } \
         >"$log" 2>&1; then
         tail -n 30 "$log" >&2
-        say "apt-get failed; its last lines stand above"
+        say "apt-get failed; its last lines are shown above"
         exit 1
     fi
     case $missing in
@@ -90,7 +90,7 @@ packages() {
         need python3-venv
     else
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-            say "$PYTHON is no Python 3.11 or newer; name one: make setup PYTHON=python3.12"
+            say "$PYTHON is not Python 3.11 or newer; choose one: make setup PYTHON=python3.12"
             exit 1
         }
         can_make_venv || need python3-venv

@@ -30,7 +30,7 @@ BUILDER = "builder"
 
 @dataclass(frozen=True)
 class BuilderChoice:
-    """`address` and `network` as in StackConnection; `spec`: how Slipway runs it, None if it is one's own."""
+    """`address` and `network` as in StackConnection; `spec`: how Slipway runs it, None if it is the user's own."""
 
     address: str
     network: str | None
@@ -82,10 +82,10 @@ def examine_builder() -> list[Finding]:
     """What there is to choose from, and for an ordinary user whether a private one could run."""
     engine = usable_engine()
     if engine.address is not None:
-        return [Finding(BUILDER, f"{engine.reason}, will be used")]
+        return [Finding(BUILDER, f"{engine.reason}, is used")]
     private = find_buildkitd() or find_dockerd()
     if private is None:
         found = f"neither a usable engine ({engine.reason}) nor the program dockerd or buildkitd"
-        return [Finding(BUILDER, found, mend=install("docker.io"))]
+        return [Finding(BUILDER, found, fix=install("docker.io"))]
     finding = Finding(BUILDER, f"{private}, not started")
     return [finding] if os.geteuid() == 0 else [finding, user_namespaces()]

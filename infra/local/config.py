@@ -1,4 +1,4 @@
-"""How the embedded stack is configured: by the environment, the command line's options over it."""
+"""The configuration of the embedded stack: environment variables, overridden by command line options."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class StackConfig:
     below `home`, which needs no server and is enough for one user."""
 
     own_prefect_url: str | None = None
-    """PREFECT_API_URL: a Prefect server of one's own; None starts the embedded one."""
+    """PREFECT_API_URL: your own Prefect server; None starts the embedded one."""
 
     own_prefect_ui_url: str | None = None
     """PREFECT_UI_URL: where that server's UI is; None derives it from its API's address."""
 
     own_vault_address: str | None = None
-    """VAULT_ADDR: a Vault of one's own; None starts the embedded one. With one's own the embedded registry is
+    """VAULT_ADDR: your own Vault; None starts the embedded one. With it the embedded registry is
     not started either, as its password is kept nowhere but in the embedded Vault."""
 
     @classmethod
@@ -74,7 +74,7 @@ def _url(env: Mapping[str, str], name: str) -> str | None:
     if not text:
         return None
     if urlsplit(text).scheme not in {"http", "https"}:
-        raise InvalidOption(f"{name} is not an http:// or https:// address", action=f"mend or unset {name}")
+        raise InvalidOption(f"{name} is not an http:// or https:// address", action=f"fix or unset {name}")
     return text.rstrip("/")
 
 

@@ -12,7 +12,7 @@ STATE_FILE = "stack.json"
 
 
 class StackConnection(NamedTuple):
-    """Where the parts are, embedded or one's own."""
+    """Where the parts are, embedded or the user's own."""
 
     home: Path
     builder: str
@@ -20,12 +20,12 @@ class StackConnection(NamedTuple):
     builder_network: str | None
     """`host`: RUN steps have to use the host's network, as a private engine has no bridge; None: no need."""
     registry: str | None
-    """The embedded registry's `127.0.0.1:PORT`; None with a Vault of one's own: images name theirs."""
+    """The embedded registry's `127.0.0.1:PORT`; None with your own Vault: images name theirs."""
     registry_secret: str | None
     """Where its credential is, as `vault:MOUNT/PATH`; None without an embedded registry."""
     vault_address: str
     approle_file: Path | None
-    """JSON (0600) with the embedded Vault's `role_id` and `secret_id`; None with a Vault of one's own."""
+    """JSON (0600) with the embedded Vault's `role_id` and `secret_id`; None with your own Vault."""
     prefect_api_url: str
     prefect_ui_url: str
 
@@ -58,6 +58,6 @@ def read_state(home: Path) -> StackState:
         connection |= {"home": home, "approle_file": Path(approle) if approle else None}
         return StackState(StackConnection(**connection), bool(values["private_engine"]))
     except FileNotFoundError as error:
-        raise StackDown(f"no embedded stack was started in {home}") from error
+        raise StackDown(f"the embedded stack was never started in {home}") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise StackDown(f"{home / STATE_FILE} cannot be read: it may be of another version") from error
+        raise StackDown(f"{home / STATE_FILE} cannot be read: it may come from another version") from error

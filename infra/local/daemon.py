@@ -1,4 +1,4 @@
-"""A child daemon: started detached, output in a file, known by pid *and* start time, stopped as a family."""
+"""A daemon: started detached, with output in a file, identified by pid *and* start time, stopped with its children."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Daemon:
         self.log_file = log_dir / f"{spec.name}.log"
 
     def process(self) -> psutil.Process | None:
-        """The running process, None if there is none (a reused pid is not taken for it)."""
+        """The running process, None if there is none (a reused pid does not count)."""
         try:
             noted = json.loads(self.pid_file.read_text())
             process = psutil.Process(noted["pid"])
@@ -151,8 +151,8 @@ def check_port(part: str, port: int, option: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PortTaken(
-                f"{part}: port {port} on 127.0.0.1 is taken{_holder(port)}",
-                action=f"stop what listens there, or choose another port with {option}",
+                f"{part}: port {port} on 127.0.0.1 is in use{_holder(port)}",
+                action=f"stop the program that uses the port, or choose another port with {option}",
             ) from error
 
 

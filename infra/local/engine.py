@@ -1,4 +1,4 @@
-"""The builder on this machine: a Docker engine that runs already, a buildkitd on PATH, or a private engine of our own.
+"""The builder on this machine: a running Docker engine, a buildkitd on PATH, or a private engine.
 
 A private engine has no bridge and leaves the firewall alone, so RUN steps need the network mode `host` or `none`.
 Nothing outside `home` is changed but for sockets in a runtime folder when `home` is too long for them.
@@ -117,7 +117,7 @@ def trust_registry_ca(home: Path, registry: str, ca_file: Path) -> None:
         shutil.copyfile(ca_file, folder / "ca.crt")
     except OSError as error:
         raise InvalidOption(
-            f"the CA file {ca_file} cannot be read: {error.strerror}", action="check the path given by --registry-ca"
+            f"the CA file {ca_file} cannot be read: {error.strerror}", action="check the path in --registry-ca"
         ) from error
 
 
@@ -157,13 +157,13 @@ def runtime_folder(home: Path) -> Path:
     folder = base / f"slipway-{name}"
     if not _fits(folder):
         raise StackError(
-            f"{home} is too long a path for a socket, and so is {folder}",
-            action="set SLIPWAY_HOME to a folder with a shorter path",
+            f"the paths {home} and {folder} are too long for a socket",
+            action="set SLIPWAY_HOME to a directory with a shorter path",
         )
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
-        raise StackError(f"{folder} is not a folder of this user alone", action="remove it")
+        raise StackError(f"{folder} is not a private directory of this user", action="remove it")
     return folder
 
 
@@ -214,14 +214,14 @@ def _default_sockets() -> list[Path]:
 
 def _look_at(path: Path) -> FoundEngine:
     if not path.exists():
-        return FoundEngine(None, "no engine runs there")
+        return FoundEngine(None, "no engine is running there")
     if not os.access(path, os.R_OK | os.W_OK):
-        return FoundEngine(None, "this user may not open the engine's socket")
+        return FoundEngine(None, "this user has no permission to open the engine's socket")
     info = _info(path)
     if info is None:
         return FoundEngine(None, "no Docker engine answers there")
     if ["driver-type", "io.containerd.snapshotter.v1"] not in (info.get("DriverStatus") or []):
-        return FoundEngine(None, "the engine lacks the containerd image store, which pushing needs")
+        return FoundEngine(None, "the engine does not use the containerd image store, which pushing requires")
     return FoundEngine(f"docker://{path}", f"Docker engine {info.get('ServerVersion', '')} at {path}")
 
 

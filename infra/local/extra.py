@@ -1,4 +1,4 @@
-"""The Python packages that only the embedded stack needs: the extra `local`, which a worker's image goes without."""
+"""The Python packages that only the embedded stack needs: the extra `local`, which a worker's image does not need."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def check_packages() -> None:
     """Raises PartMissing unless all are installed."""
     if missing := missing_packages():
         raise PartMissing(
-            f"the embedded Vault and registry need Python packages that are not installed: {', '.join(missing)}",
-            action=f"{INSTALL}; or use a Vault and a registry of your own: VAULT_ADDR, --image, --credentials",
+            f"the Python packages of the embedded Vault and registry are not installed: {', '.join(missing)}",
+            action=f"{INSTALL}; or use your own Vault and registry: VAULT_ADDR, --image, --credentials",
         )

@@ -1,4 +1,4 @@
-"""One thing that `slipway doctor` found, and the commands that mend it."""
+"""One finding of `slipway doctor`, and the commands that fix it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """`found`: one sentence. `mend`: the exact command or setting that mends it, None where all is well."""
+    """`found`: one sentence. `fix`: the exact command or setting that fixes it, None if nothing is wrong."""
 
     part: str
     found: str
-    mend: str | None = None
+    fix: str | None = None
 
     @property
     def ok(self) -> bool:
-        return self.mend is None
+        return self.fix is None
 
 
 def program(name: str) -> str | None:

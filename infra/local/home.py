@@ -1,4 +1,4 @@
-"""Where the embedded stack's state lies, and whose and of which version it is."""
+"""The state directory of the embedded stack, its owner and its version."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ def migrate(home: Path) -> None:
 def _check_owner(home: Path) -> None:
     try:
         if not stat.S_ISDIR(home.stat().st_mode):
-            raise InvalidOption(f"SLIPWAY_HOME: {home} is not a folder", action="name a folder, or one to be made")
+            raise InvalidOption(
+                f"SLIPWAY_HOME: {home} is not a directory", action="set it to a directory, or to a new path"
+            )
         # The folder itself may be a volume that somebody else made: what lies in it tells whose state it is.
         owners = {_owner(home / name) for name in (VERSION_FILE, LOCK_FILE)} - {None, os.geteuid()}
     except FileNotFoundError:
         return
     except NotADirectoryError as error:
-        raise InvalidOption(
-            f"SLIPWAY_HOME: {home} cannot be a folder", action="a part of its path is a file"
-        ) from error
+        raise InvalidOption(f"SLIPWAY_HOME: {home} cannot be created", action="a part of its path is a file") from error
     except OSError as error:
-        raise StateFolderUnusable(f"the state folder {home} cannot be read ({error.strerror})") from error
+        raise StateFolderUnusable(f"the state directory {home} cannot be read ({error.strerror})") from error
     for owner in owners:
-        raise StateFolderUnusable(f"the state folder {home} belongs to {_name(owner)}")
+        raise StateFolderUnusable(f"the state directory {home} belongs to {_name(owner)}")
 
 
 def _owner(path: Path) -> int | None:
@@ -92,7 +92,7 @@ def _version(home: Path) -> int:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StateFolderUnusable(f"{home / VERSION_FILE} cannot be read") from error
     if version > len(_MIGRATIONS):
-        raise StateFolderTooNew(f"the state folder {home} is of Slipway {needs} or newer")
+        raise StateFolderTooNew(f"the state directory {home} belongs to Slipway {needs} or newer")
     return version
 
 

@@ -1,4 +1,4 @@
-"""What a killed engine leaves behind below the stack's home: processes, mounts, files of other users."""
+"""What a killed engine leaves in the state directory: processes, mounts, files of other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One change of the stack at a time: a lock file in its home, let go by the kernel if the process dies."""
+"""A lock file that allows one change of the stack at a time; the kernel releases it if the process dies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
         descriptor = _acquire(home / LOCK_FILE, progress)
     except OSError as error:
         raise full_disk_behind(error, home) or StateFolderUnusable(
-            f"the state folder {home} cannot be used ({error.strerror})"
+            f"the state directory {home} cannot be used ({error.strerror})"
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""Whether a part of one's own, named by the environment, serves: asked once, as whoever uses it would ask."""
+"""Check whether the user's own servers, named by environment variables, answer like their API."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _PATHS = {PREFECT: "/admin/version", VAULT: "/v1/sys/health"}
 _SERVES = {PREFECT: {200}, VAULT: {200, 429, 472, 473}}
 
 
-class Trouble(NamedTuple):
+class Problem(NamedTuple):
     """What is wrong with a part, and what to do."""
 
     what: str
     action: str
 
 
-def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
+def problem(part: PartStatus, env: Mapping[str, str]) -> Problem | None:
     """None for a part that serves, and for Slipway's own."""
     if part.state != "foreign" or part.address is None:
         return None
     if part.name == BUILDER:
-        return None if builder_answers(part.address) else Trouble("does not answer", "see that its engine runs")
-    # Imported here: an HTTP client with TLS is needed for servers of one's own only.
+        return None if builder_answers(part.address) else Problem("does not answer", "check that its engine is running")
+    # Imported here: an HTTP client with TLS is needed for your own servers only.
     import httpx
 
     ca = Path(env["VAULT_CACERT"]) if part.name == VAULT and env.get("VAULT_CACERT") else None
@@ -45,19 +45,19 @@ def trouble(part: PartStatus, env: Mapping[str, str]) -> Trouble | None:
         trust = trusting("Vault", ca)
         answer = httpx.get(url, headers=headers, verify=trust, timeout=_TIMEOUT_S)
     except InvalidOption as error:
-        return Trouble(f"cannot be asked: {error.cause}", "check VAULT_CACERT")
+        return Problem(f"cannot be asked: {error.cause}", "check VAULT_CACERT")
     except (httpx.HTTPError, OSError) as error:
-        return Trouble(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it runs")
+        return Problem(f"does not answer: {reason(error)}", f"check {_SETTINGS[part.name]}, and that it is running")
     status = answer.status_code
     if status in _SERVES[part.name] and answer.headers.get("Content-Type", "").startswith("application/json"):
         return None
     if part.name == PREFECT and status in {401, 403}:
-        return Trouble(f"answers {status}", "check PREFECT_API_AUTH_STRING (Prefect Cloud: PREFECT_API_KEY)")
+        return Problem(f"answers {status}", "check PREFECT_API_AUTH_STRING (Prefect Cloud: PREFECT_API_KEY)")
     if part.name == VAULT and status == 503:
-        return Trouble("is sealed", "bao operator unseal")
+        return Problem("is sealed", "bao operator unseal")
     if status >= 500:
-        return Trouble(f"answers {status}", "see its log: it has trouble of its own")
-    return Trouble(f"answers {status}, not as its API does", f"check {_SETTINGS[part.name]}")
+        return Problem(f"answers {status}", "look at its log: it failed")
+    return Problem(f"answers {status}, which its API never does", f"check {_SETTINGS[part.name]}")
 
 
 def _login(env: Mapping[str, str]) -> dict[str, str]:

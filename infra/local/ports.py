@@ -1,4 +1,4 @@
-"""The ports of the embedded parts: as configured, else as last time, else the defaults."""
+"""The ports of the embedded parts: the configured ones, else the last ones, else the defaults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settle_ports(config: StackConfig) -> Ports:
         raise InvalidOption(
             f"registry ({ports.registry}), Vault ({ports.vault}) and Prefect ({ports.prefect}) need three "
             "different ports",
-            action="choose with --registry-port, --vault-port and --prefect-port",
+            action="choose them with --registry-port, --vault-port and --prefect-port",
         )
     return ports
 

@@ -1,4 +1,4 @@
-"""Asking a part on loopback whether it serves."""
+"""Check whether a part on loopback answers."""
 
 from __future__ import annotations
 

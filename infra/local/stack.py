@@ -1,4 +1,4 @@
-"""The embedded stack as a whole: start what is missing, say what runs, stop what was started."""
+"""The embedded stack as a whole: start missing parts, show what is running, stop what was started."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part. `state`: `foreign` is one's own, used but not started by Slipway, so its pid is not known."""
+    """One part. `state`: `foreign` is the user's own, used but not started by Slipway, so its pid is not known."""
 
     name: str
     state: Literal["running", "stopped", "foreign"]
@@ -59,13 +59,13 @@ class Stack:
 
     @property
     def embeds_prefect(self) -> bool:
-        """Whether the Prefect server is the embedded one, not one's own."""
+        """Whether the Prefect server is the embedded one, not the user's own."""
         return self._own_prefect is None
 
     def up(self, progress: Progress = lambda line: None) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
 
-        What started stays if another part fails: the next `up` goes on from there, `down` stops it.
+        What started stays if another part fails: the next `up` continues from there, `down` stops it.
         `progress` is called with lines to show. Raises a StackError or Interrupted.
         """
         with home_lock(self._home, progress):
@@ -79,11 +79,11 @@ class Stack:
         return connection
 
     def connection(self) -> StackConnection:
-        """The running stack, with one's own Prefect and Vault where named. Raises StackDown."""
+        """The running stack, with the user's own Prefect and Vault if named. Raises StackDown."""
         state = read_state(self._home)
         for name in self._embedded(state.private_engine):
             if noted_daemon(self._home, name).process() is None:
-                raise StackDown(f"the embedded stack is incomplete: the part {name} does not run")
+                raise StackDown(f"the embedded stack is incomplete: the part {name} is not running")
         return self._with_own_parts(state.connection)
 
     def status(self) -> list[PartStatus]:
@@ -153,12 +153,15 @@ class Stack:
             jobs.append(start.vault_then_registry)
         else:
             progress(f"{VAULT}: your own, {self._own_vault}")
-            progress(f"{REGISTRY}: none, as its password is in the embedded Vault only; name one with --image")
+            progress(
+                f"{REGISTRY}: not started, because its password is only in the embedded Vault; choose a registry "
+                "with --image"
+            )
         if self._own_prefect is None:
             jobs.append(start.prefect)
         else:
             progress(f"{PREFECT}: your own, {self._own_prefect}")
-        choice = start.together(jobs)
+        choice = start.run_all(jobs)
         connection = self._embedded_connection(choice)
         write_state(StackState(connection, private_engine=choice.spec is not None))
         return self._with_own_parts(connection)
@@ -174,7 +177,7 @@ class Stack:
             raise InvalidOption(
                 f"{before}/{names[0]} would become {now}/{names[0]}: images are named after the registry's port",
                 action=f"keep the port (--registry-port {last_ports(self._home).registry}), or add --rename-images",
-                details=f"The registry holds {', '.join(names[:10])}{' and more' if names[10:] else ''}.",
+                details=f"The registry contains {', '.join(names[:10])}{' and more' if names[10:] else ''}.",
             )
 
     # What is wanted -----------------------------------------------------------------------------------------
@@ -186,7 +189,7 @@ class Stack:
     def _unless_embedded(self, name: str, address: str | None, port: int) -> str | None:
         """None for the embedded part's own address, which may be set for `prefect` or `bao` to find it.
 
-        Where that part does not run, whoever answers there is one's own.
+        If that part is not running, the server that answers there is the user's own.
         """
         if address is None:
             return None

@@ -1,4 +1,4 @@
-"""Bringing up the parts of the embedded stack, the independent ones at the same time."""
+"""Start the parts of the embedded stack, independent ones at the same time."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from prefect_slipway.infra.local.disk import START_NEEDS, check_space
 from prefect_slipway.infra.local.extra import check_packages
 from prefect_slipway.infra.local.ports import Ports, last_ports
 from prefect_slipway.infra.local.prefect import prefect_spec
-from prefect_slipway.infra.local.start_up import Together, raise_all
+from prefect_slipway.infra.local.start_up import ThreadedJobs, raise_all
 
 Progress = Callable[[str], None]
 
 
 class Start:
-    """One start. Its jobs leave alone what runs and answers; `together` runs them."""
+    """One start. Its jobs leave alone what runs and answers; `run_all` runs them."""
 
     def __init__(self, home: Path, ports: Ports, prefect_database: str | None, progress: Progress) -> None:
         self._home = home
         self._ports = ports
         self._prefect_database = prefect_database
         self._progress = progress
-        self._together = Together()
+        self._jobs = ThreadedJobs()
         self._builders: list[BuilderChoice] = []
 
-    def together(self, jobs: Iterable[Callable[[], None]]) -> BuilderChoice:
+    def run_all(self, jobs: Iterable[Callable[[], None]]) -> BuilderChoice:
         """Run `jobs`, `builder` among them; returns the builder. Raises the first job's error."""
         for name in ("run", "log"):
             private_folder(self._home / name)
-        self._together.run(jobs)
+        self._jobs.run(jobs)
         return self._builders[0]
 
     def check(self, parts: Iterable[str]) -> None:
@@ -83,13 +83,13 @@ class Start:
 
     def _start(self, spec: DaemonSpec, port: int | None = None) -> None:
         begun = time.monotonic()
-        daemon = _daemon(self._home, self._together.interruptible(spec))
+        daemon = _daemon(self._home, self._jobs.interruptible(spec))
         if daemon.process() is None or not spec.ready():
             daemon.stop()
             if port is not None:
                 _check_port(spec.name, port)
             daemon.start()
-        self._progress(f"{spec.name}: runs ({time.monotonic() - begun:.1f} s)")
+        self._progress(f"{spec.name}: running ({time.monotonic() - begun:.1f} s)")
 
 
 def noted_daemon(home: Path, name: str) -> Daemon:

@@ -1,4 +1,4 @@
-"""Running independent start-up jobs at the same time, and stopping the wait for all of them on Ctrl-C."""
+"""Run independent start-up jobs at the same time, and stop waiting for all of them on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def raise_all(errors: Sequence[SlipwayError]) -> None:
         raise first
 
 
-class Together:
+class ThreadedJobs:
     """Jobs in threads of their own. A job that waits for a daemon does so through `interruptible`."""
 
     def __init__(self) -> None:

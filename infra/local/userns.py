@@ -1,4 +1,4 @@
-"""Whether an ordinary user may make user namespaces, which a rootless engine is made of."""
+"""Whether an ordinary user may create user namespaces, which a rootless engine needs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def user_namespaces() -> Finding:
     """What a rootless engine needs of the kernel, of /etc/subuid and /etc/subgid, and of two programs."""
     for name, forbids, allows in _SWITCHES:
         if _switch(name) == forbids:
-            return Finding(_PART, f"{name} is {forbids}", mend=f"sudo sysctl -w {name}={allows}")
+            return Finding(_PART, f"{name} is {forbids}", fix=f"sudo sysctl -w {name}={allows}")
     user = getpass.getuser()
     for file in ("/etc/subuid", "/etc/subgid"):
         if not _has_range(Path(file), user):
-            mend = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            return Finding(_PART, f"{file} gives {user} no subordinate ids", mend=mend)
+            fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            return Finding(_PART, f"{file} gives {user} no subordinate ids", fix=fix)
     for name, package in (("rootlesskit", "rootlesskit"), ("newuidmap", "uidmap")):
         if program(name) is None:
-            return Finding(_PART, f"the program {name} is not installed", mend=install(package))
+            return Finding(_PART, f"the program {name} is not installed", fix=install(package))
     return Finding(_PART, "allowed for ordinary users")
 
 

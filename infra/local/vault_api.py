@@ -1,4 +1,4 @@
-"""The few calls of Vault's HTTP API that setting up the embedded one takes.
+"""The few Vault API calls that set up the embedded Vault.
 
 Sources: OpenBao's API documentation, pages /sys/init, /sys/unseal, /sys/health, /sys/generate-root.
 """
@@ -43,12 +43,12 @@ class VaultApi:
         return VaultApi(self._port, token, self._client)
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The answer's JSON object, empty where there is none."""
+        """The answer's JSON object, empty if there is none."""
         response = self._send(method, path, body)
         if not response.is_success:
             raise DaemonFailed(
                 f"the embedded Vault refused {method} {path} (HTTP {response.status_code})",
-                action="look at the log of the part vault; `slipway doctor` checks all parts",
+                action="look at the Vault part's log; `slipway doctor` checks all parts",
             )
         answer: dict[str, Any] = response.json() if response.content else {}
         return answer
@@ -118,7 +118,7 @@ def _unseal_key(home: Path) -> str:
     except (OSError, ValueError, KeyError) as error:
         raise DaemonFailed(
             f"the embedded Vault is sealed and its key cannot be read from {_key_file(home)}",
-            action="put the file back, or start afresh with `slipway down --purge` (its images go as well)",
+            action="restore the file, or start over with `slipway down --purge` (this also deletes its images)",
         ) from error
 
 

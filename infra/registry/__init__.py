@@ -1,4 +1,4 @@
-"""The image's registry, spoken to by the OCI distribution API.
+"""The image's registry, through the OCI distribution API.
 
 Names are imported when they are used: docker's credentials, which a plain build needs, come without the HTTP client.
 """

@@ -1,4 +1,4 @@
-"""What a registry says, read once: everything that leaves this module has the type and the form that it should have.
+"""Read a registry's answers and check the type and form of every value.
 
 Sources: OCI distribution specification 1.1 (`Listing Tags`, `Pushing blobs`), distribution's token specification.
 """
@@ -24,7 +24,7 @@ def where(response: httpx.Response) -> str:
 
 
 def tags_of(response: httpx.Response) -> list[str]:
-    """The tags of one page. What is no tag cannot be named in a request either, and is passed over."""
+    """The tags of one page. What is not a tag cannot be named in a request either, and is passed over."""
     tags = json_object(response.content, where(response)).get("tags")
     if tags is None:
         return []
@@ -47,14 +47,14 @@ def own_path(response: httpx.Response, link: str) -> str:
     try:
         return response.url.join(link).raw_path.decode("ascii")
     except (httpx.InvalidURL, ValueError) as error:
-        raise RegistryProtocolError(f"{where(response)} leads to something that is no URL") from error
+        raise RegistryProtocolError(f"{where(response)} redirects to an invalid URL") from error
 
 
 def upload_of(response: httpx.Response) -> str:
-    """Path and query by which an upload that was begun goes on."""
+    """Path and query that continue an upload."""
     location = response.headers.get("Location")
     if not location:
-        raise RegistryProtocolError(f"{where(response)} does not say where the upload goes on")
+        raise RegistryProtocolError(f"{where(response)} does not say where to continue the upload")
     return own_path(response, location)
 
 

@@ -1,4 +1,4 @@
-"""Answering a registry's 401: Basic, or a Bearer token from the server it names.
+"""Answer a registry's 401 with Basic credentials, or with a Bearer token from the server it names.
 
 Source: distribution's token authentication specification (docs/spec/auth/token.md).
 """
@@ -148,7 +148,7 @@ class Authenticator:
         try:
             realm = httpx.URL(challenge.parameters.get("realm", ""))
         except httpx.InvalidURL as error:
-            raise RegistryProtocolError(f"{self._host} names a token server that is no URL") from error
+            raise RegistryProtocolError(f"{self._host} names a token server that is not a valid URL") from error
         if realm.scheme != "https" and not (realm.scheme == "http" and self._insecure):
             raise RegistryProtocolError(
                 f"{self._host} names the token server {realm.host!r} without https: no password is sent there"

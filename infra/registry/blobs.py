@@ -1,4 +1,4 @@
-"""Small blobs and manifests pushed to a registry, and read back without trusting it.
+"""Push small blobs and manifests to a registry, and read them back without trusting it.
 
 Source: OCI distribution specification 1.1, "Pushing blobs", "Pushing manifests", "Pulling blobs".
 """

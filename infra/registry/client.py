@@ -1,4 +1,4 @@
-"""A client of the OCI distribution API: what a release asks of a registry, apart from the pushing of layers.
+"""A client of the OCI distribution API, for all that a release needs besides pushing layers.
 
 Source: OCI distribution specification 1.1. Nothing is tried twice in here but the answer to a 401, and the look at what
 was just written: retrying is the caller's, who can wait and show it.
@@ -120,7 +120,7 @@ class RegistryClient:
         seen: set[str] = set()
         while path is not None and path not in seen:
             if len(seen) == _MOST_PAGES:
-                raise RegistryProtocolError(f"{self.host} gives the tags of {repository} on pages without end")
+                raise RegistryProtocolError(f"{self.host} lists the tags of {repository} on endless pages")
             seen.add(path)
             try:
                 response = await self._send("GET", path, scope=_pull(repository), most=_MOST_OF_TAGS)
@@ -133,7 +133,7 @@ class RegistryClient:
     async def head(self, repository: str, reference: str, *, expected: str | None = None) -> Descriptor | None:
         """What is there under a tag or digest, None if nothing is.
 
-        The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are looked at.
+        The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are checked.
         """
         path = f"/v2/{repository}/manifests/{reference}"
         response = await self._wire.request("HEAD", path, scope=_pull(repository), headers=_ACCEPT)
@@ -163,7 +163,7 @@ class RegistryClient:
         if manifest.is_index:
             images = [child for child in manifest.children if child.is_image]
             if not images:
-                raise RegistryProtocolError(f"the index {manifest.digest} holds no image")
+                raise RegistryProtocolError(f"the index {manifest.digest} contains no image")
             manifest = await self.manifest(repository, images[0].digest)
         if not manifest.blobs:
             raise RegistryProtocolError(f"the manifest {manifest.digest} has no configuration")
@@ -177,7 +177,7 @@ class RegistryClient:
         """Bytes of configurations and layers of an image or of all in an index, shared ones once."""
         children = manifest.children
         if len(children) > _MOST_CHILDREN:
-            raise RegistryProtocolError(f"the index {manifest.digest} holds {len(children)} manifests")
+            raise RegistryProtocolError(f"the index {manifest.digest} contains {len(children)} manifests")
         manifests = [manifest]
         for child in children:
             manifests.append(await self.manifest(repository, child.digest))
@@ -201,7 +201,7 @@ class RegistryClient:
             shown = await self.head(repository, tag, expected=manifest.digest)
             if shown is not None:
                 return shown.digest
-        raise RegistryUnavailable(f"{self.host} took the tag {tag} of {repository}, but does not show it")
+        raise RegistryUnavailable(f"{self.host} accepted the tag {tag} of {repository}, but does not list it")
 
     async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> None:
         """Write a manifest under a tag or its digest. Raises TagImmutable."""
@@ -226,7 +226,7 @@ class RegistryClient:
     async def delete(self, repository: str, reference: str) -> bool:
         """Delete a manifest, or where the registry can a tag alone; False if it does not do that (many do not).
 
-        True for what is not there. Raises the RegistryErrors that a retry may help.
+        True for what does not exist. Raises the RegistryErrors that a retry may help.
         """
         try:
             await self._send("DELETE", f"/v2/{repository}/manifests/{reference}", scope=_delete(repository))

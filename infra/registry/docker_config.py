@@ -1,6 +1,6 @@
 """What docker keeps in `config.json`: credentials (`auths`, `credHelpers`, `credsStore`), proxies, the current context.
 
-Credentials are read anew at each call, and helpers are run anew, so that a fresh token is found during a long build.
+Credentials are read again at each call, and helpers are run again, so that a fresh token is found during a long build.
 Format: docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers
 (`get`: the server's name on standard input, JSON with Username and Secret on standard output).
 """
@@ -56,7 +56,7 @@ class DockerConfig:
             return {}
         except (OSError, ValueError) as error:
             raise InvalidOption(
-                f"{self.file} is no readable docker configuration", action="fix or remove it"
+                f"{self.file} is not a readable docker configuration", action="fix or remove it"
             ) from error
         return config if isinstance(config, dict) else {}
 
@@ -119,4 +119,4 @@ class DockerConfigCredentials:
             found = json.loads(answer)
             return Credential(str(found["Username"]), str(found["Secret"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise InvalidOption(f"the credential helper {program} answered with no credential", action="") from error
+            raise InvalidOption(f"the credential helper {program} did not return a credential", action="") from error

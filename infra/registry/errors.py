@@ -1,4 +1,4 @@
-"""From a registry's answer to a named cause: one table.
+"""Convert a registry's answers to named causes: one table.
 
 Codes: OCI distribution specification, "Error Codes"; UNAVAILABLE and UNKNOWN are distribution's own
 (registry/api/errcode/register.go), NOT_FOUND and PRECONDITION are Harbor's.
@@ -76,8 +76,8 @@ def error_of(response: httpx.Response, *, tag_write: bool = False) -> RegistryEr
         return TagImmutable(cause)
     if response.status_code == 400 and _TLS_EXPECTED in text:
         return RegistryTlsError(
-            f"{_host(request)} wants HTTPS and was asked in plain HTTP",
-            action="leave out --insecure-registry",
+            f"{_host(request)} requires HTTPS, but the request used plain HTTP",
+            action="remove --insecure-registry",
         )
     wait_s = retry_after(response.headers.get("Retry-After"))
     asked = f" and asks to wait {wait_s:.0f} s" if wait_s is not None else ""
@@ -101,9 +101,9 @@ def transport_error(error: httpx.RequestError, host: str, method: str) -> Regist
     if (tls := tls_reason(error)) is not None:
         return RegistryTlsError(f"no TLS connection with {host}: {tls}")
     if isinstance(error, (httpx.TooManyRedirects, httpx.DecodingError, httpx.UnsupportedProtocol)):
-        return RegistryProtocolError(f"{host} gave an answer that cannot be followed: {reason(error)}")
+        return RegistryProtocolError(f"{host} gave an invalid answer: {reason(error)}")
     if method in {"PUT", "POST", "PATCH"} and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-        return UploadBroken(f"the connection to {host} broke off during an upload: {reason(error)}")
+        return UploadBroken(f"the connection to {host} broke during an upload: {reason(error)}")
     return RegistryUnreachable(f"{host} cannot be reached: {reason(error)}")
 
 

@@ -1,4 +1,4 @@
-"""Which credential helper docker, podman, skopeo, cosign and oras ask for a registry: `credHelpers` in their files.
+"""The credential helper that docker, podman, skopeo, cosign and oras use for a registry: `credHelpers` in their files.
 
 Sources: docker/cli, cli/config/configfile/file.go (keys are host names, Docker Hub's is its old index address);
 containers-auth.json(5), containers/image pkg/docker/config (in a file the helper goes before `auths`, of the files the

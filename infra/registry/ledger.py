@@ -1,4 +1,4 @@
-"""Versions as registries' tags show them, reserved by markers that are looked at again after they were written.
+"""Versions in a registry's tags, reserved by markers that are checked again after they were written.
 
 The OCI distribution API has no conditional write (opencontainers/distribution-spec#251 is open since 2021), and a write
 may take as long as it likes. So each release writes a marker that nobody else writes, and only then looks for others:
@@ -105,7 +105,7 @@ class RegistryLedger:
                 if reservation is not None:
                     self._held[reservation.version] = own
                     return reservation
-            raise VersionReserved(f"{self._where}: other releases took each version that was tried")
+            raise VersionReserved(f"{self._where}: other releases took every version that was tried")
         except BaseException:
             with suppress(RegistryError):
                 await self._remove(own)
@@ -156,7 +156,7 @@ class RegistryLedger:
             if version in seen.released:
                 raise VersionTaken(f"the version {version} of {self._where} is released already")
             if version in reserved:
-                raise VersionReserved(f"another release holds {version} of {self._where}")
+                raise VersionReserved(f"another release has reserved {version} of {self._where}")
             reservation = Reservation(version, claim)
         await self._announce(own, reservation, seen)
         has, seen = await self._has(own, reservation)
@@ -172,7 +172,7 @@ class RegistryLedger:
             seen = await self._look(own)
             if len(seen.mine) < len(self._places):
                 if time.monotonic() - started > _SHOWS_WITHIN_S:
-                    raise RegistryUnavailable(f"{self._where}: what is written does not show")
+                    raise RegistryUnavailable(f"{self._where}: written tags are not visible")
                 await asyncio.sleep(self._poll_s)
             elif seen.mine != own.digests:
                 await self._begin_anew(own)
@@ -212,7 +212,7 @@ class RegistryLedger:
         if all(await asyncio.gather(*(self._stands(place, own) for place in own.tags))):
             await self._write(own, reservation)
             return
-        # It may have been taken for dead: whether anybody else wants the version has to be found out anew.
+        # It may have been taken for dead: whether anybody else wants the version has to be found out again.
         seen = await self._look(own)
         if any(own.digests[place] != digest for place, digest in seen.mine.items()):
             await self._begin_anew(own)
@@ -334,7 +334,7 @@ class RegistryLedger:
 
     def _lost(self, reservation: Reservation) -> VersionReserved:
         return VersionReserved(
-            f"another release took {reservation.version} of {self._where} over, taking this for dead"
+            f"another release took {reservation.version} of {self._where} over because it considered this one dead"
         )
 
 

@@ -1,4 +1,4 @@
-"""Descriptors with annotations, as indexes and manifests list attachments.
+"""Descriptors with annotations, which list attachments in indexes and manifests.
 
 Source: OCI image specification, descriptor.md; what a registry lists is checked before it becomes part of a path.
 """
@@ -45,5 +45,5 @@ def read_entry(listed: Mapping[str, Any], type_key: str = "mediaType") -> Attach
         and isinstance(annotations, dict)
         and all(isinstance(value, str) for value in annotations.values())
     ):
-        raise RegistryProtocolError("a list of attachments holds something that is not a descriptor")
+        raise RegistryProtocolError("a list of attachments contains something that is not a descriptor")
     return Attached(str(listed.get(type_key) or ""), digest, size, annotations)

@@ -85,7 +85,7 @@ class Markers:
         return f"{self.registry.host}/{self.repository}"
 
     async def look(self) -> tuple[list[str], list[Marker]]:
-        """All other tags, and all markers. What is listed but cannot be read is looked at again: it may be there."""
+        """All other tags, and all markers. What is listed but cannot be read is checked again: it may be there."""
         for last, delay_s in enumerate(_SETTLES_S, start=1 - len(_SETTLES_S)):
             tags = await self.registry.tags(self.repository)
             names = [tag for tag in tags if _TAG.fullmatch(tag)]

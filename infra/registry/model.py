@@ -19,7 +19,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 MANIFEST_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
-"""What is asked for in Accept: without it registries convert to older formats, with another digest."""
+"""The Accept header: without it registries convert to older formats with a different digest."""
 
 EMPTY_JSON = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
@@ -106,7 +106,7 @@ class ImageConfig:
 
     @classmethod
     def parse(cls, raw: bytes, digest: str) -> Self:
-        """Raises RegistryProtocolError for what is no JSON object."""
+        """Raises RegistryProtocolError for what is not a JSON object."""
         document = json_object(raw, f"the configuration {digest}")
         labels = _object(_object(document, "config"), "Labels")
         ids = _object(document, "rootfs").get("diff_ids")
@@ -139,12 +139,12 @@ def digest_of(content: bytes, algorithm: str = "sha256") -> str:
 
 def _descriptor(entry: Any) -> Descriptor:
     if not isinstance(entry, dict):
-        raise RegistryProtocolError("a manifest holds something that is no descriptor")
+        raise RegistryProtocolError("a manifest contains something that is not a descriptor")
     media_type, digest, size = entry.get("mediaType"), entry.get("digest"), entry.get("size")
     if not isinstance(media_type, str) or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
-        raise RegistryProtocolError("a manifest holds a descriptor without a media type or a digest")
+        raise RegistryProtocolError("a manifest contains a descriptor without a media type or a digest")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
-        raise RegistryProtocolError(f"a manifest holds a descriptor of {digest} without a size")
+        raise RegistryProtocolError(f"a manifest contains a descriptor of {digest} without a size")
     platform = _object(entry, "platform")
     parts = [_text(platform, key) for key in ("os", "architecture", "variant")]
     return Descriptor(media_type, digest, size, "/".join(part for part in parts if part) or None)

@@ -1,4 +1,4 @@
-"""Attachments as manifests that refer to an image by `subject`: OCI artifacts.
+"""Attachments as OCI artifacts: manifests that refer to an image by `subject`.
 
 Source: OCI distribution specification 1.1, "Listing Referrers", "Pushing Manifests with Subject", "Referrers Tag
 Schema" (the client keeps the list itself where the registry does not); OCI image specification 1.1, manifest.md,
@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import quote
 
-from prefect_slipway.infra.common.concurrently import together
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, ManifestUnknown, ReferrersRefused, RegistryProtocolError
 from prefect_slipway.infra.domain.signing import Attached, Attachment
 from prefect_slipway.infra.registry.answers import next_page
@@ -75,7 +75,7 @@ class Referrers:
         manifest = await read_manifest(self._client, self._repository, attached.digest)
         if manifest is None:
             raise ManifestUnknown(
-                f"{attached.digest} is listed in {self._client.host}/{self._repository}, but is not there"
+                f"{attached.digest} is listed in {self._client.host}/{self._repository}, but does not exist"
             )
         layers = [blob for blob in manifest.blobs if blob.media_type == self._type]
         if len(layers) != 1:
@@ -85,10 +85,10 @@ class Referrers:
     async def add(self, digest: str, attachments: Sequence[Attachment]) -> None:
         image = await self._client.head(self._repository, digest)
         if image is None:
-            raise ManifestUnknown(f"there is no image {digest} in {self._client.host}/{self._repository}")
+            raise ManifestUnknown(f"the image {digest} does not exist in {self._client.host}/{self._repository}")
         config = await while_others_write(self._push_config, self._pause)
         push = [while_others_write(partial(self._push, image, config, each), self._pause) for each in attachments]
-        pushed = await together(*push)
+        pushed = await run_concurrently(*push)
         entries = [listed for listed in pushed if listed is not None]
         if entries:
             await self._tag(digest).add(entries, _same)

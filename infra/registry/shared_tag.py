@@ -1,4 +1,4 @@
-"""A manifest under a tag that many writers add to, in a registry without conditional writes.
+"""A manifest under a tag that many writers extend, in a registry without conditional writes.
 
 Each writer reads, adds, writes and looks again. That alone is not enough: who has read before another's write and
 writes after that one's look would undo it unseen. So a writer keeps what lies between its reading and its writing
@@ -60,7 +60,7 @@ class SharedTag:
             where = f"{self._client.host}/{self._repository}:{self._tag}"
             raise RegistryProtocolError(
                 f"{where} is a manifest of the type {manifest.media_type!r}, not {self._kind[0]!r}",
-                action=f"find out what wrote it there; the tag {self._tag} belongs to signatures",
+                action=f"find out what wrote it; the tag {self._tag} is reserved for signatures",
             )
         return manifest
 
@@ -73,7 +73,7 @@ class SharedTag:
         same: Callable[[Entry, Entry], bool],
         complete: Callable[[Entry], Awaitable[Entry]] | None = None,
     ) -> None:
-        """Add what is not there yet, and return when it stays there.
+        """Add what is missing, and return when it stays there.
 
         `same`: whether two entries are one. `complete`: what else a changed manifest needs, given and returned as a
         document. Raises WritesCollide, TagImmutable and the client's RegistryErrors.
@@ -105,7 +105,7 @@ class SharedTag:
             else:
                 await self._pause(max(_SETTLE_S, window_s * _SLOWER))
                 settled = True
-        raise WritesCollide(f"{self._tag} in {self._client.host}/{self._repository} is overwritten again and again")
+        raise WritesCollide(f"{self._tag} in {self._client.host}/{self._repository} is overwritten repeatedly")
 
     async def _write(self, document: Entry) -> None:
         raw = json.dumps(document, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""What cosign attaches to an image under a tag of its own: signatures (`sha256-HEX.sig`), attestations (`.att`).
+"""What cosign attaches to an image under separate tags: signatures (`sha256-HEX.sig`), attestations (`.att`).
 
 Source: sigstore/cosign `specs/SIGNATURE_SPEC.md`, "Storage": an image manifest, each of whose layers is a payload, with
 its signature as annotation.

@@ -1,4 +1,4 @@
-"""One HTTP connection to a registry: what is sent is authorized, and of an answer no more is taken than it may have.
+"""One HTTP connection to a registry: requests are authorized, and answers are limited in size.
 
 A registry is somebody else's server, and what stands before it somebody else's again: how much comes, how long it takes
 and what it says is checked here and in `answers`.
@@ -113,7 +113,7 @@ class Wire:
         return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
     def error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
-        """What an answer that is no success means to who asked."""
+        """What an unsuccessful answer means to the caller."""
         return self._auth.explain(error_of(response, tag_write=tag_write))
 
     async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:

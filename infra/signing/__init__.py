@@ -1,4 +1,4 @@
-"""Signatures and attestations: their formats, and whether they hold. No network.
+"""Signatures and attestations: their formats and their verification. No network.
 
 `simple`, `dsse`, `statement`, `bundle`: the formats; `keys`: who is trusted; `verification`: what holds; `cluster`:
 what a cluster and its nodes need to verify on their own.

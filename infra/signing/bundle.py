@@ -1,4 +1,4 @@
-"""Sigstore bundle v0.3 around an envelope, for a key that is verified by its public half alone.
+"""Sigstore bundle v0.3 around an envelope, for a key that is verified by its public half only.
 
 Source: sigstore/protobuf-specs, `sigstore_bundle.proto` (as JSON) and sigstore/cosign `specs/BUNDLE_SPEC.md` (the
 annotations under which a registry lists it).

@@ -1,4 +1,4 @@
-"""What verifies signatures where images are pulled: a cluster's admission, and the nodes' own policy.
+"""What verifies signatures in a cluster: admission policies, and the nodes' own policy.
 
 Sources: sigstore/policy-controller (`key.secretRef` of a ClusterImagePolicy) and cosign's `--key k8s://NAMESPACE/NAME`,
 which read a Secret with `cosign.pub`; containers/image `docs/containers-policy.json.5.md` (`sigstoreSigned`) and

@@ -1,4 +1,4 @@
-"""Public keys: read from PEM files, and trusted to have signed something.
+"""Public keys: read from PEM files and trusted as signers.
 
 One rule for all formats, that of Sigstore's tools for a plain public key: the key's type says how a signature is made
 (ECDSA and RSA PKCS #1 v1.5 with SHA-256, whatever the key's size; Ed25519), never what comes along with the signature.
@@ -33,17 +33,19 @@ def read_public_keys(text: str, name: str) -> tuple[PublicKey, ...]:
     found = []
     for block in _BLOCK.finditer(text):
         if "PRIVATE" in block["label"]:
-            raise InvalidKey(f"{name} holds a private key", action="name the file with its public key, e.g. cosign.pub")
+            raise InvalidKey(
+                f"{name} contains a private key", action="use the file with its public key, e.g. cosign.pub"
+            )
         if block["label"] != "PUBLIC KEY":
-            raise InvalidKey(f"{name} holds a block {block['label']!r} instead of a 'PUBLIC KEY'")
+            raise InvalidKey(f"{name} contains a block {block['label']!r} instead of a 'PUBLIC KEY'")
         try:
             key = PublicKey.from_pem(name, block[0])
         except ValueError as error:
-            raise InvalidKey(f"{name}: a public key in it is cut or not PEM") from error
+            raise InvalidKey(f"{name} contains a public key that is truncated or not PEM") from error
         load(key)
         found.append(key)
     if not found:
-        raise InvalidKey(f"{name} holds no public key in PEM")
+        raise InvalidKey(f"{name} contains no public key in PEM")
     return tuple(found)
 
 
@@ -59,7 +61,7 @@ def load(key: PublicKey) -> _Loaded:
         return loaded
     if isinstance(loaded, RSAPublicKey) and loaded.key_size in _RSA_BITS:
         return loaded
-    raise InvalidKey(f"{key.name} is a key of another type or size than images are signed with")
+    raise InvalidKey(f"{key.name} is a key of a type or size that image signatures do not use")
 
 
 class TrustedKeys:
@@ -68,7 +70,7 @@ class TrustedKeys:
     def __init__(self, keys: Iterable[PublicKey]) -> None:
         self._keys = [(key, load(key)) for key in keys]
         if not self._keys:
-            raise InvalidKey("no key to verify signatures with")
+            raise InvalidKey("there is no key to verify signatures with")
 
     def verify(self, message: bytes, signature: bytes, *, hint: str = "") -> PublicKey:
         named = [(key, loaded) for key, loaded in self._keys if hint and key.hint == hint]
@@ -77,8 +79,8 @@ class TrustedKeys:
             if _fits(loaded, message, signature):
                 return key
         if named:
-            raise SignatureInvalid(f"the signature names {named[0][0]} and was not made by it, or not for these bytes")
-        raise UntrustedKey(f"the signature is by none of the trusted keys: {self}")
+            raise SignatureInvalid(f"the signature names {named[0][0]}, but that key did not sign these bytes")
+        raise UntrustedKey(f"none of the trusted keys made the signature: {self}")
 
     def __str__(self) -> str:
         return ", ".join(str(key) for key, _ in self._keys)

@@ -1,4 +1,4 @@
-"""Reading what a registry returned: JSON and base64 that may be cut, huge or made to hurt."""
+"""Read JSON and base64 from a registry, which may be truncated, huge or malicious."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def read_object(raw: bytes, what: str, *, limit: int, parts: int | None = None) 
     for any number: a parser takes up to sixty times as much memory as there are bytes in many small values.
     """
     if len(raw) > limit:
-        raise SignatureMalformed(f"{what} of {len(raw)} bytes: none has more than {limit}")
+        raise SignatureMalformed(f"{what} of {len(raw)} bytes: the limit is {limit}")
     if parts is not None and raw.count(b",") + raw.count(b"[") + raw.count(b"{") > parts:
         raise SignatureMalformed(f"{what} of more than {parts} values")
     try:
         document = json.loads(raw, object_pairs_hook=_unambiguous, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise SignatureMalformed(f"{what} that is cut or not JSON") from error
+        raise SignatureMalformed(f"{what} that is truncated or not JSON") from error
     if not isinstance(document, dict):
         raise SignatureMalformed(f"{what} that is not a JSON object")
     return document
@@ -43,7 +43,7 @@ def decode_base64(text: str, what: str) -> bytes:
     try:
         return base64.b64decode(text.translate(_STANDARD) + "=" * (-len(text) % 4), validate=True)
     except ValueError as error:
-        raise SignatureMalformed(f"{what} that is cut or not base64") from error
+        raise SignatureMalformed(f"{what} that is truncated or not base64") from error
 
 
 _STANDARD = str.maketrans("-_", "+/")

@@ -1,4 +1,4 @@
-"""in-toto statements: what is said about an image, and about which.
+"""in-toto statements: what is stated about which image.
 
 Source: in-toto/attestation, `spec/v1/statement.md`, `resource_descriptor.md` and `digest_set.md`.
 """

@@ -1,4 +1,4 @@
-"""Whether what is attached to an image was signed by a trusted key, for this image, and what it says.
+"""Check whether an attachment was signed by a trusted key for this image, and what it states.
 
 Each refusal is a TrustError of its own. Nothing of the content is believed before its signature was verified; what the
 registry says of it (media types, annotations) never is.

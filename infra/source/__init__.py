@@ -1,4 +1,4 @@
-"""Where releases come from: directories, git repositories and archives; git as the keeper of versions."""
+"""Sources of releases: directories, git repositories and archives; and git as the store of versions."""
 
 from prefect_slipway.infra.source.archive import fetch_archive
 from prefect_slipway.infra.source.checkout import Checkout

@@ -1,4 +1,4 @@
-"""An archive as the source: downloaded, compared with its checksum, and only then unpacked."""
+"""An archive as the source: download it, compare its checksum, then unpack it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
 
 # RFC 9110 section 15. The first that fits counts.
 STATUSES: tuple[Cause[range, SourceError], ...] = (
-    Cause(range(401, 402), SourceDenied, "the server asks for a user name and password"),
+    Cause(range(401, 402), SourceDenied, "the server requires a user name and password"),
     Cause(range(403, 404), SourceDenied, "the server refuses the credentials"),
-    Cause(range(407, 408), SourceDenied, "the proxy asks for a user name and password"),
+    Cause(range(407, 408), SourceDenied, "the proxy requires a user name and password"),
     Cause(range(408, 409), SourceUnreachable, "the server timed out"),
     Cause(range(429, 430), SourceUnreachable, "the server limits requests"),
-    Cause(range(500, 600), SourceUnreachable, "the server has trouble of its own"),
-    Cause(range(400, 500), SourceMissing, "there is no such archive"),
-    Cause(range(100, 400), SourceMissing, "the server answered with something else than the archive"),
+    Cause(range(500, 600), SourceUnreachable, "the server failed"),
+    Cause(range(400, 500), SourceMissing, "the archive does not exist"),
+    Cause(range(100, 400), SourceMissing, "the server did not answer with the archive"),
 )
 
 
@@ -97,8 +97,8 @@ async def fetch_archive(
 def check_checksum(checksum: str | None, shown: str) -> str:
     """Give `checksum` back if it is one; raises InvalidOption."""
     if checksum is None or not _CHECKSUM.fullmatch(checksum):
-        what = "an archive needs its checksum" if checksum is None else f"{checksum!r} is no checksum"
-        raise InvalidOption(f"{shown}: {what}", action="add --checksum sha256:HEX, as its publisher states it")
+        what = "an archive needs its checksum" if checksum is None else f"{checksum!r} is not a checksum"
+        raise InvalidOption(f"{shown}: {what}", action="add --checksum sha256:HEX with the publisher's checksum")
     return checksum
 
 
@@ -129,7 +129,9 @@ async def _download(
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
-                    raise SourceError(f"{shown}: more than {limit} bytes", action="is this the right archive?")
+                    raise SourceError(
+                        f"{shown}: more than {limit} bytes", action="check that this is the right archive"
+                    )
                 digest.update(chunk)
                 file.write(chunk)
     found = f"sha256:{digest.hexdigest()}"
@@ -147,7 +149,7 @@ async def _open(
             yield _read(file)
         return
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InvalidOption(f"{shown} is no archive's address", action="use https://, http:// or file://")
+        raise InvalidOption(f"{shown} is not an archive's address", action="use https://, http:// or file://")
     credential = await credentials.credential(parts.netloc.lower()) if credentials is not None else None
     # httpx drops the Authorization header itself when a redirect leads to another host, or from https to http.
     auth = httpx.BasicAuth(credential.username, credential.password) if credential is not None else None
@@ -167,13 +169,14 @@ async def _open(
                 raise status_error(shown, response)
             yield _raw(response)
     except (httpx.TooManyRedirects, httpx.UnsupportedProtocol) as error:
-        raise SourceMissing(f"{shown}: redirected to where no archive is") from error
+        raise SourceMissing(f"{shown} redirects to something that is not an archive") from error
     except httpx.InvalidURL as error:
-        raise InvalidOption(f"{shown} is no legal URL") from error
+        raise InvalidOption(f"{shown} is not a valid URL") from error
     except httpx.TransportError as error:
         if tls_reason(error) is not None:
             raise SourceTlsError(
-                f"{shown}: the server's certificate is not trusted", action="name its CA for this machine"
+                f"{shown}: the server's certificate is not trusted",
+                action="add the server's CA to this machine's trusted CAs",
             ) from error
         raise SourceUnreachable(f"{shown} cannot be reached: {reason(error)}") from error
 
@@ -183,7 +186,7 @@ def status_error(shown: str, response: httpx.Response) -> SourceError:
     status = response.status_code
     rule = first(STATUSES, lambda statuses: status in statuses)
     assert rule is not None, "the table has them all"
-    led = f", to which it leads: {shown_url(str(response.url))}" if response.history else ""
+    led = f", to which it redirects: {shown_url(str(response.url))}" if response.history else ""
     return rule.kind(
         f"{shown}: {rule.what} (HTTP status {status}{led})",
         retry_after=retry_after(response.headers.get("Retry-After")) if rule.kind.retryable else None,
@@ -199,9 +202,9 @@ def _open_file(path: Path, shown: str) -> IO[bytes]:
     try:
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise SourceMissing(f"{shown} is no file") from error
+        raise SourceMissing(f"{shown} is not a file") from error
     except PermissionError as error:
-        raise SourceDenied(f"{shown} may not be read", action="run as a user who may read it") from error
+        raise SourceDenied(f"you have no permission to read {shown}", action="run as a user who can read it") from error
 
 
 async def _read(file: IO[bytes]) -> AsyncGenerator[bytes, None]:

@@ -1,4 +1,4 @@
-"""From what git says to named causes: one table, one converter."""
+"""Convert git's messages to named causes: one table, one converter."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ CAUSES: tuple[Cause[str, SourceError], ...] = (
         # "Protocol "http" not supported or disabled in libcurl".
         r'Protocol "?http"? (?:disabled|not supported)',
         SourceTlsError,
-        "the server leads from https to http, which is not followed",
-        "name the https address that serves the repository",
+        "the server redirects from https to http, which Slipway does not follow",
+        "use the https address that serves the repository",
     ),
     Cause(
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -60,32 +60,32 @@ CAUSES: tuple[Cause[str, SourceError], ...] = (
     Cause(
         r"Authentication failed|could not read (?:Username|Password)|terminal prompts disabled",
         SourceDenied,
-        "the server asks for a user name and password, and got none that it takes",
+        "the server requires a user name and password, and did not accept any",
     ),
     Cause(
         r"Permission denied \((?:publickey|password|keyboard)|Too many authentication failures",
         SourceDenied,
-        "the ssh server takes none of the keys",
-        "load a key that may read the repository (`ssh-add`)",
+        "the ssh server does not accept any of the keys",
+        "load a key that can read the repository (`ssh-add`)",
     ),
     Cause(
         r"remote rejected|pre-receive hook declined|remote unpack failed|access denied|not allowed to",
         SourceDenied,
         "the server refuses the change",
-        "give the account the right to create tags, and refs below refs/slipway/",
+        "give the account permission to create tags, and refs below refs/slipway/",
     ),
     Cause(
         r"Permission denied|insufficient permission|Read-only file system",
         SourceDenied,
-        "this user may not write there",
-        "run as a user who may write to the repository",
+        "this user has no permission to write there",
+        "run as a user who can write to the repository",
     ),
     Cause(
         r"returned error: 404\b|[Rr]epository(?: .*)? not found|does not appear to be a git repository"
         r"|not a git repository|does not exist|No such file or directory"
         r"|not found: did you run git update-server-info|cannot change to",
         SourceMissing,
-        "there is no git repository",
+        "no git repository was found",
     ),
     Cause(
         r"Could not resolve host|Failed to connect|Couldn't connect|Connection (?:refused|timed out|reset|closed)"
@@ -105,7 +105,7 @@ def git_error(subject: str, answer: Answer) -> SourceError:
     if (cause := first(CAUSES, lambda pattern: any(re.search(pattern, line) for line in lines))) is not None:
         return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
     command = f"git failed with exit status {answer.status}"
-    return SourceError(f"{subject}: {command}", action="git's own words stand above", details=details)
+    return SourceError(f"{subject}: {command}", action="git's own message is shown above", details=details)
 
 
 def own_words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What in a work tree is not as it was committed, also where git was told not to look."""
+"""Find uncommitted changes in a work tree, including files that git was told to ignore."""
 
 from __future__ import annotations
 

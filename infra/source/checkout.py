@@ -1,4 +1,4 @@
-"""A source that is ready to be built from: a directory on this machine, and what identifies it."""
+"""A source that is ready to build: a directory on this machine, and what identifies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How git is run: without prompts, hooks and surprises from the environment, and ended with its children.
+"""Run git without prompts, hooks and settings from the environment, and stop it with its children.
 
 A credential reaches git through an anonymous file in memory (memfd_create(2)) whose number alone is in git's
 environment: nothing of it is in an argument list, in an environment or on a disk. It is offered to its own
@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.source.url import GitUrl
 
 FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
-"""Fetches what is asked for and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
+"""Fetches what is requested and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
 a server leads to."""
 
 _CHUNK = 1 << 16
@@ -61,7 +61,7 @@ _CONFIG = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What git said. Bytes that are no UTF-8 are kept as surrogates."""
+    """What git said. Bytes that are not UTF-8 are kept as surrogates."""
 
     status: int
     out: str
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A repository to talk to, and who is asked for its credential, at each call anew.
+    """A repository to talk to, and the source of its credential, which is asked at each call.
 
     `ca_file`: PEM with the CAs that its server's certificate may have, None for git's own settings.
     """
@@ -128,7 +128,7 @@ async def git(
     assert process.returncode is not None
     answer = Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
     for where in _REDIRECTED.findall(answer.err):
-        logger.info("%s leads to %s", remote.url.shown if remote is not None else "the repository", shown(where))
+        logger.info("%s redirects to %s", remote.url.shown if remote is not None else "the repository", shown(where))
     return answer
 
 
@@ -200,7 +200,7 @@ def _in_memory(credential: Credential | None) -> Iterator[int | None]:
         yield None
         return
     if re.search(r"[\n\r\0]", credential.username + credential.password):
-        raise SourceDenied("the git credential holds a line break, which git's credential protocol forbids")
+        raise SourceDenied("the git credential contains a line break, which git's credential protocol forbids")
     text = f"username={credential.username}\npassword={credential.password}\n"
     descriptor = in_memory("git-credential", text.encode())
     try:

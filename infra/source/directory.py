@@ -61,7 +61,7 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
 
 def _resolve(path: Path) -> Path:
     if not path.is_dir():
-        raise SourceMissing(f"{path} is {'no directory' if path.exists() else 'not there'}")
+        raise SourceMissing(f"{path} {'is not a directory' if path.exists() else 'does not exist'}")
     return path.resolve()
 
 
@@ -155,7 +155,7 @@ def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
             yield entry
             if entry.is_dir(follow_symlinks=False):
                 if wrong := unusable(os.path.relpath(entry.path, root)):
-                    raise SourceError(f"{root} holds {wrong}", action="take it out, or name a directory without it")
+                    raise SourceError(f"{root} contains {wrong}", action="remove it, or use a directory without it")
                 waiting.append(_listed(entry.path))
 
 
@@ -164,4 +164,6 @@ def _listed(folder: Path | str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as found:
             return iter(sorted(found, key=lambda entry: entry.name))
     except PermissionError as error:
-        raise SourceDenied(f"{folder} may not be read", action="run as a user who may read the source") from error
+        raise SourceDenied(
+            f"you have no permission to read {folder}", action="run as a user who can read the source"
+        ) from error

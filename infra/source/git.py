@@ -1,4 +1,4 @@
-"""A git repository as the source: exactly the revision that was asked for, in a folder of its own."""
+"""A git repository as the source: exactly the requested revision, in a separate directory."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def fetch_git(
 
 def _existing(ca_file: Path | None) -> Path | None:
     if ca_file is not None and not ca_file.is_file():
-        raise InvalidOption(f"there is no CA file {ca_file}", action="check --source-ca")
+        raise InvalidOption(f"the CA file {ca_file} does not exist", action="check --source-ca")
     return ca_file
 
 
@@ -114,7 +114,7 @@ async def _check_paths(repository: Path, remote: Remote, revision: str) -> None:
             count += 1
             wrong = f"more than {limit} files" if count > limit else unusable(path)
             if wrong:
-                raise SourceError(f"{remote.url.shown} holds {wrong}", action="do not check it out; ask whose it is")
+                raise SourceError(f"{remote.url.shown} contains {wrong}", action="do not check it out; ask its owner")
 
 
 async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str, *, submodules: bool) -> None:
@@ -140,7 +140,7 @@ def _forget_submodules(tree: Path, shown: str, check: Callable[[], None]) -> Non
         check()
         folder = waiting.pop()
         if wrong := unusable(folder):
-            raise SourceError(f"{shown} with its submodules holds {wrong}", action="leave out --submodules")
+            raise SourceError(f"{shown} with its submodules contains {wrong}", action="remove --submodules")
         with os.scandir(tree / folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):

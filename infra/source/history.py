@@ -1,4 +1,4 @@
-"""What git knows about the past: tags, what led to a revision, and the commits since a release."""
+"""The history in git: tags, the ancestors of a revision, and the commits since a release."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Series:
 
 
 class History:
-    """What led to a checkout's revision. What is missing of it is fetched as soon as it is asked for: for a fetched
+    """What led to a checkout's revision. What is missing of it is fetched as soon as it is requested: for a fetched
     source without the contents of files, for a user's shallow clone completely.
 
     `remote`: where it can be completed from, None if nowhere. All methods raise HistoryIncomplete where it cannot, and
@@ -94,7 +94,7 @@ class History:
         return cls(checkout, None)
 
     async def includes(self, revisions: Collection[str]) -> Set[str]:
-        """Those of the commits that led to the revision, itself included. What is no commit is none of them."""
+        """Those of the commits that led to the revision, itself included. What is not a commit is none of them."""
         if not set(revisions) - {self._revision}:
             return set(revisions)
         if self._known is None:
@@ -117,7 +117,7 @@ class History:
         paths = (self._subdirectory,) if self._subdirectory else ()
         # Without --full-history git leaves out side branches that ended up without an effect.
         log = ("log", "--topo-order", "--full-history", "--no-color", "--no-notes", "-z", "--format=%H%n%B")
-        # What is no UTF-8 could be neither shown nor stored.
+        # What is not UTF-8 could be neither shown nor stored.
         listed = os.fsencode(await self._run(*log, span, "--", *paths)).decode(errors="replace")
         commits = tuple(Commit(*entry.split("\n", 1)) for entry in listed.split("\0") if entry.strip())
         if not any("revert" in commit.message.lower() for commit in commits):

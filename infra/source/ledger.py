@@ -2,7 +2,7 @@
 
 A reservation is a ref `refs/slipway/PREFIX+VERSION` to a commit without parents and files whose message is
 the claim as JSON (see `claims`); it is made, changed and removed only on the condition that it is what it was
-seen as, in the remote repository where there is one (`git push --force-with-lease`, githooks never run), else
+seen as, in the remote repository if there is one (`git push --force-with-lease`, githooks never run), else
 here (`git update-ref`). The public tag is lightweight: an annotated one would need a user name and address,
 which a build machine has not.
 """
@@ -39,7 +39,7 @@ class GitLedger:
     `repository`: on this machine. `prefix`: of the tags (`v`, `app/v`). `revision`: the commit that a
     released version's tag names. `remote`: where the tags are kept; None keeps them in `repository`. `ttl_s`:
     seconds after which a reservation of another machine counts as left behind (each noted digest starts them
-    anew); on this machine a dead owner is seen at once (`owner_alive`).
+    over); on this machine a dead owner is seen at once (`owner_alive`).
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class GitLedger:
         """The ledger of a checkout's repository.
 
         `remote`: the name of one of its remotes or a URL; `-` keeps the tags in a user's own repository; None
-        takes `origin` where there is one (a fetched source has it always). Raises InvalidOption for an
+        takes `origin` if there is one (a fetched source has it always). Raises InvalidOption for an
         unknown remote.
         """
         if checkout.repository is None or checkout.revision is None:
@@ -84,7 +84,10 @@ class GitLedger:
             )
             if place is None and remote is not None:
                 if not re.search(r"[:/]", remote):
-                    raise InvalidOption(f"{checkout.repository} has no remote {remote!r}", action="see `git remote -v`")
+                    raise InvalidOption(
+                        f"{checkout.repository} has no remote {remote!r}",
+                        action="check the remotes with `git remote -v`",
+                    )
                 place = Remote(GitUrl.parse(remote, base=checkout.repository), credentials, checkout.ca_file)
         return cls(checkout.repository, prefix=prefix, revision=checkout.revision, remote=place)
 
@@ -109,7 +112,7 @@ class GitLedger:
             if reservation is not None:
                 return reservation
         raise VersionReserved(
-            f"{self._refs.place}: other releases took each version that was tried", details=self._refs.last_refusal
+            f"{self._refs.place}: other releases took every version that was tried", details=self._refs.last_refusal
         )
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
@@ -147,7 +150,7 @@ class GitLedger:
             held = await self._own(reservation)
             changes = [Change(f"refs/tags/{tag}", None, self.revision)]
             if held is not None:
-                # Written anew: the tag appears only if nobody has taken the reservation over meanwhile.
+                # Written again: the tag appears only if nobody has taken the reservation over meanwhile.
                 new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
                 changes.append(Change(self._ref(reservation.version), held.revision, new))
             if await self._refs.apply(*changes):
@@ -193,7 +196,7 @@ class GitLedger:
         if version in released:
             raise VersionTaken(f"the version {version} is released already: {self.tag_name(version)}")
         if version in taken:
-            raise VersionReserved(f"another release holds the version {version} in {self._refs.place}")
+            raise VersionReserved(f"another release has reserved the version {version} in {self._refs.place}")
         new = await self._refs.store(self._note(version, claim).message)
         kept = False
         try:
@@ -241,7 +244,7 @@ class GitLedger:
 
     def _lost(self, reservation: Reservation) -> VersionReserved:
         return VersionReserved(
-            f"another release took {reservation.version} over in {self._refs.place}, taking this for dead"
+            f"another release took {reservation.version} over in {self._refs.place} because it considered this one dead"
         )
 
     async def _find(self, version: Version) -> _Held | None:

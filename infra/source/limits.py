@@ -1,4 +1,4 @@
-"""How large a stranger's tree may be: beyond these it is taken for a bomb, or no tool could handle its paths."""
+"""Limits for trees from others: larger ones are treated as bombs, or no tool could handle their paths."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def unusable(path: str) -> str | None:
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
-        return f"a name that cannot be written here: {shortened(path)}"
+        return f"a name that this file system cannot store: {shortened(path)}"
     parts = encoded.split(b"/")
     if len(parts) > MOST_LEVELS:
         return f"folders nested more than {MOST_LEVELS} deep: {shortened(path)}"

@@ -1,4 +1,4 @@
-"""The members of tar and zip files, read so that no header costs more memory than it is worth.
+"""Read the members of tar and zip files with bounded memory for their headers.
 
 `tarfile` and `zipfile` parse the formats. What a header says of its own size is not believed: the streams that they
 read from give no more than a bound. What they raise on malformed headers, of many kinds, has one name.
@@ -296,5 +296,5 @@ def link_target(member: Member) -> str:
     for chunk in member.chunks():
         content += chunk
         if len(content) > 4096:  # PATH_MAX
-            raise BadArchive(f"holds a link with a target that is too long: {shortened(member.name)}")
+            raise BadArchive(f"contains a link with a target that is too long: {shortened(member.name)}")
     return content.decode("utf-8", "surrogateescape")

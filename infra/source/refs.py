@@ -1,4 +1,4 @@
-"""Refs of a repository, here or remote, changed only if they still are what they were seen as."""
+"""Refs of a local or remote repository, changed only if they are still as last seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kind of source a text names."""
+"""The kind of source that a text describes."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum:
     `path`: the directory inside the source that holds the build context.
     """
     if not text:
-        raise InvalidOption("no source is named", action="name a directory, a git URL or an archive URL")
+        raise InvalidOption("no source is given", action="use a directory, a git URL or an archive URL")
     if ref is not None and checksum is not None:
-        raise InvalidOption("a ref is for git, a checksum for archives", action="leave one of --ref, --checksum out")
+        raise InvalidOption("a ref belongs to git and a checksum to an archive", action="remove --ref or --checksum")
     is_url = "://" in text or (re.match(r"[^/]+@[^/]+:", text) is not None and not Path(text).exists())
     url, hash_, fragment = text.partition("#") if is_url else (text, "", "")
     location = unquote(split_url(url).path) if "://" in url else url
@@ -66,7 +66,7 @@ def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum:
         in_url, _, directory = fragment.partition(":")
         if (in_url and ref) or (directory and path):
             raise InvalidOption(
-                f"{shown(url)}: ref or directory stand in the URL and beside it", action="name each once"
+                f"{shown(url)}: the ref or directory is in the URL and in an option", action="use only one of them"
             )
         ref, path = ref or in_url or None, path or directory
     GitUrl.parse(url)

@@ -1,4 +1,4 @@
-"""Unpacking of archives that may be hostile: nothing outside of the target, no devices, no bombs.
+"""Unpack archives that may be hostile: nothing outside the target, no devices, no bombs.
 
 Members are written here and not by `tarfile` and `zipfile`, so that one set of rules holds for both, whatever Python
 runs (its own filter for tar files let links lead outside until 2025, CVE-2025-4517).
@@ -32,10 +32,10 @@ def unpack(archive: Path, target: Path, shown: str, limits: UnpackLimits, check:
     except BadArchive as error:
         raise SourceError(
             f"{shown} {error}",
-            action="use tar (.gz, .xz, .bz2) or zip without a password; if it is one, ask its publisher",
+            action="use tar (.gz, .xz, .bz2) or zip without a password; if it is one already, ask its publisher",
         ) from error
     if newest is None:
-        raise SourceError(f"{shown} holds nothing", action="is this the right archive?")
+        raise SourceError(f"{shown} is empty", action="check that this is the right archive")
     return newest
 
 
@@ -62,7 +62,7 @@ class _Tree:
         for link in self._links:
             self.check()
             if not self._stays_inside(link):
-                raise BadArchive(f"holds a link that leads outside: {shortened(link)}")
+                raise BadArchive(f"contains a link that leads outside: {shortened(link)}")
         for name, modified in self._directories.items():
             os.utime(self.root / name, (modified, modified))
         return newest
@@ -76,13 +76,13 @@ class _Tree:
             self._directories[name] = member.modified
             return
         if name == ".":
-            raise BadArchive("holds a member without a name")
+            raise BadArchive("contains a member without a name")
         self._make_directory(posixpath.dirname(name) or ".")
         if name in self._links or path.is_file():
             path.unlink()  # as tar does, the later member counts
             self._links.pop(name, None)
         elif path.is_dir():
-            raise BadArchive(f"holds {shortened(name)} as a directory and as something else")
+            raise BadArchive(f"contains {shortened(name)} as a directory and as something else")
         if member.kind == "file":
             self._write_file(path, member)
             os.utime(path, (member.modified, member.modified))
@@ -91,7 +91,7 @@ class _Tree:
         elif member.kind == "hardlink":
             self._write_hard_link(path, self._checked(member.target))
         else:
-            raise BadArchive(f"holds a {member.kind}: {shortened(name)}")
+            raise BadArchive(f"contains a {member.kind}: {shortened(name)}")
 
     def _write_file(self, path: Path, member: Member) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -108,9 +108,9 @@ class _Tree:
         target = link_target(member)
         leads = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
         if not target or "\0" in target or target.startswith("/") or leads.split("/")[0] == "..":
-            raise BadArchive(f"holds a link that leads outside: {shortened(name)}")
+            raise BadArchive(f"contains a link that leads outside: {shortened(name)}")
         if unusable(target):
-            raise BadArchive(f"holds a link with a target that is too long: {shortened(name)}")
+            raise BadArchive(f"contains a link with a target that is too long: {shortened(name)}")
         (self.root / name).symlink_to(target)
         self._keep(name + target)
         self._links[name] = target
@@ -118,7 +118,7 @@ class _Tree:
     def _write_hard_link(self, path: Path, name: str) -> None:
         first = self.root / name
         if name in self._links or not first.is_file():
-            raise BadArchive(f"holds a link to {shortened(name)}, which is not a file in it")
+            raise BadArchive(f"contains a link to {shortened(name)}, which is not a file in it")
         path.hardlink_to(first)
 
     def _make_directory(self, name: str) -> None:
@@ -128,7 +128,7 @@ class _Tree:
             part = self.root / name[:end]
             if not part.is_dir():
                 if part.exists() or part.is_symlink():
-                    raise BadArchive(f"holds {shortened(name[:end])} as a directory and as something else")
+                    raise BadArchive(f"contains {shortened(name[:end])} as a directory and as something else")
                 self._count()
                 part.mkdir()
                 part.chmod(0o755)
@@ -137,13 +137,13 @@ class _Tree:
         """The member's path in normal form, which stays inside and goes through no symbolic link."""
         parts = [part for part in name.split("/") if part not in {"", "."}]
         if name.startswith("/") or ".." in parts or "\0" in name:
-            raise BadArchive(f"holds a member that leads outside: {shortened(name)}")
+            raise BadArchive(f"contains a member that leads outside: {shortened(name)}")
         path = "/".join(parts) or "."
         if wrong := unusable(path):
-            raise BadArchive(f"holds {wrong}")
+            raise BadArchive(f"contains {wrong}")
         for count in range(1, len(parts)):
             if "/".join(parts[:count]) in self._links:
-                raise BadArchive(f"holds a member behind a link: {shortened(name)}")
+                raise BadArchive(f"contains a member behind a link: {shortened(name)}")
         return path
 
     def _stays_inside(self, link: str) -> bool:
@@ -167,10 +167,10 @@ class _Tree:
     def _count(self) -> None:
         self._entries += 1
         if self._entries > self.limits.entries:
-            raise BadArchive(f"holds more than {self.limits.entries} entries")
+            raise BadArchive(f"contains more than {self.limits.entries} entries")
 
     def _keep(self, name: str) -> None:
         """A name is kept in memory until the end."""
         self._names_bytes += len(name)
         if self._names_bytes > self.limits.names_bytes:
-            raise BadArchive(f"holds folders and links with names of more than {self.limits.names_bytes} bytes")
+            raise BadArchive(f"contains folders and links with names of more than {self.limits.names_bytes} bytes")

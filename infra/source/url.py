@@ -1,4 +1,4 @@
-"""Where a git repository is, in the harmless ones of the forms that git takes (git-fetch(1), "GIT URLS")."""
+"""The address of a git repository, in those of git's forms that are harmless (git-fetch(1), "GIT URLS")."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GitUrl:
             return cls._parse_url(text)
         if (match := _SCP.fullmatch(text)) and not Path(text).exists():
             if match["host"].startswith("-"):
-                raise InvalidOption("a host's name starts with no dash", action=f"use {_FORMS}")
+                raise InvalidOption("a host name cannot start with a dash", action=f"use {_FORMS}")
             return cls(text, "ssh", match["host"].lower())
         return cls(str(((base or Path.cwd()) / text).resolve()), "file", "")
 
@@ -104,8 +104,8 @@ def check_no_user(url: str) -> None:
     parts = split_url(url)
     if parts.password is not None or (parts.username is not None and "ssh" not in parts.scheme):
         raise InvalidOption(
-            f"the URL {shown(url)} holds a user name or a password, which would show in logs",
-            action="leave it out, and name where the credential is with --git-credentials vault:MOUNT/PATH",
+            f"the URL {shown(url)} contains a user name or a password, which would show in logs",
+            action="remove it, and keep the credential in Vault: --git-credentials vault:MOUNT/PATH",
         )
 
 
@@ -113,7 +113,7 @@ def check_ref(ref: str) -> str:
     """Give `ref` back if it may name a branch, tag or commit (git-check-ref-format(1)), or InvalidOption."""
     illegal = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)", ref)
     if not ref or illegal or ref.startswith(("-", "+", "/", ".")) or ref.endswith(("/", ".")) or ref == "@":
-        raise InvalidOption(f"{ref!r} is no git ref", action="name a branch, a tag or a full commit id")
+        raise InvalidOption(f"{ref!r} is not a git ref", action="use a branch, a tag or a full commit id")
     return ref
 
 
@@ -126,5 +126,5 @@ def check_subdirectory(subdirectory: str) -> str:
     """The path below a source's root in normal form, "" for the root. Raises InvalidOption if it leads out."""
     parts = [part for part in subdirectory.split("/") if part not in {"", "."}]
     if subdirectory.startswith("/") or ".." in parts or "\x00" in subdirectory:
-        raise InvalidOption(f"{subdirectory!r} is not below the source's root", action="name a path inside the source")
+        raise InvalidOption(f"{subdirectory!r} is outside the source", action="use a path inside the source")
     return "/".join(parts)

@@ -1,4 +1,4 @@
-"""Folders that sources are fetched into, below a common one. What a killed process left there is removed."""
+"""Directories for fetched sources. What a killed process left there is removed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def fetch_folder(workdir: Path) -> AsyncIterator[Path]:
         if folder is not None:
             remove(folder)
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise SourceDiskFull(f"no space is left below {workdir}") from error
+            raise SourceDiskFull(f"no space is left in {workdir}") from error
         raise
 
 

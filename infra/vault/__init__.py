@@ -1,4 +1,4 @@
-"""Vault (HashiCorp's, or OpenBao), which owns the credentials and the signing keys."""
+"""Vault (HashiCorp's, or OpenBao), which stores the credentials and the signing keys."""
 
 from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.credentials import VaultCredentials

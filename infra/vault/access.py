@@ -1,4 +1,4 @@
-"""How a Vault is reached and logged in to. The values hold secrets in memory only."""
+"""The address and login of a Vault. The values keep secrets in memory only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InMemory:
     __slots__ = ()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} holds a secret and is not to be stored")
+        raise TypeError(f"{type(self).__name__} contains a secret and must not be stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class VaultAccess(InMemory):
     """A Vault and the way in.
 
     `namespace`: of Vault Enterprise or OpenBao, None for the root namespace. `ca_file`: PEM file of the CAs
-    to trust, None for the usual ones. Raises InvalidOption for an address that is no URL.
+    to trust, None for the usual ones. Raises InvalidOption for an address that is not a URL.
     """
 
     address: str
@@ -78,7 +78,7 @@ class VaultAccess(InMemory):
         """
         address = env.get("VAULT_ADDR")
         if not address:
-            raise InvalidOption("no Vault was named", action="set VAULT_ADDR")
+            raise InvalidOption("no Vault address was given", action="set VAULT_ADDR")
         ca_file = env.get("VAULT_CACERT")
         return cls(
             address=address.rstrip("/"),
@@ -95,7 +95,7 @@ def _auth(env: Mapping[str, str]) -> TokenAuth | AppRoleAuth | KubernetesAuth:
     if role_id and secret_id:
         return AppRoleAuth(role_id, secret_id)
     if role_id or secret_id:
-        raise InvalidOption("of VAULT_ROLE_ID and VAULT_SECRET_ID only one is set", action="set both, or VAULT_TOKEN")
+        raise InvalidOption("only one of VAULT_ROLE_ID and VAULT_SECRET_ID is set", action="set both, or VAULT_TOKEN")
     if role := env.get("VAULT_KUBERNETES_ROLE"):
         return KubernetesAuth(
             role,
@@ -103,6 +103,6 @@ def _auth(env: Mapping[str, str]) -> TokenAuth | AppRoleAuth | KubernetesAuth:
             token_file=Path(env.get("VAULT_KUBERNETES_TOKEN_FILE") or _SERVICE_ACCOUNT_TOKEN),
         )
     raise InvalidOption(
-        "VAULT_ADDR is set, but nothing to log in with",
+        "VAULT_ADDR is set, but no login is",
         action="set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_KUBERNETES_ROLE",
     )

@@ -1,4 +1,4 @@
-"""Registry credentials that live in Vault."""
+"""Registry credentials from Vault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prefect_slipway.infra.vault.session import VaultSession
 class VaultCredentials:
     """A CredentialSource over secrets with the fields `username`, `password` and, optionally, `registry`.
 
-    Read anew at each call, so that a rotated password is picked up. A secret that names its `registry` is
+    Read again at each call, so that a rotated password is picked up. A secret that names its `registry` is
     given to no other host: InvalidOption.
     """
 
@@ -31,6 +31,6 @@ class VaultCredentials:
         if values.get("registry") and normalize_registry_host(values.text("registry")) != host:
             raise InvalidOption(
                 f"{path} is the credential of {values.text('registry')}, not of {host}",
-                action="name the secret of this registry with --credentials",
+                action="pass the secret of this registry with --credentials",
             )
         return Credential(values.text("username"), values.text("password"))

@@ -1,4 +1,4 @@
-"""From what hvac and requests raise to a named cause: one table, and what differs in a login.
+"""Convert errors of hvac and requests to named causes: one table, and the differences of a login.
 
 hvac maps a status to a class (hvac/exceptions.py, `VaultError.from_status`): 400 InvalidRequest, 401
 Unauthorized, 403 Forbidden, 404 InvalidPath, 500, 501 VaultNotInitialized, 502
@@ -33,24 +33,24 @@ _TABLE: tuple[Cause[type[Exception], VaultError], ...] = (
     Cause(hvac_errors.VaultDown, VaultSealed, "is sealed or has no leader (HTTP 503)"),
     Cause(hvac_errors.VaultNotInitialized, VaultSealed, "is not initialised (HTTP 501)"),
     Cause(hvac_errors.InternalServerError, VaultUnreachable, "failed (HTTP 500)"),
-    Cause(hvac_errors.BadGateway, VaultUnreachable, "is not reached by its gateway (HTTP 502)"),
-    Cause(hvac_errors.InvalidRequest, VaultProtocolError, "does not understand it (HTTP 400)"),
+    Cause(hvac_errors.BadGateway, VaultUnreachable, "cannot be reached by its gateway (HTTP 502)"),
+    Cause(hvac_errors.InvalidRequest, VaultProtocolError, "does not understand the request (HTTP 400)"),
     Cause(hvac_errors.VaultError, VaultProtocolError, "gave an unexpected answer"),
-    Cause(requests_errors.SSLError, VaultTlsError, "has no certificate that is trusted here"),
+    Cause(requests_errors.SSLError, VaultTlsError, "has a certificate that is not trusted here"),
     Cause(requests_errors.Timeout, VaultUnreachable, "did not answer in time"),
     Cause(requests_errors.ConnectionError, VaultUnreachable, "cannot be reached"),
-    Cause(requests_errors.ChunkedEncodingError, VaultUnreachable, "broke off its answer"),
+    Cause(requests_errors.ChunkedEncodingError, VaultUnreachable, "did not complete its answer"),
     Cause(requests_errors.RequestException, VaultProtocolError, "gave an answer that cannot be read"),
 )
 
 # Statuses that hvac does not know (developer.hashicorp.com/vault/api-docs/system/health): a load balancer may pass them
 # on, as it may lead to a node that is not the active one.
-_ACTIVE = "let VAULT_ADDR name the active node, or a load balancer that leads to it"
+_ACTIVE = "set VAULT_ADDR to the active node, or to a load balancer in front of it"
 _STATUSES: tuple[Cause[int, VaultError], ...] = (
     Cause(429, VaultThrottled, "limits requests, or is a standby"),
     Cause(472, VaultInactive, "is a disaster-recovery secondary, which serves no requests"),
     Cause(473, VaultSealed, "is a performance standby that does not serve the request", _ACTIVE),
-    Cause(474, VaultSealed, "is a standby that does not reach the active node", _ACTIVE),
+    Cause(474, VaultSealed, "is a standby that cannot reach the active node", _ACTIVE),
     Cause(530, VaultInactive, "was removed from its cluster"),
 )
 
@@ -78,8 +78,8 @@ def vault_error(error: Exception, address: str, doing: str, *, login: bool = Fal
         return cause.kind(told, action=cause.action, retry_after=error.retry_after)
     if isinstance(error, RedirectRefused):
         return VaultProtocolError(
-            f"{doing}: Vault at {address} leads to {error.where}, which is not followed: {error.why}",
-            action="let VAULT_ADDR name the address that serves requests",
+            f"{doing}: Vault at {address} redirects to {error.where}, which Slipway does not follow: {error.why}",
+            action="set VAULT_ADDR to the address that serves requests",
         )
     if (found := first(_TABLE, lambda library: isinstance(error, library))) is not None:
         return found.kind(f"{doing}: Vault at {address} {found.what}")

@@ -1,4 +1,4 @@
-"""Vault's HTTP as its own client speaks it: one redirect, and never from https to http.
+"""Vault's HTTP like its own client: at most one redirect, and never from https to http.
 
 A standby node leads to the active one by a redirect to another host, and the token has to go along; so has it with
 whoever stands before Vault and sends one elsewhere. Source: hashicorp/vault, api/client.go (`rawRequestWithContext`).
@@ -65,7 +65,7 @@ class VaultHttp(requests.Session):
         if str(request.url).startswith("https://") and not url.startswith("https://"):
             raise RedirectRefused(where, "the token would go there without TLS")
         response.close()
-        logger.info("Vault leads from %s to %s", shown(str(request.url)), where)
+        logger.info("Vault redirects from %s to %s", shown(str(request.url)), where)
         again = request.copy()
         again.prepare_url(url, None)
         return again

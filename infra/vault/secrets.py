@@ -1,4 +1,4 @@
-"""What was read in Vault."""
+"""A secret that was read from Vault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session with Vault: logs in when it is first needed, keeps its token alive, and revokes it at the end."""
+"""A session with Vault: logs in at first use, keeps its token alive, and revokes it at the end."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class VaultSession:
     async def __aenter__(self) -> Self:
         ca_file = self._access.ca_file
         if ca_file is not None and not ca_file.is_file():
-            raise InvalidOption(f"there is no CA file {ca_file}", action="check VAULT_CACERT")
+            raise InvalidOption(f"the CA file {ca_file} does not exist", action="check VAULT_CACERT")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -151,7 +151,7 @@ class VaultSession:
         answer = await self._with_token(doing, attempt)
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict):
-            raise VaultProtocolError(f"{doing}: Vault's answer holds no data")
+            raise VaultProtocolError(f"{doing}: Vault's answer contains no data")
         return data
 
     async def _with_token(self, doing: str, attempt: Callable[[_Lease], Awaitable[_T]]) -> _T:
@@ -192,10 +192,10 @@ class VaultSession:
             # A KV v1 secret that happens to lie below `data/` has no such envelope.
             return SecretValues(path, answer["data"]["data"] if "metadata" in answer["data"] else _no_envelope(path))
         except (KeyError, TypeError) as error:
-            raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
+            raise VaultProtocolError(f"reading {path}: Vault's answer contains no secret") from error
 
     async def _make(self, lease: _Lease, path: SecretPath) -> SecretValues:
-        """Read a path of an engine that is no KV: what it answers with it has made for this reader."""
+        """Read a path of an engine other than KV; its answer was made for this reader."""
         async with self._making:
             loop = asyncio.get_running_loop()
             made = self._made.get(path)
@@ -207,7 +207,7 @@ class VaultSession:
             try:
                 values, lease_s = SecretValues(path, answer["data"]), float(answer.get("lease_duration") or 0)
             except (KeyError, TypeError, ValueError) as error:
-                raise VaultProtocolError(f"reading {path}: Vault's answer holds no secret") from error
+                raise VaultProtocolError(f"reading {path}: Vault's answer contains no secret") from error
             self._made[path] = _Made(values, loop.time() + lease_s * _USED)
             if answer.get("lease_id"):
                 self._lease_ids.append(str(answer["lease_id"]))
@@ -221,7 +221,7 @@ class VaultSession:
             if denied_by_policy(error):
                 return
             raise VaultTokenExpired(
-                f"{doing}: Vault at {self._access.address} does not know the token (any more)"
+                f"{doing}: Vault at {self._access.address} does not know the token, or no longer"
             ) from denied
 
     async def _mount(self, lease: _Lease, path: SecretPath) -> dict[str, Any] | None:
@@ -282,7 +282,7 @@ class VaultSession:
                 own=True,
             )
         except (KeyError, TypeError) as error:
-            raise VaultProtocolError(f"Vault at {self._access.address} gave no token") from error
+            raise VaultProtocolError(f"Vault at {self._access.address} did not return a token") from error
 
     async def _keep_alive(self, lease: _Lease) -> None:
         wait_s = lease.ttl_s * 2 / 3

@@ -1,4 +1,4 @@
-"""A key of Vault's Transit engine: it signs there, and only its public half comes out.
+"""A key in Vault's Transit engine: it signs there, and only its public half leaves Vault.
 
 Source: the API documentation of Vault and OpenBao, page /secret/transit: "Read key", "Sign data", "Update key
 configuration" (`min_decryption_version` is the oldest version whose signatures may be verified,
@@ -63,7 +63,7 @@ _SAID: tuple[tuple[str, type[VaultError], str, str | None], ...] = (
     (
         "request body too large",
         SigningKeyUnsuitable,
-        "an Ed25519 key signs the whole message, and this one is larger than Vault takes",
+        "an Ed25519 key signs the whole message, and this one is larger than Vault accepts",
         "sign with a key of another type, e.g. ecdsa-p256",
     ),
 )
@@ -124,7 +124,7 @@ class TransitKey:
         self._pinning = asyncio.Lock()
 
     async def public_keys(self) -> tuple[PublicKey, ...]:
-        """All versions whose signatures may be verified, the newest first; read anew at each call.
+        """All versions whose signatures may be verified, the newest first; read again at each call.
 
         Those below the key's `min_decryption_version` are not among them: that is how a version is revoked.
         """
@@ -144,7 +144,7 @@ class TransitKey:
         data = await self._request("POST", "sign", doing, body)
         match = _SIGNATURE.fullmatch(str(data.get("signature")))
         if match is None or int(match["version"]) != key.version:
-            raise VaultProtocolError(f"{doing}: Vault's answer holds no signature by version {key.version}")
+            raise VaultProtocolError(f"{doing}: Vault's answer contains no signature by version {key.version}")
         return base64.b64decode(match["signature"])
 
     async def _pin(self) -> tuple[str, PublicKey]:
@@ -155,7 +155,7 @@ class TransitKey:
                 if version not in key.versions or version < key.oldest:
                     may = ", ".join(str(each) for each in sorted(key.versions) if each >= key.oldest) or "none"
                     raise KeyVersionRefused(
-                        f"version {version} of {self.path} does not exist or must not sign; those that may: {may}"
+                        f"version {version} of {self.path} does not exist or must not sign; usable versions: {may}"
                     )
                 self._pinned = key.kind, key.versions[version]
             return self._pinned
@@ -182,7 +182,7 @@ class TransitKey:
             }
             return _Key(kind, versions, int(data.get("min_encryption_version") or 0))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VaultProtocolError(f"{doing}: Vault's answer holds no public key") from error
+            raise VaultProtocolError(f"{doing}: Vault's answer contains no public key") from error
 
     async def _request(
         self, method: str, operation: str, doing: str, body: Mapping[str, Any] | None = None
@@ -194,7 +194,7 @@ class TransitKey:
         except VaultDenied as error:
             raise VaultDenied(
                 error.cause,
-                action="check mount and key, and give the role a policy with these rules",
+                action="check the mount and the key, and give the role a policy with these rules",
                 details=self.path.policy,
             ) from error
         except VaultError as error:

@@ -103,7 +103,7 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
     assert registered.returncode == 0, registered.stderr
     found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
-    expect(page.get_by_text("Which part goes up", exact=False)).to_be_visible()
+    expect(page.get_by_text("Part of the version to increment", exact=False)).to_be_visible()
     shown = " ".join(page.locator("main, body").first.inner_text().split())
     for name, field in ReleaseRequest.model_fields.items():
         assert name.replace("_", " ").title() in shown.title()

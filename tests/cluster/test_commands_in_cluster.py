@@ -42,16 +42,16 @@ async def test_doctor_names_a_right_that_is_missing(
         done = slipway(kubeconfig, tmp_path, "doctor", "--output", "json", *arguments)
         assert done.stderr == ""
         (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
-        assert done.returncode == 1 or found["mend"] is None
+        assert done.returncode == 1 or found["fix"] is None
         return dict(found)
 
     kubeconfig = kubeconfig_with_role(namespace, tmp_path, ROLES / file, role)
-    assert finding()["mend"] is None
+    assert finding()["fix"] is None
     verb = "list" if lost in {"pods", "networkpolicies"} else "delete"
     revoked(namespace, role, lost, [verb])
     found = finding()
     assert f"missing in namespace {namespace}: {verb} on {lost}" in found["found"]
-    assert f"grant {verb} on {lost}" in found["mend"]
+    assert f"grant {verb} on {lost}" in found["fix"]
 
 
 async def test_what_manifests_prints_is_taken_by_the_api_server(namespace: str, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ class DeployContract:
         with pytest.raises(ReleaseUnknown, match=r"7\.0\.0"):
             await place.rollback("7.0.0")
         await place.make("fresh")
-        with pytest.raises(ReleaseUnknown, match="remembers no release"):
+        with pytest.raises(ReleaseUnknown, match="has no recorded release"):
             await place.rollback(workload="deployment/fresh")
 
     @pytest.mark.parametrize("to", ["previous", "1.0.0", "the digest"])

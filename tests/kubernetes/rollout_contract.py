@@ -206,7 +206,7 @@ class RolloutContract:
         obj = workload(DEPLOYMENT, rollouts.images["good"])
         pod_template(obj)["spec"]["nodeSelector"] = {"slipway.dev/no-such-node": "x"}
         await api.create(obj)
-        with pytest.raises(RolloutUnschedulable, match="no node takes"):
+        with pytest.raises(RolloutUnschedulable, match="no node can run"):
             await rollouts.roll(WorkloadName(DEPLOYMENT, "app"), "better", patience_s=1.0)
 
     async def test_another_image_meanwhile_is_left_alone(self, api: KubernetesApi, rollouts: Rollouts) -> None:

@@ -1,4 +1,4 @@
-"""The senders that the relay understands, by the name that a rule file gives them."""
+"""The senders that the relay supports, by their names in a rule file."""
 
 from prefect_slipway.flows.relay.forges.forge import Forge, Headers
 from prefect_slipway.flows.relay.forges.generic import Generic

@@ -1,4 +1,4 @@
-"""What the relay asks of a forge: is the delivery signed, by whom we know, and which push is in it."""
+"""What the relay needs from a forge: check a delivery's signature, and read its push."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class Forge(Protocol):
     """One kind of sender. Each method raises Refused."""
 
     def check_signed(self, headers: Headers) -> None:
-        """Refuse what carries no signature, before its body is read."""
+        """Reject a delivery without a signature before its body is read."""
         ...
 
     def verify(self, headers: Headers, body: bytes, secrets: Sequence[bytes], now: float) -> None:
-        """Refuse what none of `secrets` signed, or (where the time is signed too) long before or after `now`.
+        """Reject a delivery that none of `secrets` signed, or whose signed time is too far from `now`.
 
         `now`: seconds since the epoch.
         """
         ...
 
     def delivery(self, headers: Headers, body: bytes) -> str:
-        """The forge's name for the message: the same when it is sent again."""
+        """The forge's id of the delivery, which stays the same when it is sent again."""
         ...
 
     def is_push(self, headers: Headers) -> bool:
-        """Whether it tells of a push; all else is none of the relay's business."""
+        """Whether it is a push; the relay ignores everything else."""
         ...
 
     def push(self, document: dict[str, Any], delivery: str) -> Push:
@@ -44,7 +44,7 @@ class Forge(Protocol):
 
 
 def check_secret(given: str, expected: Iterable[bytes]) -> None:
-    """Refuse what none of the expected values equals: in constant time, and whichever it is, all are compared."""
+    """Reject a value that equals none of the expected ones; compares all of them in constant time."""
     found = [hmac.compare_digest(given.encode(errors="surrogateescape"), one) for one in expected]
     if not any(found):
         raise wrongly_signed()
@@ -56,7 +56,7 @@ def hex_signatures(secrets: Sequence[bytes], body: bytes) -> list[bytes]:
 
 
 def delivery_id(headers: Headers, *names: str) -> str:
-    """The first of these headers that is there. It is shown in logs, so it may hold no more than an id does."""
+    """The first of these headers that exists. It is shown in logs, so it must look like an id."""
     for name in names:
         if name in headers:
             if not _DELIVERY.fullmatch(headers[name]):

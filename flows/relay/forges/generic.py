@@ -1,4 +1,4 @@
-"""Any other sender, in a form of our own: a Standard Webhooks signature over a flat payload.
+"""Any other sender, in Slipway's own form: a Standard Webhooks signature over a flat payload.
 
 ::
 
@@ -36,7 +36,7 @@ class Generic:
 
     def push(self, document: dict[str, Any], delivery: str) -> Push:
         if not document.keys() <= _FIELDS:
-            raise malformed(f"there are fields other than {', '.join(sorted(_FIELDS))}")
+            raise malformed(f"the only known fields are {', '.join(sorted(_FIELDS))}")
         paths = payload.paths(document, "paths")
         return Push(
             forge="generic",

@@ -22,7 +22,7 @@ _KINDS = {"push", "tag_push"}
 
 
 class GitLab:
-    """Where the source's secret is a signing token, a plain token is not enough."""
+    """If the source's secret is a signing token, a plain token is not accepted."""
 
     def check_signed(self, headers: Headers) -> None:
         if headers.get(standard.SIGNATURE):

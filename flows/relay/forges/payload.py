@@ -1,4 +1,4 @@
-"""Reading values out of a payload: each has the type, the form and the length that it must have."""
+"""Read values from a payload and check the type, form and length of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _URL = re.compile(r"(?:https?|ssh|git)://[^\s\x00-\x1f\x7f-]\S*|[A-Za-z0-9._-]+@
 
 
 def text(document: Any, *path: str, limit: int = 1024) -> str:
-    """A text that may be missing (then it is empty)."""
+    """An optional text; empty if it is missing."""
     value = _inner(document, path)
     if value is None:
         return ""
@@ -38,13 +38,13 @@ def repository(document: Any, *path: str) -> str:
 
 
 def url(document: Any, *path: str) -> str:
-    """An address to fetch from or to look at, that may be missing."""
+    """An optional address to fetch or open."""
     value = text(document, *path)
     if value and not _URL.fullmatch(value):
         raise malformed(f"{'.'.join(path)} is not an address")
     if holds_secret(value):
         # It would be recorded with the event and in the run's parameters.
-        raise malformed(f"{'.'.join(path)} holds a user name, a password or a token")
+        raise malformed(f"{'.'.join(path)} contains a user name, a password or a token")
     return value
 
 
@@ -64,7 +64,7 @@ def commit(document: Any, *path: str) -> str | None:
 
 
 def commit_of_tag(document: Any, pushed: str | None, *path: str) -> str | None:
-    """The commit behind what was pushed: an annotated tag is an object of its own, with an id of its own."""
+    """The commit of the pushed ref: an annotated tag is a separate object with its own id."""
     named = pushed is not None and document.get("ref", "").startswith("refs/tags/") and text(document, *path)
     return commit(document, *path) if named else pushed
 
@@ -116,6 +116,6 @@ def _inner(document: Any, path: Sequence[str]) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            raise malformed(f"{'.'.join(path)} is not where it should be")
+            raise malformed(f"{'.'.join(path)} is missing or has the wrong type")
         value = value.get(key)
     return value

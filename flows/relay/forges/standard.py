@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks has them: what GitLab's signing tokens make, and the generic form.
+"""Standard Webhooks signatures, which GitLab's signing tokens and the generic form use.
 
 Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md. `webhook-id`, `webhook-timestamp`
 (seconds since the epoch) and `webhook-signature`: one or several of `v1,BASE64` with a space between, each the
@@ -28,7 +28,7 @@ _MOST_SIGNATURES = 8
 
 
 def check_signed(headers: Headers) -> None:
-    """Raises Refused unless all three headers are there."""
+    """Check that all three headers exist. Raises Refused."""
     for name in (SIGNATURE, ID, TIMESTAMP):
         if not headers.get(name):
             raise unsigned(name)
@@ -47,7 +47,7 @@ def verify(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float) 
     if not any(found):
         raise wrongly_signed()
     if abs(now - int(timestamp)) > TOLERANCE_S:
-        raise Refused(403, f"signed more than {TOLERANCE_S} s ago or ahead of our clock")
+        raise Refused(403, f"signed more than {TOLERANCE_S} s before or after this machine's time")
 
 
 def sign(secret: bytes, signed: bytes) -> bytes:
@@ -63,4 +63,4 @@ def key_of(secret: bytes) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error:
-        raise InvalidOption("a webhook secret begins with whsec_, but base64 does not follow") from None
+        raise InvalidOption("a webhook secret starts with whsec_, but is not base64") from None

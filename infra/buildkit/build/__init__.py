@@ -1,1 +1,1 @@
-"""A build's request as BuildKit's attributes, and what the daemon tells of it."""
+"""A build request as BuildKit's attributes, and the daemon's reports about the build."""

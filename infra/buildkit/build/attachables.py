@@ -1,4 +1,4 @@
-"""What one build offers to the daemon through its session."""
+"""What a build offers to the daemon through its session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client as its own frontend: questions that are answered without a build, and files of a source.
+"""A client that is its own frontend: answers questions without a build, and reads a source's files.
 
 Service: LLBBridge in frontend/gateway/pb/gateway.proto, on the connection of Control, where a call's metadata names the
 build (client/build.go in moby/buildkit). The build is a Solve without a frontend; it ends when the client returns.

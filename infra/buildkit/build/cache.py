@@ -1,4 +1,4 @@
-"""Cache imports and exports: how they are asked for, and the attributes that only the client knows.
+"""Cache imports and exports: their options, and the attributes that only the client knows.
 
 As cmd/buildctl/build/importcache.go, exportcache.go, util.go and parseCacheOptions in client/solve.go (moby/buildkit).
 """
@@ -30,8 +30,8 @@ class CacheEntry(NamedTuple):
 
 
 def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`: with the digest of a local one, GitHub's token, S3's keys. Local ones that
-    are not there (yet), and GitHub's where it is not, are left out with a line in the log. Raises InvalidOption."""
+    """The attributes of `entries` for the daemon: a local cache's digest, GitHub's token, S3's keys. Local ones that
+    do not exist (yet), and GitHub's outside of GitHub, are left out with a line in the log. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "src")
@@ -49,7 +49,7 @@ def resolved_imports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> l
 
 
 def resolved_exports(entries: Iterable[CacheEntry], env: Mapping[str, str]) -> list[CacheEntry]:
-    """What the daemon is told of `entries`, as of imports. `mode` is `min` unless it is said. Raises InvalidOption."""
+    """The attributes of `entries` for the daemon, as for imports. `mode` defaults to `min`. Raises InvalidOption."""
     found = []
     for entry in entries:
         _check(entry, "dest")
@@ -92,7 +92,7 @@ def _with_env(entry: CacheEntry, env: Mapping[str, str]) -> CacheEntry | None:
         return CacheEntry("s3", aws_attributes(entry.attributes, env))
     if (attributes := github_attributes(entry.attributes, env)) is None:
         _log.warning(
-            "the cache of type gha is left out: without url=… (ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL) and token=… "
+            "the cache of type gha is not used: without url=… (ACTIONS_CACHE_URL, ACTIONS_RESULTS_URL) and token=… "
             "(ACTIONS_RUNTIME_TOKEN) there is none%s",
             "" if entry.surroundings else "; a file may take them with --allow env=ACTIONS_RUNTIME_TOKEN",
         )

@@ -1,4 +1,4 @@
-"""What a cache of type gha or s3 takes from this machine's surroundings, as `docker buildx build` does.
+"""Settings that gha and s3 caches take from the environment, as `docker buildx build` does.
 
 As addGithubToken, addAwsCredentials and isActive in build/opt.go (docker/buildx).
 """

@@ -1,4 +1,4 @@
-"""Further contexts of a build (`--build-context NAME=…`) and what they are to the frontend.
+"""Additional build contexts (`--build-context NAME=…`), and their form for the frontend.
 
 Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
 """
@@ -53,7 +53,7 @@ class NamedContexts(NamedTuple):
 
     @classmethod
     def resolve(cls, contexts: Mapping[str, Path | str]) -> NamedContexts:
-        """Raises ContextError for a directory or layout that is not there, InvalidOption for what is neither a
+        """Raises ContextError for a directory or layout that does not exist, InvalidOption for what is neither a
         directory nor a specifier."""
         attributes: dict[str, str] = {}
         directories: dict[str, Path] = {}
@@ -74,7 +74,7 @@ class NamedContexts(NamedTuple):
                 attributes[f"context:{name}"] = place
             else:
                 raise InvalidOption(
-                    f"the context {name!r} is not one that BuildKit knows",
+                    f"BuildKit does not know the context {name!r}",
                     action="name a directory, docker-image://…, oci-layout://…, or a git or HTTP URL",
                 )
         return cls(attributes, directories, layouts)

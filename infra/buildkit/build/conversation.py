@@ -1,4 +1,4 @@
-"""What goes on between client and daemon during one build: a call that does it, the session's tunnel, its Status."""
+"""The calls between client and daemon during one build: the build itself, the session's tunnel and its status."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Conversation:
                     await asyncio.wait([status], timeout=longest if self.record.events else min(1.0, longest))
                     if not status.done() and self.record.events:
                         _log.warning(
-                            "builder %s has not ended the build within %g s of its being cancelled",
+                            "builder %s did not end the build within %g s after it was cancelled",
                             self.address,
                             longest,
                         )
@@ -105,7 +105,7 @@ class Conversation:
         if not record.events:
             await asyncio.wait([status], timeout=_STATUS_LATE_S)
         if not record.events:
-            # Over before Status was asked for: no job any more, but in the history, which tells everything at once.
+            # Over before Status was requested: no job any more, but in the history, which tells everything at once.
             status.cancel()
             status = tasks.create_task(self._follow(ref))
         while not status.done():

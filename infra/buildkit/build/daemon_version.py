@@ -1,4 +1,4 @@
-"""What an old daemon leaves out without a word, said by us.
+"""Warn about features that an old daemon silently ignores.
 
 Most of what a daemon lacks it refuses; attributes of exporters that it does not know it passes over.
 """
@@ -24,13 +24,13 @@ def wants_file_times(request: BuildRequest) -> bool:
 
 
 def no_file_times(version: str) -> Warned | None:
-    """The warning that a daemon of `version` (`v0.12.5`; one that tells none is taken for new) does not set them."""
+    """The warning that a daemon of `version` (`v0.12.5`; one without a version counts as new) does not set them."""
     if not _older(version, (0, 13)):
         return None
     return Warned(
         "",
         f"the builder's BuildKit {version} cannot set the times of files in layers (v0.13 can): "
-        "building this again gives another digest",
+        "building this again gives a different digest",
     )
 
 

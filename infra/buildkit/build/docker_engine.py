@@ -1,4 +1,4 @@
-"""A Docker engine that takes an image in: `docker load`, over its HTTP API.
+"""Load an image into a Docker engine (`docker load`) over its HTTP API.
 
 API: `GET /info`, `POST /images/load` (docs.docker.com/reference/api/engine). Which engine: DOCKER_HOST, DOCKER_CONTEXT
 and docker's configuration, as the `docker` command reads them (cli/command/cli.go, cli/context/store in docker/cli).
@@ -63,8 +63,8 @@ class DockerEngine(NamedTuple):
             host, unverified = str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise InvalidOption(
-                f"docker has no context {name!r} that can be read",
-                action="`docker context ls` lists them",
+                f"docker has no readable context {name!r}",
+                action="list the contexts with `docker context ls`",
             ) from error
         certificates = folder / "tls" / key / "docker"
         return cls.parse(host, certificates if certificates.is_dir() or unverified else None, verified=not unverified)
@@ -82,7 +82,9 @@ class DockerEngine(NamedTuple):
         if parts.scheme not in {"tcp", "http", "https"} or not parts.hostname:
             raise InvalidOption(
                 f"an image cannot be loaded into the Docker engine at {parts.scheme or text}://…",
-                action="name one by unix:// or tcp:// in DOCKER_HOST, or write a file: --output type=docker,dest=FILE",
+                action=(
+                    "set DOCKER_HOST to a unix:// or tcp:// address, or write a file: --output type=docker,dest=FILE"
+                ),
             )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return cls(
@@ -105,7 +107,7 @@ class DockerEngine(NamedTuple):
                 facts = answer.json()
                 return ["driver-type", "io.containerd.snapshotter.v1"] in (facts.get("DriverStatus") or [])
             except (ValueError, AttributeError, TypeError) as error:
-                raise OutputError(f"{self} does not answer as a Docker engine does") from error
+                raise OutputError(f"{self} does not answer like a Docker engine") from error
 
     async def load(self, archive: AsyncIterator[bytes]) -> None:
         """Take in an image, as `docker load` does. Raises BuilderUnreachable, OutputError, InvalidOption."""
@@ -119,7 +121,7 @@ class DockerEngine(NamedTuple):
             async for line in answer.aiter_lines():
                 with contextlib.suppress(ValueError, AttributeError):
                     if (reason := json.loads(line).get("error")) is not None:
-                        raise OutputError(f"the Docker engine at {self} has not taken the image: {reason}")
+                        raise OutputError(f"the Docker engine at {self} did not accept the image: {reason}")
 
     @contextlib.asynccontextmanager
     async def _asked(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -137,8 +139,8 @@ class DockerEngine(NamedTuple):
                 yield client
         except httpx.HTTPError as error:
             raise BuilderUnreachable(
-                f"the Docker engine at {self}, which is to take the image, cannot be reached",
-                action="start it, name another one with DOCKER_HOST, or write a file: --output type=docker,dest=FILE",
+                f"the Docker engine at {self}, which should receive the image, cannot be reached",
+                action="start it, choose another one with DOCKER_HOST, or write a file: --output type=docker,dest=FILE",
             ) from error
 
     def _tls(self) -> ssl.SSLContext | None:

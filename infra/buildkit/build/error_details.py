@@ -65,8 +65,7 @@ def _excerpt(source: dict[str, Any]) -> str:
 def excerpt(name: str, text: str, ranges: Iterable[tuple[int, int]]) -> str:
     """Numbered lines around `ranges` (first and last line, from 1), those inside marked with `>>>`.
 
-    Two lines before and after a single line, one around several (solver/errdefs/source.go). "" for lines that are not
-    there.
+    Two lines before and after a single line, one around several (solver/errdefs/source.go). "" for missing lines.
     """
     spans = list(ranges)
     lines = text.split("\n")

@@ -1,4 +1,4 @@
-"""The one converter from what a daemon answers to our causes.
+"""Convert a daemon's errors to named causes, in one place.
 
 A call's gRPC status goes through CALL_ERRORS. A failed Solve almost always has the status UNKNOWN: its typed details
 and the shape of its message decide, first match first, in `_RULES`.
@@ -91,21 +91,21 @@ _HINTS = tuple(
         (
             # A scanner for an SBOM always runs in the default network (frontend/attestations/sbom).
             r"network bridge not found",
-            "this engine has no network of its own: build with --network host or none; for an SBOM use another builder",
+            "this engine has no bridge network: build with --network host or none; for an SBOM use another builder",
         ),
-        (r"invalid response status \d+", "check the URL: its server answers with that status"),
-        (r"digest mismatch", "what is there has another checksum than the Dockerfile says: check both"),
+        (r"invalid response status \d+", "check the URL: its server answered with that status"),
+        (r"digest mismatch", "the file's checksum is not the one in the Dockerfile: check both"),
         (
             r"does not contain ref|failed to fetch remote|git (?:error|stderr)|default branch for repository",
-            "check the repository's address and its branch, tag or commit; a private one needs credentials",
+            "check the repository's address and its branch, tag or commit; a private repository needs credentials",
         ),
         (
             r"unable to find (?:user|group)|uids and gids must be|invalid (?:user|group) index",
-            "name a user that the image has in its /etc/passwd, or a number from 0 to 2147483647",
+            "use a user from the image's /etc/passwd, or a number from 0 to 2147483647",
         ),
         (
             r"dial tcp|no such host|i/o timeout|x509: |tls: ",
-            "the builder cannot reach that address: check it, and the builder's network and proxies",
+            "the builder cannot reach that address: check the address, and the builder's network and proxies",
         ),
         (
             r"failed to calculate checksum of ref",
@@ -113,7 +113,7 @@ _HINTS = tuple(
         ),
         (
             r"lstat .*: no such file",
-            "check the file's name: the stage or image that it is copied from does not have it",
+            "check the file's name: the stage or image that it is copied from does not contain it",
         ),
     )
 )
@@ -148,11 +148,11 @@ def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
     if isinstance(error.__cause__, ssl.SSLError):
         # TLS 1.3 servers refuse a client's certificate only after the handshake.
         reason = (error.__cause__.reason or "no reason given").lower().replace("_", " ")
-        return BuilderTlsError(f"builder {address}: refused by TLS ({reason})")
+        return BuilderTlsError(f"builder {address}: the TLS connection was refused ({reason})")
     if isinstance(error, ConnectionLost) and error.mute and address.tls is not None:
         return BuilderTlsError(
-            f"builder {address}: it ended the connection right after the TLS handshake",
-            action="does it want a client certificate, or another one?",
+            f"builder {address}: the connection ended right after the TLS handshake",
+            action="check the client certificate: the builder may require one, or a different one",
         )
     return BuilderLost(f"builder {address}: {error}")
 
@@ -221,9 +221,9 @@ def _process_failed(failure: _Failure) -> SlipwayError | None:
     lines = failure.record.last_lines(step) if step is not None else ""
     details = "\n".join(part for part in (lines, failure.details.excerpt) if part)
     if _NO_MEMORY.search(failure.message):
-        text = f"step {name!r} was killed as memory ran out (exit code {code})"
+        text = f"step {name!r} was killed because memory ran out (exit code {code})"
         return StepOutOfMemory(text, step=name, status=code, details=details)
-    killed = "the process was killed: by the system if memory ran out, else by something in the step"
+    killed = "the process was killed by the system (out of memory) or by something in the step"
     return StepFailed(
         f"step {name!r} failed with exit code {code}",
         step=name,
@@ -236,7 +236,7 @@ def _process_failed(failure: _Failure) -> SlipwayError | None:
 def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
     if (match := _NO_DOCKERFILE.search(failure.message)) is None:
         return None
-    return DockerfileMissing(f"there is no {match['name']} in the source (or .dockerignore hides it)")
+    return DockerfileMissing(f"the source has no {match['name']} (or .dockerignore excludes it)")
 
 
 def _base_image(failure: _Failure) -> SlipwayError | None:
@@ -270,17 +270,17 @@ def _plain_http(address: BuilderAddress, registry: str) -> str:
     cluster = f"--builder kubernetes --builder-option plain_http={registry}"
     if address.kind == "docker":
         return (
-            f"name {registry} among the insecure-registries in the Docker engine's daemon.json; the embedded engine "
+            f"add {registry} to the insecure-registries in the Docker engine's daemon.json; the embedded engine "
             f"has none: build with {cluster}"
         )
-    return f'say `http = true` below [registry."{registry}"] in the builder\'s buildkitd.toml, or build with {cluster}'
+    return f'set `http = true` in [registry."{registry}"] in the builder\'s buildkitd.toml, or build with {cluster}'
 
 
 def _dockerfile_invalid(failure: _Failure) -> SlipwayError | None:
     blamed = failure.details.excerpt and failure.details.vertex is None
     if not blamed and not _BAD_DOCKERFILE.search(failure.message):
         return None
-    action = None if failure.details.excerpt else "mend the Dockerfile"
+    action = None if failure.details.excerpt else "fix the Dockerfile"
     return DockerfileInvalid(scrub(failure.message), details=failure.details.excerpt, action=action)
 
 
@@ -288,7 +288,7 @@ def _option_refused(failure: _Failure) -> SlipwayError | None:
     if failure.details.vertex is not None or not _BAD_OPTION.search(failure.message):
         return None
     return InvalidOption(
-        f"the builder refuses what was asked for: {scrub(failure.message)}",
+        f"the builder refuses the request: {scrub(failure.message)}",
         action="change the option, or allow it in the daemon's configuration",
     )
 
@@ -299,15 +299,15 @@ def _exporter_missing(failure: _Failure) -> SlipwayError | None:
     action = None
     if failure.address.kind == "docker":
         action = 'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true})'
-    return BuilderTooOld(f"builder {failure.address}: it has no exporter {match['name']!r}", action=action)
+    return BuilderTooOld(f"builder {failure.address} has no exporter {match['name']!r}", action=action)
 
 
 def _cache_missing(failure: _Failure) -> SlipwayError | None:
     if (match := _NO_CACHE.search(failure.message)) is None:
         return None
     return InvalidOption(
-        f"builder {failure.address}: it knows no cache of type {match['name']!r}",
-        action="a Docker engine knows registry, inline, local and gha, a buildkitd s3 and azblob as well",
+        f"builder {failure.address} does not support the cache type {match['name']!r}",
+        action="a Docker engine supports registry, inline, local and gha; buildkitd also supports s3 and azblob",
     )
 
 
@@ -316,8 +316,8 @@ def _question_unknown(failure: _Failure) -> SlipwayError | None:
         return None
     name = {"lint": "check"}.get(match["name"], match["name"])
     return BuilderTooOld(
-        f"builder {failure.address}: its frontend knows no call {name!r}",
-        action="outline and targets need BuildKit 0.11, check 0.15; `# syntax=` takes a newer frontend",
+        f"builder {failure.address}: its frontend does not support the call {name!r}",
+        action="outline and targets need BuildKit 0.11, check needs 0.15; or use a newer frontend with `# syntax=`",
     )
 
 
@@ -328,12 +328,12 @@ def _secret_missing(failure: _Failure) -> SlipwayError | None:
         what = f"the SSH agent {match['name'] or match['other'] or 'default'!r}"
     else:
         return None
-    return BuildSecretMissing(f"the Dockerfile wants {what}, which was not given", details=failure.details.excerpt)
+    return BuildSecretMissing(f"the Dockerfile needs {what}, which was not given", details=failure.details.excerpt)
 
 
 def _lost(failure: _Failure) -> SlipwayError | None:
     if failure.details.vertex is None and _SESSION_LOST.search(failure.message):
-        return BuilderLost(f"builder {failure.address}: it gave the build up ({scrub(failure.message)})")
+        return BuilderLost(f"builder {failure.address} gave up the build ({scrub(failure.message)})")
     return None
 
 
@@ -347,7 +347,7 @@ def _step_failed(failure: _Failure) -> SlipwayError | None:
         f"step {step.name!r} failed: {scrub(failure.message)}",
         step=step.name,
         details="\n".join(part for part in (lines, failure.details.excerpt) if part),
-        action=next(fitting, "fix the step that is named above"),
+        action=next(fitting, "fix the step named above"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Names what a build has put into OCI layouts on this machine: their index.json is the client's to write.
+"""Name the images that a build exported to local OCI layouts, whose index.json the client must write.
 
 As the end of `solve` in client/solve.go (moby/buildkit).
 """

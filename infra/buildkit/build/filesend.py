@@ -1,4 +1,4 @@
-"""Takes what exporters send back: files into a directory, archives into a file or a stream.
+"""Receive the output of exporters: files into a directory, archives into a file or a stream.
 
 Service: FileSend in session/filesync/filesync.proto (moby/buildkit). Which exporter is sending stands in the call's
 metadata since v0.13; before, there was one.
@@ -67,7 +67,7 @@ class FileSend:
                 with contextlib.closing(Tree(folder)) as tree:
                     tree.keep(came)
             except OSError as error:
-                raise OutputError(f"{folder} cannot be cleared of what was there: {error.strerror}") from error
+                raise OutputError(f"{folder} cannot be cleared: {error.strerror}") from error
 
     async def _receive(self, call: ServerCall) -> None:
         number = "".join(call.metadata.get("buildkit-attachable-exporter-id", ["0"])[:1])
@@ -85,7 +85,7 @@ class FileSend:
                 case EngineLoad(engine=engine):
                     await engine.load(_pieces(call))
                 case _:
-                    raise GrpcError(Code.NOT_FOUND, f"exporter {number} has nowhere to go")
+                    raise GrpcError(Code.NOT_FOUND, f"exporter {number} has no destination")
         except OSError as error:
             place = getattr(output, "dest", "")
             shown = place if isinstance(place, Path) else "the output"
@@ -113,7 +113,7 @@ def _check_together(outputs: Sequence[Output]) -> None:
     folders = [o for o in images if isinstance(o, OciOutput | DockerOutput) and not o.tar]
     if folders and len(images) > 1:
         # The daemon's answer describes one image, and knows one layout.
-        raise InvalidOption("a layout (tar=false) cannot be written beside another image", action="build twice")
+        raise InvalidOption("a layout (tar=false) cannot be written next to another image", action="build twice")
 
 
 def _check(output: Output) -> None:
@@ -123,12 +123,12 @@ def _check(output: Output) -> None:
                 raise InvalidOption(f"the output {dest} is not a directory")
             if delete and not anywhere and Path.cwd().resolve() not in dest.resolve().parents:
                 raise InvalidOption(
-                    f"the output {dest} is not below the working directory, and mode=delete would clear it",
-                    action="allow it with --allow buildx.local.delete, or name a folder below the working directory",
+                    f"the output {dest} is outside the working directory, and mode=delete would clear it",
+                    action="allow it with --allow buildx.local.delete, or use a directory inside the working directory",
                 )
         case OciOutput(tar=False) | DockerOutput(tar=False):
             if not isinstance(output.dest, Path):
-                raise InvalidOption("a layout (tar=false) needs a directory to go to")
+                raise InvalidOption("a layout (tar=false) needs a destination directory")
         case TarOutput(dest=Path() as dest) | OciOutput(dest=Path() as dest) | DockerOutput(dest=Path() as dest):
             if dest.is_dir():
                 raise InvalidOption(f"the output {dest} is a directory", action="name a file")

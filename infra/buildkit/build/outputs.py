@@ -1,4 +1,4 @@
-"""What becomes of a build's result: the exporters and their attributes.
+"""Outputs of a build: the exporters and their attributes.
 
 Attributes: exporter/containerimage/exptypes/keys.go, exporter/local/fs.go, exporter/oci/export.go (moby/buildkit). Each
 type here takes further ones (`compression=zstd`, `oci-mediatypes=true` ...) in `attributes`, as the daemon knows them.

@@ -1,4 +1,4 @@
-"""A build request completed with what only the daemon, or an engine that images are loaded into, can tell.
+"""Complete a build request with facts that only the daemon or the receiving engine knows.
 
 `host-gateway` is the address that a Docker engine's containers have its machine by. The engine tells it as a label of
 its worker (worker/label/label.go in moby/buildkit, set by builder/builder-next in
@@ -24,8 +24,8 @@ def with_gateway(request: BuildRequest, labels: Iterable[Mapping[str, str]], bui
     address = next((each for each in told if each and each != "<nil>"), None)
     if address is None:
         raise InvalidOption(
-            f"builder {builder}: it tells no address of its host, which {HOST_GATEWAY} stands for",
-            action="name the address itself: --add-host NAME:IP",
+            f"builder {builder} does not report its host's address, which {HOST_GATEWAY} needs",
+            action="pass the address itself: --add-host NAME:IP",
         )
     hosts = tuple((name, address if place == HOST_GATEWAY else place) for name, place in request.add_hosts)
     return request._replace(add_hosts=hosts)
@@ -39,8 +39,8 @@ async def with_engines(request: BuildRequest) -> BuildRequest:
             layout = await output.engine.keeps_layouts()
             if not layout and (len(request.platforms) > 1 or request.attests):
                 raise InvalidOption(
-                    f"the Docker engine at {output.engine} takes images of one platform, without attestations",
-                    action="turn on its containerd image store, or write a file: --output type=oci,dest=FILE",
+                    f"the Docker engine at {output.engine} only accepts images of one platform, without attestations",
+                    action="enable its containerd image store, or write a file: --output type=oci,dest=FILE",
                 )
             output = output._replace(layout=layout)
         outputs.append(output)

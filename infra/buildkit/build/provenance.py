@@ -35,7 +35,7 @@ def as_slsa_02(data: bytes, predicate: str, *, whole: bool) -> dict[str, Any]:
     if predicate == _SLSA_1:
         found = _from_slsa_1(found)
     if not isinstance(found, dict):
-        raise TypeError("a predicate is an object")
+        raise TypeError("a predicate must be an object")
     return found if whole else {key: value for key, value in found.items() if key not in {"buildConfig", "metadata"}}
 
 

@@ -1,4 +1,4 @@
-"""What a build has reported so far: its steps, and the last lines of each."""
+"""What a build has reported so far: its steps and the last lines of each."""
 
 from __future__ import annotations
 

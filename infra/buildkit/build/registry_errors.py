@@ -1,4 +1,4 @@
-"""What a daemon says when a registry refuses, as our causes: a table by words, and the common one by HTTP status."""
+"""Registry errors in a daemon's messages as named causes: a table by words, and the common one by HTTP status."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
     Cause(
         r"no basic auth credentials|authentication required|authorization failed|unauthorized",
         RegistryUnauthorized,
-        "it wants other credentials",
+        "it requires other credentials",
     ),
     Cause(r"name[ _]unknown|repository name not known|name_unknown", RepositoryUnknown, "no such repository"),
     # What containerd 2 gives of a registry's JSON (core/remotes/docker/errdesc.go): the codes it knows and the
@@ -46,7 +46,7 @@ BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
     Cause(r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
     Cause(r"connection refused", RegistryUnreachable, "connection refused"),
     Cause(r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
-    Cause(r"unreachable|no route to host", RegistryUnreachable, "no way to it in the network"),
+    Cause(r"unreachable|no route to host", RegistryUnreachable, "no network route to it"),
     Cause(r"timeout|deadline exceeded", RegistryUnreachable, "timed out"),
     Cause(
         r"\bEOF\b|connection reset|broken pipe|closed network connection|short (?:read|write)|failed commit",
@@ -69,4 +69,4 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
         return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
     if (cause := first(BY_WORDS, lambda words: re.search(words, text, re.IGNORECASE))) is not None:
         return cause.kind(f"registry {host}: {what} failed ({cause.what})")
-    return RegistryProtocolError(f"registry {host}: {what} failed for a reason the daemon does not name")
+    return RegistryProtocolError(f"registry {host}: {what} failed, and the daemon gives no reason")

@@ -1,4 +1,4 @@
-"""Makes a daemon's free text fit for messages: no credentials, no control characters, of bounded length."""
+"""Make a daemon's free text safe for messages: no credentials, no control characters, limited length."""
 
 from __future__ import annotations
 

@@ -223,5 +223,5 @@ def _class_char(text: str, position: int) -> tuple[str, int]:
     elif text[position : position + 1] in {"-", "]"}:
         position = len(text)
     if position >= len(text):
-        raise PatternError(f"the pattern {text!r} has a [ that is not closed as it should be")
+        raise PatternError(f"the pattern {text!r} has a [ that is not closed correctly")
     return text[position], position + 1

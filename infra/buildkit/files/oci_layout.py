@@ -29,14 +29,14 @@ class Layout:
         self.path = path
 
     def blob(self, digest: str) -> Path | None:
-        """Where the blob lies or would lie; None for what is no digest (of SHA-256)."""
+        """Where the blob lies or would lie; None for what is not a digest (of SHA-256)."""
         if not _DIGEST.fullmatch(digest):
             return None
         algorithm, _, value = digest.partition(":")
         return self.path / "blobs" / algorithm / value
 
     def size(self, digest: str) -> int | None:
-        """Bytes of a blob, None if it is not there."""
+        """Bytes of a blob, None if it does not exist."""
         path = self.blob(digest)
         try:
             return path.stat().st_size if path is not None else None
@@ -127,7 +127,7 @@ class Ingest:
         self.size += len(data)
 
     def truncate(self) -> None:
-        """Begin anew. Raises OSError."""
+        """Start over. Raises OSError."""
         self._file.seek(0)
         self._file.truncate()
         self._hash, self.size = hashlib.sha256(), 0

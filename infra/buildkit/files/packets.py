@@ -1,4 +1,4 @@
-"""fsutil's commonest packets as they stand on the wire, ready to be sent: one for each file and piece of a file.
+"""Encoded fsutil packets of the most frequent kinds, one for each file and piece of a file.
 
 Format: protobuf's encoding of `Packet` in `proto/fsutil.proto`, behind gRPC's message prefix. Written out because the
 generated class copies what goes into it, and a context is copied often enough on its way. Tested against that class.

@@ -1,4 +1,4 @@
-"""Reads the files that the daemon asks for, as they were announced: what has changed since is an error."""
+"""Read the files that the daemon requests as they were announced; a later change is an error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect_slipway.infra.buildkit.http2.stream import ProtocolViolation
 from prefect_slipway.infra.domain.errors import ContextError
 
 _BYTES_AT_ONCE = 2 << 20
-# From larger ones a daemon makes as large buffers anew, and takes longer for a large file.
+# From larger ones a daemon makes equally large new buffers, and takes longer for a large file.
 _DATA_SIZE = 1 << 16
 # Smaller ones are joined: an object each would take more memory than what is in it.
 _WORTH_NO_COPY = 1 << 14
@@ -57,7 +57,7 @@ class FileReader:
         self._left = 0  # of its bytes
 
     def next_pieces(self) -> list[bytes]:
-        """About _BYTES_AT_ONCE of framed packets, cut anywhere; none when nothing is asked for.
+        """About _BYTES_AT_ONCE of framed packets, cut anywhere; none when nothing is requested.
 
         Raises ContextError or ProtocolViolation.
         """
@@ -93,13 +93,13 @@ class FileReader:
         try:
             path, self._left, _ = self._table[number]
         except IndexError as error:
-            raise ProtocolViolation(f"the daemon asks for file {number}, which was not announced") from error
+            raise ProtocolViolation(f"the daemon requests file {number}, which was not announced") from error
         path = self._root + path
         try:
             # A named pipe that took the file's place must not block the open.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise self._changed("vanished while the context was read") from error
+            raise self._changed("disappeared while the context was read") from error
         except OSError as error:
             if not (error.errno == errno.ENXIO and self._left == 0 and stat.S_ISSOCK(os.lstat(path).st_mode)):
                 raise self._changed(f"cannot be read: {error.strerror}") from error
@@ -122,7 +122,7 @@ class FileReader:
         except OSError as error:
             raise self._changed(f"cannot be read: {error.strerror}") from error
         if data and self._left > 0:
-            return data  # a file system may give less than was asked for
+            return data  # a file system may give less than was requested
         raise self._changed("changed while the context was read")
 
     def _changed(self, what: str) -> ContextError:

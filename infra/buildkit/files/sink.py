@@ -1,4 +1,4 @@
-"""Where an archive goes: a file that gets its name when it is complete, a pipe, a stream of the caller's."""
+"""Destinations of an archive: a file that gets its name when it is complete, a pipe, or the caller's stream."""
 
 from __future__ import annotations
 

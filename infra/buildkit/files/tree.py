@@ -1,4 +1,4 @@
-"""A directory that is filled from outside without ever leaving it.
+"""A directory that is filled from outside, without ever writing outside it.
 
 No path is handed to the kernel: each component is opened relative to its folder without following links, so that
 neither `..` nor a link that was there before or came with the result leads out.
@@ -162,7 +162,7 @@ class Tree:
 
 def _checked(path: bytes) -> bytes:
     if any(part in {b"", b".", b".."} for part in path.split(b"/")) or b"\0" in path:
-        raise OutputError(f"the daemon sends a file named {os.fsdecode(path)!r}, which leads out of the directory")
+        raise OutputError(f"the daemon sends a file named {os.fsdecode(path)!r}, which is outside the directory")
     return path
 
 

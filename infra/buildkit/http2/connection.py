@@ -172,7 +172,7 @@ class Http2Connection:
         except BaseExceptionGroup as group:
             error = cause_of(group)
             if isinstance(error, OSError):
-                lost = ConnectionLost(f"the connection broke off ({reason(error)})", mute=self._bytes_seen == 0)
+                lost = ConnectionLost(f"the connection broke ({reason(error)})", mute=self._bytes_seen == 0)
                 lost.__cause__ = error
                 error = lost
             if not isinstance(error, ConnectionLost | ProtocolViolation):
@@ -237,7 +237,7 @@ class Http2Connection:
                 await asyncio.sleep(keepalive.timeout_s)
                 # A loop that was itself held up has had no chance to read: then wait once more.
                 if self._bytes_seen == seen and time.monotonic() - due < keepalive.timeout_s / 2:
-                    raise ConnectionLost(f"no sign of life for {keepalive.idle_s + keepalive.timeout_s:g} s")
+                    raise ConnectionLost(f"no response for {keepalive.idle_s + keepalive.timeout_s:g} s")
 
     # Sending --------------------------------------------------------------------------------------------------
 
@@ -370,7 +370,7 @@ class Http2Connection:
             stream.widen(increment)
 
     def _known(self, stream_id: int) -> None:
-        """Late frames of a stream that was given up are to be expected; others are not."""
+        """Late late frames of an abandoned stream are normal; others are not."""
         if not 0 < stream_id <= self._last_stream:
             raise ProtocolViolation("a frame of a stream that was never opened")
 

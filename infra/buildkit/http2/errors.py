@@ -1,4 +1,4 @@
-"""How a connection or a stream ends badly."""
+"""Errors that end a connection or a stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP/2 frames (RFC 9113 sections 4 and 6): cutting what comes into frames, putting what goes into them."""
+"""HTTP/2 frames (RFC 9113 sections 4 and 6): decode received bytes into frames, encode frames to send."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FrameReader:
             end = body + (high << 8 | low)
             if end > size:
                 if end - body > self._max_size:
-                    raise ProtocolViolation("a frame that is longer than was allowed")
+                    raise ProtocolViolation("a frame that is longer than allowed")
                 break
             position = end
             if kind == WINDOW_UPDATE and end - body == 4:
@@ -69,7 +69,7 @@ class FrameReader:
                 increments[stream_id] = increments.get(stream_id, 0) + (increment & LARGEST_WINDOW)
             else:
                 if end - body > self._max_size:
-                    raise ProtocolViolation("a frame that is longer than was allowed")
+                    raise ProtocolViolation("a frame that is longer than allowed")
                 yield kind, flags, stream_id & LARGEST_WINDOW, view[body:end]
         self._rest = data[position:]
         for stream_id, increment in increments.items():
@@ -103,7 +103,7 @@ def unpadded(flags: int, body: memoryview) -> memoryview:
     if not flags & PADDED:
         return body
     if not body or body[0] >= len(body):
-        raise ProtocolViolation("a frame with more padding than it has room for")
+        raise ProtocolViolation("a frame with more padding than fits")
     return body[1 : len(body) - body[0]]
 
 

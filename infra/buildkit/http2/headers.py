@@ -1,4 +1,4 @@
-"""Header blocks of an HTTP/2 connection, put together from HEADERS and CONTINUATION and read with `hpack`."""
+"""Header blocks of an HTTP/2 connection: joined from HEADERS and CONTINUATION, decoded with `hpack`."""
 
 from __future__ import annotations
 

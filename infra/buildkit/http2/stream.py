@@ -1,4 +1,4 @@
-"""One stream of an HTTP/2 connection: what was received and not read yet, what is to be sent and has no window yet."""
+"""One stream of an HTTP/2 connection: received data that is unread, and data that waits for a window to be sent."""
 
 from __future__ import annotations
 

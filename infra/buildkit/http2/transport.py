@@ -167,15 +167,15 @@ async def _upgrade(address: BuilderAddress, stream: SocketStream) -> None:
         data += more
         end = data.find(b"\r\n\r\n")
         if end < 0 and (not more or len(data) > _LONGEST_HEAD):
-            raise BuilderProtocolError(f"builder {address}: not a Docker engine's answer to POST /grpc")
+            raise BuilderProtocolError(f"builder {address}: the answer to POST /grpc is not a Docker engine's")
     stream.unread(data[end + 4 :])
     head = data[:end]
     status = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
     if len(status) < 2 or not status[0].startswith("HTTP/1"):
-        raise BuilderProtocolError(f"builder {address}: not a Docker engine's answer to POST /grpc")
+        raise BuilderProtocolError(f"builder {address}: the answer to POST /grpc is not a Docker engine's")
     if status[1] != "101":
         raise BuilderProtocolError(
-            f"builder {address}: the Docker engine offers no BuildKit (POST /grpc gave HTTP {status[1][:3]})"
+            f"builder {address}: the Docker engine does not offer BuildKit (POST /grpc gave HTTP {status[1][:3]})"
         )
 
 
@@ -192,15 +192,15 @@ def _verification_text(error: ssl.SSLCertVerificationError) -> str:
 
 def _connection_error(address: BuilderAddress, error: OSError) -> SlipwayError:
     if isinstance(error, FileNotFoundError):
-        return BuilderUnreachable(f"builder {address}: there is no such socket")
+        return BuilderUnreachable(f"builder {address}: the socket does not exist")
     if isinstance(error, PermissionError):
         return BuilderUnreachable(
-            f"builder {address}: this user may not open the socket",
-            action="run as root or join the group that owns the socket (docker)",
+            f"builder {address}: this user has no permission to open the socket",
+            action="run as root, or join the group that owns the socket (docker)",
         )
     if isinstance(error, ConnectionResetError | ConnectionAbortedError) and address.tls is not None:
         # A server that wants a client certificate may break off instead of sending an alert.
-        return BuilderTlsError(f"builder {address}: the connection broke off during the TLS handshake")
+        return BuilderTlsError(f"builder {address}: the connection broke during the TLS handshake")
     return BuilderUnreachable(f"builder {address}: {_reason(error)}")
 
 

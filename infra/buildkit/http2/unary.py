@@ -1,4 +1,4 @@
-"""The commonest kind of call that the daemon makes: one message in, one out."""
+"""The daemon's most frequent kind of call: one message in, one out."""
 
 from __future__ import annotations
 

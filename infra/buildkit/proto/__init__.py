@@ -1,1 +1,1 @@
-"""The protocol definitions of `prefect_slipway.infra.buildkit.wire` and what generates it."""
+"""The protocol definitions of `prefect_slipway.infra.buildkit.wire`, and their generator."""

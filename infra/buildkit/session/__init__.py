@@ -1,1 +1,1 @@
-"""What the daemon may call while it builds, and the tunnel that it calls through."""
+"""The services that the daemon may call during a build, and the tunnel for its calls."""

@@ -1,4 +1,4 @@
-"""Credentials for registries, asked of us each time the daemon needs some.
+"""Registry credentials for the daemon, which requests them each time it needs some.
 
 Service: session/auth/auth.proto (moby/buildkit). FetchToken is not offered, so the daemon gets bearer tokens itself.
 """

@@ -1,4 +1,4 @@
-"""A directory of one file that exists in memory alone: a Dockerfile that was not read from disk."""
+"""A directory with one file that only exists in memory: a Dockerfile that was not read from disk."""
 
 from __future__ import annotations
 

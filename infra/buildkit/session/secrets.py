@@ -49,7 +49,7 @@ class SshSource(NamedTuple):
 class Secrets:
     """Serves secrets by id. `failure`: why one that was offered could not be served.
 
-    Raises InvalidOption for a source that is not there or too large, before the build begins.
+    Raises InvalidOption for a source that does not exist or is too large, before the build begins.
     """
 
     def __init__(self, sources: Mapping[str, SecretSource]) -> None:
@@ -64,7 +64,7 @@ class Secrets:
     async def _secret(self, request: GetSecretRequest) -> GetSecretResponse:
         source = self._sources.get(request.ID)
         if source is None:
-            raise GrpcError(Code.NOT_FOUND, f"secret {request.ID} is not offered")
+            raise GrpcError(Code.NOT_FOUND, f"secret {request.ID} was not given")
         try:
             if isinstance(source, SecretEnv):
                 data = os.environb[os.fsencode(source.name)]
@@ -95,7 +95,7 @@ def _check(name: str, source: SecretSource) -> None:
 
 def _gone(name: str, source: SecretSource) -> InvalidOption:
     what = f"file {source.path}" if isinstance(source, SecretFile) else f"environment variable {source.name}"
-    return InvalidOption(f"the secret {name!r} cannot be read: no {what}")
+    return InvalidOption(f"the secret {name!r} cannot be read: {what} does not exist")
 
 
 def _too_large(name: str) -> InvalidOption:

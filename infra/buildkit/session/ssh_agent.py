@@ -72,7 +72,7 @@ class SshAgents:
             finally:
                 await agent.close()
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise GrpcError(Code.UNAVAILABLE, "the SSH agent does not answer, or went away") from error
+            raise GrpcError(Code.UNAVAILABLE, "the SSH agent does not answer, or has ended") from error
 
     def _find(self, name: str) -> Path | _Raw | Agent:
         way = self._ways.get(name or DEFAULT_ID)
@@ -94,7 +94,7 @@ class _Socket:
         head = await self._reader.readexactly(4)
         length = int.from_bytes(head, "big")
         if length > _MAX_MESSAGE:
-            raise GrpcError(Code.INTERNAL, "the SSH agent's answer is not of the agent protocol")
+            raise GrpcError(Code.INTERNAL, "the SSH agent's answer does not follow the agent protocol")
         return head + await self._reader.readexactly(length)
 
     async def close(self) -> None:
@@ -163,7 +163,7 @@ def _way(name: str, source: SshSource) -> Path | _Raw | Agent:
     if not source.paths:
         found = os.environ.get("SSH_AUTH_SOCK")
         if not found:
-            raise InvalidOption(f"ssh {name!r}: SSH_AUTH_SOCK is not set", action="start an agent, or name its socket")
+            raise InvalidOption(f"ssh {name!r}: SSH_AUTH_SOCK is not set", action="start an agent, or pass its socket")
         sockets = [Path(found)]
         if not _is_socket(sockets[0]):
             raise InvalidOption(
@@ -175,7 +175,7 @@ def _way(name: str, source: SshSource) -> Path | _Raw | Agent:
         return SshKeys.read(name, source.paths)
     if len(sockets) != 1 or len(source.paths) > 1:
         raise InvalidOption(
-            f"ssh {name!r}: it is one socket, or keys in files", action="give sockets and keys ids of their own"
+            f"ssh {name!r}: use either one socket or key files", action="give sockets and keys different ids"
         )
     return _Raw(sockets[0]) if source.raw else sockets[0]
 

@@ -1,4 +1,4 @@
-"""Private keys in files as an SSH agent in memory, which signs with them and gives nothing else of them away.
+"""Private key files as an in-memory SSH agent, which signs with them and reveals nothing else.
 
 Messages: draft-miller-ssh-agent, section 3. Signatures: RFC 4253 section 6.6 (RSA), RFC 8332 (RSA with SHA-2), RFC 5656
 section 3.1.2 (ECDSA), RFC 8709 (Ed25519). Key formats: OpenSSH's and PEM (PKCS#1, PKCS#8, SEC 1), without passphrase.
@@ -50,7 +50,7 @@ class SshKeys:
 
     @classmethod
     def read(cls, name: str, paths: Sequence[Path]) -> Self:
-        """Raises InvalidOption for a file that is no private key without a passphrase."""
+        """Raises InvalidOption for a file that is not a private key without a passphrase."""
         return cls([_identity(f"ssh {name!r}: {path}", path) for path in paths])
 
     async def answer(self, request: bytes) -> bytes:
@@ -80,14 +80,14 @@ def _identity(what: str, path: Path) -> _Identity:
         with path.open("rb") as file:
             text = file.read(_LARGEST_KEY)
     except OSError as error:
-        raise InvalidOption(f"{what} cannot be read: {error.strerror}", action="name a socket or a key") from error
+        raise InvalidOption(f"{what} cannot be read: {error.strerror}", action="pass a socket or a key") from error
     load = serialization.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else serialization.load_pem_private_key
     try:
         key = load(text, None)
     except TypeError:
         # What the library raises where a passphrase is missing.
         raise InvalidOption(
-            f"{what} has a passphrase", action="add it to an agent (ssh-add), name its socket"
+            f"{what} has a passphrase", action="add it to an agent (ssh-add) and pass the agent's socket"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         # Without the library's words, which were not written with secrets in mind.
@@ -97,7 +97,7 @@ def _identity(what: str, path: Path) -> _Identity:
     if not isinstance(key, Key) or (
         isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in _CURVE_HASHES
     ):
-        raise InvalidOption(f"{what} is a key of a kind that is not signed with", action="use Ed25519, ECDSA or RSA")
+        raise InvalidOption(f"{what} is a key of an unsupported type", action="use Ed25519, ECDSA or RSA")
     openssh = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return _Identity(key, base64.b64decode(openssh.split()[1]), path.name.encode(errors="surrogateescape"))
 

@@ -1,4 +1,4 @@
-"""A context that is a stream: the daemon downloads it from the session as if from the web.
+"""A context from a stream, which the daemon downloads from the session like from the web.
 
 Service: session/upload/upload.proto (moby/buildkit); the host's name stands for the session (source/http/transport.go).
 """
@@ -72,7 +72,7 @@ class Upload:
             while data := await _read(self._stream):
                 await send(call, BytesMessage(data=data))
         except OSError as error:
-            self.failure = ContextError(f"the context cannot be read from its stream: {error.strerror}")
+            self.failure = ContextError(f"the context cannot be read from standard input: {error.strerror}")
             raise GrpcError(Code.INTERNAL, "the client cannot read the context") from error
 
 

@@ -3,7 +3,7 @@
 ::
 
     SlipwayError
-    ├── UsageError                     exit code 2: what was asked for is not possible as asked
+    ├── UsageError                     exit code 2: the request is not possible
     │   ├── InvalidReference           an image reference the OCI grammar forbids
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
@@ -12,7 +12,7 @@
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
     ├── SourceError
-    │   ├── SourceMissing              the directory, repository or archive is not there
+    │   ├── SourceMissing              the directory, repository or archive does not exist
     │   ├── RefUnknown                 the repository has no such ref
     │   ├── HistoryIncomplete          a shallow clone that nothing can complete
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
@@ -20,12 +20,12 @@
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
     │   ├── SourceTlsError             the server's certificate is not trusted
     │   ├── SourceDiskFull             no space left where the source is put
-    │   └── SourceUnreachable          network trouble on the way to the source        (retry)
+    │   └── SourceUnreachable          the network fails on the way to the source      (retry)
     ├── VersionError
     │   ├── VersionTaken               the version exists with another digest
     │   └── VersionReserved            another release holds the version right now
     ├── ApprovalError
-    │   ├── ApprovalRefused            somebody said no, or cancelled the waiting run
+    │   ├── ApprovalRefused            somebody rejected it, or cancelled the waiting run
     │   ├── ApprovalTimedOut           nobody answered in time
     │   └── ApprovalOutdated           the source changed while the answer was waited for
     ├── VaultError
@@ -58,14 +58,14 @@
     │   ├── TagImmutable               the registry forbids moving that tag
     │   ├── DigestMismatch             what the registry holds is not what was built
     │   ├── ReferrersRefused           the registry does not store manifests that refer to an image
-    │   ├── AnswerTooLarge             more bytes than what was asked for can have
+    │   ├── AnswerTooLarge             more bytes than what was requested can have
     │   ├── WritesCollide              others keep overwriting the same tag             (retry)
     │   └── RegistryProtocolError      an answer outside the OCI distribution specification
     ├── BuilderError
     │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
     │   ├── BuilderTlsError            wrong CA, certificate or name
     │   ├── BuilderLost                the daemon went away mid-build                  (retry)
-    │   ├── BuilderTooOld              the daemon lacks a feature that was asked for
+    │   ├── BuilderTooOld              the daemon lacks a feature that was requested
     │   ├── BuilderDiskFull            no space left on the daemon's disk
     │   ├── BuilderImagePull           its pod's image cannot be pulled
     │   ├── BuilderUnschedulable       no node takes its pod
@@ -83,14 +83,14 @@
     │   ├── KubeconfigInvalid          no kubeconfig, no such context, or one that cannot be read
     │   ├── ClusterUnreachable         refused, no such host, timed out, broken off     (retry)
     │   ├── ClusterTlsError            the certificate is not trusted
-    │   ├── ClusterUnauthorized        401: who asks is not known
+    │   ├── ClusterUnauthorized        401: the user is not known
     │   ├── ClusterForbidden           403: a verb on a resource is missing in the Role
     │   ├── ClusterRefused             403, 422: admission, a quota or validation refuses the object
     │   ├── NamespaceMissing           404 of the namespace itself
     │   ├── NamespaceTerminating       it is being deleted
     │   ├── ObjectMissing              404 of an object
     │   ├── ObjectConflict             409: somebody changed it at the same time        (retry)
-    │   ├── NotOurs                    an object of that name is there and was not made by Slipway
+    │   ├── NotOurs                    an object of that name exists and was not made by Slipway
     │   ├── WatchExpired               410: the watch is too old to go on               (retry)
     │   ├── ClusterThrottled           429, with the server's Retry-After               (retry)
     │   ├── ClusterUnavailable         5xx                                              (retry)
@@ -130,11 +130,11 @@
     │   └── OtherPredicateType         a statement about the image, of another type
     ├── PrefectError                   the Prefect server, where a command talks to it alone
     │   ├── PrefectUnreachable         refused, no such host, timed out                (retry)
-    │   ├── PrefectUnavailable         5xx, 408, 429: trouble of its own               (retry)
+    │   ├── PrefectUnavailable         5xx, 408, 429: the server failed                (retry)
     │   ├── PrefectUnauthorized        401, 403: the server wants another key
     │   ├── PrefectNotFound            404: what was named is gone
     │   ├── PrefectRefused             any other status
-    │   └── PrefectProtocolError       no Prefect API answers there, or one of another major version
+    │   └── PrefectProtocolError       not a Prefect API, or one of another major version
     ├── StackError                     the embedded stack on this machine
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken

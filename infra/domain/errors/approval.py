@@ -1,4 +1,4 @@
-"""Approvals: an answer that was no, or none."""
+"""Approvals: rejected, timed out or outdated."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ class ApprovalError(SlipwayError):
 
 
 class ApprovalRefused(ApprovalError):
-    default_action = "nothing was changed; run it again when the objection is settled"
+    default_action = "nothing was changed; run the same command again when the objection is settled"
 
 
 class ApprovalTimedOut(ApprovalError):
-    default_action = "nothing was changed; run it again, with a longer --approval-timeout-s if need be"
+    default_action = (
+        "nothing was changed; run the same command again, with a longer --approval-timeout-s if you need more time"
+    )
 
 
 class ApprovalOutdated(ApprovalError):
-    default_action = "run it again: what is released has to be what was approved"
+    default_action = "run the same command again: Slipway only releases what was approved"

@@ -75,4 +75,4 @@ def _rebuild(cls: type[SlipwayError], state: dict[str, Any]) -> SlipwayError:
 
 class Interrupted(SlipwayError):
     exit_code = 130
-    default_action = "nothing was left behind; the same command may be run again"
+    default_action = "nothing was left behind; you can run the same command again"

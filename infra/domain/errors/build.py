@@ -14,13 +14,13 @@ class DockerfileMissing(BuildError):
 
 
 class DockerfileInvalid(BuildError):
-    default_action = "mend the line that is marked above"
+    default_action = "fix the marked line above"
 
 
 class StepFailed(BuildError):
     """`step`: the step's name as BuildKit shows it; `status`: the process's exit code, None if there was none."""
 
-    default_action = "mend the step; its last lines stand above"
+    default_action = "fix the step; its last lines are shown above"
 
     def __init__(
         self,
@@ -38,20 +38,20 @@ class StepFailed(BuildError):
 
 
 class StepOutOfMemory(StepFailed):
-    default_action = "give the builder more memory, or let the step take less of it (fewer jobs at once)"
+    default_action = "give the builder more memory, or make the step use less (for example fewer parallel jobs)"
 
 
 class ContextError(BuildError):
-    default_action = "keep the source still while it is read, or exclude the file in .dockerignore"
+    default_action = "do not change the source while it is read, or exclude the file in .dockerignore"
 
 
 class BaseImageUnavailable(BuildError):
-    default_action = "check the image's name; a private one needs credentials for its registry"
+    default_action = "check the image's name; a private image needs credentials for its registry"
 
 
 class BuildSecretMissing(BuildError):
-    default_action = "give it to the build: --secret id=NAME,src=FILE or env=VARIABLE, --ssh default"
+    default_action = "pass it to the build: --secret id=NAME,src=FILE, --secret id=NAME,env=VARIABLE or --ssh default"
 
 
 class OutputError(BuildError):
-    default_action = "check the destination: its permissions, and the space on its disk"
+    default_action = "check the destination's permissions and the free space on its disk"

@@ -11,16 +11,18 @@ class BuilderError(SlipwayError):
 
 class BuilderUnreachable(BuilderError):
     retryable = True
-    default_action = "check the address given by --builder; `slipway doctor` tries it, `slipway up` starts one"
+    default_action = (
+        "check the address in --builder; `slipway doctor` tests the embedded builder, `slipway up` starts it"
+    )
 
 
 class BuilderTlsError(BuilderError):
-    default_action = "check the CA, the client certificate and the server name of the builder"
+    default_action = "check the builder's CA, client certificate and server name"
 
 
 class BuilderLost(BuilderError):
     retryable = True
-    default_action = "look at the daemon's log; running the same command again is safe"
+    default_action = "look at the daemon's log; it is safe to run the same command again"
 
 
 class BuilderTooOld(BuilderError):
@@ -28,61 +30,67 @@ class BuilderTooOld(BuilderError):
 
 
 class BuilderDiskFull(BuilderError):
-    default_action = "free space on the builder (`slipway builder prune`), or give it a larger disk"
+    default_action = "free space on the builder (`slipway builder prune`) or give it a larger disk"
 
 
 class BuilderProtocolError(BuilderError):
-    default_action = "is this the address of a BuildKit daemon?"
+    default_action = "check that the address belongs to a BuildKit daemon"
 
 
 class BuilderImagePull(BuilderError):
-    default_action = "check the builder's image, and the pull secrets for its registry"
+    default_action = "check the builder's image and the pull secrets for its registry"
 
 
 class BuilderUnschedulable(BuilderError):
-    default_action = "free or add a node, or ask for less (requests, node selector, tolerations)"
+    default_action = "free or add a node, or relax the pod's requests, node selector or tolerations"
 
 
 class BuilderVolumeMissing(BuilderError):
     default_action = (
-        "name a StorageClass that the cluster has (`kubectl get storageclass`) by --builder-option storage_class=NAME, "
+        "choose a StorageClass of the cluster (`kubectl get storageclass`) with --builder-option storage_class=NAME, "
         "or keep the cache in the pod (cache_persistent=false)"
     )
 
 
 class BuilderRefused(BuilderError):
-    default_action = "the reason stands above; change the namespace's policy or quota, or what the builder asks for"
+    default_action = "the reason is shown above; change the namespace's policy or quota, or the builder's options"
 
 
 class BuilderCrashed(BuilderError):
-    default_action = "its last lines stand above; rootless BuildKit needs user namespaces on the node"
+    default_action = "its last lines are shown above; rootless BuildKit needs user namespaces on the node"
 
 
 class BuilderDied(BuilderError):
     retryable = True
-    default_action = "running the same command again is safe; its last lines, if it wrote any, are shown above"
+    default_action = "it is safe to run the same command again; the daemon's last lines, if any, are shown above"
 
 
 class BuilderOutOfMemory(BuilderError):
     default_action = (
-        "give it a higher limit (--builder-option memory_limit=SIZE), or let the build take less (fewer jobs at once)"
+        "raise its limit (--builder-option memory_limit=SIZE), or make the build use less (for example fewer "
+        "parallel jobs)"
     )
 
 
 class BuilderEvicted(BuilderError):
     retryable = True
-    default_action = "running the same command again is safe; a request for what it needs keeps a pod on its node"
+    default_action = (
+        "it is safe to run the same command again; a pod that requests the memory it uses is evicted less often"
+    )
 
 
 class BuilderDeleted(BuilderError):
     retryable = True
-    default_action = "running the same command again is safe"
+    default_action = "it is safe to run the same command again"
 
 
 class BuilderNodeLost(BuilderError):
     retryable = True
-    default_action = "running the same command again is safe; look at the node"
+    default_action = "it is safe to run the same command again; look at the node"
 
 
 class BuilderNotReady(BuilderError):
-    default_action = "look at it with `kubectl describe pod`; give it more time if nothing is wrong"
+    default_action = (
+        "look at the pod with `kubectl describe pod`; give it more time (--builder-option ready_s=SECONDS) "
+        "if nothing is wrong"
+    )

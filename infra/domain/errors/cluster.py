@@ -31,19 +31,19 @@ class ClusterForbidden(ClusterError):
 
 
 class ClusterRefused(ClusterError):
-    default_action = "the reason stands above; change the options, or the namespace's policy or quota"
+    default_action = "the reason is shown above; change the options, or the namespace's policy or quota"
 
 
 class NamespaceMissing(ClusterError):
-    default_action = "create it (`kubectl create namespace`), or name another with --namespace"
+    default_action = "create the namespace (`kubectl create namespace`), or choose another with --namespace"
 
 
 class NamespaceTerminating(ClusterError):
-    default_action = "wait until it is gone and create it again, or name another with --namespace"
+    default_action = "wait until the namespace is gone and create it again, or choose another with --namespace"
 
 
 class ObjectMissing(ClusterError):
-    default_action = "somebody removed it; run the same command again"
+    default_action = "somebody removed the object; run the same command again"
 
 
 class ObjectConflict(ClusterError):
@@ -62,17 +62,17 @@ class WatchExpired(ClusterError):
 
 class ClusterThrottled(ClusterError):
     retryable = True
-    default_action = "wait; the API server limits requests"
+    default_action = "wait, then run the same command again: the API server limits requests"
 
 
 class ClusterUnavailable(ClusterError):
     retryable = True
-    default_action = "the API server has trouble of its own; run the same command again later"
+    default_action = "the API server failed; run the same command again later"
 
 
 class ClusterProtocolError(ClusterError):
-    default_action = "is this the address of a Kubernetes API server?"
+    default_action = "check that the address belongs to a Kubernetes API server"
 
 
 class Leftovers(ClusterError):
-    default_action = "see what holds them (finalizers); `slipway sweep` tries again"
+    default_action = "see what blocks their deletion (finalizers); `slipway sweep` tries again"

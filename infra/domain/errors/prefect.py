@@ -1,4 +1,4 @@
-"""The Prefect server: what a command that talks to it alone may meet."""
+"""The Prefect server, for commands that use it directly."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ class PrefectError(SlipwayError):
 
 class PrefectUnreachable(PrefectError):
     retryable = True
-    default_action = "check PREFECT_API_URL and that the server runs; `slipway up` starts an embedded one"
+    default_action = "check PREFECT_API_URL and that the server is running; `slipway up` starts an embedded one"
 
 
 class PrefectUnavailable(PrefectError):
     retryable = True
-    default_action = "see the server's log (a full disk, its database), then run the same command again"
+    default_action = "look at the server's log (a full disk, its database), then run the same command again"
 
 
 class PrefectUnauthorized(PrefectError):
-    default_action = "set PREFECT_API_AUTH_STRING (Prefect Cloud: PREFECT_API_KEY) to what the server asks for"
+    default_action = "set PREFECT_API_AUTH_STRING (Prefect Cloud: PREFECT_API_KEY) to the server's credential"
 
 
 class PrefectRefused(PrefectError):
-    default_action = "the server's log says why"
+    default_action = "look at the server's log for the reason"
 
 
 class PrefectNotFound(PrefectError):
-    default_action = "check that it was not deleted meanwhile, then run the same command again"
+    default_action = "check that nobody deleted it in the meantime, then run the same command again"
 
 
 class PrefectProtocolError(PrefectError):
-    default_action = "check PREFECT_API_URL: it is the address of a Prefect API and ends in /api"
+    default_action = "check PREFECT_API_URL: it must be the address of a Prefect API, which ends in /api"

@@ -11,23 +11,23 @@ class RegistryError(SlipwayError):
 
 class RegistryUnreachable(RegistryError):
     retryable = True
-    default_action = "check the registry's host name and port, and that it runs"
+    default_action = "check the registry's host name and port, and that it is running"
 
 
 class RegistryTlsError(RegistryError):
-    default_action = "name its CA with --registry-ca FILE; for plain HTTP say --insecure-registry"
+    default_action = "pass the registry's CA with --registry-ca FILE; for plain HTTP use --insecure-registry"
 
 
 class RegistryUnauthorized(RegistryError):
-    default_action = "check the user and password at --credentials vault:MOUNT/PATH"
+    default_action = "check the username and password at the place named by --credentials"
 
 
 class RegistryForbidden(RegistryError):
-    default_action = "give the account the right to push to this repository"
+    default_action = "give the account permission to push to this repository"
 
 
 class RepositoryUnknown(RegistryError):
-    default_action = "check the repository's name; some registries want it created first"
+    default_action = "check the repository's name; some registries require you to create it first"
 
 
 class ManifestUnknown(RegistryError):
@@ -36,39 +36,41 @@ class ManifestUnknown(RegistryError):
 
 class RegistryThrottled(RegistryError):
     retryable = True
-    default_action = "wait as long as the registry asked, then run the same command again"
+    default_action = "wait as long as the registry asks, then run the same command again"
 
 
 class RegistryUnavailable(RegistryError):
     retryable = True
-    default_action = "the registry has trouble of its own; run the same command again later"
+    default_action = "the registry failed; run the same command again later"
 
 
 class UploadBroken(RegistryError):
     retryable = True
-    default_action = "run the same command again; what was uploaded is not lost"
+    default_action = "run the same command again; finished uploads are kept"
 
 
 class TagImmutable(RegistryError):
-    default_action = "the registry forbids moving this tag; choose another version or allow it there"
+    default_action = "choose another version, or allow the registry to overwrite this tag"
 
 
 class DigestMismatch(RegistryError):
-    default_action = "do not use this image; find out what stands between here and the registry"
+    default_action = "do not use this image; find out what changes content between this machine and the registry"
 
 
 class ReferrersRefused(RegistryError):
-    default_action = "sign in cosign's older format only (--sign-format cosign), or use a registry for OCI artifacts"
+    default_action = (
+        "sign in cosign's older format only (--sign-format cosign), or use a registry that stores OCI artifacts"
+    )
 
 
 class AnswerTooLarge(RegistryError):
-    default_action = "find out what put it there; nothing of this kind needs that many bytes"
+    default_action = "find out what wrote it; objects of this kind are never that large"
 
 
 class WritesCollide(RegistryError):
     retryable = True
-    default_action = "run the same command again; what is there already is not written twice"
+    default_action = "run the same command again; nothing is written twice"
 
 
 class RegistryProtocolError(RegistryError):
-    default_action = "is this the address of an OCI registry?"
+    default_action = "check that the address belongs to an OCI registry"

@@ -10,50 +10,50 @@ class RolloutError(SlipwayError):
 
 
 class RolloutCrashed(RolloutError):
-    default_action = "its last lines stand above; mend the image or its configuration"
+    default_action = "fix the image or its configuration; the container's last lines are shown above"
 
 
 class RolloutOutOfMemory(RolloutError):
-    default_action = "give the container a higher memory limit, or the program less to hold"
+    default_action = "raise the container's memory limit, or make the program use less memory"
 
 
 class RolloutImagePull(RolloutError):
-    default_action = "check that the node reaches the registry, and the pull Secret (--pull-credentials)"
+    default_action = "check that the node can reach the registry, and check the pull Secret (--pull-credentials)"
 
 
 class RolloutProbeFailed(RolloutError):
-    default_action = "see what the probe asks for, and whether it gives the program enough time to start"
+    default_action = "check what the probe requests and whether it gives the program enough time to start"
 
 
 class RolloutUnschedulable(RolloutError):
-    default_action = "free or add a node, or ask for less (requests, node selector, tolerations)"
+    default_action = "free or add a node, or relax the pod's requests, node selector or tolerations"
 
 
 class RolloutVolumeMissing(RolloutError):
     default_action = (
-        "see why its claim is not bound (`kubectl get pvc,storageclass`): a StorageClass that is not there?"
+        "find out why its claim is not bound (`kubectl get pvc,storageclass`): its StorageClass may not exist"
     )
 
 
 class RolloutRefused(RolloutError):
-    default_action = "the reason stands above; change the namespace's policy or quota, or what the workload asks for"
+    default_action = "the reason is shown above; change the namespace's policy or quota, or the workload's requests"
 
 
 class RolloutDeadline(RolloutError):
-    default_action = "look at the pods with `kubectl describe pod`; give it more time (--timeout-s) if nothing is wrong"
+    default_action = "look at the pods with `kubectl describe pod`; allow more time (--timeout-s) if nothing is wrong"
 
 
 class RolloutSuperseded(RolloutError):
-    default_action = "let one deploy at a time work on a workload; run the same command again if this image is the one"
+    default_action = "run one deploy of a workload at a time; run the same command again if you want this image"
 
 
 class RolloutImpossible(RolloutError):
-    default_action = "the reason stands above; change the workload, then run the same command again"
+    default_action = "the reason is shown above; change the workload, then run the same command again"
 
 
 class NotPromoted(RolloutError):
-    default_action = "roll it out in the environment before first (`slipway deploy`, `slipway promote`)"
+    default_action = "roll it out to the previous environment first (`slipway deploy`, `slipway promote`)"
 
 
 class ReleaseUnknown(RolloutError):
-    default_action = "name a version that was released (`slipway rollback --to VERSION`), or a digest"
+    default_action = "choose a released version (`slipway rollback --to VERSION`) or a digest"

@@ -14,7 +14,7 @@ class SourceMissing(SourceError):
 
 
 class RefUnknown(SourceError):
-    default_action = "check the ref with `git ls-remote`; a branch, a tag or a full commit id will do"
+    default_action = "check the ref with `git ls-remote`; use a branch, a tag or a full commit id"
 
 
 class HistoryIncomplete(SourceError):
@@ -22,25 +22,25 @@ class HistoryIncomplete(SourceError):
 
 
 class DirtyTree(SourceError):
-    default_action = "commit or stash the changes, or say --allow-dirty"
+    default_action = "commit or stash the changes, or add --allow-dirty"
 
 
 class ChecksumMismatch(SourceError):
-    default_action = "compare the checksum with the publisher's; do not release what you did not mean to"
+    default_action = "compare the checksum with the publisher's, and release the archive only if they match"
 
 
 class SourceDenied(SourceError):
-    default_action = "check the credentials named by --git-credentials"
+    default_action = "check the credentials in --git-credentials"
 
 
 class SourceTlsError(SourceError):
-    default_action = "name the server's CA with --source-ca (a directory: git's http.sslCAInfo)"
+    default_action = "pass the server's CA with --source-ca (for a local directory, set git's http.sslCAInfo)"
 
 
 class SourceDiskFull(SourceError):
-    default_action = "free space below SLIPWAY_HOME, or put it on a larger disk"
+    default_action = "free space in SLIPWAY_HOME, or move it to a larger disk"
 
 
 class SourceUnreachable(SourceError):
     retryable = True
-    default_action = "check the network and the host's name, then run the same command again"
+    default_action = "check the network and the host name, then run the same command again"

@@ -10,27 +10,27 @@ class StackError(SlipwayError):
 
 
 class PartMissing(StackError):
-    default_action = "run `make setup`, or install it by hand; `slipway doctor` names the command"
+    default_action = "run `make setup`, or install it yourself; `slipway doctor` shows the command"
 
 
 class PortTaken(StackError):
-    default_action = "stop what listens there, or choose another port"
+    default_action = "stop the program that uses the port, or choose another port"
 
 
 class DaemonFailed(StackError):
-    default_action = "its last lines stand above; `slipway doctor` checks all parts"
+    default_action = "its last lines are shown above; `slipway doctor` checks all parts"
 
 
 class DiskFull(StackError):
-    default_action = "free some space there"
+    default_action = "free some space on that disk"
 
 
 class StateFolderUnusable(StackError):
-    default_action = "set SLIPWAY_HOME to a folder of your own"
+    default_action = "set SLIPWAY_HOME to a directory of your own"
 
 
 class StateFolderTooNew(StackError):
-    default_action = "use that version, or set SLIPWAY_HOME to another folder"
+    default_action = "use that version, or set SLIPWAY_HOME to another directory"
 
 
 class StackDown(StackError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect_slipway.infra.domain.errors.base import SlipwayError
 
-_NOT_WHAT_WAS_SIGNED = "do not use this image until you know who put the signature there"
+_NOT_WHAT_WAS_SIGNED = "do not use this image until you know who added the signature"
 
 
 class TrustError(SlipwayError):
@@ -12,7 +12,7 @@ class TrustError(SlipwayError):
 
 
 class NotSigned(TrustError):
-    default_action = "sign the image by its digest, or check that its signatures were copied with it"
+    default_action = "sign the image's digest, or check that its signatures were copied with it"
 
 
 class NotAttested(TrustError):
@@ -31,7 +31,7 @@ class SignatureInvalid(TrustError):
 
 
 class SignatureMalformed(TrustError):
-    default_action = "find out what wrote it there, or what cut it on the way; sign the image again"
+    default_action = "find out what wrote or truncated it, then sign the image again"
 
 
 class OtherImageSigned(TrustError):
@@ -39,7 +39,7 @@ class OtherImageSigned(TrustError):
 
 
 class OtherRepositorySigned(TrustError):
-    default_action = "name the repository that the image was released to, or sign the image where it is now"
+    default_action = "use the repository that the image was released to, or sign the image in its present repository"
 
 
 class OtherPayloadType(TrustError):
@@ -47,4 +47,4 @@ class OtherPayloadType(TrustError):
 
 
 class OtherPredicateType(TrustError):
-    default_action = "ask for the type that it states, or release the image again with the attestation you need"
+    default_action = "request the type that it states, or release the image again with the attestation you need"

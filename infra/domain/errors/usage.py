@@ -1,4 +1,4 @@
-"""What was asked for is not possible as asked."""
+"""Invalid requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InvalidVersion(UsageError):
 
 
 class InvalidTag(UsageError):
-    default_action = "a tag has at most 128 characters of A-Z a-z 0-9 _ . - and starts with none of . -"
+    default_action = "use at most 128 of the characters A-Z a-z 0-9 _ . - and do not start with . or -"
 
 
 class InvalidOption(UsageError):
@@ -26,12 +26,14 @@ class InvalidOption(UsageError):
 
 
 class InvalidKey(UsageError):
-    default_action = "name a file with a public key in PEM (ECDSA P-256 or P-384, Ed25519, RSA from 2048 bits)"
+    default_action = "use a PEM file with a public key (ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more)"
 
 
 class DeploymentUnknown(UsageError):
-    default_action = "the UI's Deployments page has their names; `slipway deploy-flows` registers Slipway's own"
+    default_action = (
+        "see the names on the UI's Deployments page; `slipway deploy-flows` registers Slipway's own deployments"
+    )
 
 
 class ParametersRefused(UsageError):
-    default_action = "the deployment's page in the UI shows what it takes"
+    default_action = "see the parameters on the deployment's page in the UI"

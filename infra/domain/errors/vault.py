@@ -11,40 +11,40 @@ class VaultError(SlipwayError):
 
 class VaultUnreachable(VaultError):
     retryable = True
-    default_action = "check VAULT_ADDR and VAULT_CACERT; `slipway doctor` tries the connection"
+    default_action = "check VAULT_ADDR and VAULT_CACERT; `slipway doctor` tests the connection"
 
 
 class VaultTlsError(VaultError):
-    default_action = "name its CA with VAULT_CACERT"
+    default_action = "set VAULT_CACERT to the file with Vault's CA"
 
 
 class VaultSealed(VaultError):
     retryable = True
-    default_action = "unseal it (`bao operator unseal`); the embedded one: `slipway up`"
+    default_action = "unseal Vault (`bao operator unseal`); for the embedded Vault run `slipway up`"
 
 
 class VaultInactive(VaultError):
-    default_action = "let VAULT_ADDR name a cluster that serves requests"
+    default_action = "set VAULT_ADDR to a cluster that serves requests"
 
 
 class VaultDenied(VaultError):
-    default_action = "give the role a policy with the capability `read` on that path"
+    default_action = "give the role a policy with the `read` capability on that path"
 
 
 class VaultTokenExpired(VaultError):
-    default_action = "set a fresh VAULT_TOKEN, or let Slipway log in by itself (VAULT_ROLE_ID, VAULT_SECRET_ID)"
+    default_action = "set a new VAULT_TOKEN, or let Slipway log in (VAULT_ROLE_ID, VAULT_SECRET_ID)"
 
 
 class VaultLoginRefused(VaultError):
-    default_action = "check role and secret id (or the Kubernetes role and its bound service account)"
+    default_action = "check the role id and secret id (or the Kubernetes role and its bound service account)"
 
 
 class SecretMissing(VaultError):
-    default_action = "check mount and path of vault:MOUNT/PATH, and that a value was written there"
+    default_action = "check the mount and the path in vault:MOUNT/PATH, and that a secret was written there"
 
 
 class SecretFieldMissing(VaultError):
-    default_action = "write the fields `username` and `password` (optionally `registry`) there"
+    default_action = "write the fields `username` and `password` (and optionally `registry`) to this secret"
 
 
 class KvVersionMismatch(VaultError):
@@ -52,11 +52,11 @@ class KvVersionMismatch(VaultError):
 
 
 class TransitMissing(VaultError):
-    default_action = "name the engine's mount in vault:MOUNT/KEY, or enable it (`bao secrets enable transit`)"
+    default_action = "check the mount in vault:MOUNT/KEY, or enable the engine (`bao secrets enable transit`)"
 
 
 class SigningKeyMissing(VaultError):
-    default_action = "check the name in vault:MOUNT/KEY, or create it (`bao write -f MOUNT/keys/KEY type=ecdsa-p256`)"
+    default_action = "check the key in vault:MOUNT/KEY, or create it (`bao write -f MOUNT/keys/KEY type=ecdsa-p256`)"
 
 
 class SigningKeyUnsuitable(VaultError):
@@ -71,8 +71,8 @@ class VaultThrottled(VaultError):
     retryable = True
     # As often as Vault's own client tries (api/client.go: two retries, a second or so apart).
     most_tries = 3
-    default_action = "wait; the server limits requests"
+    default_action = "wait, then run the same command again: Vault limits requests"
 
 
 class VaultProtocolError(VaultError):
-    default_action = "is VAULT_ADDR the address of a Vault server?"
+    default_action = "check that VAULT_ADDR is the address of a Vault server"

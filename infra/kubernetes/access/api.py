@@ -137,7 +137,7 @@ class KubernetesApi:
         )
 
     async def delete(self, obj: Object, *, kind: Kind, unchanged: bool = False, grace_s: int | None = None) -> bool:
-        """Delete this very object (by uid) and, before it goes, what it owns; False if it is not there any more.
+        """Delete exactly this object (by uid), after what it owns; False if it no longer exists.
 
         `unchanged`: only as it was read; raises ObjectConflict if it is another by now. `grace_s`: seconds a pod has
         to end, None for what it says itself.
@@ -174,7 +174,7 @@ class KubernetesApi:
     ) -> AsyncGenerator[dict[str, Object], None]:
         """The matching objects by name: as they are now, and again after each change, by a watch.
 
-        A watch that ended, expired (410) or broke off is taken up again; an API server that is not there for some
+        A watch that ended, expired (410) or broke off is taken up again; an API server that is away for some
         seconds ends it with ClusterUnreachable or ClusterUnavailable.
         """
         query = _selectors(selector, f"metadata.name={name}" if name else fields)
@@ -282,7 +282,7 @@ class KubernetesApi:
             except TRANSPORT_ERRORS as error:
                 raise transport_error(error, self.host) from error
             except ValueError as error:  # cut off within a line
-                raise ClusterUnreachable(f"the API server at {self.host} broke off a watch") from error
+                raise ClusterUnreachable(f"the API server at {self.host} interrupted a watch") from error
 
     async def _json(
         self,

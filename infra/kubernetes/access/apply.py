@@ -1,4 +1,4 @@
-"""Making objects without touching anybody else's."""
+"""Create objects without changing anyone else's."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def check_ours(there: Object, wanted: Object) -> None:
     found = there["metadata"].get("labels") or {}
     name = shown(kind_of(wanted), name_of(wanted))
     if found.get(MANAGED_BY) != SLIPWAY:
-        raise NotOurs(f"{name} is there and was not made by Slipway: it is left as it is")
+        raise NotOurs(f"{name} exists and was not created by Slipway: it is not changed")
     if found.get(RUN) != wanted["metadata"]["labels"][RUN]:
-        raise NotOurs(f"{name} belongs to another run ({found.get(RUN)}): it is left as it is")
+        raise NotOurs(f"{name} belongs to another run ({found.get(RUN)}): it is not changed")

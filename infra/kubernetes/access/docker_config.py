@@ -33,7 +33,7 @@ def parse_docker_config(text: str) -> Auths:
     if len(auths) < len(found):
         # Outside of the block above: its error may hold the text, which is a secret.
         raise ClusterProtocolError(
-            "the registry Secret holds no docker configuration", action="delete it and run the same command again"
+            "the registry Secret contains no docker configuration", action="delete it and run the same command again"
         )
     return auths
 

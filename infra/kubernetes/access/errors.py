@@ -1,4 +1,4 @@
-"""From the API's answer, or none, to a named cause: one table.
+"""Convert the API's answers, or their absence, to named causes: one table.
 
 Answers: `Status` of apimachinery (pkg/apis/meta/v1/types.go) with `code`, `reason` and `details`. What is forbidden by
 RBAC and what is forbidden by admission (Pod Security, quota) both are 403 Forbidden; RBAC's message alone says
@@ -53,7 +53,7 @@ _RBAC = re.compile(r'\bcannot (?P<verb>[a-z]+) resource "(?P<resource>[a-z0-9./-
 # What the API server takes for a user who says nothing of himself (apiserver, pkg/authentication/user, Anonymous).
 _ANONYMOUS = 'User "system:anonymous"'
 NO_LOGIN = (
-    "the kubeconfig's user has no credentials: add some (`kubectl config view --minify`), or name another context"
+    "the kubeconfig's user has no credentials: add them (`kubectl config view --minify`), or choose another context"
 )
 _CAUSE_TERMINATING = "NamespaceTerminating"
 
@@ -92,7 +92,7 @@ def answer_error(asked: Asked, code: int, body: bytes | str, wait: str | None = 
             f"{cause}; missing: {missing}", action=f"grant {missing} (the whole Role: infra/kubernetes/role.yaml)"
         )
     if kind is NamespaceMissing:
-        return NamespaceMissing(f"there is no namespace {asked.namespace}")
+        return NamespaceMissing(f"the namespace {asked.namespace} does not exist")
     if kind is NamespaceTerminating:
         return NamespaceTerminating(f"namespace {asked.namespace} is being deleted")
     if kind is ClusterRefused:
@@ -124,7 +124,7 @@ def transport_error(error: BaseException, host: str) -> ClusterError:
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return ClusterUnreachable(f"the API server at {host} did not answer in time")
     if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects | aiohttp.ContentTypeError):
-        return ClusterProtocolError(f"{host} gave an answer that cannot be followed: {reason(error)}")
+        return ClusterProtocolError(f"{host} gave an invalid answer: {reason(error)}")
     return ClusterUnreachable(f"the API server at {host} cannot be reached: {reason(error)}")
 
 

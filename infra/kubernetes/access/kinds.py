@@ -1,4 +1,4 @@
-"""The kinds of objects that Slipway makes, and where the API keeps them."""
+"""The kinds of objects that Slipway creates, and their API paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a cluster is reached: a context of the kubeconfig, or the service account of the pod one runs in."""
+"""Access to a cluster: a kubeconfig context, or the service account of the current pod."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Login:
 
     @property
     def anonymous(self) -> bool:
-        """Whether there is nothing that says who asks."""
+        """Whether the kubeconfig has no credentials."""
         settings = self.client.configuration
         return not (settings.api_key or settings.cert_file or settings.username)
 
@@ -115,7 +115,7 @@ def _context_namespace(loader: KubeConfigLoader) -> str:
 
 def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigLoader:
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
-        raise ConfigException("there is no such file")
+        raise ConfigException("it does not exist")
     config = KubeConfigMerger(paths).config
     # The library would write keys that stand in the file itself to /tmp, and leave them there after a kill -9.
     for user in config.value["users"]:

@@ -1,4 +1,4 @@
-"""The labels on objects that Slipway makes, by which it knows its own."""
+"""The labels by which Slipway recognises its own objects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ BUILDER = "slipway.dev/builder"
 USES = "slipway.dev/uses"
 """On a run's Lease: the shared builder it builds at."""
 SHELL = "slipway.dev/shell"
-"""On a run's Lease: the lab's pod that it has opened a session in; on that pod as well, by its own name."""
+"""On a run's Lease: the `buildkit-cli` pod that it has opened a session in; on that pod as well, by its own name."""
 CLIENT = "slipway.dev/client"
 """A pod with `CLIENT: NAME` may reach the builder NAME (NetworkPolicy)."""
 SLIPWAY = "slipway"

@@ -58,7 +58,7 @@ async def renew(api: KubernetesApi, name: str) -> Object:
 
 
 async def gone(api: KubernetesApi, kind: Kind, obj: Object) -> None:
-    """Wait until this very object is not there any more."""
+    """Wait until exactly this object no longer exists."""
     name = name_of(obj)
     async with aclosing(api.follow(kind, name=name)) as changes:
         async for objects in changes:

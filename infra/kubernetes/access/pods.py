@@ -1,4 +1,4 @@
-"""What a pod's status says, as a named cause.
+"""Problems in a pod's status, as named causes.
 
 Statuses: core/v1 PodStatus; reasons of waiting containers: kubelet (pkg/kubelet/images/types.go,
 pkg/kubelet/kuberuntime/kuberuntime_container.go); reasons of the condition DisruptionTarget:
@@ -75,13 +75,13 @@ def verdict(pod: Object) -> Verdict | None:
     if pod["metadata"].get("deletionTimestamp"):
         return Verdict(BuilderDeleted, f"{name} is being deleted", wants_log=True)
     if status.get("phase") == "Failed":  # the kubelet did not admit it: OutOfcpu, NodeAffinity ...
-        return Verdict(BuilderRefused, f"the node refuses {name} ({reason or 'no reason given'})", message)
+        return Verdict(BuilderRefused, f"the node rejects {name} ({reason or 'no reason given'})", message)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == _UNSCHEDULABLE:
         told = str(scheduled.get("message") or "")
         if NO_VOLUME.search(told):
             return Verdict(BuilderVolumeMissing, f"{name} waits for its volume", told, may_pass=True)
-        return Verdict(BuilderUnschedulable, f"no node takes {name}", told, may_pass=True)
+        return Verdict(BuilderUnschedulable, f"no node can run {name}", told, may_pass=True)
     return None
 
 
@@ -93,7 +93,7 @@ def _container_verdict(name: str, container: dict[str, Any], limit: str | None) 
         image = container.get("image") or "its image"
         return Verdict(BuilderImagePull, f"{name}: {image} cannot be pulled ({reason})", message)
     if reason in REFUSED_REASONS:
-        return Verdict(BuilderRefused, f"the kubelet cannot make the container of {name} ({reason})", message)
+        return Verdict(BuilderRefused, f"the kubelet cannot create the container of {name} ({reason})", message)
     last = container.get("lastState") or {}
     ended, previous = (state["terminated"], False) if "terminated" in state else (last.get("terminated"), True)
     if not ended:

@@ -1,4 +1,4 @@
-"""Kubernetes' resource quantities, as far as sizes need them."""
+"""Kubernetes resource quantities, as far as sizes need them."""
 
 from __future__ import annotations
 

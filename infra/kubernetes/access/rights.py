@@ -1,7 +1,7 @@
-"""What one may do in a namespace: asked before anything is written, so that nothing is left half done.
+"""Check permissions in a namespace before anything is written, so that nothing is left half done.
 
 One SelfSubjectRulesReview tells most of it. An authorizer need not tell its rules (a cloud provider's mostly does not),
-so what the rules do not grant is asked for one by one (SelfSubjectAccessReview), which is definite.
+so what the rules do not grant is checked one by one (SelfSubjectAccessReview), which is definite.
 https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access
 """
 
@@ -98,7 +98,7 @@ async def check_rights(api: KubernetesApi, rights: Iterable[Right], *, role: str
     if missing := await missing_rights(api, rights):
         what = shown_rights(missing)
         raise ClusterForbidden(
-            f"rights are missing in namespace {api.namespace}: {what}",
+            f"permissions are missing in namespace {api.namespace}: {what}",
             action=f"grant {what} (the whole Role: {role})",
         )
 

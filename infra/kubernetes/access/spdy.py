@@ -1,4 +1,4 @@
-"""SPDY/3's frames, as far as a port-forward needs them (moby/spdystream, spdy/types.go).
+"""SPDY/3 frames, as far as a port-forward needs them (moby/spdystream, spdy/types.go).
 
 A control frame begins with a bit 1, a version and a type, a data frame with a bit 0 and its stream; then come 8 bits of
 flags and a length of 24 bits. Headers are compressed; this side's are without SPDY's dictionary, since a zlib stream

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Aside(Generic[T]):
+class InOwnThread(Generic[T]):
     """Enters and leaves in that thread what `make` gives; what works there does not wait for this event loop's turn.
 
     Raises what entering or leaving raises. The thread is a daemon: a process that ends without leaving is not held.

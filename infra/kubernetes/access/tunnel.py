@@ -1,4 +1,4 @@
-"""A connection to a pod's port through the API server, by one of the two protocols it offers for that.
+"""A connection to a pod's port through the API server, by either of its two protocols.
 
 SPDY (`portforward.k8s.io`) is what every hop passes on without looking into it. WebSocket (`v4.channel.k8s.io`) costs
 the node about twice the CPU time a byte, since its masks are undone byte by byte; it is for what lies in between and

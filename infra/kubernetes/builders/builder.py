@@ -1,4 +1,4 @@
-"""A BuildKit builder in a cluster: from nothing to an address one can build at, and back to nothing."""
+"""A BuildKit builder in a cluster: create it, reach it and remove it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from prefect_slipway.infra.kubernetes.access.labels import CLIENT, SHELL
 from prefect_slipway.infra.kubernetes.access.lease import Renewal, gone, timestamp
 from prefect_slipway.infra.kubernetes.access.pods import is_ready
 from prefect_slipway.infra.kubernetes.access.port_forward import port_forward
-from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
+from prefect_slipway.infra.kubernetes.access.thread import InOwnThread, from_here
 from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates, service_names
 from prefect_slipway.infra.kubernetes.builders.diagnosis import Diagnosis
 from prefect_slipway.infra.kubernetes.builders.manifests import (
@@ -77,8 +77,8 @@ class KubernetesBuilder:
     """The builder of one run; an async context manager that leaves nothing of the run behind.
 
     `source`: what is built, so that a source always gets the same replica. `lease_s`: seconds after which a run that
-    gave no sign of life may be swept; an API server that is away for less hurts nobody. `session`: the lab's pod will
-    be opened beside it. All methods raise ClusterErrors and BuilderErrors.
+    gave no sign of life may be swept; an API server that is away for less hurts nobody. `session`: the `buildkit-cli`
+    pod will be opened beside it. All methods raise ClusterErrors and BuilderErrors.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class KubernetesBuilder:
     async def provision(self) -> ProvisionedBuilder:
         """Make the builder (or find the shared one), wait until it is ready, and give a way to it.
 
-        May be called again when the builder was lost: what is missing is made anew.
+        May be called again when the builder was lost: what is missing is made again.
         """
         if not self._checked:
             await self.check()
@@ -181,14 +181,14 @@ class KubernetesBuilder:
         that its pod tells.
         """
         if self._diagnosis is None:
-            raise RuntimeError("something is built before there is a builder")
+            raise RuntimeError("a build needs a ready builder")
         return await self._diagnosis.guard(building)
 
     async def close(self) -> list[str]:
         """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.
 
-        A shared builder stays for others; its registry credentials go with the last release that used it, the lab's pod
-        with the last session in it. Raises what kept anything, after all else has gone.
+        A shared builder stays for others; its registry credentials go with the last release that used it, the
+        `buildkit-cli` pod with the last session in it. Raises what kept anything, after all else has gone.
         """
         gone: list[str] = []
         troubles: list[SlipwayError] = []
@@ -234,11 +234,11 @@ class KubernetesBuilder:
 
     def _owned(self, obj: Object) -> Object:
         if self._owner is None:
-            raise RuntimeError("something is to belong to a builder before there is one")
+            raise RuntimeError("an owned object needs a ready builder")
         return owned(obj, self._owner)
 
     async def _run_root(self) -> Object:
-        """The run's Lease; made anew if somebody removed it, since what a gone owner owns is removed as well."""
+        """The run's Lease; made again if somebody removed it, since what a gone owner owns is removed as well."""
         there = await self._api.get(LEASE, self._names.run) if self._root is not None else None
         if there is not None and there["metadata"].get("deletionTimestamp"):
             await gone(self._api, LEASE, there)
@@ -277,7 +277,7 @@ class KubernetesBuilder:
                 address = await self._forwarded()
             except ObjectMissing as error:
                 # What was ready a moment ago, or the node that it was on, has gone.
-                lost = BuilderUnreachable(f"there is no way to builder {self._names.builder}")
+                lost = BuilderUnreachable(f"builder {self._names.builder} cannot be reached")
                 raise await diagnosis.lost(lost) from error
         return ProvisionedBuilder(
             address=address,
@@ -302,8 +302,8 @@ class KubernetesBuilder:
     async def _forwarded(self) -> str:
         """In a thread: a build on this machine sends while it is carried on, and neither waits for the other's turn."""
         pod = from_here(self._current_pod)
-        aside = Aside(lambda: port_forward(self._api, pod, PORT), "port-forward")
-        return (await self._connection.enter_async_context(aside)).address
+        forwarding = InOwnThread(lambda: port_forward(self._api, pod, PORT), "port-forward")
+        return (await self._connection.enter_async_context(forwarding)).address
 
     async def _current_pod(self) -> str:
         pods = await self._api.find(POD, f"app={self._names.builder}")
@@ -342,5 +342,5 @@ async def _answers(host: str, name: str, context: ssl.SSLContext, server_name: s
     except TimeoutError as error:
         raise BuilderUnreachable(
             f"builder {name} is ready, but {host}:{PORT} does not answer within {_SERVICE_S:g} s",
-            action=f"the NetworkPolicy lets in pods with the label {CLIENT}={name} only: give it to this one",
+            action=f"the NetworkPolicy only admits pods with the label {CLIENT}={name}: add it to this pod",
         ) from error

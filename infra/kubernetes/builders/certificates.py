@@ -1,4 +1,4 @@
-"""A CA for one builder, its server's certificate and its clients' one.
+"""A CA for one builder, with its server and client certificates.
 
 The CA's key is forgotten as soon as both are signed, so nobody can ever sign a third.
 """

@@ -1,4 +1,4 @@
-"""What a build at a builder in a cluster fails of: the builder's pod tells more than the connection that broke."""
+"""Why a build in a cluster failed: the builder's pod tells more than the broken connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ T = TypeVar("T")
 _DIAGNOSIS_S = 5.0
 # How long a build may take to end by itself after its pod did: what it says then may be more than the pod tells.
 _LAST_WORDS_S = 2.0
-_MORE_MEMORY = "raise it (--builder-option memory_limit=SIZE), or let the step take less memory (fewer jobs at once)"
+_MORE_MEMORY = (
+    "raise it (--builder-option memory_limit=SIZE), or make the step use less memory (for example fewer parallel jobs)"
+)
 
 
 class Diagnosis:

@@ -1,4 +1,4 @@
-"""From a builder's specification to Kubernetes objects: pure functions, fit for kubectl as well.
+"""From a builder's specification to Kubernetes objects: pure functions, whose output also works with kubectl.
 
 What keeps a rootless builder from Pod Security's level `baseline`: `seccompProfile: Unconfined` and
 `appArmorProfile: Unconfined`, which BuildKit's docs/rootless.md asks for (a RUN step is a container inside the

@@ -1,4 +1,4 @@
-"""A builder's options as text, `KEY=VALUE` each: what flags, saved blocks, files and forms share.
+"""A builder's options as `KEY=VALUE` texts, shared by flags, saved blocks, files and forms.
 
 Each option is a field of BuilderSpec, or of its Resources, Cache or RegistrySettings, whose defaults are the options'.
 """
@@ -27,7 +27,7 @@ def builder_spec(options: Mapping[str, str], registries: Mapping[str, RegistrySe
     groups: dict[str, dict[str, Any]] = {"spec": {}, "resources": {}, "cache": {}, "registries": {}}
     for key, text in options.items():
         if key not in OPTIONS:
-            raise InvalidOption(f"a builder has no option {key!r}", action=f"use one of {', '.join(OPTIONS)}")
+            raise InvalidOption(f"the builder option {key!r} does not exist", action=f"use one of {', '.join(OPTIONS)}")
         option = OPTIONS[key]
         groups[option.group][option.field] = option.kind.read(key, text)
     return BuilderSpec(
@@ -130,7 +130,7 @@ class _Option(NamedTuple):
 def _one_of(*allowed: str) -> _Kind:
     def read(key: str, text: str) -> str:
         if text not in allowed:
-            raise InvalidOption(f"{key}={text!r} is none of {', '.join(allowed)}")
+            raise InvalidOption(f"{key}={text!r} is not one of {', '.join(allowed)}")
         return text
 
     return _Kind(read, ", ".join(allowed))

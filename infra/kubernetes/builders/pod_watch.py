@@ -1,4 +1,4 @@
-"""Keeping an eye on a builder's pod while it is used, so that its end can be told from a dropped connection."""
+"""Watch a builder's pod during a build, to tell its end from a dropped connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked at before a builder is made: the rights that its life takes, and whether its names are free."""
+"""Checks before a builder is created: the required permissions, and whether its names are free."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _NO_CERTIFICATES = BuilderCertificates(ca=b"", server_cert=b"", server_key=b"", 
 
 
 def planned_objects(spec: BuilderSpec, run: Run, *, session: bool = False) -> list[Object]:
-    """All that is written for a builder, roots first; nothing secret is in them yet. `session`: with the lab's pod."""
+    """All that is written for a builder, roots first; nothing secret is in them yet. `session`: with the
+    `buildkit-cli` pod."""
     objects = [run_lease(spec, run, 0, "")]
     if spec.lifetime == "shared":
         objects += [shared_lease(spec, run, ""), client_tls(spec, run, _NO_CERTIFICATES)]
@@ -34,7 +35,7 @@ def planned_objects(spec: BuilderSpec, run: Run, *, session: bool = False) -> li
 async def check_place(api: KubernetesApi, spec: BuilderSpec, run: Run, *, forward: bool, session: bool = False) -> None:
     """Raises ClusterForbidden for rights that are missing, NotOurs for a name that somebody else has. Writes nothing.
 
-    `forward`: it is reached by a port-forward. `session`: a session in the lab's pod is wanted.
+    `forward`: it is reached by a port-forward. `session`: a session in the `buildkit-cli` pod is wanted.
     """
     objects = planned_objects(spec, run, session=session)
     rights = builder_rights(objects, forward=forward, session=session)

@@ -1,4 +1,4 @@
-"""A builder's objects for people who apply them by themselves."""
+"""A builder's objects for people who apply them themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting until a builder's pods are ready: watched, and given up as soon as it is clear that they never will be."""
+"""Wait until a builder's pods are ready, and stop as soon as it is clear that they never will be."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def _claims(api: KubernetesApi, pod: Object) -> list[str]:
 async def _last_lines(api: KubernetesApi, pod: str, *, previous: bool) -> str:
     """What the container wrote last, "" if that cannot be read: the verdict stands without it.
 
-    One that has ended may have been started anew since, and have written nothing yet; then it is the one before.
+    One that has ended may have restarted since without writing anything yet; then it is the one before.
     """
     for earlier in (previous, True):
         with suppress(ClusterError, TimeoutError):
@@ -151,7 +151,7 @@ async def _pods_ready(
                 ready = _ready_of(last, made_from)
                 if len(ready) >= replicas:
                     return ready
-                found = [(seen, pod) for pod in pods if (seen := _trouble(pod, known)) is not None]
+                found = [(seen, pod) for pod in pods if (seen := _failure(pod, known)) is not None]
                 over = patience is not None and patience.done()
                 for seen, pod in found:
                     if not seen.may_pass or over:
@@ -169,7 +169,7 @@ async def _pods_ready(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _trouble(pod: Object, known: Collection[Ended]) -> Verdict | None:
+def _failure(pod: Object, known: Collection[Ended]) -> Verdict | None:
     """Why the pod is not ready; not that its container ended, where it runs again, or will."""
     found = verdict(pod) if not is_ready(pod) else None
     return None if found is None or found.again or ended(pod, found) in known else found
@@ -183,7 +183,7 @@ async def _pods_refused(api: KubernetesApi, name: str) -> None:
                 for condition in (deployment.get("status") or {}).get("conditions") or ():
                     if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
                         raise BuilderRefused(
-                            f"the pods of deployment/{name} may not be made ({condition.get('reason')})",
+                            f"the pods of deployment/{name} cannot be created ({condition.get('reason')})",
                             details=str(condition.get("message") or ""),
                         )
 

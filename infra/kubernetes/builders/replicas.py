@@ -1,4 +1,4 @@
-"""Which of several daemons builds a source: always the same, as long as it lives, so that its cache is used.
+"""Choose one of several daemons for a source: always the same one while it lives, so that its cache is used.
 
 A source belongs to a seat, and a pod keeps its seat while it lives; one that comes in a dead one's place takes that.
 The seats are noted at the builder's root Lease, so that all releases that share it know the same ones.
@@ -31,7 +31,7 @@ def choose_replica(source: str, seats: Sequence[str], alive: Collection[str]) ->
 def seated(before: Sequence[str], alive: Collection[str], count: int) -> list[str]:
     """`count` seats for these pods: who lives keeps his own, who is new takes a free one; "" for one that stays free.
 
-    Where nobody of before lives it is another builder, and all begins anew.
+    Where nobody of before lives it is another builder, and everything starts over.
     """
     kept = before if set(before) & set(alive) else []
     count = max(count, len(kept))

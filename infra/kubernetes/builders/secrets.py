@@ -1,6 +1,6 @@
-"""The registry credentials as a Secret of the type docker-registry, and read from there.
+"""Write registry credentials to a Secret of the type docker-registry, and read them from it.
 
-The Secret follows its source (Vault): it is looked at again at each of the build's callbacks and every `every_s`
+The Secret follows its source (Vault): it is checked again at each of the build's callbacks and every `every_s`
 seconds, and rewritten when the value is another. A shared builder's Secret holds the credentials of all releases
 that share it, by host.
 """

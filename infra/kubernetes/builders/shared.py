@@ -1,4 +1,4 @@
-"""A builder that several releases use: found or made by whoever comes, taken down by nobody but the sweep.
+"""A builder that several releases share: found or created by any of them, removed only by the sweep.
 
 Its root Lease is renewed by each release that uses it. The sweep deletes the Lease only as it read it, so a renewal
 that came in between keeps the builder; a release that finds the Lease on its way out waits and makes a new one.
@@ -21,14 +21,14 @@ from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertif
 from prefect_slipway.infra.kubernetes.builders.manifests import SPEC_HASH, client_tls, deployment, owned, shared_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Names, Run
 
-# Nobody renews them: a builder that lives longer is made anew when nobody uses it.
+# Nobody renews them: a builder that lives longer is made again when nobody uses it.
 _CERTIFICATE_LIFETIME = timedelta(days=2 * 365)
 _CERTIFICATE_RESERVE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """`found`: the builder is there as asked for, or is used by others and must not be changed."""
+    """`found`: the builder exists as requested, or others use it and it must not be changed."""
 
     root: Object
     certificates: BuilderCertificates

@@ -1,4 +1,4 @@
-"""The lab's `buildkit-cli` pod for people: buildctl, the registry credentials, where images go; and a session in it.
+"""The `buildkit-cli` pod for people, with buildctl, registry credentials and REGISTRY/REPOSITORY; and its session.
 
 It belongs to a shared builder, with whose client certificate it is let in. It holds a password that can be read, so it
 goes with the last session in it; where that one died, with the sweep.
@@ -121,13 +121,13 @@ async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0)
                     if seen is not None and found is not None and not found.may_pass:
                         raise await error_of(api, found, seen)
     except TimeoutError as error:
-        state = summary(seen) if seen is not None else f"there is no pod/{name}"
-        raise BuilderNotReady(f"pod/{name} does not run after {timeout_s:g} s", details=state) from error
+        state = summary(seen) if seen is not None else f"pod/{name} does not exist"
+        raise BuilderNotReady(f"pod/{name} is not running after {timeout_s:g} s", details=state) from error
     raise AssertionError("a watch that goes on for ever has ended")
 
 
 async def _made(api: KubernetesApi, pod: Object) -> None:
-    """See that it is there; one that goes with its last session is waited for, and made anew."""
+    """See that it is there; one that goes with its last session is waited for, and made again."""
     while True:
         try:
             await api.create(pod)
@@ -156,7 +156,7 @@ async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: floa
             await api.delete(pod, kind=POD, grace_s=_GRACE_S)
             await gone(api, POD, pod)
     except TimeoutError as error:
-        raise Leftovers(f"pod/{name} is still there after {timeout_s:g} s", details=summary(pod)) from error
+        raise Leftovers(f"pod/{name} still exists after {timeout_s:g} s", details=summary(pod)) from error
     return [shown(POD, name)]
 
 

@@ -1,4 +1,4 @@
-"""What a builder in a cluster is to be, and whose it is."""
+"""The specification of a builder in a cluster, and its owner."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class RegistrySettings:
 class BuilderSpec:
     """A builder in a cluster. Raises InvalidOption for what Kubernetes would refuse anyway.
 
-    `name`: what all of its objects are called, and its label; the lab's name.
+    `name`: what all of its objects are called, and its label; the fixed name.
     `lifetime`: `run`: made for one release and gone after it; `shared`: found or made, and kept with its cache.
     `privileged`: run as root with all rights; False (rootless) is safer and needs user namespaces on the node.
     `image`: None for moby/buildkit's stable one of that sort; it has to contain `buildkitd` (and `rootlesskit`).
@@ -124,15 +124,15 @@ class BuilderSpec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.name) > _MAX_NAME:
             raise InvalidOption(
-                f"{self.name!r} cannot be a builder's name",
-                action=f"use at most {_MAX_NAME} characters of a-z 0-9 -, none of them a - at the ends",
+                f"{self.name!r} is not a valid builder name",
+                action=f"use at most {_MAX_NAME} of the characters a-z 0-9 -, without - at either end",
             )
         if self.replicas < 1:
             raise InvalidOption("a builder needs at least one replica", action="ask for 1 or more")
         if self.replicas > 1 and self.cache.persistent:
             raise InvalidOption(
                 "several replicas cannot share one volume: each BuildKit daemon locks its cache",
-                action="keep the cache in the pods, or make several builders of different names",
+                action="keep the cache in the pods, or create several builders with different names",
             )
         if self.gc_limit is not None:
             parse_quantity(self.gc_limit)
@@ -158,19 +158,21 @@ class Run:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.id) or len(self.id) > 12:
-            raise InvalidOption(f"{self.id!r} cannot be a run's id", action="use at most 12 characters of a-z 0-9 -")
+            raise InvalidOption(
+                f"{self.id!r} is not a valid run id", action="use at most 12 of the characters a-z 0-9 -"
+            )
         for key, value in self.labels.items():
             if not _LABEL_KEY.fullmatch(key) or len(key.rpartition("/")[2]) > 63:
-                raise InvalidOption(f"{key!r} cannot be a label's key", action="write e.g. team=web")
+                raise InvalidOption(f"{key!r} is not a valid label key", action="write e.g. team=web")
             if key.startswith("slipway.dev/") or key == MANAGED_BY:
-                raise InvalidOption(f"the label {key} is Slipway's own", action="choose another key")
+                raise InvalidOption(f"the label {key} is reserved for Slipway", action="choose another key")
             _check_label_value(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the objects of one builder are called: with the run's id if they are made for it, the lab's names if the
-    builder is shared (and has the lab's name itself).
+    """What the objects of one builder are called: with the run's id if they are made for it, the fixed names if the
+    builder is shared (and has the fixed name itself).
 
     `run`: the run's Lease; `root`: the Lease that owns the builder, which is the same one unless the builder is shared.
     """
@@ -205,5 +207,5 @@ class Names:
 def _check_label_value(value: str) -> None:
     if not _LABEL_VALUE.fullmatch(value) or len(value) > 63:
         raise InvalidOption(
-            f"{value!r} cannot be a label's value", action="use at most 63 characters of A-Z a-z 0-9 - _ ."
+            f"{value!r} is not a valid label value", action="use at most 63 of the characters A-Z a-z 0-9 - _ ."
         )

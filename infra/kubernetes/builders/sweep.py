@@ -1,4 +1,4 @@
-"""Removing what no run needs any more, and seeing that it is gone."""
+"""Remove what no run needs any more, and check that it is gone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_PAUSE_S = 10.0
 _POD_GRACE_S = 1
 # A kubelet that is busy takes more than a minute to end a pod that it was told to kill at once.
 GONE_WITHIN_S = 120.0
-_SWEEP = "then run `slipway sweep`, which removes what is left once its Lease has expired"
+_SWEEP = "then run `slipway sweep`, which removes the rest once its Lease has expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ async def everything(api: KubernetesApi, selector: str) -> list[tuple[Kind, Obje
 @dataclass
 class _Look:
     """What a look found: `left`: what was there, by name; `refused`: what of it would not be deleted, and why;
-    `unseen`: kinds that could not be looked at; `root`: the root, None where there is none or it cannot be seen.
+    `unseen`: kinds that could not be listed; `root`: the root, None if there is none or it cannot be seen.
     """
 
     root: Object | None = None
@@ -120,14 +120,14 @@ class Removal:
         self._gone: set[str] = set()
 
     async def run(self, timeout_s: float) -> list[str]:
-        """What went, when nothing is left. Raises Leftovers; where nothing could be looked at, why."""
+        """The removed objects, if nothing is left. Raises Leftovers, or the reason if nothing could be listed."""
         failures = 0
         look = _Look()
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     look = await self._look()
-                    # A root that was deleted goes last: then there is nothing of the kinds that could not be looked at.
+                    # A root that was deleted goes last: then there is nothing of the kinds that could not be checked.
                     pending = self._root_deleted and look.root is not None
                     if not look.left and not pending and (not look.unseen or self._root_deleted):
                         return sorted(self._gone)
@@ -139,7 +139,7 @@ class Removal:
                         raise self._failure(look, "could not be removed")
                     await asyncio.sleep(_pause_s(passing, failures))
         except TimeoutError as error:
-            raise self._failure(look, f"are still there after {timeout_s:g} s") from error
+            raise self._failure(look, f"still exist after {timeout_s:g} s") from error
 
     async def _look(self) -> _Look:
         look = _Look()
@@ -186,7 +186,7 @@ class Removal:
         if len(look.unseen) == len(KINDS) and not self._gone:
             return next(iter(look.unseen.values()))
         lines = [_held(name, obj, look.refused.get(name)) for name, obj in sorted(look.left.items())]
-        lines += [f"{kind.plural} could not be looked at: {error.cause}" for kind, error in look.unseen.items()]
+        lines += [f"{kind.plural} could not be listed: {error.cause}" for kind, error in look.unseen.items()]
         actions = dict.fromkeys(error.action for error in look.troubles if not error.retryable)
         number = f"{len(look.left)} object{'s' if len(look.left) != 1 else ''}" if look.left else "some objects"
         return Leftovers(

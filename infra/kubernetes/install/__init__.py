@@ -1,1 +1,1 @@
-"""Slipway in a cluster: the manifests (`kubectl apply -k`), and the small programs that their pods run."""
+"""Install Slipway in a cluster: the manifests (`kubectl apply -k`), and the small programs of their pods."""

@@ -19,7 +19,7 @@ async def own_image(access: ClusterAccess, pod: str) -> str:
     async with KubernetesApi(access) as api:
         found = await api.get(POD, pod)
     if found is None:
-        raise ObjectMissing(f"there is no pod {pod}", action="run this in a pod whose hostname is its name")
+        raise ObjectMissing(f"the pod {pod} does not exist", action="run this in a pod whose hostname is its name")
     return str(found["spec"]["containers"][0]["image"])
 
 

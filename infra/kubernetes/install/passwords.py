@@ -34,7 +34,7 @@ async def make_passwords(access: ClusterAccess, runs: ClusterAccess) -> list[str
                 made.append(shown(SECRET, name_of(secret)))
         found = await api.get(SECRET, "prefect-api")
         if found is None:
-            raise ObjectMissing("the Secret prefect-api is gone again", action="run this again")
+            raise ObjectMissing("the Secret prefect-api was deleted", action="run this again")
         auth_string = base64.b64decode(found["data"]["auth-string"]).decode()
         await api_of_runs.apply(_secret("prefect-api", {"auth-string": auth_string}), force=True)
     return made
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--runs-namespace", required=True, help="Where the runs' jobs are.")
     args = parser.parse_args()
     made = asyncio.run(make_passwords(ClusterAccess(None), ClusterAccess(None, namespace=args.runs_namespace)))
-    print(f"made {', '.join(made)}" if made else "all of them are there already")  # noqa: T201
+    print(f"created {', '.join(made)}" if made else "all of them exist already")  # noqa: T201
 
 
 if __name__ == "__main__":

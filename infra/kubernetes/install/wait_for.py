@@ -15,7 +15,7 @@ _TIMEOUT_S = 2.0
 
 
 def wait_for(host: str, port: int) -> None:
-    """For ever: whoever started the pod sees what it waits for."""
+    """Waits forever: the pod's log shows what it waits for."""
     while True:
         try:
             with socket.create_connection((host, port), _TIMEOUT_S):

@@ -1,4 +1,4 @@
-"""What a workload's pods and events say of a rollout that does not go on, as a named cause.
+"""Why a rollout does not progress, from its pods and events, as a named cause.
 
 Statuses: core/v1 PodStatus. Reasons of waiting containers: kubelet (pkg/kubelet/images/types.go,
 pkg/kubelet/kuberuntime/kuberuntime_container.go). Events: the kubelet's `Unhealthy` and `Killing`
@@ -40,7 +40,7 @@ _LOG_LINES = 20
 _LOOP = "CrashLoopBackOff"
 # The first restart comes at once and may help (something it needs was not there yet); the second crash is a loop.
 _RESTARTS = 2
-# Pull failures that another try will not mend, as containerd and registries word them.
+# Pull failures that another try will not fix, as containerd and registries word them.
 _FOR_GOOD = re.compile(r"not found|manifest unknown|invalid", re.IGNORECASE)
 # A kubelet may not have seen a pull Secret that is new: then its first try, without it, is refused, and the next one,
 # 10 s later, is not.
@@ -54,7 +54,7 @@ _KILLED = re.compile(r"failed (liveness|startup) probe")
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PodFailure:
     """`cause`: the error's class; `text`: one sentence; `details`: what Kubernetes says of it.
 
     `pod` and `container`: whose last lines belong to it; `previous`: of the container before its restart. `may_pass`:
@@ -72,26 +72,26 @@ class Trouble:
     passes_s: float = math.inf
 
 
-def pod_trouble(pod: Object) -> Trouble | None:
+def pod_failure(pod: Object) -> PodFailure | None:
     """Why this pod does not get ready, None if nothing shows."""
     name = f"pod/{name_of(pod)}"
     status = pod.get("status") or {}
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
-        if (found := _container_trouble(pod, container)) is not None:
+        if (found := _container_failure(pod, container)) is not None:
             return found
     if status.get("phase") == "Failed":  # evicted, or the kubelet did not admit it: a new pod takes its place
         reason, message = str(status.get("reason") or "no reason given"), str(status.get("message") or "")
-        return Trouble(RolloutRefused, f"the node refuses {name} ({reason})", message, may_pass=True)
+        return PodFailure(RolloutRefused, f"the node rejects {name} ({reason})", message, may_pass=True)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message") or "")
         if NO_VOLUME.search(message):
-            return Trouble(RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
-        return Trouble(RolloutUnschedulable, f"no node takes {name}", message, may_pass=True)
+            return PodFailure(RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
+        return PodFailure(RolloutUnschedulable, f"no node can run {name}", message, may_pass=True)
     return None
 
 
-def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None:
+def _container_failure(pod: Object, container: dict[str, Any]) -> PodFailure | None:
     if container.get("ready"):
         return None
     where = f"container {container.get('name')} of pod/{name_of(pod)}"
@@ -103,10 +103,10 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
         for_good = reason in _PULL_FOR_GOOD or _FOR_GOOD.search(message) is not None
         text = f"{where}: {image} cannot be pulled ({reason})"
         passes_s = _SECRET_SEEN_S if _DENIED.search(message) else math.inf
-        return Trouble(RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
+        return PodFailure(RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
     if reason in REFUSED_REASONS:
         # A Secret or ConfigMap that the pod names may still be on its way.
-        return Trouble(RolloutRefused, f"the kubelet cannot make {where} ({reason})", message, may_pass=True)
+        return PodFailure(RolloutRefused, f"the kubelet cannot create {where} ({reason})", message, may_pass=True)
     last = (container.get("lastState") or {}).get("terminated")
     ended, previous = (state["terminated"], False) if "terminated" in state else (last, True)
     if not ended or (ended.get("exitCode") == 0 and reason != _LOOP):
@@ -115,34 +115,34 @@ def _container_trouble(pod: Object, container: dict[str, Any]) -> Trouble | None
     if ended.get("reason") == "OOMKilled":
         limit = memory_limit(pod, which)
         text = f"{where} was killed at its memory limit{f' of {limit}' if limit else ''} (OOMKilled)"
-        return Trouble(RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
+        return PodFailure(RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
     restarts = int(container.get("restartCount") or 0)
     if reason == _LOOP or restarts >= _RESTARTS or (pod["spec"].get("restartPolicy") == "Never"):
         code = ended.get("exitCode")
         why = ended.get("reason") or "no reason given"
-        text = f"{where} ends again and again: exit code {code} ({why}), {restarts} restarts"
-        return Trouble(RolloutCrashed, text, pod=pod, container=which, previous=previous)
+        text = f"{where} keeps crashing: exit code {code} ({why}), {restarts} restarts"
+        return PodFailure(RolloutCrashed, text, pod=pod, container=which, previous=previous)
     return None
 
 
-def creation_trouble(workload: Object, events: Iterable[Object], since: datetime) -> Trouble | None:
+def creation_failure(workload: Object, events: Iterable[Object], since: datetime) -> PodFailure | None:
     """Why the workload's pods are not made: a Deployment's condition, or the controllers' events since `since`."""
     name = f"{str(workload['kind']).lower()}/{name_of(workload)}"
     refused = condition(workload, "ReplicaFailure")
     if refused.get("status") == "True":
-        text = f"the pods of {name} may not be made ({refused.get('reason')})"
-        return Trouble(RolloutRefused, text, str(refused.get("message") or ""), may_pass=True)
+        text = f"the pods of {name} cannot be created ({refused.get('reason')})"
+        return PodFailure(RolloutRefused, text, str(refused.get("message") or ""), may_pass=True)
     for event in events:
         if event.get("reason") == "FailedCreate" and _seen(event) >= since:
-            text = f"the pods of {name} may not be made (FailedCreate)"
-            return Trouble(RolloutRefused, text, str(event.get("message") or ""), may_pass=True)
+            text = f"the pods of {name} cannot be created (FailedCreate)"
+            return PodFailure(RolloutRefused, text, str(event.get("message") or ""), may_pass=True)
     return None
 
 
-async def probe_trouble(api: KubernetesApi, pod: Object, *, killed: bool = False) -> Trouble | None:
+async def probe_failure(api: KubernetesApi, pod: Object, *, killed: bool = False) -> PodFailure | None:
     """The probe that fails, as the kubelet's newest event has it. `killed`: only where it ended a container for it.
 
-    Without the right to read events there is no trouble to see.
+    Without the right to read events there is no failure to see.
     """
     with suppress(ClusterError):
         events = await api.find(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
@@ -156,22 +156,22 @@ async def probe_trouble(api: KubernetesApi, pod: Object, *, killed: bool = False
             text = f"the {message.partition(' ')[0].lower()} probe of pod/{name_of(pod)} fails"
             statuses = (pod.get("status") or {}).get("containerStatuses") or ()
             unready = next((str(each["name"]) for each in statuses if not each.get("ready")), None)
-            return Trouble(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killed)
+            return PodFailure(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killed)
     return None
 
 
-async def error_of(api: KubernetesApi, trouble: Trouble) -> RolloutError:
-    """The trouble as an error, with the container's last lines where they belong to it."""
-    if trouble.cause is RolloutCrashed and trouble.pod is not None:
-        trouble = await probe_trouble(api, trouble.pod, killed=True) or trouble
-    details = [trouble.details] if trouble.details else []
-    if trouble.pod is not None:
-        with suppress(ClusterError):  # the lines are an extra; the trouble stands without them
+async def error_of(api: KubernetesApi, failure: PodFailure) -> RolloutError:
+    """The failure as an error, with the container's last lines where they belong to it."""
+    if failure.cause is RolloutCrashed and failure.pod is not None:
+        failure = await probe_failure(api, failure.pod, killed=True) or failure
+    details = [failure.details] if failure.details else []
+    if failure.pod is not None:
+        with suppress(ClusterError):  # the lines are an extra; the failure stands without them
             lines = await api.logs(
-                name_of(trouble.pod), lines=_LOG_LINES, container=trouble.container, previous=trouble.previous
+                name_of(failure.pod), lines=_LOG_LINES, container=failure.container, previous=failure.previous
             )
             details += ["last lines:", lines.rstrip()] if lines.strip() else ["it wrote nothing"]
-    return trouble.cause(trouble.text, details="\n".join(details))
+    return failure.cause(failure.text, details="\n".join(details))
 
 
 def _message(event: Object) -> str:

@@ -1,4 +1,4 @@
-"""The Secret that a workload's pods pull with: made from a credential source, owned by the workload.
+"""The pull Secret of a workload: written from a credential source, owned by the workload.
 
 It bears another `managed-by` than a run's objects: no sweep takes it, it goes with its workload.
 """
@@ -87,7 +87,7 @@ class PullSecret:
         labels = there["metadata"].get("labels") or {}
         if labels.get(MANAGED_BY) != DEPLOY or labels.get(WORKLOAD) != self._label:
             raise NotOurs(
-                f"secret/{name_of(there)} is there and was not made by Slipway for {self._workload.name}: "
+                f"secret/{name_of(there)} exists and was not created by Slipway for {self._workload.name}: "
                 "it is left as it is",
                 action="remove or rename it, and run the same command again",
             )

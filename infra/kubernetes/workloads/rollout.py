@@ -1,4 +1,4 @@
-"""Watching a rollout until it is complete and stays so, or until it is clear that it will not be.
+"""Watch a rollout until it is complete and stays complete, or until it is clear that it never will be.
 
 When a rollout is complete is kubectl's rule for each kind (kubectl, pkg/polymorphichelpers/rollout_status.go). A
 CronJob rolls nothing out: its next job takes the new image.
@@ -32,11 +32,11 @@ from prefect_slipway.infra.kubernetes.access.kinds import (
 )
 from prefect_slipway.infra.kubernetes.access.pods import condition, is_ready, summary
 from prefect_slipway.infra.kubernetes.workloads.pod_failures import (
-    Trouble,
-    creation_trouble,
+    PodFailure,
+    creation_failure,
     error_of,
-    pod_trouble,
-    probe_trouble,
+    pod_failure,
+    probe_failure,
 )
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState, pod_template
 
@@ -61,11 +61,11 @@ def check_rolls(state: WorkloadState) -> None:
     spec = state.obj["spec"]
     if state.name.kind is DEPLOYMENT and spec.get("paused"):
         raise RolloutImpossible(
-            f"{state.name} is paused: nothing would roll out", action=f"kubectl rollout resume {state.name}"
+            f"{state.name} is paused: it would not roll out", action=f"kubectl rollout resume {state.name}"
         )
     if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
         raise RolloutImpossible(
-            f"{state.name} has the update strategy OnDelete: nothing would roll out",
+            f"{state.name} has the update strategy OnDelete: it would not roll out",
             action="give it the strategy RollingUpdate",
         )
 
@@ -151,7 +151,7 @@ class _Watch:
     pods: dict[str, Object] = field(default_factory=dict)
     events: dict[str, Object] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _troubled_since: float | None = None
+    _failing_since: float | None = None
     _patience_s: float = 0.0
     _complete_since: float | None = None
     _told: str = ""
@@ -190,14 +190,14 @@ class _Watch:
     async def overdue(self, within: str) -> RolloutError:
         """The likeliest reason why it is not complete by now."""
         for pod in self._own_pods():
-            trouble = pod_trouble(pod)
-            if trouble is None and not is_ready(pod):
-                trouble = await probe_trouble(self.api, pod)
-            if trouble is not None:
-                return await error_of(self.api, trouble)
+            failure = pod_failure(pod)
+            if failure is None and not is_ready(pod):
+                failure = await probe_failure(self.api, pod)
+            if failure is not None:
+                return await error_of(self.api, failure)
         waits = waiting_for(self.workload) if self.workload is not None else "the API server"
         return RolloutDeadline(
-            f"{self.state.name} is not rolled out {within}: it waits for {waits or 'nothing that shows'}",
+            f"{self.state.name} is not rolled out {within}: it waits for {waits or 'an unknown reason'}",
             details="\n".join(summary(pod) for pod in self._own_pods()) or "it has no new pods",
         )
 
@@ -209,26 +209,26 @@ class _Watch:
             await self._unblock()
         now = asyncio.get_running_loop().time()
         waits = waiting_for(self.workload)
-        trouble = self._trouble(since)
-        if waits is None and trouble is None:
-            self._troubled_since = None
+        failure = self._failure(since)
+        if waits is None and failure is None:
+            self._failing_since = None
             if self._complete_since is None:
                 self._complete_since = now
-                self._tell(f"complete; watching for {self.rules.settle_s:g} s whether it stays so")
+                self._tell(f"complete; checking for {self.rules.settle_s:g} s that it stays so")
             return now - self._complete_since >= self.rules.settle_s
         self._complete_since = None
         if waits is not None:
             self._tell(f"waiting for {waits}")
         if self._too_slow(waits):
             raise await self.overdue("within its progressDeadlineSeconds")
-        if trouble is None:
-            self._troubled_since = None
+        if failure is None:
+            self._failing_since = None
             return False
-        if self._troubled_since is None:
-            self._troubled_since = now
-        self._patience_s = min(self.rules.patience_s, trouble.passes_s)
-        if not trouble.may_pass or now - self._troubled_since >= self._patience_s:
-            raise await error_of(self.api, trouble)
+        if self._failing_since is None:
+            self._failing_since = now
+        self._patience_s = min(self.rules.patience_s, failure.passes_s)
+        if not failure.may_pass or now - self._failing_since >= self._patience_s:
+            raise await error_of(self.api, failure)
         return False
 
     def _too_slow(self, waits: str | None) -> bool:
@@ -249,18 +249,18 @@ class _Watch:
             if _ordinal(name) < partition or pod["metadata"].get("deletionTimestamp"):
                 continue
             uid = pod["metadata"]["uid"]
-            if uid not in self._deleted and not _made_from(wanted, pod["spec"]) and pod_trouble(pod) is not None:
+            if uid not in self._deleted and not _made_from(wanted, pod["spec"]) and pod_failure(pod) is not None:
                 self._deleted.add(uid)
-                self._tell(f"deleting pod/{name}, which is broken and older")
+                self._tell(f"deleting pod/{name}, which is broken and outdated")
                 await self.api.delete(pod, kind=POD)
 
-    def _trouble(self, since: datetime) -> Trouble | None:
+    def _failure(self, since: datetime) -> PodFailure | None:
         """What cannot pass comes first."""
         assert self.workload is not None
-        found = [trouble for pod in self._own_pods() if (trouble := pod_trouble(pod)) is not None]
-        if (refused := creation_trouble(self.workload, self.events.values(), since)) is not None:
+        found = [failure for pod in self._own_pods() if (failure := pod_failure(pod)) is not None]
+        if (refused := creation_failure(self.workload, self.events.values(), since)) is not None:
             found.append(refused)
-        return min(found, key=lambda trouble: trouble.may_pass, default=None)
+        return min(found, key=lambda failure: failure.may_pass, default=None)
 
     def _tell(self, news: str) -> None:
         if news != self._told:
@@ -272,8 +272,8 @@ class _Watch:
         now = asyncio.get_running_loop().time()
         if self._complete_since is not None:
             return max(0.0, self._complete_since + self.rules.settle_s - now)
-        if self._troubled_since is not None:
-            return max(0.0, self._troubled_since + self._patience_s - now)
+        if self._failing_since is not None:
+            return max(0.0, self._failing_since + self._patience_s - now)
         return None
 
     def _own_pods(self) -> list[Object]:
@@ -294,9 +294,9 @@ class _Watch:
         name = self.state.name
         there = objects.get(name.name)
         if there is None or there["metadata"]["uid"] != self.state.obj["metadata"]["uid"]:
-            raise ObjectMissing(f"{name} was deleted while it was rolled out", action="make it again, then deploy")
+            raise ObjectMissing(f"{name} was deleted while it was rolled out", action="create it again, then deploy")
         if (image := _image(there, self.state.container)) != self.state.image:
-            raise RolloutSuperseded(f"somebody set another image meanwhile: {name} runs {image}")
+            raise RolloutSuperseded(f"somebody set another image in the meantime: {name} runs {image}")
         if int(there["metadata"].get("generation") or 0) >= self.state.generation:
             self.workload = {"apiVersion": name.kind.api, "kind": name.kind.name, **there}
 

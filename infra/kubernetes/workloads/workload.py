@@ -1,4 +1,4 @@
-"""The image of a workload's container: read, set, put back, and what of it is remembered on the object itself.
+"""The image of a workload's container: read it, set it, restore it, and record it on the object itself.
 
 Every write is a strategic merge patch that names the version it was read at, by the field manager `slipway`: what
 others manage in the object stays theirs, and nobody's change is overwritten unseen.
@@ -56,7 +56,7 @@ class WorkloadState:
     """What a workload says of one of its containers. `image`: as it stands in the object.
 
     `previous`: what ran before Slipway's last write to this container, None if that is not known. `history`: of this
-    container, newest first. `generation`: changes with each change of what the workload is to be. `stale`: the
+    container, newest first. `generation`: changes with each change of the workload's spec. `stale`: the
     condition `Progressing` as it stood when this process wrote the image, {} if it did not: of the rollout before.
     """
 
@@ -136,11 +136,12 @@ class Workload:
         self._container = container
 
     async def read(self) -> WorkloadState:
-        """Raises RolloutImpossible for a container that is not there, or is not the only one and was not named."""
+        """Raises RolloutImpossible for a container that does not exist, or that was not named and is not
+        the only one."""
         obj = await self.api.get(self.name.kind, self.name.name)
         if obj is None:
             raise ObjectMissing(
-                f"there is no {self.name} in namespace {self.api.namespace}",
+                f"{self.name} does not exist in namespace {self.api.namespace}",
                 action="check --workload, --namespace and --context",
             )
         return self._state({"apiVersion": self.name.kind.api, "kind": self.name.kind.name, **obj})
@@ -188,7 +189,7 @@ class Workload:
 
         async def change(state: WorkloadState) -> Object:
             if state.image != bad:
-                raise RolloutSuperseded(f"{self.name} runs {state.image} by now: it is left as it is")
+                raise RolloutSuperseded(f"{self.name} now runs {state.image}: it is not changed")
             notes = {
                 VERSION: state.version_of(good),
                 DIGEST: ImageReference.parse(good).digest,
@@ -209,7 +210,7 @@ class Workload:
 
         async def change(state: WorkloadState) -> Object:
             if state.image != image:
-                raise RolloutSuperseded(f"{self.name} runs {state.image} by now, not {image}")
+                raise RolloutSuperseded(f"{self.name} now runs {state.image}, not {image}")
             history = _history(state.obj)
             if withdraw:
                 history = [replace(each, withdrawn=each.withdrawn or each.image == state.previous) for each in history]
@@ -231,7 +232,7 @@ class Workload:
                 await self.api.merge(self.name.kind, self.name.name, patch, strategic=True)
             except ObjectConflict:
                 continue
-            # The write was on condition of this very version, so no other status lies in between.
+            # The write was on condition of exactly this version, so no other status lies in between.
             return replace(await self.read(), stale=condition(state.obj, "Progressing"))
         raise ObjectConflict(f"{self.name} changed {_TRIES} times while it was written")
 
@@ -272,7 +273,7 @@ class Workload:
         names = [each["name"] for each in pod_template(obj)["spec"]["containers"]]
         if len(names) > 1:
             raise RolloutImpossible(
-                f"{self.name} has the containers {', '.join(names)}", action="name one with --container"
+                f"{self.name} has the containers {', '.join(names)}", action="choose one with --container"
             )
         return str(names[0])
 
@@ -286,7 +287,7 @@ def _find(obj: Object, container: str) -> tuple[str, Object]:
                 return group, each
     names = ", ".join(each["name"] for each in spec["containers"])
     raise RolloutImpossible(
-        f"{shown_object(obj)} has no container {container}", action=f"name one of its containers: {names}"
+        f"{shown_object(obj)} has no container {container}", action=f"choose one of its containers: {names}"
     )
 
 
@@ -299,7 +300,7 @@ def _annotations(obj: Object) -> dict[str, str]:
 
 
 def _history(obj: Object) -> list[RolledOut]:
-    """What cannot be read (somebody edited it) is taken for nothing known."""
+    """An unreadable (edited) value counts as unknown."""
     try:
         return [RolledOut(**each) for each in json.loads(_annotations(obj).get(HISTORY) or "[]")]
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""How a workload is named: `deployment/app`, as kubectl writes it."""
+"""The name of a workload as kubectl writes it: `deployment/app`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class WorkloadName:
         kind, _, name = text.partition("/")
         if kind.lower() not in _NAMES or not name or "/" in name:
             raise InvalidOption(
-                f"{text!r} is no workload",
-                action="name it as deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME",
+                f"{text!r} is not a workload",
+                action="use deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME",
             )
         return cls(_NAMES[kind.lower()], name)
 

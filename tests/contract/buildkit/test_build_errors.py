@@ -96,12 +96,12 @@ async def test_a_file_that_copy_wants(engine: Engine, context: Context) -> None:
     [
         ("COPY absent /", "absent", "may be missing from the source"),
         ("ADD {web}/nothing /", "404", "check the URL"),
-        ("ADD --checksum=sha256:{zeros} {web}/there /", "digest mismatch", "another checksum"),
+        ("ADD --checksum=sha256:{zeros} {web}/there /", "digest mismatch", "checksum is not the one"),
         ("ADD {web}/repo.git#nowhere /", "nowhere", "branch, tag or commit"),
         ("ADD http://127.0.0.1:1/x /", "connection refused", "cannot reach that address"),
         ('USER nobody\nRUN ["/bin/busybox", "true"]', "unable to find user nobody", "/etc/passwd"),
         ('USER -1\nRUN ["/bin/busybox", "true"]', "unable to find user -1", "/etc/passwd"),
-        ("COPY --from=0 absent /", "absent", "may be missing|does not have it"),
+        ("COPY --from=0 absent /", "absent", "may be missing|does not contain it"),
     ],
 )
 async def test_what_to_do_fits_the_failure(

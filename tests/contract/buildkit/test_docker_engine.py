@@ -71,7 +71,7 @@ async def test_an_engine_of_docker(engine: Engine) -> None:
         pytest.skip("a buildkitd keeps no images")
     docker = DockerEngine(socket=engine.socket)
     assert await docker.keeps_layouts()
-    with pytest.raises(OutputError, match=r"has not taken|refuses"):
+    with pytest.raises(OutputError, match=r"did not accept|refuses"):
         await docker.load(archive())
 
 
@@ -80,7 +80,7 @@ async def test_an_engine_of_docker(engine: Engine) -> None:
     [
         (says(500, '{"message": "no room for it"}'), "refuses the image: no room for it"),
         (says(403, "<html>"), "refuses the image: HTTP 403"),
-        (says(200, '{"stream": "Loading"}\n{"error": "not an image"}\n'), "has not taken the image: not an image"),
+        (says(200, '{"stream": "Loading"}\n{"error": "not an image"}\n'), "did not accept the image: not an image"),
     ],
 )
 async def test_an_engine_that_does_not_want_it(answer: Answer, words: str) -> None:
@@ -96,7 +96,7 @@ async def test_servers_that_are_none(tmp_path: Path) -> None:
             with pytest.raises(BuilderUnreachable, match="cannot be reached"):
                 await asked
     for body in ("[]", "hello", '{"DriverStatus": 5}'):
-        with engine_that(says(200, body)) as address, pytest.raises(OutputError, match="does not answer as"):
+        with engine_that(says(200, body)) as address, pytest.raises(OutputError, match="does not answer like"):
             await DockerEngine.parse(address).keeps_layouts()
     for nowhere in ("tcp://127.0.0.1:1", f"unix://{tmp_path}/none.sock"):
         with pytest.raises(BuilderUnreachable, match="cannot be reached") as error:

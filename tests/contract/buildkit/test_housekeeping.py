@@ -177,6 +177,6 @@ async def test_a_daemon_without_a_feature(tmp_path: Path, context: Context) -> N
         with pytest.raises(BuilderTooOld):
             [record async for record in builder.prune()]
         for output in (LocalOutput(tmp_path / "o"), ImagePush("r.example/a")):
-            with pytest.raises(BuilderTooOld, match="not delivered all outputs"):
+            with pytest.raises(BuilderTooOld, match="did not deliver all outputs"):
                 await builder.build(BuildRequest(context(BASE), outputs=(output,)), Anonymous())
         assert (await builder.build(BuildRequest(context(BASE)), Anonymous())).digest == ""

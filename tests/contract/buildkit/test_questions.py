@@ -53,7 +53,7 @@ async def test_a_question_that_the_frontend_does_not_know(engine: Engine, contex
     assert {"frontend.outline", "frontend.targets"} <= known
     for question, call in (("lint", "check"), ("nonsense", "nonsense")):
         if f"frontend.{question}" not in known:
-            with pytest.raises(BuilderTooOld, match=f"no call '{call}'"):
+            with pytest.raises(BuilderTooOld, match=f"does not support the call '{call}'"):
                 await ask(engine, question, context(BASE))
 
 

@@ -75,7 +75,7 @@ async def test_a_secret_that_goes_away(engine: Engine, context: Context, tmp_pat
     """A source that is not there is refused before the build; one that vanishes during it is the build's cause."""
     secret = tmp_path / "token"
     folder = context(BASE + run_with(MOUNT, "true"))
-    with pytest.raises(InvalidOption, match="no file"):
+    with pytest.raises(InvalidOption, match="does not exist"):
         await build(engine.address, folder, secrets={"token": SecretFile(secret)})
     with pytest.raises(InvalidOption, match="no environment variable SLIPWAY_NOT_SET"):
         await build(engine.address, folder, secrets={"token": SecretEnv("SLIPWAY_NOT_SET")})
@@ -90,7 +90,7 @@ async def test_a_secret_that_goes_away(engine: Engine, context: Context, tmp_pat
 
     request = BuildRequest(folder, secrets={"token": SecretFile(secret)}, network="none", no_cache=True)
     async with BuildKit(BuilderAddress.parse(engine.address)) as builder:
-        with pytest.raises(InvalidOption, match="no file"):
+        with pytest.raises(InvalidOption, match="does not exist"):
             await builder.build(request, Anonymous(), remove)
 
 

@@ -106,4 +106,4 @@ async def test_a_cluster_that_is_away_is_said(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     with caplog.at_level(logging.WARNING, logger="prefect_slipway.flows.run.after_crash"):
         await remove_what_is_left(release, crashed("kubernetes"), Crashed())
-    assert "left to the sweep" in caplog.text
+    assert "left to `slipway sweep`" in caplog.text

@@ -115,16 +115,16 @@ async def test_doctor_says_what_may_not_be_done_in_the_cluster(
         done = await asyncio.to_thread(run_slipway, "doctor", "--output", "json", *arguments, env=env)
         assert done.stderr == ""
         (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
-        assert done.returncode == 1 or found["mend"] is None
+        assert done.returncode == 1 or found["fix"] is None
         return dict(found)
 
     kubeconfig = kubernetes.kubeconfig(tmp_path)
     kubernetes.fault = authorizer = Authorizer(least_role(role), kubernetes.store)
-    assert (await finding())["mend"] is None
+    assert (await finding())["fix"] is None
     authorizer.without(lost, "list")
     found = await finding()
     assert f"missing in namespace default: list on {lost}" in str(found["found"])
-    assert f"grant list on {lost}" in str(found["mend"])
+    assert f"grant list on {lost}" in str(found["fix"])
     assert kubernetes.store.objects == {}
     kubeconfig.write_text(kubeconfig.read_text().replace(f":{kubernetes.port}", ":9"))
     assert "cannot be reached" in str((await finding())["found"])

@@ -186,7 +186,7 @@ async def test_what_cannot_go_at_all_is_told_and_nothing_else_stays(
     told = raised.value.details
     for name in ("lease/slipway-a1b2: ", "secret/registry-creds-a1b2: ", "secret/buildkitd-a1b2-tls: "):
         assert name in told
-    assert "networkpolicies could not be looked at" in told and told.count("delete on secrets") == 2
+    assert "networkpolicies could not be listed" in told and told.count("delete on secrets") == 2
     kubernetes.fault = lambda request: None
     left = await names_left(api, OURS)
     assert left == [
@@ -205,7 +205,7 @@ async def test_a_root_whose_dependents_stay_is_not_taken_for_their_end(
     monkeypatch.setattr(kubernetes.store, "collect", lambda: None)
     kubernetes.fault = authorizer = Authorizer(least_role(), kubernetes.store)
     authorizer.without("secrets", "delete")
-    with pytest.raises(Leftovers, match=r"still there after 1\.5 s") as raised:
+    with pytest.raises(Leftovers, match=r"still exist after 1\.5 s") as raised:
         await remove_run(api, RUN.id, timeout_s=1.5)
     assert "secret/registry-creds-a1b2: " in raised.value.details
 

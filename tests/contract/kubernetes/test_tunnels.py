@@ -14,7 +14,7 @@ from aiohttp import web
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, ClusterForbidden
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.port_forward import PortForward, port_forward
-from prefect_slipway.infra.kubernetes.access.thread import Aside, from_here
+from prefect_slipway.infra.kubernetes.access.thread import InOwnThread, from_here
 from prefect_slipway.infra.kubernetes.access.tunnel import SpdyTunnel, WebSocketTunnel, open_tunnel
 from prefect_slipway.infra.kubernetes.builders.spec import PORT
 from tests.kubernetes.server import KubernetesServer
@@ -148,7 +148,7 @@ async def test_a_port_forward_in_a_thread_of_its_own(api: KubernetesApi) -> None
         writer.write(b"hello")
 
     where = from_here(asked_here)
-    async with listening(greet), Aside(lambda: port_forward(api, where, PORT), "forward-in-test") as forward:
+    async with listening(greet), InOwnThread(lambda: port_forward(api, where, PORT), "forward-in-test") as forward:
         host, port = forward.address.removeprefix("tcp://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         assert await reader.read() == b"hello"
@@ -166,7 +166,7 @@ async def test_a_right_that_is_missing_is_told_before_anything_is_built(
     kubernetes.fault = lambda request: web.json_response(status, status=403) if "forward" in request.path else None
     where = from_here(pod)
     with pytest.raises(ClusterForbidden, match="create on pods/portforward"):
-        async with Aside(lambda: port_forward(api, where, PORT), "forward-in-test"):
+        async with InOwnThread(lambda: port_forward(api, where, PORT), "forward-in-test"):
             pass
     assert "forward-in-test" not in {thread.name for thread in threading.enumerate()}
 
@@ -195,7 +195,7 @@ async def test_who_is_cancelled_while_entering_leaves_no_thread() -> None:
         yield
 
     async def enter() -> None:
-        async with Aside(slow, "slow-in-test"):
+        async with InOwnThread(slow, "slow-in-test"):
             pass
 
     task = asyncio.create_task(enter())

@@ -85,7 +85,7 @@ async def test_pages_without_end_are_given_up(registry: str, repository: str, mo
             query = rf"\?page={number}&" if number else r"\?n=[0-9]+$"
             fronted.spoil("GET", f"/tags/list{query}", 200, headers={"Link": link}, body=b'{"tags": []}')
         async with client(fronted.host) as reg:
-            with pytest.raises(RegistryProtocolError, match="pages without end"):
+            with pytest.raises(RegistryProtocolError, match="on endless pages"):
                 await reg.tags(repository)
 
 
@@ -208,7 +208,7 @@ async def test_an_upload_that_leads_nowhere_is_a_protocol_error(registry: str, r
             with pytest.raises(RegistryProtocolError, match="does not say where"):
                 await reg.put_blob(repository, b"{}")
             fronted.spoil("POST", "/blobs/uploads/", 202, headers={"Location": "http://[::1"})
-            with pytest.raises(RegistryProtocolError, match="no URL"):
+            with pytest.raises(RegistryProtocolError, match="invalid URL"):
                 await reg.put_blob(repository, b"{}")
 
 

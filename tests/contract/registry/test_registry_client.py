@@ -29,7 +29,7 @@ async def test_ping_and_check_push_succeed_with_the_right_credentials(registry: 
 
 async def test_who_gave_no_credentials_is_told_to_give_some(registry: str, repository: str) -> None:
     """And who gave wrong ones to check them."""
-    for credentials, told in ((None, "no credentials were given for"), (Credential(USER, "wrong"), "check the user")):
+    for credentials, told in ((None, "pass credentials for"), (Credential(USER, "wrong"), "check the username")):
         async with client(registry, Fixed(credentials)) as reg:
             with pytest.raises(RegistryUnauthorized) as raised:
                 await reg.check_push(repository)
@@ -218,7 +218,7 @@ async def test_a_tag_is_looked_at_after_it_was_written(registry: str, repository
             assert await reg.put_tag(repository, "1.0.0", manifest) == pushed["digest"]
             # Somebody else was the last to write.
             assert await reg.put_tag(repository, "2.0.0", manifest) not in {pushed["digest"], "sha256:" + "0" * 64}
-            with pytest.raises(RegistryUnavailable, match="does not show it"):
+            with pytest.raises(RegistryUnavailable, match="does not list it"):
                 await reg.put_tag(repository, "3.0.0", manifest)
 
 

@@ -247,7 +247,7 @@ async def test_a_lease_ends_by_the_registrys_clock(world: RegistryWorld) -> None
         await asyncio.sleep(0.05)
     again = await second.reserve(Claim("rerun", "a"), minor)
     assert (str(again.version), again.resumed, again.claim.digest) == ("0.1.0", True, DIGEST)
-    with pytest.raises(VersionReserved, match="taking this for dead"):
+    with pytest.raises(VersionReserved, match="considered this one dead"):
         await first.note_digest(reservation, DIGEST)
     await first.give_back(reservation)
     await second.keep(again)
@@ -294,7 +294,7 @@ async def test_a_list_that_never_shows_what_was_written_is_told(world: RegistryW
         patch.setattr("prefect_slipway.infra.registry.ledger._SHOWS_WITHIN_S", 0.5)
         stale.spoil("GET", "/tags/list", 200, body=b'{"tags": ["1.0.0"]}')
         ledger, _ = await world.machine(stale.host)
-        with pytest.raises(RegistryUnavailable, match="does not show"):
+        with pytest.raises(RegistryUnavailable, match="not visible"):
             await ledger.reserve(Claim("one", "a"), minor)
     assert world.markers() == []
 

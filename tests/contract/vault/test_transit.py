@@ -169,7 +169,7 @@ async def test_a_version_that_must_not_sign_is_refused(vault: VaultServer, make:
     rotate(vault, path)
     configure(vault, path, min_decryption_version=2, min_encryption_version=3)
     async with session(vault, path.policy) as vault_session:
-        with pytest.raises(KeyVersionRefused, match="those that may: 3"):
+        with pytest.raises(KeyVersionRefused, match="usable versions: 3"):
             await TransitKey(vault_session, path, version=version).sign(MESSAGE)
 
 

@@ -365,7 +365,7 @@ async def test_one_redirect_is_followed_and_said(
         access = VaultAccess(f"http://{standby.host}", AppRoleAuth(role["role_id"], role["secret_id"]))
         async with VaultSession(access) as session:
             assert (await session.read(SecretPath.parse(f"vault:secret/{name}")))["key"] == "value"
-    assert f"Vault leads from http://{standby.host}/v1/secret/data/{name} to {vault.address}" in caplog.text
+    assert f"Vault redirects from http://{standby.host}/v1/secret/data/{name} to {vault.address}" in caplog.text
 
 
 async def test_a_second_redirect_is_not_followed(vault: VaultServer) -> None:

@@ -68,5 +68,5 @@ def test_an_heir_for_a_platform_that_its_base_is_not_for_is_refused(commands: Wa
     """Before anything is built."""
     write(image_set, web=heir("web", *BOTH, "linux/s390x"))
     said = complaint(commands.run("bake", "--output", "json", cwd=image_set.source), code=2)
-    assert "give both the same platforms" in said
+    assert "use the same platforms for both" in said
     image_set.assert_released()

@@ -137,11 +137,11 @@ services:
 
 
 def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmStarter, image_set: ImageSet) -> None:
-    """A secret of the environment, a path outside of the source, one repository for two images, what is no release."""
+    """A secret of the environment, a path outside the source, one repository for two images, what is no release."""
     cases: dict[str, dict[str, Any]] = {
         "--allow env=HOME": {"web": {"secret": ["id=x,env=HOME"]}},
         "--allow fs.read=/etc": {"web": {"context": "/etc"}},
-        "give each a repository of its own": {
+        "use a different repository for each": {
             "web": {"tags": ["r.example.com/a:1"]},
             "api": {"tags": ["r.example.com/a:2"]},
         },

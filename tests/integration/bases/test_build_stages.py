@@ -23,7 +23,7 @@ NONE_MOVED = "3 base images, none moved"
 def moved_to_one_run(application: Application, base: str, runs: int) -> str:
     """The digest that a base has moved to; checked twice, it led to one run, of the released commit."""
     first, again = application.check(), application.check()
-    assert first["outcome"].startswith(f"{application.place}/{base}:1 moved: patch release ")
+    assert first["outcome"].startswith(f"{application.place}/{base}:1 changed: patch release ")
     assert again["run_id"] == first["run_id"]
     assert len(application.probe.runs()) == runs
     run = next(run for run in application.probe.runs() if run["id"] == first["run_id"])

@@ -40,7 +40,7 @@ def test_a_base_moves(application: Application) -> None:
 
     application.move("2")
     moved = application.check()
-    assert moved["outcome"].startswith(f"{application.place}/base:1 moved: patch release ")
+    assert moved["outcome"].startswith(f"{application.place}/base:1 changed: patch release ")
     [run] = application.probe.runs()
     assert run["id"] == moved["run_id"]
     assert run["state"]["type"] == "SCHEDULED"
@@ -63,7 +63,7 @@ def test_a_base_moves(application: Application) -> None:
     assert before != after
 
     again = application.check()
-    assert "moved: the patch release" in again["outcome"]
+    assert "changed: the patch release" in again["outcome"]
     assert again["run_id"] == run["id"]
     assert len(application.probe.runs()) == 1
 
@@ -78,4 +78,4 @@ def test_a_base_moves(application: Application) -> None:
 def test_what_cannot_be_checked(application: Application) -> None:
     """An unknown deployment fails the run, and says which."""
     said = complaint(application.commands.run("check-bases", application.probe.name, "release/none-such"), 2)
-    assert "no deployment is called 'release/none-such'" in said
+    assert "no deployment has the name 'release/none-such'" in said

@@ -55,7 +55,7 @@ def test_nothing_is_built(engine: Engine, source: Path) -> None:
     assert not (source / "out").exists()
     for method in ("outline,what", "outline,ignorestatus=perhaps"):
         assert call(engine, source, "--call", method).returncode == 2
-    assert "no call 'nonsense'" in call(engine, source, "--call", "nonsense").stderr
+    assert "does not support the call 'nonsense'" in call(engine, source, "--call", "nonsense").stderr
 
 
 def test_a_check_that_the_builder_cannot_make(engine: Engine, source: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_check_that_the_builder_cannot_make(engine: Engine, source: Path) -> N
     for option in (["--check"], ["--call", "check"], ["--call=lint"]):
         done = call(engine, source, *option)
         assert done.returncode != 0
-        assert "knows no call 'check'" in done.stderr
+        assert "does not support the call 'check'" in done.stderr
     assert call(engine, source, "--check=false").returncode == 0
 
 

@@ -72,7 +72,7 @@ async def test_several_platforms(remote: Engine, engine: Engine, plain_engine: E
     for arguments in (several, ("--load", "--attest", "type=provenance")):
         refused = await load(remote, plain_engine, source, *arguments)
         assert refused.returncode == 2
-        assert "takes images of one platform, without attestations" in refused.stderr
+        assert "only accepts images of one platform, without attestations" in refused.stderr
         assert "COPY" not in refused.stderr
 
 
@@ -103,11 +103,15 @@ async def test_an_engine_of_dockers_contexts(
 @pytest.mark.parametrize(
     ("arguments", "env", "words"),
     [
-        (("--load",), {"DOCKER_HOST": "unix:///nowhere.sock"}, "at unix:///nowhere.sock, which is to take the image"),
-        (("--load",), {"DOCKER_HOST": "tcp://127.0.0.1:1"}, "at tcp://127.0.0.1:1, which is to take the image"),
+        (
+            ("--load",),
+            {"DOCKER_HOST": "unix:///nowhere.sock"},
+            "at unix:///nowhere.sock, which should receive the image",
+        ),
+        (("--load",), {"DOCKER_HOST": "tcp://127.0.0.1:1"}, "at tcp://127.0.0.1:1, which should receive the image"),
         (("--load",), {"DOCKER_HOST": "ssh://root@host"}, "cannot be loaded into the Docker engine at ssh://"),
-        (("-o", "type=docker,context=nowhere"), {}, "docker has no context 'nowhere'"),
-        (("--load",), {"DOCKER_CONTEXT": "nowhere", "DOCKER_HOST": ""}, "docker has no context 'nowhere'"),
+        (("-o", "type=docker,context=nowhere"), {}, "docker has no readable context 'nowhere'"),
+        (("--load",), {"DOCKER_CONTEXT": "nowhere", "DOCKER_HOST": ""}, "docker has no readable context 'nowhere'"),
     ],
 )
 async def test_engines_that_take_nothing(

@@ -59,7 +59,7 @@ async def test_an_output_that_deletes_the_rest(engine: Engine, tmp_path: Path) -
     assert listing(out) == listing(tmp_path / "plain")
     assert (elsewhere / "kept").exists()
     for place in (Path(), out):
-        with pytest.raises(InvalidOption, match="not below the working directory"):
+        with pytest.raises(InvalidOption, match="is outside the working directory"):
             await build(engine.address, tree, dockerfile=dockerfile, output=LocalOutput(place, delete=True))
 
 
@@ -233,7 +233,7 @@ async def test_places_that_cannot_be_written(engine: Engine, context: Context, t
     for output in (LocalOutput(tmp_path / "file"), TarOutput(tmp_path), OciOutput(io.BytesIO(), tar=False)):
         with pytest.raises(InvalidOption):
             await build(engine.address, folder, output=output)
-    with pytest.raises(InvalidOption, match="beside another image"):
+    with pytest.raises(InvalidOption, match="next to another image"):
         await build(engine.address, folder, outputs=(OciOutput(tmp_path / "l", tar=False), ImageStore("a/b")))
     for output in (
         TarOutput(tmp_path / "file" / "below" / "files.tar"),

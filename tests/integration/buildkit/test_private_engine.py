@@ -84,7 +84,7 @@ def test_a_long_home_has_its_sockets_elsewhere(tmp_path: Path, monkeypatch: pyte
         assert len(os.fsencode(folder)) < 60
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         folder.chmod(0o755)
-        with pytest.raises(StackError, match="of this user alone"):
+        with pytest.raises(StackError, match="private directory of this user"):
             runtime_folder(home)
     finally:
         folder.rmdir()

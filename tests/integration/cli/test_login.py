@@ -114,7 +114,7 @@ def test_it_works_with(tool: str, user: User, released: str, tmp_path: Path) -> 
     login = user.slipway("login")
     assert login.returncode == 0, login.stderr
     assert login.stdout.splitlines() == [
-        f"{host}: docker, podman, skopeo, cosign and oras get the credential from vault:secret/slipway/registry",
+        f"{host}: docker, podman, skopeo, cosign and oras now use the credential in vault:secret/slipway/registry",
         f"  {user.config}",
         f"  {user.home}/.local/bin/{HELPER}",
     ]
@@ -183,7 +183,7 @@ def test_docker_login_and_logout_go_through_it(user: User, released: str, tmp_pa
     assert (again.returncode, "Login Succeeded" in again.stdout) == (0, True), again.stderr
     other = user.helper("store", json.dumps({"ServerURL": host, "Username": "me", "Secret": "mine"}))
     assert other.returncode == 1
-    assert f"the credential of {host} is kept in Vault, as vault:secret/slipway/registry" in other.stdout
+    assert f"the credential of {host} is in Vault: vault:secret/slipway/registry" in other.stdout
     assert user.run("docker", "logout", host).returncode == 0
     assert user.pulls("docker", released, tmp_path / "1").returncode != 0
     assert user.slipway("login").returncode == 0
@@ -220,7 +220,9 @@ def test_a_stack_that_is_down_is_said(user: User, released: str) -> None:
     user.logins.write_text(json.dumps(noted))
     pulled = user.run("docker", "pull", released)
     assert pulled.returncode == 1
-    assert f"slipway: no embedded stack was started in {user.home}/nothing\nNext: run `slipway up`" in pulled.stderr
+    assert (
+        f"slipway: the embedded stack was never started in {user.home}/nothing\nNext: run `slipway up`" in pulled.stderr
+    )
     user.logins.write_text("{")
     assert f"{user.logins} cannot be read" in user.helper("get", host).stdout
     user.logins.unlink()
@@ -284,9 +286,9 @@ def test_any_credential_in_vault(user: User, own: Own) -> None:
     own.let_in("second")
     assert user.get(own.host, **own.env)["Secret"] == "second"
     without = user.helper("get", own.host)
-    assert (without.returncode, "nothing to log in with" in without.stderr) == (1, True)
+    assert (without.returncode, "but no login is" in without.stderr) == (1, True)
     elsewhere = user.helper("get", own.host, **{**own.env, "VAULT_ADDR": "http://127.0.0.1:9"})
-    assert "and VAULT_ADDR names http://127.0.0.1:9" in elsewhere.stdout
+    assert "but VAULT_ADDR is http://127.0.0.1:9" in elsewhere.stdout
     assert user.slipway("logout", own.host).returncode == 0
     assert not user.config.exists()
 
@@ -329,9 +331,12 @@ def test_what_is_wrong_is_said_before_anything_is_written(user: User, own: Own) 
         assert refused.returncode in {1, 2}
         assert said in refused.stderr
         assert "Next: " in refused.stderr
-    assert "no credential was named for r.example" in user.slipway("login", "r.example").stderr
+    assert "no credential was given for r.example" in user.slipway("login", "r.example").stderr
     nowhere = run_slipway("login", env={**user.env, "SLIPWAY_HOME": str(user.home / "none")})
-    assert (nowhere.returncode, "no registry was named and no embedded one runs" in nowhere.stderr) == (2, True)
+    assert (nowhere.returncode, "no registry was given and the embedded one is not running" in nowhere.stderr) == (
+        2,
+        True,
+    )
     assert not user.config.exists()
     assert not user.logins.exists()
 

@@ -32,12 +32,12 @@ ANSWERS = {
     "is older": ((200, '"2.20.4"'), (404, '{"detail": "Not Found"}')),
 }
 SAID = {
-    "is not there": ("does not answer: connection refused", "check PREFECT_API_URL and that the server runs"),
+    "is not there": ("does not answer: connection refused", "check PREFECT_API_URL and that the server is running"),
     "wants another key": ("answered 401", "set PREFECT_API_AUTH_STRING"),
-    "lies elsewhere": ("there is no Prefect API at 127.0.0.1:", "check PREFECT_API_URL: it is the address"),
-    "is a web page": ("is not a Prefect API", "check PREFECT_API_URL: it is the address"),
-    "is broken": ("answered 500", "see the server's log (a full disk"),
-    "has a full disk": ("answered 500", "see the server's log (a full disk"),
+    "lies elsewhere": ("there is no Prefect API at 127.0.0.1:", "check PREFECT_API_URL: it must be the address"),
+    "is a web page": ("is not a Prefect API", "check PREFECT_API_URL: it must be the address"),
+    "is broken": ("answered 500", "look at the server's log (a full disk"),
+    "has a full disk": ("answered 500", "look at the server's log (a full disk"),
     "is older": ("is of another major version", "use a server of the same major version"),
 }
 PASSING = {"is not there", "is broken", "has a full disk"}
@@ -169,4 +169,4 @@ def test_the_stack_is_not_said_to_be_well(server: Server, command: str) -> None:
     assert ended.returncode == 1
     lines = [line for line in ended.stdout.splitlines() if "answer" in line]
     assert "prefect" in lines[0]
-    assert "check PREFECT_API" in ended.stdout or "see its log" in ended.stdout
+    assert "check PREFECT_API" in ended.stdout or "look at its log" in ended.stdout

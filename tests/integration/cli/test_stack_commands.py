@@ -107,8 +107,8 @@ def test_doctor_names_the_command_that_mends(tmp_path: Path, env: Mapping[str, s
     findings = {finding["part"]: finding for finding in json.loads(answer.stdout)}
     assert answer.returncode == 1
     assert findings["registry"]["found"] == "the program docker-registry is not installed"
-    assert findings["registry"]["mend"].endswith("apt-get install --no-install-recommends docker-registry")
-    assert findings["git"]["mend"] is None
+    assert findings["registry"]["fix"].endswith("apt-get install --no-install-recommends docker-registry")
+    assert findings["git"]["fix"] is None
 
 
 def test_doctor_says_when_ones_own_servers_do_not_answer(env: Mapping[str, str]) -> None:

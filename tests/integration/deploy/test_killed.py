@@ -13,7 +13,7 @@ from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
 from tests.releases import complaint
 from tests.warm import Command, Ended, WarmStarter
 
-STEPS = ["> look at the workload", "> write the pull secret", "> set image", "watching for", "> confirm"]
+STEPS = ["> look at the workload", "> write the pull secret", "> set image", "checking for", "> confirm"]
 
 
 def start(commands: WarmStarter, place: DeployPlace, behaviour: str, *options: str) -> Command:
@@ -73,7 +73,7 @@ async def test_an_interrupted_command_leaves_what_ran(
     await asyncio.to_thread(command.until, "waiting for")
     command.signal(number)
     ended = await end(command)
-    assert "may be run again" in complaint(ended, 130)
+    assert "can run the same command again" in complaint(ended, 130)
     assert f"interrupted: {place.images['good']} was set back" in ended.stderr
     state = await place.state()
     assert (state.image, state.confirmed) == (place.images["good"], True)
@@ -85,7 +85,7 @@ async def test_a_rollback_that_was_killed_goes_on(commands: WarmStarter, place: 
     for behaviour in ("good", "better"):
         await place.deploy(behaviour)
     options = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.3")
-    await kill_at(commands.start("rollback", "deployment/app", *options, env=place.env), "watching for")
+    await kill_at(commands.start("rollback", "deployment/app", *options, env=place.env), "checking for")
     ended = await end(commands.start("rollback", "deployment/app", *options, env=place.env))
     assert ended.code == 0, ended.stderr
     state = await place.state()

@@ -69,4 +69,4 @@ async def test_a_server_that_is_away_undoes_no_sweep(place: DeployPlace) -> None
     assert (done.returncode, done.stdout) == (0, "removed lease/slipway-unheard\n")
     why, consequence = done.stderr.splitlines()
     assert why.endswith("does not answer: connection refused")
-    assert consequence == "the Prefect server did not take note of it: metrics do not count it"
+    assert consequence == "the Prefect server did not record it, so metrics do not count it"

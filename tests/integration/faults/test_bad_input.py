@@ -17,7 +17,7 @@ from tests.warm import WarmStarter
     ("options", "cause"),
     [
         (["--image", "registry.example.com/Team/App"], "'registry.example.com/Team/App'"),
-        (["--image", "registry.example.com/app:1.0.0"], "carries a tag or digest"),
+        (["--image", "registry.example.com/app:1.0.0"], "has a tag or digest"),
         (["--version", "1.2"], "'1.2' is not"),
         (["--version", "v1.2.3"], "v1.2.3"),
         (["--prerelease-token", "r_c"], "r_c"),
@@ -27,9 +27,9 @@ from tests.warm import WarmStarter
         (["--credentials", "a-password"], "vault:MOUNT/PATH"),
         (["--git-credentials", "secret/git"], "vault:MOUNT/PATH"),
         (["--vault", "vault:secret/x"], "block:NAME"),
-        (["--registry-ca", "/no/such/ca.pem"], "there is no file '/no/such/ca.pem'"),
+        (["--registry-ca", "/no/such/ca.pem"], "the file '/no/such/ca.pem' does not exist"),
         (["--builder", "kubernetes", "--builder-option", "replicas=two"], "replicas='two' is not a number"),
-        (["--ref", "main", "--checksum", "sha256:00"], "a ref is for git, a checksum for archives"),
+        (["--ref", "main", "--checksum", "sha256:00"], "a ref belongs to git and a checksum to an archive"),
     ],
 )
 def test_an_option_that_cannot_be_read_is_a_usage_error(
@@ -62,7 +62,7 @@ def test_what_is_named_in_a_vault_needs_one(commands: WarmStarter, traces: Trace
         "PREFECT_API_URL": traces.connection.prefect_api_url,
     }
     said = complaint(commands.run("release", folder, *options, env=env))
-    assert said.startswith("vault:secret/registry is in Vault, but there is no Vault to ask\nNext: set VAULT_ADDR")
+    assert said.startswith("vault:secret/registry is in Vault, but no Vault is configured\nNext: set VAULT_ADDR")
     assert traces.runs(folder.name) == []
 
 
@@ -87,16 +87,16 @@ def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, 
     """A plain directory has no git tags."""
     folder = source()
     said = complaint(commands.run("release", folder, "--tag-prefix", "v", "--output", "json"), code=2)
-    assert "not in a git repository" in said
-    traces.assert_failed(folder.name, "not in a git repository")
+    assert "needs a source in a git repository" in said
+    traces.assert_failed(folder.name, "needs a source in a git repository")
 
 
 def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The path, and to check it."""
     missing = tmp_path / "app-nowhere"
     said = complaint(commands.run("release", missing, "--output", "json"))
-    assert said.startswith(f"{missing} is not there\nNext: check the path")
-    traces.assert_failed("app-nowhere", "is not there")
+    assert said.startswith(f"{missing} does not exist\nNext: check the path")
+    traces.assert_failed("app-nowhere", "does not exist")
 
 
 def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
     )
     (repository / "message").write_text("2")
     said = complaint(commands.run("release", repository, "--output", "json"))
-    assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or say --allow-dirty" in said
+    assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or add --allow-dirty" in said
     traces.assert_failed("app-dirty", "1 uncommitted change")
     assert git(repository, "tag") == ""
     result = result_of(commands.run("release", repository, "--allow-dirty", "--output", "json"))
@@ -133,7 +133,7 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
 @pytest.mark.parametrize(
     ("files", "cause"),
     [
-        ({}, "app-odd.tar.gz holds nothing"),
+        ({}, "app-odd.tar.gz is empty"),
         ({"readme": b"x"}, "there is no Dockerfile in"),
         ({"app/Dockerfile": b"FROM scratch\n", "other": b"x"}, "there is no Dockerfile in"),
     ],

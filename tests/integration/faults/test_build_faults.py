@@ -79,5 +79,5 @@ def test_a_full_home_is_said(commands: WarmStarter, traces: Traces, tmp_path: Pa
         said = complaint(commands.run("release", f"file://{repository}", "--output", "json"))
         assert list(work.iterdir()) == []
     assert "no space is left" in said
-    assert "Next: free space below SLIPWAY_HOME" in said
+    assert "Next: free space in SLIPWAY_HOME" in said
     traces.assert_failed("app-large", "space")

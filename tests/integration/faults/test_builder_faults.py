@@ -26,7 +26,7 @@ def test_a_builder_with_another_ca_is_refused(
         ended = commands.run("release", folder, *options, "--output", "json")
     said = complaint(ended)
     assert said.startswith(f"builder tcp://{listening.host}: ")
-    assert "Next: check the CA, the client certificate and the server name of the builder" in said
+    assert "Next: check the builder's CA, client certificate and server name" in said
     assert ended.stderr.count("> provision builder\n") == 1
     traces.assert_failed(folder.name, "certificate")
 
@@ -39,7 +39,7 @@ def test_a_builder_that_is_none_is_said(
     builder = f"tcp://{own_registry.host}"
     said = complaint(commands.run("release", folder, "--builder", builder, "--output", "json"))
     assert said.startswith(f"builder {builder}: ")
-    assert "Next: is this the address of a BuildKit daemon?" in said
+    assert "Next: check that the address belongs to a BuildKit daemon" in said
     traces.assert_failed(folder.name, f"builder {builder}")
 
 

@@ -92,13 +92,13 @@ def patience(
     ("what", "cause", "action"),
     [
         ("registry", "127.0.0.1:", "check the registry's host name and port"),
-        ("registry fails", "HTTP 502", "the registry has trouble of its own"),
-        ("upload breaks", "broke off during an upload", "run the same command again; what was uploaded is not lost"),
+        ("registry fails", "HTTP 502", "the registry failed"),
+        ("upload breaks", "broke during an upload", "run the same command again; finished uploads are kept"),
         ("vault", "cannot be reached", "check VAULT_ADDR and VAULT_CACERT"),
-        ("vault is sealed", "is sealed or has no leader (HTTP 503)", "unseal it"),
-        ("builder", "builder tcp://127.0.0.1:", "check the address given by --builder"),
-        ("builder's socket", "nobody.sock", "check the address given by --builder"),
-        ("builder dies", "builder docker://", "check the address given by --builder"),
+        ("vault is sealed", "is sealed or has no leader (HTTP 503)", "unseal Vault"),
+        ("builder", "builder tcp://127.0.0.1:", "check the address in --builder"),
+        ("builder's socket", "nobody.sock", "check the address in --builder"),
+        ("builder dies", "builder docker://", "check the address in --builder"),
     ],
 )
 def test_what_stays_away_is_said_in_the_end(

@@ -58,7 +58,7 @@ def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces
     break_it(breaking.prefect)
     said = complaint(release.end())
     assert "answered 500" in said
-    assert "Next: see the server's log (a full disk" in said
+    assert "Next: look at the server's log (a full disk" in said
     assert len(said.splitlines()) <= 6, said  # Prefect adds that its log could not be sent
     assert traces.tags(source.name) == []
     traces.assert_nothing_left()
@@ -73,6 +73,6 @@ def test_once_it_is_public_the_release_is_a_success(breaking: Breaking, traces: 
     result = result_of(ended)
     assert result["version"] == "0.1.0"
     assert traces.tags(source.name) == ["0.1.0"]
-    assert "warning: the image is public, but its record is not complete: the Prefect server" in ended.stderr
+    assert "warning: the image is public, but its record is incomplete: the Prefect server" in ended.stderr
     assert "Traceback" not in ended.stderr, ended.stderr
     traces.assert_nothing_left()

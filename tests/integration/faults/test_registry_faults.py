@@ -33,7 +33,7 @@ def test_a_wrong_password_is_unauthorized(
     vault.put("secret/wrong", {"username": USER, "password": "a-wrong-password"})
     said = complaint(elsewhere.release(folder, "--credentials", "vault:secret/wrong"))
     assert "401" in said
-    assert "Next: check the user and password at --credentials" in said
+    assert "Next: check the username and password at the place named by --credentials" in said
     assert "a-wrong-password" not in said
     traces.assert_failed(folder.name, "401")
 
@@ -41,8 +41,8 @@ def test_a_wrong_password_is_unauthorized(
 @pytest.mark.parametrize(
     ("method", "status", "code", "action"),
     [
-        ("POST", 403, "DENIED", "give the account the right to push"),
-        ("POST", 404, "NAME_UNKNOWN", "some registries want it created first"),
+        ("POST", 403, "DENIED", "give the account permission to push"),
+        ("POST", 404, "NAME_UNKNOWN", "some registries require you to create it first"),
     ],
 )
 def test_a_missing_right_is_found_before_the_build(
@@ -67,7 +67,7 @@ def test_a_right_that_is_lost_during_the_push_is_named(elsewhere: Elsewhere, tra
     elsewhere.front.spoil("PUT", PUSHED, 403, body=body("DENIED"))
     said = complaint(elsewhere.release(folder))
     assert f"registry {elsewhere.front.host}: pushing {folder.name} failed (HTTP 403" in said
-    assert "Next: give the account the right to push" in said
+    assert "Next: give the account permission to push" in said
     assert elsewhere.tags(folder) == []
     traces.assert_failed(folder.name, "HTTP 403")
 
@@ -119,7 +119,7 @@ def test_a_tag_the_registry_protects_is_not_fought_over(elsewhere: Elsewhere, tr
     folder = source()
     elsewhere.front.spoil("PUT", MANIFESTS + "0.1.0", 409, body=body("TAG_IMMUTABLE"))
     said = complaint(elsewhere.release(folder))
-    assert "Next: the registry forbids moving this tag" in said
+    assert "Next: choose another version, or allow the registry to overwrite this tag" in said
     assert elsewhere.tags(folder) == []
     traces.assert_failed(folder.name, "HTTP 409")
 

@@ -195,7 +195,7 @@ def test_a_rule_with_a_secret_is_refused(commands: WarmStarter, token: str, tmp_
     }
     (tmp_path / "rules.yaml").write_text(json.dumps(rules))
     said = complaint(commands.run("relay", "--rules", tmp_path / "rules.yaml", "--check"), code=2)
-    assert "request.source holds a URL" in said
+    assert "request.source contains a URL" in said
     assert token not in said
 
 

@@ -32,7 +32,7 @@ def test_a_token_that_is_no_more_is_told_from_a_policy(
     token = vault.token(policies=["reads"])["client_token"]
     vault.root.with_token(token).call("POST", "auth/token/revoke-self")
     said = fail(elsewhere, traces, source, "does not know the token", env={"VAULT_TOKEN": token})
-    assert "Next: set a fresh VAULT_TOKEN" in said
+    assert "Next: set a new VAULT_TOKEN" in said
     assert token not in said
 
 
@@ -42,7 +42,7 @@ def test_a_policy_that_does_not_allow_it_is_said(
     """The path, and the capability that is missing."""
     token = vault.token(policies=["default"])["client_token"]
     said = fail(elsewhere, traces, source, "reading vault:secret/registry", env={"VAULT_TOKEN": token})
-    assert "Next: give the role a policy with the capability `read` on that path" in said
+    assert "Next: give the role a policy with the `read` capability on that path" in said
 
 
 def test_a_wrong_secret_id_is_a_refused_login(
@@ -52,14 +52,14 @@ def test_a_wrong_secret_id_is_a_refused_login(
     role = vault.approle("wrong", 'path "secret/data/*" { capabilities = ["read"] }')
     env = {"VAULT_TOKEN": "", "VAULT_ROLE_ID": role["role_id"], "VAULT_SECRET_ID": "not-the-secret-id"}
     said = fail(elsewhere, traces, source, "refuses the login", env=env)
-    assert "Next: check role and secret id" in said
+    assert "Next: check the role id and secret id" in said
     assert "not-the-secret-id" not in said
 
 
 def test_nothing_at_the_path_is_said(elsewhere: Elsewhere, traces: Traces, source: Make) -> None:
     """The path as it was typed."""
     said = fail(elsewhere, traces, source, "vault:secret/nothing/here", "--credentials", "vault:secret/nothing/here")
-    assert "Next: check mount and path" in said
+    assert "Next: check the mount and the path" in said
 
 
 def test_a_missing_field_is_named(elsewhere: Elsewhere, vault: VaultServer, traces: Traces, source: Make) -> None:

@@ -53,11 +53,11 @@ def test_a_full_disk_is_named(disk: Path, tmp_path: Path) -> None:
             assert run_slipway("release", simple, env=env).returncode == 0
 
             filled = fill(disk)
-            named = f"the disk {disk} is full: 0 MiB are free, 32 are needed for {disk}/home"
+            named = f"the disk {disk} is full: 0 MiB are free, {disk}/home needs 32 MiB"
             for command in ("release", "plan"):
                 said = complaint(command, simple, env=env)
                 assert said.startswith(named)
-                assert "Next: free some space there (`slipway builder prune` removes the build cache)" in said
+                assert "Next: free some space on it (`slipway builder prune` removes the build cache)" in said
             assert "VaultUnreachable: " in said
             assert run_slipway("builder", "prune", env=env).returncode == 0
             assert run_slipway("down", env=env).returncode == 0
@@ -82,7 +82,7 @@ def test_a_disk_without_space_for_a_start(disk: Path) -> None:
     (disk / "other").write_bytes(b"x" * (200 << 20))
     with stack_home(SLIPWAY_HOME=str(disk / "home")) as env:
         assert complaint("up", env=env).startswith(
-            f"the disk {disk} has too little space: 99 MiB are free, 128 are needed for {disk}/home"
+            f"the disk {disk} has too little space: 99 MiB are free, {disk}/home needs 128 MiB"
         )
         assert {part.state for part in Stack(StackConfig.from_env(env)).status()} <= {"stopped", "foreign"}
         assert sorted(path.name for path in (disk / "home").iterdir()) == ["lock", "version.json"]

@@ -224,7 +224,7 @@ def test_a_taken_port_names_its_holder_and_the_option() -> None:
         assert sorted(path.name for path in Path(env["SLIPWAY_HOME"]).iterdir()) == ["lock", "version.json"]
         assert failed.returncode == 1
         for part in ("registry", "vault"):
-            assert f"{part}: port {env[f'SLIPWAY_{part.upper()}_PORT']} on 127.0.0.1 is taken" in failed.stderr
+            assert f"{part}: port {env[f'SLIPWAY_{part.upper()}_PORT']} on 127.0.0.1 is in use" in failed.stderr
         assert f"(pid {os.getpid()})" in failed.stderr
         assert re.search("Next: .*--(registry|vault)-port", failed.stderr)
         assert "Traceback" not in failed.stderr

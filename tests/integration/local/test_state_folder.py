@@ -51,8 +51,8 @@ def test_a_newer_folder_is_refused(command: list[str], tmp_path: Path) -> None:
     ended = run_slipway(*command, env=clean_environment(SLIPWAY_HOME=str(home)))
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"slipway: the state folder {home} is of Slipway 7.8.9 or newer\n"
-        "Next: use that version, or set SLIPWAY_HOME to another folder\n"
+        f"slipway: the state directory {home} is of Slipway 7.8.9 or newer\n"
+        "Next: use that version, or set SLIPWAY_HOME to another directory\n"
     )
     assert [path.name for path in home.iterdir()] == ["version.json"]
 
@@ -73,8 +73,8 @@ def test_another_users_folder_is_refused(command: list[str], tmp_path: Path) -> 
     ended = run_slipway(*command, env=clean_environment(SLIPWAY_HOME=str(tmp_path)))
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"slipway: the state folder {tmp_path} belongs to the user nobody\n"
-        "Next: set SLIPWAY_HOME to a folder of your own\n"
+        f"slipway: the state directory {tmp_path} belongs to the user nobody\n"
+        "Next: set SLIPWAY_HOME to a directory of your own\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 

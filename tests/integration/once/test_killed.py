@@ -116,7 +116,7 @@ def test_a_kill_when_all_was_public_leaves_no_reservation(
     kill_at(commands, remote, "> record", *options)
     again = result_of(commands.run("release", remote.source, *options, "--output", "json"))
     assert (again["version"], again["released"]) == ("0.1.0", True)
-    assert again["reason"] == "a release that was interrupted is finished"
+    assert again["reason"] == "finishing an interrupted release"
     remote.assert_released("0.1.0")
     nothing = result_of(commands.run("release", remote.source, *options, "--output", "json"))
     assert (nothing["released"], nothing["version"]) == (False, None)

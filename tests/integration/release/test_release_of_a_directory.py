@@ -105,7 +105,7 @@ async def test_a_reproducible_version_again_is_the_same_or_refused(
     again = await run_release(**request)
     assert (again.released, again.digest) == (True, first.digest)
     (source / "message").write_text("another\n")
-    with pytest.raises(VersionTaken, match="exists with another digest"):
+    with pytest.raises(VersionTaken, match="exists with a different digest"):
         await run_release(**request)
     assert (await registry.manifest(source.name, "1.0.0")).digest == first.digest
     traces.assert_nothing_left()
@@ -120,5 +120,5 @@ async def test_auto_needs_commits(run_release: Release, source: Path) -> None:
 
 async def test_a_tag_prefix_needs_git(run_release: Release, source: Path) -> None:
     """A prefix names git tags; without git it cannot be meant."""
-    with pytest.raises(InvalidOption, match="tag prefix"):
+    with pytest.raises(InvalidOption, match="--tag-prefix needs a source"):
         await run_release(source=str(source), tag_prefix="app/v")

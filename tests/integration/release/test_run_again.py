@@ -59,7 +59,7 @@ async def test_a_run_whose_release_was_done_releases_nothing_more(
     assert (again.version, again.released, again.reason) == (
         first.version,
         True,
-        "this very release exists already",
+        "exactly this release exists already",
     )
     assert await registry.tags(name) == ["0.1.0"]
     assert git(repository, "tag") == "v0.1.0"

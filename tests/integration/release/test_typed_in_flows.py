@@ -40,7 +40,7 @@ async def test_a_flow_that_is_called_with_plain_values_refuses_them_first(
 async def test_a_saved_source_with_a_secret_is_refused(run_release: Release, stack: RunningStack) -> None:
     """The UI's form for blocks takes anything: the run that uses it refuses it, and repeats it nowhere."""
     name, token = f"s{secrets.token_hex(4)}", secrets.token_hex(16)
-    with pytest.raises(InvalidOption, match="the source holds a user name"):
+    with pytest.raises(InvalidOption, match="the source contains a user name"):
         Source(source=f"https://{token}@git.example.com/app.git")
     identity = await Source(source="https://git.example.com/app.git").save(name)
     answer = patient.patch(
@@ -49,7 +49,7 @@ async def test_a_saved_source_with_a_secret_is_refused(run_release: Release, sta
         trust_env=False,
     )
     assert answer.status_code == 204, answer.text
-    with pytest.raises(InvalidOption, match="the source holds a user name") as caught:
+    with pytest.raises(InvalidOption, match="the source contains a user name") as caught:
         await run_release(source=f"block:{name}")
     assert token not in str(caught.value)
     assert token not in str(runs(stack))

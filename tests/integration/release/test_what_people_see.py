@@ -155,5 +155,5 @@ async def test_blocks_stand_for_what_options_say(run_release: Release, source: P
         image=f"{connection.registry}/{source.name}",
     )
     assert result.released
-    with pytest.raises(InvalidOption, match="no block"):
+    with pytest.raises(InvalidOption, match=r"there is no .* block"):
         await run_release(source="block:absent")

@@ -282,7 +282,7 @@ async def test_credentials_stay_with_their_host(server: FileServer, tmp_path: Pa
             pass
         assert other.seen == [None]
         other.status = 403
-        with pytest.raises(SourceDenied, match="HTTP status 403, to which it leads: http://localhost") as caught:
+        with pytest.raises(SourceDenied, match="HTTP status 403, to which it redirects: http://localhost") as caught:
             await fetch_archive(server.url, checksum(other.content), credentials=Robot(), workdir=tmp_path / "work")
         assert PASSWORD not in str(caught.value)
 

@@ -189,15 +189,15 @@ def info_of(name: str, **pax_headers: str) -> tarfile.TarInfo:
 
 
 UNUSABLE = {
-    "3,000 levels": (deep_tar(3000), "holds folders nested more than 256 deep: 'a/a/"),
-    "257 levels": (deep_tar(257), "holds folders nested more than 256 deep"),
+    "3,000 levels": (deep_tar(3000), "contains folders nested more than 256 deep: 'a/a/"),
+    "257 levels": (deep_tar(257), "contains folders nested more than 256 deep"),
     "half a million levels": (
         tar_of(info_of("x", path="a/" * 400_000 + "f")),
-        "holds folders nested more than 256 deep",
+        "contains folders nested more than 256 deep",
     ),
-    "a long name": (tar_of(info_of("n" * 256)), "holds a name of more than 255 bytes"),
-    "a long name in bytes": (tar_of(info_of("ü" * 128)), "holds a name of more than 255 bytes"),
-    "a long path": (deep_tar(20, "p" * 200), "holds a path of more than 3072 bytes"),
+    "a long name": (tar_of(info_of("n" * 256)), "contains a name of more than 255 bytes"),
+    "a long name in bytes": (tar_of(info_of("ü" * 128)), "contains a name of more than 255 bytes"),
+    "a long path": (deep_tar(20, "p" * 200), "contains a path of more than 3072 bytes"),
     "negative size": (tar_of(info_of("f", size="-512")), "is not an archive that can be read"),
     "sparse map without numbers": (
         tar_of(info_of("f", **{"GNU.sparse.map": "a,b", "GNU.sparse.size": "1"})),
@@ -207,7 +207,7 @@ UNUSABLE = {
         tar_of(info_of("f", **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "x"})),
         "is not an archive that can be read",
     ),
-    "nothing": (tar_of(), "holds nothing"),
+    "nothing": (tar_of(), "is empty"),
 }
 
 
@@ -348,9 +348,9 @@ def imported(repository: Path, paths: list[str]) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("a/" * 1500 + "f", "holds folders nested more than 256 deep"),
-        ("a/" * 2000 + "f", "holds folders nested more than 256 deep"),
-        ("n" * 300, "holds a name of more than 255 bytes"),
+        ("a/" * 1500 + "f", "contains folders nested more than 256 deep"),
+        ("a/" * 2000 + "f", "contains folders nested more than 256 deep"),
+        ("n" * 300, "contains a name of more than 255 bytes"),
     ],
 )
 async def test_a_repository_that_no_tool_can_handle_is_refused_by_name(path: str, words: str, tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ async def test_a_tree_that_unfolds_without_end_is_refused(tmp_path: Path, monkey
         tree = _tree(repository, [f"040000 tree {tree}\td{number}" for number in range(10)])
     commit = git(repository, "commit-tree", "-m", "bomb", tree).strip()
     git(repository, "update-ref", "refs/heads/bomb", commit)
-    with pytest.raises(SourceError, match="holds more than 1000000 files"):
+    with pytest.raises(SourceError, match="contains more than 1000000 files"):
         await fetch_git(f"file://{repository}/.git", ref="bomb", workdir=tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -388,7 +388,7 @@ async def test_a_directory_that_no_tool_can_handle_is_refused_by_name(tmp_path: 
     """Deeper than Python's stack: a cause, not a traceback."""
     dig(tmp_path / "app", 1500)
     try:
-        with pytest.raises(SourceError, match="holds folders nested more than 256 deep"):
+        with pytest.raises(SourceError, match="contains folders nested more than 256 deep"):
             await open_directory(tmp_path / "app", allow_dirty=False)
     finally:
         remove_tree(tmp_path / "app")  # pytest's own removal is recursive

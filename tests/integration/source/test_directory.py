@@ -236,9 +236,9 @@ async def test_odd_names_are_taken_as_they_are(tmp_path: Path) -> None:
 async def test_missing_directories_are_said(tmp_path: Path) -> None:
     """A path that is not there, or is a file, is SourceMissing."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(SourceMissing, match="is not there"):
+    with pytest.raises(SourceMissing, match="does not exist"):
         await open_directory(tmp_path / "nothing", allow_dirty=False)
-    with pytest.raises(SourceMissing, match="is no directory"):
+    with pytest.raises(SourceMissing, match="is not a directory"):
         await open_directory(tmp_path / "file", allow_dirty=False)
 
 

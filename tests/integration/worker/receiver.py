@@ -12,7 +12,7 @@ from typing import Any
 from tests.prefect_server import PrefectServer
 from tests.serving import serving
 
-AUTOMATION = "Slipway: say what went wrong"
+AUTOMATION = "Slipway: report failures"
 
 
 @dataclass

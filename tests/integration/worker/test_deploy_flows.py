@@ -148,7 +148,7 @@ def test_a_file_of_ones_own(slipway: Run, server: PrefectServer, tmp_path: Path)
 def test_switches_and_saved_blocks_are_peoples(slipway: Run, server: PrefectServer) -> None:
     """An automation that somebody turned on and a block that somebody edited stay so."""
     register(slipway, "--only", "automations", "--samples")
-    query = {"automations": {"name": {"any_": ["Slipway: say what went wrong"]}}}
+    query = {"automations": {"name": {"any_": ["Slipway: report failures"]}}}
     (automation,) = server.ask("POST", "/automations/filter", query)
     server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": True})
     again = register(slipway, "--only", "automations", "--samples")

@@ -51,7 +51,7 @@ def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
         ('{"target": {"default": {"args": {"A": 1e999}}}}', "must be a string"),
         ({"function": {"f": {}}, "target": {"default": {}}}, "defines functions"),
         ({"target": {"default": {"tags": "x"}}}, "must be a list"),
-        ({"target": {"default": {"args": ["x"]}}}, "is to be an object"),
+        ({"target": {"default": {"args": ["x"]}}}, "must be an object"),
         ({"target": {"default": {"pull": "perhaps"}}}, "true or false"),
         ({"target": {"default": {"inherits": ["default"]}}}, "inherits from itself"),
         ({"variable": {"A": {"default": "${A}"}}, "target": {"default": {"tags": ["${A}"]}}}, "depends on itself"),
@@ -79,7 +79,7 @@ def test_what_cannot_be_acted_on_is_refused(tmp_path: Path, document: Any, words
         ("services: {a: {build: {dockerfile: d, dockerfile_inline: x}}}", "both dockerfile and dockerfile_inline"),
         ("services: {a: {build: ., ports: ['${PORT:?which}']}}", "PORT has no value: which"),
         ("services: {a: {build: {args: [A]}, env_file: [{path: e, format: raw}]}}", "unknown format 'raw'"),
-        ("services: {a: {build: {args: [A]}, env_file: ../e}}", "outside of the source"),
+        ("services: {a: {build: {args: [A]}, env_file: ../e}}", "outside the source"),
         ("services: {a: {build: {args: [A]}, env_file: e}}", "env_file e does not exist"),
         ("services: {a: {build: .}, a: {build: x}}", "'a' appears twice"),
         ("services: {a: {build: .}}\n---\n", "empty document"),
@@ -104,10 +104,10 @@ def test_what_compose_files_cannot_have(tmp_path: Path, text: str, words: str) -
 def test_hcl_is_not_read_and_says_how_it_is_converted(tmp_path: Path) -> None:
     """By buildx's own --print."""
     (tmp_path / "docker-bake.hcl").touch()
-    with pytest.raises(InvalidOption, match="HCL is not read") as error:
+    with pytest.raises(InvalidOption, match="HCL is not supported") as error:
         read_folder(Places.of(tmp_path, None, ()), [], {})
     assert "docker buildx bake -f docker-bake.hcl --print > docker-bake.json" in str(error.value)
-    with pytest.raises(InvalidOption, match=r"no docker-bake\.json and no Compose file"):
+    with pytest.raises(InvalidOption, match=r"no docker-bake\.json or Compose file"):
         read_folder(Places.of(tmp_path / "nowhere", None, ()), [], {})
 
 
@@ -177,7 +177,7 @@ def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
     assert found.add_hosts == (("h", "10.0.0.1"), ("h", "10.0.0.2"))
     assert found.allow == ("network.host",)
     assert found.outputs[0].by_digest and found.outputs[0].name == "r.example.com/app"
-    assert unused(target) == ["target web: the output 'type=local,dest=out' is skipped: a release pushes images"]
+    assert unused(target) == ["target web: the output 'type=local,dest=out' is ignored: a release pushes images"]
 
 
 @pytest.mark.parametrize(
@@ -340,6 +340,6 @@ def test_caches_take_this_machines_secrets_only_where_allowed(tmp_path: Path) ->
 )
 def test_a_url_with_a_secret_in_a_target_is_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
     """Steps are named by contexts, and what is asked for is printed and kept."""
-    with pytest.raises(InvalidOption, match=r"^target default\.\S+ holds a URL") as caught:
+    with pytest.raises(InvalidOption, match=r"^target default\.\S+ contains a URL") as caught:
         read(tmp_path, {"target": {"default": fields}})
     assert "S3CRET" not in str(caught.value)

@@ -76,5 +76,5 @@ def test_contexts_that_are_none(tmp_path: Path, content: str | None) -> None:
         context(tmp_path, "odd", {})
         (file,) = tmp_path.rglob("meta.json")
         file.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(InvalidOption, match="no context 'odd'"):
+    with pytest.raises(InvalidOption, match="no readable context 'odd'"):
         DockerEngine.of_docker({}, {}, tmp_path, "odd")

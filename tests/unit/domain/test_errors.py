@@ -97,10 +97,10 @@ def test_a_credential_is_neither_shown_nor_stored() -> None:
     credential = Credential("robot", "hidden-treasure")
     assert "hidden-treasure" not in f"{credential!r} {credential!s} {credential} {[credential]}"
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError, match="not to be stored"):
+        with pytest.raises(TypeError, match="must not be stored"):
             pickle.dumps(credential, protocol)
     for duplicate in (copy.copy, copy.deepcopy):
-        with pytest.raises(TypeError, match="not to be stored"):
+        with pytest.raises(TypeError, match="must not be stored"):
             duplicate(credential)
     assert credential == Credential("robot", "hidden-treasure")
     assert credential != Credential("robot", "other")

@@ -93,7 +93,7 @@ def test_no_pasted_password_is_let_pass(before: str, after: str) -> None:
 )  # fmt: skip
 def test_a_secret_in_a_longer_text_is_found(text: str) -> None:
     """Build arguments, labels, parameters of any flow: where it is is said, and nothing of it."""
-    with pytest.raises(InvalidOption, match=r"^request.build_args.PROXY holds a URL") as caught:
+    with pytest.raises(InvalidOption, match=r"^request.build_args.PROXY contains a URL") as caught:
         check_texts("", {"request": {"build_args": {"PROXY": text}, "other": ["x", 1, None]}})
     assert "CRET" not in str(caught.value)
     assert holds_secret(text)

@@ -391,7 +391,7 @@ def test_what_docker_refuses_is_refused(arguments: list[str]) -> None:
 def test_an_archive_is_not_written_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output has to be a file or a pipe."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    with pytest.raises(InvalidOption, match="would go to the terminal"):
+    with pytest.raises(InvalidOption, match="would write to the terminal"):
         request("-o", "-")
 
 

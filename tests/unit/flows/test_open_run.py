@@ -14,5 +14,5 @@ async def test_what_builds_nothing_needs_no_builder(tmp_path: Path) -> None:
     async with open_run(ReleaseRequest(image="r.example/app"), {"SLIPWAY_HOME": str(tmp_path)}) as run:
         assert run.image("app").name == "r.example/app"
         for asked in (run.builder.check, run.builder.address):
-            with pytest.raises(StackDown, match="no builder was named"):
+            with pytest.raises(StackDown, match="no builder was given"):
                 await asked("r.example")

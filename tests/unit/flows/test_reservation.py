@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from prefect_slipway.flows.run.reservation import ReservedVersion, kept
+from prefect_slipway.flows.run.reservation import ReservedVersion, kept_alive
 from prefect_slipway.infra.domain.errors import SourceUnreachable
 from prefect_slipway.infra.domain.ledger import Claim, Reservation
 from prefect_slipway.infra.domain.version import Version
@@ -30,7 +30,7 @@ class _Ledger:
 async def test_a_reservation_is_kept_until_the_release_ends() -> None:
     """Again and again, also after the place was out of reach for once."""
     ledger, reservation = _Ledger(), Reservation(Version.parse("1.0.0"), Claim("run", "source"))
-    async with kept(ReservedVersion(cast(Any, ledger), reservation), every_s=0.001):
+    async with kept_alive(ReservedVersion(cast(Any, ledger), reservation), every_s=0.001):
         await soon(ledger.thrice.wait())
     count = len(ledger.kept)
     await asyncio.sleep(0.01)

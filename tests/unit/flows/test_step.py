@@ -11,7 +11,7 @@ from prefect.states import Failed
 
 from prefect_slipway.flows.cli.release_display import Terminal
 from prefect_slipway.flows.reporting.watch import watching
-from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, retry_helps, step, together
+from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, retry_helps, run_concurrently, step
 from prefect_slipway.infra.domain.errors import (
     DiskFull,
     RegistryThrottled,
@@ -89,7 +89,7 @@ async def test_independent_steps_run_at_the_same_time_and_fail_as_one() -> None:
         raise RegistryUnauthorized("401")
 
     with pytest.raises(RegistryUnauthorized):
-        await together(waits(), fails())
+        await run_concurrently(waits(), fails())
     assert ended == ["waits"]
 
 
@@ -100,7 +100,7 @@ async def test_results_come_in_the_order_of_the_steps() -> None:
         await asyncio.sleep(delay)
         return what
 
-    assert await together(value(0.02, "a"), value(0.0, "b")) == ("a", "b")
+    assert await run_concurrently(value(0.02, "a"), value(0.0, "b")) == ("a", "b")
 
 
 @pytest.mark.root

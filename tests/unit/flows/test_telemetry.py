@@ -73,4 +73,4 @@ def test_another_protocol_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     with watching(heard):
         assert telemetry.traceparent() is None
-    assert heard.said == ["warning: no traces: they are sent by http/protobuf, not by grpc"]
+    assert heard.said == ["warning: no traces: Slipway sends them by http/protobuf, not by grpc"]

@@ -18,7 +18,7 @@ from prefect_slipway.infra.domain.errors import (
     RolloutUnschedulable,
 )
 from prefect_slipway.infra.kubernetes.access.kinds import CRON_JOB, DAEMON_SET, DEPLOYMENT, STATEFUL_SET, Kind, Object
-from prefect_slipway.infra.kubernetes.workloads.pod_failures import creation_trouble, pod_trouble
+from prefect_slipway.infra.kubernetes.workloads.pod_failures import creation_failure, pod_failure
 from prefect_slipway.infra.kubernetes.workloads.rollout import waiting_for
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
@@ -116,13 +116,13 @@ KILLED: Object = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKi
 )
 def test_a_pods_status_is_a_named_cause(there: Object, cause: type[RolloutError] | None, may_pass: bool) -> None:
     """What another try will not mend is told at once; one crash is not yet a loop."""
-    found = pod_trouble(there)
+    found = pod_failure(there)
     assert (found.cause, found.may_pass) == (cause, may_pass) if found is not None else cause is None
 
 
 def test_a_refused_pull_may_pass_once_the_kubelet_has_seen_the_secret() -> None:
     """It tries again after 10 s; a registry that is slow or away has all the patience there is."""
-    denied, slow = (pod_trouble(pod(waiting("ErrImagePull", said))) for said in ("no basic auth credentials", "EOF"))
+    denied, slow = (pod_failure(pod(waiting("ErrImagePull", said))) for said in ("no basic auth credentials", "EOF"))
     assert denied is not None and slow is not None
     assert 10.0 < denied.passes_s < 30.0
     assert slow.passes_s == math.inf
@@ -131,7 +131,7 @@ def test_a_refused_pull_may_pass_once_the_kubelet_has_seen_the_secret() -> None:
 def test_an_init_container_counts_as_well() -> None:
     """Its name is said, and its last lines are those to be read."""
     failed = {"name": "migrate", "ready": False, **waiting("CrashLoopBackOff", restartCount=3, **ENDED)}
-    found = pod_trouble(pod(waiting("PodInitializing"), initContainerStatuses=[failed]))
+    found = pod_failure(pod(waiting("PodInitializing"), initContainerStatuses=[failed]))
     assert found is not None
     assert (found.cause, found.container, found.previous) == (RolloutCrashed, "migrate", True)
     assert "exit code 3" in found.text
@@ -142,8 +142,8 @@ def test_only_a_fresh_refusal_counts() -> None:
     since = datetime(2026, 1, 2, tzinfo=UTC)
     old, new = ({"reason": "FailedCreate", "lastTimestamp": (since + timedelta(hours=h)).isoformat()} for h in (-1, 1))
     there = workload("StatefulSet", {})
-    assert creation_trouble(there, [old], since) is None
-    assert creation_trouble(there, [old, new], since) is not None
+    assert creation_failure(there, [old], since) is None
+    assert creation_failure(there, [old, new], since) is not None
 
 
 @pytest.mark.parametrize(

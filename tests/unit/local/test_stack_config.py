@@ -53,12 +53,12 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """A file in the home's place is said at once, not as a failure of some part."""
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(InvalidOption, match="not a folder"):
+    with pytest.raises(InvalidOption, match="not a directory"):
         StackConfig.from_env({"SLIPWAY_HOME": str(file)})
 
 
 def test_a_database_of_another_kind_is_refused_without_repeating_it() -> None:
-    """The address may hold a password, so the message does not show it."""
+    """The address may hold a password, so the message does not list it."""
     with pytest.raises(InvalidOption) as caught:
         StackConfig.from_env({"SLIPWAY_PREFECT_DATABASE": "mysql://u:hunter2@h/d"})
     assert "hunter2" not in str(caught.value)

@@ -16,7 +16,7 @@ from prefect_slipway.infra.local.leftovers import remove_state
 from prefect_slipway.infra.local.lock import home_lock
 from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.stack import Stack
-from prefect_slipway.infra.local.start_up import Together
+from prefect_slipway.infra.local.start_up import ThreadedJobs
 from tests.ports import free_port
 
 
@@ -145,7 +145,7 @@ def test_all_failures_of_a_start_are_told() -> None:
         raise PortTaken("prefect: port 4200 is taken")
 
     with pytest.raises(PartMissing) as caught:
-        Together().run([missing, taken])
+        ThreadedJobs().run([missing, taken])
     assert "port 4200 is taken" in str(caught.value)
 
 
@@ -156,13 +156,13 @@ def test_a_bug_is_not_renamed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Together().run([bug])
+        ThreadedJobs().run([bug])
 
 
 def test_an_interrupted_start_stops_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the wait for a part that takes minutes to start."""
-    together = Together()
-    spec = together.interruptible(DaemonSpec("part", (), ready=lambda: False))
+    threaded = ThreadedJobs()
+    spec = threaded.interruptible(DaemonSpec("part", (), ready=lambda: False))
     ended: list[BaseException] = []
 
     def job() -> None:
@@ -177,7 +177,7 @@ def test_an_interrupted_start_stops_waiting(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("prefect_slipway.infra.local.start_up.wait", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        together.run([job])
+        threaded.run([job])
     assert len(ended) == 1
 
 

@@ -169,7 +169,7 @@ def test_automations_leave_other_peoples_runs_alone() -> None:
         ({"entrypoint": "prefect_slipway.flows.absent.release"}, "cannot be imported"),
         ({"entrypoint": "prefect_slipway.flows.sweep.absent"}, "cannot be imported"),
         ({"entrypoint": "prefect_slipway.flows.sweep.SweepRequest"}, "is not a flow"),
-        ({"entrypoint": None}, "lacks a name or an entrypoint"),
+        ({"entrypoint": None}, "has no name or no entrypoint"),
         ({"schedules": [{"cron": "every day"}]}, "a schedule of 'mine'"),
         ({"schedules": [{"slug": "never"}]}, "neither cron, interval nor rrule"),
         ({"triggers": [{"within": "soon"}]}, "a trigger of 'mine'"),

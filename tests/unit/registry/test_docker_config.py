@@ -101,5 +101,5 @@ def test_where_docker_keeps_its_configuration(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "config.json").write_text("[]")
     assert DockerConfig(tmp_path).read() == {}
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InvalidOption, match="no readable docker configuration"):
+    with pytest.raises(InvalidOption, match="not a readable docker configuration"):
         DockerConfig(tmp_path).read()

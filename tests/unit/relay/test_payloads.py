@@ -132,7 +132,7 @@ def test_what_has_not_its_form_is_refused(change: dict[str, Any]) -> None:
 
 def test_the_generic_form_knows_its_fields() -> None:
     """A misspelt one is refused, not ignored."""
-    with pytest.raises(Refused, match="other than"):
+    with pytest.raises(Refused, match="the only known fields"):
         read({"repository": "team/app", "ref": "refs/heads/main", "after": COMMIT, "path": []}, "generic")
 
 
@@ -152,7 +152,7 @@ FIELDS = ["ref", "before", "after", "repository", "commits", "pusher", "forced",
     base=st.sampled_from([{}, github(), gitlab()]),
 )
 def test_any_json_is_a_push_or_is_refused(forge: str, document: dict[str, Any], base: dict[str, Any]) -> None:
-    """Nothing a sender may think of is a fault of the relay."""
+    """Nothing a sender may think of is an error of the relay."""
     try:
         push = FORGES[forge].push({**base, **document}, "delivery")
     except Refused as refused:

@@ -54,17 +54,21 @@ def test_the_sample_is_good() -> None:
         ("branch: main", "branch: 5", "rules.yaml:8, rule app, branch: Input should be a valid tuple"),
         ("branch: main", "branch: []", "rules.yaml:8, rule app, branch: Value should have at least 1 item"),
         ("branch: main", "branch: [main, '']", "rules.yaml:8, rule app, branch: String should have at least 1"),
-        ("release/app", "app", "rules.yaml:9, rule app, deployment: a deployment is named FLOW/NAME"),
-        ("{{ commit }}", "{{ sha }}", "rules.yaml:10, rule app, parameters: nothing is known as {{ sha }}; there are"),
-        ("{{ commit }}", "{{ commit.upper() }}", "rules.yaml:10, rule app, parameters: nothing is known as"),
-        ("{{ commit }}", "{{ tag }}", "rules.yaml:6, rule app: {{ tag }} stays empty"),
-        ("branch: main", "version_tags: true", "rules.yaml:6, rule app: version_tags says something about tags"),
-        ("branch: main", "source: gitlab", "rules.yaml:1: rule app takes no source that there is"),
+        ("release/app", "app", "rules.yaml:9, rule app, deployment: a deployment has the form FLOW/NAME"),
+        ("{{ commit }}", "{{ sha }}", "rules.yaml:10, rule app, parameters: {{ sha }} is unknown; known names are"),
+        (
+            "{{ commit }}",
+            "{{ commit.upper() }}",
+            "rules.yaml:10, rule app, parameters: {{ commit.upper() }} is unknown",
+        ),
+        ("{{ commit }}", "{{ tag }}", "rules.yaml:6, rule app: {{ tag }} is always empty"),
+        ("branch: main", "version_tags: true", "rules.yaml:6, rule app: version_tags has no effect"),
+        ("branch: main", "source: gitlab", "rules.yaml:1: rule app does not use any existing source"),
         ("forge: github", "forge: gitbucket", "rules.yaml:3, source github, forge: Input should be 'github'"),
         ("vault:secret/webhooks/github", "vault:x", "rules.yaml:4, source github, secret: a secret's place in Vault"),
         ("vault:secret/webhooks/github", "hunter2hunter2", "rules.yaml:4, source github, secret: is neither vault:"),
-        ("name: app", "name: App 1", "rules.yaml:6, rule App 1, name: a name is at most 63"),
-        ("    branch: main", "    name: other", "rules.yaml:8: 'name' stands there twice"),
+        ("name: app", "name: App 1", "rules.yaml:6, rule App 1, name: a name has at most 63"),
+        ("    branch: main", "    name: other", "rules.yaml:8: 'name' appears twice"),
         ("branch: main", "branch: *x", "rules.yaml:8: not YAML: found undefined alias"),
         ("branch: main", "branch: !x", "rules.yaml:8: not YAML: could not determine a constructor for the tag"),
         ("rules:", "rules: {}\nrulez:", "rules.yaml:"),
@@ -80,7 +84,7 @@ def test_a_mistake_is_named_with_its_line(old: str, new: str, expected: str) -> 
 def test_names_are_unique() -> None:
     """A run's key is made of the rule's."""
     again = GOOD[GOOD.index("  - name: app") :]
-    assert "two rules are called 'app'" in mistake(GOOD + again)
+    assert "two rules have the name 'app'" in mistake(GOOD + again)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "- a", "x", "sources: []", "rules: []", "\x00", "a: b: c", "{"])
@@ -102,7 +106,7 @@ def test_a_bad_new_file_keeps_the_old_rules(tmp_path: Path, caplog: pytest.LogCa
     assert rules.rules is good
     assert rules.problem is not None
     assert "rule app, brunch" in rules.problem
-    assert caplog.text.count("the rules stay as they were") == 1
+    assert caplog.text.count("the rules are unchanged") == 1
     path.unlink()
     rules.refresh()
     assert rules.rules is good

@@ -81,10 +81,10 @@ def pem_of(public: dsa.DSAPublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicK
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no public key"),
-        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me@example", "holds no public key"),
-        ("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ", "holds no public key"),
-        ("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ\n-----END PUBLIC KEY-----\n", "cut or not PEM"),
+        ("", "contains no public key"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me@example", "contains no public key"),
+        ("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ", "contains no public key"),
+        ("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ\n-----END PUBLIC KEY-----\n", "truncated or not PEM"),
         ("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQ==\n-----END PUBLIC KEY-----\n", "not a public key"),
         ("-----BEGIN PUBLIC KEY-----\n\n-----END PUBLIC KEY-----\n", "not"),
         ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "'CERTIFICATE'"),
@@ -93,11 +93,11 @@ def pem_of(public: dsa.DSAPublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicK
             "-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\nx\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----",
             "a private key",
         ),
-        (pem_of(rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()), "another type or size"),
-        (pem_of(ec.generate_private_key(ec.SECP521R1()).public_key()), "another type or size"),
-        (pem_of(ec.generate_private_key(ec.SECP256K1()).public_key()), "another type or size"),
-        (pem_of(x25519.X25519PrivateKey.generate().public_key()), "another type or size"),
-        (pem_of(dsa.generate_private_key(1024).public_key()), "another type or size"),
+        (pem_of(rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()), "of a type or size"),
+        (pem_of(ec.generate_private_key(ec.SECP521R1()).public_key()), "of a type or size"),
+        (pem_of(ec.generate_private_key(ec.SECP256K1()).public_key()), "of a type or size"),
+        (pem_of(x25519.X25519PrivateKey.generate().public_key()), "of a type or size"),
+        (pem_of(dsa.generate_private_key(1024).public_key()), "of a type or size"),
     ],
 )
 def test_what_is_no_key_for_signatures_is_refused(text: str, said: str) -> None:

@@ -133,5 +133,5 @@ def test_secrets_are_neither_shown_nor_stored(value: object) -> None:
     """No representation has the secret, and neither pickle nor copy takes it."""
     assert SECRET not in repr(value) + str(value)
     for store in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(TypeError, match="not to be stored"):
+        with pytest.raises(TypeError, match="must not be stored"):
             store(value)
