@@ -15,7 +15,8 @@ from prefect_slipway.blocks.fields import Source
 from prefect_slipway.flows.base_images.changes import Move, Noted, look
 from prefect_slipway.flows.base_images.released import Release, latest_release, released_source, sightings
 from prefect_slipway.flows.reporting.artifact_keys import key_of
-from prefect_slipway.flows.request.release import ReleaseRequest, Request
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.flow_run import About, as_run, has_report
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded

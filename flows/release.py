@@ -17,7 +17,7 @@ from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
-from prefect_slipway.flows.steps.credentials import read_credentials
+from prefect_slipway.flows.steps.credentials import check_build_secrets, read_credentials
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.provision import BuilderFacts, provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
@@ -59,6 +59,7 @@ async def _release(request: ReleaseRequest) -> ReleaseResult:
 async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     source, builder = await _begin(run, made)
     registries = source.registries
+    await check_build_secrets(run, source)
     course.plan = plan = await plan_version(run, source, made)
     await name_run(plan)
     if plan.nothing_to_release:

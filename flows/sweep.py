@@ -4,7 +4,7 @@ from prefect import flow
 from pydantic import Field
 
 from prefect_slipway.flows.reporting.events import announce_swept
-from prefect_slipway.flows.request.release import Request
+from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.infra.kubernetes.builders.sweep import sweep as sweep_namespace

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.values.result import ReleaseResult as ReleaseResult
     from prefect_slipway.flows.promote import promote as promote
     from prefect_slipway.flows.release import release as release
-    from prefect_slipway.flows.request.release import Bake as Bake
+    from prefect_slipway.flows.request.bake import Bake as Bake
     from prefect_slipway.flows.request.release import ReleaseRequest as ReleaseRequest
     from prefect_slipway.flows.request.rollout import DeployRequest as DeployRequest
     from prefect_slipway.flows.request.rollout import Environment as Environment
@@ -66,7 +66,7 @@ _NAMES = {
     "BuiltImage": "flows.values.result:BuiltImage",
     # what they are asked
     "ReleaseRequest": "flows.request.release:ReleaseRequest",
-    "Bake": "flows.request.release:Bake",
+    "Bake": "flows.request.bake:Bake",
     "DeployRequest": "flows.request.rollout:DeployRequest",
     "RollbackRequest": "flows.request.rollout:RollbackRequest",
     "PromoteRequest": "flows.request.rollout:PromoteRequest",

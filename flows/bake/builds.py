@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
-from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.targets import Target
 from prefect_slipway.flows.build_options import entries, values
 from prefect_slipway.flows.build_options.attest import attests
 from prefect_slipway.flows.build_options.outputs import kind_of
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.buildkit import (
     BuildRequest,
     CacheEntry,
     ImagePush,
+    SecretCall,
     SecretEnv,
     SecretFile,
     SecretSource,
@@ -25,8 +28,11 @@ from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_la
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
+from prefect_slipway.infra.domain.secret_path import SecretField
 
 Network = Literal["default", "host", "none"]
+ReadSecret = Callable[[SecretField], Awaitable[bytes]]
+"""Reads a field of a secret in Vault. Raises VaultErrors."""
 
 # What allows a cache of this type what it finds in this machine's environment: a file could name any server for it.
 _CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
@@ -66,6 +72,19 @@ def unused(target: Target) -> list[str]:
     ]
 
 
+def secrets_in_vault(target: Target, places: Places) -> Iterator[SecretField]:
+    """The places in Vault that a target's secrets and SSH keys are read from. Raises InvalidOption for what is not
+    allowed."""
+    what = f"target {target.name}"
+    for text in target.secrets:
+        name, source = entries.secret(f"{what}: secret", text, ())
+        if isinstance(source, SecretField):
+            yield places.secret(f"{what}: secret {name}", source)
+    for text in target.ssh:
+        if (key := entries.ssh_keys(text)) is not None:
+            yield places.secret(f"{what}: ssh {key[0]}", key[1])
+
+
 def build_request(
     target: Target,
     image: str,
@@ -78,12 +97,15 @@ def build_request(
     network: Network | None,
     no_cache: bool,
     insecure: bool,
+    read_secret: ReadSecret,
+    output: Mapping[str, str] = MappingProxyType({}),
 ) -> BuildRequest:
     """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
     its annotations; `bases`: the images of its base targets, by digest, by the targets' names.
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
-    if the file names none. Raises InvalidOption for what is not allowed.
+    if the file names none. `read_secret`: from Vault. `output`: attributes of the image exporter. Raises InvalidOption
+    for what is not allowed.
     """
     what = f"target {target.name}"
     context, dockerfile = _source(what, target, places)
@@ -108,8 +130,8 @@ def build_request(
         attests=attests(target.attest),
         cache_imports=_caches(what, "cache-from", target.cache_from, places),
         cache_exports=_caches(what, "cache-to", target.cache_to, places),
-        secrets=dict(_secret(what, text, places) for text in target.secrets),
-        ssh=_agents(what, target, context, places),
+        secrets=dict(_secret(what, text, places, read_secret) for text in target.secrets),
+        ssh=_agents(what, target, context, places, read_secret),
         network=_network(what, target, places, network),
         allow=tuple(places.entitlement(what, name) for name in target.entitlements),
         add_hosts=tuple(
@@ -120,7 +142,9 @@ def build_request(
         shm_size=byte_count(f"{what}: shm-size", target.shm_size or "0"),
         ulimits=values.ulimits(f"{what}: ulimits", target.ulimits),
         resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
-        outputs=(ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None),),
+        outputs=(
+            ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None, attributes=output),
+        ),
     )
 
 
@@ -157,10 +181,12 @@ def _cache(option: str, entry: CacheEntry, places: Places) -> CacheEntry:
     return CacheEntry(entry.type, {**entry.attributes, **paths})
 
 
-def _secret(what: str, text: str, places: Places) -> tuple[str, SecretSource]:
+def _secret(what: str, text: str, places: Places, read: ReadSecret) -> tuple[str, SecretSource]:
     # A variable that may be read goes first; without that permission the file of the name, if there is one.
     allowed = {name for name in places.env if name in os.environ}
     name, source = entries.secret(f"{what}: secret", text, allowed)
+    if isinstance(source, SecretField):
+        return name, _call(places.secret(f"{what}: secret {name}", source), read)
     if isinstance(source, SecretFile):
         if str(source.path) == name and not (places.folder / name).exists():
             return name, SecretEnv(places.variable(f"{what}: secret {name}", name))
@@ -168,14 +194,21 @@ def _secret(what: str, text: str, places: Places) -> tuple[str, SecretSource]:
     return name, SecretEnv(places.variable(f"{what}: secret {name}", source.name))
 
 
-def _agents(what: str, target: Target, context: Path | str, places: Places) -> dict[str, SshSource]:
+def _call(field: SecretField, read: ReadSecret) -> SecretCall:
+    return SecretCall(str(field.path), partial(read, field))
+
+
+def _agents(what: str, target: Target, context: Path | str, places: Places, read: ReadSecret) -> dict[str, SshSource]:
     if not target.ssh and isinstance(context, str) and is_git_over_ssh(context):
         places.agent(f"{what}: context")
         return {"default": SshSource()}
-    return dict(_ssh(what, text, places) for text in target.ssh)
+    return dict(_ssh(what, text, places, read) for text in target.ssh)
 
 
-def _ssh(what: str, text: str, places: Places) -> tuple[str, SshSource]:
+def _ssh(what: str, text: str, places: Places, read: ReadSecret) -> tuple[str, SshSource]:
+    if (key := entries.ssh_keys(text)) is not None:
+        name, field = key
+        return name, SshSource(keys=(_call(places.secret(f"{what}: ssh {name}", field), read),))
     places.agent(f"{what}: ssh")
     name, source = entries.ssh_agent(text)
     return name, source._replace(paths=tuple(places.folder / path for path in source.paths))

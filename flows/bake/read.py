@@ -10,7 +10,7 @@ from prefect_slipway.flows.bake.bounds import MOST_BYTES, bounded
 from prefect_slipway.flows.bake.compose import read_compose_files
 from prefect_slipway.flows.bake.definition import Definition
 from prefect_slipway.flows.bake.dotenv import read_dotenv
-from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SecretSource, SshSource
+from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, csv_fields, pair
+from prefect_slipway.infra.domain.secret_path import SecretField
 
-_SECRET_KEYS = {"id", "type", "src", "source", "env"}
+_SECRET_KEYS = {"id", "type", "src", "source", "env", "vault"}
 
 
 def caches(option: str, texts: Iterable[str]) -> tuple[CacheEntry, ...]:
@@ -29,17 +30,29 @@ def caches(option: str, texts: Iterable[str]) -> tuple[CacheEntry, ...]:
     return tuple(found)
 
 
-def secrets(texts: Iterable[str], env: Container[str]) -> dict[str, SecretSource]:
+def secrets(texts: Iterable[str], env: Container[str]) -> dict[str, SecretFile | SecretEnv]:
     """`id=ID[,src=FILE|,env=NAME]` by id."""
-    return dict(secret("--secret", text, env) for text in texts if text)
+    found: dict[str, SecretFile | SecretEnv] = {}
+    for text in texts:
+        if text:
+            name, source = secret("--secret", text, env)
+            if isinstance(source, SecretField):
+                raise InvalidOption(
+                    f"--secret {name}: `slipway build` does not read Vault",
+                    action="use id=ID,src=FILE or id=ID,env=NAME, or release the image",
+                )
+            found[name] = source
+    return found
 
 
-def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretSource]:
-    """Without a source the variable of the id's name, else the file of that name. `env`: what variables there are."""
+def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretFile | SecretEnv | SecretField]:
+    """Without a source the variable of the id's name, else the file of that name; `vault=MOUNT/PATH#FIELD` for one that
+    is in Vault. `env`: what variables there are."""
     fields = attributes(option, text)
     if unknown := sorted(fields.keys() - _SECRET_KEYS):
         raise InvalidOption(
-            f"{option}: there is no key {unknown[0]!r}", action="write id=ID,src=FILE or id=ID,env=NAME"
+            f"{option}: there is no key {unknown[0]!r}",
+            action="write id=ID,src=FILE, id=ID,env=NAME or id=ID,vault=MOUNT/PATH#FIELD",
         )
     kind = fields.get("type", "")
     if kind not in {"", "file", "env"}:
@@ -48,11 +61,21 @@ def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretSour
     file = fields.get("src") or fields.get("source") or ""
     if not name:
         raise InvalidOption(f"{option} has no id", action="write id=NAME,src=FILE")
+    if place := fields.get("vault"):
+        if kind or variable or file:
+            raise InvalidOption(f"{option} {name}: vault= names the whole place", action="remove type, env and src")
+        return name, SecretField.parse(f"vault:{place.removeprefix('vault:')}")
     if kind == "env" and not variable:
         variable, file = file, ""
     if not variable and not file:
         variable, file = (name, "") if name in env else ("", name)
     return name, SecretEnv(variable) if variable else SecretFile(Path(file))
+
+
+def ssh_keys(text: str) -> tuple[str, SecretField] | None:
+    """`ID=vault:MOUNT/PATH#FIELD`: a key that is in Vault; None for what is on this machine."""
+    name, _, place = text.partition("=")
+    return (name or "default", SecretField.parse(place)) if place.startswith("vault:") else None
 
 
 def ssh_agents(texts: Iterable[str]) -> dict[str, SshSource]:

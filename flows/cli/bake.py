@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
-    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, Bake, ReleaseRequest
+    from prefect_slipway.flows.request.bake import Bake
+    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
     parser = subparsers.add_parser(
         "bake",
@@ -73,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:
     from prefect_slipway.flows.cli.options import given_options
-    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, Bake, ReleaseRequest
+    from prefect_slipway.flows.request.bake import Bake
+    from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
     for word in args.words:
         if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
@@ -95,8 +97,8 @@ def _from_environment(name: str) -> str:
 
 
 async def _definition(request: ReleaseRequest) -> dict[str, Any]:
-    from prefect_slipway.flows.bake.places import Places
     from prefect_slipway.flows.bake.printed import as_bake
+    from prefect_slipway.flows.build_options.places import Places
     from prefect_slipway.flows.planning.source import read_targets
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source

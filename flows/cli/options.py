@@ -10,12 +10,29 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from prefect_slipway.flows.request.release import ReleaseRequest, Request
+from prefect_slipway.flows.cli.typed_build import typed_build
+from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.options import pair
 
 Model = TypeVar("Model", bound=Request)
 
-_REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM", "environments": "ENVIRONMENT"}
+_REPEATED = {
+    "credentials": "WHERE",
+    "platforms": "PLATFORM",
+    "environments": "ENVIRONMENT",
+    "secrets": "id=ID,vault=PLACE",
+    "ssh": "ID=vault:PLACE",
+    "cache_from": "CACHE",
+    "cache_to": "CACHE",
+    "no_cache_filter": "STAGE",
+    "annotations": "KEY=VALUE",
+    "attest": "type=TYPE",
+    "add_hosts": "HOST:IP",
+    "ulimits": "NAME=LIMIT",
+    "allow": "PERMISSION",
+}
 # What the option that turns a default off does: its field describes what is on.
 _TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
 _SINGULAR = {
@@ -26,12 +43,17 @@ _SINGULAR = {
     "run_labels": "run-label",
     "environments": "environment",
     "files": "file",
+    "secrets": "secret",
+    "contexts": "build-context",
+    "annotations": "annotation",
+    "add_hosts": "add-host",
+    "ulimits": "ulimit",
     "variables": "var",
 }
 
 
 def add_request_options(
-    parser: argparse.ArgumentParser,
+    parser: argparse._ActionsContainer,
     model: type[Request] = ReleaseRequest,
     *,
     positional: str | None = "source",
@@ -57,9 +79,19 @@ def add_request_options(
             parser.add_argument(_flag(name), dest=name, choices=_choices(kind), metavar=_metavar(name, kind), help=text)
 
 
+def add_release_options(parser: argparse.ArgumentParser) -> None:
+    """The options of a release of one image, which `request_of` reads."""
+    add_request_options(parser)
+    more = parser.add_argument_group("more options of the build", "As docker buildx build has them.")
+    add_request_options(more, Build, positional=None)
+
+
 def request_of(args: argparse.Namespace) -> ReleaseRequest:
     """The request from the command line. Raises the UsageErrors of the model."""
-    return read_request(args, ReleaseRequest)
+    values = given_options(args, ReleaseRequest)
+    if build := given_options(args, Build):
+        values["build"] = typed_build(build)
+    return ReleaseRequest.read(values)
 
 
 def read_request(args: argparse.Namespace, model: type[Model]) -> Model:

@@ -32,11 +32,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The shell's exit code. Raises SlipwayErrors."""
-    from prefect_slipway.flows.cli.options import request_of
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.release import ReleaseRequest
 
     if not sys.stdin.isatty():
         raise InvalidOption("a shell needs a terminal", action="run it in a terminal, or use `kubectl exec`")
-    request = request_of(args)
+    request = read_request(args, ReleaseRequest)
     options = {**request.builder_options, "lifetime": "shared"}
     return asyncio.run(_shell(request.model_copy(update={"builder": "kubernetes", "builder_options": options})))
 

@@ -235,9 +235,13 @@ async def _choose_ledger(run: OpenRun, source: FetchedSource, tags: RegistryLedg
 def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     """Identifies what would be built: the source's content and every option that changes the images."""
     if request.bake is None:
-        options: object = request.model_dump(
-            mode="json", include={"file", "target", "build_args", "labels", "platforms", "reproducible"}
-        )
+        options: object = {
+            **request.model_dump(
+                mode="json", include={"file", "target", "build_args", "labels", "platforms", "reproducible"}
+            ),
+            # Only what is set: releases of before there were these options are the same ones still.
+            **request.build.model_dump(mode="json", exclude_defaults=True, exclude={"allow"}),
+        }
         what = [source.facts.fingerprint, source.facts.dirty, options]
     else:
         options = as_bake(source.targets)

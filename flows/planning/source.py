@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prefect_slipway.flows.bake.builds import image_of
-from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
-from prefect_slipway.flows.request.release import Bake, ReleaseRequest
+from prefect_slipway.flows.build_options.places import ENTITLEMENTS, Places
+from prefect_slipway.flows.build_options.values import hosts
+from prefect_slipway.flows.request.bake import Bake
+from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.sources import dockerfile_of
@@ -52,7 +55,8 @@ class FetchedSource:
 def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
     """Find out what to build from a source. Raises InvalidOption and DockerfileMissing."""
     request = run.request
-    places = Places.of(checkout.path, checkout.top, request.bake.allow if request.bake is not None else ())
+    allowed = request.bake.allow if request.bake is not None else request.build.allowed
+    places = Places.of(checkout.path, checkout.top, allowed)
     if request.bake is None:
         if not dockerfile_of(request, checkout).is_file():
             raise DockerfileMissing(f"there is no {request.file} in {_shown(checkout)}")
@@ -95,6 +99,7 @@ def known_host(run: OpenRun) -> str | None:
 
 
 def _only_target(request: ReleaseRequest) -> Target:
+    build = request.build
     return Target(
         ONE,
         dockerfile=request.file,
@@ -102,7 +107,28 @@ def _only_target(request: ReleaseRequest) -> Target:
         args=request.build_args,
         labels=request.labels,
         platforms=tuple(request.platforms),
+        contexts=build.contexts,
+        annotations=tuple(build.annotations),
+        cache_from=tuple(build.cache_from),
+        cache_to=tuple(build.cache_to),
+        secrets=tuple(build.secrets),
+        ssh=tuple(build.ssh),
+        attest=tuple(build.attest),
+        pull=build.pull,
+        no_cache_filter=tuple(build.no_cache_filter),
+        shm_size=build.shm_size or "",
+        ulimits=tuple(build.ulimits),
+        extra_hosts=_hosts(build),
+        entitlements=tuple(word for word in build.allow if word in ENTITLEMENTS),
     )
+
+
+def _hosts(build: Build) -> dict[str, str]:
+    """As a bake file has them: addresses by name, divided by commas."""
+    found: dict[str, list[str]] = {}
+    for name, address in hosts(build.add_hosts):
+        found.setdefault(name, []).append(address)
+    return {name: ",".join(addresses) for name, addresses in found.items()}
 
 
 def _names(bake: Bake, run: OpenRun, targets: TargetSet, source: str) -> dict[str, ImageReference]:

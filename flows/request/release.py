@@ -2,113 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from prefect_slipway.blocks.fields import (
     BuilderPlace,
     CredentialPlace,
     GitRemote,
-    SavedBlock,
     SecretPlace,
     Source,
-    without_leaks,
 )
+from prefect_slipway.flows.request.bake import Bake
+from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.request.model import InsecureRegistry, RegistryCa, Request, SavedVault
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.naming import source_name
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.urls import check_texts
 from prefect_slipway.infra.domain.version import Bump, parse_version
 
-# What every request that asks a registry says in the same words.
-RegistryCa = Annotated[
-    str | None, Field(description="PEM file with the registry's CA. Leave empty for the system's CAs.")
-]
-InsecureRegistry = Annotated[
-    bool, Field(description="Use plain HTTP for the registry. Default: only for loopback addresses.")
-]
-SavedVault = Annotated[
-    SavedBlock | None,
-    Field(description="Saved Vault access, `block:NAME`. Leave empty for VAULT_ADDR, or else the embedded Vault."),
-]
-
-_ADDRESSES = {"source", "git_remote", "builder"}
-
-OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms")
+OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms", "build")
 """The request's fields that say what one image is made of: those of several are in their files."""
-
-
-class Request(BaseModel):
-    """The request of a flow. Every field is a plain value that may be shown: secrets are given by their place, never
-    by value. A value that contains a secret is rejected and not repeated anywhere."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: without_leaks(schema)
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_secret_is_given(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            # Addresses are checked more closely, with errors that say what to do instead.
-            others = {name: value for name, value in values.items() if name not in _ADDRESSES or type(value) is not str}
-            check_texts("", others)
-        return values
-
-    @classmethod
-    def read(cls, values: dict[str, object]) -> Self:
-        """Validate `values`; raises the UsageError that says what is wrong, instead of pydantic's collection."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidOption(f"{where}: {first['msg']}") from None
-
-
-class Bake(Request):
-    """Several images of one source: the files that describe them, and what these may use."""
-
-    files: list[str] = Field(
-        default_factory=list,
-        description=(
-            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. Leave "
-            "empty for the usual file names."
-        ),
-    )
-    targets: list[str] = Field(
-        default_factory=list, description="Targets and groups to release. Leave empty for the group `default`."
-    )
-    variables: dict[str, str] = Field(
-        default_factory=dict,
-        description="Values for the files' variables, never secrets. The environment is not read.",
-    )
-    repository: str | None = Field(
-        default=None,
-        description=(
-            "REGISTRY/PATH for all images, each under its own name. Leave empty for the place in a target's tags, or "
-            "else SOURCE/TARGET in the embedded registry."
-        ),
-    )
-    allow: list[str] = Field(
-        default_factory=list,
-        description=(
-            "What the files may use outside the source: fs.read=PATH, env=NAME (as a secret), ssh, network.host, "
-            "security.insecure."
-        ),
-    )
-    parallel: int = Field(default=16, ge=1, description="Number of images to build at the same time. Default: 16.")
-
-    @field_validator("repository")
-    @classmethod
-    def _repository_is_one(cls, value: str | None) -> str | None:
-        if value is not None:
-            reference = ImageReference.parse(f"{value}/image")
-            if value.rstrip("/") != value or reference.tag or "@" in value:
-                raise InvalidOption(f"{value!r} is not REGISTRY/PATH")
-        return value
 
 
 class ReleaseRequest(Request):
@@ -265,6 +180,10 @@ class ReleaseRequest(Request):
         default_factory=list, description="Platforms, such as `linux/amd64`. Leave empty for the builder's own."
     )
 
+    build: Build = Field(
+        default_factory=Build,
+        description="More options of the build: secrets, SSH, contexts, caches, attestations. Leave empty for none.",
+    )
     bake: Bake | None = Field(
         default=None,
         description=(

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace
-from prefect_slipway.flows.request.release import InsecureRegistry, RegistryCa, Request, SavedVault
+from prefect_slipway.flows.request.model import InsecureRegistry, RegistryCa, Request, SavedVault
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import image_tag, parse_version

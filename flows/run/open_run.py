@@ -17,7 +17,7 @@ from prefect_slipway.flows.run.saved_blocks import block_name, find_vault, load,
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.vault import VaultSession
@@ -55,6 +55,11 @@ class OpenRun:
         if host not in self._registries:
             self._registries[host] = Registries(self.request, host, self.stack, self.vault, self._exits)
         return self._registries[host]
+
+    async def read_secret(self, field: SecretField) -> bytes:
+        """A build's secret, as Vault has it now. Raises StackDown without a Vault, VaultErrors."""
+        vault = needed(self.vault, "a secret of the build is named in Vault")
+        return (await vault.read(field.path)).text(field.field).encode()
 
     def git_credentials(self) -> CredentialSource | None:
         """Where the git server's credential comes from, None for anonymous access. Raises StackDown without a Vault."""

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow
 
-from prefect_slipway.flows.request.release import Request
+from prefect_slipway.flows.request.model import Request
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import needed

@@ -103,6 +103,8 @@ class Builds:
             network=builder.network,
             no_cache=run.request.no_cache,
             insecure=registries.insecure(reference.registry),
+            read_secret=run.read_secret,
+            output=run.request.build.output,
         )
         address = await run.builder.address(registries.host)
         credentials = await run.builder.credentials(registries, reference)

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.client import BuilderInfo, BuildKit, Worker
     from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
     from prefect_slipway.infra.buildkit.http2.connection import Keepalive
-    from prefect_slipway.infra.buildkit.session.secrets import SecretEnv, SecretFile, SecretSource, SshSource
+    from prefect_slipway.infra.buildkit.session.sources import (
+        SecretCall,
+        SecretEnv,
+        SecretFile,
+        SecretSource,
+        SshSource,
+    )
 
 __all__ = [
     "BuildEvent",
@@ -50,6 +56,7 @@ __all__ = [
     "Output",
     "Progress",
     "RecordedBuild",
+    "SecretCall",
     "SecretEnv",
     "SecretFile",
     "SecretSource",
@@ -81,7 +88,7 @@ _MODULES = {
         "Output",
         "TarOutput",
     ),
-    "session.secrets": ("SecretEnv", "SecretFile", "SecretSource", "SshSource"),
+    "session.sources": ("SecretCall", "SecretEnv", "SecretFile", "SecretSource", "SshSource"),
 }
 
 

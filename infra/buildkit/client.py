@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
-from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs
+from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs, masking
 from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
 from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.exported import name_exports
@@ -305,7 +305,15 @@ class BuildKit:
             raise call_error(error, self._address) from error
 
     def _conversation(self, request: BuildRequest, record: BuildRecord, offered: Sequence[Attachable]) -> Conversation:
-        return Conversation(self._connected(), self._address, request, record, offered, self._cancel_timeout_s)
+        return Conversation(
+            self._connected(),
+            self._address,
+            request,
+            record,
+            offered,
+            self._cancel_timeout_s,
+            masking(request, offered),
+        )
 
     def _connected(self) -> GrpcClient:
         if self._client is None:

@@ -23,7 +23,7 @@ FOR_TYPES = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    import {
 # For each contract, wrong imports: the new file that has one, what it imports, and how.
 PLANTED = {
     "flows -> blocks -> infra": [
-        ("infra/domain/planted_flow.py", f"{PACKAGE}.flows.bake.places", FOR_TYPES),
+        ("infra/domain/planted_flow.py", f"{PACKAGE}.flows.build_options.places", FOR_TYPES),
         ("infra/vault/planted_block.py", f"{PACKAGE}.blocks.vault", DEFERRED),
         ("blocks/planted_request.py", f"{PACKAGE}.flows.request.release", PLAIN),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect_slipway.infra.buildkit.build.contexts import DOCKERFILE_DIR
 from prefect_slipway.infra.buildkit.build.outputs import ImagePush, ImageStore
@@ -13,6 +14,9 @@ from prefect_slipway.infra.buildkit.session.auth import Auth
 from prefect_slipway.infra.buildkit.session.filesync import FileSync, decoded
 from prefect_slipway.infra.buildkit.session.tunnel import Attachable
 from prefect_slipway.infra.domain.credentials import CredentialSource
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit.build.masking import Masking
 
 # Only what this build needs is imported: `slipway build` is to start fast.
 
@@ -51,6 +55,16 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 def unanswered(offered: Iterable[Attachable]) -> set[str]:
     """The registries that the daemon asked a credential for in vain."""
     return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
+
+
+def masking(request: BuildRequest, offered: Iterable[Attachable]) -> Masking | None:
+    """For what the daemon reports; None for a build without secrets."""
+    if not request.secrets:
+        return None
+    from prefect_slipway.infra.buildkit.build.masking import Masking
+    from prefect_slipway.infra.buildkit.session.secrets import Secrets
+
+    return next(Masking(one.served) for one in offered if isinstance(one, Secrets))
 
 
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:

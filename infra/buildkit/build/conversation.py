@@ -16,6 +16,7 @@ from prefect_slipway.infra.common.tasks import cause_of
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.address import BuilderAddress
+    from prefect_slipway.infra.buildkit.build.masking import Masking
     from prefect_slipway.infra.buildkit.build.record import BuildRecord
     from prefect_slipway.infra.buildkit.build.request import BuildRequest
     from prefect_slipway.infra.buildkit.session.tunnel import Attachable, Session
@@ -34,7 +35,8 @@ _STATUS_LATE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One build. `offered`: what its session serves.
+    """One build. `offered`: what its session serves; `masking`: of the secrets among that, if
+    there are any.
 
     `cancel_timeout_s`: seconds that a cancelled one waits for the daemon to be done with it.
     """
@@ -45,6 +47,7 @@ class Conversation:
     record: BuildRecord
     offered: Sequence[Attachable]
     cancel_timeout_s: float
+    masking: Masking | None
 
     async def run(self, ref: str, session: Session, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives, with the tunnel and Status beside it. All events have been told when this returns or
@@ -93,11 +96,15 @@ class Conversation:
         try:
             async for response in self.client.stream(f"{CONTROL}/Status", StatusRequest(Ref=ref), StatusResponse):
                 for event in events_of(response):
-                    self.record.add(event)
+                    for shown in self.masking(event) if self.masking is not None else (event,):
+                        self.record.add(shown)
         except GrpcError as error:
             # "no such job": see `_all_told`.
             if error.code is not Code.NOT_FOUND:
                 raise
+        finally:
+            for event in self.masking.rest() if self.masking is not None else ():
+                self.record.add(event)
 
     async def _all_told(self, tasks: asyncio.TaskGroup, status: asyncio.Task[None], ref: str) -> None:
         """The work is done: wait for Status's end as long as it still brings something."""

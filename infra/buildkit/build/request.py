@@ -14,7 +14,7 @@ from prefect_slipway.infra.buildkit.files.oci_layout import Layout
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit.session.secrets import SecretSource, SshSource
+    from prefect_slipway.infra.buildkit.session.sources import SecretSource, SshSource
     from prefect_slipway.infra.buildkit.session.upload import Archive
 
 

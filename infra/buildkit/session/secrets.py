@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, Handler
 from prefect_slipway.infra.buildkit.http2.unary import unary
+from prefect_slipway.infra.buildkit.session.sources import SecretCall, SecretEnv, SecretFile, SecretSource
 from prefect_slipway.infra.buildkit.wire.secrets_pb2 import GetSecretRequest, GetSecretResponse
 from prefect_slipway.infra.common.tasks import in_thread
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
@@ -20,34 +19,9 @@ from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 MAX_SECRET = 500 * 1024
 
 
-class SecretFile(NamedTuple):
-    """A secret that is a file's content."""
-
-    path: Path
-
-
-class SecretEnv(NamedTuple):
-    """A secret that is the value of an environment variable."""
-
-    name: str
-
-
-SecretSource = SecretFile | SecretEnv
-
-
-class SshSource(NamedTuple):
-    """What `RUN --mount=type=ssh` may sign with: the agent of the one socket among `paths`, or the keys in these files,
-    which become an agent in memory. No paths: $SSH_AUTH_SOCK.
-
-    `raw`: the socket is passed through as it is, whatever speaks there.
-    """
-
-    paths: tuple[Path, ...] = ()
-    raw: bool = False
-
-
 class Secrets:
-    """Serves secrets by id. `failure`: why one that was offered could not be served.
+    """Serves secrets by id. `failure`: why one that was offered could not be served. `served`: the values that the
+    daemon was given, so that they can be masked in what it reports.
 
     Raises InvalidOption for a source that does not exist or is too large, before the build begins.
     """
@@ -57,6 +31,7 @@ class Secrets:
             _check(name, source)
         self._sources = sources
         self.failure: SlipwayError | None = None
+        self.served: set[bytes] = set()
 
     def handlers(self) -> dict[str, Handler]:
         return {"/moby.buildkit.secrets.v1.Secrets/GetSecret": unary(GetSecretRequest, self._secret)}
@@ -66,20 +41,29 @@ class Secrets:
         if source is None:
             raise GrpcError(Code.NOT_FOUND, f"secret {request.ID} was not given")
         try:
-            if isinstance(source, SecretEnv):
+            if isinstance(source, SecretCall):
+                data = await source.read()
+            elif isinstance(source, SecretEnv):
                 data = os.environb[os.fsencode(source.name)]
             else:
                 data = await in_thread(source.path.read_bytes)
+        except SlipwayError as error:
+            self.failure = self.failure or error
+            raise GrpcError(Code.INTERNAL, f"secret {request.ID} cannot be read") from error
         except (OSError, KeyError) as error:
+            assert not isinstance(source, SecretCall), "it raises SlipwayErrors"
             self.failure = self.failure or _gone(request.ID, source)
             raise GrpcError(Code.INTERNAL, f"secret {request.ID} cannot be read") from error
         if len(data) > MAX_SECRET:
             self.failure = self.failure or _too_large(request.ID)
             raise GrpcError(Code.INVALID_ARGUMENT, f"secret {request.ID} is too large")
+        self.served.add(data)
         return GetSecretResponse(data=data)
 
 
 def _check(name: str, source: SecretSource) -> None:
+    if isinstance(source, SecretCall):
+        return
     if isinstance(source, SecretEnv):
         there, size = source.name in os.environ, 0
     else:
@@ -93,7 +77,7 @@ def _check(name: str, source: SecretSource) -> None:
         raise _too_large(name)
 
 
-def _gone(name: str, source: SecretSource) -> InvalidOption:
+def _gone(name: str, source: SecretFile | SecretEnv) -> InvalidOption:
     what = f"file {source.path}" if isinstance(source, SecretFile) else f"environment variable {source.name}"
     return InvalidOption(f"the secret {name!r} cannot be read: {what} does not exist")
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, Handler, ServerCall, decode
 from prefect_slipway.infra.buildkit.http2.unary import send, unary
-from prefect_slipway.infra.buildkit.session.secrets import SshSource
+from prefect_slipway.infra.buildkit.session.sources import SshSource
 from prefect_slipway.infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 
@@ -63,7 +63,7 @@ class SshAgents:
             if isinstance(way, _Raw):
                 await way.forward(call)
                 return
-            agent = await _open(way) if isinstance(way, Path) else way
+            agent = await self._agent(way)
             try:
                 requests = _Requests(call)
                 while (request := await requests.next()) is not None:
@@ -74,7 +74,18 @@ class SshAgents:
         except (OSError, asyncio.IncompleteReadError) as error:
             raise GrpcError(Code.UNAVAILABLE, "the SSH agent does not answer, or has ended") from error
 
-    def _find(self, name: str) -> Path | _Raw | Agent:
+    async def _agent(self, way: Path | _Elsewhere | Agent) -> Agent:
+        if isinstance(way, Path):
+            return await _open(way)
+        if not isinstance(way, _Elsewhere):
+            return way
+        try:
+            return await way.open()
+        except SlipwayError as error:
+            self.failure = self.failure or error
+            raise GrpcError(Code.INTERNAL, "a key cannot be read") from error
+
+    def _find(self, name: str) -> Path | _Raw | _Elsewhere | Agent:
         way = self._ways.get(name or DEFAULT_ID)
         if way is None:
             raise GrpcError(Code.NOT_FOUND, f"unset ssh forward key {name or DEFAULT_ID}")
@@ -133,6 +144,19 @@ class _Raw:
             await send(call, BytesMessage(data=data))
 
 
+class _Elsewhere:
+    """Keys that are read when somebody connects, and go with the connection."""
+
+    def __init__(self, name: str, source: SshSource) -> None:
+        self._name = name
+        self._keys = source.keys
+
+    async def open(self) -> Agent:
+        from prefect_slipway.infra.buildkit.session.ssh_keys import SshKeys
+
+        return SshKeys.of(self._name, {key.place: await key.read() for key in self._keys})
+
+
 class _Requests:
     """Cuts a stream of bytes into the agent protocol's messages."""
 
@@ -158,7 +182,9 @@ class _Requests:
         return 4 + length
 
 
-def _way(name: str, source: SshSource) -> Path | _Raw | Agent:
+def _way(name: str, source: SshSource) -> Path | _Raw | _Elsewhere | Agent:
+    if source.keys:
+        return _Elsewhere(name, source)
     sockets = [path for path in source.paths if _is_socket(path)]
     if not source.paths:
         found = os.environ.get("SSH_AUTH_SOCK")

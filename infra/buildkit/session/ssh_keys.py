@@ -7,7 +7,7 @@ section 3.1.2 (ECDSA), RFC 8709 (Ed25519). Key formats: OpenSSH's and PEM (PKCS#
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -53,6 +53,11 @@ class SshKeys:
         """Raises InvalidOption for a file that is not a private key without a passphrase."""
         return cls([_identity(f"ssh {name!r}: {path}", path) for path in paths])
 
+    @classmethod
+    def of(cls, name: str, keys: Mapping[str, bytes]) -> Self:
+        """Keys that are in no file. `keys`: their text, by where it was read. Raises InvalidOption."""
+        return cls([_identity_of(f"ssh {name!r}: {place}", text, name) for place, text in keys.items()])
+
     async def answer(self, request: bytes) -> bytes:
         kind, body = request[4], request[5:]
         if kind == _REQUEST_IDENTITIES:
@@ -81,9 +86,13 @@ def _identity(what: str, path: Path) -> _Identity:
             text = file.read(_LARGEST_KEY)
     except OSError as error:
         raise InvalidOption(f"{what} cannot be read: {error.strerror}", action="pass a socket or a key") from error
+    return _identity_of(what, text, path.name)
+
+
+def _identity_of(what: str, text: bytes, comment: str) -> _Identity:
     load = serialization.load_ssh_private_key if b"OPENSSH PRIVATE KEY" in text else serialization.load_pem_private_key
     try:
-        key = load(text, None)
+        key = load(text.rstrip() + b"\n", None)
     except TypeError:
         # What the library raises where a passphrase is missing.
         raise InvalidOption(
@@ -99,7 +108,7 @@ def _identity(what: str, path: Path) -> _Identity:
     ):
         raise InvalidOption(f"{what} is a key of an unsupported type", action="use Ed25519, ECDSA or RSA")
     openssh = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return _Identity(key, base64.b64decode(openssh.split()[1]), path.name.encode(errors="surrogateescape"))
+    return _Identity(key, base64.b64decode(openssh.split()[1]), comment.encode(errors="surrogateescape"))
 
 
 def _sign(key: Key, data: bytes, flags: int) -> bytes:

@@ -6,7 +6,8 @@ import pytest
 from prefect import flow
 
 from prefect_slipway.flows.release import release
-from prefect_slipway.flows.request.release import Bake, ReleaseRequest
+from prefect_slipway.flows.request.bake import Bake
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.tasks import build_image, builder, next_version, tag_image
 from prefect_slipway.flows.testing import fake_release
 from prefect_slipway.flows.values.plan import ReleasePlan

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import choose
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 from tests.conftest import clean_environment
 

@@ -12,7 +12,7 @@ import pytest
 _READ = """
 import resource, sys
 from pathlib import Path
-from prefect_slipway.flows.bake.places import Places
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import choose
 from prefect_slipway.infra.domain.errors import InvalidOption

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from prefect_slipway.flows.bake.builds import build_request, image_of, unused
-from prefect_slipway.flows.bake.places import Places
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
+from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference

@@ -9,7 +9,7 @@ import pytest
 
 from prefect_slipway.flows.cli.options import add_request_options, read_request
 from prefect_slipway.flows.cli.promote import environment
-from prefect_slipway.flows.request.release import Request
+from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest, RollbackRequest
 from prefect_slipway.infra.domain.errors import InvalidOption, UsageError
 

@@ -1,4 +1,4 @@
-"""What a file may use of this machine: the paths, variables and agents that it names.
+"""What a build may use of this machine: the paths, variables and agents that it names.
 
 A set's file comes with its source, perhaps from far away, and is not the one who runs it: what lies outside of the
 source has to be allowed, in words that `docker buildx bake --allow` has as well.
@@ -8,48 +8,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Self
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.secret_path import SecretField
 
-_FS, _ENV, _SSH = "fs.read=", "env=", "ssh"
+_FS, _ENV, _SSH, _VAULT = "fs.read=", "env=", "ssh", "vault="
+ENTITLEMENTS = frozenset({"network.host", "security.insecure", "device"})
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`folder`: what relative paths are relative to. `roots`: folders whose content may be read."""
+    """`folder`: what relative paths are relative to. `roots`: folders whose content may be read. `vault`: patterns
+    of the places in Vault that may be read, MOUNT/PATH#FIELD."""
 
     folder: Path
     roots: tuple[Path, ...]
     env: frozenset[str] = frozenset()
     ssh: bool = False
     entitlements: frozenset[str] = frozenset()
+    vault: tuple[str, ...] = ()
+
+    @staticmethod
+    def check(allow: Sequence[str]) -> None:
+        """Raises InvalidOption for words that allow nothing."""
+        for word in allow:
+            if word not in {_SSH, *ENTITLEMENTS} and not word.startswith((_FS, _ENV, _VAULT)):
+                raise InvalidOption(
+                    f"--allow {word!r} is not known",
+                    action="use fs.read=PATH, env=NAME, vault=MOUNT/PATH#FIELD, ssh, network.host or security.insecure",
+                )
 
     @classmethod
     def of(cls, folder: Path, top: Path | None, allow: Sequence[str]) -> Self:
         """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `env=NAME`, `ssh` and BuildKit's
         entitlements. Raises InvalidOption for other words."""
+        cls.check(allow)
         roots = [folder, *([top] if top is not None else [])]
-        env, entitlements = set(), set()
-        for word in allow:
-            if word.startswith(_FS):
-                roots.append(Path(word.removeprefix(_FS)).absolute())
-            elif word.startswith(_ENV):
-                env.add(word.removeprefix(_ENV))
-            elif word in {"network.host", "security.insecure", "device"}:
-                entitlements.add(word)
-            elif word != _SSH:
-                raise InvalidOption(
-                    f"--allow {word!r} is not known",
-                    action="use fs.read=PATH, env=NAME, ssh, network.host or security.insecure",
-                )
+        roots += [Path(word.removeprefix(_FS)).absolute() for word in allow if word.startswith(_FS)]
         return cls(
             folder.resolve(),
             tuple(root.resolve() for root in roots),
-            frozenset(env),
+            frozenset(word.removeprefix(_ENV) for word in allow if word.startswith(_ENV)),
             _SSH in allow,
-            frozenset(entitlements),
+            ENTITLEMENTS.intersection(allow),
+            tuple(word.removeprefix(_VAULT).removeprefix("vault:") for word in allow if word.startswith(_VAULT)),
         )
 
     def path(self, what: str, text: str | Path, below: Path | None = None, *, action: str | None = None) -> Path:
@@ -76,6 +81,13 @@ class Places:
                 action=f"allow it with --allow {_ENV}{name}",
             )
         return name
+
+    def secret(self, what: str, field: SecretField) -> SecretField:
+        """A secret in Vault, named by a file. Raises InvalidOption."""
+        place = f"{field.path}#{field.field}".removeprefix("vault:")
+        if not any(fnmatchcase(place, pattern) for pattern in self.vault):
+            raise InvalidOption(f"{what}: it needs vault:{place}", action=f"allow it with --allow {_VAULT}{place}")
+        return field
 
     def agent(self, what: str) -> None:
         """Check that SSH agents and keys are allowed. Raises InvalidOption."""

@@ -1,0 +1,52 @@
+"""The section of a request that describes several images."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import ImageReference
+
+
+class Bake(Request):
+    """Several images of one source: the files that describe them, and what these may use."""
+
+    files: list[str] = Field(
+        default_factory=list,
+        description=(
+            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. Leave "
+            "empty for the usual file names."
+        ),
+    )
+    targets: list[str] = Field(
+        default_factory=list, description="Targets and groups to release. Leave empty for the group `default`."
+    )
+    variables: dict[str, str] = Field(
+        default_factory=dict,
+        description="Values for the files' variables, never secrets. The environment is not read.",
+    )
+    repository: str | None = Field(
+        default=None,
+        description=(
+            "REGISTRY/PATH for all images, each under its own name. Leave empty for the place in a target's tags, or "
+            "else SOURCE/TARGET in the embedded registry."
+        ),
+    )
+    allow: list[str] = Field(
+        default_factory=list,
+        description=(
+            "What the files may use outside the source: fs.read=PATH, env=NAME (as a secret), "
+            "vault=MOUNT/PATH#FIELD (a secret; * matches anything), ssh, network.host, security.insecure."
+        ),
+    )
+    parallel: int = Field(default=16, ge=1, description="Number of images to build at the same time. Default: 16.")
+
+    @field_validator("repository")
+    @classmethod
+    def _repository_is_one(cls, value: str | None) -> str | None:
+        if value is not None:
+            reference = ImageReference.parse(f"{value}/image")
+            if value.rstrip("/") != value or reference.tag or "@" in value:
+                raise InvalidOption(f"{value!r} is not REGISTRY/PATH")
+        return value
