@@ -86,8 +86,8 @@ class Case:
 
 
 def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 60) -> Case:
-    """One whose build lasts `builds_s` seconds if it is to be killed in it: on a busy machine others that begin at the same
-    time come half a minute later, and all are to be in it together."""
+    """One whose build lasts `builds_s` seconds if it is to be killed in it: on a busy machine others that begin at once
+    come half a minute later, and all are to be in it together."""
     mark = uuid.uuid4().hex
     name = f"app-{mark[:8]}"
     # The shell stays, because it has something to do after the sleep.
