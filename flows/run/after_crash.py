@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Safe to run twice, and beside a process that cleans up still. What would not go is said, and left to the sweep.
+    """Safe to run twice, and while a process still cleans up. Failures are logged and left to the sweep.
 
     Prefect passes the parameters by these names (its runner), or in this order (its engine).
     """

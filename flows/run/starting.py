@@ -38,7 +38,7 @@ _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "slipway.dev")
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A run of a deployment. `new`: False if the idempotency key had started it before. `url`: "" without a UI."""
+    """A run of a deployment. `new`: False if the idempotency key started it before. `url`: "" without a UI."""
 
     run_id: str
     name: str
@@ -67,7 +67,7 @@ async def start_run(
     idempotency_key: str | None = None,
     tags: Iterable[str] = (),
 ) -> StartedRun:
-    """Create a run, or find the one that the key has created. Raises ParametersRefused, PrefectErrors.
+    """Create a run, or find the one that the key created. Raises ParametersRefused, PrefectErrors.
 
     `parameters`: replace the deployment's own, whole by whole. The server records them with the run, so what may hold a
     secret is refused here.

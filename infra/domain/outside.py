@@ -27,7 +27,7 @@ _RESET = "\x1b[0m"
 
 
 def plain(text: str) -> str:
-    """A text without control characters and sequences, but for tabs and line feeds."""
+    """A text without control characters and sequences, except tabs and line feeds."""
     return _ALL.sub(_left, text) if _SUSPICIOUS.search(text) else text
 
 
@@ -40,7 +40,7 @@ def coloured(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A plain text in one line: a name must not begin another line, which could be taken for ours."""
+    """A plain text in one line: a name must not start a line that looks like Slipway's."""
     return " ".join(plain(text).split())
 
 

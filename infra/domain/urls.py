@@ -58,7 +58,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 def check_address(what: str, text: str, *, action: str | None = None) -> str:
-    """Give an address back that cannot hold a secret. Raises InvalidOption, which does not repeat it.
+    """Return an address that cannot contain a secret. Raises InvalidOption, which does not repeat it.
 
     `what`: whose address it is, in words for people. `action`: how the secret is given rightly.
     """
@@ -68,7 +68,7 @@ def check_address(what: str, text: str, *, action: str | None = None) -> str:
 
 
 def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
-    """See that no text in a JSON value (its keys included) holds a URL with a secret.
+    """Check that no text in a JSON value, including its keys, contains a URL with a secret.
 
     Raises InvalidOption, which says where it is and does not repeat it.
     """

@@ -30,7 +30,7 @@ _INHERITED = frozenset(
 
 @dataclass(frozen=True)
 class DaemonSpec:
-    """How a part is started and how one knows that it serves.
+    """How to start a part, and how to check that it serves.
 
     `ready`: returns True once the part answers; must not raise. `env` is added to the little that is
     inherited of the caller's environment; neither it nor `argv` may hold a secret (both can be read from

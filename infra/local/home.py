@@ -43,7 +43,7 @@ def stack_home(env: Mapping[str, str]) -> Path:
 
 
 def migrate(home: Path) -> None:
-    """Bring what lies in `home` to this version, step by step. To be called by the holder of `home_lock`."""
+    """Migrate the data in `home` to this version, step by step. Call it while holding `home_lock`."""
     version = _version(home)
     for number in range(version, len(_MIGRATIONS)):
         _MIGRATIONS[number](home)

@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 
 
 def problem(part: PartStatus, env: Mapping[str, str]) -> Problem | None:
-    """None for a part that serves, and for Slipway's own."""
+    """The problem of a part; None if it serves, and for Slipway's own parts."""
     if part.state != "foreign" or part.address is None:
         return None
     if part.name == BUILDER:

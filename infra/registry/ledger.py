@@ -125,7 +125,7 @@ class RegistryLedger:
             await self._hold(own, own.reservation or reservation)
 
     async def publish(self, reservation: Reservation) -> None:
-        """Nothing to do: the registry's tag is the public record."""
+        """Does nothing, because the registry's tag is the public record."""
 
     async def give_back(self, reservation: Reservation) -> None:
         own = self._held.get(reservation.version)

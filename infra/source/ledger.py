@@ -99,7 +99,7 @@ class GitLedger:
         return [release.version for release in await self.released()]
 
     async def released(self) -> Sequence[Released]:
-        """The released versions with the commits that their tags name; what a tag names may be no commit at all."""
+        """The released versions with the commits of their tags; a tag may also point to something else."""
         tags = (await self._refs.read()).tags
         named = ((version_of_git_tag(name, self.prefix), revision) for name, revision in tags.items())
         return [Released(version, revision) for version, revision in named if version is not None]

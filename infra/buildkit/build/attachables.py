@@ -18,7 +18,7 @@ from prefect_slipway.infra.domain.credentials import CredentialSource
 
 
 def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
-    """Raises what is wrong with the request's directories, secrets, agents and outputs before anything is sent."""
+    """Raises errors in the request's directories, secrets, agents and outputs before anything is sent."""
     directories = request.directories()
     offered: list[Attachable] = [Auth(credentials)]
     if request.dockerfile_content is not None:
@@ -49,12 +49,12 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 
 
 def unanswered(offered: Iterable[Attachable]) -> set[str]:
-    """The registries that the daemon asked a credential for in vain."""
+    """The registries for which the daemon requested a credential without success."""
     return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
 
 
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
-    """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
+    """Whether the daemon handled every kind of output: before v0.13 it only handles the first.
     `response`: Solve's ExporterResponse."""
     if not request.outputs:
         return True
@@ -66,7 +66,7 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
 
 
 def finish_outputs(offered: Iterable[Attachable]) -> None:
-    """The build has succeeded: what its outputs do then. Raises OutputError."""
+    """Finish the outputs of a successful build. Raises OutputError."""
     from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
     for one in offered:

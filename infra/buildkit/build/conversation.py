@@ -47,8 +47,8 @@ class Conversation:
     cancel_timeout_s: float
 
     async def run(self, ref: str, session: Session, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives, with the tunnel and Status beside it. All events have been told when this returns or
-        raises: the cause of what went wrong, ours first."""
+        """Run `work` next to the tunnel and Status, and return its result. When this returns or raises, all events
+        were reported. Raises the cause of a failure, the client's own first."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tunnel = tasks.create_task(session.run(self.client))

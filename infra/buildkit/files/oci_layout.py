@@ -133,7 +133,7 @@ class Ingest:
         self._hash, self.size = hashlib.sha256(), 0
 
     def commit(self) -> None:
-        """Put it among the blobs. Raises OSError."""
+        """Add it to the blobs. Raises OSError."""
         self._file.close()
         target = self._layout.blob(self.digest)
         assert target is not None
@@ -142,7 +142,7 @@ class Ingest:
         self._path.replace(target)
 
     def close(self) -> None:
-        """Throw away what was not committed."""
+        """Discard an uncommitted blob."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 

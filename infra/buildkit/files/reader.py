@@ -29,7 +29,7 @@ class FileTable:
         self._times = array("q")
 
     def add(self, path: bytes, size: int, modified_ns: int) -> None:
-        """The next announcement. `path`: b"" for what has no content."""
+        """Add the next announced file. `path`: b"" if it has no content."""
         self._paths += path
         self._ends.append(len(self._paths))
         self._sizes.append(size)

@@ -165,7 +165,7 @@ class ClientCall:
         self._stream.end()
 
     def cancel(self) -> None:
-        """Give the call up; the daemon's handler is cancelled."""
+        """Cancel the call, and with it the daemon's handler."""
         self._stream.reset()
 
 

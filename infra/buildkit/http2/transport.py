@@ -38,7 +38,7 @@ class ByteStream(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it, whatever its state; never raises for that."""
+        """Close it in any state, without raising."""
         ...
 
 

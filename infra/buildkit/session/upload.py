@@ -47,7 +47,7 @@ class Archive(NamedTuple):
 
 
 def upload_url(session: str) -> str:
-    """What the frontend is told: new for each session, for the daemon remembers what a URL brought."""
+    """The upload's URL, new for each session, because the daemon caches the content of a URL."""
     return f"http://buildkit-session/{session}"
 
 

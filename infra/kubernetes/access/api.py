@@ -64,7 +64,7 @@ class KubernetesApi:
             self._login = None
 
     def another(self) -> KubernetesApi:
-        """One of the same cluster and namespace, not open yet: for another event loop."""
+        """A new, unopened client of the same cluster and namespace, for another event loop."""
         return KubernetesApi(self._access)
 
     @property
@@ -102,7 +102,7 @@ class KubernetesApi:
         return await self._json("create", kind, name_of(obj), method="POST", path=kind.path(self.namespace), body=obj)
 
     async def review(self, kind: Kind, spec: Object) -> Object:
-        """The status of a review, which the API server makes up and keeps nowhere."""
+        """The status of a review, which the API server computes without storing it."""
         body = {"apiVersion": kind.api, "kind": kind.name, "spec": spec}
         path = f"/apis/{kind.api}/{kind.plural}"
         return (await self._json("create", kind, "", method="POST", path=path, body=body)).get("status") or {}

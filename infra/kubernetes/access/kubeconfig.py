@@ -70,7 +70,7 @@ class Login:
 
 
 async def log_in(access: ClusterAccess) -> Login:
-    """A client for the cluster; nothing is asked of it yet. Raises KubeconfigInvalid."""
+    """A client for the cluster, without any request yet. Raises KubeconfigInvalid."""
     configuration = Configuration()
     files = PrivateFiles()
     with _understood(access):
@@ -87,7 +87,7 @@ async def log_in(access: ClusterAccess) -> Login:
 
 
 def namespace_of(access: ClusterAccess) -> str:
-    """The namespace that is meant, without logging in. Raises KubeconfigInvalid."""
+    """The selected namespace, without logging in. Raises KubeconfigInvalid."""
     if access.namespace is not None:
         return access.namespace
     files = PrivateFiles()

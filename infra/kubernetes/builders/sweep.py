@@ -72,7 +72,7 @@ async def sweep(api: KubernetesApi, *, timeout_s: float = GONE_WITHIN_S) -> Swep
 
 
 async def remove_run(api: KubernetesApi, run: str, *, timeout_s: float = GONE_WITHIN_S) -> list[str]:
-    """Remove all objects with this run's label, its root first, and see that nothing of it is left.
+    """Remove all objects with this run's label, its root first, and check that nothing is left.
 
     Gives what went, as kubectl names it. Raises Leftovers and ClusterErrors.
     """
