@@ -41,7 +41,7 @@ from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOu
 from prefect_slipway.infra.domain.outside import one_line
 
 _POLL_S = 1.0
-# Past a pause's deadline the server ends the run in its own words: ours comes first, and ends it with the cause.
+# After a pause's deadline the server ends the run with its own message: Slipway's comes first, with the cause.
 _SERVER_GRACE_S = 3600
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from prefect_slipway.infra.domain.errors import ApprovalRefused, SlipwayError
 
 R = TypeVar("R")
 
-# A server that is away is not waited for: the run has failed, and its state says why.
+# Do not wait for an unreachable server: the run has failed, and its state says why.
 _PATIENCE_S = 10.0
 
 logger = logging.getLogger(__name__)

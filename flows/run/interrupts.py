@@ -155,7 +155,7 @@ def _take_over() -> None:
         if (before := signal.getsignal(number)) not in {signal.SIG_IGN, None}:
             _before[number] = before
             signal.signal(number, _come)
-    # Where Prefect is not imported no run can be supervised; a plain build does without it.
+    # Without Prefect imported no run can be supervised; a plain build does not need it.
     if (engine := sys.modules.get(_ENGINE)) is not None and signal.SIGTERM in _before:
         _prefects.append(vars(engine)[_HANDLER])
         vars(engine)[_HANDLER] = _come

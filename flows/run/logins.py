@@ -109,11 +109,11 @@ class Logins:
     def enter(self, login: Login, env: Mapping[str, str]) -> list[Path]:
         """Add the helper to each configuration found through `env` and save the login; returns the files. Raises
         InvalidOption."""
-        # What a logout puts back is what there was before the first login.
+        # A logout restores what was there before the first login.
         known = self._read().get(login.registry)
         before = dict(known.files) if known is not None else {}
         files = config_files(env)
-        # Noted first: a file must not name a helper that knows nothing.
+        # Saved first, so that no file names a helper that does not know the registry.
         self._write({**self._read(), login.registry: replace(login, files=before)})
         for file in files:
             had = set_helper(file, keys_of(login.registry), HELPER)

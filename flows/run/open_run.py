@@ -115,5 +115,5 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if request.builder is not None and (name := block_name(request.builder)):
         changes |= (await load_builder(name)).request_fields()
     changes |= await with_registries(request.credentials)
-    # Read again: who saves a block in the UI is not stopped there from typing a secret into it.
+    # Validated again, because the UI does not stop people from saving a secret in a block.
     return request.read({**request.model_dump(), **changes})

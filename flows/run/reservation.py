@@ -63,7 +63,7 @@ class ReservedVersion:
             try:
                 await self._ledger.keep(self._reservation)
             except SlipwayError as error:
-                # Whether it is lost for good shows when it is published; the way to it may be free again by then.
+                # Publishing will show whether it is really lost; the connection may be back by then.
                 logger.warning("the reservation of %s could not be kept: %s", self.version, error)
 
 

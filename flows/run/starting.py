@@ -32,7 +32,7 @@ _DEFINITIONS = "#/definitions/"
 # hydration, 422 the request itself (prefect/server/api/deployments.py).
 _PARAMETERS_REFUSED = {400, 409, 422}
 
-# So that the same event, sent again, has the same id: the server's bus drops what it has seen in the last minutes.
+# The same event gets the same id when sent again: the server drops repeated ids of the last minutes.
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "slipway.dev")
 
 

@@ -31,7 +31,7 @@ _BY_STATUS: dict[int, type[PrefectError]] = {
     429: PrefectUnavailable,
 }
 
-# How Prefect 3.9.1's client begins what it raises when it asks for the server's version (client/orchestration,
+# The beginnings of the errors of Prefect 3.9.1's client when it asks for the server's version (client/orchestration,
 # raise_for_api_version_mismatch); its own cause is the RuntimeError's.
 _NOT_REACHED = "Failed to reach API at"
 _OTHER_VERSION = "Found incompatible versions: "

@@ -28,7 +28,7 @@ from prefect_slipway.infra.signing import (
     verify_signature,
 )
 
-# Of several refusals the one that came furthest says most: what a trusted key signed, but not for this.
+# Of several rejections, the one that came furthest says most: signed by a trusted key, but not for this image.
 _FURTHEST: tuple[type[SlipwayError], ...] = (
     OtherPredicateType,
     OtherRepositorySigned,

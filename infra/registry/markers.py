@@ -94,7 +94,7 @@ class Markers:
             if ManifestUnknown not in found or last == 0:
                 break
             await asyncio.sleep(delay_s)
-        return [tag for tag in tags if tag not in names], [one for one in found if isinstance(one, Marker)]
+        return [tag for tag in tags if tag not in names], [marker for marker in found if isinstance(marker, Marker)]
 
     async def _listed(self, tag: str, slots: asyncio.Semaphore) -> Marker | type[ManifestUnknown] | None:
         async with slots:

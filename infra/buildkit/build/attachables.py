@@ -50,7 +50,7 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 
 def unanswered(offered: Iterable[Attachable]) -> set[str]:
     """The registries for which the daemon requested a credential without success."""
-    return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
+    return {host for attachable in offered if isinstance(attachable, Auth) for host in attachable.unanswered}
 
 
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
@@ -61,7 +61,7 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
     from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
     wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
-    files = all(one.complete for one in offered if isinstance(one, FileSend))
+    files = all(attachable.complete for attachable in offered if isinstance(attachable, FileSend))
     return files and (not wants_image or "containerimage.digest" in response)
 
 
@@ -69,9 +69,9 @@ def finish_outputs(offered: Iterable[Attachable]) -> None:
     """Finish the outputs of a successful build. Raises OutputError."""
     from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
-    for one in offered:
-        if isinstance(one, FileSend):
-            one.remove_the_rest()
+    for attachable in offered:
+        if isinstance(attachable, FileSend):
+            attachable.remove_the_rest()
 
 
 class _WithDockerfile(FileSync):

@@ -125,7 +125,7 @@ class DockerEngine(NamedTuple):
 
     @contextlib.asynccontextmanager
     async def _asked(self) -> AsyncIterator[httpx.AsyncClient]:
-        # Only then: `slipway build` is to start fast.
+        # Imported late, so that `slipway build` starts fast.
         import httpx
 
         tls = self._tls()

@@ -29,7 +29,7 @@ def is_archive(head: bytes) -> bool:
     """Whether a stream that begins so is an archive, and not a Dockerfile (build/utils.go in docker/buildx)."""
     if head.startswith(_PACKED):
         return True
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     import tarfile
 
     try:
