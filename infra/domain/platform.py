@@ -27,7 +27,7 @@ _ARCHITECTURES = frozenset(
         *("i386", "x86_64", "x86-64", "aarch64", "armhf", "armel"),  # platforms/database.go, normalizeArch
     }
 )
-# Architectures that are not here have variants that nobody has listed.
+# Architectures that are missing here have no known list of variants.
 _VARIANTS = {
     "amd64": re.compile("v[1-4]"),
     "arm": re.compile("v?[5-8]"),

@@ -46,7 +46,7 @@ LEAK = (
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
     # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
     r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
-    # A query that lets whoever has it in.
+    # A query that grants access to anyone who has it.
     r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
     r"[\w.-]{0,64}=[^\s&#]"
     r"|://[^\s?]*\?(?:[^\s#]*&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
@@ -91,7 +91,7 @@ def shown(url: str) -> str:
     if not separator:
         return _bare(url) if _ADDRESS.fullmatch(url) else _bare(url.rpartition("@")[2])
     if _ADDRESS.fullmatch(url) is None:
-        # A password may hold what ends a host's name: all that could belong to it goes.
+        # A password may contain characters that end a host name: remove everything that could belong to it.
         rest = rest.rpartition("@")[2]
     elif scheme.removeprefix("git+").lower() == "ssh":
         rest = re.sub("^[^/@]*@", "", rest)

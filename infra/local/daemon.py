@@ -124,7 +124,7 @@ class Daemon:
         deadline = time.monotonic() + self.spec.start_timeout_s
         while True:
             if self.spec.ready():
-                # It outlives this process: nobody here waits for it, and Popen need not warn that nobody did.
+                # It outlives this process and nobody waits for it here, so Popen need not warn about that.
                 child.returncode = 0
                 return
             if (status := child.poll()) is not None:

@@ -154,7 +154,7 @@ class Markers:
 
     async def _deleted(self, tag: str, digest: str, *, tag_too: bool) -> bool:
         """False if the registry does not delete."""
-        # By digest first, which takes the tag along in most registries. In some the tag outlives it, and some want the
+        # By digest first, which also removes the tag in most registries. In some the tag outlives it, and some want the
         # tag to be deleted before.
         by_digest = await self._delete(digest)
         if by_digest and not tag_too:

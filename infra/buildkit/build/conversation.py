@@ -105,7 +105,7 @@ class Conversation:
         if not record.events:
             await asyncio.wait([status], timeout=_STATUS_LATE_S)
         if not record.events:
-            # Over before Status was requested: no job any more, but in the history, which tells everything at once.
+            # The build ended before Status was requested: no job any more, but the history reports everything at once.
             status.cancel()
             status = tasks.create_task(self._follow(ref))
         while not status.done():

@@ -93,7 +93,7 @@ class Layout:
         while True:
             with lock.open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                # Whoever had it before has removed it: then it keeps nobody out.
+                # The previous holder removed the file, so its lock no longer excludes anyone.
                 if not _is(lock, file):
                     continue
                 try:

@@ -106,7 +106,7 @@ class FileReader:
 
     def _read(self) -> bytes:
         """The next piece of the open file; the file is closed with its last one."""
-        # One byte more than there should be tells the end from a file that has grown.
+        # Read one byte more than expected, to tell the end from a file that has grown.
         wanted = min(_DATA_SIZE, self._left + 1)
         try:
             data = os.read(self._descriptor, wanted)

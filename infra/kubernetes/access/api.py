@@ -37,7 +37,7 @@ from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess, Lo
 FIELD_MANAGER = "slipway"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _WATCH_S = 30
-# A watch ends by itself after _WATCH_S seconds; a server that keeps silent beyond that is gone.
+# A watch ends after _WATCH_S seconds; a server that stays silent longer is gone.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_WATCH_S + 10)
 _FOLLOW_TRIES = 5
 _FOLLOW_PAUSE_S = 0.5

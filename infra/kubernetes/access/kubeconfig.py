@@ -117,7 +117,7 @@ def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigL
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
         raise ConfigException("it does not exist")
     config = KubeConfigMerger(paths).config
-    # The library would write keys that stand in the file itself to /tmp, and leave them there after a kill -9.
+    # The library would write keys from inside the file to /tmp, and leave them there after a kill -9.
     for user in config.value["users"]:
         _inline(user.value.get("user") or {}, ("client-certificate", "client-key"), files)
     for cluster in config.value["clusters"]:

@@ -197,7 +197,7 @@ class KubernetesBuilder:
             await self._connection.aclose()
             await self._exits.aclose()
         finally:
-            # Whatever happened before: nobody else would do it as soon.
+            # Whatever happened before, nobody else would do it as soon.
             for step in (self._take_pod, self._take_credentials, self._take_run):
                 try:
                     gone += await step()

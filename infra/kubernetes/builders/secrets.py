@@ -63,7 +63,7 @@ class RegistrySecret:
         try:
             auths = await self.sync()
         except SlipwayError:
-            # The source (or the right to write) is away for the moment: what stands there is what there is.
+            # The source (or the permission to write) is missing for the moment: use the present content.
             there = await self._api.get(SECRET, self._name)
             if there is None:
                 raise

@@ -233,7 +233,7 @@ class Workload:
                 await self.api.merge(self.name.kind, self.name.name, patch, strategic=True)
             except ObjectConflict:
                 continue
-            # The write was on condition of exactly this version, so no other status lies in between.
+            # The write required exactly this version, so there is no other status in between.
             return replace(await self.read(), stale=condition(state.obj, "Progressing"))
         raise ObjectConflict(f"{self.name} changed {_TRIES} times while it was written")
 
