@@ -28,7 +28,7 @@ from prefect_slipway.infra.domain.reference import ImageReference, repository_na
 
 Network = Literal["default", "host", "none"]
 
-# What allows a cache of this type what it finds in this machine's environment: a file could name any server for it.
+# A cache of this type needs permission to use this machine's environment, because a file could name any server.
 _CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
 
 
@@ -158,7 +158,7 @@ def _cache(option: str, entry: CacheEntry, places: Places) -> CacheEntry:
 
 
 def _secret(what: str, text: str, places: Places) -> tuple[str, SecretSource]:
-    # A variable that may be read goes first; without that permission the file of the name, if there is one.
+    # A variable that may be read takes precedence; without that permission, a file of that name, if it exists.
     allowed = {name for name in places.env if name in os.environ}
     name, source = entries.secret(f"{what}: secret", text, allowed)
     if isinstance(source, SecretFile):

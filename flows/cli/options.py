@@ -16,7 +16,7 @@ from prefect_slipway.infra.domain.options import pair
 Model = TypeVar("Model", bound=Request)
 
 _REPEATED = {"credentials": "WHERE", "platforms": "PLATFORM", "environments": "ENVIRONMENT"}
-# What the option that turns a default off does: its field describes what is on.
+# Help of options that turn a default off, because the field's description says what it does when on.
 _TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
 _SINGULAR = {
     "build_args": "build-arg",

@@ -22,7 +22,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.urls import check_texts
 from prefect_slipway.infra.domain.version import Bump, parse_version
 
-# What every request that asks a registry says in the same words.
+# Fields that all requests with a registry share.
 RegistryCa = Annotated[
     str | None, Field(description="PEM file with the registry's CA. Leave empty for the system's CAs.")
 ]
@@ -327,7 +327,7 @@ class ReleaseRequest(Request):
     @field_validator("platforms")
     @classmethod
     def _platforms_exist(cls, values: list[str]) -> list[str]:
-        return [check_platform(one.strip()) for value in values for one in value.split(",")]
+        return [check_platform(platform.strip()) for value in values for platform in value.split(",")]
 
     @field_validator("image")
     @classmethod
