@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Builder", "KubernetesBuilder", "Registry", "Source", "Vault"]
 
-# Imported when they are first used: they import Prefect, which reads its settings then, and the command line has to
-# name the server first. Requests use the rest of this package.
+# Imported at first use: they import Prefect, which then reads its settings, and the command line must set the server
+# first. Requests use the rest of this package.
 _MODULES = {
     "Builder": "builder",
     "KubernetesBuilder": "kubernetes",

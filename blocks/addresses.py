@@ -7,8 +7,8 @@ from pydantic import HttpUrl
 DOCUMENTATION = HttpUrl("https://pypi.org/project/prefect-slipway/")
 """The README, as the package index shows it."""
 
-# The pictures of Prefect's own blocks, at the commit that those name too (prefect/blocks/notifications.py), so that the
-# UI's list looks of a piece and no picture is ever moved.
+# Pictures like those of Prefect's own blocks, at the same commit (prefect/blocks/notifications.py), so that the UI's
+# list is uniform and the pictures never move.
 _LOGOS = (
     "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos"
 )

@@ -51,7 +51,7 @@ class BaseCheck(Request):
     @property
     def subject(self) -> str:
         """All of them, by their deployments."""
-        return " ".join(one.deployment for one in self.applications)
+        return " ".join(application.deployment for application in self.applications)
 
     @property
     def called(self) -> str:
@@ -131,7 +131,7 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     moves, noted = look(release.digest, found, Noted.parse(await Variable.aget(name)))
     started = None
     if moves:
-        # The released commit once more, whatever the deployment says otherwise.
+        # Release the same commit again, whatever else the deployment says.
         patch = {"bump": Bump.PATCH.value, "prerelease": False, "version": None, "only_new": False, "again": True}
         parameters = {"request": {**given, **named, **released, **patch}}
         started = await start_run(
@@ -164,7 +164,7 @@ def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> 
     moved = ", ".join(move.name for move in moves)
     if started.new:
         return f"{moved} changed: patch release {started.name}"
-    # It is not tried again by itself: what failed once for this base would fail each night.
+    # Not retried automatically: what failed once for this base would fail every night.
     hint = "; start it again yourself" if started.state in _FAILED else ""
     return f"{moved} changed: the patch release {started.name} is {started.state}{hint}"
 

@@ -24,7 +24,7 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
-# A registry that swallows what is sent to it must not hold up who is in a hurry.
+# A registry that never answers must not delay a rollback.
 _REGISTRY_S = 15.0
 
 

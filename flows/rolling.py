@@ -76,7 +76,7 @@ async def roll_out(course: RolloutCourse, image: DeployedImage, *, rolling_back:
             tell_outcome(course.outcome)
         await whatever_comes(course.record(course.result(changed=False), _with_outcome(named(error), course.outcome)))
         raise _with_outcome(error, course.outcome) from error
-    # It runs: an interruption is too late to undo that.
+    # It is running: an interruption comes too late to undo that.
     result = course.result(changed=True)
     await whatever_comes(_finish(course, image, result, rolling_back=rolling_back))
     return result

@@ -26,7 +26,7 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _MOST_COMBINATIONS = 1000
 _BLOCKS = {"group", "target", "variable", "function"}
 _LONGEST_NUMBER = 1000
-# The places that a build is run from and that a remote definition comes from: here both are the source's directory.
+# The directory of the build and the place of a remote definition: here both are the source's directory.
 _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
 
 

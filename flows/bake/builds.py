@@ -34,7 +34,7 @@ Network = Literal["default", "host", "none"]
 ReadSecret = Callable[[SecretField], Awaitable[bytes]]
 """Reads a field of a secret in Vault. Raises VaultErrors."""
 
-# What allows a cache of this type what it finds in this machine's environment: a file could name any server for it.
+# A cache of this type needs permission to use this machine's environment, because a file could name any server.
 _CACHE_SECRETS = {"gha": "ACTIONS_RUNTIME_TOKEN", "s3": "AWS_SECRET_ACCESS_KEY"}
 
 
@@ -182,7 +182,7 @@ def _cache(option: str, entry: CacheEntry, places: Places) -> CacheEntry:
 
 
 def _secret(what: str, text: str, places: Places, read: ReadSecret) -> tuple[str, SecretSource]:
-    # A variable that may be read goes first; without that permission the file of the name, if there is one.
+    # A variable that may be read takes precedence; without that permission, a file of that name, if it exists.
     allowed = {name for name in places.env if name in os.environ}
     name, source = entries.secret(f"{what}: secret", text, allowed)
     if isinstance(source, SecretField):

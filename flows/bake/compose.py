@@ -123,7 +123,7 @@ class _Compose:
         if not isinstance(source, dict):
             raise InvalidOption(f"{where}: the secret {name!r} is not defined under `secrets`")
         if isinstance(item, dict) and item.get("target") not in {None, name}:
-            # As bake has it, while `docker compose build` takes the target for the id.
+            # Like bake, while `docker compose build` uses the target as the id.
             self.warnings.append(f"{where}: the build uses the secret's id {name!r}, not its target")
         if source.get("environment"):
             return f"id={name},env={source['environment']}"

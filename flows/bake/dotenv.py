@@ -30,7 +30,7 @@ def read_dotenv(name: str, text: str, given: Mapping[str, str]) -> dict[str, str
             raise _wrong(name, text, position, "is not NAME=VALUE")
         position = start.end()
         if start[2] is None:
-            # A name alone: the value that it has already.
+            # Only a name: its existing value.
             if start[1] in given:
                 found[start[1]] = given[start[1]]
         else:

@@ -64,7 +64,7 @@ def text(where: str, value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return _float_text(value)
     if isinstance(value, Decimal) and abs(value.adjusted()) < _LONGEST_NUMBER:
-        # As HCL has it: all digits, and none that says nothing.
+        # Like HCL: all significant digits, and no others.
         shown = format(value, "f")
         return shown.rstrip("0").rstrip(".") if "." in shown else shown
     raise InvalidOption(f"{where} must be a string, not {_kind(value)}")
@@ -155,7 +155,7 @@ def _kind(value: Any) -> str:
 
 
 _LONGEST_NUMBER = 400
-# Of bake's, but of no use to a release, or not to be passed over.
+# Fields of bake's that a release cannot use, or must not ignore.
 _NOT_HERE = frozenset({"call", "policy"})
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "inherits": texts,

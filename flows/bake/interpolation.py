@@ -80,7 +80,7 @@ class _Text:
         rest, missing = "", set[str]()
         if operator is not None:
             self._at = operator.end()
-            # What is not used may lack values without anybody's minding.
+            # Unused parts may have variables without values.
             outer, self._unset = self._unset, missing
             rest = self.read(nested + 1)
             self._unset = outer

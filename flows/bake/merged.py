@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 Object = dict[str, Any]
 
 PROJECT = "COMPOSE_PROJECT_NAME"
-# What of a service a build is made from.
+# The fields of a service that a build uses.
 _WANTED = {"image", "build", "environment", "env_file", "extends"}
 # Written as a map or as a list of `KEY=VALUE`.
 _MAPS = {"args", "labels", "additional_contexts", "environment", "ssh"}
@@ -138,7 +138,7 @@ def merged(where: str, below: Object, above: Object) -> Object:
             continue
         elif isinstance(old, dict) and isinstance(value, dict):
             inner = merged(f"{where}.{key}", old, value)
-            # Of arguments and the like a name without a value takes an earlier one's away.
+            # In arguments and the like, a name without a value removes an earlier value.
             result[key] = {**inner, **{k: v for k, v in value.items() if v is None}} if key in _MAPS else inner
         elif isinstance(old, dict | list) and value is not None:
             if not (isinstance(old, list) and isinstance(value, list)):

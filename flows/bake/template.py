@@ -44,7 +44,7 @@ def _template(where: str, text: str, lookup: Lookup) -> Any:
             raise InvalidOption(f"{where}: {text!r} has a `${{` that is not closed", action=CONVERT)
         value, position = expression(lookup), end.end()
         if match.start() == 0 and position == len(text):
-            # Nothing but the expression: its value as it is, a list or a truth value too.
+            # Only an expression: its value as it is, also a list or a boolean.
             return value
         parts.append(value)
     return joined(where, [*parts, text[position:]])

@@ -66,14 +66,18 @@ def look(digest: str, sightings: list[Sighting], before: Noted | None) -> tuple[
     than one too few). A base whose move has led to a release already is not news, whatever the layers say.
     """
     believed: dict[str, State | None] = {}
-    for one in sightings:
-        if before is not None and before.digest == digest and one.name in before.believed:
-            believed[one.name] = before.believed[one.name]
-        elif one.begins:
-            believed[one.name] = one.now
-        elif before is not None and before.digest != digest and one.name in before.seen:
-            believed[one.name] = before.seen[one.name]
+    for sighting in sightings:
+        if before is not None and before.digest == digest and sighting.name in before.believed:
+            believed[sighting.name] = before.believed[sighting.name]
+        elif sighting.begins:
+            believed[sighting.name] = sighting.now
+        elif before is not None and before.digest != digest and sighting.name in before.seen:
+            believed[sighting.name] = before.seen[sighting.name]
         else:
-            believed[one.name] = one.now if one.begins is None else None
-    moves = [Move(one.name, believed[one.name] or {}, one.now) for one in sightings if believed[one.name] != one.now]
-    return moves, Noted(digest, believed, {one.name: one.now for one in sightings})
+            believed[sighting.name] = sighting.now if sighting.begins is None else None
+    moves = [
+        Move(sighting.name, believed[sighting.name] or {}, sighting.now)
+        for sighting in sightings
+        if believed[sighting.name] != sighting.now
+    ]
+    return moves, Noted(digest, believed, {sighting.name: sighting.now for sighting in sightings})

@@ -120,7 +120,7 @@ def named_contexts(texts: Iterable[str]) -> dict[str, Path | str]:
 
 def context_name(name: str) -> str:
     """As the frontend looks for it: an image's short name (`alpine` for `docker.io/library/alpine:latest`)."""
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     from prefect_slipway.infra.domain.reference import DOCKER_HUB, ImageReference
 
     image = ImageReference.parse(name)

@@ -66,7 +66,7 @@ def outputs(
 ) -> tuple[Output, ...]:
     """The requested outputs; without any, the result stays in the daemon's cache."""
     for tag in tags:
-        # Only then: `slipway build` is to start fast.
+        # Imported late, so that `slipway build` starts fast.
         from prefect_slipway.infra.domain.reference import ImageReference
 
         ImageReference.parse(tag)
@@ -122,7 +122,7 @@ def _output(entry: _Entry, tags: Sequence[str], surroundings: Surroundings) -> O
 def _push(entry: _Entry, names: list[str], surroundings: Surroundings) -> ImagePush:
     if not names:
         raise InvalidOption("an image that is pushed needs a name", action="name it with --tag")
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
 
     plain = surroundings.insecure or all(is_loopback(ImageReference.parse(each).registry) for each in names)

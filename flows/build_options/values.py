@@ -103,7 +103,7 @@ def host(what: str, text: str) -> list[tuple[str, str]]:
 
 
 def _address(what: str, text: str) -> str:
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     import ipaddress
 
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -144,7 +144,7 @@ def resources(texts: Iterable[str]) -> dict[str, str]:
             value = str(byte_count(f"--resource {name}", value))
         elif name in {"cpu-shares", "cpu-period", "cpu-quota"} and not re.fullmatch(r"[+-]?[0-9]+", value):
             raise InvalidOption(f"--resource {name}: {value!r} is not a number")
-        # Nothing is said of what is 0: it is the default.
+        # 0 is the default and is not sent.
         if value not in {"", "0"}:
             found[_RESOURCES[name]] = value
     return found

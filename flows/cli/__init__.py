@@ -67,7 +67,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         args = _parser(arguments).parse_args(arguments)
         code: int = _module(args.command).run(args)
-        # A reader that went away (`| head`) shows when the rest is written: here, not at exit.
+        # A closed reader (`| head`) shows when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
     except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know

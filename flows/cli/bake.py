@@ -104,7 +104,7 @@ async def _definition(request: ReleaseRequest) -> dict[str, Any]:
     from prefect_slipway.flows.run.sources import open_source
 
     assert request.bake is not None, "the command asks for several images"
-    # Looked at only, so a work tree may be as it is.
+    # Only a plan, so a work tree may have changes.
     any_tree = request.model_copy(update={"allow_dirty": True})
     async with open_run(any_tree) as run, await open_source(run) as checkout:
         return as_bake(read_targets(request.bake, Places.of(checkout.path, checkout.top, request.bake.allow)))

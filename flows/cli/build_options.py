@@ -27,7 +27,7 @@ from prefect_slipway.infra.domain.urls import check_texts
 _LEFT_OUT = "remove it; pass a git server's token with --secret id=GIT_AUTH_TOKEN,env=NAME"
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
-# What `docker build` had before BuildKit, and what the daemon's frontend calls limits now.
+# Options of `docker build` before BuildKit, which the frontend calls limits.
 _LIMITS = ("memory", "memory-swap", "cpu-shares", "cpu-period", "cpu-quota", "cpuset-cpus", "cpuset-mems")
 _SHORT = {"memory": ["-m"], "cpu-shares": ["-c"]}
 _MEANINGLESS = ("isolation", "security-opt")
@@ -148,7 +148,7 @@ def build_request(
     arguments = values.with_proxies(given, proxies)
     epoch = env.get(values.EPOCH, "") if values.EPOCH not in given else ""
     if epoch and not _is_number(epoch):
-        # Today's frontend knows words for it, and refuses what it does not know.
+        # The current frontend has attributes for it and rejects unknown ones.
         arguments[values.EPOCH] = epoch
     agents = entries.ssh_agents(args.ssh)
     if not agents and isinstance(context, str) and is_git_over_ssh(context):
@@ -207,7 +207,7 @@ def _source(
         return Path(empty), name, head + sys.stdin.buffer.read()
     content = sys.stdin.buffer.read() if args.file == "-" else None
     if Path(args.context).is_dir() or not is_remote(args.context):
-        # As docker has it: relative to here, not to the context (whose daemon-side twin has no "here").
+        # Like docker: relative to the working directory, not to the context.
         named = args.file not in {"", "-"} and not _is_url(args.file)
         return Path(args.context), name.absolute() if named else name, content
     return args.context, name, content

@@ -117,7 +117,7 @@ async def told(
     if await _named_by_digest(buildkit, request.outputs, engine):
         response.pop(_CONFIG, None)
     if metadata:
-        # BUILDER/NODE/ID: an engine's own builder is called so, others have names only in docker buildx.
+        # BUILDER/NODE/ID: this is an engine's own builder; others only have names in docker buildx.
         response["buildx.build.ref"] = f"{'default/default' if engine else 'slipway/slipway0'}/{outcome.ref}"
         response |= await _provenance(buildkit, outcome.ref, env.get("BUILDX_METADATA_PROVENANCE", ""))
     return response

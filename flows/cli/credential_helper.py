@@ -34,7 +34,7 @@ def main() -> int:
     try:
         action(sys.stdin.read().strip() if action in {_get, _store, _erase} else "")
     except SlipwayError as error:
-        # docker passes over what is on standard output, and asks the registry without a credential.
+        # docker ignores standard output here, and asks the registry without a credential.
         print(f"slipway: {error}", file=sys.stderr)
         print(f"slipway: {error.cause}; {error.action}")
         return 1

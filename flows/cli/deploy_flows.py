@@ -64,21 +64,21 @@ def run(args: argparse.Namespace) -> int:
     use_prefect_server()
     done = asyncio.run(_register(args))
     if args.output == "json":
-        print(json.dumps([dataclasses.asdict(one) for one in done], indent=2))
+        print(json.dumps([dataclasses.asdict(item) for item in done], indent=2))
     return 0
 
 
 async def _register(args: argparse.Namespace) -> list[Registered]:
     from prefect_slipway.flows.registration import Kind, register
 
-    kinds = [Kind(one) for one in args.only or _KINDS]
+    kinds = [Kind(item) for item in args.only or _KINDS]
     done = []
     variables = dict(pair("--job-variable", text, value_needed=True) for text in args.job_variable or ())
     if variables and not args.pool:
         raise InvalidOption("--job-variable needs a single pool", action="choose the pool with --pool")
-    async for one in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
-        done.append(one)
+    async for item in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
+        done.append(item)
         if args.output == "text":
-            changes = f" ({', '.join(one.changes)})" if one.changes else ""
-            print(f"{one.kind:<11} {one.name:<40} {one.outcome}{changes}", flush=True)
+            changes = f" ({', '.join(item.changes)})" if item.changes else ""
+            print(f"{item.kind:<11} {item.name:<40} {item.outcome}{changes}", flush=True)
     return done

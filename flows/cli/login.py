@@ -74,7 +74,7 @@ def _login(registry: str | None, credentials: str | None) -> Login:
             "no registry was given and the embedded one is not running",
             action="slipway login REGISTRY --credentials vault:MOUNT/PATH, or run `slipway up`",
         )
-    # Of any name that docker has for it (https://index.docker.io/v1/), the one that references have.
+    # Convert any of docker's names (https://index.docker.io/v1/) to the one in references.
     registry = ImageReference.parse(f"{registry.removeprefix('https://').partition('/')[0]}/any/image").registry
     path = secret_paths([named] if named else [], registry, stack).get(registry)
     if path is None:

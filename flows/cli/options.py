@@ -33,7 +33,7 @@ _REPEATED = {
     "ulimits": "NAME=LIMIT",
     "allow": "PERMISSION",
 }
-# What the option that turns a default off does: its field describes what is on.
+# Help of options that turn a default off, because the field's description says what it does when on.
 _TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
 _SINGULAR = {
     "build_args": "build-arg",

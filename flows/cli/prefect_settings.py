@@ -37,9 +37,9 @@ def use_prefect_server() -> None:
     # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "prefect_slipway")
-    # A command that runs no flow logs as well; there is no run whose log that could be part of.
+    # A command without a flow also logs, but has no run to log to.
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    # The terminal is Slipway's: Prefect's console handler would say everything a second time.
+    # Slipway writes to the terminal: Prefect's console handler would print everything a second time.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 
@@ -89,7 +89,8 @@ def rename_histories(connection: StackConnection, before: str) -> None:
 def _use(connection: StackConnection) -> None:
     os.environ["PREFECT_API_URL"] = connection.prefect_api_url
     os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
-    # Client settings of the embedded server's own: nothing of the user's profile for another server is mixed in.
+    # Separate client settings for the embedded server, so that the user's profile for another server does not
+    # interfere.
     os.environ.setdefault("PREFECT_HOME", str(_client_folder(connection)))
     os.environ.setdefault("DO_NOT_TRACK", "1")
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 async def _serve(args: argparse.Namespace, address: Address, health: Address) -> None:
     from contextlib import AsyncExitStack
 
-    # Only now: Prefect reads its settings from the environment when it is imported.
+    # Imported late, because Prefect reads its settings from the environment at import.
     from prefect import get_client
 
     from prefect_slipway.flows.relay.connections import Limits

@@ -53,14 +53,14 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
     from prefect_slipway.flows.run.interrupts import SIGNALS
 
-    # Before the flow, which handles them by itself, each of them is a Ctrl-C.
+    # Until the flow handles these signals itself, each of them is a Ctrl-C.
     for number in SIGNALS:
         _handle(number, signal.default_int_handler)
-    # A run waits for a server that is away for a minute: Prefect's default, 5, may give up after 50 s.
+    # A run waits a minute for an unreachable server: Prefect's default, 5, may give up after 50 s.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
     use_prefect_server()
     _check_space()
-    # Only now: importing Prefect takes a second and reads its settings from the environment.
+    # Imported late, because importing Prefect takes a second and reads its settings from the environment.
     with _no_garbage():
         from prefect import tags
         from prefect.exceptions import TerminationSignal

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """0 once it was stopped. Raises InvalidOption and PrefectError."""
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
-    # The worker's own news are meant for this terminal.
+    # The worker's messages go to this terminal.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
     use_prefect_server()
     asyncio.run(_work(args))
@@ -65,7 +65,7 @@ async def _work(args: argparse.Namespace) -> None:
         worker = ReleaseWorker(args.pool, name=args.name, limit=args.limit, poll_s=args.poll, grace_s=args.grace)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            # nohup, and a shell's background, ignore what then stays ignored.
+            # Signals ignored by nohup or a background shell stay ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, worker.stop)
         print(f"worker {args.name}: up to {args.limit} runs of the work pool {args.pool}", flush=True)

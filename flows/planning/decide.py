@@ -72,7 +72,11 @@ class _Planning:
         ledger = await _choose_ledger(self._run, self._source, tags)
         released = await released_versions(ledger)
         choice = await choose(self._run, ledger, self._source.checkout, self._images, released, self._fingerprint)
-        if earlier is not None and earlier in {one.version for one in released} and await self._is_ours(earlier):
+        if (
+            earlier is not None
+            and earlier in {release.version for release in released}
+            and await self._is_ours(earlier)
+        ):
             choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
         if choice.nothing:
             return await self._unfinished(ledger, choice)
@@ -137,7 +141,7 @@ class _Planning:
             digest = await same_release(image, registry, version, self._fingerprint)
             if digest is not None:
                 found[image] = digest
-            # An image without a fingerprint tells by its digest whether it is the same: the tag step accepts no other.
+            # Without a fingerprint the digest decides whether it is the same image: the tag step accepts no other.
             elif self._is_marked or await registry.head(image.repository, image_tag(version)) is None:
                 if len(self._images) == 1:
                     raise taken

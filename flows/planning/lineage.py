@@ -37,7 +37,7 @@ class Lineage:
 
     def latest(self, *, stable_only: bool = False) -> Released | None:
         """The highest version of the line."""
-        return next((one for one in self.line if not (stable_only and one.version.prerelease)), None)
+        return next((release for release in self.line if not (stable_only and release.version.prerelease)), None)
 
 
 async def released_versions(ledger: VersionLedger) -> Sequence[Released]:
@@ -55,17 +55,17 @@ async def look_back(
     Git's tags name their commits, images carry them as a label; an image without one counts as of the line. Raises
     HistoryIncomplete, and what git and the registry raise.
     """
-    highest_first = sorted(released, key=lambda one: one.version, reverse=True)
+    highest_first = sorted(released, key=lambda release: release.version, reverse=True)
     if checkout.repository is None or checkout.revision is None:
         return Lineage(tuple(highest_first))
     history = await History.open(checkout, remote=run.request.git_remote, credentials=run.git_credentials())
     if not isinstance(ledger, GitLedger):
-        return await _by_labels(history, images, [one.version for one in highest_first])
+        return await _by_labels(history, images, [release.version for release in highest_first])
     if not released and ledger.remote is None:
         await history.complete()  # a shallow clone may lack the tags as well
-    inside = await history.includes([one.revision for one in highest_first if one.revision is not None])
-    line = [one for one in highest_first if one.revision in inside]
-    elsewhere = tuple(one.version for one in highest_first if one.revision not in inside)
+    inside = await history.includes([release.revision for release in highest_first if release.revision is not None])
+    line = [release for release in highest_first if release.revision in inside]
+    elsewhere = tuple(release.version for release in highest_first if release.revision not in inside)
     return Lineage(await _each_once(history, line), elsewhere, history)
 
 
@@ -76,10 +76,10 @@ async def _by_labels(history: History, images: Images, highest_first: Sequence[V
     groups = [list(same) for _, same in groupby(highest_first)]
     while groups:
         seen = [Released(version, await revision_label(images, version)) for version in groups.pop(0)]
-        inside = await history.includes([one.revision for one in seen if one.revision is not None])
-        ours = [one for one in seen if one.revision is None or one.revision in inside]
+        inside = await history.includes([release.revision for release in seen if release.revision is not None])
+        ours = [release for release in seen if release.revision is None or release.revision in inside]
         line += ours
-        elsewhere += [one.version for one in seen if one not in ours]
+        elsewhere += [release.version for release in seen if release not in ours]
         if ours and not ours[0].version.prerelease:
             line += [Released(version) for same in groups for version in same]
             break
@@ -89,11 +89,11 @@ async def _by_labels(history: History, images: Images, highest_first: Sequence[V
 async def _each_once(history: History, line: Sequence[Released]) -> tuple[Released, ...]:
     """Of versions that differ in build metadata alone, which are one version (SemVer section 10), the later one."""
     kept = []
-    for _, group in groupby(line, key=lambda one: one.version):
+    for _, group in groupby(line, key=lambda release: release.version):
         same = list(group)
-        revisions = [one.revision for one in same if one.revision is not None]
+        revisions = [release.revision for release in same if release.revision is not None]
         latest = await history.newest(revisions) if len(same) > 1 and revisions else same[0].revision
-        kept.append(next(one for one in same if one.revision == latest))
+        kept.append(next(release for release in same if release.revision == latest))
     return tuple(kept)
 
 

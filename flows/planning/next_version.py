@@ -102,13 +102,13 @@ async def choose(
     return replace(
         found,
         previous=found.previous or (previous.version if previous is not None else None),
-        line=tuple(one.version for one in lineage.line),
+        line=tuple(release.version for release in lineage.line),
         elsewhere=lineage.elsewhere,
     )
 
 
 def _by_name(version: Version, released: Sequence[Released]) -> Choice:
-    below = latest(one.version for one in released if one.version < version)
+    below = latest(release.version for release in released if release.version < version)
     return Choice(f"--version {version}", version=version, previous=below)
 
 
@@ -132,7 +132,7 @@ async def _nothing_new(
             return Choice(f"nothing new since {last.version}", last=last.version)
     if named is not None or request.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
-    here = (one.version for one in lineage.line if one.revision == checkout.revision)
+    here = (release.version for release in lineage.line if release.revision == checkout.revision)
     version = next((version for version in here if prerelease or not version.prerelease), None)
     if version is None or not await _has_images(images, version):
         return None
@@ -186,7 +186,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
         )
     if news.bump is None and not request.again:
         return Choice(news.reason, last=last.version)
-    # What a prerelease leads to, all commits since the last stable version decide.
+    # All commits since the last stable version decide what a prerelease leads to.
     decision = news if last is base else await _decision_since(lineage, base)
     return _decided(news.reason, decision, prerelease=request.prerelease)
 

@@ -37,7 +37,7 @@ KIND = "deployment"
 
 _DURATION = TypeAdapter(timedelta)
 _MOMENT = TypeAdapter(datetime)
-# Prefect anchors an interval at the moment it is made; then it would never be what it was the next time.
+# Prefect anchors an interval at its creation, so it would differ at every registration.
 _ANCHOR = "2020-01-01T00:00:00Z"
 
 # {{ prefect.variables.NAME }} and {{ prefect.blocks.TYPE.NAME }}
@@ -65,7 +65,7 @@ class Wanted:
 async def read_stanzas(client: PrefectClient, document: Mapping[str, Any]) -> list[Wanted]:
     """The deployments of a prefect.yaml, its templates filled in. Raises InvalidOption."""
     stanzas = document.get("deployments")
-    if not isinstance(stanzas, list) or not all(isinstance(one, dict) for one in stanzas):
+    if not isinstance(stanzas, list) or not all(isinstance(item, dict) for item in stanzas):
         raise InvalidOption(
             "the file does not contain a list of deployments", action="write it as Prefect's documentation shows"
         )
@@ -110,7 +110,7 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
     name = stanza.get("name")
     if not isinstance(name, str) or not isinstance(stanza.get("entrypoint"), str):
         raise InvalidOption(f"the deployment {name!r} has no name or no entrypoint")
-    # Triggers are filled in when an event comes, not now.
+    # Templates in triggers are filled in at the event, not now.
     triggers = read_triggers(name, stanza.pop("triggers", None) or [])
     filled = stanza
     if _ASKS_SERVER.search(json.dumps(stanza, default=str)):
@@ -176,7 +176,7 @@ def _schedule(deployment: str, given: Mapping[str, Any]) -> DeploymentScheduleCr
 
 
 def _plain_schedules(schedules: Sequence[DeploymentScheduleCreate | DeploymentSchedule]) -> list[dict[str, Any]]:
-    values = [one.model_dump(mode="json", include=_SCHEDULE_FIELDS) for one in schedules]
+    values = [item.model_dump(mode="json", include=_SCHEDULE_FIELDS) for item in schedules]
     return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
 
 

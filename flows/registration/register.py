@@ -49,7 +49,7 @@ async def register(
     Raises InvalidOption for what a file says and PrefectError for what the server answers.
     """
     async with prefect_client() as client:
-        left_out = set() if pools else {one.name for one in shipped_pools() if not await is_meant(client, one)}
+        left_out = set() if pools else {item.name for item in shipped_pools() if not await is_meant(client, item)}
         if Kind.POOLS in kinds:
             for pool in shipped_pools():
                 if pool.name in left_out:
@@ -62,12 +62,12 @@ async def register(
                 yield await register_block_type(client, block)
         if Kind.DEPLOYMENTS in kinds:
             for path in [file or PREFECT_FILE, *([SAMPLES / "prefect.yaml"] if samples else [])]:
-                async for one in _deployments(client, path, pools, set() if path == file else left_out):
-                    yield one
+                async for item in _deployments(client, path, pools, set() if path == file else left_out):
+                    yield item
         if Kind.AUTOMATIONS in kinds:
             for folder in [SHIPPED, *([SAMPLES] if samples else [])]:
-                async for one in _automations(client, folder):
-                    yield one
+                async for item in _automations(client, folder):
+                    yield item
 
 
 async def _deployments(

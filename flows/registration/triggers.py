@@ -73,7 +73,7 @@ def _automations(wanted: Sequence[DeploymentTriggerTypes], deployment: UUID) -> 
 
 
 def _plain(automations: Iterable[AutomationCore]) -> list[dict[str, Any]]:
-    # Those that `prefect deploy` made bear no tag.
+    # Automations of `prefect deploy` have no tag.
     values = [plain_automation(one) | {"tags": []} for one in automations]
     return sorted(values, key=lambda value: str(value["name"]))
 

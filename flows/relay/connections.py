@@ -66,7 +66,7 @@ async def listener(app: web.Application, address: Address, limits: Limits) -> As
         try:
             server = await asyncio.get_running_loop().create_server(gate, *address)
         except OSError as error:
-            # What asyncio makes of a failed bind repeats the address; the resolver's errors have negative numbers.
+            # asyncio's error of a failed bind repeats the address; the resolver's errors have negative numbers.
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise PortTaken(
                 "cannot listen on {}:{} ({})".format(*address, reason),

@@ -25,6 +25,6 @@ def matches(patterns: Sequence[str], name: str) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _regular(pattern: str) -> re.Pattern[str]:
-    # More than two stars in a row mean no more than two, and would only be slow.
+    # More than two stars mean the same as two, but are slower.
     tokens = _TOKEN.findall(re.sub(r"\*{3,}", "**", pattern))
     return re.compile("".join(_REGULAR.get(token) or re.escape(token) for token in tokens), re.DOTALL)

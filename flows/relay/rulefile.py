@@ -39,7 +39,7 @@ class RuleFile:
                 return
             self.rules = parse_rules(content, self.path.name)
         except InvalidOption as error:
-            # Looked at again each time, until it is good.
+            # Checked again each time until it is valid.
             self._seen = b""
             if self.problem != error.cause or loudly:
                 logger.error("the rules are unchanged: %s", error.cause)
@@ -115,7 +115,7 @@ def _refuse_twice(node: yaml.Node, name: str) -> None:
 
 def _complaint(error: ValidationError, root: yaml.Node, name: str) -> str:
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    # A misspelt field is one too many and another one that is missing: the first says what is wrong.
+    # A misspelt field is both unknown and missing: the unknown one tells what is wrong.
     unknown = next((one for one in found if one["type"] == "extra_forbidden"), None)
     if unknown is not None:
         return f"{_where(root, unknown['loc'], name)}: there is no such field"

@@ -125,7 +125,7 @@ class Rule(_Strict):
             return "neither a branch nor a tag"
         elif (self.branch is None and self.tag is not None) or (self.branch and not matches(self.branch, push.branch)):
             return "another branch"
-        # A forge that does not tell all paths is taken to have changed one that counts: no release is lost.
+        # If a forge does not list all paths, one that counts is assumed to have changed, so that no release is lost.
         if self.path is not None and push.paths is not None:
             patterns = self.path
             if not any(matches(patterns, path) for path in push.paths):

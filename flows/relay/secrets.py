@@ -15,9 +15,9 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.vault import VaultSession
 
-# How long a read secret may be used: after a change the old one opens nothing any more.
+# How long a secret is cached: after a change the old one soon stops working.
 _KEPT_S = 5.0
-# A wrong signature makes it be read again, so that the new one works at once; senders of garbage not more often.
+# After a wrong signature it is read again, so that a new one works at once, but not more often than this.
 _AGAIN_S = 1.0
 _SHORTEST = 16
 
@@ -72,7 +72,7 @@ class SourceSecrets:
         if self._vault is None:
             raise InvalidOption(f"{place} is in Vault, but no Vault is configured", action="set VAULT_ADDR and a login")
         values = await self._vault.read(SecretPath.parse(place))
-        # The previous one counts while the forge and Vault are changed one after the other.
+        # The previous one is valid while the forge and Vault are changed one after the other.
         return [values.text("secret"), *([values.text("previous")] if values.get("previous") else [])]
 
 

@@ -63,7 +63,7 @@ class Relay:
             listening(taking.sockets[0].getsockname()[:2], checked.sockets[0].getsockname()[:2])
             await stop.wait()
             taking.close()
-            # aiohttp's own shutdown reads no more of a body that is on its way: nothing is half done when it begins.
+            # aiohttp's own shutdown stops reading bodies, so wait until nothing is half done.
             with suppress(TimeoutError):
                 async with asyncio.timeout(SHUTDOWN_S):
                     await self._idle.wait()
@@ -150,18 +150,18 @@ class Relay:
         except PrefectError as error:
             logger.error("%s: %s: failed, and can be sent again: %s", source.name, push.delivery, error.cause)
             return _answer(503, {"outcome": "failed", "reason": "Prefect did not accept it"})
-        for one in started:
-            if one.run is not None:
-                say = "starts" if one.run.new else "had already started"
-                logger.info("%s: %s: rule %s %s run %s", source.name, push.delivery, one.rule, say, one.run.run_id)
+        for begun in started:
+            if begun.run is not None:
+                say = "starts" if begun.run.new else "had already started"
+                logger.info("%s: %s: rule %s %s run %s", source.name, push.delivery, begun.rule, say, begun.run.run_id)
             else:
-                logger.error("%s: %s: rule %s starts nothing: %s", source.name, push.delivery, one.rule, one.failed)
-        if any(one.failed for one in started):
-            return _answer(422, {"outcome": "failed", "runs": [_shown(one) for one in started]})
+                logger.error("%s: %s: rule %s starts nothing: %s", source.name, push.delivery, begun.rule, begun.failed)
+        if any(begun.failed for begun in started):
+            return _answer(422, {"outcome": "failed", "runs": [_shown(begun) for begun in started]})
         if not started:
             logger.info("%s: %s: no rule applies", source.name, push.delivery)
         self._done.add(*keys)
-        return _answer(200, {"outcome": "done", "runs": [_shown(one) for one in started]})
+        return _answer(200, {"outcome": "done", "runs": [_shown(begun) for begun in started]})
 
 
 def _document(body: bytes) -> dict[str, Any]:

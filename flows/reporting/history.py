@@ -80,7 +80,7 @@ async def images_with_history(client: PrefectClient) -> list[str]:
     found = await client.read_latest_artifacts(
         artifact_filter=ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_="history-%")), limit=_MOST_NAMES
     )
-    return sorted({(one.description or "").removeprefix(_DESCRIPTION) for one in found})
+    return sorted({(artifact.description or "").removeprefix(_DESCRIPTION) for artifact in found})
 
 
 async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:

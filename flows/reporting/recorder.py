@@ -189,7 +189,7 @@ class BuildRecorder:
     def _on_progress(self, progress: Progress) -> None:
         seen = self._seen.get(progress.step)
         if seen is not None and progress.completed is not None:
-            # Of a transfer only its end is news for a log; the UI's progress shows the way there.
+            # A log only needs a transfer's end; the UI shows its progress.
             self._introduce(seen)
             amount = f" {human_size(progress.current)}" if progress.current else ""
             self._lines.append(f"#{seen.number} {one_line(progress.id)}{amount} done")

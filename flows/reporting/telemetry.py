@@ -104,7 +104,7 @@ def trace_build(steps: Iterable[Step]) -> None:
         span = tracer.start_span(scrub(step.name), attributes=attributes, start_time=_nanoseconds(step.started))
         if step.error:
             span.set_status(Status(StatusCode.ERROR, scrub(step.error)))
-        # A step that was given up has no end of its own: it ended with the build.
+        # An abandoned step has no end: it ended with the build.
         span.end(_nanoseconds(step.completed) if step.completed is not None else None)
 
 
@@ -187,8 +187,8 @@ def _set_provider() -> None:
     provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    # What could not be sent is known at the process's end only, when no run is left to log it and the command line has
-    # turned Prefect's console off.
+    # Failures to send only show at the process's end, when no run can log them and the command line has turned
+    # Prefect's console off.
     exporter = logging.getLogger("opentelemetry")
     exporter.addHandler(logging.StreamHandler())
     exporter.propagate = False

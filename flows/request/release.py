@@ -246,7 +246,7 @@ class ReleaseRequest(Request):
     @field_validator("platforms")
     @classmethod
     def _platforms_exist(cls, values: list[str]) -> list[str]:
-        return [check_platform(one.strip()) for value in values for one in value.split(",")]
+        return [check_platform(platform.strip()) for value in values for platform in value.split(",")]
 
     @field_validator("image")
     @classmethod

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Safe to run twice, and beside a process that cleans up still. What would not go is said, and left to the sweep.
+    """Safe to run twice, and while a process still cleans up. Failures are logged and left to the sweep.
 
     Prefect passes the parameters by these names (its runner), or in this order (its engine).
     """
@@ -35,7 +35,7 @@ async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: St
 
         gone: list[str] = []
         async with open_api(asked.get("context"), asked.get("namespace")) as api:
-            # Who watches a process read the run before that began, so its attempt may not be counted yet.
+            # The process's supervisor read the run before it began, so its attempt may not be counted yet.
             for attempt in range(flow_run.run_count + 2):
                 gone += await remove_run(api, run_name(str(flow_run.id), attempt))
         if gone:

@@ -41,14 +41,14 @@ from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOu
 from prefect_slipway.infra.domain.outside import one_line
 
 _POLL_S = 1.0
-# Past a pause's deadline the server ends the run in its own words: ours comes first, and ends it with the cause.
+# After a pause's deadline the server ends the run with its own message: Slipway's comes first, with the cause.
 _SERVER_GRACE_S = 3600
 
 logger = logging.getLogger(__name__)
 
 
 class Approval(RunInput):
-    """The answer, and the form that the UI makes for it."""
+    """The answer, and the UI's form for it."""
 
     answer: Literal["approve", "refuse"] = Field(description="approve: continue. refuse: end the run without a change.")
     comment: str = Field(default="", description="Reason to record with the run.")
@@ -56,7 +56,7 @@ class Approval(RunInput):
 
     @property
     def said(self) -> str:
-        """Who said what, in a sentence."""
+        """Who answered what, as a sentence."""
         verb = "approved" if self.answer == "approve" else "refused"
         by, comment = one_line(self.by), one_line(self.comment)
         return f"{by or 'somebody'} {verb}" + (f": {comment}" if comment else "")
@@ -64,14 +64,14 @@ class Approval(RunInput):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: `markdown` for the UI's form, `text` for the log and the terminal."""
+    """The question: `markdown` for the UI's form, `text` for the log and the terminal."""
 
     markdown: str
     text: str
 
 
 async def approved(question: Question, timeout_s: float) -> Approval:
-    """Pause the flow run until somebody approves; gives the answer.
+    """Pause the flow run until somebody approves; returns the answer.
 
     `timeout_s`: seconds from now. To be called in a flow. Raises ApprovalRefused (a run that is cancelled meanwhile
     counts as refused) and ApprovalTimedOut; `refused` makes the run's state of the former.
@@ -96,12 +96,12 @@ async def approved(question: Question, timeout_s: float) -> Approval:
 
 
 def refused(error: ApprovalRefused) -> State[Any]:
-    """The end of a refused run: neither a success nor a failure. Who asks for its result gets the error."""
+    """The final state of a rejected run: neither a success nor a failure. Its result raises the error."""
     return Cancelled(name="Refused", message=error.cause, data=error)
 
 
 async def give_answer(run: str, answer: Approval) -> str:
-    """Answer a run that waits; gives its name. `run`: its id or its name. Raises InvalidOption if it does not wait,
+    """Answer a waiting run; returns its name. `run`: its id or name. Raises InvalidOption if it is not waiting,
     PrefectErrors."""
     async with prefect_client() as client:
         waiting = await _waiting(client, run)

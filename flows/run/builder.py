@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class RunBuilder:
-    """Where a run builds. `run`: the flow run's id; `attempt`: how many times it was run before; `session`: a shell
+    """The builder of a run. `run`: the flow run's id; `attempt`: the number of earlier attempts; `session`: a shell
     will be opened in the cluster."""
 
     def __init__(
@@ -53,7 +53,7 @@ class RunBuilder:
 
     @property
     def network(self) -> Network:
-        """The network of RUN steps that name none."""
+        """The network of RUN steps without a network."""
         return self._request.network or self._network
 
     @property
@@ -63,7 +63,7 @@ class RunBuilder:
         return stack is not None and stack.builder_network == "host" and str(self._address) == stack.builder
 
     async def check(self, registry: str) -> None:
-        """See that a builder that is still to be made in a cluster could be made: before people are asked, or wait.
+        """Check that a builder could be created in the cluster, before an approval or a long wait.
 
         `registry`: the host that images go to. Raises as `address`, but makes nothing.
         """
@@ -75,7 +75,7 @@ class RunBuilder:
             await check_builder(self._request, registry)
 
     async def address(self, registry: str) -> BuilderAddress:
-        """One in a cluster is made first, and made again when it was lost.
+        """The builder's address. In a cluster the builder is created first, and again if it was lost.
 
         Raises ClusterErrors and BuilderErrors; StackDown where none was named and no stack runs, InvalidOption for what
         is not an address.
@@ -114,7 +114,7 @@ class RunBuilder:
             raise
 
     async def credentials(self, registries: Registries, image: ImageReference) -> CredentialSource:
-        """What answers BuildKit's requests for credentials: Vault, or in a cluster the Secret made from it."""
+        """The source of credentials for BuildKit: Vault, or in a cluster the Secret made from it."""
         if self.cluster is None:
             return registries.credentials()
         if self._published is None:
@@ -124,12 +124,12 @@ class RunBuilder:
         return self._published
 
     async def close(self) -> list[str]:
-        """Remove what was made in a cluster; gives its objects as kubectl names them. Raises ClusterErrors."""
+        """Remove what was created in a cluster; returns the objects' names as in kubectl. Raises ClusterErrors."""
         return await self.cluster.close() if self.cluster is not None else []
 
 
 def builder_tls(request: ReleaseRequest) -> TlsFiles | None:
-    """The files that were named for a builder on TCP."""
+    """The TLS files for a builder on TCP."""
     if not (request.builder_ca or request.builder_cert):
         return None
     ca, cert, key = (

@@ -31,7 +31,7 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
 async def run_builder(
     request: ReleaseRequest, registry: str, exits: AsyncExitStack, run: str, attempt: int, *, session: bool
 ) -> KubernetesBuilder:
-    """The run's builder (or the shared one), to be provisioned. What is opened for it closes with `exits`.
+    """The run's builder (or the shared one), not provisioned yet. `exits` closes what it opens.
 
     `registry`: the host that images go to; `run`: the flow run's id; `attempt`: how many times it was run before;
     `session`: a shell's pod will be opened. Raises ClusterErrors and InvalidOption.
@@ -42,7 +42,7 @@ async def run_builder(
 
 
 async def provisioned(builder: KubernetesBuilder) -> BuilderAddress:
-    """Make it, or make it again when it was lost; gives the way to it. Raises ClusterErrors and BuilderErrors."""
+    """Create the builder, or again if it was lost; returns its access. Raises ClusterErrors and BuilderErrors."""
     made = await builder.provision()
     return BuilderAddress.parse(
         made.address, TlsFiles(ca=made.ca, cert=made.cert, key=made.key, server_name=made.server_name)
@@ -50,7 +50,7 @@ async def provisioned(builder: KubernetesBuilder) -> BuilderAddress:
 
 
 async def check_builder(request: ReleaseRequest, registry: str) -> None:
-    """See that a builder could be made, where one will be: what is missing is told with the plan, not after it.
+    """Check that a builder could be created if one will be, so that problems show with the plan and not after it.
 
     Raises ClusterErrors.
     """
@@ -59,12 +59,13 @@ async def check_builder(request: ReleaseRequest, registry: str) -> None:
 
 
 async def check_rights_of_builder(api: KubernetesApi) -> None:
-    """See that this user may make a usual builder there. Raises ClusterErrors."""
+    """Check that this user can create a default builder there. Raises ClusterErrors."""
     await KubernetesBuilder(api, BuilderSpec(), Run("doctor"), source="").check()
 
 
 async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
-    """See that this user may deploy to that workload, with pull credentials. Raises ClusterErrors and InvalidOption."""
+    """Check that this user can deploy to the workload, with pull credentials. Raises ClusterErrors and
+    InvalidOption."""
     name = WorkloadName.parse(workload)
     rights = rollout_rights(name.kind, name.name, pull_secret_name(name), "default")
     await check_rights(api, rights, role=DEPLOY_ROLE)
@@ -84,7 +85,7 @@ def _builder(
 
 
 def run_name(flow_run_id: str, attempt: int) -> str:
-    """A run's short name in a cluster: the beginning of its flow run's id, which is random, and which attempt it is.
+    """A run's short name in a cluster: the beginning of its random flow run id, and the attempt's number.
 
     A run that is run again has a name of its own: the process before it may still be cleaning up what bears its name.
     """

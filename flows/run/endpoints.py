@@ -26,7 +26,7 @@ Network = Literal["host", "none"] | None
 def find_builder(
     address: str | None, tls: TlsFiles | None, stack: StackConnection | None
 ) -> tuple[BuilderAddress, Network]:
-    """The builder that was named, else the embedded one, and the network its RUN steps have to use.
+    """The requested builder, else the embedded one, and the network that its RUN steps must use.
 
     Raises StackDown when none was named and no stack runs, InvalidOption for what is not an address.
     """
@@ -42,7 +42,7 @@ def find_builder(
 
 
 def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> VaultAccess | None:
-    """The embedded Vault by its role, else the one that VAULT_ADDR names, else None.
+    """The embedded Vault by its role, else the one of VAULT_ADDR, else None.
 
     Raises InvalidOption for an incomplete environment, StackDown when the role's file cannot be read.
     """
@@ -60,7 +60,7 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
 
 
 def secret_paths(texts: Iterable[str], registry: str | None, stack: StackConnection | None) -> dict[str, SecretPath]:
-    """Which registry's credential is where in Vault: `vault:…` for `registry`, `HOST=vault:…` for another's, and the
+    """The place of each registry's credential in Vault: `vault:…` for `registry`, `HOST=vault:…` for others, and the
     embedded registry's own. Raises InvalidOption."""
     paths = {}
     for text in texts:

@@ -31,7 +31,7 @@ from prefect_slipway.infra.domain.errors import ApprovalRefused, SlipwayError
 
 R = TypeVar("R")
 
-# A server that is away is not waited for: the run has failed, and its state says why.
+# Do not wait for an unreachable server: the run has failed, and its state says why.
 _PATIENCE_S = 10.0
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a run from its request alone. `kind`, `subject`: of its report's key. `title`: what the report
-    of a run says that fails before it knows more. `facts`: label and value."""
+    """What is known of a run from its request. `kind`, `subject`: for its report's key. `title`: of the report if it
+    fails early. `facts`: labels and values."""
 
     kind: str
     subject: str
@@ -82,7 +82,7 @@ async def as_run(
     *,
     name: Callable[[R], str | None] = _usual,
 ) -> R:
-    """Run a flow's story. `summary`, `name`: of its result, for the run's final state; None is the usual name.
+    """Run the body of a flow. `summary`, `name`: of its result, for the run's final state; None for the default name.
 
     A refused approval ends the run as Refused, an interruption as Cancelled with who did it; but a run of a deployment
     that gets SIGTERM is left to whoever supervises it, who reports it or runs it again. What fails without a report of
@@ -111,7 +111,7 @@ async def as_run(
 
 
 def has_report() -> None:
-    """The run that is running here has a report of its own."""
+    """Note that the current run has recorded its own report."""
     if (run := _current.get()) is not None:
         run.reported = True
 

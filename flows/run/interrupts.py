@@ -42,7 +42,7 @@ class Interruption:
         self._say = watcher().say
 
     def come(self, number: signal.Signals) -> None:
-        """A signal has come. Called between any two instructions of the main thread."""
+        """Handle a signal. Called between any two instructions of the main thread."""
         if self.over:
             return
         with suppress(RuntimeError):  # the loop is closed
@@ -101,7 +101,7 @@ def interruptible(*, around: bool = False) -> Iterator[Interruption]:
 
 
 def named(error: BaseException) -> BaseException:
-    """The error, or who interrupted the run where that is what it is."""
+    """The error, or the interruption that caused it."""
     interruption = _current.get()
     if isinstance(error, asyncio.CancelledError) and interruption is not None:
         return interruption.cause()
@@ -109,7 +109,7 @@ def named(error: BaseException) -> BaseException:
 
 
 async def whatever_comes(step: Awaitable[R]) -> R:
-    """Run `step` to its end; an interruption meanwhile is too late and forgotten."""
+    """Run `step` to its end, ignoring interruptions, which come too late."""
     running = asyncio.ensure_future(step)
     while True:
         try:
@@ -155,7 +155,7 @@ def _take_over() -> None:
         if (before := signal.getsignal(number)) not in {signal.SIG_IGN, None}:
             _before[number] = before
             signal.signal(number, _come)
-    # Where Prefect is not imported no run can be supervised; a plain build does without it.
+    # Without Prefect imported no run can be supervised; a plain build does not need it.
     if (engine := sys.modules.get(_ENGINE)) is not None and signal.SIGTERM in _before:
         _prefects.append(vars(engine)[_HANDLER])
         vars(engine)[_HANDLER] = _come

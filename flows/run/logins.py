@@ -30,7 +30,7 @@ HELPER = "slipway"
 
 @dataclass(frozen=True)
 class Login:
-    """`secret`: vault:MOUNT/PATH. `home`: the state folder of the embedded Vault that has it; None: `address`,
+    """`secret`: vault:MOUNT/PATH. `home`: the state directory of the embedded Vault that has it; if None, `address`,
     `namespace` and `ca_file` say which Vault has it. `files`: configurations in which the helper was named, with the
     helper that each key had before.
     """
@@ -45,7 +45,7 @@ class Login:
 
     @classmethod
     def at(cls, registry: str, secret: str, stack: StackConnection | None, access: VaultAccess) -> Self:
-        """For a credential in the Vault of `access`, which is the embedded one of `stack` or the user's own."""
+        """The login for a credential in the Vault of `access`: the embedded one of `stack`, or the user's own."""
         if stack is not None and stack.approle_file is not None:
             return cls(registry, secret, home=str(stack.home))
         ca_file = str(access.ca_file.absolute()) if access.ca_file else None
@@ -67,7 +67,7 @@ class Login:
         return access
 
     async def credential(self, env: Mapping[str, str]) -> Credential:
-        """As Vault has it now. Raises VaultErrors, InvalidOption, StackDown."""
+        """The current credential from Vault. Raises VaultErrors, InvalidOption, StackDown."""
         from prefect_slipway.infra.domain.secret_path import SecretPath
         from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
@@ -84,7 +84,7 @@ class Login:
 
 
 class Logins:
-    """All of a user's, in a file of the user's configuration folder."""
+    """All logins of a user, in a file of the user's configuration directory."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -99,20 +99,21 @@ class Logins:
         return iter(self._read().values())
 
     def get(self, registry: str) -> Login | None:
-        """By the registry's host, or by any name that docker has for it."""
+        """The login of a registry, by its host or any of docker's names for it."""
         return self._read().get(normalize_registry_host(registry))
 
     def of_home(self, home: Path) -> list[Login]:
-        """Those whose credential the embedded Vault of this state folder has."""
+        """The logins whose credential is in the embedded Vault of this state directory."""
         return [login for login in self if login.home == str(home)]
 
     def enter(self, login: Login, env: Mapping[str, str]) -> list[Path]:
-        """Name the helper in each configuration that `env` leads to, and note it; gives those. Raises InvalidOption."""
-        # What a logout puts back is what there was before the first login.
+        """Add the helper to each configuration found through `env` and save the login; returns the files. Raises
+        InvalidOption."""
+        # A logout restores what was there before the first login.
         known = self._read().get(login.registry)
         before = dict(known.files) if known is not None else {}
         files = config_files(env)
-        # Noted first: a file must not name a helper that knows nothing.
+        # Saved first, so that no file names a helper that does not know the registry.
         self._write({**self._read(), login.registry: replace(login, files=before)})
         for file in files:
             had = set_helper(file, keys_of(login.registry), HELPER)
@@ -127,7 +128,7 @@ class Logins:
         self.forget(login.registry)
 
     def forget(self, registry: str) -> None:
-        """Know it no longer; the configurations stay as they are."""
+        """Forget the login; the configurations stay as they are."""
         left = self._read()
         if left.pop(registry, None) is not None:
             self._write(left)

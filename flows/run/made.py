@@ -8,7 +8,7 @@ from prefect_slipway.infra.source import Checkout
 
 
 class Made:
-    """Filled in by the steps in the moment in which they make something: a run may be interrupted in the next one."""
+    """The steps fill it in as soon as they create something, because a run may be interrupted right after."""
 
     def __init__(self, builder: RunBuilder) -> None:
         self.builder = builder

@@ -24,7 +24,8 @@ from prefect_slipway.infra.vault import VaultSession
 
 
 class OpenRun:
-    """What a run has open. Steps get it as a parameter: Prefect neither stores nor copies a plain object.
+    """The open connections of a run. Steps get it as a parameter, which Prefect neither stores nor copies, as it is a
+    plain object.
 
     `request`: with what its saved blocks say; `home`: the state folder.
     """
@@ -47,11 +48,11 @@ class OpenRun:
         self._registries: dict[str, Registries] = {}
 
     def image(self, source_name: str) -> ImageReference:
-        """The image to release: the one that was named, else the source's name in the embedded registry."""
+        """The image to release: the requested one, else the source's name in the embedded registry."""
         return image_of(self.request, self.stack, source_name)
 
     def registries(self, host: str) -> Registries:
-        """`host`: the registry that credentials are for which name none."""
+        """`host`: the registry for credentials without a host."""
         if host not in self._registries:
             self._registries[host] = Registries(self.request, host, self.stack, self.vault, self._exits)
         return self._registries[host]
@@ -62,7 +63,7 @@ class OpenRun:
         return (await vault.read(field.path)).text(field.field).encode()
 
     def git_credentials(self) -> CredentialSource | None:
-        """Where the git server's credential comes from, None for anonymous access. Raises StackDown without a Vault."""
+        """The source of the git server's credential, None for anonymous access. Raises StackDown without a Vault."""
         if self.request.git_credentials is None:
             return None
         vault = needed(self.vault, "the git credentials are in Vault")
@@ -78,7 +79,7 @@ async def open_run(
     attempt: int = 0,
     session: bool = False,
 ) -> AsyncIterator[OpenRun]:
-    """Open what a run works with, and close all of it at the end (a Vault token of our own is revoked then).
+    """Open the connections of a run, and close them at the end (which revokes Slipway's own Vault token).
 
     `run`, `attempt`, `session`: as of RunBuilder.
     """
@@ -119,5 +120,5 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if request.builder is not None and (name := block_name(request.builder)):
         changes |= (await load_builder(name)).request_fields()
     changes |= await with_registries(request.credentials)
-    # Read again: who saves a block in the UI is not stopped there from typing a secret into it.
+    # Validated again, because the UI does not stop people from saving a secret in a block.
     return request.read({**request.model_dump(), **changes})

@@ -19,7 +19,7 @@ from prefect_slipway.infra.local.engine import default_engine_answers
 
 
 async def pull_commands(run: OpenRun, registries: Registries, references: Iterable[str]) -> tuple[str, ...]:
-    """`docker pull` of each reference; before them, where it was not done here yet, the login for its registry."""
+    """`docker pull` of each reference, after the registry's login if it was not done here yet."""
     docker = await asyncio.to_thread(_docker, run.stack)
     logins: dict[str, None] = {}
     pulls = []

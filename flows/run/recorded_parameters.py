@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
-    """Let a flow that is called with plain values refuse them before there is a run.
+    """Let a flow check plain values before its run is created.
 
     Prefect creates the run, with its parameters, before it validates them (flow_engine.py, `create_flow_run`).
     """
@@ -33,7 +33,7 @@ def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
 
 
 def read_requests(function: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
-    """Read what is given for a flow's function as the flow will. Raises the request models' UsageErrors."""
+    """Read the parameters as the flow will. Raises the request models' UsageErrors."""
     for name, model in _request_models(function).items():
         if isinstance(given := parameters.get(name), dict):
             model.read(given)

@@ -18,8 +18,8 @@ from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
 
 class Registries:
-    """How registries are spoken to, and the clients that do. `host`: the registry that credentials are for which name
-    none; `no_vault`: why there is no Vault. Prefect neither stores nor copies it, because it is a plain object."""
+    """Access to registries, and their clients. `host`: the registry for credentials without a host; `no_vault`: why
+    there is no Vault. Prefect neither stores nor copies it, because it is a plain object."""
 
     def __init__(
         self,
@@ -39,22 +39,23 @@ class Registries:
         self.host = host
 
     def paths(self) -> dict[str, SecretPath]:
-        """Which registry's credential is where in Vault."""
+        """The place of each registry's credential in Vault."""
         return secret_paths(self._request.credentials, self.host, self._stack)
 
     def credentials(self) -> CredentialSource:
-        """Where the registries' credentials come from; asked again at each use. Raises StackDown without a Vault."""
+        """The source of the registries' credentials, asked at each use. Raises StackDown without a Vault."""
         paths = self.paths()
         if not paths:
             return Anonymous()
         return VaultCredentials(needed(self._vault, "the credentials are in Vault", self._no_vault), paths)
 
     def insecure(self, host: str) -> bool:
-        """Whether the registry is spoken to in plain HTTP."""
+        """Whether the registry uses plain HTTP."""
         return self._request.insecure_registry or (is_loopback(host) and self._request.registry_ca is None)
 
     async def client(self, image: ImageReference, *, as_usual: bool = False) -> RegistryClient:
-        """The client of the image's registry, opened once. `as_usual`: the request does not say how it is spoken to."""
+        """The client of the image's registry, opened once. `as_usual`: the request's connection options do not
+        apply."""
         host = image.registry
         if host not in self._open:
             ca = None if as_usual else self._request.registry_ca
@@ -69,7 +70,7 @@ class Registries:
 
 
 class OneSecret:
-    """One secret whoever asks: the source's git server and the repository's remote may be known by several names."""
+    """One secret for every host: the source's git server and the repository's remote may have several names."""
 
     def __init__(self, vault: VaultSession, path: SecretPath) -> None:
         self._vault = vault
@@ -80,7 +81,7 @@ class OneSecret:
 
 
 def needed(vault: VaultSession | None, why: str, no_vault: StackDown | None = None) -> VaultSession:
-    """Raises StackDown without a Vault: `no_vault` where it is known why there is none."""
+    """The Vault. Raises StackDown without one, with `no_vault` if the reason is known."""
     if vault is None:
         raise no_vault or StackDown(f"{why}, but no Vault is configured", action=NO_VAULT_ACTION)
     return vault

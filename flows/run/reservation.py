@@ -35,17 +35,18 @@ class ReservedVersion:
         return self._reservation.claim.digest
 
     async def note(self, digests: Mapping[str, str]) -> None:
-        """Let a rerun after a crash finish these images instead of building others. `digests`: by image."""
+        """Record these images, so that a rerun after a crash finishes them instead of building others. `digests`: by
+        image."""
         text = " ".join(f"{image}@{digest}" for image, digest in digests.items())
         if text and text != self.noted:
             self._reservation = await self._ledger.note_digest(self._reservation, text)
 
     async def publish(self) -> None:
-        """The images are public under the version: git's tag."""
+        """Publish the version: create the git tag. The images are already public."""
         await self._ledger.publish(self._reservation)
 
     async def leave(self) -> None:
-        """Some of the tags may be public: the run that finishes them continues with the reservation."""
+        """Keep the reservation, because some tags may be public: the run that finishes them takes it over."""
         self._over = True
         await self._ledger.leave(self._reservation)
 
@@ -56,19 +57,19 @@ class ReservedVersion:
             self._over = True
 
     async def keep(self, every_s: float) -> None:
-        """Show every `every_s` seconds that it is alive, until it is over."""
+        """Renew the reservation every `every_s` seconds until it ends."""
         while not self._over:
             await asyncio.sleep(every_s)
             try:
                 await self._ledger.keep(self._reservation)
             except SlipwayError as error:
-                # Whether it is lost for good shows when it is published; the way to it may be free again by then.
+                # Publishing will show whether it is really lost; the connection may be back by then.
                 logger.warning("the reservation of %s could not be kept: %s", self.version, error)
 
 
 @asynccontextmanager
 async def kept_alive(reserved: ReservedVersion | None, every_s: float = KEEP_EVERY_S) -> AsyncIterator[None]:
-    """Within: the reservation, if there is one, is shown every `every_s` seconds to be alive."""
+    """Within: renew the reservation, if there is one, every `every_s` seconds."""
     if reserved is None:
         yield
         return

@@ -25,7 +25,7 @@ def block_name(text: str) -> str | None:
 
 
 async def load(kind: type[B], name: str) -> B:
-    """A saved block. Raises InvalidOption for a name that nobody saved, PrefectErrors."""
+    """Load a saved block. Raises InvalidOption for an unknown name, PrefectErrors."""
     try:
         # Also where there is no Prefect server an unknown name would be Prefect's answer.
         async with prefect_client():
@@ -39,7 +39,7 @@ async def load(kind: type[B], name: str) -> B:
 
 
 async def with_registries(credentials: Sequence[str]) -> dict[str, Any]:
-    """The request's fields that say how registries are spoken to, with what saved registries say in their names' place.
+    """The request's registry fields, with the settings of saved registries in place of their names.
 
     Raises InvalidOption.
     """
@@ -56,14 +56,14 @@ async def with_registries(credentials: Sequence[str]) -> dict[str, Any]:
 
 
 async def find_vault(block: str | None, stack: StackConnection | None, env: Mapping[str, str]) -> VaultAccess | None:
-    """The saved Vault that was named, else what environment and stack offer. Raises InvalidOption and StackDown."""
+    """The requested saved Vault, else that of the environment or the stack. Raises InvalidOption and StackDown."""
     if block is None:
         return vault_access(stack, env)
     return (await load(Vault, block.removeprefix("block:"))).access()
 
 
 def running_stack(config: StackConfig) -> StackConnection | None:
-    """The embedded stack, None where none runs."""
+    """The embedded stack, None if it is not running."""
     try:
         return Stack(config).connection()
     except StackDown:

@@ -15,14 +15,14 @@ from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, par
 
 
 def dockerfile_of(request: ReleaseRequest, checkout: Checkout) -> Path:
-    """Where the request's Dockerfile lies, which need not be there. Raises InvalidOption for one outside of the source:
-    a release tells people what its Dockerfile says."""
+    """The path of the request's Dockerfile, which need not exist. Raises InvalidOption for one outside the source,
+    because a release shows its Dockerfile."""
     places = Places.of(checkout.path, checkout.top, ())
     return places.path("--file", request.file, action="use a Dockerfile in the source, relative to the build context")
 
 
 async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Checkout:
-    """Read a source. What is fetched goes to a folder of its own, which goes when the checkout is closed.
+    """Open a source. Fetched files go to a separate directory, which is removed when the checkout is closed.
 
     `request`: whose source it is; None: the run's. Raises the SourceErrors, InvalidOption, the VaultErrors for a URL
     that is kept in Vault.

@@ -32,13 +32,13 @@ _DEFINITIONS = "#/definitions/"
 # hydration, 422 the request itself (prefect/server/api/deployments.py).
 _PARAMETERS_REFUSED = {400, 409, 422}
 
-# So that the same event, sent again, has the same id: the server's bus drops what it has seen in the last minutes.
+# The same event gets the same id when sent again: the server drops repeated ids of the last minutes.
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "slipway.dev")
 
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A run of a deployment. `new`: False if the idempotency key had started it before. `url`: "" without a UI."""
+    """A run of a deployment. `new`: False if the idempotency key started it before. `url`: "" without a UI."""
 
     run_id: str
     name: str
@@ -67,7 +67,7 @@ async def start_run(
     idempotency_key: str | None = None,
     tags: Iterable[str] = (),
 ) -> StartedRun:
-    """Create a run, or find the one that the key has created. Raises ParametersRefused, PrefectErrors.
+    """Create a run, or find the one that the key created. Raises ParametersRefused, PrefectErrors.
 
     `parameters`: replace the deployment's own, whole by whole. The server records them with the run, so what may hold a
     secret is refused here.

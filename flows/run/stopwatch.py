@@ -13,7 +13,7 @@ _waited_s: ContextVar[float] = ContextVar("seconds waited for people", default=0
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Runs from when it is made. To be read in the flow that made it, or in what that calls."""
+    """Starts at its creation. Read it in the flow that created it, or in what that calls."""
 
     _started: float = field(default_factory=lambda: time.monotonic())
     _waited_before: float = field(default_factory=_waited_s.get)

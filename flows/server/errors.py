@@ -31,7 +31,7 @@ _BY_STATUS: dict[int, type[PrefectError]] = {
     429: PrefectUnavailable,
 }
 
-# How Prefect 3.9.1's client begins what it raises when it asks for the server's version (client/orchestration,
+# The beginnings of the errors of Prefect 3.9.1's client when it asks for the server's version (client/orchestration,
 # raise_for_api_version_mismatch); its own cause is the RuntimeError's.
 _NOT_REACHED = "Failed to reach API at"
 _OTHER_VERSION = "Found incompatible versions: "
@@ -45,7 +45,7 @@ _FIRST_ANSWER_S = 20.0
 
 @asynccontextmanager
 async def prefect_client() -> AsyncIterator[PrefectClient]:
-    """The client of this event loop, whose server has said its version. Flows that run within use it as well.
+    """The client of this event loop, whose server was reached. Flows inside use it as well.
 
     Raises PrefectErrors, at once if there is no server: a run in progress already waits for one for minutes
     (PREFECT_CLIENT_MAX_RETRIES). What is raised within stays as it is.
@@ -63,14 +63,14 @@ async def prefect_client() -> AsyncIterator[PrefectClient]:
 
 
 async def check_server() -> None:
-    """See that there is one. Raises PrefectErrors."""
+    """Check that the server answers. Raises PrefectErrors."""
     async with prefect_client():
         pass
 
 
 @contextmanager
 def prefect_errors() -> Iterator[None]:
-    """Within: a failure of Prefect's client is raised as the PrefectError it is."""
+    """Within: raise errors of Prefect's client as PrefectErrors."""
     try:
         yield
     except Exception as error:
@@ -81,7 +81,7 @@ def prefect_errors() -> Iterator[None]:
 
 
 def prefect_cause(error: BaseException) -> PrefectError | None:
-    """The cause behind what Prefect's client raised, None for anything else.
+    """The cause of an error of Prefect's client, None for anything else.
 
     No body is repeated: it may hold what was sent.
     """
@@ -107,7 +107,7 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
 
 
 def is_prefects(error: BaseException) -> bool:
-    """Whether it was Prefect's client that raised it, and not one of another server."""
+    """Whether Prefect's client raised the error, and not a client of another server."""
     if isinstance(error, httpx.TransportError):
         try:
             return str(error.request.url).startswith(PREFECT_API_URL.value() or "none")
@@ -117,7 +117,7 @@ def is_prefects(error: BaseException) -> bool:
 
 
 def refusal(request: httpx.Request, status: int) -> PrefectError:
-    """The cause behind a status of 400 and more."""
+    """The cause of a status of 400 or more."""
     kind = PrefectUnavailable if status >= 500 else _BY_STATUS.get(status, PrefectRefused)
     return kind(
         f"the Prefect server {request.url.netloc.decode()} answered {status} to {request.method} {request.url.path}"

@@ -60,7 +60,7 @@ class ReleaseWorker(ProcessWorker, abc.ABC):
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Take no more runs and end those that run; the second time: kill them."""
+        """Take no more runs and stop the current ones; the second time, kill them."""
         if self._stopping.is_set():
             self._grace_s = 0.0
         self._stopping.set()

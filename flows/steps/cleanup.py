@@ -52,7 +52,7 @@ async def _remove_source(checkout: Checkout | None, *, keep_repository: bool = F
     except OSError as error:
         what = f"the fetched source could not be removed ({error.strerror})"
         logger.error("%s: %s", what, error.filename)
-        # Told once: the repository beside it is tried again all the same.
+        # Reported once; the repository next to it is removed all the same.
         return [] if keep_repository else [LeftBehind(what, (str(error.filename),), "remove it yourself")]
     return []
 

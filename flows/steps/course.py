@@ -55,7 +55,7 @@ class Course:
     @property
     def references(self) -> list[str]:
         """The references of the public images."""
-        return [ReleasedImage.of(one).reference for one in self.tagged]
+        return [ReleasedImage.of(image).reference for image in self.tagged]
 
     def result(self) -> ReleaseResult:
         """The images that are public so far."""
@@ -75,8 +75,8 @@ class Course:
             flow_run_id=str(flow_run.id),
             ui_url=flow_run.ui_url,
             duration_s=self.stopwatch.seconds,
-            steps=sum(one.steps for one in built),
-            cached_steps=sum(one.cached_steps for one in built),
+            steps=sum(image.steps for image in built),
+            cached_steps=sum(image.cached_steps for image in built),
             size=only.size if only is not None else 0,
             source=plan.source.name,
             images=images,

@@ -14,7 +14,7 @@ from prefect_slipway.flows.steps.step import step
 async def fetch_source(run: OpenRun, made: Made) -> FetchedSource:
     """Fetch the source. Raises the SourceErrors, InvalidOption."""
     if made.checkout is not None:
-        # A second try of this step: what the first one had fetched goes.
+        # A retry of this step: remove what the first try fetched.
         await made.checkout.close()
     made.checkout = await open_source(run)
     source = look_into(run, made.checkout)

@@ -30,7 +30,7 @@ async def make_public(
     try:
         return await tag(registries, plan, images, reserved)
     except BaseException as error:
-        # A write that broke off may still be on its way.
+        # An interrupted write may still arrive.
         unknown = not isinstance(error, SlipwayError) or error.retryable
         if reserved is not None and (unknown or await _half_public(registries, images)):
             await _leave(reserved)

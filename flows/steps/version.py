@@ -23,7 +23,7 @@ async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> Relea
     """Plan the release. Raises VersionTaken, VersionReserved, InvalidOption, and errors of registry, git, Vault and
     cluster."""
     if made.reserved is not None:
-        # A second try of this step: what the first one had reserved would stand in its way.
+        # A retry of this step: the first try's reservation would block it.
         await made.reserved.end()
         made.reserved = None
     plan, made.reserved = await plan_release(run, source, claimant=str(flow_run.id), earlier=named_before())

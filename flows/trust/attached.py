@@ -28,14 +28,14 @@ _UNREADABLE = (AnswerTooLarge, DigestMismatch, ManifestUnknown, RegistryProtocol
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):
-    """What holds, and why each of the others was refused."""
+    """The valid attachments, and why each of the others was rejected."""
 
     accepted: tuple[T, ...]
     refused: tuple[SlipwayError, ...]
 
 
 async def read(listed: Iterable[Attached], store: Attachments, verify: Callable[[bytes, Attached], T]) -> Read[T]:
-    """`verify`: given an attachment's content, raises TrustErrors. Raises what keeps the registry from being read."""
+    """`verify`: called with an attachment's content, raises TrustErrors. Raises RegistryErrors."""
     accepted: list[T] = []
     refused: list[SlipwayError] = []
     left = _MAX_BYTES

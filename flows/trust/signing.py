@@ -61,7 +61,7 @@ async def attest(
     *,
     created: str | None = None,
 ) -> int:
-    """Sign statements about an image and attach them as bundles; how many were new.
+    """Sign statements about an image and attach them as bundles; returns the number of new ones.
 
     `image`: by its digest. `created`: an RFC 3339 time that the registry's list shows, None for none. A signature in
     the newer format is `Statement.signature_of(image)`. Raises as `sign` does.

@@ -28,7 +28,7 @@ from prefect_slipway.infra.signing import (
     verify_signature,
 )
 
-# Of several refusals the one that came furthest says most: what a trusted key signed, but not for this.
+# Of several rejections, the one that came furthest says most: signed by a trusted key, but not for this image.
 _FURTHEST: tuple[type[SlipwayError], ...] = (
     OtherPredicateType,
     OtherRepositorySigned,
@@ -43,7 +43,7 @@ _FURTHEST: tuple[type[SlipwayError], ...] = (
 async def verify_signed(
     image: ImageReference, verifier: Verifier, *, tagged: Attachments, referrers: Attachments
 ) -> Sequence[Signature | Attestation]:
-    """All signatures of an image that hold, in the older format (`tagged`) and the newer one; never none.
+    """All valid signatures of an image, in the older format (`tagged`) and the newer one; never empty.
 
     `image`: by its digest, with the repository that it was signed in. Raises NotSigned if there is none at all, what
     was wrong with the one that came furthest where none holds, and RegistryErrors.
@@ -69,7 +69,7 @@ async def verify_attested(
     referrers: Attachments,
     envelopes: Attachments | None = None,
 ) -> Sequence[Attestation]:
-    """All attestations of a type about an image that hold; never none.
+    """All valid attestations of a type about an image; never empty.
 
     `envelopes`: where cosign 2.x attaches them, None for not to look there. Raises NotAttested if there is none of
     the type, else as `verify_signed` does.

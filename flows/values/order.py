@@ -8,7 +8,7 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 
 
 def columns(bases: Mapping[str, Sequence[str]]) -> list[list[str]]:
-    """The names by how many steps they are away from those that have no base. `bases`: each after its own."""
+    """The names grouped by their distance from those without a base. `bases`: each after its own."""
     depth: dict[str, int] = {}
     for name, below in bases.items():
         depth[name] = max((depth[base] + 1 for base in below), default=0)
@@ -16,5 +16,5 @@ def columns(bases: Mapping[str, Sequence[str]]) -> list[list[str]]:
 
 
 def by_level(plan: ReleasePlan) -> list[list[str]]:
-    """The targets of a plan, a base before what is based on it."""
+    """The targets of a plan, each after its bases."""
     return columns({image.target: image.bases for image in plan.images})

@@ -51,7 +51,7 @@ class PlannedImage:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePlan:
-    """Everything a release will do, computed before it does any of it. `images`: each after its bases.
+    """Everything that a release will do, computed in advance. `images`: each after its bases.
 
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
     the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user.
@@ -85,7 +85,7 @@ class ReleasePlan:
 
     @property
     def only(self) -> PlannedImage | None:
-        """The image of a release of one; None for a release of several, of which perhaps one is public."""
+        """The image of a release of one; None for a release of several."""
         return self.images[0] if len(self.images) == 1 else None
 
     @property
@@ -108,7 +108,7 @@ class ReleasePlan:
         return tuple(image for image in self.images if image.target in needed and not image.existing_digest)
 
     def effects(self) -> list[str]:
-        """What the run will change in the world, a sentence each."""
+        """The changes that the run will make, a sentence each."""
         if self.nothing_to_release:
             return []
         built = {image.target for image in self.to_build()}
@@ -136,7 +136,7 @@ class ReleasePlan:
         return f"build {what} and push it to {image.image} by digest{after}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON. The fields of the only image stand beside the release's as well."""
+        """The plan for JSON, with the fields of a single image also next to the release's."""
         return {
             **only_fields(PlannedImage, self.images),
             **asdict(self),

@@ -37,7 +37,7 @@ class BuiltImage:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedImage:
-    """What the registry holds under the digest. `size`: bytes of config and layers as compressed there."""
+    """The image that the registry has under the digest. `size`: bytes of config and layers as compressed there."""
 
     built: BuiltImage
     media_type: str
@@ -55,7 +55,7 @@ class VerifiedImage:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """The tags that an image got. `warnings`: what was requested and the registry would not do, a sentence each."""
+    """The tags of an image. `warnings`: what was requested and the registry would not do, a sentence each."""
 
     image: VerifiedImage
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedImage:
-    """An image that is public. `reference` pins the digest; `tags`: all that were written."""
+    """A public image. `reference` pins the digest; `tags`: all written tags."""
 
     image: str
     reference: str
@@ -108,13 +108,13 @@ class LeftBehind:
 
 
 def not_cleaned_up(left_behind: Sequence[LeftBehind]) -> str:
-    """What was left, for states and lists; "" for nothing."""
+    """The leftovers, for states and lists; "" if there are none."""
     return "; ".join(f"not cleaned up: {each.cause}" for each in left_behind)
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseResult:
-    """The end of a release. `images`: what became public, none where there was nothing to release.
+    """The outcome of a release. `images`: the public images, none if there was nothing to release.
 
     `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`: of the only
     image. `duration_s`: seconds, without those for which people were waited for. `warnings`: what was requested and not

@@ -62,7 +62,7 @@ class BuilderInfo(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """Something in the daemon that runs steps. `platforms`: what it can run, `os/arch[/variant]`, its own first."""
+    """A worker of the daemon, which runs steps. `platforms`: what it can run, `os/arch[/variant]`, its own first."""
 
     id: str
     platforms: tuple[str, ...]
@@ -146,7 +146,7 @@ class BuildKit:
             yield RecordedBuild.of(event.record)
 
     async def provenance(self, ref: str, *, whole: bool = False) -> dict[str, dict[str, Any]]:
-        """What the daemon knows of how a build was made, by platform ("" where there was one result), as SLSA v0.2.
+        """The daemon's provenance of a build, by platform ("" where there was one result), as SLSA v0.2.
         `whole`: with each step. Empty if it keeps none (before v0.11). Raises a BuilderError."""
         from prefect_slipway.infra.buildkit.build.provenance import as_slsa_02, provenances
 
@@ -213,7 +213,7 @@ class BuildKit:
         credentials: CredentialSource,
         on_event: Callable[[BuildEvent], None] = lambda _: None,
     ) -> dict[str, bytes]:
-        """What the Dockerfile's frontend says of it, without a build. `question`: `lint`, `outline`, `targets` ...
+        """Ask the Dockerfile's frontend a question, without a build. `question`: `lint`, `outline`, `targets` ...
         (frontend/subrequests in moby/buildkit): `result.json`, `result.txt`, `result.statuscode`.
 
         Raises as `build`, BuilderTooOld for a question that the frontend does not know.

@@ -15,11 +15,11 @@ async def run_concurrently(*steps: Awaitable[_T]) -> tuple[_T, ...]: ...
 async def run_concurrently(*steps: Awaitable[Any]) -> tuple[Any, ...]: ...
 async def run_concurrently(*steps: Awaitable[Any]) -> tuple[Any, ...]:
     """Run independent steps at the same time; the first failure cancels the others and is raised as it is."""
-    running = [asyncio.ensure_future(one) for one in steps]
+    running = [asyncio.ensure_future(task) for task in steps]
     try:
         return tuple(await asyncio.gather(*running))
     except BaseException:
-        for one in running:
-            one.cancel()
+        for task in running:
+            task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         raise

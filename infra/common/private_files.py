@@ -27,7 +27,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """`path` as a folder with mode 0700, made if need be."""
+    """`path` as a folder with mode 0700, created if needed."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
     return path

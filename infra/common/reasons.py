@@ -32,25 +32,25 @@ def reason(error: BaseException) -> str:
     if (trust := tls_reason(error)) is not None:
         return f"TLS: {trust}"
     chain = list(_causes(error))
-    if any(isinstance(one, socket.gaierror) for one in chain):
+    if any(isinstance(link, socket.gaierror) for link in chain):
         return "no such host"
-    for one in chain:
-        if isinstance(one, TimeoutError):
+    for link in chain:
+        if isinstance(link, TimeoutError):
             return "no answer in time"
-        if isinstance(one, OSError) and one.errno is not None and one.errno > 0:
+        if isinstance(link, OSError) and link.errno is not None and link.errno > 0:
             # Not the error's own text: asyncio's repeats the address.
-            text = os.strerror(one.errno)
+            text = os.strerror(link.errno)
             return text[0].lower() + text[1:]
-    return next((words for one in chain for name, words in _WORDS if name in type(one).__name__), _BROKEN)
+    return next((words for link in chain for name, words in _WORDS if name in type(link).__name__), _BROKEN)
 
 
 def tls_reason(error: BaseException) -> str | None:
     """OpenSSL's words for what went wrong, None if it was not TLS."""
-    for one in _causes(error):
-        if isinstance(one, ssl.SSLEOFError):
+    for link in _causes(error):
+        if isinstance(link, ssl.SSLEOFError):
             return None  # the connection went away, which says nothing about certificates
-        if isinstance(one, ssl.SSLError):
-            found = getattr(one, "verify_message", None) or getattr(one, "reason", None)
+        if isinstance(link, ssl.SSLError):
+            found = getattr(link, "verify_message", None) or getattr(link, "reason", None)
             return str(found).replace("_", " ").lower() if found else "no connection"
     return None
 

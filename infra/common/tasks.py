@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def cause_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one exception to show of a task group's: a named cause if there is one, else the first."""
+    """The exception of a task group to show: a named cause if there is one, else the first."""
     leaves = list(_leaves(group))
     return next((error for error in leaves if isinstance(error, SlipwayError)), leaves[0])
 

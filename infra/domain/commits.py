@@ -48,7 +48,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a commit asks for. `note`: what in it says so, where its subject does not."""
+    """The bump that a commit requires. `note`: the reason, if the subject does not show it."""
 
     commit: Commit
     bump: Bump
@@ -60,7 +60,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a series of commits asks for.
+    """The bump that a series of commits requires.
 
     `bump`: None when there is nothing to release. `deciding`: those that ask for the highest bump, newest first.
     `reason`: a sentence for people.

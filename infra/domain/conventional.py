@@ -83,7 +83,7 @@ def type_of(message: str) -> str | None:
 
 
 def breaking_sign(message: str) -> str | None:
-    """What marks a commit as breaking, in words for people; None if nothing does, "" for a `!` that its subject shows.
+    """What marks a commit as breaking, in words; None if nothing does, "" for a `!` in the subject.
 
     Only `!` before the colon and a line that begins with `BREAKING CHANGE:` follow the specification. What looks like
     one of them says that it was taken as such.

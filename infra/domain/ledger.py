@@ -96,7 +96,7 @@ class VersionLedger(Protocol):
         ...
 
     async def keep(self, reservation: Reservation) -> None:
-        """Show that the run is alive: without a word from it for some time its reservation counts as left behind.
+        """Renew the reservation: without renewals it counts as left behind after some time.
 
         Called now and then while the run lasts. Raises VersionReserved when another run has taken it over.
         """
@@ -111,9 +111,9 @@ class VersionLedger(Protocol):
         ...
 
     async def give_back(self, reservation: Reservation) -> None:
-        """End a reservation: one that came to nothing, or a published one at the run's end. Safe to run twice."""
+        """End a reservation, unused or published, at the run's end. Safe to run twice."""
         ...
 
     async def leave(self, reservation: Reservation) -> None:
-        """Stop here with the release half public: the next run for the same source resumes it. Safe to run twice."""
+        """Stop with a partly public release: the next run for the same source resumes it. Safe to run twice."""
         ...

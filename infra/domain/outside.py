@@ -15,7 +15,7 @@ _SEQUENCE = (
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
-# Direction, invisible tags, and what no encoding takes. Tab and line feed stay.
+# Directional and invisible characters, and what no encoding accepts. Tab and line feed stay.
 _CONTROL = (
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
     r"\U000e0000-\U000e007f]"
@@ -27,7 +27,7 @@ _RESET = "\x1b[0m"
 
 
 def plain(text: str) -> str:
-    """A text without control characters and sequences, but for tabs and line feeds."""
+    """A text without control characters and sequences, except tabs and line feeds."""
     return _ALL.sub(_left, text) if _SUSPICIOUS.search(text) else text
 
 
@@ -40,7 +40,7 @@ def coloured(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A plain text in one line: a name must not begin another line, which could be taken for ours."""
+    """A plain text in one line: a name must not start a line that looks like Slipway's."""
     return " ".join(plain(text).split())
 
 

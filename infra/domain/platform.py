@@ -27,7 +27,7 @@ _ARCHITECTURES = frozenset(
         *("i386", "x86_64", "x86-64", "aarch64", "armhf", "armel"),  # platforms/database.go, normalizeArch
     }
 )
-# Architectures that are not here have variants that nobody has listed.
+# Architectures that are missing here have no known list of variants.
 _VARIANTS = {
     "amd64": re.compile("v[1-4]"),
     "arm": re.compile("v?[5-8]"),
@@ -43,7 +43,7 @@ _ARM64 = {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}
 
 
 def check_platform(text: str) -> str:
-    """Give `text` back if there is such a platform; a lone system or architecture means the builder's own other half.
+    """Return `text` if the platform exists; a single system or architecture is combined with the builder's other half.
 
     Raises InvalidOption, with the nearest that there is.
     """

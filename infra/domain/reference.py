@@ -17,7 +17,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-# What docker takes for an image's id (reference.ParseNormalizedNamed).
+# What docker treats as an image's id (reference.ParseNormalizedNamed).
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
@@ -62,7 +62,7 @@ class ImageReference:
         if "@" in rest:
             rest, _, digest = rest.partition("@")
             if not is_digest(digest):
-                # Not repeated: what stands before an @ may be a password.
+                # Not repeated: the text before an @ may be a password.
                 raise InvalidReference(
                     "the text after @ in an image reference is not a digest (sha256:<64 hex digits>)"
                 )

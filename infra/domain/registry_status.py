@@ -28,5 +28,5 @@ BY_STATUS: dict[int, type[RegistryError]] = {
 
 
 def error_of_status(status: int) -> type[RegistryError]:
-    """The cause of an unsuccessful answer. 404 is the asker's to read: of a repository, or of no registry at all."""
+    """The cause of an unsuccessful answer. The caller interprets 404: no repository, or no registry at all."""
     return RegistryUnavailable if status >= 500 else BY_STATUS.get(status, RegistryProtocolError)

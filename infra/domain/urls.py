@@ -46,7 +46,7 @@ LEAK = (
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
     # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
     r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
-    # A query that lets whoever has it in.
+    # A query that grants access to anyone who has it.
     r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
     r"[\w.-]{0,64}=[^\s&#]"
     r"|://[^\s?]*\?(?:[^\s#]*&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
@@ -58,7 +58,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 def check_address(what: str, text: str, *, action: str | None = None) -> str:
-    """Give an address back that cannot hold a secret. Raises InvalidOption, which does not repeat it.
+    """Return an address that cannot contain a secret. Raises InvalidOption, which does not repeat it.
 
     `what`: whose address it is, in words for people. `action`: how the secret is given rightly.
     """
@@ -68,7 +68,7 @@ def check_address(what: str, text: str, *, action: str | None = None) -> str:
 
 
 def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
-    """See that no text in a JSON value (its keys included) holds a URL with a secret.
+    """Check that no text in a JSON value, including its keys, contains a URL with a secret.
 
     Raises InvalidOption, which says where it is and does not repeat it.
     """
@@ -91,7 +91,7 @@ def shown(url: str) -> str:
     if not separator:
         return _bare(url) if _ADDRESS.fullmatch(url) else _bare(url.rpartition("@")[2])
     if _ADDRESS.fullmatch(url) is None:
-        # A password may hold what ends a host's name: all that could belong to it goes.
+        # A password may contain characters that end a host name: remove everything that could belong to it.
         rest = rest.rpartition("@")[2]
     elif scheme.removeprefix("git+").lower() == "ssh":
         rest = re.sub("^[^/@]*@", "", rest)

@@ -119,7 +119,7 @@ def next_version(
             candidate = _next_of_series(target, token, held)
             if highest is None or candidate > highest:
                 return candidate
-            # A series of another name may sort lower (rc.1 after zeta.3 goes back): then the next patch starts it.
+            # A series with another name may sort lower (rc.1 is below zeta.3): then it starts at the next patch.
             bump = Bump.PATCH
         target = _bumped(target, bump)
 

@@ -79,7 +79,7 @@ def remove_sockets(home: Path) -> None:
 
 
 def examine_builder() -> list[Finding]:
-    """What there is to choose from, and for an ordinary user whether a private one could run."""
+    """The available builders, and whether an ordinary user could run a private one."""
     engine = usable_engine()
     if engine.address is not None:
         return [Finding(BUILDER, f"{engine.reason}, is used")]

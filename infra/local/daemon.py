@@ -30,7 +30,7 @@ _INHERITED = frozenset(
 
 @dataclass(frozen=True)
 class DaemonSpec:
-    """How a part is started and how one knows that it serves.
+    """How to start a part, and how to check that it serves.
 
     `ready`: returns True once the part answers; must not raise. `env` is added to the little that is
     inherited of the caller's environment; neither it nor `argv` may hold a secret (both can be read from
@@ -124,7 +124,7 @@ class Daemon:
         deadline = time.monotonic() + self.spec.start_timeout_s
         while True:
             if self.spec.ready():
-                # It outlives this process: nobody here waits for it, and Popen need not warn that nobody did.
+                # It outlives this process and nobody waits for it here, so Popen need not warn about that.
                 child.returncode = 0
                 return
             if (status := child.poll()) is not None:

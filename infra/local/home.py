@@ -43,7 +43,7 @@ def stack_home(env: Mapping[str, str]) -> Path:
 
 
 def migrate(home: Path) -> None:
-    """Bring what lies in `home` to this version, step by step. To be called by the holder of `home_lock`."""
+    """Migrate the data in `home` to this version, step by step. Call it while holding `home_lock`."""
     version = _version(home)
     for number in range(version, len(_MIGRATIONS)):
         _MIGRATIONS[number](home)
@@ -56,7 +56,7 @@ def _check_owner(home: Path) -> None:
             raise InvalidOption(
                 f"SLIPWAY_HOME: {home} is not a directory", action="set it to a directory, or to a new path"
             )
-        # The folder itself may be a volume that somebody else made: what lies in it tells whose state it is.
+        # The directory itself may be a volume made by somebody else: its content tells the owner of the state.
         owners = {_owner(home / name) for name in (VERSION_FILE, LOCK_FILE)} - {None, os.geteuid()}
     except FileNotFoundError:
         return

@@ -23,7 +23,7 @@ _ENGINE_PROGRAMS = ("dockerd", "containerd", "buildkit", "runc", "rootlesskit", 
 
 
 def end_processes(home: Path) -> None:
-    """Kill what belongs to an engine of this home and outlived it: its helpers and its build steps."""
+    """Kill processes that outlived an engine of this home: its helpers and its build steps."""
     left = [process for process in psutil.process_iter() if _belongs(process, home)]
     for process in left:
         with contextlib.suppress(psutil.Error):

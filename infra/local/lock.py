@@ -16,7 +16,7 @@ LOCK_FILE = "lock"
 
 @contextmanager
 def home_lock(home: Path, progress: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock of `home`, made if need be, after waiting as long as it takes (and saying so).
+    """Hold the lock of `home`, created if needed, after waiting as long as it takes (and saying so).
 
     Raises StateFolderUnusable, DiskFull.
     """

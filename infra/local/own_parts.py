@@ -15,7 +15,7 @@ from prefect_slipway.infra.local.stack import PREFECT, VAULT, PartStatus
 
 _TIMEOUT_S = 5.0
 _SETTINGS = {PREFECT: "PREFECT_API_URL", VAULT: "VAULT_ADDR and VAULT_CACERT"}
-# Of Prefect its version, as it tells its health to anybody.
+# Prefect's version, because its health endpoint needs no login.
 _PATHS = {PREFECT: "/admin/version", VAULT: "/v1/sys/health"}
 # A Vault that is a standby of some kind serves as well
 # (https://developer.hashicorp.com/vault/api-docs/system/health).
@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 
 
 def problem(part: PartStatus, env: Mapping[str, str]) -> Problem | None:
-    """None for a part that serves, and for Slipway's own."""
+    """The problem of a part; None if it serves, and for Slipway's own parts."""
     if part.state != "foreign" or part.address is None:
         return None
     if part.name == BUILDER:

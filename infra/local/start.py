@@ -39,7 +39,7 @@ class Start:
         return self._builders[0]
 
     def check(self, parts: Iterable[str]) -> None:
-        """Find out what would keep these parts from starting, before any of them is started or stopped.
+        """Check whether these parts can start, before any of them is started or stopped.
 
         Raises PartMissing, DiskFull, PortTaken (all taken ports are told).
         """

@@ -40,7 +40,7 @@ def vault_spec(home: Path, port: int) -> DaemonSpec:
     folder = private_folder(home / "vault")
     listener = {
         "address": f"127.0.0.1:{port}",
-        # A single node talks to nobody: any port will do. The default would be the API's port plus one.
+        # A single node has no peers, so any port works. The default would be the API's port plus one.
         "cluster_address": "127.0.0.1:0",
         "tls_disable": True,
         # A role or a credential that was lost is made again with the unseal key; no root token is kept for it.

@@ -19,7 +19,7 @@ _LONGEST_LIFETIME_S = 86400.0
 
 
 def where(response: httpx.Response) -> str:
-    """What an answer is the answer to, for messages."""
+    """The request of an answer, for messages."""
     return f"the answer of {response.url.netloc.decode('ascii')} to {response.request.method} {response.url.path}"
 
 
@@ -68,7 +68,7 @@ def descriptor_of(response: httpx.Response) -> Descriptor | None:
 
 
 def claimed_digest(response: httpx.Response) -> str | None:
-    """What a registry says that a body's digest is, None if it says nothing that is one."""
+    """The digest that a registry states for a body, None without a valid one."""
     digest = response.headers.get("Docker-Content-Digest", "")
     return digest if is_digest(digest) else None
 

@@ -110,7 +110,7 @@ class Authenticator:
         return await self._answer(challenge, scope, challenge.parameters.get("scope") or scope)
 
     def explain(self, error: RegistryError) -> RegistryError:
-        """The same; where the registry refuses who came without a credential, with what to do about that."""
+        """The same; if the registry rejects anonymous access, with the next action."""
         if self._anonymous and isinstance(error, RegistryUnauthorized | RegistryForbidden):
             error.action = NO_CREDENTIALS.format(host=normalize_registry_host(self._host))
         return error

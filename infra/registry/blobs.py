@@ -69,7 +69,7 @@ async def push_blob(
 async def put_manifest(
     client: RegistryClient, repository: str, manifest: Manifest, tag: str | None = None
 ) -> httpx.Response:
-    """Push a manifest's very bytes, under `tag` or by its digest; the registry's answer. Raises RegistryErrors."""
+    """Push exactly a manifest's bytes, under `tag` or by its digest; the registry's answer. Raises RegistryErrors."""
     path = f"/v2/{repository}/manifests/{tag or manifest.digest}"
     headers = {"Content-Type": manifest.media_type}
     response = await client.repository_request(

@@ -90,7 +90,7 @@ class RegistryClient:
         return self._wire.now()
 
     async def ping(self) -> None:
-        """Find out whether this is a registry that takes the credentials."""
+        """Check that this is a registry that accepts the credentials."""
         await self._send("GET", "/v2/", scope="")
 
     async def check_push(self, repository: str) -> None:
@@ -131,7 +131,7 @@ class RegistryClient:
         return found
 
     async def head(self, repository: str, reference: str, *, expected: str | None = None) -> Descriptor | None:
-        """What is there under a tag or digest, None if nothing is.
+        """The descriptor under a tag or digest, None if it does not exist.
 
         The registry's word is taken for it; where that is missing, or is not `expected`, the bytes are checked.
         """
@@ -184,8 +184,8 @@ class RegistryClient:
         return sum({blob.digest: blob.size for each in manifests for blob in each.blobs}.values())
 
     async def put_tag(self, repository: str, tag: str, manifest: Manifest) -> str:
-        """Let `tag` name `manifest`, byte for byte, and look what it names then: usually that, else what somebody else
-        wrote in the same moment. Gives that digest.
+        """Point `tag` to `manifest`, byte for byte, and check it: it usually points there, or to what somebody else
+        wrote at the same time. Returns that digest.
 
         Raises TagImmutable for a tag that the registry keeps on something else.
         """

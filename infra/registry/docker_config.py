@@ -84,7 +84,7 @@ class DockerConfigCredentials:
         return cls(docker_config_file(env))
 
     async def credential(self, host: str) -> Credential | None:
-        """Raises InvalidOption when the file is no docker configuration or a helper cannot be run."""
+        """Raises InvalidOption if the file is not a docker configuration or a helper cannot be run."""
         config = await asyncio.to_thread(self._config.read)
         key = key_of(host)
         helpers = config.get("credHelpers") or {}

@@ -121,11 +121,11 @@ class RegistryLedger:
     async def keep(self, reservation: Reservation) -> None:
         own = self._own(reservation)
         async with own.writing:
-            # As it stands: a digest that is noted at this moment must not be lost.
+            # The current reservation: a digest noted at this moment must not be lost.
             await self._hold(own, own.reservation or reservation)
 
     async def publish(self, reservation: Reservation) -> None:
-        """Nothing to do: the registry's tag is the public record."""
+        """Does nothing, because the registry's tag is the public record."""
 
     async def give_back(self, reservation: Reservation) -> None:
         own = self._held.get(reservation.version)
@@ -147,7 +147,7 @@ class RegistryLedger:
         left = [entry for entry in seen.others() if self._is_left(entry[0], entry[2], claim)]
         reserved = [entry[2].version for entry in seen.others() if entry not in left]
         before = self._continued([note for _, _, note in left], claim, choose, seen.released, reserved)
-        # What is gone on with goes when ours stands.
+        # The resumed reservation is removed once ours exists.
         await self._drop(entry for entry in left if before is None or entry[2].claim != before.claim)
         if before is not None:
             reservation = Reservation(before.version, replace(claim, digest=before.claim.digest), resumed=True)
@@ -212,7 +212,7 @@ class RegistryLedger:
         if all(await asyncio.gather(*(self._stands(place, own) for place in own.tags))):
             await self._write(own, reservation)
             return
-        # It may have been taken for dead: whether anybody else wants the version has to be found out again.
+        # Others may have considered it dead: check again whether anyone else wants the version.
         seen = await self._look(own)
         if any(own.digests[place] != digest for place, digest in seen.mine.items()):
             await self._begin_anew(own)

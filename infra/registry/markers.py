@@ -94,7 +94,7 @@ class Markers:
             if ManifestUnknown not in found or last == 0:
                 break
             await asyncio.sleep(delay_s)
-        return [tag for tag in tags if tag not in names], [one for one in found if isinstance(one, Marker)]
+        return [tag for tag in tags if tag not in names], [marker for marker in found if isinstance(marker, Marker)]
 
     async def _listed(self, tag: str, slots: asyncio.Semaphore) -> Marker | type[ManifestUnknown] | None:
         async with slots:
@@ -154,7 +154,7 @@ class Markers:
 
     async def _deleted(self, tag: str, digest: str, *, tag_too: bool) -> bool:
         """False if the registry does not delete."""
-        # By digest first, which takes the tag along in most registries. In some the tag outlives it, and some want the
+        # By digest first, which also removes the tag in most registries. In some the tag outlives it, and some want the
         # tag to be deleted before.
         by_digest = await self._delete(digest)
         if by_digest and not tag_too:

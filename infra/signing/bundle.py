@@ -37,7 +37,7 @@ class Bundle:
         """The same bytes for the same values."""
         document = {
             "mediaType": BUNDLE,
-            # No transparency log: whoever runs Vault and a private registry has none to write to.
+            # No transparency log: users of Vault and a private registry have none to write to.
             "verificationMaterial": {"publicKey": {"hint": self.hint}, "tlogEntries": []},
             "dsseEnvelope": self.envelope.document,
         }

@@ -41,7 +41,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
-    """A verified statement about an image. `payload`: the very bytes that were signed."""
+    """A verified statement about an image. `payload`: exactly the signed bytes."""
 
     key: PublicKey
     payload: bytes = field(repr=False)

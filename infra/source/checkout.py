@@ -54,7 +54,7 @@ class Checkout:
         return self.temporary or self.repository or self.path
 
     async def close(self, *, keep_repository: bool = False) -> None:
-        """Remove what was fetched. Safe to call twice. `keep_repository`: a ledger has a last word to say by it.
+        """Remove what was fetched. Safe to call twice. `keep_repository`: for a ledger that still needs it.
 
         Raises OSError.
         """
@@ -92,7 +92,7 @@ def enter_subdirectory(root: Path, subdirectory: str, source: str) -> Path:
 
 
 def remove(path: Path) -> None:
-    """Remove what was fetched. What cannot be removed is said, and left: nothing that was done fails for it."""
+    """Remove what was fetched. Failures are logged, and do not fail the run."""
     try:
         remove_tree(path)
     except OSError as error:

@@ -49,11 +49,11 @@ _CONFIG = {
     "gc.auto": "0",
     "maintenance.auto": "false",
     "log.showSignature": "false",
-    # The first request of a fetch or push alone, as git does by itself: the password stays with its own host.
+    # Only the first request of a fetch or push, like git's default: the password stays with its own host.
     "http.followRedirects": "initial",
     "log.follow": "false",
     "i18n.logOutputEncoding": "UTF-8",
-    # A transfer that stands still for a minute is broken off; both ends send keep-alives while they work.
+    # A transfer that stalls for a minute is aborted; both ends send keep-alives while they work.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
 }
@@ -175,7 +175,7 @@ def _environment(remote: Remote | None, config: list[tuple[str, str]], *, submod
         "SSH_ASKPASS_REQUIRE": "never",
     }
     if remote is not None and remote.ca_file is not None:
-        # The variable, which goes before the setting: somebody may have set it for other servers.
+        # Set the variable, which overrides the setting and may be set for other servers.
         env["GIT_SSL_CAINFO"] = str(remote.ca_file.resolve())
     first = int(env.get("GIT_CONFIG_COUNT") or 0)
     for number, (key, value) in enumerate(config, first):

@@ -32,7 +32,7 @@ _NO_BARE = {"safe.bareRepository": "explicit"}
 
 
 async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
-    """Take a directory as the source.
+    """Open a directory as the source.
 
     In a git work tree its revision is HEAD, and what is not committed below `path` (see `changes`) makes it dirty.
     A directory that git ignores counts as one outside of git. Raises SourceMissing,

@@ -103,7 +103,7 @@ class History:
         return self._known.intersection(revisions)
 
     async def newest(self, revisions: Collection[str]) -> str:
-        """Of commits in this history one that led to none of the others."""
+        """Of commits in this history, one that is not an ancestor of the others."""
         if len(set(revisions)) == 1:
             return next(iter(revisions))
         return (await self._run("merge-base", "--independent", *revisions)).split()[0]

@@ -99,7 +99,7 @@ class GitLedger:
         return [release.version for release in await self.released()]
 
     async def released(self) -> Sequence[Released]:
-        """The released versions with the commits that their tags name; what a tag names may be no commit at all."""
+        """The released versions with the commits of their tags; a tag may also point to something else."""
         tags = (await self._refs.read()).tags
         named = ((version_of_git_tag(name, self.prefix), revision) for name, revision in tags.items())
         return [Released(version, revision) for version, revision in named if version is not None]
@@ -130,7 +130,7 @@ class GitLedger:
             held = await self._own(reservation)
             if held is None or held.note is None:
                 raise self._lost(reservation)
-            # As it stands: a digest that is noted at this moment must not be lost.
+            # The current reservation: a digest noted at this moment must not be lost.
             new = await self._refs.store(self._note(reservation.version, held.note.claim).message)
             if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
                 return
@@ -150,7 +150,7 @@ class GitLedger:
             held = await self._own(reservation)
             changes = [Change(f"refs/tags/{tag}", None, self.revision)]
             if held is not None:
-                # Written again: the tag appears only if nobody has taken the reservation over meanwhile.
+                # Written again: the tag only appears if nobody has taken over the reservation in the meantime.
                 new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
                 changes.append(Change(self._ref(reservation.version), held.revision, new))
             if await self._refs.apply(*changes):

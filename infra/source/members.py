@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO, Protocol, cast
 from prefect_slipway.infra.source.limits import shortened
 
 _CHUNK = 1 << 20
-# Of all headers before a member: as much as Go's archive/tar takes (maxSpecialFileSize).
+# For all headers before a member: the limit of Go's archive/tar (maxSpecialFileSize).
 _HEADER_BYTES = 1 << 20
 _GLOBAL_HEADERS = 100
 # Of a zip's list of members, each of which becomes an object: a hundred thousand and more.

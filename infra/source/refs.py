@@ -76,7 +76,7 @@ class RefStore:
         return (await self._run_here("hash-object", "-w", "-t", "commit", "--stdin", stdin=text)).strip()
 
     async def texts(self, refs: Mapping[str, str]) -> dict[str, str]:
-        """The messages of the commits that `refs` name, fetched if need be; refs that are gone are left out."""
+        """The messages of the commits that `refs` name, fetched if needed; refs that are gone are left out."""
         found = {}
         for ref, revision in refs.items():
             text = await self._message(revision)

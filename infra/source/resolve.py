@@ -42,7 +42,7 @@ SourceSpec = DirectorySpec | GitSpec | ArchiveSpec
 
 
 def parse_source(text: str, *, ref: str | None = None, path: str = "", checksum: str | None = None) -> SourceSpec:
-    """Read what a user names as the source, or what Vault holds for it. Raises InvalidOption.
+    """Read the source that a user gave, or that Vault contains. Raises InvalidOption.
 
     - with a `checksum`, or ending like an archive (`.tar.gz`, `.zip` ...) and without a `ref`: an archive;
     - a path on this machine, without a `ref` and not ending in `.git`: a directory;

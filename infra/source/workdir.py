@@ -80,7 +80,7 @@ def _is_left(folder: Path, match: re.Match[str], me: Owner, host: str) -> bool:
     """Whether a process that is no more has left it."""
     if match["host"] == host:
         return not is_alive(Owner(me.host, int(match["pid"]), int(match["started"])))
-    # Before a reboot, or in another container, where nobody can look.
+    # Before a reboot, or in another container, which cannot be inspected.
     try:
         return time.time() - folder.stat().st_mtime > _STRANGERS_AGE_S
     except OSError:

@@ -49,7 +49,7 @@ class KubernetesAuth(InMemory):
 
 @dataclass(frozen=True, slots=True)
 class VaultAccess(InMemory):
-    """A Vault and the way in.
+    """The address and login of a Vault.
 
     `namespace`: of Vault Enterprise or OpenBao, None for the root namespace. `ca_file`: PEM file of the CAs
     to trust, None for the usual ones. Raises InvalidOption for an address that is not a URL.

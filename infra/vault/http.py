@@ -40,7 +40,7 @@ class StatusTold(requests.RequestException):
 
 
 class VaultHttp(requests.Session):
-    """What hvac sends its requests with."""
+    """The HTTP session that hvac uses."""
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request, to where one redirect leads at most. Raises RequestExceptions, our own two as well."""

@@ -90,7 +90,7 @@ class TransitPath:
 
     @property
     def policy(self) -> str:
-        """The least policy that signing takes, in HCL; `sign-policy.hcl` is that of vault:transit/release."""
+        """The smallest policy for signing, in HCL; `sign-policy.hcl` is that of vault:transit/release."""
         text = Path(__file__).with_name("sign-policy.hcl").read_text()
         rules = [line for line in text.splitlines() if line.startswith("path ")]
         return "\n".join(

@@ -29,13 +29,6 @@ THEIRS = {"--allow-insecure-entitlement"}
 
 NAMED_ERRORS = sorted({code for code in inline(TROUBLESHOOTING) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", code)})
 
-# What English docs do not say (CONTRIBUTING.md, "Documentation"); generated pages say what the code says.
-AWKWARD = re.compile(
-    r"\bmend|is to be\b|are to be\b|where there is one|stands? above|is not there\b|\bNone: |\bNot: "
-    r"|is no [a-z]+ (of|that)\b|the way of|\bbare names|nobody's answer|\bfurther [A-Za-z]+s\b|\banew\b"
-)
-WRITTEN = [page for page in [*PAGES, ROOT / "CHANGELOG.md"] if page not in {each.PAGE for each in GENERATED}]
-
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -174,9 +167,3 @@ def test_each_block_is_of_a_known_kind(page: Path) -> None:
     opened = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)[::2]
     assert set(opened) <= {"sh", "shell", "python", "yaml"}
     assert len(opened) == sum(len(blocks(page, kind)) for kind in set(opened))
-
-
-@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.name)
-def test_the_english_is_plain(page: Path) -> None:
-    """None of the phrases that readers stumbled over comes back."""
-    assert not [match[0] for match in AWKWARD.finditer(" ".join(prose(page).split()))]

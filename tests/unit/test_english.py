@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("flows", "blocks", "infra", "deployments", "prefect_slipway")
-DOCS: tuple[str, ...] = ()
+DOCS = ("*.md", "docs/*.md")
 TEXTS = ("*.yaml", "*.yml", "*.sh", "*.toml")
 
 
@@ -83,8 +83,9 @@ def _texts() -> Iterator[Text]:
         for pattern in TEXTS:
             for path in _files(package, pattern):
                 yield Text(str(path.relative_to(ROOT)), path.read_text("utf-8"), True)
-    for name in (*DOCS, "Makefile"):
-        yield Text(name, (ROOT / name).read_text("utf-8"), True)
+    for pattern in (*DOCS, "Makefile"):
+        for path in sorted(ROOT.glob(pattern)):
+            yield Text(str(path.relative_to(ROOT)), path.read_text("utf-8"), True)
 
 
 def _files(package: str, pattern: str) -> list[Path]:

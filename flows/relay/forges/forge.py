@@ -45,7 +45,7 @@ class Forge(Protocol):
 
 def check_secret(given: str, expected: Iterable[bytes]) -> None:
     """Reject a value that equals none of the expected ones; compares all of them in constant time."""
-    found = [hmac.compare_digest(given.encode(errors="surrogateescape"), one) for one in expected]
+    found = [hmac.compare_digest(given.encode(errors="surrogateescape"), candidate) for candidate in expected]
     if not any(found):
         raise wrongly_signed()
 

@@ -25,7 +25,7 @@ class GitHub:
             raise unsigned(_SIGNATURE)
 
     def verify(self, headers: Headers, body: bytes, secrets: Sequence[bytes], now: float) -> None:
-        check_secret(headers[_SIGNATURE], [b"sha256=" + one for one in hex_signatures(secrets, body)])
+        check_secret(headers[_SIGNATURE], [b"sha256=" + signature for signature in hex_signatures(secrets, body)])
 
     def delivery(self, headers: Headers, body: bytes) -> str:
         return delivery_id(headers, "X-GitHub-Delivery")

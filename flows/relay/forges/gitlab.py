@@ -43,7 +43,7 @@ class GitLab:
     def delivery(self, headers: Headers, body: bytes) -> str:
         if any(name in headers for name in _DELIVERY):
             return delivery_id(headers, *_DELIVERY)
-        # Before 14.8 a delivery has no name of its own.
+        # Before 14.8 a delivery has no id.
         return f"sha256:{hashlib.sha256(body).hexdigest()[:32]}"
 
     def is_push(self, headers: Headers) -> bool:

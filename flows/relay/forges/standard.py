@@ -43,7 +43,7 @@ def verify(headers: Headers, body: bytes, secrets: Sequence[bytes], now: float) 
     signed = f"{identity}.{timestamp}.".encode() + body
     expected = [sign(secret, signed) for secret in secrets]
     given = headers[SIGNATURE].encode(errors="surrogateescape").split(b" ")[:_MOST_SIGNATURES]
-    found = [hmac.compare_digest(one, other) for one in given for other in expected]
+    found = [hmac.compare_digest(signature, other) for signature in given for other in expected]
     if not any(found):
         raise wrongly_signed()
     if abs(now - int(timestamp)) > TOLERANCE_S:

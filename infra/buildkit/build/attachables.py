@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def attachables(request: BuildRequest, credentials: CredentialSource) -> list[Attachable]:
-    """Raises what is wrong with the request's directories, secrets, agents and outputs before anything is sent."""
+    """Raises errors in the request's directories, secrets, agents and outputs before anything is sent."""
     directories = request.directories()
     offered: list[Attachable] = [Auth(credentials)]
     if request.dockerfile_content is not None:
@@ -53,8 +53,8 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
 
 
 def unanswered(offered: Iterable[Attachable]) -> set[str]:
-    """The registries that the daemon asked a credential for in vain."""
-    return {host for one in offered if isinstance(one, Auth) for host in one.unanswered}
+    """The registries for which the daemon requested a credential without success."""
+    return {host for attachable in offered if isinstance(attachable, Auth) for host in attachable.unanswered}
 
 
 def masking(request: BuildRequest, offered: Iterable[Attachable]) -> Masking | None:
@@ -68,24 +68,24 @@ def masking(request: BuildRequest, offered: Iterable[Attachable]) -> Masking | N
 
 
 def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response: Mapping[str, str]) -> bool:
-    """Whether the daemon did something for each kind of output: one before v0.13 takes the first and forgets the rest.
+    """Whether the daemon handled every kind of output: before v0.13 it only handles the first.
     `response`: Solve's ExporterResponse."""
     if not request.outputs:
         return True
     from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
     wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
-    files = all(one.complete for one in offered if isinstance(one, FileSend))
+    files = all(attachable.complete for attachable in offered if isinstance(attachable, FileSend))
     return files and (not wants_image or "containerimage.digest" in response)
 
 
 def finish_outputs(offered: Iterable[Attachable]) -> None:
-    """The build has succeeded: what its outputs do then. Raises OutputError."""
+    """Finish the outputs of a successful build. Raises OutputError."""
     from prefect_slipway.infra.buildkit.build.filesend import FileSend
 
-    for one in offered:
-        if isinstance(one, FileSend):
-            one.remove_the_rest()
+    for attachable in offered:
+        if isinstance(attachable, FileSend):
+            attachable.remove_the_rest()
 
 
 class _WithDockerfile(FileSync):

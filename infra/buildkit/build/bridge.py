@@ -66,7 +66,7 @@ class Bridge:
         return dict((await self._call("Solve", request, SolveResponse)).result.metadata)
 
     async def fetch(self, url: str) -> bytes:
-        """What the daemon downloads from there, as a Dockerfile. Raises ContextError if it is too large."""
+        """Let the daemon download a Dockerfile. Raises ContextError if it is too large."""
         name = "Dockerfile"
         source = Op(source=SourceOp(identifier=url, attrs={"http.filename": name})).SerializeToString()
         digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
@@ -83,7 +83,7 @@ class Bridge:
         return data
 
     async def returned(self) -> None:
-        """Nothing comes of the build: it is over."""
+        """The build ended without a result."""
         # A daemon fails altogether without a result, be it an empty one.
         await self._call("Return", ReturnRequest(result=Result()), ReturnResponse)
 

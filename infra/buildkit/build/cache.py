@@ -84,7 +84,7 @@ def _with_env(entry: CacheEntry, env: Mapping[str, str]) -> CacheEntry | None:
     """The entry with what its type takes from the environment; None, and a line in the log, if it has none here."""
     if entry.type not in {"gha", "s3"}:
         return entry
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     from prefect_slipway.infra.buildkit.build.cache_environment import aws_attributes, github_attributes
 
     env = env if entry.surroundings else {}

@@ -14,7 +14,7 @@ from prefect_slipway.infra.domain.options import parse_bool
 
 
 def github_attributes(attributes: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str] | None:
-    """Where GitHub's cache is and its token, as its runner tells them; None where there is neither: not on a runner.
+    """The address and token of GitHub's cache from its runner; None outside a runner.
 
     `url_v2` is for the second version of its API alone (`version=2`, or the runner says so); a daemon takes it if it
     knows that version.

@@ -35,17 +35,18 @@ def is_layout(place: str) -> bool:
 
 
 def is_remote(place: str) -> bool:
-    """What a daemon fetches itself: a URL, `user@host:path` of a git server, `github.com/…` (dfgitutil/git_ref.go)."""
+    """Whether the daemon fetches it itself: a URL, `user@host:path` of a git server, `github.com/…`
+    (dfgitutil/git_ref.go)."""
     return place.startswith("github.com/") or is_git_over_ssh(place) or _URL.match(place) is not None
 
 
 def is_git_over_ssh(place: str) -> bool:
-    """A git repository that wants an SSH agent."""
+    """Whether it is a git repository that needs an SSH agent."""
     return _SCP.match(place) is not None or place.lower().startswith("ssh://")
 
 
 class NamedContexts(NamedTuple):
-    """What they come to: attributes, directories the daemon may read, layouts it may read (by the ids it uses)."""
+    """Resolved contexts: attributes, directories and layouts that the daemon may read (by the ids it uses)."""
 
     attributes: Mapping[str, str] = MappingProxyType({})
     directories: Mapping[str, Path] = MappingProxyType({})

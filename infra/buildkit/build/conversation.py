@@ -50,8 +50,8 @@ class Conversation:
     masking: Masking | None
 
     async def run(self, ref: str, session: Session, work: Callable[[], Awaitable[T]]) -> T:
-        """What `work` gives, with the tunnel and Status beside it. All events have been told when this returns or
-        raises: the cause of what went wrong, ours first."""
+        """Run `work` next to the tunnel and Status, and return its result. When this returns or raises, all events
+        were reported. Raises the cause of a failure, the client's own first."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tunnel = tasks.create_task(session.run(self.client))
@@ -112,7 +112,7 @@ class Conversation:
         if not record.events:
             await asyncio.wait([status], timeout=_STATUS_LATE_S)
         if not record.events:
-            # Over before Status was requested: no job any more, but in the history, which tells everything at once.
+            # The build ended before Status was requested: no job any more, but the history reports everything at once.
             status.cancel()
             status = tasks.create_task(self._follow(ref))
         while not status.done():

@@ -27,8 +27,8 @@ _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 
 
 class DockerEngine(NamedTuple):
-    """Where an engine listens: a socket, or a host and port. `certificates`: a folder with ca.pem, cert.pem, key.pem,
-    None without TLS. `verified`: whether the engine's certificate has to be one that the CA vouches for."""
+    """The address of an engine: a socket, or a host and port. `certificates`: a folder with ca.pem, cert.pem, key.pem,
+    None without TLS. `verified`: whether the engine's certificate must be signed by the CA."""
 
     socket: Path | None = None
     host: str = ""
@@ -110,7 +110,7 @@ class DockerEngine(NamedTuple):
                 raise OutputError(f"{self} does not answer like a Docker engine") from error
 
     async def load(self, archive: AsyncIterator[bytes]) -> None:
-        """Take in an image, as `docker load` does. Raises BuilderUnreachable, OutputError, InvalidOption."""
+        """Load an image, like `docker load`. Raises BuilderUnreachable, OutputError, InvalidOption."""
         headers = {"Content-Type": "application/x-tar"}
         async with (
             self._asked() as client,
@@ -125,7 +125,7 @@ class DockerEngine(NamedTuple):
 
     @contextlib.asynccontextmanager
     async def _asked(self) -> AsyncIterator[httpx.AsyncClient]:
-        # Only then: `slipway build` is to start fast.
+        # Imported late, so that `slipway build` starts fast.
         import httpx
 
         tls = self._tls()

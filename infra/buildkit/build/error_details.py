@@ -34,7 +34,7 @@ class SolveDetails:
 
     @classmethod
     def of(cls, error: GrpcError) -> SolveDetails:
-        """Read what is there; details that cannot be read are left out."""
+        """Read the details; unreadable ones are left out."""
         vertex, exit_code, excerpt = None, None, ""
         for type_url, data in error.details:
             try:

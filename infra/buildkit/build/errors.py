@@ -164,7 +164,7 @@ def build_error(
     record: BuildRecord,
     anonymous: Collection[str] = (),
 ) -> BaseException:
-    """The cause for a build that failed with `error`; what is not the daemon's doing is given back as it is.
+    """The cause of a build that failed with `error`; errors that are not the daemon's are returned as they are.
 
     `anonymous`: the registries that the daemon asked a credential for in vain.
     """

@@ -57,11 +57,11 @@ class FileSend:
 
     @property
     def complete(self) -> bool:
-        """Whether the daemon has begun to send every output that comes this way; one that broke off is a failure."""
+        """Whether the daemon began to send every output; an interrupted one is a failure."""
         return not self._expected
 
     def remove_the_rest(self) -> None:
-        """What outputs with `delete` do at a build's end. Raises OutputError."""
+        """Delete old files of outputs with `delete` after a build. Raises OutputError."""
         for folder, came in self._came.items():
             try:
                 with contextlib.closing(Tree(folder)) as tree:

@@ -20,7 +20,7 @@ MASK = b"***"
 
 
 class Masking:
-    """Replaces secrets in events. `values`: read anew for each event, because the daemon asks for secrets as it goes.
+    """Replaces secrets in events. `values`: read at each event, because the daemon asks for secrets as it goes.
 
     Output comes in pieces that are not cut at lines: what may be the beginning of a secret is held back until the next
     piece of the same stream, or the end (`rest`).

@@ -18,7 +18,8 @@ _LABEL = "org.mobyproject.buildkit.worker.moby.host-gateway-ip"
 
 
 def with_gateway(request: BuildRequest, labels: Iterable[Mapping[str, str]], builder: str) -> BuildRequest:
-    """The request with addresses alone. `labels`: each worker's. Raises InvalidOption without a gateway among them."""
+    """The request with `host-gateway` replaced by an address. `labels`: each worker's. Raises InvalidOption without a
+    gateway among them."""
     told = (each.get(_LABEL, "") for each in labels)
     # Go prints an address that there is not as `<nil>`: an engine without a bridge.
     address = next((each for each in told if each and each != "<nil>"), None)
@@ -32,7 +33,7 @@ def with_gateway(request: BuildRequest, labels: Iterable[Mapping[str, str]], bui
 
 
 async def with_engines(request: BuildRequest) -> BuildRequest:
-    """The request with what the engines can take that images are loaded into. Raises as `keeps_layouts`."""
+    """The request completed with the capabilities of the engines that load its images. Raises as `keeps_layouts`."""
     outputs: list[Output] = []
     for output in request.outputs:
         if isinstance(output, EngineLoad) and output.layout is None:

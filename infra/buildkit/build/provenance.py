@@ -20,7 +20,7 @@ _BUILD_TYPE = "https://mobyproject.org/buildkit@v1"
 
 
 def provenances(record: BuildHistoryRecord) -> Iterator[tuple[str, str, str]]:
-    """Platform ("" where there was one result), digest and predicate type of each that there is."""
+    """Platform ("" for a single result), digest and predicate type of each provenance."""
     results = dict(record.Results) or ({"": record.Result} if record.HasField("Result") else {})
     for platform, result in results.items():
         for digest, predicate in _statements(result):

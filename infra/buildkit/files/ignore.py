@@ -116,7 +116,7 @@ def _regex(text: str) -> str:
         elif char == "\\":
             position += 1
             if position == len(text):
-                # moby/patternmatcher leaves it alone, and it takes away the `$` that would end the expression.
+                # moby/patternmatcher does not escape it, and it removes the `$` that would end the expression.
                 parts.append(re.escape("$") + "(?s:.*)")
             else:
                 parts.append(re.escape(text[position]))

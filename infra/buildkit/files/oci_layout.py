@@ -93,7 +93,7 @@ class Layout:
         while True:
             with lock.open("w") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                # Whoever had it before has removed it: then it keeps nobody out.
+                # The previous holder removed the file, so its lock no longer excludes anyone.
                 if not _is(lock, file):
                     continue
                 try:
@@ -133,7 +133,7 @@ class Ingest:
         self._hash, self.size = hashlib.sha256(), 0
 
     def commit(self) -> None:
-        """Put it among the blobs. Raises OSError."""
+        """Add it to the blobs. Raises OSError."""
         self._file.close()
         target = self._layout.blob(self.digest)
         assert target is not None
@@ -142,7 +142,7 @@ class Ingest:
         self._path.replace(target)
 
     def close(self) -> None:
-        """Throw away what was not committed."""
+        """Discard an uncommitted blob."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 

@@ -29,7 +29,7 @@ class FileTable:
         self._times = array("q")
 
     def add(self, path: bytes, size: int, modified_ns: int) -> None:
-        """The next announcement. `path`: b"" for what has no content."""
+        """Add the next announced file. `path`: b"" if it has no content."""
         self._paths += path
         self._ends.append(len(self._paths))
         self._sizes.append(size)
@@ -106,7 +106,7 @@ class FileReader:
 
     def _read(self) -> bytes:
         """The next piece of the open file; the file is closed with its last one."""
-        # One byte more than there should be tells the end from a file that has grown.
+        # Read one byte more than expected, to tell the end from a file that has grown.
         wanted = min(_DATA_SIZE, self._left + 1)
         try:
             data = os.read(self._descriptor, wanted)

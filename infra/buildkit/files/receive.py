@@ -101,7 +101,7 @@ class _Receiver:
         self._folders: list[Stat] = []
 
     def take(self, packets: list[Packet]) -> bytes:
-        """Act on the packets, give back the answers. Raises OSError, OutputError, GrpcError."""
+        """Process packets and return the answers. Raises OSError, OutputError, GrpcError."""
         answer = bytearray()
         for packet in packets:
             if packet.type == Packet.PACKET_DATA:

@@ -27,7 +27,7 @@ def sink(dest: Path | BinaryIO) -> Iterator[Write]:
             with _named_at_the_end(dest) as file:
                 yield partial(_write_stream, file)
         else:
-            # A pipe that nobody reads is an error at once, not a wait for ever.
+            # A pipe without a reader is an error at once instead of an endless wait.
             with _opened(dest) as descriptor:
                 yield partial(_write_pipe, descriptor)
     elif (pipe := _pipe_of(dest)) is not None:

@@ -30,7 +30,7 @@ class Tree:
         self._temporaries: dict[int, tuple[bytes, bytes]] = {}
 
     def close(self) -> None:
-        """Remove what is not finished and let go."""
+        """Remove unfinished files and close the directory."""
         for descriptor, (folder, name) in [*self._temporaries.items()]:
             os.close(descriptor)
             with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ class Tree:
         os.close(self._root)
 
     def make(self, stat: Stat) -> bool:
-        """A folder, symlink, pipe or device; True for a folder, which wants `seal` at the end."""
+        """Create a directory, symlink, pipe or device; True for a directory, which needs `seal` at the end."""
         folder, name = self._place(stat.path)
         mode = unix_mode(stat.mode)
         if modes.S_ISDIR(mode):
@@ -61,7 +61,7 @@ class Tree:
         return False
 
     def begin(self, stat: Stat) -> int:
-        """Open a file for `write`, beside the name it will have."""
+        """Open a temporary file for `write`, next to its final name."""
         parent, _ = os.path.split(_checked(stat.path))
         name = b".slipway-" + secrets.token_hex(8).encode()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -102,7 +102,7 @@ class Tree:
             os.close(other)
 
     def seal(self, stat: Stat) -> None:
-        """Nothing more comes into this folder: its mode, time and attributes."""
+        """Finish a directory: set its mode, time and attributes."""
         folder, name = self._place(stat.path)
         descriptor = os.open(name, _FOLDER, dir_fd=folder)
         try:

@@ -33,7 +33,7 @@ _GO_SETUID, _GO_SETGID, _GO_STICKY = 1 << 23, 1 << 22, 1 << 20
 
 
 class Selection(NamedTuple):
-    """What the daemon wants of a directory: pattern lists as its metadata carries them, "" or missing: everything.
+    """The daemon's selection of a directory: pattern lists as its metadata carries them, "" or missing: everything.
 
     `git_modes`: it gets the modes that git knows, instead of those that a umask gave a checkout.
     """

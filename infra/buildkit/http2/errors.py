@@ -42,7 +42,7 @@ class ProtocolViolation(Exception):
 
 
 class StreamReset(Exception):
-    """The other side gave the stream up. `code`: an HTTP/2 error code (RFC 9113 section 7)."""
+    """The other side reset the stream. `code`: an HTTP/2 error code (RFC 9113 section 7)."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"stream reset with code {code}")

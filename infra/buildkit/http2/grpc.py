@@ -165,7 +165,7 @@ class ClientCall:
         self._stream.end()
 
     def cancel(self) -> None:
-        """Give the call up; the daemon's handler is cancelled."""
+        """Cancel the call, and with it the daemon's handler."""
         self._stream.reset()
 
 
@@ -239,7 +239,7 @@ class ServerCall:
             if name == b":path":
                 self.method = value.decode(errors="replace")
             elif not name.startswith(b":"):
-                # A file name may stand here that is not UTF-8 (grpc-go does not mind).
+                # May contain a file name that is not UTF-8 (which grpc-go accepts).
                 key = name.decode("latin-1").lower()
                 self.metadata.setdefault(key, []).append(value.decode(errors="surrogateescape"))
 

@@ -29,7 +29,7 @@ class Owner(Protocol):
         """Tell the other side that nothing more comes."""
 
     def reset_stream(self, stream: Http2Stream, code: int) -> None:
-        """Tell the other side that the stream is given up."""
+        """Tell the other side that the stream is abandoned."""
 
 
 class Http2Stream:

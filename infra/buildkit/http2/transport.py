@@ -38,7 +38,7 @@ class ByteStream(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of it, whatever its state; never raises for that."""
+        """Close it in any state, without raising."""
         ...
 
 
@@ -47,7 +47,7 @@ class SocketStream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        # Less waking up in turns with a daemon that takes a large context.
+        # Fewer context switches with a daemon that receives a large context.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray(_READ_SIZE)
@@ -199,7 +199,7 @@ def _connection_error(address: BuilderAddress, error: OSError) -> SlipwayError:
             action="run as root, or join the group that owns the socket (docker)",
         )
     if isinstance(error, ConnectionResetError | ConnectionAbortedError) and address.tls is not None:
-        # A server that wants a client certificate may break off instead of sending an alert.
+        # A server that requires a client certificate may close the connection instead of sending an alert.
         return BuilderTlsError(f"builder {address}: the connection broke during the TLS handshake")
     return BuilderUnreachable(f"builder {address}: {_reason(error)}")
 

@@ -29,7 +29,7 @@ def is_archive(head: bytes) -> bool:
     """Whether a stream that begins so is an archive, and not a Dockerfile (build/utils.go in docker/buildx)."""
     if head.startswith(_PACKED):
         return True
-    # Only then: `slipway build` is to start fast.
+    # Imported late, so that `slipway build` starts fast.
     import tarfile
 
     try:
@@ -47,7 +47,7 @@ class Archive(NamedTuple):
 
 
 def upload_url(session: str) -> str:
-    """What the frontend is told: new for each session, for the daemon remembers what a URL brought."""
+    """The upload's URL, new for each session, because the daemon caches the content of a URL."""
     return f"http://buildkit-session/{session}"
 
 

@@ -37,7 +37,7 @@ from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess, Lo
 FIELD_MANAGER = "slipway"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=10)
 _WATCH_S = 30
-# A watch ends by itself after _WATCH_S seconds; a server that keeps silent beyond that is gone.
+# A watch ends after _WATCH_S seconds; a server that stays silent longer is gone.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_WATCH_S + 10)
 _FOLLOW_TRIES = 5
 _FOLLOW_PAUSE_S = 0.5
@@ -64,7 +64,7 @@ class KubernetesApi:
             self._login = None
 
     def another(self) -> KubernetesApi:
-        """One of the same cluster and namespace, not open yet: for another event loop."""
+        """A new, unopened client of the same cluster and namespace, for another event loop."""
         return KubernetesApi(self._access)
 
     @property
@@ -102,7 +102,7 @@ class KubernetesApi:
         return await self._json("create", kind, name_of(obj), method="POST", path=kind.path(self.namespace), body=obj)
 
     async def review(self, kind: Kind, spec: Object) -> Object:
-        """The status of a review, which the API server makes up and keeps nowhere."""
+        """The status of a review, which the API server computes without storing it."""
         body = {"apiVersion": kind.api, "kind": kind.name, "spec": spec}
         path = f"/apis/{kind.api}/{kind.plural}"
         return (await self._json("create", kind, "", method="POST", path=path, body=body)).get("status") or {}

@@ -12,7 +12,7 @@ from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN, SLIP
 
 
 async def apply_ours(api: KubernetesApi, obj: Object) -> Object:
-    """Make the object, or bring one of the same run to this state. Raises NotOurs.
+    """Create the object, or update one of the same run. Raises NotOurs.
 
     Where nothing is there, it is applied without taking over fields: had somebody else made one in the meantime, that
     would be a conflict.
@@ -30,7 +30,7 @@ async def apply_ours(api: KubernetesApi, obj: Object) -> Object:
 
 
 async def check_free(api: KubernetesApi, objects: Iterable[Object]) -> None:
-    """See that nobody else has an object of one of these names. Raises NotOurs, for the first in their order."""
+    """Check that nobody else has an object of one of these names. Raises NotOurs, for the first in their order."""
     wanted = list(objects)
     found = await asyncio.gather(*(api.get(kind_of(obj), name_of(obj)) for obj in wanted))
     for there, obj in zip(found, wanted, strict=True):

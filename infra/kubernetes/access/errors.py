@@ -63,7 +63,7 @@ TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked of the API, for messages. `verb`: as in a Role; `what`: `secret/registry-creds`."""
+    """The API request, for messages. `verb`: as in a Role; `what`: `secret/registry-creds`."""
 
     verb: str
     what: str

@@ -70,7 +70,7 @@ class Login:
 
 
 async def log_in(access: ClusterAccess) -> Login:
-    """A client for the cluster; nothing is asked of it yet. Raises KubeconfigInvalid."""
+    """A client for the cluster, without any request yet. Raises KubeconfigInvalid."""
     configuration = Configuration()
     files = PrivateFiles()
     with _understood(access):
@@ -87,7 +87,7 @@ async def log_in(access: ClusterAccess) -> Login:
 
 
 def namespace_of(access: ClusterAccess) -> str:
-    """The namespace that is meant, without logging in. Raises KubeconfigInvalid."""
+    """The selected namespace, without logging in. Raises KubeconfigInvalid."""
     if access.namespace is not None:
         return access.namespace
     files = PrivateFiles()
@@ -117,7 +117,7 @@ def _loader(paths: str, context: str | None, files: PrivateFiles) -> KubeConfigL
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
         raise ConfigException("it does not exist")
     config = KubeConfigMerger(paths).config
-    # The library would write keys that stand in the file itself to /tmp, and leave them there after a kill -9.
+    # The library would write keys from inside the file to /tmp, and leave them there after a kill -9.
     for user in config.value["users"]:
         _inline(user.value.get("user") or {}, ("client-certificate", "client-key"), files)
     for cluster in config.value["clusters"]:

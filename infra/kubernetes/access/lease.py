@@ -53,7 +53,7 @@ class Renewal:
 
 
 async def renew(api: KubernetesApi, name: str) -> Object:
-    """Raises ObjectMissing when there is no such Lease any more."""
+    """Renew the Lease. Raises ObjectMissing if it no longer exists."""
     return await api.merge(LEASE, name, {"spec": {"renewTime": timestamp(api.now())}})
 
 

@@ -57,7 +57,7 @@ def is_ready(pod: Object) -> bool:
 
 
 def verdict(pod: Object) -> Verdict | None:
-    """Why this pod does not run as it should, None if nothing shows."""
+    """Why this pod does not run, None if there is no visible reason."""
     name = f"pod/{name_of(pod)}"
     status = pod.get("status") or {}
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")

@@ -68,7 +68,7 @@ class PortForward:
         return f"tcp://{host}:{port}"
 
     async def check(self) -> None:
-        """Reach the pod's node once, so that a right that is missing is told by its name. Raises as `port_forward`."""
+        """Connect to the pod's node once, to name a missing permission. Raises as `port_forward`."""
         await (await open_tunnel(self._api, await self._pod(), self._port)).close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -51,8 +51,8 @@ class Right:
 
 
 def builder_rights(objects: Iterable[Object], *, forward: bool, session: bool = False) -> set[Right]:
-    """What a builder's life takes: `objects` made, watched and removed. `forward`: it is reached by a port-forward;
-    `session`: somebody opens a session in one of its pods.
+    """The permissions for a builder: `objects` created, watched and removed. `forward`: it is reached by a
+    port-forward; `session`: somebody opens a session in one of its pods.
     """
     rights = {
         *(Right.on(DEPLOYMENT, verb) for verb in ("list", "watch")),
@@ -74,7 +74,7 @@ def builder_rights(objects: Iterable[Object], *, forward: bool, session: bool = 
 
 
 def rollout_rights(kind: Kind, name: str, pull_secret: str | None, service_account: str | None) -> set[Right]:
-    """What a rollout of this workload takes. `pull_secret`: the name of the Secret it writes, None for none;
+    """The permissions for a rollout of this workload. `pull_secret`: the name of the Secret it writes, None for none;
     `service_account`: the one whose pull Secrets are looked up for it.
     """
     rights = {Right.on(kind, "get", name), Right.on(kind, "patch", name)}
@@ -94,7 +94,7 @@ def rollout_rights(kind: Kind, name: str, pull_secret: str | None, service_accou
 
 
 async def check_rights(api: KubernetesApi, rights: Iterable[Right], *, role: str) -> None:
-    """Raises ClusterForbidden with all that is missing. `role`: the file of the Role that suffices."""
+    """Check permissions. Raises ClusterForbidden with all missing ones. `role`: the file of the Role that suffices."""
     if missing := await missing_rights(api, rights):
         what = shown_rights(missing)
         raise ClusterForbidden(
@@ -104,7 +104,7 @@ async def check_rights(api: KubernetesApi, rights: Iterable[Right], *, role: str
 
 
 async def missing_rights(api: KubernetesApi, rights: Iterable[Right]) -> list[Right]:
-    """Those that are not granted; none where the API server does not tell, which then shows at the first write."""
+    """The missing permissions; empty if the API server does not tell, which then shows at the first write."""
     try:
         told = await api.review(RULES_REVIEW, {"namespace": api.namespace})
         rules = told.get("resourceRules") or ()
@@ -116,7 +116,7 @@ async def missing_rights(api: KubernetesApi, rights: Iterable[Right]) -> list[Ri
 
 
 def shown_rights(rights: Collection[Right]) -> str:
-    """As one grants them: `get, patch on deployments.apps; create on pods/exec`."""
+    """Permissions in the form for granting them: `get, patch on deployments.apps; create on pods/exec`."""
 
     def resource(right: Right) -> str:
         return f"{right.resource}.{right.group}" if right.group else right.resource

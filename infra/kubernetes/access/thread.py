@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class InOwnThread(Generic[T]):
-    """Enters and leaves in that thread what `make` gives; what works there does not wait for this event loop's turn.
+    """Runs the context manager that `make` creates in that thread, so that it does not wait for this event loop.
 
     Raises what entering or leaving raises. The thread is a daemon: a process that ends without leaving is not held.
     """
@@ -60,7 +60,7 @@ class InOwnThread(Generic[T]):
 
 
 def from_here(call: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
-    """The same function for other threads: it is run in this event loop."""
+    """The function for use in other threads; it runs in this event loop."""
     loop = asyncio.get_running_loop()
 
     async def elsewhere() -> T:

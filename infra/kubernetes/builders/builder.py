@@ -120,12 +120,12 @@ class KubernetesBuilder:
         await self.close()
 
     async def check(self) -> None:
-        """See that it could be made: raises ClusterForbidden and NotOurs, and writes nothing."""
+        """Check that the builder could be created, without writing. Raises ClusterForbidden and NotOurs."""
         await check_place(self._api, self._spec, self._run, forward=not self._inside, session=self._session)
         self._checked = True
 
     async def provision(self) -> ProvisionedBuilder:
-        """Make the builder (or find the shared one), wait until it is ready, and give a way to it.
+        """Create the builder (or find the shared one), wait until it is ready, and return its access.
 
         May be called again when the builder was lost: what is missing is made again.
         """
@@ -185,7 +185,8 @@ class KubernetesBuilder:
         return await self._diagnosis.guard(building)
 
     async def close(self) -> list[str]:
-        """Remove all that was made for the run and see that it is gone; gives what went, as kubectl names it.
+        """Remove everything created for the run and check that it is gone; returns the removed objects' names as in
+        kubectl.
 
         A shared builder stays for others; its registry credentials go with the last release that used it, the
         `buildkit-cli` pod with the last session in it. Raises what kept anything, after all else has gone.
@@ -196,7 +197,7 @@ class KubernetesBuilder:
             await self._connection.aclose()
             await self._exits.aclose()
         finally:
-            # Whatever happened before: nobody else would do it as soon.
+            # Whatever happened before, nobody else would do it as soon.
             for step in (self._take_pod, self._take_credentials, self._take_run):
                 try:
                     gone += await step()

@@ -85,7 +85,7 @@ def shared_lease(spec: BuilderSpec, run: Run, now: str) -> Object:
 
 
 def server_tls(spec: BuilderSpec, run: Run, certificates: BuilderCertificates) -> Object:
-    """What the daemon shows of itself, and whose clients it lets in. The client's key is not in it."""
+    """The daemon's certificate and the CA of its clients, without the client's key."""
     data = {"ca.crt": certificates.ca, "tls.crt": certificates.server_cert, "tls.key": certificates.server_key}
     return _secret(Names.of(spec, run).server_tls, "kubernetes.io/tls", data, spec, run)
 

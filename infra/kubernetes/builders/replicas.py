@@ -20,7 +20,7 @@ _TRIES = 10
 
 
 def choose_replica(source: str, seats: Sequence[str], alive: Collection[str]) -> str:
-    """The pod of the source's seat; where that is not alive, another one that always is the same for this source.
+    """The pod of the source's seat; if it is not alive, another pod, always the same one for this source.
 
     Neither may be empty.
     """
@@ -29,7 +29,7 @@ def choose_replica(source: str, seats: Sequence[str], alive: Collection[str]) ->
 
 
 def seated(before: Sequence[str], alive: Collection[str], count: int) -> list[str]:
-    """`count` seats for these pods: who lives keeps his own, who is new takes a free one; "" for one that stays free.
+    """`count` seats for these pods: living pods keep their seats, new ones take free ones; "" for a free seat.
 
     Where nobody of before lives it is another builder, and everything starts over.
     """
@@ -41,7 +41,7 @@ def seated(before: Sequence[str], alive: Collection[str], count: int) -> list[st
 
 
 async def take_seats(api: KubernetesApi, lease: str, alive: Collection[str], count: int) -> list[str]:
-    """The seats of these pods, noted at the Lease. Raises ClusterErrors."""
+    """The seats of these pods, recorded on the Lease. Raises ClusterErrors."""
     for _ in range(_TRIES):
         root = await api.get(LEASE, lease)
         if root is None:

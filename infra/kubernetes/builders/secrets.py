@@ -21,7 +21,7 @@ _TRIES = 5
 
 
 class RegistrySecret:
-    """A CredentialSource that writes what its own source says into a Secret, and answers with what stands there.
+    """A CredentialSource that copies the credentials of its source to a Secret, and answers from that Secret.
 
     `hosts`: the registries whose credentials belong into it. `manifest`: the Secret for a `config.json`'s text.
     """
@@ -57,13 +57,13 @@ class RegistrySecret:
             self._task = None
 
     async def credential(self, host: str) -> Credential | None:
-        """What the Secret holds for `host` now; the source is asked first, and is not needed."""
+        """The Secret's current credential for `host`, updated from the source if that is reachable."""
         if host not in self._hosts:
             return await self._source.credential(host)
         try:
             auths = await self.sync()
         except SlipwayError:
-            # The source (or the right to write) is away for the moment: what stands there is what there is.
+            # The source (or the permission to write) is missing for the moment: use the present content.
             there = await self._api.get(SECRET, self._name)
             if there is None:
                 raise
@@ -72,7 +72,7 @@ class RegistrySecret:
         return auths.get(host)
 
     async def sync(self) -> Auths:
-        """Bring the Secret to what the source says; gives what stands in it then."""
+        """Update the Secret from the source; returns its content."""
         async with self._writing:
             wanted = {host: await self._source.credential(host) for host in self._hosts}
             for _ in range(_TRIES):

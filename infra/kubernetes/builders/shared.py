@@ -21,7 +21,7 @@ from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertif
 from prefect_slipway.infra.kubernetes.builders.manifests import SPEC_HASH, client_tls, deployment, owned, shared_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Names, Run
 
-# Nobody renews them: a builder that lives longer is made again when nobody uses it.
+# They are never renewed: a builder that lives longer is created again when nobody uses it.
 _CERTIFICATE_LIFETIME = timedelta(days=2 * 365)
 _CERTIFICATE_RESERVE = timedelta(days=30)
 

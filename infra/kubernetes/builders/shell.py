@@ -103,7 +103,7 @@ def cli_pod(spec: BuilderSpec, run: Run) -> Object:
 
 
 async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0) -> str:
-    """Make the pod, or find it, and wait until it runs; gives its name.
+    """Create or find the pod, and wait until it runs; returns its name.
 
     Raises NotOurs, the BuilderError that says why it does not run, and ClusterErrors.
     """
@@ -127,7 +127,7 @@ async def open_pod(api: KubernetesApi, pod: Object, *, timeout_s: float = 120.0)
 
 
 async def _made(api: KubernetesApi, pod: Object) -> None:
-    """See that it is there; one that goes with its last session is waited for, and made again."""
+    """Make sure that it exists; if it is being removed with its last session, wait and create it again."""
     while True:
         try:
             await api.create(pod)
@@ -143,7 +143,7 @@ async def _made(api: KubernetesApi, pod: Object) -> None:
 
 
 async def remove_pod(api: KubernetesApi, run: Run, name: str, *, timeout_s: float = GONE_WITHIN_S) -> list[str]:
-    """Remove the pod and see that it is gone, unless another run has a session in it. Raises Leftovers and
+    """Remove the pod and check that it is gone, unless another run has a session in it. Raises Leftovers and
     ClusterErrors."""
     leases = await api.find(LEASE, f"{MANAGED_BY}={SLIPWAY},{SHELL}={name}")
     if any(lease["metadata"]["labels"][RUN] != run.id and expires(lease) > api.now() for lease in leases):

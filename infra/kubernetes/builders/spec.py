@@ -28,7 +28,7 @@ Strings = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """A taint's key that the pod puts up with. `value`: None for any; `effect`: None for all."""
+    """A taint's key that the pod tolerates. `value`: None for any; `effect`: None for all."""
 
     key: str
     value: str | None = None
@@ -151,7 +151,7 @@ class BuilderSpec:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Whose objects they are. `id`: short and unique, a part of names; `labels`: of the user's."""
+    """The owner of the objects. `id`: short and unique, a part of names; `labels`: the user's."""
 
     id: str
     labels: Strings = field(default_factory=dict)
@@ -171,7 +171,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the objects of one builder are called: with the run's id if they are made for it, the fixed names if the
+    """The names of the objects of one builder: with the run's id if they are made for it, the fixed names if the
     builder is shared (and has the fixed name itself).
 
     `run`: the run's Lease; `root`: the Lease that owns the builder, which is the same one unless the builder is shared.

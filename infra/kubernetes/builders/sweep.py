@@ -19,7 +19,7 @@ _LOOK_EVERY_S = 0.4
 _TRIES = 5
 _LONGEST_PAUSE_S = 10.0
 _POD_GRACE_S = 1
-# A kubelet that is busy takes more than a minute to end a pod that it was told to kill at once.
+# A busy kubelet takes more than a minute to end a pod that it should kill at once.
 GONE_WITHIN_S = 120.0
 _SWEEP = "then run `slipway sweep`, which removes the rest once its Lease has expired"
 
@@ -47,7 +47,7 @@ async def sweep(api: KubernetesApi, *, timeout_s: float = GONE_WITHIN_S) -> Swep
         if lease in alive or (_run(lease) == SHARED_RUN and name_of(lease) in used):
             continue
         try:
-            # `unchanged`: somebody who has just begun to use it has renewed it, and keeps it.
+            # `unchanged`: a new user has just renewed it, and keeps it.
             if await api.delete(lease, kind=LEASE, unchanged=True):
                 roots.append(shown(LEASE, name_of(lease)))
         except ObjectConflict:
@@ -72,7 +72,7 @@ async def sweep(api: KubernetesApi, *, timeout_s: float = GONE_WITHIN_S) -> Swep
 
 
 async def remove_run(api: KubernetesApi, run: str, *, timeout_s: float = GONE_WITHIN_S) -> list[str]:
-    """Remove all objects with this run's label, its root first, and see that nothing of it is left.
+    """Remove all objects with this run's label, its root first, and check that nothing is left.
 
     Gives what went, as kubectl names it. Raises Leftovers and ClusterErrors.
     """
@@ -127,7 +127,7 @@ class Removal:
             async with asyncio.timeout(timeout_s):
                 while True:
                     look = await self._look()
-                    # A root that was deleted goes last: then there is nothing of the kinds that could not be checked.
+                    # A deleted root disappears last: then nothing is left of the kinds that could not be listed.
                     pending = self._root_deleted and look.root is not None
                     if not look.left and not pending and (not look.unseen or self._root_deleted):
                         return sorted(self._gone)

@@ -21,7 +21,7 @@ _LABELS = {"app.kubernetes.io/part-of": "slipway"}
 
 
 async def make_passwords(access: ClusterAccess, runs: ClusterAccess) -> list[str]:
-    """What was made, as kubectl names it. Raises ClusterErrors."""
+    """The created objects' names as in kubectl. Raises ClusterErrors."""
     made = []
     async with KubernetesApi(access) as api, KubernetesApi(runs) as api_of_runs:
         # Without characters that a URL would have to escape: one becomes part of a URL.

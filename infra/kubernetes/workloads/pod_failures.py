@@ -73,7 +73,7 @@ class PodFailure:
 
 
 def pod_failure(pod: Object) -> PodFailure | None:
-    """Why this pod does not get ready, None if nothing shows."""
+    """Why this pod does not become ready, None if there is no visible reason."""
     name = f"pod/{name_of(pod)}"
     status = pod.get("status") or {}
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:

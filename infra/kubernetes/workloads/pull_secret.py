@@ -40,7 +40,8 @@ class PullSecret:
         self._made = False
 
     async def put(self, host: str, credential: Credential) -> bool:
-        """Let the Secret hold this credential for `host`; those for other registries stay. False: it did already.
+        """Put this credential for `host` into the Secret, and keep those of other registries. False if it was there
+        already.
 
         Raises NotOurs for a Secret of that name that Slipway did not make for this workload, and ClusterErrors.
         """
@@ -65,7 +66,7 @@ class PullSecret:
         raise ObjectConflict(f"secret/{self.name} changed {_TRIES} times while it was written")
 
     async def restore(self) -> None:
-        """Undo `put`: a Secret that it made goes, one that it changed gets back what it held. Raises ClusterErrors."""
+        """Undo `put`: remove a Secret that it created, and restore one that it changed. Raises ClusterErrors."""
         there = await self._api.get(SECRET, self.name)
         if there is None:
             return

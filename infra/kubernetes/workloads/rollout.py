@@ -57,7 +57,7 @@ class RolloutRules:
 
 
 def check_rolls(state: WorkloadState) -> None:
-    """Raises RolloutImpossible for a workload whose pods would not be replaced by themselves."""
+    """Raises RolloutImpossible for a workload that does not replace its pods automatically."""
     spec = state.obj["spec"]
     if state.name.kind is DEPLOYMENT and spec.get("paused"):
         raise RolloutImpossible(
@@ -126,7 +126,7 @@ async def watch_rollout(
     rules: RolloutRules,
     say: Callable[[str], None] = lambda text: None,
 ) -> None:
-    """Return when the image in `state` is rolled out, and was for `rules.settle_s`. `say` is told what is waited for.
+    """Return when the image in `state` has been rolled out for `rules.settle_s`. `say` receives the progress.
 
     Raises the RolloutError that says why it will not be; RolloutSuperseded if somebody sets another image meanwhile,
     and ObjectMissing if somebody deletes the workload.
@@ -188,7 +188,7 @@ class _Watch:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def overdue(self, within: str) -> RolloutError:
-        """The likeliest reason why it is not complete by now."""
+        """The most likely reason why it is not complete."""
         for pod in self._own_pods():
             failure = pod_failure(pod)
             if failure is None and not is_ready(pod):

@@ -53,7 +53,7 @@ class RolledOut:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """What a workload says of one of its containers. `image`: as it stands in the object.
+    """A workload's record of one of its containers. `image`: as in the object.
 
     `previous`: what ran before Slipway's last write to this container, None if that is not known. `history`: of this
     container, newest first. `generation`: changes with each change of the workload's spec. `stale`: the
@@ -72,12 +72,12 @@ class WorkloadState:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the image's rollout was seen to succeed by Slipway, and is the last that was."""
+        """Whether Slipway saw the image's rollout succeed, as the last one."""
         return bool(self.history) and self.history[0].image == self.image
 
     @property
     def pending(self) -> bool:
-        """Whether Slipway set the image and did not see its rollout end: a run that died, or still works on it."""
+        """Whether Slipway set the image without seeing its rollout end: the run died, or is still working."""
         annotations = _annotations(self.obj)
         digest = annotations.get(DIGEST)
         ours = self.previous is not None and digest is not None
@@ -90,7 +90,8 @@ class WorkloadState:
 
     @property
     def good(self) -> str:
-        """The image to go back to if the next one fails: what runs, or ran before a rollout that nobody saw end."""
+        """The image to restore if the next one fails: the running one, or the one before a rollout without a known
+        end."""
         return self.previous if self.pending and self.previous is not None else self.image
 
     def rolled_out(self, digest: str) -> RolledOut | None:
@@ -155,7 +156,7 @@ class Workload:
         pull_secret: str | None = None,
         rolling_back: bool = False,
     ) -> WorkloadState:
-        """Let the container run `image` (by digest), and note on the workload what ran before.
+        """Set the container's `image` (by digest), and record the previous image on the workload.
 
         `pull_secret`: a Secret that its pods pull with, besides those they have. `rolling_back`: it is an earlier
         release. Raises ObjectConflict when somebody else changes the workload all the time.
@@ -178,7 +179,7 @@ class Workload:
         return await self._write(change)
 
     async def put_back(self, bad: str, good: str, *, why: str, drop_secret: str | None = None) -> WorkloadState:
-        """Let the container run `good` again, the image that was there before `bad`. `why`: the failure's name.
+        """Set the container's image back to `good`, the image before `bad`. `why`: the failure's name.
 
         `drop_secret`: a pull Secret that came with `bad`. Where `good` is there already nothing is written. Raises
         RolloutSuperseded if neither is.
@@ -203,7 +204,7 @@ class Workload:
         return await self._write(change)
 
     async def confirm(self, image: str, *, version: str | None, run: str, withdraw: bool = False) -> WorkloadState:
-        """Note that the rollout of `image` was seen to succeed. `withdraw`: what ran before it is not to be promoted.
+        """Record that the rollout of `image` succeeded. `withdraw`: the previous image must not be promoted.
 
         No pod is touched. Raises RolloutSuperseded if another image is there by now.
         """
@@ -232,7 +233,7 @@ class Workload:
                 await self.api.merge(self.name.kind, self.name.name, patch, strategic=True)
             except ObjectConflict:
                 continue
-            # The write was on condition of exactly this version, so no other status lies in between.
+            # The write required exactly this version, so there is no other status in between.
             return replace(await self.read(), stale=condition(state.obj, "Progressing"))
         raise ObjectConflict(f"{self.name} changed {_TRIES} times while it was written")
 

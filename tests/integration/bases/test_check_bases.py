@@ -34,7 +34,7 @@ def test_a_base_moves(application: Application) -> None:
     commit(application.folder / "app.git", "feat: not released", {"Dockerfile": "FROM nowhere.example.com/x\n"})
     for _ in range(2):
         quiet = application.check()
-        assert quiet["outcome"] == "1 base image, none moved"
+        assert quiet["outcome"] == "1 base image, none changed"
         assert quiet["version"] == first["version"]
     assert application.probe.runs() == []
 
@@ -70,7 +70,7 @@ def test_a_base_moves(application: Application) -> None:
     second = application.release("--ref", application.revision, "--again")
     assert second["digest"] != first["digest"]
     after_it = application.check()
-    assert after_it["outcome"] == "1 base image, none moved"
+    assert after_it["outcome"] == "1 base image, none changed"
     assert after_it["version"] == second["version"]
     assert len(application.probe.runs()) == 1
 

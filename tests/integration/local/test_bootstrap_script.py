@@ -118,7 +118,7 @@ def test_a_python_that_is_too_old_is_said(bootstrap: Bootstrap, tmp_path: Path) 
         check=False,
     )
     assert script.returncode == 1
-    assert "no Python 3.11 or newer" in script.stderr
+    assert "is not Python 3.11 or newer" in script.stderr
     assert "PYTHON=" in script.stderr
 
 

@@ -51,7 +51,7 @@ def test_a_newer_folder_is_refused(command: list[str], tmp_path: Path) -> None:
     ended = run_slipway(*command, env=clean_environment(SLIPWAY_HOME=str(home)))
     assert ended.returncode == 1
     assert ended.stderr == (
-        f"slipway: the state directory {home} is of Slipway 7.8.9 or newer\n"
+        f"slipway: the state directory {home} belongs to Slipway 7.8.9 or newer\n"
         "Next: use that version, or set SLIPWAY_HOME to another directory\n"
     )
     assert [path.name for path in home.iterdir()] == ["version.json"]

@@ -85,8 +85,9 @@ class Case:
         (self.folder / "go").touch()
 
 
-def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 20) -> Case:
-    """One whose build lasts `builds_s` seconds if it is to be killed in it."""
+def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 60) -> Case:
+    """One whose build lasts `builds_s` seconds if it is to be killed in it: on a busy machine others that begin at once
+    come half a minute later, and all are to be in it together."""
     mark = uuid.uuid4().hex
     name = f"app-{mark[:8]}"
     # The shell stays, because it has something to do after the sleep.
