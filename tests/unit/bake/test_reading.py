@@ -16,7 +16,8 @@ from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
-from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference
+from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, StackDown
+from prefect_slipway.infra.domain.secret_path import SecretField
 
 SOURCE = SourceFacts("app", "/src", "f")
 IMAGE = "r.example.com/app"
@@ -31,7 +32,12 @@ def read(folder: Path, document: Any, *names: str, **variables: str) -> TargetSe
 def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
     options = {"network": None, "no_cache": False, "insecure": False, "epoch": None, "git_modes": False, **options}
     labels = {"v": "1.0.0", **target.labels}
-    return build_request(target, IMAGE, labels, Places.of(folder, None, allow), {"base": BASE}, **options)
+    places = Places.of(folder, None, allow)
+    return build_request(target, IMAGE, labels, places, {"base": BASE}, read_secret=_no_vault, **options)
+
+
+async def _no_vault(field: SecretField) -> bytes:
+    raise StackDown(f"there is no Vault for {field}")
 
 
 @pytest.mark.parametrize(

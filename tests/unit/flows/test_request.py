@@ -1,10 +1,12 @@
 """The request model and the options made from it."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
-from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.cli.options import add_release_options, request_of
+from prefect_slipway.flows.request.build import Build
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
 from prefect_slipway.infra.domain.version import Bump
@@ -12,25 +14,43 @@ from prefect_slipway.infra.domain.version import Bump
 
 def _request(*arguments: str) -> ReleaseRequest:
     parser = argparse.ArgumentParser()
-    add_request_options(parser)
+    add_release_options(parser)
     return request_of(parser.parse_args(arguments))
 
 
 def test_every_field_is_an_option_with_its_description() -> None:
     """What the form offers, the command line offers, with the same words."""
     parser = argparse.ArgumentParser(prog="x")
-    add_request_options(parser)
+    add_release_options(parser)
     options = {action.dest: action.help for action in parser._actions}
     for name, field in ReleaseRequest.model_fields.items():
         assert field.description, f"{name} has no description"
-        if name == "bake":
-            continue  # a command of its own
-        assert options[name] == field.description.replace("%", "%%")
+        if name not in {"bake", "build"}:  # a command of its own, and a section
+            assert options[name] == field.description.replace("%", "%%")
+    for name, field in Build.model_fields.items():
+        assert field.description and options[name] == field.description.replace("%", "%%")
 
 
 def test_nothing_typed_is_the_models_default() -> None:
     """No option has a default of its own."""
     assert _request() == ReleaseRequest()
+
+
+def test_options_of_the_build_are_a_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed is relative to here, and allowed by that; what is in Vault needs no permission."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", "x")
+    request = _request(
+        "--secret", "id=a,vault=secret/a#b", "--secret", "id=f,src=file", "--secret", "id=TOKEN",
+        "--ssh", "deploy=vault:ssh/deploy#key", "--build-context", "more=dir",
+        "--build-context", "base=docker-image://alpine", "--compression", "zstd", "--compression-level", "3",
+    )  # fmt: skip
+    assert request.build.secrets == ["id=a,vault=secret/a#b", f"id=f,src={tmp_path}/file", "id=TOKEN,env=TOKEN"]
+    assert request.build.ssh == ["deploy=vault:ssh/deploy#key"]
+    assert request.build.contexts == {"more": f"{tmp_path}/dir", "base": "docker-image://alpine"}
+    assert request.build.allow == [f"fs.read={tmp_path}/file", "env=TOKEN", f"fs.read={tmp_path}/dir"]
+    assert request.build.output == {"compression": "zstd", "compression-level": "3"}
+    assert "ssh" in _request("--ssh", "default").build.allow
 
 
 def test_options_become_fields() -> None:
