@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from prefect_slipway.infra.local.stack import Stack
 from tests.ports import free_port
 from tests.releases import Traces
 from tests.waiting import PATIENCE_S
-from tests.warm import WarmStarter, warm_starter
+from tests.warm import WarmStarter, any_starter, warm_starter
 
 # A busy machine makes an example slow, not wrong: no test asserts wall time.
 settings.register_profile("slipway", deadline=None)
@@ -39,6 +41,8 @@ _ORDER = ("integration/worker", "integration/faults", "integration/once", "integ
 _THEN = ("integration", "contract")
 
 SLIPWAY = Path(sys.executable).parent / "slipway"
+
+_FOR_THE_INTERPRETER = ("PYTHON", "LC_", "LANG")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -70,8 +74,20 @@ def clean_environment(**more: str) -> dict[str, str]:
 def run_slipway(
     *arguments: str | Path, env: Mapping[str, str], cwd: Path | None = None, timeout: float = PATIENCE_S
 ) -> subprocess.CompletedProcess[str]:
-    """`slipway ARGUMENTS` in a process of its own, with exactly this environment."""
-    return run_program(SLIPWAY, *arguments, env=env, cwd=cwd, timeout=timeout)
+    """`slipway ARGUMENTS` in a process of its own, with exactly this environment; started warm where nothing in it is
+    for the interpreter."""
+    if any(env.get(name) != os.environ.get(name) for name in env if name.startswith(_FOR_THE_INTERPRETER)):
+        return run_program(SLIPWAY, *arguments, env=env, cwd=cwd, timeout=timeout)
+    ended = _starter().start(*arguments, env=env, cwd=cwd, alone=True).end(timeout)
+    return subprocess.CompletedProcess(arguments, ended.code, ended.stdout, ended.stderr)
+
+
+@functools.cache
+def _starter() -> WarmStarter:
+    """This process's; it ends when its other end is closed, at the latest with this process."""
+    exits = ExitStack()
+    atexit.register(exits.close)
+    return exits.enter_context(any_starter())
 
 
 def run_program(

@@ -1,7 +1,8 @@
-"""The command line started warm: a process that has imported all a release needs forks for each command.
+"""The command line started warm: a process that has imported what a command needs forks for each command.
 
-What runs is `prefect_slipway.flows.cli.main` in a process of its own, as `slipway` does it, without the two seconds of
-imports.
+What runs is `prefect_slipway.flows.cli.main` in a process of its own, as `slipway` does it, without the seconds of
+imports. `warm_starter` has imported everything, Prefect as well, which reads its settings then: its commands are all
+against one stack. `any_starter` has imported other people's libraries alone, for commands in any environment.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -103,10 +106,21 @@ class WarmStarter:
         self._connection = connection
         self._lock = threading.Lock()
 
-    def start(self, *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Command:
-        """`slipway ARGUMENTS`, with `env` added to the starter's environment."""
+    def start(
+        self,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        alone: bool = False,
+    ) -> Command:
+        """`slipway ARGUMENTS`, with `env` added to the starter's environment; `alone`: instead of it."""
         pipes = [os.pipe() for _ in range(3)]
-        request = {"arguments": [str(one) for one in arguments], "env": dict(env or {}), "cwd": str(cwd or Path.cwd())}
+        request = {
+            "arguments": [str(one) for one in arguments],
+            "env": dict(env or {}),
+            "cwd": str(cwd or Path.cwd()),
+            "alone": alone,
+        }
         descriptors = array.array("i", [writing for _, writing in pipes])
         with self._lock:
             self._connection.sendmsg(
@@ -125,9 +139,22 @@ class WarmStarter:
 @contextmanager
 def warm_starter(env: Mapping[str, str]) -> Iterator[WarmStarter]:
     """Commands with exactly this environment, against the stack that runs in it."""
+    with _starter(env, "stack") as starter:
+        yield starter
+
+
+@contextmanager
+def any_starter() -> Iterator[WarmStarter]:
+    """Commands in any environment (`alone`)."""
+    with _starter(os.environ, "any") as starter:
+        yield starter
+
+
+@contextmanager
+def _starter(env: Mapping[str, str], kind: str) -> Iterator[WarmStarter]:
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     program = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(there.fileno())],
+        [sys.executable, "-m", __name__, str(there.fileno()), kind],
         env=env,
         cwd=Path(__file__).parent.parent,
         pass_fds=[there.fileno()],
@@ -139,13 +166,27 @@ def warm_starter(env: Mapping[str, str]) -> Iterator[WarmStarter]:
     program.wait(30)
 
 
-def _serve(connection: socket.socket) -> None:
+def _import_all() -> None:
+    """For one stack."""
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
     for module in _WARM:
         importlib.import_module(f"prefect_slipway.flows.{module}")
 
+
+def _import_libraries() -> None:
+    """What those import of others, except Prefect."""
+    imports = "; ".join(f"import prefect_slipway.flows.{module}" for module in _WARM)
+    listing = [sys.executable, "-c", f"{imports}; import sys; print(*sys.modules)"]
+    for module in subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split():
+        if not module.startswith(("prefect", "__")):
+            with suppress(ImportError):
+                importlib.import_module(module)
+    assert "prefect" not in sys.modules
+
+
+def _serve(connection: socket.socket) -> None:
     # What the commands leave is not waited for here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -190,11 +231,17 @@ def _command(request: dict[str, object]) -> None:
     assert isinstance(arguments, list)
     assert isinstance(env, dict)
     os.chdir(str(request["cwd"]))
+    if request["alone"]:
+        os.environ.clear()
     os.environ.update(env)
+    time.tzset()
+    tempfile.tempdir = None
+    sys.argv = [str(Path(sys.executable).with_name("slipway")), *arguments]
     # As the interpreter itself ends: what is registered for the exit runs (Prefect sends its last logs then).
     sys.exit(main(arguments))
 
 
 if __name__ == "__main__":
+    {"stack": _import_all, "any": _import_libraries}[sys.argv[2]]()
     with socket.socket(fileno=int(sys.argv[1])) as given:
         _serve(given)
