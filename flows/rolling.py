@@ -104,24 +104,24 @@ async def _undo(course: RolloutCourse, image: DeployedImage, before: WorkloadSta
                 await secret.restore()
             return None
     except SlipwayError as trouble:
-        return f"what was changed could not be looked at ({trouble.name}: {trouble.cause})"
+        return f"the changes could not be read ({trouble.name}: {trouble.cause})"
     good = before.good
     if isinstance(error, RolloutSuperseded | ObjectMissing):
-        return "the workload is left as it is"
+        return "the workload is not changed"
     if not deploy.request.rollback:
-        return "the image stays, as no rollback was asked for"
+        return "the image stays, because no rollback was requested"
     if good == image.reference:
-        return "the image stays, as it is not known what ran before"
+        return "the image stays, because the previous image is unknown"
     why = cause_of(error)
     try:
         back = await put_back(deploy, written, secret, good, why)
         if isinstance(error, asyncio.CancelledError):
-            return f"{good} was set back, and nobody watched it come back"
+            return f"{good} was restored, but its rollout was not watched"
         await watch_back(deploy, back)
     except SlipwayError as trouble:
         return f"the rollback to {good} failed as well ({trouble.name}: {trouble.cause})"
     await announce(IMAGE_ROLLED_BACK, image.name, course.facts() | {"to": good, "cause": why})
-    return f"rolled back to {good}, which runs again"
+    return f"rolled back to {good}, which is running again"
 
 
 async def _own_write(deploy: OpenDeploy, image: DeployedImage) -> WorkloadState | None:

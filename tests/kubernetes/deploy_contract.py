@@ -60,7 +60,7 @@ class DeployContract:
         with pytest.raises(RolloutCrashed, match="exit code 3") as raised:
             await place.deploy("crashing")
         assert LAST_WORDS in raised.value.details
-        assert f"rolled back to {place.images['good']}, which runs again" in raised.value.cause
+        assert f"rolled back to {place.images['good']}, which is running again" in raised.value.cause
         assert await running_images(place.api) == {place.images["good"]}
         state = await place.state()
         assert state.confirmed
