@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from typing import Any
 
 import httpx
 
 from tests.waiting import PATIENCE_S
 
-get = partial(httpx.get, timeout=PATIENCE_S, trust_env=False)
-head = partial(httpx.head, timeout=PATIENCE_S, trust_env=False)
-patch = partial(httpx.patch, timeout=PATIENCE_S, trust_env=False)
-post = partial(httpx.post, timeout=PATIENCE_S, trust_env=False)
-request = partial(httpx.request, timeout=PATIENCE_S, trust_env=False)
+_TRIES = 20
+# What a Prefect server answers while its SQLite file is locked: nothing was done.
+_LOCKED = "Service Unavailable"
+
+
+def request(method: str, url: str, **options: Any) -> httpx.Response:
+    """As httpx.request."""
+    for _ in range(_TRIES):
+        answer = httpx.request(method, url, timeout=PATIENCE_S, **{"trust_env": False, **options})
+        if answer.status_code != 503 or _LOCKED not in answer.text:
+            break
+        time.sleep(1.0)
+    return answer
+
+
+get = partial(request, "GET")
+head = partial(request, "HEAD")
+patch = partial(request, "PATCH")
+post = partial(request, "POST")

@@ -333,7 +333,8 @@ async def test_two_hundred_builds_leave_nothing(engine: Engine, context: Context
 
     before = await round_of(10)
     tasks, threads, descriptors = await round_of(200)
-    assert (tasks, descriptors) == (before[0], before[2])
+    # What tests before this one left to the garbage collector may go meanwhile.
+    assert tasks == before[0] and descriptors <= before[2]
     # The default executor makes threads on demand, up to its limit, and keeps them.
     assert threads <= before[1] + 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "context", "out", "out.tar"]
