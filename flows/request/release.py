@@ -21,6 +21,7 @@ from prefect_slipway.infra.domain.naming import source_name
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Bump, parse_version
+from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
 OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms", "build")
 """The request's fields that say what one image is made of: those of several are in their files."""
@@ -126,13 +127,7 @@ class ReleaseRequest(Request):
     namespace: str | None = Field(default=None, description="Namespace of the builder. Leave empty for the context's.")
     builder_options: dict[str, str] = Field(
         default_factory=dict,
-        description=(
-            "Options of a builder in Kubernetes, each as KEY=VALUE: lifetime (run, shared), privileged, image, "
-            "pull_policy, pull_secrets, cpu, memory, cpu_limit, memory_limit, replicas, node_selector (KEY=VALUE,…), "
-            "tolerations (KEY[=VALUE][:EFFECT],…), service_account, annotations (KEY=VALUE,…), cache_size, "
-            "cache_persistent, storage_class, gc_limit, mirrors (HOST=MIRROR,…), plain_http (HOST,…), registry_ca "
-            "(HOST=FILE,…), idle_s, ready_s, scheduling_patience_s, name."
-        ),
+        description=f"Options of a builder in Kubernetes, each as KEY=VALUE: {OPTIONS_HELP}.",
     )
     run_labels: dict[str, str] = Field(
         default_factory=dict, description="Additional labels of the run's Kubernetes objects."
