@@ -375,7 +375,7 @@ async def test_a_second_redirect_is_not_followed(vault: VaultServer) -> None:
         first.spoil("*", "", 307, headers={"Location": f"http://{second.host}/v1/x"})
         second.spoil("*", "", 307, headers={"Location": "http://u:s3cret@third.invalid/v1/x?token=s3cret"})
         async with token_session(vault, given, f"http://{first.host}") as session:
-            with pytest.raises(VaultProtocolError, match=r"leads to http://third\.invalid/v1/x") as caught:
+            with pytest.raises(VaultProtocolError, match=r"redirects to http://third\.invalid/v1/x") as caught:
                 await session.read(SecretPath.parse("vault:secret/x"))
     assert "s3cret" not in str(caught.value)
     assert len(second.seen) == 1
@@ -398,9 +398,8 @@ async def test_a_token_is_not_sent_without_tls(vault: VaultServer, tmp_path: Pat
     assert second.seen == []
     assert given not in str(caught.value)
     if target.startswith("http:"):
-        assert f"leads to http://{second.host}/v1/x, which is not followed: the token would go there without TLS" in (
-            caught.value.cause
-        )
+        where = f"redirects to http://{second.host}/v1/x, which Slipway does not follow"
+        assert f"{where}: the token would go there without TLS" in caught.value.cause
 
 
 async def test_a_sealed_vault_is_told_and_works_again_when_unsealed(tmp_path: Path) -> None:
