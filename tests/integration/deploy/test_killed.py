@@ -74,7 +74,7 @@ async def test_an_interrupted_command_leaves_what_ran(
     command.signal(number)
     ended = await end(command)
     assert "can run the same command again" in complaint(ended, 130)
-    assert f"interrupted: {place.images['good']} was set back" in ended.stderr
+    assert f"interrupted: {place.images['good']} was restored" in ended.stderr
     state = await place.state()
     assert (state.image, state.confirmed) == (place.images["good"], True)
 
