@@ -18,7 +18,7 @@ _LOCKED = "Service Unavailable"
 def request(method: str, url: str, **options: Any) -> httpx.Response:
     """As httpx.request."""
     for _ in range(_TRIES):
-        answer = httpx.request(method, url, timeout=PATIENCE_S, **{"trust_env": False, **options})
+        answer = httpx.request(method, url, **{"timeout": PATIENCE_S, "trust_env": False, **options})
         if answer.status_code != 503 or _LOCKED not in answer.text:
             break
         time.sleep(1.0)
