@@ -190,12 +190,13 @@ def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
     """SIGTERM in the middle of a delivery: nobody new is let in, and the delivery is answered and has its run."""
     commit = commit_id()
     body = json.dumps(github_push(commit)).encode()
-    lines = ["POST /hooks/github HTTP/1.1", "Host: relay", "Content-Type: application/json"]
+    lines = ["POST /hooks/github HTTP/1.1", "Host: relay", "Content-Type: application/json", "Expect: 100-continue"]
     lines += [f"{name}: {value}" for name, value in relay.github_headers(body).items()]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}"]) + "\r\n\r\n"
     with socket.create_connection(("127.0.0.1", relay.port), timeout=30) as connection:
-        connection.sendall(head.encode() + body[:10])
-        time.sleep(0.2)
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 "), "it is at work on it"
+        connection.sendall(body[:10])
         relay.end()
         for _ in looks():
             try:
