@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,9 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests import patient
 from tests.waiting import PATIENCE_S, looks
-
-_TRIES = 20
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
@@ -25,11 +23,7 @@ class PrefectServer:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON; SQLite's 503 (locked, nothing was done) is tried again. Raises httpx.HTTPStatusError."""
-        for _ in range(_TRIES):
-            answer = httpx.request(method, self.api + path, json=body, trust_env=False, timeout=60.0)
-            if answer.status_code != 503:
-                break
-            time.sleep(1.0)
+        answer = patient.request(method, self.api + path, json=body, timeout=60.0)
         if answer.is_error:
             raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
         return answer.json() if answer.content else None
