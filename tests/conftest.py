@@ -1,4 +1,4 @@
-"""What several rooms' tests share: one real embedded stack, and the command line run against it."""
+"""What several folders' tests share: one real embedded stack, and the command line run against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every VersionLedger promises. A room's test class inherits `LedgerContract` and gives a `world` fixture.
+"""What every VersionLedger promises. A folder's test class inherits `LedgerContract` and gives a `world` fixture.
 
 Not collected by itself: the class has no `Test` in its name.
 """

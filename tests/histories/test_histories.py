@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,15 +23,8 @@ from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag
 from tests.git_repository import commit, git, make_long_history, make_repository
 from tests.histories.build import PEERS, History, build, read_table
 from tests.images import Pusher
-from tests.servers import registry_server
 
 TABLE = read_table()
-
-
-@pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry_server(tmp_path_factory.mktemp("registry")) as host:
-        yield host
 
 
 async def _planned(folder: Path, **asked: object) -> ReleasePlan:

@@ -1,4 +1,4 @@
-"""A private engine for all tests of the room, or the daemon that SLIPWAY_TEST_BUILDER names; and a registry with a
+"""A private engine for all tests of this folder, or the daemon that SLIPWAY_TEST_BUILDER names; and a registry with a
 password."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tests of the room build with."""
+"""What the tests of this folder build with."""
 
 from __future__ import annotations
 

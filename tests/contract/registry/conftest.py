@@ -1,4 +1,4 @@
-"""One real registry for the room's tests; each test has a repository of its own."""
+"""One real registry for the tests of this folder; each test has a repository of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One real OpenBao for the room's tests; those that seal or stop one start their own."""
+"""One real OpenBao for the tests of this folder; those that seal or stop one start their own."""
 
 from __future__ import annotations
 

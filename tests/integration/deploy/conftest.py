@@ -32,7 +32,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    # So that they go while their warnings are ignored, not in the middle of another room's test.
+    # So that they go while their warnings are ignored, not in the middle of another folder's test.
     gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""A Vault and a registry of the room's own, which its tests may spoil, besides the session's stack."""
+"""A Vault and a registry of this folder, which its tests may spoil, besides the session's stack."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def own_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRegist
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Releases to the room's registry through a front that spoils requests, with a credential from the room's Vault."""
+    """Releases to this folder's registry through a front that spoils requests, with a credential from this folder's Vault."""
 
     front: Front
     registry: OwnRegistry
