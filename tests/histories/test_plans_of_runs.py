@@ -87,7 +87,7 @@ async def test_a_reserved_version_is_passed_over_until_it_is_given_back(
     registry: str, tmp_path: Path, work: Path
 ) -> None:
     """Two runs of different commits at once get different versions."""
-    where = {"source": str(work), "image": f"{registry}/reserved", "bump": "minor"}
+    where: dict[str, Any] = {"source": str(work), "image": f"{registry}/reserved", "bump": "minor"}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert plan.version == "0.1.0" and reserved is not None and str(reserved.version) == "0.1.0"
         commit(work, "fix: more", {"more": ""})
@@ -100,7 +100,7 @@ async def test_a_failed_plan_reserves_nothing(registry: str, tmp_path: Path, wor
     image = f"{registry}/failed-plan"
     with Pusher(registry, "failed-plan", None) as pusher:
         pusher.image("1.0.0")
-    where = {"source": str(work), "image": image}
+    where: dict[str, Any] = {"source": str(work), "image": image}
     with pytest.raises(VersionTaken, match="a different release"):
         async with planned(tmp_path, version="1.0.0", **where):
             pass
@@ -111,14 +111,14 @@ async def test_versions_of_the_registry_alone_are_passed_over(registry: str, tmp
     """A run may have died between its image's tag and its git tag, and the source has changed since."""
     with Pusher(registry, "only-there", None) as pusher:
         pusher.image("0.1.0")
-    where = {"source": str(work), "image": f"{registry}/only-there"}
+    where: dict[str, Any] = {"source": str(work), "image": f"{registry}/only-there"}
     assert await version_of(tmp_path, **where) == "0.2.0"
 
 
 async def test_the_same_release_again_is_recognized(registry: str, tmp_path: Path, work: Path) -> None:
     """By the label of its image; another source is refused, and without the label the digest decides."""
     image = f"{registry}/again"
-    where = {"source": str(work), "image": image, "version": "1.0.0"}
+    where: dict[str, Any] = {"source": str(work), "image": image, "version": "1.0.0"}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert reserved is not None
         digests = push(plan)
@@ -136,7 +136,7 @@ async def test_the_same_release_again_is_recognized(registry: str, tmp_path: Pat
 async def test_an_attempt_releases_what_the_one_before_it_released(registry: str, tmp_path: Path, work: Path) -> None:
     """A retried run does not release the next version."""
     image = f"{registry}/attempt"
-    where = {"source": str(work), "image": image}
+    where: dict[str, Any] = {"source": str(work), "image": image}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert reserved is not None
         await reserved.note(push(plan))
@@ -151,7 +151,7 @@ async def test_nothing_new_is_nothing_to_release(registry: str, tmp_path: Path) 
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\n")
-    where = {"source": str(folder), "image": f"{registry}/nothing-new", "only_new": True}
+    where: dict[str, Any] = {"source": str(folder), "image": f"{registry}/nothing-new", "only_new": True}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert plan.version == "0.1.0" and reserved is not None and plan.git_tag is None
         push(plan)
@@ -163,7 +163,7 @@ async def test_nothing_new_is_nothing_to_release(registry: str, tmp_path: Path) 
 
 async def test_a_release_that_died_before_its_git_tag_is_finished(registry: str, tmp_path: Path, work: Path) -> None:
     """Its image is not built again."""
-    where = {"source": str(work), "image": f"{registry}/died"}
+    where: dict[str, Any] = {"source": str(work), "image": f"{registry}/died"}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert reserved is not None
         digests = push(plan, tagged=False)
@@ -179,7 +179,7 @@ async def test_a_reproducible_directory_has_no_label_of_its_times(registry: str,
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\n")
-    where = {"source": str(folder), "image": f"{registry}/no-label", "version": "1.0.0", "reproducible": True}
+    where: dict[str, Any] = {"source": str(folder), "image": f"{registry}/no-label", "version": "1.0.0", "reproducible": True}
     async with planned(tmp_path, **where) as (plan, _):
         assert plan.source_date_epoch == 0
         assert not any("fingerprint" in label for label in plan.images[0].labels)
@@ -190,7 +190,7 @@ async def test_a_reproducible_directory_has_no_label_of_its_times(registry: str,
 
 async def test_several_images_share_a_version(registry: str, tmp_path: Path, shop: Path) -> None:
     """Each after its bases; one that nobody asked for goes beside an image that is based on it."""
-    where = {"source": str(shop), "bake": {"repository": f"{registry}/shop"}, "bump": "minor", "moving_tags": True}
+    where: dict[str, Any] = {"source": str(shop), "bake": {"repository": f"{registry}/shop"}, "bump": "minor", "moving_tags": True}
     async with planned(tmp_path, **where) as (plan, _):
         names = [image.target for image in plan.images]
         assert names.index("common") < names.index("api") < names.index("web")
@@ -206,7 +206,7 @@ async def test_several_images_share_a_version(registry: str, tmp_path: Path, sho
 
 async def test_a_version_that_lacks_one_of_the_images_is_refused(registry: str, tmp_path: Path, shop: Path) -> None:
     """A set is whole or not there."""
-    where = {"source": str(shop), "bake": {"repository": f"{registry}/half"}, "version": "1.0.0"}
+    where: dict[str, Any] = {"source": str(shop), "bake": {"repository": f"{registry}/half"}, "version": "1.0.0"}
     async with planned(tmp_path, claimant=None, **where) as (plan, _):
         pass
     one = plan.public[0]
