@@ -1,51 +1,21 @@
 """The command line. Kept light: `slipway up`, `build` and the like must start without Prefect and pydantic.
 
-A command is a module with `add_parser(subparsers)` and `run(args) -> int`, named in `COMMANDS`. Only the
-module of the command that was typed is imported.
+A command is a module with `add_parser(subparsers)` and `run(args) -> int`, named in `commands`. Only the module of the
+command that was typed is imported.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
+from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.cli.guarded_output import guarded
+from prefect_slipway.flows.cli.parser import command_module, command_parser, overview, unknown_command
 from prefect_slipway.infra.domain.errors import SlipwayError
-
-COMMANDS = {
-    "release": "release an image",
-    "deploy": "roll an image out to a workload in Kubernetes, by digest",
-    "rollback": "return a workload to an earlier release",
-    "promote": "promote an image from one environment to the next",
-    "bake": "release several images of docker-bake.json or Compose files under one version",
-    "build": "build with BuildKit only, like docker buildx",
-    "builder": "show a builder's workers, disk usage and history, or prune its cache",
-    "approve": "approve or reject a paused run",
-    "plan": "show what a release would do, without doing it",
-    "history": "show the released versions of an image",
-    "metrics": "serve Prometheus metrics of releases",
-    "manifests": "print the Kubernetes objects of a shared builder",
-    "deploy-flows": "register deployments, work pools, blocks and automations with Prefect",
-    "worker": "run scheduled, pushed and UI-started releases on this machine",
-    "relay": "receive webhooks from git forges and start runs by rules",
-    "trigger": "start a run of a deployment or emit an event, from any CI",
-    "check-bases": "release applications again whose base images changed",
-    "sweep": "remove resources left behind by expired runs",
-    "shell": "open a shell with buildctl next to a shared builder in Kubernetes",
-    "login": "let docker, podman and other tools use a registry credential in Vault",
-    "logout": "undo `slipway login`",
-    "up": "start the embedded stack: builder, registry, Vault, Prefect",
-    "status": "show which parts of the embedded stack are running",
-    "down": "stop the embedded stack",
-    "doctor": "show what this machine is missing and how to fix it",
-}
-"""Name and summary of each command; its module has its name, with underscores."""
 
 _GARBAGE_THRESHOLD = 50_000
 
@@ -55,7 +25,7 @@ INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code (see the epilog)."""
+    """Run one command; gives its exit code (see `overview`)."""
     with guarded():
         return _run(argv)
 
@@ -65,12 +35,11 @@ def _run(argv: Sequence[str] | None) -> int:
     gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        args = _parser(arguments).parse_args(arguments)
-        code: int = _module(args.command).run(args)
+        code = _command(arguments)
         # A closed reader (`| head`) shows when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
-    except SystemExit as ended:  # argparse: --help, --version, or an option that it does not know
+    except SystemExit as ended:  # --help, or wrong usage
         return ended.code if isinstance(ended.code, int) else USAGE
     except KeyboardInterrupt:
         if _debug():
@@ -95,35 +64,26 @@ def _run(argv: Sequence[str] | None) -> int:
         gc.freeze()
 
 
-def _module(command: str) -> Any:
-    return importlib.import_module(f"{__name__}.{command.replace('-', '_')}")
+def _command(arguments: Sequence[str]) -> int:
+    match arguments:
+        case [] | ["help" | "-h" | "--help"]:
+            print(overview())
+            return 0
+        case ["version" | "-V" | "--version"]:
+            from prefect_slipway.infra.common.distribution import VERSION
 
-
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="slipway",
-        description="Release container images: from source to a versioned, pushed, verified and observable image.",
-        epilog=(
-            "exit codes: 0 done, 1 failed, 2 usage, 3 released but not cleaned up, 130 interrupted; "
-            "SLIPWAY_DEBUG=1 shows tracebacks"
-        ),
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print Slipway's version and exit")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        if arguments[:1] == [name]:
-            _module(name).add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=summary)
-    return parser
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from prefect_slipway.infra.common.distribution import VERSION
-
-        print(f"slipway {VERSION}")
-        parser.exit()
+            print(f"slipway {VERSION}")
+            return 0
+        case ["help", name]:
+            return _command([name, "--help"])
+        case [name, *rest] if name in COMMANDS:
+            parser = command_parser(name)
+            args, unknown = parser.parse_known_args(rest)
+            if unknown:
+                parser.unknown(unknown)
+            code: int = command_module(name).run(args)
+            return code
+    return unknown_command(arguments[0])
 
 
 def _cause(error: Exception) -> SlipwayError | None:

@@ -12,7 +12,6 @@ from typing import Any
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "approve",
-        help="approve or reject a paused run",
         description="Let a run that waits for an approval continue, or end it. The UI's Resume button does the same.",
     )
     parser.add_argument("run", metavar="RUN", help="Id or name of the run.")

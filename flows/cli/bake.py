@@ -24,7 +24,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "bake",
-        help="release several images under one version",
         description=(
             "Build the targets of docker-bake.json or Compose files, each after its bases, and tag either all of "
             "them with one version or none."

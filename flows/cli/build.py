@@ -30,7 +30,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "build",
-        help="build with BuildKit only",
         description="Build like `docker buildx build`, on any BuildKit daemon, without Prefect, a version or a record.",
         allow_abbrev=False,
     )

@@ -63,8 +63,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add_switch(parser, "--pull", help="Always check registries for newer base images.")
     add_switch(parser, "--no-cache", help="Do not use the build cache.")
     add("--no-cache-filter", **_REPEATED, metavar="STAGE", help="Do not use the build cache for this stage.")
-    add("--cache-from", **_REPEATED, metavar="ENTRY", help="Cache import: REF or type=…,key=value,…")
-    add("--cache-to", **_REPEATED, metavar="ENTRY", help="Cache export: REF or type=…,key=value,…")
+    add("--cache-from", **_REPEATED, metavar="ENTRY", help="Cache import: REF or type=…,key=value,….")
+    add("--cache-to", **_REPEATED, metavar="ENTRY", help="Cache export: REF or type=…,key=value,….")
     add("--secret", **_REPEATED, metavar="id=ID[,src=FILE|,env=NAME]", help="Secret for RUN --mount=type=secret.")
     add("--ssh", **_REPEATED, metavar="ID[=SOCKET|KEY,…]", help="SSH agent or keys for RUN --mount=type=ssh.")
     add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation to add: sbom or provenance.")
@@ -82,7 +82,13 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add("--ulimit", **_REPEATED, metavar="NAME=SOFT[:HARD]", help="Limit of the RUN steps.")
     add("--resource", **_REPEATED, metavar="KEY=VALUE", help="Limit of the RUN steps, e.g. memory=2g (BuildKit 0.31).")
     add("--cgroup-parent", default="", metavar="PATH", help="Parent cgroup of the RUN steps.")
-    add("-o", "--output", **_REPEATED, metavar="OUTPUT", help="type=registry|image|local|tar|oci|docker|cacheonly,…")
+    add(
+        "-o",
+        "--output",
+        **_REPEATED,
+        metavar="OUTPUT",
+        help="Where the result goes: type=registry|image|local|tar|oci|docker|cacheonly,key=value,… May be repeated.",
+    )
     add_switch(parser, "--push", help="Short for --output type=registry.")
     add_switch(parser, "--load", help="Short for --output type=docker: load into the Docker engine.")
     add(

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "builder",
-        help="show a builder's workers, disk usage and history, or prune its cache",
         description="Show or clean a builder, like `buildctl debug workers`, `du`, `prune` and `debug histories`.",
     )
-    parser.add_argument("what", choices=["info", "du", "prune", "history"])
+    parser.add_argument("what", choices=["info", "du", "prune", "history"], help="What to do.")
     parser.add_argument(
-        "--filter", action="append", default=[], metavar="EXPRESSION", help="filter of the records, e.g. type==regular"
+        "--filter", action="append", default=[], metavar="EXPRESSION", help="Filter of the records, e.g. type==regular."
     )
-    parser.add_argument("--all", action="store_true", help="also prune internal records and those of frontends")
+    parser.add_argument("--all", action="store_true", help="Also prune internal records and those of frontends.")
     add_address_options(parser)
 
 

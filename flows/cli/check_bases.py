@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "check-bases",
-        help="release applications again whose base images changed",
         description=(
             "Check whether the base images of the deployments' latest releases have changed in their registries, and "
             "start a patch release of the same commit if one has. The flow check-bases does the same on a schedule."
         ),
     )
-    parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="release deployment, FLOW/NAME")
+    parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="Release deployment, FLOW/NAME.")
     add_output_option(parser)
 
 

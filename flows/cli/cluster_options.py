@@ -7,15 +7,15 @@ import argparse
 
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     """Which cluster and namespace."""
-    parser.add_argument("--context", metavar="NAME", help="kubeconfig context (default: the current one)")
-    parser.add_argument("--namespace", metavar="NAME", help="namespace (default: the context's)")
+    parser.add_argument("--context", metavar="NAME", help="Kubeconfig context. Default: the current one.")
+    parser.add_argument("--namespace", metavar="NAME", help="Namespace. Default: the context's.")
 
 
 def add_builder_options(parser: argparse.ArgumentParser) -> None:
     """Add the builder's options; the keys are those of `slipway release --builder-option`."""
     from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
-    text = f"option of the builder, KEY=VALUE: {OPTIONS_HELP}."
+    text = f"Option of the builder, KEY=VALUE: {OPTIONS_HELP}."
     parser.add_argument("--builder-option", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 

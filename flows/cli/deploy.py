@@ -16,7 +16,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "deploy",
-        help="roll an image out to a workload",
         description=(
             "Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled "
             "back, and the command fails with the reason."

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--file",
         type=Path,
         metavar="FILE",
-        help="prefect.yaml with your own deployments. Default: the deployments that Slipway ships.",
+        help="Your own deployments, a prefect.yaml. Default: the deployments that Slipway ships.",
     )
     parser.add_argument("--only", action="append", choices=_KINDS, help="Register only this kind. May be repeated.")
     parser.add_argument(

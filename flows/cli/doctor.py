@@ -28,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_output_option(parser)
     add_cluster_options(parser)
     parser.add_argument(
-        "--workload", metavar="KIND/NAME", help="check the permissions that a deploy to this workload needs instead"
+        "--workload", metavar="KIND/NAME", help="Check the permissions that a deploy to this workload needs instead."
     )
 
 

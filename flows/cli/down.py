@@ -14,7 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Stop the parts that `slipway up` started, and nothing else.",
     )
     parser.add_argument(
-        "--purge", action="store_true", help="also remove all state: images, secrets and the record of runs"
+        "--purge", action="store_true", help="Also remove all state: images, secrets and the record of runs."
     )
 
 

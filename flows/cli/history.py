@@ -22,7 +22,6 @@ _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "history",
-        help="show the released versions of an image",
         description="Print each release of an image: version, time, duration, cached share, trigger and digest.",
     )
     parser.add_argument(

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "login",
-        help="let docker, podman, skopeo, cosign and oras use a registry credential in Vault",
         description=(
             "Add the credential helper docker-credential-slipway for a registry to the configuration of docker "
             "(DOCKER_CONFIG, or ~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own "
@@ -33,13 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "each use and does not store it. `slipway logout` undoes it."
         ),
     )
-    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT] (default: the embedded registry)")
+    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]. Default: the embedded registry.")
     parser.add_argument(
         "--credentials",
         metavar="WHERE",
-        help=(
-            "vault:MOUNT/PATH, HOST=vault:MOUNT/PATH or block:NAME, as for a release (default: the embedded registry's)"
-        ),
+        help=("Where the credential is: vault:MOUNT/PATH or block:NAME. Default: the embedded registry's."),
     )
 
 

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "logout",
-        help="undo `slipway login`",
         description="Remove the credential helper from the configurations that `slipway login` added it to.",
     )
-    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT] (default: the embedded registry)")
-    parser.add_argument("--all", action="store_true", help="log out of every registry")
+    parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]. Default: the embedded registry.")
+    parser.add_argument("--all", action="store_true", help="Log out of every registry.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,6 @@ _INTERVAL_S = 5.0
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "metrics",
-        help="serve Prometheus metrics",
         description=(
             "Follow Slipway's events on the Prefect server and serve them at http://HOST:PORT/metrics: releases, "
             "durations by step, failures by cause, deploys and swept objects. Counting begins with the start of this "
@@ -31,20 +30,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument(
-        "--listen", metavar="HOST:PORT", default=_LISTEN, help=f"address to listen on (default: {_LISTEN})"
+        "--listen", metavar="HOST:PORT", default=_LISTEN, help=f"Address to listen on. Default: {_LISTEN}."
     )
     parser.add_argument(
         "--interval",
         metavar="SECONDS",
         type=float,
         default=_INTERVAL_S,
-        help="time between two requests to the server (default: 5)",
+        help="Time between two requests to the server. Default: 5.",
     )
     parser.add_argument(
         "--state",
         metavar="FILE",
         type=Path,
-        help="file that keeps the counts, so that events during a downtime are counted later",
+        help="File that keeps the counts, so that events during a downtime are counted later.",
     )
 
 

@@ -17,7 +17,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "plan",
-        help="show what a release would do",
         description="Print what `slipway release` with the same options would do, without doing it.",
     )
     add_release_options(parser)

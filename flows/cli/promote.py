@@ -17,7 +17,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "promote",
-        help="promote an image from one environment to the next",
         description=(
             "Roll out the first environment's image to the other environments in order, each after an approval. An "
             "image that was not rolled out to the previous environment is rejected."

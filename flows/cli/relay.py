@@ -28,7 +28,6 @@ _CHECK_S = 2.0
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "relay",
-        help="receive webhooks from GitHub, GitLab, Gitea, Forgejo and others, and start runs by rules",
         description=(
             "Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. A "
             "push becomes the event slipway.push and starts a run for each rule that applies. The rule file is "
@@ -37,31 +36,31 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument(
-        "--listen", default=_LISTEN, metavar="HOST:PORT", help=f"address to listen on (default: {_LISTEN})"
+        "--listen", default=_LISTEN, metavar="HOST:PORT", help=f"Address to listen on. Default: {_LISTEN}."
     )
     parser.add_argument(
         "--health-listen",
         default=_HEALTH_LISTEN,
         metavar="HOST:PORT",
-        help=f"address of GET /healthz (default: {_HEALTH_LISTEN})",
+        help=f"Address of GET /healthz. Default: {_HEALTH_LISTEN}.",
     )
     parser.add_argument(
-        "--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="rule file (default: rules.yaml)"
+        "--rules", type=Path, default=Path("rules.yaml"), metavar="FILE", help="Rule file. Default: rules.yaml."
     )
-    parser.add_argument("--check", action="store_true", help="check the rule file, then exit")
-    parser.add_argument("--max-body", type=int, metavar="BYTES", help="largest accepted delivery (default: 5242880)")
-    parser.add_argument("--max-connections", type=int, metavar="N", help="connections at once (default: 128)")
+    parser.add_argument("--check", action="store_true", help="Check the rule file, then exit.")
+    parser.add_argument("--max-body", type=int, metavar="BYTES", help="Largest accepted delivery. Default: 5242880.")
+    parser.add_argument("--max-connections", type=int, metavar="N", help="Connections at once. Default: 128.")
     parser.add_argument(
         "--max-client-connections",
         type=int,
         metavar="N",
-        help="connections at once of one client or reverse proxy (default: 32)",
+        help="Connections at once of one client or reverse proxy. Default: 32.",
     )
     parser.add_argument(
-        "--headers-timeout", type=float, metavar="SECONDS", help="time for a request's headers (default: 5)"
+        "--headers-timeout", type=float, metavar="SECONDS", help="Time for a request's headers. Default: 5."
     )
-    parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="time for a request's body (default: 30)")
-    parser.add_argument("--verbose", action="store_true", help="also log why rules do not apply")
+    parser.add_argument("--body-timeout", type=float, metavar="SECONDS", help="Time for a request's body. Default: 30.")
+    parser.add_argument("--verbose", action="store_true", help="Also log why rules do not apply.")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "release",
-        help="release an image",
         description="Build the source, push the image under the next semantic version, verify it and record it.",
     )
     add_release_options(parser)

@@ -16,7 +16,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
     parser = subparsers.add_parser(
         "rollback",
-        help="return a workload to an earlier release",
         description="Roll out an earlier release again by its digest, and watch the rollout.",
     )
     add_request_options(parser, RollbackRequest, positional="workload")

@@ -19,25 +19,25 @@ _VARIABLES = {
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("ports and database of the parts; each can also be set by its variable")
-    group.add_argument("--registry-port", metavar="PORT", help="registry port (default: 5000) [SLIPWAY_REGISTRY_PORT]")
+    group = parser.add_argument_group("Ports and database", "Each can also be set by its variable.")
+    group.add_argument("--registry-port", metavar="PORT", help="Registry port. Default: 5000. [SLIPWAY_REGISTRY_PORT]")
     group.add_argument(
         "--rename-images",
         action="store_true",
-        help="allow a different registry port, which renames the images in the registry",
+        help="Allow a different registry port, which renames the images in the registry.",
     )
-    group.add_argument("--vault-port", metavar="PORT", help="Vault port (default: 8200) [SLIPWAY_VAULT_PORT]")
-    group.add_argument("--prefect-port", metavar="PORT", help="Prefect port (default: 4200) [SLIPWAY_PREFECT_PORT]")
+    group.add_argument("--vault-port", metavar="PORT", help="Vault port. Default: 8200. [SLIPWAY_VAULT_PORT]")
+    group.add_argument("--prefect-port", metavar="PORT", help="Prefect port. Default: 4200. [SLIPWAY_PREFECT_PORT]")
     group.add_argument(
         "--database",
         metavar="URL",
-        help="postgresql://… for Prefect's next start (default: SQLite) [SLIPWAY_PREFECT_DATABASE, which "
+        help="PostgreSQL URL for Prefect's next start. Default: SQLite. [SLIPWAY_PREFECT_DATABASE, which "
         "keeps a password off the process list]",
     )
 
 
 def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="output format (default: text)")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="Output format. Default: text.")
 
 
 def stack_config(args: argparse.Namespace) -> StackConfig:

@@ -27,13 +27,12 @@ _SUBJECT = "command-line"
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "trigger",
-        help="start a run of a deployment, or emit an event",
         description=(
             "Start a run and print its id and page. With --wait, wait until the run has ended and use its exit code: "
             "0 completed, 1 failed or crashed, 130 cancelled."
         ),
     )
-    parser.add_argument("deployment", nargs="?", metavar="DEPLOYMENT", help="FLOW/NAME")
+    parser.add_argument("deployment", nargs="?", metavar="DEPLOYMENT", help="FLOW/NAME.")
     parser.add_argument(
         "--param",
         action="append",
@@ -44,11 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "values in place: request.bump=patch. With --event: of the payload."
         ),
     )
-    parser.add_argument("--event", metavar="NAME", help="emit this event instead, for automations")
-    parser.add_argument("--subject", default=_SUBJECT, help=f"subject of the event (default: {_SUBJECT})")
-    parser.add_argument("--wait", action="store_true", help="wait until the run has ended")
+    parser.add_argument("--event", metavar="NAME", help="Emit this event instead, for automations.")
+    parser.add_argument("--subject", default=_SUBJECT, help=f"Subject of the event. Default: {_SUBJECT}.")
+    parser.add_argument("--wait", action="store_true", help="Wait until the run has ended.")
     parser.add_argument(
-        "--idempotency-key", metavar="KEY", help="key that makes a repeated command find the same run or event"
+        "--idempotency-key", metavar="KEY", help="Key that makes a repeated command find the same run or event."
     )
     add_output_option(parser)
 

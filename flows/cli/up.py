@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "servers instead, set PREFECT_API_URL and VAULT_ADDR."
         ),
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing unless something fails")
+    parser.add_argument("--quiet", action="store_true", help="Print nothing unless something fails.")
     add_stack_options(parser)
 
 

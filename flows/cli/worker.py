@@ -21,21 +21,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument(
-        "--pool", default=_POOL, help="process work pool (default: slipway, created if it does not exist)"
+        "--pool", default=_POOL, help="Process work pool. Default: slipway, created if it does not exist."
     )
-    parser.add_argument("--name", default=socket.gethostname(), help="name in the UI (default: the host name)")
+    parser.add_argument("--name", default=socket.gethostname(), help="Name in the UI. Default: the host name.")
     parser.add_argument(
-        "--limit", type=int, default=os.cpu_count() or 2, metavar="N", help="runs at once (default: one per processor)"
+        "--limit", type=int, default=os.cpu_count() or 2, metavar="N", help="Runs at once. Default: one per processor."
     )
     parser.add_argument(
-        "--poll", type=float, default=2.0, metavar="SECONDS", help="time between checks for new runs (default: 2)"
+        "--poll", type=float, default=2.0, metavar="SECONDS", help="Time between checks for new runs. Default: 2."
     )
     parser.add_argument(
         "--grace",
         type=float,
         default=60.0,
         metavar="SECONDS",
-        help="time for runs to end when the worker stops (default: 60)",
+        help="Time for runs to end when the worker stops. Default: 60.",
     )
 
 

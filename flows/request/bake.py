@@ -15,7 +15,7 @@ class Bake(Request):
     files: list[str] = Field(
         default_factory=list,
         description=(
-            "docker-bake.json and Compose files, relative to the source; later files override earlier ones. Leave "
+            "Files, docker-bake.json or Compose, relative to the source; later ones override earlier ones. Leave "
             "empty for the usual file names."
         ),
     )

@@ -38,10 +38,10 @@ class Build(Request):
         ),
     )
     cache_from: list[str] = Field(
-        default_factory=list, description="Build caches to import: REFERENCE, or type=…,key=value,…"
+        default_factory=list, description="Build caches to import: REFERENCE, or type=TYPE,key=value,… each."
     )
     cache_to: list[str] = Field(
-        default_factory=list, description="Build caches to export: REFERENCE, or type=…,key=value,…"
+        default_factory=list, description="Build caches to export: REFERENCE, or type=TYPE,key=value,… each."
     )
     no_cache_filter: list[str] = Field(default_factory=list, description="Stages to build without the build cache.")
     pull: bool = Field(default=False, description="Always check registries for newer base images.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from prefect_slipway.flows.cli import COMMANDS
+from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples
+from prefect_slipway.flows.cli.parser import command_parser
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 
@@ -25,30 +25,24 @@ def rendered() -> str:
 
 
 def _contents() -> str:
-    return "| | |\n|---|---|\n" + "".join(
-        f"| [`{name}`](#slipway-{name}) | {_cell(summary)} |\n" for name, summary in COMMANDS.items()
-    )
+    tables = []
+    for group, commands in GROUPS.items():
+        rows = (f"| [`{name}`](#slipway-{name}) | {_cell(each.summary)} |\n" for name, each in commands.items())
+        tables.append(f"| {group} | |\n|---|---|\n{''.join(rows)}")
+    return "\n".join(tables)
 
 
 def _command(name: str) -> str:
-    parser = _parser(name)
+    parser = command_parser(name)
     rows = [f"| {each} | {_cell(text)} |\n" for each, text in _rows(parser)]
     return "\n".join(
         [
             f"## slipway {name}\n",
-            f"{parser.description or COMMANDS[name]}\n",
+            f"{parser.description or COMMANDS[name].summary}\n",
+            *(["```shell", *examples(name), "```\n"] if COMMANDS[name].examples else []),
             "| argument or option | |\n|---|---|\n" + "".join(rows),
         ]
     )
-
-
-def _parser(name: str) -> argparse.ArgumentParser:
-    """The command's own, as the command line makes it."""
-    subparsers = argparse.ArgumentParser(prog="slipway").add_subparsers()
-    module = importlib.import_module(f"prefect_slipway.flows.cli.{name.replace('-', '_')}")
-    module.add_parser(subparsers)
-    made: argparse.ArgumentParser = subparsers.choices[name]
-    return made
 
 
 def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:

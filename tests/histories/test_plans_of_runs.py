@@ -179,7 +179,12 @@ async def test_a_reproducible_directory_has_no_label_of_its_times(registry: str,
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\n")
-    where: dict[str, Any] = {"source": str(folder), "image": f"{registry}/no-label", "version": "1.0.0", "reproducible": True}
+    where: dict[str, Any] = {
+        "source": str(folder),
+        "image": f"{registry}/no-label",
+        "version": "1.0.0",
+        "reproducible": True,
+    }
     async with planned(tmp_path, **where) as (plan, _):
         assert plan.source_date_epoch == 0
         assert not any("fingerprint" in label for label in plan.images[0].labels)
@@ -190,7 +195,12 @@ async def test_a_reproducible_directory_has_no_label_of_its_times(registry: str,
 
 async def test_several_images_share_a_version(registry: str, tmp_path: Path, shop: Path) -> None:
     """Each after its bases; one that nobody asked for goes beside an image that is based on it."""
-    where: dict[str, Any] = {"source": str(shop), "bake": {"repository": f"{registry}/shop"}, "bump": "minor", "moving_tags": True}
+    where: dict[str, Any] = {
+        "source": str(shop),
+        "bake": {"repository": f"{registry}/shop"},
+        "bump": "minor",
+        "moving_tags": True,
+    }
     async with planned(tmp_path, **where) as (plan, _):
         names = [image.target for image in plan.images]
         assert names.index("common") < names.index("api") < names.index("web")

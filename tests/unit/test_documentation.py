@@ -12,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.flows.cli import main
+from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.reporting import events
 from prefect_slipway.flows.reporting.metrics import Metrics
 from prefect_slipway.infra.domain import errors

@@ -13,7 +13,7 @@ from pathlib import Path
 import prefect
 import pytest
 
-from prefect_slipway.flows.cli import COMMANDS
+from prefect_slipway.flows.cli.commands import COMMANDS
 from tests.conftest import clean_environment, run_slipway
 from tests.ports import free_port
 from tests.releases import complaint

@@ -54,7 +54,7 @@ def own_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRegist
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Releases to this folder's registry through a front that spoils requests, with a credential from this folder's Vault."""
+    """Releases to this folder's registry through a front that spoils requests; their credential is in this Vault."""
 
     front: Front
     registry: OwnRegistry

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from prefect_slipway.flows.cli import COMMANDS, main
+from prefect_slipway.flows.cli import main
 from prefect_slipway.flows.cli.build_display import Live
+from prefect_slipway.flows.cli.commands import COMMANDS, Command
 from prefect_slipway.flows.cli.guarded_output import Guarded, guarded
 from prefect_slipway.infra.buildkit.build.events import LogChunk, Step
 from prefect_slipway.infra.domain.errors import SourceError
@@ -81,7 +82,7 @@ def test_every_command_prints_through_it(capsys: pytest.CaptureFixture[str], mon
     module = type(sys)("odd")
     vars(module).update(run=run, add_parser=add_parser)
     monkeypatch.setitem(sys.modules, "prefect_slipway.flows.cli.odd", module)
-    monkeypatch.setitem(COMMANDS, "odd", "odd")
+    monkeypatch.setitem(COMMANDS, "odd", Command("odd"))
     assert main(["odd"]) == 1
     printed = capsys.readouterr()
     assert printed.out == "red end\n"

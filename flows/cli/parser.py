@@ -1,0 +1,105 @@
+"""The commands' parsers: help that fits the terminal, and errors that say what was meant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples, meant
+
+_EXAMPLES = "Examples:\n"
+
+
+class Parser(argparse.ArgumentParser):
+    """A command's parser."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, "add_help": False, **settings})
+        self._positionals.title, self._optionals.title = "Arguments", "Options"
+        self.add_argument("-h", "--help", action="help", help="Show this help.")
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2, and say where the help is."""
+        usage = self.format_usage()
+        self.exit(2, f"{usage}{self.prog}: {message.removeprefix('argument ')}\nNext: {self.prog} --help\n")
+
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """The same for `words` that no argument takes."""
+        word = words[0].partition("=")[0]
+        if word.startswith("-"):
+            self.error(f"no such option: {word}{meant(word, list(self._option_string_actions))}")
+        self.error(f"unexpected argument: {word}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            text = f"{value!r} is not one of {', '.join(known)}{meant(str(value), known)}"
+            raise argparse.ArgumentError(action, text)
+
+
+class _Formatter(argparse.HelpFormatter):
+    def _format_usage(
+        self, usage: str | None, actions: Iterable[argparse.Action], groups: Iterable[Any], prefix: str | None
+    ) -> str:
+        """With the arguments alone: the options are below, and may be many."""
+        actions = list(actions)
+        before, options = self._prog, any(action.option_strings for action in actions)
+        self._prog = f"{before} [OPTIONS]" if options else before
+        try:
+            arguments = [action for action in actions if not action.option_strings]
+            return super()._format_usage(usage, arguments, [], "Usage: " if prefix is None else prefix)
+        finally:
+            self._prog = before
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of a command, whose module is imported."""
+    commands = Parser(prog="slipway").add_subparsers()
+    command_module(name).add_parser(commands)
+    parser: Parser = commands.choices[name]
+    if lines := [f"  {line}" for line in examples(name)]:
+        parser.epilog = _EXAMPLES + "\n".join(lines)
+    return parser
+
+
+def command_module(name: str) -> Any:
+    return importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+
+
+def unknown_command(word: str) -> int:
+    """Say so, and what was meant; the exit code."""
+    kind = "option" if word.startswith("-") else "command"
+    said = f"no such {kind}: {word}{meant(word, list(COMMANDS)) if kind == 'command' else ''}"
+    print(f"slipway: {said}\nNext: slipway --help", file=sys.stderr)
+    return 2
+
+
+def overview() -> str:
+    """All commands by group."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    column = max(map(len, COMMANDS)) + 4
+    lines = [
+        *textwrap.wrap("Slipway releases container images: versioned, built, pushed, verified and recorded.", width),
+        "",
+        "Usage: slipway COMMAND [OPTIONS]",
+    ]
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        for name, command in commands.items():
+            lines += textwrap.wrap(
+                command.summary, width, initial_indent=f"  {name}".ljust(column), subsequent_indent=" " * column
+            )
+    codes = "0 done, 1 failed, 2 wrong usage, 3 released but not cleaned up, 130 interrupted"
+    rest = (
+        "`slipway help COMMAND` shows a command's options and examples; `slipway version` shows Slipway's version.",
+        f"Exit codes: {codes}. SLIPWAY_DEBUG=1 shows tracebacks.",
+    )
+    return "\n".join([*lines, *(line for text in rest for line in ("", *textwrap.wrap(text, width)))])
