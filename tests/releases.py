@@ -44,13 +44,16 @@ def result_of(ended: Ended) -> dict[str, Any]:
 
 
 def complaint(ended: Ended, code: int = 1) -> str:
-    """What a failed release said at its end: cause, details and next action, and nothing but that."""
+    """What a failed release said at its end: cause, details and next action, and nothing but that; the same in JSON
+    where that was asked for."""
     assert ended.code == code, (ended.code, ended.stderr)
-    assert ended.stdout == ""
     assert "Traceback" not in ended.stderr, ended.stderr
     _, found, said = ended.stderr.rpartition("slipway: ")
     assert found, ended.stderr
     assert "\nNext: " in said, said
+    if ended.stdout:
+        error = json.loads(ended.stdout)["error"]
+        assert said.startswith(error["message"]) and f"\nNext: {error['next']}\n" in said
     return said
 
 

@@ -7,8 +7,10 @@ command that was typed is imported.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -33,9 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     # Imports make very many objects and no garbage: looking for it takes a fifth of a short command's time.
     gc.set_threshold(_GARBAGE_THRESHOLD)
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    args: Namespace | None = None
     try:
-        code = _command(arguments)
+        args = _read(sys.argv[1:] if argv is None else argv)
+        code: int = command_module(args.command).run(args)
         # A closed reader (`| head`) shows when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
@@ -55,35 +58,44 @@ def _run(argv: Sequence[str] | None) -> int:
             raise
         # The terminal may have been closed.
         with suppress(OSError):
-            print(f"slipway: {cause}", file=sys.stderr)
-            if cause.page:
-                print(f"Run: {cause.page}", file=sys.stderr)
+            _tell(cause, args)
         return cause.exit_code
     finally:
         # The interpreter looks for garbage once more at its end, among all that goes with the process anyway.
         gc.freeze()
 
 
-def _command(arguments: Sequence[str]) -> int:
+def _read(arguments: Sequence[str]) -> Namespace:
+    """The command's arguments. Raises SystemExit for help, and for what no command knows."""
     match arguments:
         case [] | ["help" | "-h" | "--help"]:
             print(overview())
-            return 0
+            sys.exit(0)
         case ["version" | "-V" | "--version"]:
             from prefect_slipway.infra.common.distribution import VERSION
 
             print(f"slipway {VERSION}")
-            return 0
+            sys.exit(0)
         case ["help", name]:
-            return _command([name, "--help"])
+            return _read([name, "--help"])
         case [name, *rest] if name in COMMANDS:
             parser = command_parser(name)
-            args, unknown = parser.parse_known_args(rest)
+            args, unknown = parser.parse_known_args(rest, Namespace(command=name))
             if unknown:
                 parser.unknown(unknown)
-            code: int = command_module(name).run(args)
-            return code
-    return unknown_command(arguments[0])
+            return args
+    raise unknown_command(arguments[0])
+
+
+def _tell(cause: SlipwayError, args: Namespace | None) -> None:
+    """Say what failed; for programs on standard output, too."""
+    print(f"slipway: {cause}", file=sys.stderr)
+    if cause.page:
+        print(f"Run: {cause.page}", file=sys.stderr)
+    if args is not None and getattr(args, "format", "") == "json":
+        from prefect_slipway.flows.cli.formats import failure
+
+        print(json.dumps({**getattr(command_module(args.command), "FAILED", {}), **failure(cause)}))
 
 
 def _cause(error: Exception) -> SlipwayError | None:

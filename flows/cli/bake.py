@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
 
 
+FAILED = {"released": False}
+"""Of the answer in JSON, if it failed."""
+
+
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.formats import add_format_option
     from prefect_slipway.flows.cli.options import add_request_options
-    from prefect_slipway.flows.cli.run_flow import add_output_option
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
@@ -43,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--print", action="store_true", help="Print the files' definitions as a bake file, and release nothing."
     )
     shown.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         check_release(request)
         return release(request)
 
-    return follow(start, args.output)
+    return follow(start, args.format)
 
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:

@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.run_flow import interruption, recorded
-from prefect_slipway.flows.cli.stack_options import add_output_option
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.check_bases import Checked
@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="Release deployment, FLOW/NAME.")
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise interruption("the check was interrupted", terminal)
 
     results, _ = recorded(start, interrupted)
-    if args.output == "json":
+    if args.format == "json":
         print(json.dumps([asdict(result) for result in results]))
         return 0
     for result in results:

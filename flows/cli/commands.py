@@ -29,7 +29,7 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             "release several images of docker-bake.json or Compose files under one version",
             ("", "compose.yaml api worker", "--print"),
         ),
-        "plan": Command("show what a release would do, without doing it", ("", ". --bump auto --output json")),
+        "plan": Command("show what a release would do, without doing it", ("", ". --bump auto --format json")),
         "approve": Command("approve or reject a paused run", ("RUN", "RUN --refuse")),
         "history": Command("show the released versions of an image", ("app", "registry.example/team/app")),
         "check-bases": Command(

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.rollouts import Result, run_recorded
-from prefect_slipway.flows.cli.run_flow import add_output_option
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     add_request_options(parser, DeployRequest, positional="reference")
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,4 +39,4 @@ def run(args: argparse.Namespace) -> int:
         check_rollout(request, [request.pull_credentials])
         return deploy(request)
 
-    return run_recorded(start, args.output)
+    return run_recorded(start, args.format)

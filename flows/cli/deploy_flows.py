@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect_slipway.flows.cli.stack_options import add_output_option
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import pair
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="NAME=VALUE",
         help="Default value of a job variable of --pool, e.g. image=REFERENCE. May be repeated.",
     )
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     use_prefect_server()
     done = asyncio.run(_register(args))
-    if args.output == "json":
+    if args.format == "json":
         print(json.dumps([dataclasses.asdict(item) for item in done], indent=2))
     return 0
 
@@ -78,7 +78,7 @@ async def _register(args: argparse.Namespace) -> list[Registered]:
         raise InvalidOption("--job-variable needs a single pool", action="choose the pool with --pool")
     async for item in register(args.file, kinds, args.pool or (), variables, samples=args.samples):
         done.append(item)
-        if args.output == "text":
+        if args.format == "text":
             changes = f" ({', '.join(item.changes)})" if item.changes else ""
             print(f"{item.kind:<11} {item.name:<40} {item.outcome}{changes}", flush=True)
     return done

@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.cluster_options import add_cluster_options
-from prefect_slipway.flows.cli.stack_options import add_output_option, stack_config
+from prefect_slipway.flows.cli.formats import add_format_option
+from prefect_slipway.flows.cli.stack_options import stack_config
 from prefect_slipway.infra.domain.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "permissions there that a release with --builder kubernetes needs. Exits with 1 if something is missing."
         ),
     )
-    add_output_option(parser)
+    add_format_option(parser)
     add_cluster_options(parser)
     parser.add_argument(
         "--workload", metavar="KIND/NAME", help="Check the permissions that a deploy to this workload needs instead."
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     findings = diagnose(stack_config(args))
     if args.context or args.namespace or args.workload or os.environ.get("KUBECONFIG"):
         findings.append(asyncio.run(_cluster(args.context, args.namespace, args.workload)))
-    if args.output == "json":
+    if args.format == "json":
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
         width = max(len(finding.part) for finding in findings)

@@ -10,6 +10,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import ReleaseUnknown
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "image", metavar="IMAGE", help="Image: REGISTRY/REPOSITORY, or a name in the embedded registry."
     )
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     use_prefect_server()
     rows = asyncio.run(_read(_image(args.image)))
-    print(json.dumps([asdict(row) for row in rows]) if args.output == "json" else as_text(rows))
+    print(json.dumps([asdict(row) for row in rows]) if args.format == "json" else as_text(rows))
     return 0
 
 

@@ -74,12 +74,12 @@ def command_module(name: str) -> Any:
     return importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
 
 
-def unknown_command(word: str) -> int:
-    """Say so, and what was meant; the exit code."""
+def unknown_command(word: str) -> SystemExit:
+    """What to raise, after it was said."""
     kind = "option" if word.startswith("-") else "command"
     said = f"no such {kind}: {word}{meant(word, list(COMMANDS)) if kind == 'command' else ''}"
     print(f"slipway: {said}\nNext: slipway --help", file=sys.stderr)
-    return 2
+    return SystemExit(2)
 
 
 def overview() -> str:

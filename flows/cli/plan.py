@@ -7,6 +7,8 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.formats import add_format_option
+
 if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.values.plan import ReleasePlan
@@ -20,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Print what `slipway release` with the same options would do, without doing it.",
     )
     add_release_options(parser)
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.cli.options import request_of
 
     plan = asyncio.run(plan_of(request_of(args)))
-    if args.output == "json":
+    if args.format == "json":
         print(json.dumps(plan.as_dict()))
     else:
         from prefect_slipway.flows.reporting.plan_report import plan_as_text

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.reporting.watch import Outcome
 
 
+FAILED = {"released": False}
+"""Of the answer in JSON, if it failed."""
+
+
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.formats import add_format_option
     from prefect_slipway.flows.cli.options import add_release_options
-    from prefect_slipway.flows.cli.run_flow import add_output_option
 
     parser = subparsers.add_parser(
         "release",
         description="Build the source, push the image under the next semantic version, verify it and record it.",
     )
     add_release_options(parser)
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,4 +40,4 @@ def run(args: argparse.Namespace) -> int:
         check_release(request)
         return release(request)
 
-    return follow(start, args.output)
+    return follow(start, args.format)

@@ -13,11 +13,12 @@ from prefect_slipway.flows.values.result import LeftBehind
 class Terminal:
     """Writes news to `stream` (stderr, so that stdout holds the result alone).
 
-    `page`: the run's address in the UI. `left_behind`: what could not be cleaned up.
+    `run`, `page`: the run's id, and its address in the UI. `left_behind`: what could not be cleaned up.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.run: str | None = None
         self.page: str | None = None
         self.report: str | None = None
         self.result: Outcome | None = None
@@ -29,9 +30,9 @@ class Terminal:
         """Whether an image was released."""
         return self.result is not None and self.result.released
 
-    def runs(self, page: str | None) -> None:
+    def runs(self, run: str | None, page: str | None) -> None:
         # A run within the run is found from its page.
-        self.page = self.page or page
+        self.run, self.page = self.run or run, self.page or page
 
     def say(self, text: str) -> None:
         # A terminal that was closed, a reader that went away: nobody listens, and the run continues (or cleans up).

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.rollouts import Result, run_recorded
-from prefect_slipway.flows.cli.run_flow import add_output_option
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Roll out an earlier release again by its digest, and watch the rollout.",
     )
     add_request_options(parser, RollbackRequest, positional="workload")
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,4 +36,4 @@ def run(args: argparse.Namespace) -> int:
         check_rollout(request, [request.pull_credentials])
         return rollback(request)
 
-    return run_recorded(start, args.output)
+    return run_recorded(start, args.format)

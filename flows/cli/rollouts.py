@@ -23,7 +23,7 @@ class Result(Protocol):
 
 
 def run_recorded(
-    start: Callable[[], Coroutine[Any, Any, Result]], output: str, *, untouched: str = "nothing was changed"
+    start: Callable[[], Coroutine[Any, Any, Result]], shown_as: str, *, untouched: str = "nothing was changed"
 ) -> int:
     """Run the flow that `start` begins and print its result. `untouched`: the outcome of an interruption that had
     nothing to undo. Raises SlipwayError."""
@@ -33,5 +33,5 @@ def run_recorded(
         raise Interrupted(f"the rollout was interrupted: {became}", action="you can run the same command again")
 
     result, _ = recorded(start, interrupted)
-    print(json.dumps(result.as_dict()) if output == "json" else result.summary)
+    print(json.dumps(result.as_dict()) if shown_as == "json" else result.summary)
     return 0

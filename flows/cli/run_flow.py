@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import json
@@ -26,18 +25,14 @@ NOT_CLEANED_UP = 3
 """Exit code."""
 
 
-def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=["text", "json"], default="text", help="Output format. Default: text.")
-
-
-def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], output: str) -> int:
+def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], shown_as: str) -> int:
     """Run a release's flow and print how it ended.
 
-    `output`: `text` or `json`. 0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left.
+    `shown_as`: `text` or `json`. 0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left.
     Raises SlipwayError.
     """
     result, terminal = recorded(start, _public_already)
-    if output == "json":
+    if shown_as == "json":
         print(json.dumps(result.as_dict()))
     else:
         print(terminal.report or result.reason)
@@ -88,7 +83,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
             terminal.say(f"warning: the image is public, but its record is incomplete: {cause.cause}")
             return interrupted(terminal), terminal
     except SlipwayError as error:
-        error.page = terminal.page
+        error.run, error.page = terminal.run, terminal.page
         raise
     finally:
         # What is left to be done is to send the last of the log.

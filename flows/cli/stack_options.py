@@ -36,10 +36,6 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="Output format. Default: text.")
-
-
 def stack_config(args: argparse.Namespace) -> StackConfig:
     """The environment's configuration, the options of `add_stack_options` over it. Raises InvalidOption."""
     from prefect_slipway.infra.local.config import StackConfig

@@ -8,7 +8,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from prefect_slipway.flows.cli.stack_options import add_output_option, stack_config
+from prefect_slipway.flows.cli.formats import add_format_option
+from prefect_slipway.flows.cli.stack_options import stack_config
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.local.stack import PartStatus
@@ -22,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "stopped, or if your own part does not answer."
         ),
     )
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
     parts = Stack(stack_config(args)).status()
     found = {part.name: problem(part, os.environ) for part in parts}
-    if args.output == "json":
+    if args.format == "json":
         shown = [dataclasses.asdict(part) | {"problem": found[part.name]} for part in parts]
         print(json.dumps(shown, default=str, indent=2))
     else:

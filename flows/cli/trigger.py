@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from prefect_slipway.flows.cli.run_flow import add_output_option
+from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--idempotency-key", metavar="KEY", help="Key that makes a repeated command find the same run or event."
     )
-    add_output_option(parser)
+    add_format_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if args.event is not None:
         shown = asyncio.run(_emit(args, given))
-        print(json.dumps(shown) if args.output == "json" else f"event {shown['event']} {shown['id']}")
+        print(json.dumps(shown) if args.format == "json" else f"event {shown['event']} {shown['id']}")
         return 0
     try:
         return asyncio.run(_start(args, given))
@@ -143,7 +143,7 @@ async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -
 
 
 def _print(args: argparse.Namespace, shown: dict[str, Any]) -> None:
-    if args.output == "json":
+    if args.format == "json":
         print(json.dumps(shown))
         return
     print(f"run {shown['run']} {shown['state']}" + ("" if shown["new"] else " (started before with this key)"))

@@ -37,7 +37,7 @@ class Report(Protocol):
 class Watcher(Protocol):
     """Receives news as it happens. Called in the event loop, so it must not block."""
 
-    def runs(self, page: str | None) -> None:
+    def runs(self, run: str | None, page: str | None) -> None:
         """A run has begun. `page`: its address in the UI, None if it has none."""
         ...
 
@@ -61,7 +61,7 @@ class Watcher(Protocol):
 class Nobody:
     """Watches nothing."""
 
-    def runs(self, page: str | None) -> None:
+    def runs(self, run: str | None, page: str | None) -> None:
         pass
 
     def say(self, text: str) -> None:

@@ -90,7 +90,7 @@ async def as_run(
     """
     run = _Run()
     token = _current.set(run)
-    watcher().runs(flow_run.ui_url)
+    watcher().runs(flow_run.id, flow_run.ui_url)
     try:
         with interruptible() as interruption:
             try:

@@ -25,7 +25,7 @@ expect.set_options(timeout=PATIENCE_MS)
 def released(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A release with a step that takes its time."""
     source = make_source(tmp_path_factory.mktemp("seen") / "seen", DOCKERFILE + run_line("sleep 1"))
-    return result_of(commands.run("release", source, "--output", "json"))
+    return result_of(commands.run("release", source, "--format", "json"))
 
 
 def _latest(stack: RunningStack, key: str) -> str:
@@ -115,7 +115,7 @@ def test_an_approval_given_in_the_ui_lets_the_release_go_on(
     page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path
 ) -> None:
     """The dialog shows the plan and asks; the answer is taken, and the release ends as any other."""
-    releasing = commands.start("release", make_source(tmp_path / "asking"), "--approval", "--output", "json")
+    releasing = commands.start("release", make_source(tmp_path / "asking"), "--approval", "--format", "json")
     releasing.until("waiting until")
     run = traces.runs("asking")[0]["id"]
     for _ in range(3):
@@ -150,7 +150,7 @@ def hostile(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) -> 
     commit(source, "feat: begin", {})
     git(source, "tag", "v1.0.0")
     commit(source, f"feat: {WORDS}", {"more": "x"})
-    options = ("--bump", "auto", "--label", f"x|y={WORDS}", "--output", "json")
+    options = ("--bump", "auto", "--label", f"x|y={WORDS}", "--format", "json")
     ended = commands.run("release", source, *options)
     assert "\x1b" not in ended.stderr
     return result_of(ended)
@@ -191,7 +191,7 @@ def test_a_builds_last_lines_stay_in_their_block(
 
 def test_the_question_has_no_empty_part(page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """Whoever answers sees what will be done, each heading with what belongs to it; the terminal shows it as text."""
-    releasing = commands.start("release", make_source(tmp_path / "question"), "--approval", "--output", "json")
+    releasing = commands.start("release", make_source(tmp_path / "question"), "--approval", "--format", "json")
     releasing.until("waiting until")
     run = traces.runs("question")[0]["id"]
     page.goto(f"{traces.connection.prefect_ui_url}/runs/flow-run/{run}")

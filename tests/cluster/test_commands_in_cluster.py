@@ -39,7 +39,7 @@ async def test_doctor_names_a_right_that_is_missing(
     """Nothing is missing with the Role that ships; a verb that is taken out of it is named with what to grant."""
 
     def finding() -> dict[str, Any]:
-        done = slipway(kubeconfig, tmp_path, "doctor", "--output", "json", *arguments)
+        done = slipway(kubeconfig, tmp_path, "doctor", "--format", "json", *arguments)
         assert done.stderr == ""
         (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
         assert done.returncode == 1 or found["fix"] is None

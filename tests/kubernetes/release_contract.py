@@ -60,7 +60,7 @@ class ReleaseContract:
     def builder_options(self) -> list[str]:
         return [
             *("--builder", "kubernetes", "--insecure-registry", "--credentials", f"vault:{SECRET}"),
-            *("--run-label", "team=tests", "--output", "json"),
+            *("--run-label", "team=tests", "--format", "json"),
             *("--builder-option", "cpu=50m", "--builder-option", "memory=64Mi", "--builder-option", "cache_size=2Gi"),
         ]
 

@@ -13,7 +13,8 @@ class SlipwayError(Exception):
 
     `cause`: one sentence, no secret in it. `action`: what to do next; None takes the class's default.
     `retry_after`: seconds the other side asked to wait, None when it did not say. `details`: further lines to show
-    below (an excerpt of a Dockerfile, a daemon's last lines). `page`: where a run that failed of it can be seen.
+    below (an excerpt of a Dockerfile, a daemon's last lines). `run`, `page`: id of the flow run that failed of it, and where
+    it can be seen.
     """
 
     retryable: ClassVar[bool] = False
@@ -21,6 +22,7 @@ class SlipwayError(Exception):
     """How often the same is worth a try where nobody says how long to wait; None: as often as a step is tried."""
     default_action: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1
+    run: str | None = None
     page: str | None = None
 
     def __init__(

@@ -112,7 +112,7 @@ async def test_doctor_says_what_may_not_be_done_in_the_cluster(
 
     async def finding() -> dict[str, str | None]:
         env = clean_environment(KUBECONFIG=str(kubeconfig), SLIPWAY_HOME=str(tmp_path / "no stack"))
-        done = await asyncio.to_thread(run_slipway, "doctor", "--output", "json", *arguments, env=env)
+        done = await asyncio.to_thread(run_slipway, "doctor", "--format", "json", *arguments, env=env)
         assert done.stderr == ""
         (found,) = (each for each in json.loads(done.stdout) if each["part"] == "cluster")
         assert done.returncode == 1 or found["fix"] is None

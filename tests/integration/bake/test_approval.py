@@ -10,7 +10,7 @@ from tests.warm import Command, WarmStarter
 
 
 def ask(commands: WarmStarter, image_set: ImageSet, *options: str) -> Command:
-    return commands.start("bake", "--approval", "--output", "json", *options, cwd=image_set.source)
+    return commands.start("bake", "--approval", "--format", "json", *options, cwd=image_set.source)
 
 
 def waiting(commands: WarmStarter, image_set: ImageSet) -> tuple[Command, str]:

@@ -42,7 +42,7 @@ def events_of(image_set: ImageSet, target: str) -> list[dict[str, Any]]:
 
 def test_a_set_is_released_under_one_version(commands: WarmStarter, image_set: ImageSet) -> None:
     """Each image is built on its base's digest, tagged with the set's version and announced; then the next version."""
-    ended = commands.run("bake", "--output", "json", cwd=image_set.source)
+    ended = commands.run("bake", "--format", "json", cwd=image_set.source)
     digests = versions(ended)
     assert json.loads(ended.stdout)["version"] == "0.1.0"
     image_set.assert_released("0.1.0")
@@ -57,33 +57,33 @@ def test_a_set_is_released_under_one_version(commands: WarmStarter, image_set: I
     assert image_set.traces.state(image_set.prefix)["message"].startswith("3 images of ")
 
     image_set.write("web", unique())
-    assert versions(commands.run("bake", "base", "web", "api", "--output", "json", cwd=image_set.source)) != digests
+    assert versions(commands.run("bake", "base", "web", "api", "--format", "json", cwd=image_set.source)) != digests
     image_set.assert_released("0.1.0", "0.2.0")
 
 
 def test_one_failing_build_leaves_no_tag_at_all(commands: WarmStarter, image_set: ImageSet) -> None:
     """The others were built, perhaps pushed, and none is public; the version is free for the set that is mended."""
     image_set.write("api", unique("exit 7"))
-    said = complaint(commands.run("bake", "--output", "json", cwd=image_set.source))
+    said = complaint(commands.run("bake", "--format", "json", cwd=image_set.source))
     assert "exit code 7" in said
     image_set.assert_released()
     state = image_set.traces.state(image_set.prefix)
     assert state["type"] == "FAILED" and "StepFailed" in state["message"]
     image_set.write("api", unique())
-    versions(commands.run("bake", "--output", "json", cwd=image_set.source))
+    versions(commands.run("bake", "--format", "json", cwd=image_set.source))
     image_set.assert_released("0.1.0")
 
 
 def test_a_killed_set_is_finished_by_the_same_command(commands: WarmStarter, image_set: ImageSet) -> None:
     """Killed in its builds, then when the images' tags are there and git's is not: the same digests become public."""
-    running = commands.start("bake", "--output", "json", cwd=image_set.source)
+    running = commands.start("bake", "--format", "json", cwd=image_set.source)
     running.until("> verify")
     running.kill()
     running.end()
     assert image_set.git_tags() == []
 
     hold_tags(image_set.remote)
-    running = commands.start("bake", "--output", "json", cwd=image_set.source)
+    running = commands.start("bake", "--format", "json", cwd=image_set.source)
     running.until("> tag")
     wait_until(lambda: image_set.tags("api") == ["0.1.0"] and a_tag_is_held(image_set.remote))
     running.kill()
@@ -91,7 +91,7 @@ def test_a_killed_set_is_finished_by_the_same_command(commands: WarmStarter, ima
     let_tags_pass(image_set.remote)
     public = {target: image_set.digest(target, "0.1.0") for target in ("base", "web", "api")}
     assert image_set.git_tags() == []
-    assert versions(commands.run("bake", "--output", "json", cwd=image_set.source)) == public
+    assert versions(commands.run("bake", "--format", "json", cwd=image_set.source)) == public
     image_set.assert_released("0.1.0")
 
 
@@ -101,16 +101,16 @@ def test_a_failure_between_tags_is_finished_by_the_same_command(commands: WarmSt
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\n! grep -q refs/tags/\n")
     hook.chmod(0o755)
-    complaint(commands.run("bake", "--output", "json", cwd=image_set.source))
+    complaint(commands.run("bake", "--format", "json", cwd=image_set.source))
     public = {target: image_set.digest(target, "0.1.0") for target in ("base", "web", "api")}
     hook.unlink()
-    assert versions(commands.run("bake", "--output", "json", cwd=image_set.source)) == public
+    assert versions(commands.run("bake", "--format", "json", cwd=image_set.source)) == public
     image_set.assert_released("0.1.0")
 
 
 def test_two_sets_at_once_get_two_versions(commands: WarmStarter, image_set: ImageSet) -> None:
     """Each whole."""
-    both = [commands.start("bake", "--output", "json", cwd=image_set.source) for _ in range(2)]
+    both = [commands.start("bake", "--format", "json", cwd=image_set.source) for _ in range(2)]
     found = sorted(json.loads(one.end().stdout)["version"] for one in both)
     assert found == ["0.1.0", "0.2.0"]
     image_set.assert_released("0.1.0", "0.2.0")
@@ -129,7 +129,7 @@ services:
     build: {{dockerfile: api.Dockerfile, additional_contexts: {{base: "service:base"}}}}
 """)
     for _ in range(2):
-        ended = commands.run("bake", "api", "--output", "json", "--var", "TAG=x", "--moving-tags", cwd=source)
+        ended = commands.run("bake", "api", "--format", "json", "--var", "TAG=x", "--moving-tags", cwd=source)
         assert set(versions(ended)) == {"api"}
     assert image_set.tags("api") == ["0.1", "0.1.0", "0.2", "0.2.0", "latest"]
     assert image_set.tags("base") == []
@@ -149,5 +149,5 @@ def test_what_a_file_may_not_do_is_said_before_anything_is_built(commands: WarmS
     }
     for action, targets in cases.items():
         commit(image_set.source, "feat: bad", {"docker-bake.json": json.dumps(bake_file(**targets))})
-        assert action in complaint(commands.run("bake", "--output", "json", cwd=image_set.source), code=2), action
+        assert action in complaint(commands.run("bake", "--format", "json", cwd=image_set.source), code=2), action
     image_set.assert_released()

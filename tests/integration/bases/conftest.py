@@ -40,18 +40,18 @@ class Application:
         result_of(
             self.commands.run(
                 *("release", source, "--image", f"{self.place}/{base}", "--version", f"1.{content}.0"),
-                *("--moving-tags", "--output", "json"),
+                *("--moving-tags", "--format", "json"),
             )
         )
 
     def release(self, *more: str) -> dict[str, Any]:
         source = self.folder / "app.git"
         return result_of(
-            self.commands.run("release", source, "--image", self.image, "--output", "json", "--bump", "patch", *more)
+            self.commands.run("release", source, "--image", self.image, "--format", "json", "--bump", "patch", *more)
         )
 
     def check(self) -> dict[str, Any]:
-        ended = self.commands.run("check-bases", self.probe.name, "--output", "json")
+        ended = self.commands.run("check-bases", self.probe.name, "--format", "json")
         assert ended.code == 0, ended.stderr
         [result] = json.loads(ended.stdout)
         assert isinstance(result, dict)

@@ -97,7 +97,7 @@ def user(stack: RunningStack, tmp_path: Path) -> User:
 def released(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The reference, by tag and digest, of an image in the stack's registry."""
     source = make_source(tmp_path_factory.mktemp("pulled") / "pulled")
-    return str(json.loads(run_slipway("release", source, "--output", "json", env=stack.env).stdout)["reference"])
+    return str(json.loads(run_slipway("release", source, "--format", "json", env=stack.env).stdout)["reference"])
 
 
 def needs(tool: str) -> None:

@@ -107,7 +107,7 @@ def test_doctor_names_the_command_that_mends(tmp_path: Path, env: Mapping[str, s
     for program in ("git", "dockerd"):
         (only_git / program).symlink_to("/bin/true")
     # `doctor` looks into the administrator's folders as well, where docker-registry is not.
-    answer = run_slipway("doctor", "--output", "json", env={**env, "PATH": str(only_git)})
+    answer = run_slipway("doctor", "--format", "json", env={**env, "PATH": str(only_git)})
     findings = {finding["part"]: finding for finding in json.loads(answer.stdout)}
     assert answer.returncode == 1
     assert findings["registry"]["found"] == "the program docker-registry is not installed"

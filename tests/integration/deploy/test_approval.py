@@ -29,7 +29,7 @@ async def assert_untouched(place: DeployPlace, before: object) -> None:
 
 async def waiting(commands: WarmStarter, place: DeployPlace, behaviour: str) -> Command:
     """`slipway deploy --approval`, once it has asked."""
-    options = ("--workload", "deployment/app", "--settle-s", "0.1", "--approval", "--output", "json")
+    options = ("--workload", "deployment/app", "--settle-s", "0.1", "--approval", "--format", "json")
     secret = ("--pull-credentials", place.options["pull_credentials"])
     command = commands.start("deploy", place.images[behaviour], *options, *secret, env=place.env)
     await asyncio.to_thread(command.until, "waiting until")

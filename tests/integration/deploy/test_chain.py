@@ -73,7 +73,7 @@ async def test_a_release_is_rolled_out_by_its_event(
     request = {"workload": "deployment/app", **place.options, "settle_s": 2.0}
     made = automation(await deployment(server), image, request)
     await asyncio.to_thread(server.ask, "POST", "/automations/", made)
-    options = ("--image", image, "--output", "json")
+    options = ("--image", image, "--format", "json")
     released = result_of(await asyncio.to_thread(commands.run, "release", source, *options))
     run = await place.until(
         "deploy", lambda run: released["digest"] in str(run["parameters"]) and run["state"]["type"] == "COMPLETED"

@@ -17,7 +17,7 @@ STEPS = ["> look at the workload", "> write the pull secret", "> set image", "ch
 
 
 def start(commands: WarmStarter, place: DeployPlace, behaviour: str, *options: str) -> Command:
-    usual = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.3", "--output", "json")
+    usual = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.3", "--format", "json")
     image = place.images[behaviour]
     return commands.start("deploy", image, "--workload", "deployment/app", *usual, *options, env=place.env)
 

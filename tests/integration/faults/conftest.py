@@ -63,7 +63,7 @@ class Elsewhere:
 
     def options(self, source: Path) -> tuple[str, ...]:
         image = f"{self.front.host}/{source.name}"
-        return ("release", str(source), "--image", image, "--credentials", f"vault:{SECRET}", "--output", "json")
+        return ("release", str(source), "--image", image, "--credentials", f"vault:{SECRET}", "--format", "json")
 
     def release(self, source: Path, *more: str) -> Ended:
         return self.commands.run(*self.options(source), *more, env=self.env)

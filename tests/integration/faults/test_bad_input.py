@@ -38,7 +38,7 @@ def test_an_option_that_cannot_be_read_is_a_usage_error(
     """Exit code 2, what is wrong with it and what to write instead; no run begins, and a value that may be a secret is
     not repeated."""
     folder = source()
-    said = complaint(commands.run("release", folder, *options, "--output", "json"), code=2)
+    said = complaint(commands.run("release", folder, *options, "--format", "json"), code=2)
     assert cause in said
     assert "a-password" not in said
     assert traces.runs(folder.name) == []
@@ -78,7 +78,7 @@ def test_an_unknown_bump_shows_the_known_ones(commands: WarmStarter, source: Mak
 def test_an_illegal_tag_prefix_is_refused(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """A prefix git allows in no tag."""
     repository = make_repository(tmp_path / "app-prefix", {"Dockerfile": DOCKERFILE})
-    said = complaint(commands.run("release", repository, "--tag-prefix", "a b", "--output", "json"), code=2)
+    said = complaint(commands.run("release", repository, "--tag-prefix", "a b", "--format", "json"), code=2)
     assert "a b" in said
     traces.assert_failed("app-prefix", "a b")
 
@@ -86,7 +86,7 @@ def test_an_illegal_tag_prefix_is_refused(commands: WarmStarter, traces: Traces,
 def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, source: Make) -> None:
     """A plain directory has no git tags."""
     folder = source()
-    said = complaint(commands.run("release", folder, "--tag-prefix", "v", "--output", "json"), code=2)
+    said = complaint(commands.run("release", folder, "--tag-prefix", "v", "--format", "json"), code=2)
     assert "needs a source in a git repository" in said
     traces.assert_failed(folder.name, "needs a source in a git repository")
 
@@ -94,21 +94,21 @@ def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, 
 def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The path, and to check it."""
     missing = tmp_path / "app-nowhere"
-    said = complaint(commands.run("release", missing, "--output", "json"))
+    said = complaint(commands.run("release", missing, "--format", "json"))
     assert said.startswith(f"{missing} does not exist\nNext: check the path")
     traces.assert_failed("app-nowhere", "does not exist")
 
 
 def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The same for one that would have to be cloned; its folder is gone again."""
-    complaint(commands.run("release", f"file://{tmp_path}/app-gone.git", "--output", "json"))
+    complaint(commands.run("release", f"file://{tmp_path}/app-gone.git", "--format", "json"))
     traces.assert_failed("app-gone", "app-gone.git")
 
 
 def test_an_unknown_ref_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The ref, and how to look."""
     repository = make_repository(tmp_path / "app-ref", {"Dockerfile": DOCKERFILE})
-    said = complaint(commands.run("release", f"file://{repository}", "--ref", "no-such", "--output", "json"))
+    said = complaint(commands.run("release", f"file://{repository}", "--ref", "no-such", "--format", "json"))
     assert "no-such" in said
     assert "git ls-remote" in said
     traces.assert_failed("app-ref", "no-such")
@@ -120,11 +120,11 @@ def test_uncommitted_changes_are_refused_unless_allowed(commands: WarmStarter, t
         tmp_path / "app-dirty", {"Dockerfile": "FROM scratch\nCOPY message /\n", "message": "1"}
     )
     (repository / "message").write_text("2")
-    said = complaint(commands.run("release", repository, "--output", "json"))
+    said = complaint(commands.run("release", repository, "--format", "json"))
     assert "1 uncommitted change\n  message\nNext: commit or stash the changes, or add --allow-dirty" in said
     traces.assert_failed("app-dirty", "1 uncommitted change")
     assert git(repository, "tag") == ""
-    result = result_of(commands.run("release", repository, "--allow-dirty", "--output", "json"))
+    result = result_of(commands.run("release", repository, "--allow-dirty", "--format", "json"))
     assert result["version"] == "0.1.0"
     assert git(repository, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v0.1.0"]
     traces.assert_nothing_left()
@@ -146,7 +146,7 @@ def test_what_cannot_be_built_is_not_planned(
     """An archive that holds nothing, or no Dockerfile: the plan says so, and not that it would be released."""
     archive = tmp_path / "app-odd.tar.gz"
     archive.write_bytes(make_tar(files))
-    options = ("--checksum", checksum(archive.read_bytes()), "--output", "json")
+    options = ("--checksum", checksum(archive.read_bytes()), "--format", "json")
     said = complaint(commands.run(command, archive.as_uri(), *options))
     assert cause in said
     assert "Next: " in said

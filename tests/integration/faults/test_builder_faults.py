@@ -23,7 +23,7 @@ def test_a_builder_with_another_ca_is_refused(
     theirs, ours = make_certificates(tmp_path / "theirs"), make_certificates(tmp_path / "ours")
     with front(own_registry.host, theirs) as listening:
         options = ("--builder", f"tcp://{listening.host}", "--builder-ca", str(ours.ca))
-        ended = commands.run("release", folder, *options, "--output", "json")
+        ended = commands.run("release", folder, *options, "--format", "json")
     said = complaint(ended)
     assert said.startswith(f"builder tcp://{listening.host}: ")
     assert "Next: check the builder's CA, client certificate and server name" in said
@@ -37,7 +37,7 @@ def test_a_builder_that_is_none_is_said(
     """A registry's address in place of a BuildKit daemon's."""
     folder = source()
     builder = f"tcp://{own_registry.host}"
-    said = complaint(commands.run("release", folder, "--builder", builder, "--output", "json"))
+    said = complaint(commands.run("release", folder, "--builder", builder, "--format", "json"))
     assert said.startswith(f"builder {builder}: ")
     assert "Next: check that the address belongs to a BuildKit daemon" in said
     traces.assert_failed(folder.name, f"builder {builder}")
@@ -53,7 +53,7 @@ def test_a_builder_that_comes_back_finishes_the_release(
     daemon.start()
     try:
         builder = engine_address(short_path)
-        release = commands.start("release", folder, "--builder", builder, "--network", "none", "--output", "json")
+        release = commands.start("release", folder, "--builder", builder, "--network", "none", "--format", "json")
         release.until(" now\n")
         kill(daemon)
         daemon.start()

@@ -49,7 +49,7 @@ def run(
 ) -> Release:
     """`slipway ARGUMENTS`; `stop_at`: Ctrl-C when it says that."""
     process = subprocess.Popen(
-        [SLIPWAY, "release", *arguments, "--output", "json"],
+        [SLIPWAY, "release", *arguments, "--format", "json"],
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -40,7 +40,7 @@ class Patience:
         if image:
             options = (*options, "--image", f"{image}/{source.name}", "--credentials", f"vault:{SECRET}")
         environment = {**self._env, **env} if image else env
-        command = self._commands.start("release", source, *options, "--output", "json", env=environment)
+        command = self._commands.start("release", source, *options, "--format", "json", env=environment)
         self._running[what] = (source.name, command)
         return command
 

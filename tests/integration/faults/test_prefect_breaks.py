@@ -53,7 +53,7 @@ def break_it(prefect: Front) -> None:
 
 def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces: Traces, source: Path) -> None:
     """The cause in a few lines, nothing left behind, no version burnt."""
-    release = breaking.commands.start("release", source, "--output", "json")
+    release = breaking.commands.start("release", source, "--format", "json")
     release.until("> plan version")
     break_it(breaking.prefect)
     said = complaint(release.end())
@@ -66,7 +66,7 @@ def test_before_the_image_is_public_the_release_fails(breaking: Breaking, traces
 
 def test_once_it_is_public_the_release_is_a_success(breaking: Breaking, traces: Traces, source: Path) -> None:
     """Running it again would release another version: so it says what it released, and that the record has a gap."""
-    release = breaking.commands.start("release", source, "--output", "json")
+    release = breaking.commands.start("release", source, "--format", "json")
     release.until(BUILDING)
     break_it(breaking.prefect)
     ended = release.end()

@@ -63,7 +63,7 @@ def test_a_secret_in_the_source_is_refused_before_there_is_a_run(
 ) -> None:
     """Exit code 2, the flag that does it right, no run, and not a byte of it anywhere."""
     before = flow_runs(stack)
-    said = complaint(commands.run(command, form % token, "--output", "json"), code=2)
+    said = complaint(commands.run(command, form % token, "--format", "json"), code=2)
     assert token not in said
     assert "--git-credentials vault:MOUNT/PATH" in said
     assert "vault:MOUNT/PATH#FIELD" in said
@@ -236,7 +236,7 @@ def test_a_presigned_url_is_read_from_vault_and_never_recorded(
     env = {"VAULT_ADDR": vault.address, "VAULT_TOKEN": vault.token(policies=["reads"])["client_token"]}
     image = f"{own_registry.host}/app-presigned"
     options = ("--checksum", checksum(content), "--image", image, "--credentials", f"vault:{SECRET}")
-    ended = commands.run("release", "vault:secret/app#url", *options, "--output", "json", env=env)
+    ended = commands.run("release", "vault:secret/app#url", *options, "--format", "json", env=env)
     assert result_of(ended)["version"] == "0.1.0"
     assert asked == [f"/app-presigned.tar.gz?X-Amz-Signature={token}"]
     assert token not in ended.stderr
@@ -248,7 +248,7 @@ def test_a_presigned_url_is_read_from_vault_and_never_recorded(
     ).json()
     assert manifest["annotations"]["org.opencontainers.image.source"] == url.partition("?")[0]
     vault.put("secret/app", {"url": url.replace("X-Amz-Signature", "X-Amz-Other")})
-    said = complaint(commands.run("release", "vault:secret/app#url", *options, "--output", "json", env=env))
+    said = complaint(commands.run("release", "vault:secret/app#url", *options, "--format", "json", env=env))
     assert "app-presigned.tar.gz: the server refuses the credentials (HTTP status 403)" in said
     assert token not in said
     assert_unknown(stack, token)

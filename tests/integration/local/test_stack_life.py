@@ -37,7 +37,7 @@ def env() -> Iterator[dict[str, str]]:
 
 
 def statuses(env: dict[str, str]) -> dict[str, dict[str, Any]]:
-    answer = run_slipway("status", "--output", "json", env=env)
+    answer = run_slipway("status", "--format", "json", env=env)
     return {part["name"]: part for part in json.loads(answer.stdout)}
 
 

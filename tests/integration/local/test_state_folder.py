@@ -119,6 +119,6 @@ def test_another_registry_port_does_not_rename_images_unasked(env: dict[str, str
     assert "0.1.0 " in run_slipway("history", "app", env=moved).stdout
     assert f"127.0.0.1:{other}/app 0.2.0 released" in run_slipway("release", source, env=moved).stdout
     versions = [
-        row["version"] for row in json.loads(run_slipway("history", "app", "--output", "json", env=moved).stdout)
+        row["version"] for row in json.loads(run_slipway("history", "app", "--format", "json", env=moved).stdout)
     ]
     assert versions == ["0.2.0", "0.1.0"]

@@ -101,7 +101,7 @@ class Detour:
     env: Mapping[str, str]
 
     def options(self, name: str) -> tuple[str, ...]:
-        return ("--image", f"{self.front.host}/{name}", "--credentials", "vault:secret/registry", "--output", "json")
+        return ("--image", f"{self.front.host}/{name}", "--credentials", "vault:secret/registry", "--format", "json")
 
 
 @pytest.fixture(scope="session")

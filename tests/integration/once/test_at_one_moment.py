@@ -12,7 +12,7 @@ from tests.warm import WarmStarter
 
 def test_two_releases_of_one_source_get_two_versions(commands: WarmStarter, everywhere: Place) -> None:
     """Each its own, never the same tag twice; also where one comes late enough to see the other's."""
-    both = [commands.start("release", everywhere.source, "--again", "--output", "json") for _ in range(2)]
+    both = [commands.start("release", everywhere.source, "--again", "--format", "json") for _ in range(2)]
     results = [result_of(release.end()) for release in both]
     assert sorted(result["version"] for result in results) == ["0.1.0", "0.2.0"]
     for result in results:
@@ -33,7 +33,7 @@ def test_four_clones_release_at_once(commands: WarmStarter, remote: Place, tmp_p
         clones.append(clone)
     # One that came after another's tag would be refused: its history has no version, and 0.1.0 is another's.
     hold_tags_for(remote.git, 4)
-    running = [commands.start("release", clone, "--output", "json") for clone in clones]
+    running = [commands.start("release", clone, "--format", "json") for clone in clones]
     results = [result_of(release.end()) for release in running]
     versions = sorted(result["version"] for result in results)
     assert versions == ["0.1.0", "0.2.0", "0.3.0", "0.4.0"]
@@ -45,7 +45,7 @@ def test_four_clones_release_at_once(commands: WarmStarter, remote: Place, tmp_p
 
 def test_one_version_asked_for_twice_at_once_has_one_winner(commands: WarmStarter, both: Place) -> None:
     """The other one loses by name; or comes late enough to find that very release, and says it is there."""
-    running = [commands.start("release", both.source, "--version", "1.0.0", "--output", "json") for _ in range(2)]
+    running = [commands.start("release", both.source, "--version", "1.0.0", "--format", "json") for _ in range(2)]
     ended = [release.end() for release in running]
     won = [result_of(one) for one in ended if one.code == 0]
     assert won
@@ -57,12 +57,12 @@ def test_one_version_asked_for_twice_at_once_has_one_winner(commands: WarmStarte
 
 def test_the_same_version_again_is_a_success(commands: WarmStarter, both: Place) -> None:
     """Same source, same digest, nothing built; with another source it is refused, and the tag stays."""
-    first = result_of(commands.run("release", both.source, "--version", "1.0.0", "--output", "json"))
-    again = commands.run("release", both.source, "--version", "1.0.0", "--output", "json")
+    first = result_of(commands.run("release", both.source, "--version", "1.0.0", "--format", "json"))
+    again = commands.run("release", both.source, "--version", "1.0.0", "--format", "json")
     assert result_of(again)["digest"] == first["digest"]
     assert "exporting to image" not in again.stderr
     both.change()
-    said = complaint(commands.run("release", both.source, "--version", "1.0.0", "--output", "json"))
+    said = complaint(commands.run("release", both.source, "--version", "1.0.0", "--format", "json"))
     assert "1.0.0" in said
     assert "Next: choose another --version or --bump; a released version is never overwritten" in said
     assert both.digest("1.0.0") == first["digest"]
@@ -71,8 +71,8 @@ def test_the_same_version_again_is_a_success(commands: WarmStarter, both: Place)
 
 def test_the_same_version_with_other_options_is_refused(commands: WarmStarter, directory: Place) -> None:
     """What changes the image counts, not the files alone."""
-    first = result_of(commands.run("release", directory.source, "--version", "1.0.0", "--output", "json"))
-    options = ("--version", "1.0.0", "--label", "team=other", "--output", "json")
+    first = result_of(commands.run("release", directory.source, "--version", "1.0.0", "--format", "json"))
+    options = ("--version", "1.0.0", "--label", "team=other", "--format", "json")
     complaint(commands.run("release", directory.source, *options))
     assert directory.digest("1.0.0") == first["digest"]
 
@@ -101,7 +101,7 @@ def test_moving_tags_never_move_back(commands: WarmStarter, directory: Place) ->
 
     def release(version: str) -> str:
         directory.change()
-        options = ("--version", version, "--moving-tags", "--output", "json")
+        options = ("--version", version, "--moving-tags", "--format", "json")
         return str(result_of(commands.run("release", directory.source, *options))["digest"])
 
     digests = {version: release(version) for version in ("1.1.0", "1.0.1", "1.2.0-rc.1")}

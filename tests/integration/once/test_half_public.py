@@ -111,10 +111,10 @@ def test_a_git_tag_that_is_refused_is_made_by_the_same_command(
     assert remote.git is not None
     hold_tags(remote.git)
     (remote.git / "held").unlink()
-    complaint(commands.run("release", remote.source, "--output", "json"))
+    complaint(commands.run("release", remote.source, "--format", "json"))
     digest = remote.digest("0.1.0")
     (remote.git / "held").touch()
     let_tags_pass(remote.git)
-    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    result = result_of(commands.run("release", remote.source, "--format", "json"))
     assert (result["version"], result["digest"]) == ("0.1.0", digest)
     remote.assert_released("0.1.0")

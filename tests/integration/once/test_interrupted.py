@@ -32,7 +32,7 @@ def test_an_interrupted_release_leaves_nothing_and_burns_no_version(
 ) -> None:
     """At each step up to the tag: exit code 130, said so, nothing anywhere; then the same command releases 0.1.0."""
     for moment in BEFORE:
-        release = commands.start("release", remote.source, "--output", "json")
+        release = commands.start("release", remote.source, "--format", "json")
         release.until(moment)
         release.signal(number)
         ended = release.end()
@@ -46,7 +46,7 @@ def test_an_interrupted_release_leaves_nothing_and_burns_no_version(
         state = traces.state(remote.name)
         assert state["type"] == "CANCELLED", moment
         assert re.fullmatch(r"interrupted by \S+ on \S+ \((Ctrl-C|SIGTERM|closed terminal)\)", state["message"]), moment
-    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    result = result_of(commands.run("release", remote.source, "--format", "json"))
     assert result["version"] == "0.1.0"
     remote.assert_released("0.1.0")
 
@@ -56,7 +56,7 @@ def test_ctrl_c_again_and_again_still_leaves_nothing(
     commands: WarmStarter, traces: Traces, both: Place, moment: str
 ) -> None:
     """Twice at once, and while it cleans up: nothing is left, and the run is Cancelled, not Running for ever."""
-    release = commands.start("release", both.source, "--output", "json")
+    release = commands.start("release", both.source, "--format", "json")
     release.until(moment)
     release.signal(signal.SIGINT)
     release.signal(signal.SIGINT)
@@ -69,7 +69,7 @@ def test_ctrl_c_again_and_again_still_leaves_nothing(
     assert re.search("^Run: http.*/flow-run/", said, re.MULTILINE)
     both.assert_released()
     assert traces.state(both.name)["type"] == "CANCELLED"
-    assert result_of(commands.run("release", both.source, "--output", "json"))["version"] == "0.1.0"
+    assert result_of(commands.run("release", both.source, "--format", "json"))["version"] == "0.1.0"
 
 
 def test_a_terminal_that_is_closed_ends_the_release_cleanly(stack: RunningStack, traces: Traces, remote: Place) -> None:
@@ -91,7 +91,7 @@ def test_an_interruption_that_comes_too_late_changes_nothing(commands: WarmStart
     """From the tag on the release becomes public, so it is finished and says so: exit code 0, its result."""
     released: list[str] = []
     for moment, number in LATE:
-        release = commands.start("release", remote.source, "--again", "--output", "json")
+        release = commands.start("release", remote.source, "--again", "--format", "json")
         release.until(moment)
         release.signal(number)
         result = result_of(release.end())

@@ -14,7 +14,7 @@ STEPS = ["> provision builder", "> plan version", BUILDING, "> verify", "> tag",
 
 
 def kill_at(commands: WarmStarter, place: Place, moment: str, *options: str) -> None:
-    release = commands.start("release", place.source, *options, "--output", "json")
+    release = commands.start("release", place.source, *options, "--format", "json")
     release.until(moment)
     release.kill()
     assert release.end().code == -9
@@ -24,7 +24,7 @@ def test_a_release_that_is_killed_again_and_again_is_released_once(commands: War
     """Each run is killed one step further than the one before it; the last one finishes what they began."""
     for moment in STEPS:
         kill_at(commands, everywhere, moment)
-    result = result_of(commands.run("release", everywhere.source, "--output", "json"))
+    result = result_of(commands.run("release", everywhere.source, "--format", "json"))
     assert result["version"] == "0.1.0"
     assert result["digest"] == everywhere.digest("0.1.0")
     everywhere.assert_released("0.1.0")
@@ -35,7 +35,7 @@ def test_a_killed_release_is_finished_by_the_same_command(commands: WarmStarter,
     """Straight after the kill: in the middle of the build, and when all is public."""
     kill_at(commands, remote, moment)
     digest = remote.digest("0.1.0") if remote.tags() else None
-    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    result = result_of(commands.run("release", remote.source, "--format", "json"))
     assert result["version"] == "0.1.0"
     assert digest in {None, result["digest"]}
     remote.assert_released("0.1.0")
@@ -45,7 +45,7 @@ def test_a_release_that_was_killed_when_all_was_done_is_whole(commands: WarmStar
     """In the last step, which ends the reservation: the version is there once, finished again or followed."""
     kill_at(commands, directory, "> clean up")
     digest = directory.digest("0.1.0")
-    result = result_of(commands.run("release", directory.source, "--output", "json"))
+    result = result_of(commands.run("release", directory.source, "--format", "json"))
     assert directory.digest("0.1.0") == digest
     directory.assert_released(*{"0.1.0", result["version"]})
 
@@ -53,7 +53,7 @@ def test_a_release_that_was_killed_when_all_was_done_is_whole(commands: WarmStar
 def test_a_named_version_that_was_killed_is_finished(commands: WarmStarter, remote: Place) -> None:
     """The same with --version, and with the next release after it."""
     kill_at(commands, remote, "> record", "--version", "1.0.0")
-    again = result_of(commands.run("release", remote.source, "--version", "1.0.0", "--output", "json"))
+    again = result_of(commands.run("release", remote.source, "--version", "1.0.0", "--format", "json"))
     assert again["digest"] == remote.digest("1.0.0")
     remote.assert_released("1.0.0")
 
@@ -63,7 +63,7 @@ def test_a_kill_between_the_registrys_tag_and_gits_is_finished(commands: WarmSta
     served = remote.git
     assert served is not None
     hold_tags(served)
-    release = commands.start("release", remote.source, "--output", "json")
+    release = commands.start("release", remote.source, "--format", "json")
     release.until("> tag")
     wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(served))
     release.kill()
@@ -71,7 +71,7 @@ def test_a_kill_between_the_registrys_tag_and_gits_is_finished(commands: WarmSta
     let_tags_pass(served)
     digest = remote.digest("0.1.0")
     assert git(served, "tag") == ""
-    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    result = result_of(commands.run("release", remote.source, "--format", "json"))
     assert (result["version"], result["digest"]) == ("0.1.0", digest)
     remote.assert_released("0.1.0")
 
@@ -81,7 +81,7 @@ def test_what_was_killed_there_does_not_block_another_source(commands: WarmStart
     served = remote.git
     assert served is not None
     hold_tags(served)
-    release = commands.start("release", remote.source, "--output", "json")
+    release = commands.start("release", remote.source, "--format", "json")
     release.until("> tag")
     wait_until(lambda: remote.tags() == ["0.1.0"] and a_tag_is_held(served))
     release.kill()
@@ -89,7 +89,7 @@ def test_what_was_killed_there_does_not_block_another_source(commands: WarmStart
     let_tags_pass(served)
     digest = remote.digest("0.1.0")
     remote.change()
-    result = result_of(commands.run("release", remote.source, "--output", "json"))
+    result = result_of(commands.run("release", remote.source, "--format", "json"))
     assert result["version"] == "0.2.0"
     assert remote.tags() == ["0.1.0", "0.2.0"]
     assert remote.digest("0.1.0") == digest
@@ -100,10 +100,10 @@ def test_what_was_killed_there_does_not_block_another_source(commands: WarmStart
 def test_a_release_that_was_killed_while_it_waited_blocks_nobody(commands: WarmStarter, everywhere: Place) -> None:
     """kill -9 while an approval is waited for: the next run takes the version over, and a named one is free as well."""
     kill_at(commands, everywhere, "waiting until", "--approval")
-    assert result_of(commands.run("release", everywhere.source, "--output", "json"))["version"] == "0.1.0"
+    assert result_of(commands.run("release", everywhere.source, "--format", "json"))["version"] == "0.1.0"
     everywhere.change()
     kill_at(commands, everywhere, "waiting until", "--approval", "--version", "1.0.0")
-    named = commands.run("release", everywhere.source, "--version", "1.0.0", "--output", "json")
+    named = commands.run("release", everywhere.source, "--version", "1.0.0", "--format", "json")
     assert result_of(named)["version"] == "1.0.0"
     everywhere.assert_released("0.1.0", "1.0.0")
 
@@ -114,9 +114,9 @@ def test_a_kill_when_all_was_public_leaves_no_reservation(
 ) -> None:
     """Killed after git's tag: the same command finds no new commit, and finishes that release instead of leaving it."""
     kill_at(commands, remote, "> record", *options)
-    again = result_of(commands.run("release", remote.source, *options, "--output", "json"))
+    again = result_of(commands.run("release", remote.source, *options, "--format", "json"))
     assert (again["version"], again["released"]) == ("0.1.0", True)
     assert again["reason"] == "finishing an interrupted release"
     remote.assert_released("0.1.0")
-    nothing = result_of(commands.run("release", remote.source, *options, "--output", "json"))
+    nothing = result_of(commands.run("release", remote.source, *options, "--format", "json"))
     assert (nothing["released"], nothing["version"]) == (False, None)

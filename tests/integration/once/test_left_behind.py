@@ -15,7 +15,7 @@ def test_a_reservation_that_stays_is_no_silent_success(commands: WarmStarter, re
     hook = remote.git / "hooks" / "update"
     hook.write_text('#!/bin/sh\nexpr "$3" : "00*$" >/dev/null && exit 1 || exit 0\n')
     hook.chmod(0o755)
-    ended = commands.run("release", remote.source, "--output", "json")
+    ended = commands.run("release", remote.source, "--format", "json")
     assert ended.code == 3, ended.stderr
     result = json.loads(ended.stdout)
     assert result["released"] and remote.tags() == ["0.1.0"]

@@ -41,7 +41,7 @@ def test_the_same_key_finds_the_same_run(commands: WarmStarter, probe: Probe) ->
     commit, key = commit_id(), str(uuid.uuid4())
     arguments = (
         *("trigger", probe.name, "--param", f"request:={json.dumps({'ref': commit})}"),
-        *("--idempotency-key", key, "--output", "json"),
+        *("--idempotency-key", key, "--format", "json"),
     )
     first, second = (shown(commands.run(*arguments)) for _ in range(2))
     assert (first["new"], second["new"]) == (True, False)
@@ -68,7 +68,7 @@ def test_it_waits_for_the_end(commands: WarmStarter, probe: Probe, state: str, m
         "--param",
         "request.tag=",
         "--wait",
-        "--output",
+        "--format",
         "json",
     )
     command.until("> Scheduled")
@@ -132,14 +132,14 @@ def test_a_flow_that_takes_any_parameter(commands: WarmStarter, probe: Probe) ->
     anything = {"position": 0, "type": "object", "title": "more", "additionalProperties": True, "default": {}}
     for name, schema in (("kwargs", {"type": "object", "properties": {"more": anything}}), ("schemaless", {})):
         make_deployment(probe.api, "relay-probe", name, parameter_openapi_schema=schema)
-        assert shown(commands.run("trigger", f"relay-probe/{name}", "--param", "any=thing", "--output", "json"))["new"]
+        assert shown(commands.run("trigger", f"relay-probe/{name}", "--param", "any=thing", "--format", "json"))["new"]
 
 
 def test_an_event(commands: WarmStarter, probe: Probe) -> None:
     """It reaches Prefect with its payload; the same key is the same event."""
     name, subject = f"ci.tested.{uuid.uuid4().hex[:8]}", "team/app"
     arguments = ("trigger", "--event", name, "--subject", subject, "--param", "passed:=true", "--idempotency-key", name)
-    first, second = (shown(commands.run(*arguments, "--output", "json")) for _ in range(2))
+    first, second = (shown(commands.run(*arguments, "--format", "json")) for _ in range(2))
     assert first == second
     query = {"filter": {"event": {"name": [name]}}}
     for _ in looks():

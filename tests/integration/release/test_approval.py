@@ -142,7 +142,7 @@ async def test_the_command_line_asks_and_answers(commands: WarmStarter, source: 
     """The waiting command prints the plan and how to answer; `slipway approve` does that, and tells of trouble."""
 
     def wait() -> Command:
-        release = commands.start("release", source, "--approval", "--output", "json")
+        release = commands.start("release", source, "--approval", "--format", "json")
         release.until("waiting until")
         return release
 
@@ -151,7 +151,7 @@ async def test_the_command_line_asks_and_answers(commands: WarmStarter, source: 
     said = commands.run("approve", name, "--refuse", "--comment", "no", "--by", "Ada")
     assert (said.code, said.stdout) == (0, f"{name}: Ada refused: no\n")
     ended = release.end()
-    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.code == 1
     assert "slipway: Ada refused: no\nNext: " in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -34,7 +34,7 @@ class Safe:
 
     def options(self, traces: Traces, source: Path) -> tuple[str, ...]:
         image = f"{traces.connection.registry}/{source.name}"
-        return ("--image", image, "--credentials", "vault:secret/registry", "--output", "json")
+        return ("--image", image, "--credentials", "vault:secret/registry", "--format", "json")
 
 
 @pytest.fixture(scope="module")

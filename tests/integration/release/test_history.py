@@ -89,7 +89,7 @@ async def test_the_command_shows_what_was_released(
     first = await run_release(source=str(repository))
     commit(repository, "feat: more", message="more\n")
     second = await run_release(source=str(repository), bump="major")
-    shown = commands.run("history", repository.name, "--output", "json")
+    shown = commands.run("history", repository.name, "--format", "json")
     rows = json.loads(shown.stdout)
     assert [row["version"] for row in rows] == ["1.0.0", "0.1.0"]
     assert [row["digest"] for row in rows] == [second.digest, first.digest]
@@ -111,7 +111,7 @@ async def test_an_image_that_was_never_released_is_no_success(run_release: Relea
 
     await known()
     for output in ("text", "json"):
-        said = complaint(commands.run("history", "r.example/team/knwon", "--output", output))
+        said = complaint(commands.run("history", "r.example/team/knwon", "--format", output))
         assert said.startswith("the Prefect server has no release of r.example/team/knwon\nNext: check the name")
         assert "r.example/team/known" in said
 

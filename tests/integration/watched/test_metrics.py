@@ -58,7 +58,7 @@ def test_releases_are_counted_once_across_restarts(
     good, bad = make_source(tmp_path / "counted"), make_source(tmp_path / "broken", DOCKERFILE + run_line("exit 3"))
     state = tmp_path / "state.json"
     exporter = Exporter(commands, state)
-    result = result_of(commands.run("release", good, "--output", "json"))
+    result = result_of(commands.run("release", good, "--format", "json"))
     complaint(commands.run("release", bad))
     image, broken = result["image"], result["image"].replace("counted", "broken")
     exporter.until("slipway_releases_total", 1, image=image, outcome="released")
@@ -76,13 +76,13 @@ def test_releases_are_counted_once_across_restarts(
     exporter.until("slipway_prefect_up", 0)
     assert slipway("up").returncode == 0
     exporter.until("slipway_prefect_up", 1)
-    result_of(commands.run("release", good, "--output", "json"))
+    result_of(commands.run("release", good, "--format", "json"))
     exporter.until("slipway_releases_total", 2, image=image, outcome="released")
     assert exporter.value("slipway_releases_total", image=broken, outcome="failed") == 1
     exporter.end()
 
     # What happens while no exporter runs is counted by the next one, and nothing that was counted before.
-    result_of(commands.run("release", good, "--output", "json"))
+    result_of(commands.run("release", good, "--format", "json"))
     exporter = Exporter(commands, state)
     exporter.until("slipway_releases_total", 1, image=image, outcome="released")
     assert exporter.value("slipway_releases_total", image=broken, outcome="failed") == 0
@@ -90,7 +90,7 @@ def test_releases_are_counted_once_across_restarts(
 
 
 def _status(slipway: Run) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = json.loads(slipway("status", "--output", "json").stdout)
+    parts: list[dict[str, Any]] = json.loads(slipway("status", "--format", "json").stdout)
     return parts
 
 

@@ -23,7 +23,7 @@ async def calls_of_a_release(
     """The fields of each call that a release makes of its builder, by the call's path."""
     engine = Path(stack.connection.builder.removeprefix("docker://"))
     async with Relay(engine, keep=True) as relay:
-        options = ("--builder", relay.address, "--output", "json")
+        options = ("--builder", relay.address, "--format", "json")
         ended = await asyncio.to_thread(commands.run, "release", source, *options, env=env)
         assert result_of(ended)["released"]
         return {fields[":path"]: fields for said in relay.said for fields in calls(bytes(said))}

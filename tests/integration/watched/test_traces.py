@@ -31,7 +31,7 @@ def test_a_release_is_a_tree_from_the_caller_to_buildkits_steps(
     source = make_source(tmp_path / "traced")
     commands.run("release", source)
     env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "TRACEPARENT": f"00-{TRACE}-{CALLER}-01"}
-    result = result_of(commands.run("release", source, "--output", "json", env=env))
+    result = result_of(commands.run("release", source, "--format", "json", env=env))
 
     assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
     assert collector.services == {"slipway"}
@@ -82,6 +82,6 @@ def test_a_collector_that_is_away_fails_no_release(commands: WarmStarter, tmp_pa
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
     }
-    ended = commands.run("release", make_source(tmp_path / "alone"), "--output", "json", env=env)
+    ended = commands.run("release", make_source(tmp_path / "alone"), "--format", "json", env=env)
     assert result_of(ended)["released"]
     assert "Failed to export" in ended.stderr

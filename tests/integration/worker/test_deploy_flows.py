@@ -22,7 +22,7 @@ Outcomes = dict[tuple[str, str], tuple[str, list[str]]]
 
 def register(slipway: Run, *options: str | Path) -> Outcomes:
     """What became of each thing, by kind and name."""
-    done = slipway("deploy-flows", "--output", "json", *options)
+    done = slipway("deploy-flows", "--format", "json", *options)
     assert done.returncode == 0, done.stderr
     return {(one["kind"], one["name"]): (one["outcome"], one["changes"]) for one in json.loads(done.stdout)}
 
@@ -124,7 +124,7 @@ def test_a_file_of_ones_own(slipway: Run, server: PrefectServer, tmp_path: Path)
 
     def again(path: Path) -> tuple[str, list[str]]:
         done = slipway(
-            "deploy-flows", "--file", path, "--only", "deployments", "--output", "json", env={"HOME_OF_MINE": "/srv"}
+            "deploy-flows", "--file", path, "--only", "deployments", "--format", "json", env={"HOME_OF_MINE": "/srv"}
         )
         assert done.returncode == 0, done.stderr
         (one,) = json.loads(done.stdout)

@@ -126,7 +126,7 @@ def drill(
             case.ended = case.ended or server.end(case.run)
             # Whoever asks once more for what is released already gets the next version, unless the version is named.
             named = ("--version", "0.1.0") if case.moment == "cleaned up" or case is seen.worker else ()
-            asked[case.run] = commands.start("release", case.source, *named, "--output", "json")
+            asked[case.run] = commands.start("release", case.source, *named, "--format", "json")
         for case in (*seen.both.values(), seen.worker, seen.told):
             case.again = result_of(asked[case.run].end())
         yield seen

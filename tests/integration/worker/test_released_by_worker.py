@@ -45,7 +45,7 @@ def register(slipway: Run, folder: Path, stanza: Mapping[str, object]) -> None:
     """The deployment of an application, as its people write it down."""
     file = folder / "prefect.yaml"
     file.write_text(yaml.safe_dump({"deployments": [stanza]}))
-    done = slipway("deploy-flows", "--file", file, "--only", "deployments", "--output", "json")
+    done = slipway("deploy-flows", "--file", file, "--only", "deployments", "--format", "json")
     assert done.returncode == 0, done.stderr
     assert [one["outcome"] for one in json.loads(done.stdout)] == ["created"]
 

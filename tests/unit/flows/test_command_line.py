@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +103,22 @@ def test_help_is_in_sentences(name: str) -> None:
         if action.help != argparse.SUPPRESS and not re.fullmatch(r"[A-Z`\d][\s\S]*[.)\]]", action.help or "")
     ]
     assert wrong == []
+
+
+def test_a_failure_is_json_as_well(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Programs read cause and next action on standard output, people on standard error."""
+    for name, value in (("SLIPWAY_HOME", str(tmp_path)), ("VAULT_ADDR", ""), ("PREFECT_API_URL", "")):
+        monkeypatch.setenv(name, value)
+    code, out, err = ended(capsys, "plan", "/nowhere", "--format", "json")
+    error = {
+        "cause": "SourceMissing",
+        "message": "/nowhere does not exist",
+        "details": [],
+        "next": "check the path or URL of the source",
+    }
+    assert code == 1 and json.loads(out) == {"error": error, "flow_run_id": None, "ui_url": None}
+    assert err == f"slipway: {error['message']}\nNext: {error['next']}\n"
+    code, out, _ = ended(capsys, "release", "/nowhere", "--format", "json")
+    assert (code, json.loads(out)["released"], json.loads(out)["error"]["cause"]) == (1, False, "StackDown")

@@ -1,0 +1,26 @@
+"""`--format`: what a command prints, for people or for programs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from prefect_slipway.infra.domain.errors import SlipwayError
+
+
+def add_format_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="Output format. Default: text.")
+
+
+def failure(error: SlipwayError) -> dict[str, Any]:
+    """A failed command as JSON. `error.cause`: its name, as in docs/errors.md; `details`: a line each."""
+    return {
+        "error": {
+            "cause": error.name,
+            "message": error.cause,
+            "details": error.details.splitlines(),
+            "next": error.action or None,
+        },
+        "flow_run_id": error.run,
+        "ui_url": error.page,
+    }
