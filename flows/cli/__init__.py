@@ -36,6 +36,10 @@ def _run(argv: Sequence[str] | None) -> int:
     # Imports make very many objects and no garbage: looking for it takes a fifth of a short command's time.
     gc.set_threshold(_GARBAGE_THRESHOLD)
     args: Namespace | None = None
+    if "_ARGCOMPLETE" in os.environ:
+        from prefect_slipway.flows.cli.completion import complete
+
+        complete(os.environ.get("COMP_LINE", ""))
     try:
         args = _read(sys.argv[1:] if argv is None else argv)
         code: int = command_module(args.command).run(args)

@@ -87,6 +87,10 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             ("", "registry.example --credentials vault:secret/registry"),
         ),
         "logout": Command("undo `slipway login`", ("registry.example",)),
+        "completion": Command(
+            "complete commands, options and values in your shell",
+            ("bash > ~/.local/share/bash-completion/completions/slipway", "zsh >> ~/.zshrc", "fish | source"),
+        ),
         "doctor": Command("show what this machine is missing and how to fix it", ("",)),
     },
 }

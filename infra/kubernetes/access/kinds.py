@@ -11,11 +11,13 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`name`: as in an object's `kind`; `api`: its `apiVersion`; `plural`: as in the API's paths and in Roles."""
+    """`name`: as in an object's `kind`; `api`: its `apiVersion`; `plural`: as in the API's paths and in Roles;
+    `namespaced`: False for what belongs to the cluster."""
 
     name: str
     api: str
     plural: str
+    namespaced: bool = True
 
     @property
     def group(self) -> str:
@@ -30,7 +32,7 @@ class Kind:
     def path(self, namespace: str, name: str = "") -> str:
         """The path of one object, or of all in a namespace."""
         root = f"/apis/{self.api}" if self.group else f"/api/{self.api}"
-        collection = f"{root}/namespaces/{namespace}/{self.plural}"
+        collection = f"{root}/namespaces/{namespace}/{self.plural}" if self.namespaced else f"{root}/{self.plural}"
         return f"{collection}/{name}" if name else collection
 
 
@@ -47,6 +49,7 @@ STATEFUL_SET = Kind("StatefulSet", "apps/v1", "statefulsets")
 DAEMON_SET = Kind("DaemonSet", "apps/v1", "daemonsets")
 CRON_JOB = Kind("CronJob", "batch/v1", "cronjobs")
 SERVICE_ACCOUNT = Kind("ServiceAccount", "v1", "serviceaccounts")
+NAMESPACE = Kind("Namespace", "v1", "namespaces", namespaced=False)
 EVENT = Kind("Event", "v1", "events")
 RULES_REVIEW = Kind("SelfSubjectRulesReview", "authorization.k8s.io/v1", "selfsubjectrulesreviews")
 ACCESS_REVIEW = Kind("SelfSubjectAccessReview", "authorization.k8s.io/v1", "selfsubjectaccessreviews")

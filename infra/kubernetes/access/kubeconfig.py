@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import ConfigException, load_incluster_config
+from kubernetes.aio.config import ConfigException, list_kube_config_contexts, load_incluster_config
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from prefect_slipway.infra.common.private_files import PrivateFiles
@@ -67,6 +67,16 @@ class Login:
         if self.loader is not None and hasattr(self.loader, "exec_plugin_expiry"):
             await self.loader.load_from_exec_plugin()
             self.client.configuration.api_key["BearerToken"] = self.loader.token
+
+
+def context_names(env: Mapping[str, str]) -> list[str]:
+    """The contexts of KUBECONFIG. Raises KubeconfigInvalid."""
+    access = ClusterAccess.from_env(env)
+    if access.kubeconfig is None:
+        return []
+    with _understood(access):
+        found, _current = list_kube_config_contexts(access.kubeconfig)
+        return [str(each["name"]) for each in found]
 
 
 async def log_in(access: ClusterAccess) -> Login:

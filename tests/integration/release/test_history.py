@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from prefect.client.schemas.sorting import ArtifactSort
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key, older_history_key
 from prefect_slipway.flows.reporting.history import PastRelease, read_history, remember
+from tests.completing import offered
 from tests.integration.release.conftest import Release, commit
-from tests.releases import complaint
+from tests.releases import Traces, complaint
 from tests.warm import WarmStarter
 
 RELEASES_AT_ONCE = 12
@@ -149,3 +151,19 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
     assert f"[{image}](http" in shown["Versions"]
     assert "Registry" not in shown, "the embedded one has no page"
     assert "| parent | [nightly chain](<http" in shown[f"{image} 0.1.0 released"]
+
+
+async def test_what_was_released_is_completed(tmp_path: Path, traces: Traces) -> None:
+    """Images by name, and the versions of one; bash takes a colon for the end of a word."""
+    image = "r.example/team/completed"
+
+    @flow(name="completed")
+    async def completed() -> None:
+        async with get_client() as client:
+            await remember(client, image, _past(1))
+
+    await completed()
+    env = {**os.environ, "SLIPWAY_HOME": str(traces.connection.home)}
+    assert offered(tmp_path, f"slipway history {image[:-2]}", env) == [image]
+    found = offered(tmp_path, f"slipway deploy {image}:", env)
+    assert [word.rpartition(":")[2] for word in found] == [_past(1).version]

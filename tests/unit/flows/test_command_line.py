@@ -27,7 +27,7 @@ def ended(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, st
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
 def test_each_example_can_be_typed(name: str, text: str) -> None:
     """Its options exist, and take such values."""
-    words = shlex.split(text.partition(" | ")[0])[2:]
+    words = shlex.split(re.split(r" (?:\||>>?) ", text)[0])[2:]
     _, unknown = command_parser(name).parse_known_args(words)
     assert unknown == []
 
