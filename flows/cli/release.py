@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.options import add_release_options
+    from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
 
     parser = subparsers.add_parser(
@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="release an image",
         description="Build the source, push the image under the next semantic version, verify it and record it.",
     )
-    add_release_options(parser)
+    add_request_options(parser)
     add_output_option(parser)
 
 

@@ -32,14 +32,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The shell's exit code. Raises SlipwayErrors."""
-    from prefect_slipway.flows.cli.options import read_request
-    from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.cli.options import request_of
 
     if not sys.stdin.isatty():
         raise InvalidOption("a shell needs a terminal", action="run it in a terminal, or use `kubectl exec`")
-    request = read_request(args, ReleaseRequest)
-    options = {**request.builder_options, "lifetime": "shared"}
-    return asyncio.run(_shell(request.model_copy(update={"builder": "kubernetes", "builder_options": options})))
+    request = request_of(args)
+    options = {**request.builder.options, "lifetime": "shared"}
+    return asyncio.run(_shell(request.changed({"builder": {"address": "kubernetes", "options": options}})))
 
 
 async def _shell(request: ReleaseRequest) -> int:
@@ -63,7 +62,7 @@ async def _session(run: OpenRun) -> int:
     await run.builder.credentials(run.registries(image.registry), image)
     assert run.builder.cluster is not None, "a shell needs a builder in a cluster"
     pod = await run.builder.cluster.open_cli()
-    async with open_api(run.request.context, run.request.namespace) as api:
+    async with open_api(run.request.builder.context, run.request.builder.namespace) as api:
         terminal = Tty()
         with terminal.raw():
             return await run_session(api, pod, ["sh", "-i"], terminal)

@@ -105,7 +105,10 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
     expect(page.get_by_text("Part of the version to increment", exact=False)).to_be_visible()
     shown = " ".join(page.locator("main, body").first.inner_text().split())
-    for name, field in ReleaseRequest.model_fields.items():
+    fields = [*ReleaseRequest.model_fields.items()]
+    for section in filter(None, map(ReleaseRequest.section, ReleaseRequest.model_fields)):
+        fields += section.model_fields.items()
+    for name, field in fields:
         assert name.replace("_", " ").title() in shown.title()
         # Markdown's backticks are drawn, not shown.
         assert " ".join((field.description or "").replace("`", "").split()) in shown, name

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.flows.cli.options import add_release_options, request_of
-from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.cli.options import add_request_options, request_of
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
 from prefect_slipway.infra.domain.version import Bump
@@ -14,21 +13,25 @@ from prefect_slipway.infra.domain.version import Bump
 
 def _request(*arguments: str) -> ReleaseRequest:
     parser = argparse.ArgumentParser()
-    add_release_options(parser)
+    add_request_options(parser)
     return request_of(parser.parse_args(arguments))
 
 
 def test_every_field_is_an_option_with_its_description() -> None:
     """What the form offers, the command line offers, with the same words."""
     parser = argparse.ArgumentParser(prog="x")
-    add_release_options(parser)
+    add_request_options(parser)
     options = {action.dest: action.help for action in parser._actions}
+    groups = {group.title: group.description for group in parser._action_groups}
     for name, field in ReleaseRequest.model_fields.items():
         assert field.description, f"{name} has no description"
-        if name not in {"bake", "build"}:  # a command of its own, and a section
+        section = ReleaseRequest.section(name)
+        if section is not None:
+            assert groups[name] == field.description
+            for inner, each in section.model_fields.items():
+                assert each.description and options[f"{name}.{inner}"] == each.description.replace("%", "%%")
+        elif name != "bake":  # a command of its own
             assert options[name] == field.description.replace("%", "%%")
-    for name, field in Build.model_fields.items():
-        assert field.description and options[name] == field.description.replace("%", "%%")
 
 
 def test_nothing_typed_is_the_models_default() -> None:
@@ -62,10 +65,10 @@ def test_options_become_fields() -> None:
     )  # fmt: skip
     assert request.source == "app"
     assert request.bump is Bump.AUTO
-    assert request.allow_dirty
+    assert request.checkout.allow_dirty
     assert request.build_args == {"A": "1", "B": "x=y"}
     assert request.platforms == ["linux/amd64", "linux/arm64"]
-    assert request.credentials == ["vault:kv/a", "docker.io=vault:kv/b"]
+    assert request.credentials.registries == ["vault:kv/a", "docker.io=vault:kv/b"]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +76,13 @@ def test_options_become_fields() -> None:
     [
         ({"image": "registry.example/Upper"}, InvalidReference),
         ({"image": "registry.example/app:1.0.0"}, InvalidOption),
-        ({"version": "1.2"}, InvalidVersion),
-        ({"version": "v1.2.3"}, InvalidVersion),
-        ({"prerelease_token": "r c"}, InvalidVersion),
+        ({"version": {"exact": "1.2"}}, InvalidVersion),
+        ({"version": {"exact": "v1.2.3"}}, InvalidVersion),
+        ({"version": {"prerelease_token": "r c"}}, InvalidVersion),
         ({"bump": "huge"}, InvalidOption),
-        ({"only_new": True, "again": True}, InvalidOption),
-        ({"version": "1.0.0", "prerelease": True}, InvalidOption),
-        ({"builder_cert": "c.pem"}, InvalidOption),
+        ({"version": {"only_new": True, "again": True}}, InvalidOption),
+        ({"version": {"exact": "1.0.0", "prerelease": True}}, InvalidOption),
+        ({"builder": {"cert": "c.pem"}}, InvalidOption),
         ({"unheard_of": 1}, InvalidOption),
     ],
 )
