@@ -26,7 +26,7 @@ class InvalidOption(UsageError):
 
 
 class RequestOutdated(UsageError):
-    default_action = "write the new names in the deployment, the rule or the call; docs/flows.md shows the sections"
+    default_action = "write the new names in the deployment, the rule or the call"
 
 
 class InvalidKey(UsageError):
