@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
 
-class BuilderChoice(Request):
+class BuilderChoice(Request, title="Builder"):
     """Which BuildKit daemon builds, and how to reach it or create it."""
 
     address: Annotated[BuilderPlace | None, Option("builder")] = Field(

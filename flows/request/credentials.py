@@ -10,7 +10,7 @@ from prefect_slipway.blocks.fields import CredentialPlace
 from prefect_slipway.flows.request.model import InsecureRegistry, Option, RegistryCa, Request, SavedVault
 
 
-class RegistryAccess(Request):
+class RegistryAccess(Request, title="Credentials"):
     """Where Vault keeps the registries' credentials, and how to connect to the image's registry."""
 
     registries: Annotated[list[CredentialPlace], Option("credentials", "WHERE")] = Field(

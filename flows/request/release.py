@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import Source
+from prefect_slipway.blocks.fields import ImageName, Source
 from prefect_slipway.flows.request.approval import Approval
 from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
@@ -63,7 +63,7 @@ class ReleaseRequest(Request):
             "presigned one), or `block:NAME` of a saved source. Default: the current directory."
         ),
     )
-    image: str | None = Field(
+    image: ImageName | None = Field(
         default=None,
         description="REGISTRY/REPOSITORY without a tag. Leave empty for the source's name in the embedded registry.",
     )

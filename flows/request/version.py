@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.version import parse_version
 
 
-class VersionChoice(Request):
+class VersionChoice(Request, title="Version"):
     """Which version to release, and where versions are kept."""
 
     exact: Annotated[str | None, Option("version")] = Field(

@@ -166,7 +166,7 @@ def test_what_is_changed_in_a_section_leaves_the_rest_of_it() -> None:
     "model", [ReleaseRequest, DeployRequest, PromoteRequest, RollbackRequest, SweepRequest, BaseCheck]
 )
 def test_a_form_has_plain_fields(model: type[Request]) -> None:
-    """No field is a choice between a text and nothing; each says its place, and what may be empty takes an empty text."""
+    """No field is a choice between a text and nothing; each has a place, and takes no text where that is allowed."""
     schema = model.model_json_schema()
     for each in (schema, *schema.get("$defs", {}).values()):
         for position, (name, field) in enumerate(each.get("properties", {}).items()):
