@@ -20,7 +20,7 @@ class Builder(Block):
         ```python
         from prefect_slipway import ReleaseRequest, release
 
-        request = ReleaseRequest(source="https://git.example.com/app.git", builder="block:BLOCK_NAME")
+        request = ReleaseRequest(source="https://git.example.com/app.git", builder={"address": "block:BLOCK_NAME"})
         await release(request)
         ```
     """
@@ -47,10 +47,12 @@ class Builder(Block):
     def request_fields(self) -> dict[str, Any]:
         """The fields of a release request that this block sets."""
         return {
-            "builder": self.address,
-            "builder_ca": self.ca_file,
-            "builder_cert": self.cert_file,
-            "builder_key": self.key_file,
-            "builder_name": self.server_name,
-            "network": self.network,
+            "builder": {
+                "address": self.address,
+                "ca": self.ca_file,
+                "cert": self.cert_file,
+                "key": self.key_file,
+                "name": self.server_name,
+            },
+            "build": {"network": self.network},
         }

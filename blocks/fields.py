@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import IMAGE_NAME
 from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
 
@@ -81,6 +82,9 @@ CredentialPlace = Annotated[
     str, AfterValidator(partial(_check_place, host=True)), _pattern(_BLOCK, rf"(?:[^\s@/?#=]+=)?{PLACE}")
 ]
 """The same, or `HOST=vault:MOUNT/PATH`."""
+
+ImageName = Annotated[str, _pattern(IMAGE_NAME)]
+"""REGISTRY/REPOSITORY."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

@@ -23,8 +23,8 @@ class KubernetesBuilder(Block):
         request = ReleaseRequest(
             source="https://git.example.com/app.git",
             image="registry.example.com/team/app",
-            credentials=["vault:secret/registry"],
-            builder="block:BLOCK_NAME",
+            credentials={"registries": ["vault:secret/registry"]},
+            builder={"address": "block:BLOCK_NAME"},
         )
         await release(request)
         ```
@@ -49,9 +49,11 @@ class KubernetesBuilder(Block):
     def request_fields(self) -> dict[str, Any]:
         """The fields of a release request that this block sets."""
         return {
-            "builder": "kubernetes",
-            "context": self.context,
-            "namespace": self.namespace,
-            "builder_options": self.options,
-            "run_labels": self.labels,
+            "builder": {
+                "address": "kubernetes",
+                "context": self.context,
+                "namespace": self.namespace,
+                "options": self.options,
+                "run_labels": self.labels,
+            },
         }

@@ -23,7 +23,7 @@ class Registry(Block):
         request = ReleaseRequest(
             source="https://git.example.com/app.git",
             image="registry.example.com/team/app",
-            credentials=["block:BLOCK_NAME"],
+            credentials={"registries": ["block:BLOCK_NAME"]},
         )
         await release(request)
         ```
@@ -47,7 +47,9 @@ class Registry(Block):
     def request_fields(self) -> dict[str, Any]:
         """The fields of a release request that this block sets."""
         return {
-            "credentials": [f"{self.host}={self.credential}"],
-            "registry_ca": self.ca_file,
-            "insecure_registry": self.insecure,
+            "credentials": {
+                "registries": [f"{self.host}={self.credential}"],
+                "registry_ca": self.ca_file,
+                "insecure_registry": self.insecure,
+            },
         }

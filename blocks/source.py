@@ -47,9 +47,11 @@ class Source(Block):
         """The fields of a release request that this block sets."""
         return {
             "source": self.source,
-            "ref": self.ref,
-            "path": self.path,
-            "checksum": self.checksum,
-            "submodules": self.submodules,
-            "git_credentials": self.git_credentials,
+            "checkout": {
+                "ref": self.ref,
+                "path": self.path,
+                "checksum": self.checksum,
+                "submodules": self.submodules,
+                "credentials": self.git_credentials,
+            },
         }

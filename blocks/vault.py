@@ -30,8 +30,7 @@ class Vault(Block):
         request = ReleaseRequest(
             source="https://git.example.com/app.git",
             image="registry.example.com/team/app",
-            credentials=["vault:secret/registry"],
-            vault="block:BLOCK_NAME",
+            credentials={"registries": ["vault:secret/registry"], "vault": "block:BLOCK_NAME"},
         )
         await release(request)
         ```

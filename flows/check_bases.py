@@ -119,8 +119,9 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     given = (deployment.parameters or {}).get("request")
     if not isinstance(given, dict):
         raise InvalidOption(f"the deployment {application.deployment} does not have a release request as a parameter")
-    named = application.model_dump(exclude={"deployment"}, exclude_none=True)
-    wanted = ReleaseRequest.read({**given, **named})
+    named = application.model_dump(exclude={"deployment", "path"})
+    path = {"checkout": {"path": application.path}} if application.path is not None else {}
+    wanted = ReleaseRequest.read(given).changed({**named, **path})
     async with open_run(wanted) as run:
         release = await latest_release(run)
         if release.digest is None:
@@ -132,8 +133,9 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     started = None
     if moves:
         # Release the same commit again, whatever else the deployment says.
-        patch = {"bump": Bump.PATCH.value, "prerelease": False, "version": None, "only_new": False, "again": True}
-        parameters = {"request": {**given, **named, **released, **patch}}
+        version = {"prerelease": False, "exact": None, "only_new": False, "again": True}
+        patch = wanted.changed({**released, "bump": Bump.PATCH, "version": version})
+        parameters = {"request": patch.model_dump(mode="json", exclude_defaults=True)}
         started = await start_run(
             client,
             deployment,

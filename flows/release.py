@@ -70,7 +70,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     course.builds = builds = Builds(run, source, plan, made.reserved)
     async with kept_alive(made.reserved):
         async with course.failure_recorded():
-            if run.request.approval:
+            if run.request.approval.required:
                 await wait_for_approval(run, source, plan)
             built = await builds.all(builder or await provision_builder(run, registries.host))
             course.verified = verified = await verify(registries, built)
@@ -89,7 +89,7 @@ async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts 
         source = await fetch_source(run, made)
         await read_credentials(source.registries)
         return source, None
-    if run.request.only_new or run.request.approval:
+    if run.request.version.only_new or run.request.approval.required:
         source, _ = await run_concurrently(fetch_source(run, made), read_credentials(run.registries(host)))
         return source, None
     builder, source, _ = await run_concurrently(

@@ -111,25 +111,24 @@ async def builder(**options: Any) -> AsyncIterator[RunBuilder]:
 
 def _request(source: str | Block, options: dict[str, Any]) -> ReleaseRequest:
     """The request for these options. Raises InvalidOption."""
-    fields: dict[str, Any] = {}
-    for name, value in {"source": source, **options}.items():
+    given = {"source": source, **options}
+    request = ReleaseRequest.read({name: value for name, value in given.items() if not isinstance(value, Block)})
+    for value in given.values():
         if isinstance(value, Block):
-            fields |= value.request_fields()  # type: ignore[attr-defined]
-        else:
-            fields[name] = value
-    return ReleaseRequest.read(fields)
+            request = request.changed(value.request_fields())  # type: ignore[attr-defined]
+    return request
 
 
 def _plan(run: OpenRun, source: FetchedSource) -> ReleasePlan:
     """An image without a version's tag."""
     facts, (target,) = source.facts, source.targets.targets.values()
     image = source.images[target.name]
-    epoch = (facts.committed_at or 0) if run.request.reproducible else None
+    epoch = (facts.committed_at or 0) if run.request.build.reproducible else None
     created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
     title = image.repository.rsplit("/", 1)[-1]
-    labels = image_labels(title, run.request.version, created, revision=facts.revision, url=facts.url)
+    labels = image_labels(title, run.request.version.exact, created, revision=facts.revision, url=facts.url)
     planned = PlannedImage(target.name, image.name, labels={**labels, **target.labels})
-    return ReleasePlan(facts, run.request.version, "", (planned,), source_date_epoch=epoch)
+    return ReleasePlan(facts, run.request.version.exact, "", (planned,), source_date_epoch=epoch)
 
 
 def _run_id() -> str:

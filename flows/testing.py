@@ -25,7 +25,7 @@ def fake_release(version: str = "1.0.0", *, error: Exception | None = None) -> I
         asked.append(request)
         if error is not None:
             raise error
-        return _result(request, request.version or version)
+        return _result(request, request.version.exact or version)
 
     real: Any = release.fn
     release.fn = pretend

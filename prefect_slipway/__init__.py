@@ -24,12 +24,18 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.values.result import ReleaseResult as ReleaseResult
     from prefect_slipway.flows.promote import promote as promote
     from prefect_slipway.flows.release import release as release
+    from prefect_slipway.flows.request.approval import Approval as Approval
     from prefect_slipway.flows.request.bake import Bake as Bake
+    from prefect_slipway.flows.request.build import Build as Build
+    from prefect_slipway.flows.request.builder import BuilderChoice as BuilderChoice
+    from prefect_slipway.flows.request.checkout import Checkout as Checkout
+    from prefect_slipway.flows.request.credentials import RegistryAccess as RegistryAccess
     from prefect_slipway.flows.request.release import ReleaseRequest as ReleaseRequest
     from prefect_slipway.flows.request.rollout import DeployRequest as DeployRequest
     from prefect_slipway.flows.request.rollout import Environment as Environment
     from prefect_slipway.flows.request.rollout import PromoteRequest as PromoteRequest
     from prefect_slipway.flows.request.rollout import RollbackRequest as RollbackRequest
+    from prefect_slipway.flows.request.version import VersionChoice as VersionChoice
     from prefect_slipway.flows.rollback import rollback as rollback
     from prefect_slipway.flows.rollouts.values import DeployResult as DeployResult
     from prefect_slipway.flows.rollouts.values import PromoteResult as PromoteResult
@@ -66,6 +72,12 @@ _NAMES = {
     "BuiltImage": "flows.values.result:BuiltImage",
     # what they are asked
     "ReleaseRequest": "flows.request.release:ReleaseRequest",
+    "Checkout": "flows.request.checkout:Checkout",
+    "VersionChoice": "flows.request.version:VersionChoice",
+    "Build": "flows.request.build:Build",
+    "BuilderChoice": "flows.request.builder:BuilderChoice",
+    "RegistryAccess": "flows.request.credentials:RegistryAccess",
+    "Approval": "flows.request.approval:Approval",
     "Bake": "flows.request.bake:Bake",
     "DeployRequest": "flows.request.rollout:DeployRequest",
     "RollbackRequest": "flows.request.rollout:RollbackRequest",

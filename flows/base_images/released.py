@@ -61,7 +61,9 @@ async def sightings(run: OpenRun, release: Release) -> list[Sighting]:
     """
     found = []
     request = run.request
-    for base in base_images(await _dockerfile(run, release), build_args=request.build_args, target=request.target):
+    for base in base_images(
+        await _dockerfile(run, release), build_args=request.build_args, target=request.build.target
+    ):
         reference = ImageReference.parse(base.name)
         if reference.digest is not None:
             continue
@@ -80,20 +82,19 @@ def released_source(run: OpenRun, release: Release) -> dict[str, Any]:
     request = run.request
     if request.source.startswith("vault:"):  # an archive, which has no commits
         return {}
-    spec = parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
+    asked = request.checkout
+    spec = parse_source(request.source, ref=asked.ref, path=asked.path, checksum=asked.checksum)
     if release.revision is None or not isinstance(spec, GitSpec):
         return {}
     return {
         "source": spec.url,
-        "ref": release.revision,
-        "path": spec.subdirectory,
-        "git_credentials": request.git_credentials,
+        "checkout": {"ref": release.revision, "path": spec.subdirectory, "credentials": asked.credentials},
     }
 
 
 async def _dockerfile(run: OpenRun, release: Release) -> str:
     """From the released commit if there is one, else from the source as it is."""
-    request = run.request.model_copy(update=released_source(run, release))
+    request = run.request.changed(released_source(run, release))
     async with await open_source(run, request) as checkout:
         path = dockerfile_of(request, checkout)
         if path.exists() and not path.is_file():

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:
-    from prefect_slipway.flows.cli.options import given_options
+    from prefect_slipway.flows.cli.options import given_options, read_request
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
@@ -87,7 +87,7 @@ def _request(args: argparse.Namespace) -> ReleaseRequest:
             args.targets = [*(args.targets or []), word]
     if args.variables:
         args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
-    bake = Bake.read(given_options(args, Bake))
+    bake = read_request(args, Bake)
     return ReleaseRequest.read({**given_options(args, ReleaseRequest, without=OF_ONE_IMAGE), "bake": bake})
 
 
@@ -108,6 +108,6 @@ async def _definition(request: ReleaseRequest) -> dict[str, Any]:
 
     assert request.bake is not None, "the command asks for several images"
     # Only a plan, so a work tree may have changes.
-    any_tree = request.model_copy(update={"allow_dirty": True})
+    any_tree = request.changed({"checkout": {"allow_dirty": True}})
     async with open_run(any_tree) as run, await open_source(run) as checkout:
         return as_bake(read_targets(request.bake, Places.of(checkout.path, checkout.top, request.bake.allow)))

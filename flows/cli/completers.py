@@ -20,7 +20,7 @@ _MOST = 200
 def with_completers(parser: argparse.ArgumentParser) -> None:
     """Add to each argument what completes its value, by the argument's name."""
     for action in parser._actions:
-        if (values := _VALUES.get(action.dest)) is not None:
+        if (values := _VALUES.get(action.dest.rpartition(".")[2])) is not None:
             action.completer = values  # type: ignore[attr-defined]
 
 
@@ -134,6 +134,7 @@ _VALUES: dict[str, Values] = {
     "namespace": namespaces,
     "vault": blocks,
     "credentials": blocks,
+    "registries": blocks,
     "deployment": deployments,
     "deployments": deployments,
     "run": waiting_runs,

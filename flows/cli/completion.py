@@ -18,9 +18,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    code = argcomplete.shellcode(["slipway"], shell=args.shell)
+    code = shellcode(["slipway"], shell=args.shell)
     # Zsh's part is loaded as a function's file, or by `source`, which needs its completion system.
     start = "autoload -Uz compinit && compinit\n" if args.shell == "zsh" else ""
     print(start + code)

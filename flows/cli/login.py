@@ -101,10 +101,10 @@ def _without_block(credentials: str | None) -> str:
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()
+    from prefect_slipway.flows.request.credentials import RegistryAccess
     from prefect_slipway.flows.run.saved_blocks import with_registries
 
-    found: list[str] = asyncio.run(with_registries([credentials]))["credentials"]
-    return found[0]
+    return asyncio.run(with_registries(RegistryAccess(registries=[credentials]))).registries[0]
 
 
 async def _try(login: Login) -> None:

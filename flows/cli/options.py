@@ -6,50 +6,32 @@ import argparse
 import types
 from collections.abc import Collection, Iterator
 from enum import StrEnum
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
 from prefect_slipway.flows.cli.typed_build import typed_build
-from prefect_slipway.flows.request.build import Build
-from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.model import Request, option_of
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.options import pair
 
 Model = TypeVar("Model", bound=Request)
 
-_REPEATED = {
-    "credentials": "WHERE",
-    "platforms": "PLATFORM",
-    "environments": "ENVIRONMENT",
-    "secrets": "id=ID,vault=PLACE",
-    "ssh": "ID=vault:PLACE",
-    "cache_from": "CACHE",
-    "cache_to": "CACHE",
-    "no_cache_filter": "STAGE",
-    "annotations": "KEY=VALUE",
-    "attest": "type=TYPE",
-    "add_hosts": "HOST:IP",
-    "ulimits": "NAME=LIMIT",
-    "allow": "PERMISSION",
-}
 # Help of options that turn a default off, because the field's description says what it does when on.
 _TURNED_OFF = {"rollback": "Do not restore the previous image if the rollout fails or is interrupted."}
-_SINGULAR = {
-    "build_args": "build-arg",
-    "labels": "label",
-    "platforms": "platform",
-    "builder_options": "builder-option",
-    "run_labels": "run-label",
-    "environments": "environment",
-    "files": "file",
-    "secrets": "secret",
-    "contexts": "build-context",
-    "annotations": "annotation",
-    "add_hosts": "add-host",
-    "ulimits": "ulimit",
-    "variables": "var",
-}
+
+
+class _Typed(NamedTuple):
+    """A field and its option: `place`, the way to it (`checkout.ref`); `flag`; `kind`, its type without None."""
+
+    place: tuple[str, ...]
+    flag: str
+    kind: Any
+    field: FieldInfo
+
+    @property
+    def dest(self) -> str:
+        return ".".join(self.place)
 
 
 def add_request_options(
@@ -58,39 +40,48 @@ def add_request_options(
     *,
     positional: str | None = "source",
     without: Collection[str] = (),
+    section: str = "",
 ) -> None:
-    """One option for each field of the model, with the field's description as its help; `positional` is an argument.
+    """One option for each field of the model, with the field's description as its help, and a group for each of its
+    sections; `positional` is an argument.
 
-    `without`: fields that the command has no options for, as it has none for models within the model.
+    `without`: fields (`image`, `build.target`) and sections that the command has no options for. `section`: the place of the model
+    in the request.
     """
-    for name, field, kind in _options(model, without):
-        text = (field.description or "").replace("%", "%%")
-        if name == positional:
-            parser.add_argument(name, nargs="?", default=None, metavar=name.upper(), help=text)
-        elif kind is bool and field.default is True:
-            flag = _flag(name).replace("--", "--no-", 1)
-            parser.add_argument(flag, dest=name, action="store_const", const=False, help=_TURNED_OFF[name])
-        elif kind is bool:
-            parser.add_argument(_flag(name), dest=name, action="store_const", const=True, help=text)
-        elif get_origin(kind) in (list, dict):
-            metavar = "KEY=VALUE" if get_origin(kind) is dict else _REPEATED.get(name, name.upper())
-            parser.add_argument(_flag(name), dest=name, action="append", metavar=metavar, help=text)
-        else:
-            parser.add_argument(_flag(name), dest=name, choices=_choices(kind), metavar=_metavar(name, kind), help=text)
+    for option in _options(model, without, section):
+        _add(parser, option, positional)
+    for name in model.model_fields:
+        inner = model.section(name) if name not in without else None
+        if inner is not None and list(_options(inner, without, name)):
+            group = parser.add_argument_group(name.capitalize(), model.model_fields[name].description)
+            add_request_options(group, inner, positional=None, without=without, section=name)
 
 
-def add_release_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a release of one image, which `request_of` reads."""
-    add_request_options(parser)
-    more = parser.add_argument_group("more options of the build", "As docker buildx build has them.")
-    add_request_options(more, Build, positional=None)
+def _add(parser: argparse._ActionsContainer, option: _Typed, positional: str | None) -> None:
+    flag, kind, dest = option.flag, option.kind, option.dest
+    text = (option.field.description or "").replace("%", "%%")
+    metavar = option_of(option.field).metavar or flag.rpartition("-")[2].upper()
+    if dest == positional:
+        parser.add_argument(dest, nargs="?", default=None, metavar=dest.upper(), help=text)
+    elif kind is bool and option.field.default is True:
+        off = flag.replace("--", "--no-", 1)
+        parser.add_argument(off, dest=dest, action="store_const", const=False, help=_TURNED_OFF[dest])
+    elif kind is bool:
+        parser.add_argument(flag, dest=dest, action="store_const", const=True, help=text)
+    elif get_origin(kind) is dict:
+        parser.add_argument(flag, dest=dest, action="append", metavar="KEY=VALUE", help=text)
+    elif get_origin(kind) is list:
+        parser.add_argument(flag, dest=dest, action="append", metavar=metavar, help=text)
+    else:
+        choices = _choices(kind)
+        parser.add_argument(flag, dest=dest, choices=choices, metavar=None if choices else metavar, help=text)
 
 
-def request_of(args: argparse.Namespace) -> ReleaseRequest:
+def request_of(args: argparse.Namespace, *, without: Collection[str] = ()) -> ReleaseRequest:
     """The request from the command line. Raises the UsageErrors of the model."""
-    values = given_options(args, ReleaseRequest)
-    if build := given_options(args, Build):
-        values["build"] = typed_build(build)
+    values = given_options(args, ReleaseRequest, without=without)
+    if "build" in values:
+        values["build"] = typed_build(values["build"])
     return ReleaseRequest.read(values)
 
 
@@ -99,24 +90,27 @@ def read_request(args: argparse.Namespace, model: type[Model]) -> Model:
     return model.read(given_options(args, model))
 
 
-def given_options(args: argparse.Namespace, model: type[Request], *, without: Collection[str] = ()) -> dict[str, Any]:
+def given_options(
+    args: argparse.Namespace, model: type[Request], *, without: Collection[str] = (), section: str = ""
+) -> dict[str, Any]:
     """The model's fields from the command line. Raises InvalidOption."""
     values: dict[str, Any] = {}
-    for name, _, kind in _options(model, without):
-        if (given := getattr(args, name)) is not None:
-            values[name] = read_pairs(_flag(name), given) if get_origin(kind) is dict else given
+    for option in _options(model, without, section):
+        if (given := getattr(args, option.dest)) is not None:
+            values[option.place[-1]] = read_pairs(option.flag, given) if get_origin(option.kind) is dict else given
+    for name in model.model_fields:
+        inner = model.section(name) if name not in without else None
+        if inner is not None and (found := given_options(args, inner, without=without, section=name)):
+            values[name] = found
     return values
 
 
-def _options(model: type[Request], without: Collection[str]) -> Iterator[tuple[str, FieldInfo, Any]]:
+def _options(model: type[Request], without: Collection[str], section: str) -> Iterator[_Typed]:
     for name, field in model.model_fields.items():
+        place = (section, name) if section else (name,)
         kind = _plain_type(field)
-        if name not in without and not (isinstance(kind, type) and issubclass(kind, Request)):
-            yield name, field, kind
-
-
-def _flag(name: str) -> str:
-    return "--" + _SINGULAR.get(name, name).replace("_", "-")
+        if ".".join(place) not in without and not (isinstance(kind, type) and issubclass(kind, Request)):
+            yield _Typed(place, "--" + (option_of(field).name or name).replace("_", "-"), kind, field)
 
 
 def _plain_type(field: FieldInfo) -> Any:
@@ -131,10 +125,6 @@ def _choices(kind: Any) -> list[str] | None:
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return [member.value for member in kind]
     return list(get_args(kind)) if get_origin(kind) is Literal else None
-
-
-def _metavar(name: str, kind: Any) -> str | None:
-    return None if _choices(kind) else name.rpartition("_")[2].upper()
 
 
 def read_pairs(option: str, texts: list[str]) -> dict[str, str]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.options import add_release_options
+    from prefect_slipway.flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
         "plan",
         description="Print what `slipway release` with the same options would do, without doing it.",
     )
-    add_release_options(parser)
+    add_request_options(parser)
     add_format_option(parser)
 
 

@@ -16,13 +16,13 @@ FAILED = {"released": False}
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from prefect_slipway.flows.cli.formats import add_format_option
-    from prefect_slipway.flows.cli.options import add_release_options
+    from prefect_slipway.flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
         "release",
         description="Build the source, push the image under the next semantic version, verify it and record it.",
     )
-    add_release_options(parser)
+    add_request_options(parser)
     add_format_option(parser)
 
 

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.run.open_run import OpenRun
 
 
+# It builds and releases nothing: what is left says which image, cluster and credentials. Without an image the source's
+# name is the repository.
+_NOT_HERE = {"bump", "file", "build_args", "platforms", "checkout", "version", "build", "approval"}
+
+
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
 
@@ -27,19 +32,18 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "its last session."
         ),
     )
-    add_request_options(parser)
+    add_request_options(parser, without=_NOT_HERE)
 
 
 def run(args: argparse.Namespace) -> int:
     """The shell's exit code. Raises SlipwayErrors."""
-    from prefect_slipway.flows.cli.options import read_request
-    from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.cli.options import request_of
 
     if not sys.stdin.isatty():
         raise InvalidOption("a shell needs a terminal", action="run it in a terminal, or use `kubectl exec`")
-    request = read_request(args, ReleaseRequest)
-    options = {**request.builder_options, "lifetime": "shared"}
-    return asyncio.run(_shell(request.model_copy(update={"builder": "kubernetes", "builder_options": options})))
+    request = request_of(args, without=_NOT_HERE)
+    options = {**request.builder.options, "lifetime": "shared"}
+    return asyncio.run(_shell(request.changed({"builder": {"address": "kubernetes", "options": options}})))
 
 
 async def _shell(request: ReleaseRequest) -> int:
@@ -63,7 +67,7 @@ async def _session(run: OpenRun) -> int:
     await run.builder.credentials(run.registries(image.registry), image)
     assert run.builder.cluster is not None, "a shell needs a builder in a cluster"
     pod = await run.builder.cluster.open_cli()
-    async with open_api(run.request.context, run.request.namespace) as api:
+    async with open_api(run.request.builder.context, run.request.builder.namespace) as api:
         terminal = Tty()
         with terminal.raw():
             return await run_session(api, pod, ["sh", "-i"], terminal)

@@ -48,6 +48,9 @@ async def plan_release(
     return await _Planning(run, source, await source.public(), claimant).plan(earlier)
 
 
+_NO_PREFIX = "-"
+
+
 class _Planning:
     """`fingerprint`: of what would be built."""
 
@@ -113,7 +116,7 @@ class _Planning:
         elsewhere: list[Version] = []
 
         def pick(taken: Sequence[Version]) -> Version:
-            return choice.pick([*taken, *elsewhere], self._run.request.prerelease_token)
+            return choice.pick([*taken, *elsewhere], self._run.request.version.prerelease_token)
 
         while True:
             if self._claim is not None:
@@ -164,7 +167,7 @@ class _Planning:
     def _is_marked(self) -> bool:
         """Whether a rerun knows its own images by a label: a reproducible image must not depend on a directory's times,
         by which it is known."""
-        return not (self._run.request.reproducible and self._source.facts.fingerprint.startswith("tree:"))
+        return not (self._run.request.build.reproducible and self._source.facts.fingerprint.startswith("tree:"))
 
     def _as_plan(
         self,
@@ -175,7 +178,7 @@ class _Planning:
         found: Mapping[ImageReference, str],
     ) -> ReleasePlan:
         request, source, targets = self._run.request, self._source.facts, self._source.targets
-        epoch = (source.committed_at or 0) if request.reproducible else None
+        epoch = (source.committed_at or 0) if request.build.reproducible else None
         created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
         return ReleasePlan(
             source=source,
@@ -185,7 +188,7 @@ class _Planning:
                 self._image(target, choice, version, created, found.get(self._source.images[target.name]))
                 for target in targets.targets.values()
             ),
-            moving_tags=request.moving_tags,
+            moving_tags=request.version.moving_tags,
             git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
             deciding_commits=choice.commits,
             deciding_commit_count=choice.commit_count,
@@ -209,7 +212,7 @@ class _Planning:
             target=target.name,
             image=image.name,
             tags=(image_tag(version),) if public else (),
-            tags_that_stay=choice.tags_that_stay(version) if self._run.request.moving_tags and public else (),
+            tags_that_stay=choice.tags_that_stay(version) if self._run.request.version.moving_tags and public else (),
             labels={**labels, **target.labels},
             bases=tuple(target.bases.values()),
             public=public,
@@ -219,13 +222,13 @@ class _Planning:
 
 async def _choose_ledger(run: OpenRun, source: FetchedSource, tags: RegistryLedger) -> VersionLedger:
     """Git's tags where the source is a repository's root or a tag prefix was named; the registry's `tags` elsewhere."""
-    checkout, prefix = source.checkout, run.request.tag_prefix
+    checkout, prefix = source.checkout, run.request.version.tag_prefix
     if checkout.repository is not None and checkout.revision is not None:
         if prefix is not None or checkout.is_repository_root:
             return await GitLedger.open(
                 checkout,
-                prefix=DEFAULT_TAG_PREFIX if prefix is None else prefix,
-                remote=run.request.git_remote,
+                prefix=DEFAULT_TAG_PREFIX if prefix is None else prefix.removeprefix(_NO_PREFIX),
+                remote=run.request.version.git_remote,
                 credentials=run.git_credentials(),
             )
     elif prefix is not None:
@@ -238,18 +241,20 @@ async def _choose_ledger(run: OpenRun, source: FetchedSource, tags: RegistryLedg
 
 def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     """Identifies what would be built: the source's content and every option that changes the images."""
+    build = request.build
     if request.bake is None:
         options: object = {
-            **request.model_dump(
-                mode="json", include={"file", "target", "build_args", "labels", "platforms", "reproducible"}
-            ),
+            **request.model_dump(mode="json", include={"file", "build_args", "platforms"}),
+            "target": build.target,
+            "labels": build.labels,
+            "reproducible": build.reproducible,
             # Only what is set: releases of before there were these options are the same ones still.
-            **request.build.model_dump(mode="json", exclude_defaults=True, exclude={"allow"}),
+            **build.model_dump(mode="json", exclude_defaults=True, exclude={"allow", "no_cache", "network"}),
         }
         what = [source.facts.fingerprint, source.facts.dirty, options]
     else:
         options = as_bake(source.targets)
-        what = [source.facts.fingerprint, source.facts.dirty, options, request.bake.repository, request.reproducible]
+        what = [source.facts.fingerprint, source.facts.dirty, options, request.bake.repository, build.reproducible]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -58,7 +58,7 @@ async def look_back(
     highest_first = sorted(released, key=lambda release: release.version, reverse=True)
     if checkout.repository is None or checkout.revision is None:
         return Lineage(tuple(highest_first))
-    history = await History.open(checkout, remote=run.request.git_remote, credentials=run.git_credentials())
+    history = await History.open(checkout, remote=run.request.version.git_remote, credentials=run.git_credentials())
     if not isinstance(ledger, GitLedger):
         return await _by_labels(history, images, [release.version for release in highest_first])
     if not released and ledger.remote is None:

@@ -91,8 +91,8 @@ async def choose(
     """Decide by the request and what is released. `fingerprint`: of what would be built. Raises InvalidOption,
     and what registry and git raise."""
     request = run.request
-    named = parse_version(request.version) if request.version is not None else None
-    if named is not None and not (request.only_new or request.moving_tags):
+    named = parse_version(request.version.exact) if request.version.exact is not None else None
+    if named is not None and not (request.version.only_new or request.version.moving_tags):
         return _by_name(named, released)
     lineage = await look_back(run, ledger, checkout, images, released)
     found = await _nothing_new(request, ledger, checkout, images, lineage, named, fingerprint)
@@ -126,11 +126,11 @@ async def _nothing_new(
     A prerelease of the same commit does not make a stable release superfluous.
     """
     prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
-    if request.only_new and request.bump is not Bump.AUTO:
+    if request.version.only_new and request.bump is not Bump.AUTO:
         last = lineage.latest(stable_only=not prerelease)
         if last is not None and await _is_released(checkout, images, lineage, last, fingerprint):
             return Choice(f"nothing new since {last.version}", last=last.version)
-    if named is not None or request.again or checkout.dirty or not isinstance(ledger, GitLedger):
+    if named is not None or request.version.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
     here = (release.version for release in lineage.line if release.revision == checkout.revision)
     version = next((version for version in here if prerelease or not version.prerelease), None)
@@ -175,7 +175,7 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
             "--bump auto reads git commits, but the source is not in a git repository",
             action="use --bump major, minor or patch",
         )
-    last = highest if request.prerelease else base
+    last = highest if request.version.prerelease else base
     if last is None:
         return Choice(f"the stable version of {highest.version}", bump=Bump.PATCH)
     news = await _decision_since(lineage, last)
@@ -184,11 +184,11 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
             f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
             action="use --bump major, minor or patch once",
         )
-    if news.bump is None and not request.again:
+    if news.bump is None and not request.version.again:
         return Choice(news.reason, last=last.version)
     # All commits since the last stable version decide what a prerelease leads to.
     decision = news if last is base else await _decision_since(lineage, base)
-    return _decided(news.reason, decision, prerelease=request.prerelease)
+    return _decided(news.reason, decision, prerelease=request.version.prerelease)
 
 
 async def _decision_since(lineage: Lineage, since: Released | None) -> Decision | None:
@@ -223,4 +223,4 @@ async def same_release(
 
 
 def _asks_for_prerelease(request: ReleaseRequest) -> bool:
-    return request.prerelease or request.bump is Bump.PRERELEASE
+    return request.version.prerelease or request.bump is Bump.PRERELEASE

@@ -103,9 +103,9 @@ def _only_target(request: ReleaseRequest) -> Target:
     return Target(
         ONE,
         dockerfile=request.file,
-        target=request.target or "",
+        target=build.target or "",
         args=request.build_args,
-        labels=request.labels,
+        labels=build.labels,
         platforms=tuple(request.platforms),
         contexts=build.contexts,
         annotations=tuple(build.annotations),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
-from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
 
@@ -12,7 +14,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 class Bake(Request):
     """Several images of one source: the files that describe them, and what these may use."""
 
-    files: list[str] = Field(
+    files: Annotated[list[str], Option("file", "FILES")] = Field(
         default_factory=list,
         description=(
             "Files, docker-bake.json or Compose, relative to the source; later ones override earlier ones. Leave "
@@ -22,7 +24,7 @@ class Bake(Request):
     targets: list[str] = Field(
         default_factory=list, description="Targets and groups to release. Leave empty for the group `default`."
     )
-    variables: dict[str, str] = Field(
+    variables: Annotated[dict[str, str], Option("var")] = Field(
         default_factory=dict,
         description="Values for the files' variables, never secrets. The environment is not read.",
     )
@@ -33,7 +35,7 @@ class Bake(Request):
             "else SOURCE/TARGET in the embedded registry."
         ),
     )
-    allow: list[str] = Field(
+    allow: Annotated[list[str], Option(metavar="PERMISSION")] = Field(
         default_factory=list,
         description=(
             "What the files may use outside the source: fs.read=PATH, env=NAME (as a secret), "

@@ -1,54 +1,75 @@
-"""The section of a request with the options of `docker buildx build` that not every release needs."""
+"""The section of a request on the build, with the options of `docker buildx build` that not every release needs."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from prefect_slipway.flows.build_options import entries, values
 from prefect_slipway.flows.build_options.attest import attests
 from prefect_slipway.flows.build_options.places import Places
-from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.options import byte_count
+
+OF_ANY_IMAGE = ("no_cache", "reproducible", "network")
+"""The fields that a release of several images has as well: the others are in the set's files."""
 
 
 class Build(Request):
-    """How one image is built. Each entry has the syntax of the option of the same name in `docker buildx build`."""
+    """How an image is built. Each entry has the syntax of the option of the same name in `docker buildx build`."""
 
-    secrets: list[str] = Field(
+    target: str | None = Field(default=None, description="Stage to build. Leave empty for the last one.")
+    labels: Annotated[dict[str, str], Option("label")] = Field(
+        default_factory=dict, description="Additional labels and annotations of the image."
+    )
+    no_cache: bool = Field(default=False, description="Do not use the build cache.")
+    reproducible: bool = Field(
+        default=False,
+        description=(
+            "Build the same digest from the same source: use the commit's time (the epoch for a directory) and git's "
+            "file modes. The image's name and version count as source because labels contain them."
+        ),
+    )
+    network: Literal["host", "none"] | None = Field(
+        default=None, description="Network of the RUN steps. Leave empty for the builder's default."
+    )
+
+    secrets: Annotated[list[str], Option("secret", "id=ID,vault=PLACE")] = Field(
         default_factory=list,
         description=(
             "Secrets for RUN --mount=type=secret: id=ID,vault=MOUNT/PATH#FIELD. Slipway reads each one from Vault when "
             "a step asks for it, and masks it in the output. id=ID,env=NAME and id=ID,src=FILE need `allow`."
         ),
     )
-    ssh: list[str] = Field(
+    ssh: Annotated[list[str], Option(metavar="ID=vault:PLACE")] = Field(
         default_factory=list,
         description=(
             "Keys for RUN --mount=type=ssh: ID=vault:MOUNT/PATH#FIELD. An agent or a key file (ID, ID=SOCKET|FILE) "
             "needs `allow`."
         ),
     )
-    contexts: dict[str, str] = Field(
+    contexts: Annotated[dict[str, str], Option("build-context")] = Field(
         default_factory=dict,
         description=(
             "Additional build contexts, NAME=WHERE: a directory of the source, docker-image://REFERENCE, "
             "oci-layout://DIRECTORY, or the URL of a git repository or archive."
         ),
     )
-    cache_from: list[str] = Field(
+    cache_from: Annotated[list[str], Option(metavar="CACHE")] = Field(
         default_factory=list, description="Build caches to import: REFERENCE, or type=TYPE,key=value,… each."
     )
-    cache_to: list[str] = Field(
+    cache_to: Annotated[list[str], Option(metavar="CACHE")] = Field(
         default_factory=list, description="Build caches to export: REFERENCE, or type=TYPE,key=value,… each."
     )
-    no_cache_filter: list[str] = Field(default_factory=list, description="Stages to build without the build cache.")
+    no_cache_filter: Annotated[list[str], Option(metavar="STAGE")] = Field(
+        default_factory=list, description="Stages to build without the build cache."
+    )
     pull: bool = Field(default=False, description="Always check registries for newer base images.")
-    annotations: list[str] = Field(
+    annotations: Annotated[list[str], Option("annotation", "KEY=VALUE")] = Field(
         default_factory=list, description="Annotations, [LEVEL:]KEY=VALUE. Default level: manifest."
     )
-    attest: list[str] = Field(
+    attest: Annotated[list[str], Option(metavar="type=TYPE")] = Field(
         default_factory=list,
         description="Attestations to add, e.g. type=provenance,mode=max or type=sbom.",
     )
@@ -60,12 +81,16 @@ class Build(Request):
     )
     force_compression: bool = Field(default=False, description="Compress layers of base images again, too.")
     oci_media_types: bool = Field(default=False, description="Use OCI media types instead of Docker's.")
-    add_hosts: list[str] = Field(default_factory=list, description="Additional host names for RUN steps, HOST:IP.")
+    add_hosts: Annotated[list[str], Option("add-host", "HOST:IP")] = Field(
+        default_factory=list, description="Additional host names for RUN steps, HOST:IP."
+    )
     shm_size: str | None = Field(
         default=None, description="Size of /dev/shm in RUN steps, e.g. 64m. Leave empty for the builder's default."
     )
-    ulimits: list[str] = Field(default_factory=list, description="Limits of RUN steps, NAME=SOFT[:HARD].")
-    allow: list[str] = Field(
+    ulimits: Annotated[list[str], Option("ulimit", "NAME=LIMIT")] = Field(
+        default_factory=list, description="Limits of RUN steps, NAME=SOFT[:HARD]."
+    )
+    allow: Annotated[list[str], Option(metavar="PERMISSION")] = Field(
         default_factory=list,
         description=(
             "What the build may use beyond its source: network.host, security.insecure, ssh, env=NAME (as a secret), "

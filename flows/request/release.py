@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import (
-    BuilderPlace,
-    CredentialPlace,
-    GitRemote,
-    SecretPlace,
-    Source,
-)
+from prefect_slipway.blocks.fields import ImageName, Source
+from prefect_slipway.flows.request.approval import Approval
 from prefect_slipway.flows.request.bake import Bake
-from prefect_slipway.flows.request.build import Build
-from prefect_slipway.flows.request.model import InsecureRegistry, RegistryCa, Request, SavedVault
-from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
+from prefect_slipway.flows.request.builder import BuilderChoice
+from prefect_slipway.flows.request.checkout import Checkout
+from prefect_slipway.flows.request.credentials import RegistryAccess
+from prefect_slipway.flows.request.model import Option, Request
+from prefect_slipway.flows.request.version import VersionChoice
+from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
 from prefect_slipway.infra.domain.naming import source_name
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.version import Bump, parse_version
-from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
+from prefect_slipway.infra.domain.version import Bump
 
-OF_ONE_IMAGE = ("image", "file", "target", "build_args", "labels", "platforms", "build")
+OF_ONE_IMAGE = (
+    "image",
+    "file",
+    "build_args",
+    "platforms",
+    *(f"build.{name}" for name in Build.model_fields if name not in OF_ANY_IMAGE),
+)
 """The request's fields that say what one image is made of: those of several are in their files."""
+
+# Where the fields are that a request had before it had sections.
+_MOVED = {
+    **{name: f"checkout.{name}" for name in ("ref", "path", "checksum", "submodules", "allow_dirty")},
+    "git_credentials": "checkout.credentials",
+    "source_ca": "checkout.ca",
+    "version": "version.exact",
+    **{
+        name: f"version.{name}"
+        for name in ("prerelease", "prerelease_token", "again", "only_new", "tag_prefix", "git_remote", "moving_tags")
+    },
+    **{name: f"build.{name}" for name in ("target", "labels", "no_cache", "reproducible", "network")},
+    "builder": "builder.address",
+    **{name: f"builder.{name}" for name in ("context", "namespace", "run_labels")},
+    "builder_options": "builder.options",
+    **{f"builder_{name}": f"builder.{name}" for name in ("ca", "cert", "key", "name")},
+    "credentials": "credentials.registries",
+    **{name: f"credentials.{name}" for name in ("vault", "registry_ca", "insecure_registry")},
+    "approval": "approval.required",
+    "approval_timeout_s": "approval.timeout_s",
+}
 
 
 class ReleaseRequest(Request):
@@ -37,36 +63,10 @@ class ReleaseRequest(Request):
             "presigned one), or `block:NAME` of a saved source. Default: the current directory."
         ),
     )
-    ref: str | None = Field(
+    image: ImageName | None = Field(
         default=None,
-        description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
+        description="REGISTRY/REPOSITORY without a tag. Leave empty for the source's name in the embedded registry.",
     )
-    path: str = Field(default="", description="Directory inside the source with the build context.")
-    checksum: str | None = Field(
-        default=None, description="Checksum of an archive, `sha256:HEX`; required for archives."
-    )
-    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
-    allow_dirty: bool = Field(default=False, description="Allow uncommitted changes in a git work tree.")
-    git_credentials: SecretPlace | None = Field(
-        default=None,
-        description="`vault:MOUNT/PATH` of the git server's username and password. Leave empty for anonymous access.",
-    )
-    source_ca: str | None = Field(
-        default=None,
-        description="PEM file with the git or archive server's CA. A local directory uses git's own setting instead.",
-    )
-
-    credentials: list[CredentialPlace] = Field(
-        default_factory=list,
-        description=(
-            "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
-            "Leave empty for the embedded registry's own credential, or anonymous access elsewhere."
-        ),
-    )
-    registry_ca: RegistryCa = None
-    insecure_registry: InsecureRegistry = False
-    vault: SavedVault = None
-
     bump: Bump = Field(
         default=Bump.MINOR,
         description=(
@@ -74,110 +74,32 @@ class ReleaseRequest(Request):
             "does `prerelease`, which always makes a prerelease. Default: minor."
         ),
     )
-    prerelease: bool = Field(
-        default=False,
-        description="Release a prerelease of the version that --bump chooses: 1.3.0-rc.1 instead of 1.3.0.",
-    )
-    version: str | None = Field(default=None, description="Release exactly this version instead of the next one.")
-    again: bool = Field(
-        default=False,
-        description=(
-            "Release even if nothing is new: a commit that already has a version gets another one, and --bump "
-            "auto releases a patch if no commit asks for more."
-        ),
-    )
-    prerelease_token: str = Field(
-        default="rc", description="Name of the prerelease series. Default: rc, as in 1.3.0-rc.1."
-    )
-    tag_prefix: str | None = Field(
-        default=None,
-        description=(
-            "Prefix of the git tags with the versions, such as `v` or `app/v`. Leave empty for `v` if the source is "
-            "a git repository's root, or else the registry's tags."
-        ),
-    )
-    git_remote: GitRemote | None = Field(
-        default=None,
-        description=(
-            "Git remote of a local repository that keeps the tags. Default: origin, if it exists; use `-` "
-            "for no remote."
-        ),
-    )
-    moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
-
-    no_cache: bool = Field(default=False, description="Do not use the build cache.")
-    reproducible: bool = Field(
-        default=False,
-        description=(
-            "Build the same digest from the same source: use the commit's time (the epoch for a directory) and git's "
-            "file modes. The image's name and version count as source because labels contain them."
-        ),
-    )
-
-    builder: BuilderPlace | None = Field(
-        default=None,
-        description=(
-            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. Leave empty "
-            "for the embedded engine."
-        ),
-    )
-    context: str | None = Field(
-        default=None, description="Kubeconfig context of the builder's cluster. Leave empty for the current one."
-    )
-    namespace: str | None = Field(default=None, description="Namespace of the builder. Leave empty for the context's.")
-    builder_options: dict[str, str] = Field(
-        default_factory=dict,
-        description=f"Options of a builder in Kubernetes, each as KEY=VALUE: {OPTIONS_HELP}.",
-    )
-    run_labels: dict[str, str] = Field(
-        default_factory=dict, description="Additional labels of the run's Kubernetes objects."
-    )
-    network: Literal["host", "none"] | None = Field(
-        default=None, description="Network of the RUN steps. Leave empty for the builder's default."
-    )
-    builder_ca: str | None = Field(default=None, description="PEM file with the builder's CA; enables TLS for tcp://.")
-    builder_cert: str | None = Field(default=None, description="PEM file with the client certificate for the builder.")
-    builder_key: str | None = Field(default=None, description="PEM file with the client certificate's key.")
-    builder_name: str | None = Field(
-        default=None, description="Name in the builder's certificate, if it is not the host name."
-    )
-
-    only_new: bool = Field(
-        default=False,
-        description=(
-            "Release only if something changed since the last version, and check this before a builder starts. Made "
-            "for schedules: a run without changes succeeds."
-        ),
-    )
-    approval: bool = Field(
-        default=False,
-        description="Show the plan and wait for an approval before anything is built or pushed.",
-    )
-    approval_timeout_s: int = Field(
-        default=86_400,
-        gt=0,
-        description="Seconds to wait for an approval before the release fails. Default: 86400, one day.",
-    )
-
-    image: str | None = Field(
-        default=None,
-        description="REGISTRY/REPOSITORY without a tag. Leave empty for the source's name in the embedded registry.",
-    )
     file: str = Field(
         default="Dockerfile", description="Dockerfile, relative to the build context. Default: Dockerfile."
     )
-    target: str | None = Field(default=None, description="Stage to build. Leave empty for the last one.")
-    build_args: dict[str, str] = Field(
+    build_args: Annotated[dict[str, str], Option("build-arg")] = Field(
         default_factory=dict, description="Values for the Dockerfile's ARGs, never secrets."
     )
-    labels: dict[str, str] = Field(default_factory=dict, description="Additional labels and annotations of the image.")
-    platforms: list[str] = Field(
+    platforms: Annotated[list[str], Option("platform", "PLATFORM")] = Field(
         default_factory=list, description="Platforms, such as `linux/amd64`. Leave empty for the builder's own."
     )
 
-    build: Build = Field(
-        default_factory=Build,
-        description="More options of the build: secrets, SSH, contexts, caches, attestations. Leave empty for none.",
+    checkout: Checkout = Field(
+        default_factory=Checkout, description="Which revision of the source to read, and how to get it."
+    )
+    version: VersionChoice = Field(
+        default_factory=VersionChoice, description="Which version to release, and where versions are kept."
+    )
+    build: Build = Field(default_factory=Build, description="How to build, with the options of `docker buildx build`.")
+    builder: BuilderChoice = Field(
+        default_factory=BuilderChoice, description="Which BuildKit daemon builds, and how to reach or create it."
+    )
+    credentials: RegistryAccess = Field(
+        default_factory=RegistryAccess,
+        description="Where Vault keeps the registries' credentials, and how to connect to the image's registry.",
+    )
+    approval: Approval = Field(
+        default_factory=Approval, description="Whether the release waits until somebody approves its plan."
     )
     bake: Bake | None = Field(
         default=None,
@@ -189,8 +111,8 @@ class ReleaseRequest(Request):
     @property
     def called(self) -> str:
         """The name of a run before its image and version are known."""
-        name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.path)
-        return f"{name} {self.version}" if self.version else name
+        name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.checkout.path)
+        return f"{name} {self.version.exact}" if self.version.exact else name
 
     @property
     def run_name(self) -> str:
@@ -205,38 +127,14 @@ class ReleaseRequest(Request):
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
         """The request in short: labels and values."""
-        facts = (("source", self.source), ("ref", self.ref), ("path", self.path), ("version", self.version))
+        checkout = self.checkout
+        facts = (
+            ("source", self.source),
+            ("ref", checkout.ref),
+            ("path", checkout.path),
+            ("version", self.version.exact),
+        )
         return facts if self.bake is not None else (("image", self.image), *facts)
-
-    @field_validator("version")
-    @classmethod
-    def _version_is_semver(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_version(value)
-        return value
-
-    @field_validator("prerelease_token")
-    @classmethod
-    def _token_is_an_identifier(cls, value: str) -> str:
-        parse_version(f"0.0.0-{value}.1")
-        return value
-
-    @model_validator(mode="after")
-    def _options_agree(self) -> Self:
-        if self.only_new and self.again:
-            raise InvalidOption("--only-new and --again cannot be used together", action="remove one of them")
-        if self.prerelease and self.version is not None:
-            raise InvalidOption(
-                "--prerelease has no effect with --version, which names the whole version",
-                action="use the prerelease itself, e.g. --version 2.0.0-rc.1, or remove --version",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _client_certificate_is_complete(self) -> Self:
-        if (self.builder_cert is None) != (self.builder_key is None):
-            raise InvalidOption("--builder-cert and --builder-key must be used together", action="pass both or neither")
-        return self
 
     @field_validator("platforms")
     @classmethod
@@ -257,7 +155,7 @@ class ReleaseRequest(Request):
 
     @model_validator(mode="after")
     def _a_set_is_described_by_its_files(self) -> Self:
-        given = [name for name in OF_ONE_IMAGE if getattr(self, name) != _default(type(self), name)]
+        given = [name for name in OF_ONE_IMAGE if self._is_given(name)]
         if self.bake is not None and given:
             raise InvalidOption(
                 f"{', '.join(given)} cannot be combined with bake, whose files define what is built",
@@ -265,6 +163,18 @@ class ReleaseRequest(Request):
             )
         return self
 
+    def _is_given(self, name: str) -> bool:
+        section, _, field = name.rpartition(".")
+        model: Request = getattr(self, section) if section else self
+        return bool(getattr(model, field) != type(model).model_fields[field].get_default(call_default_factory=True))
 
-def _default(model: type[Request], name: str) -> object:
-    return model.model_fields[name].get_default(call_default_factory=True)
+    @classmethod
+    def check_shape(cls, values: Mapping[str, Any]) -> None:
+        """Raises RequestOutdated for the fields of before there were sections."""
+        moved = [
+            f"`{name}` is now `{place}`"
+            for name, place in _MOVED.items()
+            if name in values and (cls.section(name) is None or not isinstance(values[name], Mapping | Request))
+        ]
+        if moved:
+            raise RequestOutdated(f"the request has the fields of an earlier version: {', '.join(moved)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace
-from prefect_slipway.flows.request.model import InsecureRegistry, RegistryCa, Request, SavedVault
+from prefect_slipway.flows.request.credentials import RegistryAccess
+from prefect_slipway.flows.request.model import InsecureRegistry, Option, RegistryCa, Request, SavedVault
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import image_tag, parse_version
@@ -20,7 +21,7 @@ PREVIOUS = "previous"
 class RegistryOptions(Request):
     """Access to the image's registry."""
 
-    credentials: list[CredentialPlace] = Field(
+    credentials: Annotated[list[CredentialPlace], Option(metavar="WHERE")] = Field(
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` that Slipway uses at the image's registry. Leave empty for the pull "
@@ -30,6 +31,16 @@ class RegistryOptions(Request):
     registry_ca: RegistryCa = None
     insecure_registry: InsecureRegistry = False
     vault: SavedVault = None
+
+    @property
+    def access(self) -> RegistryAccess:
+        """The same as a section of a release has it."""
+        return RegistryAccess(
+            registries=self.credentials,
+            vault=self.vault,
+            registry_ca=self.registry_ca,
+            insecure_registry=self.insecure_registry,
+        )
 
 
 class RolloutOptions(RegistryOptions):
@@ -174,7 +185,7 @@ class Environment(Target):
 class PromoteRequest(RolloutOptions):
     """The same digest through environments, in their order."""
 
-    environments: list[Environment] = Field(
+    environments: Annotated[list[Environment], Option("environment", "ENVIRONMENT")] = Field(
         min_length=2,
         description=(
             "Environments in order; the image must already be rolled out in the first one. On the command line: "

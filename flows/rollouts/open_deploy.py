@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TypeVar
 
+from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.rollout import RegistryOptions, TargetRequest
 from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.endpoints import secret_paths
@@ -23,8 +23,6 @@ from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.vault import VaultCredentials, VaultSession
 
-R = TypeVar("R", bound=RegistryOptions)
-
 
 class DeployRegistries:
     """The registries that images are looked up in, and what the nodes are to pull with.
@@ -35,15 +33,15 @@ class DeployRegistries:
 
     def __init__(
         self,
-        options: RegistryOptions,
+        access: RegistryAccess,
         pull_credentials: str | None,
         stack: StackConnection | None,
         vault: VaultSession | None,
         exits: AsyncExitStack,
         no_vault: StackDown | None,
     ) -> None:
-        looked_up_with = options.credentials or [text for text in (pull_credentials,) if text]
-        self._options = options.model_copy(update={"credentials": looked_up_with})
+        looked_up_with = access.registries or [text for text in (pull_credentials,) if text]
+        self._access = access.changed({"registries": looked_up_with})
         self._pull_credentials = pull_credentials
         self._stack = stack
         self._vault = vault
@@ -55,7 +53,7 @@ class DeployRegistries:
         """The client of the image's registry, opened once."""
         host = image.registry
         if host not in self._open:
-            self._open[host] = Registries(self._options, host, self._stack, self._vault, self._exits, self._no_vault)
+            self._open[host] = Registries(self._access, host, self._stack, self._vault, self._exits, self._no_vault)
         return await self._open[host].client(image)
 
     def pulls(self, host: str) -> bool:
@@ -86,22 +84,22 @@ class OpenDeploy:
 
 @asynccontextmanager
 async def open_registries(
-    options: R, pull_credentials: str | None, env: Mapping[str, str] = os.environ
+    options: RegistryOptions, pull_credentials: str | None, env: Mapping[str, str] = os.environ
 ) -> AsyncIterator[DeployRegistries]:
     """The way to the registries, closed at the end (a Vault token of our own is revoked then)."""
     stack = running_stack(StackConfig.from_env(env))
-    options = options.read({**options.model_dump(), **await with_registries(options.credentials)})
+    access = await with_registries(options.access)
     if pull_credentials is not None:
         # A saved registry only gives its place in Vault here; the nodes connect to the registry by their own settings.
-        (pull_credentials,) = (await with_registries([pull_credentials]))["credentials"]
+        (pull_credentials,) = (await with_registries(RegistryAccess(registries=[pull_credentials]))).registries
     async with AsyncExitStack() as exits:
         vault = no_vault = None
         try:
-            if (access := await find_vault(options.vault, stack, env)) is not None:
-                vault = await exits.enter_async_context(VaultSession(access))
+            if (found := await find_vault(access.vault, stack, env)) is not None:
+                vault = await exits.enter_async_context(VaultSession(found))
         except StackDown as error:
             no_vault = error
-        yield DeployRegistries(options, pull_credentials, stack, vault, exits, no_vault)
+        yield DeployRegistries(access, pull_credentials, stack, vault, exits, no_vault)
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: St
     """
     try:
         asked = await _asked(flow_run.parameters.get("request"))
-        if asked.get("builder") != KUBERNETES:
+        if asked.get("address") != KUBERNETES:
             return
         # The cluster's client takes half a second to import, which a run without one does not pay.
         from prefect_slipway.flows.run.cluster import open_api, run_name
@@ -45,10 +45,11 @@ async def remove_what_is_left(flow: Flow[..., Any], flow_run: FlowRun, state: St
 
 
 async def _asked(request: Any) -> Mapping[str, Any]:
-    """The request's fields, with those of a saved builder. Raises InvalidOption."""
-    asked: dict[str, Any] = dict(request if isinstance(request, Mapping) else request or {})
-    if name := block_name(asked.get("builder") or ""):
+    """The request's section on the builder, with the fields of a saved one. Raises InvalidOption."""
+    choice = request.get("builder") if isinstance(request, Mapping) else getattr(request, "builder", None)
+    asked: dict[str, Any] = dict(choice or {})
+    if name := block_name(asked.get("address") or ""):
         from prefect_slipway.flows.run.open_run import load_builder
 
-        asked |= (await load_builder(name)).request_fields()
+        asked |= (await load_builder(name)).request_fields()["builder"]
     return asked

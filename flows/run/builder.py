@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from prefect_slipway.flows.request.builder import BuilderChoice
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.endpoints import KUBERNETES, Network, find_builder
 from prefect_slipway.flows.run.registries import Registries
@@ -54,7 +55,7 @@ class RunBuilder:
     @property
     def network(self) -> Network:
         """The network of RUN steps without a network."""
-        return self._request.network or self._network
+        return self._request.build.network or self._network
 
     @property
     def is_private_engine(self) -> bool:
@@ -67,7 +68,7 @@ class RunBuilder:
 
         `registry`: the host that images go to. Raises as `address`, but makes nothing.
         """
-        if self._request.builder != KUBERNETES:
+        if self._request.builder.address != KUBERNETES:
             self._find()
         elif self.cluster is None:
             from prefect_slipway.flows.run.cluster import check_builder
@@ -81,7 +82,7 @@ class RunBuilder:
         is not an address.
         """
         async with self._provisioning:
-            if self._request.builder != KUBERNETES:
+            if self._request.builder.address != KUBERNETES:
                 return self._find()
             if self._address is None:
                 from prefect_slipway.flows.run.cluster import provisioned, run_builder
@@ -96,8 +97,8 @@ class RunBuilder:
     def _find(self) -> BuilderAddress:
         """One that need not be made. What builds nothing does without."""
         if self._address is None:
-            request = self._request
-            self._address, self._network = find_builder(request.builder, builder_tls(request), self._stack)
+            choice = self._request.builder
+            self._address, self._network = find_builder(choice.address, builder_tls(choice), self._stack)
         return self._address
 
     async def watched(self, address: BuilderAddress, asked: Coroutine[Any, Any, R]) -> R:
@@ -128,11 +129,9 @@ class RunBuilder:
         return await self.cluster.close() if self.cluster is not None else []
 
 
-def builder_tls(request: ReleaseRequest) -> TlsFiles | None:
+def builder_tls(choice: BuilderChoice) -> TlsFiles | None:
     """The TLS files for a builder on TCP."""
-    if not (request.builder_ca or request.builder_cert):
+    if not (choice.ca or choice.cert):
         return None
-    ca, cert, key = (
-        Path(text) if text else None for text in (request.builder_ca, request.builder_cert, request.builder_key)
-    )
-    return TlsFiles(ca=ca, cert=cert, key=key, server_name=request.builder_name)
+    ca, cert, key = (Path(text) if text else None for text in (choice.ca, choice.cert, choice.key))
+    return TlsFiles(ca=ca, cert=cert, key=key, server_name=choice.name)

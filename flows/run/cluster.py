@@ -36,7 +36,7 @@ async def run_builder(
     `registry`: the host that images go to; `run`: the flow run's id; `attempt`: how many times it was run before;
     `session`: a shell's pod will be opened. Raises ClusterErrors and InvalidOption.
     """
-    api = await exits.enter_async_context(open_api(request.context, request.namespace))
+    api = await exits.enter_async_context(open_api(request.builder.context, request.builder.namespace))
     await _remove_earlier_attempts(api, run, attempt)
     return _builder(request, registry, api, run_name(run, attempt), session=session)
 
@@ -54,7 +54,7 @@ async def check_builder(request: ReleaseRequest, registry: str) -> None:
 
     Raises ClusterErrors.
     """
-    async with open_api(request.context, request.namespace) as api:
+    async with open_api(request.builder.context, request.builder.namespace) as api:
         await _builder(request, registry, api, "plan").check()
 
 
@@ -74,12 +74,13 @@ async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
 def _builder(
     request: ReleaseRequest, registry: str, api: KubernetesApi, run: str, *, session: bool = False
 ) -> KubernetesBuilder:
-    registries = registry_settings(registry, insecure=request.insecure_registry, ca_file=request.registry_ca)
+    choice, access = request.builder, request.credentials
+    registries = registry_settings(registry, insecure=access.insecure_registry, ca_file=access.registry_ca)
     return KubernetesBuilder(
         api,
-        builder_spec(request.builder_options, registries),
-        Run(run, request.run_labels),
-        source=f"{request.source} {request.path}",
+        builder_spec(choice.options, registries),
+        Run(run, choice.run_labels),
+        source=f"{request.source} {request.checkout.path}",
         session=session,
     )
 

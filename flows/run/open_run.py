@@ -6,7 +6,6 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from prefect_slipway.blocks import Builder, Source
 from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
@@ -54,7 +53,7 @@ class OpenRun:
     def registries(self, host: str) -> Registries:
         """`host`: the registry for credentials without a host."""
         if host not in self._registries:
-            self._registries[host] = Registries(self.request, host, self.stack, self.vault, self._exits)
+            self._registries[host] = Registries(self.request.credentials, host, self.stack, self.vault, self._exits)
         return self._registries[host]
 
     async def read_secret(self, field: SecretField) -> bytes:
@@ -64,10 +63,10 @@ class OpenRun:
 
     def git_credentials(self) -> CredentialSource | None:
         """The source of the git server's credential, None for anonymous access. Raises StackDown without a Vault."""
-        if self.request.git_credentials is None:
+        if (place := self.request.checkout.credentials) is None:
             return None
         vault = needed(self.vault, "the git credentials are in Vault")
-        return OneSecret(vault, SecretPath.parse(self.request.git_credentials))
+        return OneSecret(vault, SecretPath.parse(place))
 
 
 @asynccontextmanager
@@ -87,7 +86,7 @@ async def open_run(
     config = StackConfig.from_env(env)
     stack = running_stack(config)
     async with AsyncExitStack() as exits:
-        access = await find_vault(request.vault, stack, env)
+        access = await find_vault(request.credentials.vault, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
         builder = RunBuilder(request, stack, exits, run=run, attempt=attempt, session=session)
         yield OpenRun(request, config.home, stack, vault, exits, builder)
@@ -114,11 +113,9 @@ async def load_builder(name: str) -> Builder | KubernetesBlock:
 
 async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     """The request with every `block:NAME` replaced by what the saved block says."""
-    changes: dict[str, Any] = {}
-    if name := block_name(request.source):
-        changes |= (await load(Source, name)).request_fields()
-    if request.builder is not None and (name := block_name(request.builder)):
-        changes |= (await load_builder(name)).request_fields()
-    changes |= await with_registries(request.credentials)
     # Validated again, because the UI does not stop people from saving a secret in a block.
-    return request.read({**request.model_dump(), **changes})
+    if name := block_name(request.source):
+        request = request.changed((await load(Source, name)).request_fields())
+    if request.builder.address is not None and (name := block_name(request.builder.address)):
+        request = request.changed((await load_builder(name)).request_fields())
+    return request.changed({"credentials": (await with_registries(request.credentials)).model_dump()})

@@ -17,39 +17,43 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.source.resolve import parse_source
 
-_FILES = ("registry_ca", "source_ca", "builder_ca", "builder_cert", "builder_key")
-
 
 def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> None:
     """Raises InvalidOption and StackDown, as the run itself would later."""
     stack = running_stack(StackConfig.from_env(env))
-    _check_files(request)
+    checkout, builder, access = request.checkout, request.builder, request.credentials
+    _check_files(
+        registry_ca=access.registry_ca,
+        source_ca=checkout.ca,
+        builder_ca=builder.ca,
+        builder_cert=builder.cert,
+        builder_key=builder.key,
+    )
     if block_name(request.source) is None:
-        parse_source(request.source, ref=request.ref, path=request.path, checksum=request.checksum)
+        parse_source(request.source, ref=checkout.ref, path=checkout.path, checksum=checkout.checksum)
     if request.bake is None:
         image_of(request, stack, "any")
-    if request.builder == KUBERNETES:
+    if builder.address == KUBERNETES:
         # The cluster's client takes half a second to import, which a run without one does not pay.
         from prefect_slipway.infra.kubernetes.builders.options import builder_spec
 
-        builder_spec(request.builder_options, {})
-    elif request.builder is None or block_name(request.builder) is None:
-        find_builder(request.builder, builder_tls(request), stack)
-    _check_vault([*request.credentials, request.git_credentials], request.vault, stack, env)
+        builder_spec(builder.options, {})
+    elif builder.address is None or block_name(builder.address) is None:
+        find_builder(builder.address, builder_tls(builder), stack)
+    _check_vault([*access.registries, checkout.credentials], access.vault, stack, env)
 
 
 def check_rollout(
     request: RegistryOptions, pull_credentials: Sequence[str | None], env: Mapping[str, str] = os.environ
 ) -> None:
     """The same for a deploy, a rollback, a promotion."""
-    _check_files(request)
+    _check_files(registry_ca=request.registry_ca)
     stack = running_stack(StackConfig.from_env(env))
     _check_vault([*request.credentials, *pull_credentials], request.vault, stack, env)
 
 
-def _check_files(request: ReleaseRequest | RegistryOptions) -> None:
-    for name in _FILES:
-        file = getattr(request, name, None)
+def _check_files(**files: str | None) -> None:
+    for name, file in files.items():
         if file is not None and not Path(file).is_file():
             raise InvalidOption(f"the file {file!r} does not exist", action=f"check --{name.replace('_', '-')}")
 

@@ -41,7 +41,9 @@ def _docker(stack: StackConnection | None) -> str:
 def _login(run: OpenRun, registries: Registries, registry: str) -> str | None:
     """The command after which docker finds the registry's credential, None if there is none or it is done."""
     path = registries.paths().get(registry)
-    if path is None or run.request.vault is not None:  # the Vault of a saved block is known to Prefect alone
+    if (
+        path is None or run.request.credentials.vault is not None
+    ):  # the Vault of a saved block is known to Prefect alone
         return None
     try:
         if Logins.of_this_user().get(registry) is not None:

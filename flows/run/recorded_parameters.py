@@ -39,6 +39,13 @@ def read_requests(function: Callable[..., Any], parameters: Mapping[str, Any]) -
             model.read(given)
 
 
+def check_shapes(function: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
+    """Raises RequestOutdated for parameters that an earlier version of the flow took."""
+    for name, model in _request_models(function).items():
+        if isinstance(given := parameters.get(name), Mapping):
+            model.check_shape(given)
+
+
 @functools.cache
 def _request_models(function: Callable[..., Any]) -> dict[str, type[Request]]:
     hints = typing.get_type_hints(function)

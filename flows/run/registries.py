@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.request.rollout import RegistryOptions
+from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
 from prefect_slipway.infra.domain.credentials import Anonymous, Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import StackDown
@@ -23,14 +22,14 @@ class Registries:
 
     def __init__(
         self,
-        request: ReleaseRequest | RegistryOptions,
+        access: RegistryAccess,
         host: str,
         stack: StackConnection | None,
         vault: VaultSession | None,
         exits: AsyncExitStack,
         no_vault: StackDown | None = None,
     ) -> None:
-        self._request = request
+        self._access = access
         self._stack = stack
         self._vault = vault
         self._exits = exits
@@ -40,7 +39,7 @@ class Registries:
 
     def paths(self) -> dict[str, SecretPath]:
         """The place of each registry's credential in Vault."""
-        return secret_paths(self._request.credentials, self.host, self._stack)
+        return secret_paths(self._access.registries, self.host, self._stack)
 
     def credentials(self) -> CredentialSource:
         """The source of the registries' credentials, asked at each use. Raises StackDown without a Vault."""
@@ -51,14 +50,14 @@ class Registries:
 
     def insecure(self, host: str) -> bool:
         """Whether the registry uses plain HTTP."""
-        return self._request.insecure_registry or (is_loopback(host) and self._request.registry_ca is None)
+        return self._access.insecure_registry or (is_loopback(host) and self._access.registry_ca is None)
 
     async def client(self, image: ImageReference, *, as_usual: bool = False) -> RegistryClient:
         """The client of the image's registry, opened once. `as_usual`: the request's connection options do not
         apply."""
         host = image.registry
         if host not in self._open:
-            ca = None if as_usual else self._request.registry_ca
+            ca = None if as_usual else self._access.registry_ca
             client = RegistryClient(
                 image.api_host,
                 self.credentials(),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from prefect.blocks.core import Block
 
 from prefect_slipway.blocks import Registry, Vault
+from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.run.endpoints import vault_access
 from prefect_slipway.flows.server.errors import prefect_client
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
@@ -38,21 +39,21 @@ async def load(kind: type[B], name: str) -> B:
         ) from error
 
 
-async def with_registries(credentials: Sequence[str]) -> dict[str, Any]:
-    """The request's registry fields, with the settings of saved registries in place of their names.
+async def with_registries(access: RegistryAccess) -> RegistryAccess:
+    """The access with the settings of saved registries in place of their names.
 
     Raises InvalidOption.
     """
     fields: dict[str, Any] = {}
     found: list[str] = []
-    for text in credentials:
+    for text in access.registries:
         if name := block_name(text):
-            saved = (await load(Registry, name)).request_fields()
-            found += saved.pop("credentials")
+            saved = (await load(Registry, name)).request_fields()["credentials"]
+            found += saved.pop("registries")
             fields |= saved
         else:
             found.append(text)
-    return {**fields, "credentials": found}
+    return access.changed({**fields, "registries": found})
 
 
 async def find_vault(block: str | None, stack: StackConnection | None, env: Mapping[str, str]) -> VaultAccess | None:

@@ -29,11 +29,12 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
     """
     request = request or run.request
     address = await _from_vault(run, request.source) if request.source.startswith("vault:") else request.source
-    spec = parse_source(address, ref=request.ref, path=request.path, checksum=request.checksum)
+    asked = request.checkout
+    spec = parse_source(address, ref=asked.ref, path=asked.path, checksum=asked.checksum)
     if isinstance(spec, DirectorySpec):
-        return await open_directory(spec.path, allow_dirty=request.allow_dirty)
+        return await open_directory(spec.path, allow_dirty=asked.allow_dirty)
     workdir = run.home / "work"
-    ca_file = Path(request.source_ca) if request.source_ca else None
+    ca_file = Path(asked.ca) if asked.ca else None
     if isinstance(spec, ArchiveSpec):
         return await fetch_archive(
             spec.url,
@@ -47,7 +48,7 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
         spec.url,
         ref=spec.ref,
         subdirectory=spec.subdirectory,
-        submodules=request.submodules,
+        submodules=asked.submodules,
         credentials=run.git_credentials(),
         ca_file=ca_file,
         workdir=workdir,

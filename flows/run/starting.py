@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.urls import url_for
 
 from prefect_slipway.flows.reporting.events import resource_id
-from prefect_slipway.flows.run.recorded_parameters import read_requests
+from prefect_slipway.flows.run.recorded_parameters import check_shapes, read_requests
 from prefect_slipway.flows.server.entrypoint import OURS, load_flow
 from prefect_slipway.flows.server.errors import prefect_errors
 from prefect_slipway.infra.domain.errors import DeploymentUnknown, InvalidOption, ParametersRefused, UsageError
@@ -72,10 +72,13 @@ async def start_run(
     `parameters`: replace the deployment's own, whole by whole. The server records them with the run, so what may hold a
     secret is refused here.
     """
-    _check_names(deployment, parameters)
     try:
+        await asyncio.to_thread(_check_requests, deployment.entrypoint or "", parameters, check_shapes)
+        _check_names(deployment, parameters)
         check_texts("", parameters)
-        await asyncio.to_thread(_read_requests, deployment.entrypoint or "", parameters)
+        await asyncio.to_thread(_check_requests, deployment.entrypoint or "", parameters, read_requests)
+    except ParametersRefused:
+        raise
     except UsageError as error:
         raise ParametersRefused(
             f"the deployment {deployment.name} does not accept these parameters",
@@ -187,15 +190,17 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
     return found
 
 
-def _read_requests(entrypoint: str, parameters: Mapping[str, Any]) -> None:
-    """Read what is given for a flow of Slipway's as the flow will. Raises the request models' UsageErrors."""
+def _check_requests(
+    entrypoint: str, parameters: Mapping[str, Any], check: Callable[[Callable[..., Any], Mapping[str, Any]], None]
+) -> None:
+    """Check what is given for a flow of Slipway's as the flow will. Raises the request models' UsageErrors."""
     if not entrypoint.startswith(OURS):
         return
     try:
         flow = load_flow(entrypoint)
     except InvalidOption:
         return  # one of another version of Slipway: the server knows what it takes
-    read_requests(flow.fn, parameters)
+    check(flow.fn, parameters)
 
 
 async def _names(client: PrefectClient) -> list[str]:

@@ -14,7 +14,7 @@ from prefect_slipway.infra.domain.errors import ApprovalOutdated
 
 async def wait_for_approval(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
     """Wait for the approval. Raises ApprovalRefused, ApprovalTimedOut, ApprovalOutdated."""
-    await approved(Question(plan_as_question(plan), plan_as_text(plan)), run.request.approval_timeout_s)
+    await approved(Question(plan_as_question(plan), plan_as_text(plan)), run.request.approval.timeout_s)
     await look_again(run, source)
 
 

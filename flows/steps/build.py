@@ -101,7 +101,7 @@ class Builds:
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
             network=builder.network,
-            no_cache=run.request.no_cache,
+            no_cache=run.request.build.no_cache,
             insecure=registries.insecure(reference.registry),
             read_secret=run.read_secret,
             output=run.request.build.output,

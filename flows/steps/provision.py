@@ -45,5 +45,6 @@ async def provision_builder(run: OpenRun, registry: str) -> BuilderFacts:
 def _share_registry_ca(run: OpenRun, registry: str) -> None:
     """The daemon pushes, so it must trust the registry's CA, which only the engine's files can set, not BuildKit's
     API."""
-    if run.request.registry_ca is not None and run.builder.is_private_engine:
-        trust_registry_ca(run.home, registry, Path(run.request.registry_ca))
+    ca = run.request.credentials.registry_ca
+    if ca is not None and run.builder.is_private_engine:
+        trust_registry_ca(run.home, registry, Path(ca))

@@ -15,11 +15,15 @@ from prefect_slipway.infra.domain.errors import InvalidReference, InvalidTag
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _DOMAIN_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = re.compile(rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?")
+_HOST_NAME = rf"(?:{_DOMAIN_LABEL}(?:\.{_DOMAIN_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]{{1,5}})?"
+_HOST = re.compile(_HOST_NAME)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 # What docker treats as an image's id (reference.ParseNormalizedNamed).
 _IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+
+IMAGE_NAME = rf"(?:{_HOST_NAME}/)?{_REPOSITORY.pattern}"
+"""The names of images without tag and digest, as a regular expression that JSON Schema reads as well."""
 
 DOCKER_HUB = "docker.io"
 # Docker Hub's API lives at another name than its references use (docker's registry client).

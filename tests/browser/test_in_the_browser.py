@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key, key_of
 from prefect_slipway.flows.request.release import ReleaseRequest
 from tests import patient
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git
+from tests.integration.worker.conftest import worker
 from tests.releases import DOCKERFILE, Traces, complaint, make_source, result_of, run_line
 from tests.warm import WarmStarter
 
@@ -105,10 +106,62 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
     expect(page.get_by_text("Part of the version to increment", exact=False)).to_be_visible()
     shown = " ".join(page.locator("main, body").first.inner_text().split())
-    for name, field in ReleaseRequest.model_fields.items():
+    fields = [*ReleaseRequest.model_fields.items()]
+    for section in filter(None, map(ReleaseRequest.section, ReleaseRequest.model_fields)):
+        fields += section.model_fields.items()
+    for name, field in fields:
         assert name.replace("_", " ").title() in shown.title()
         # Markdown's backticks are drawn, not shown.
         assert " ".join((field.description or "").replace("`", "").split()) in shown, name
+
+
+def open_form(page: Page, stack: RunningStack) -> None:
+    """The form of the deployment for any source."""
+    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
+    page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
+
+
+def form_field(page: Page, name: str) -> Locator:
+    """The text field under a name."""
+    label = f"//span[text()='{name} (Optional)']/ancestor::div[contains(concat(@class, ' '), 'p-label ')][1]"
+    return page.locator(f"xpath={label}//textarea").first
+
+
+def test_a_first_release_is_started_from_the_form(
+    page: Page, stack: RunningStack, slipway: Run, traces: Traces, tmp_path: Path
+) -> None:
+    """Source and image are all that is filled in; the worker releases it."""
+    assert slipway("deploy-flows", "--pool", "slipway").returncode == 0
+    source, image = make_source(tmp_path / "formed"), f"{stack.connection.registry}/from-the-form"
+    open_form(page, stack)
+    form_field(page, "Source").fill(str(source))
+    form_field(page, "Image").fill(image)
+    with page.expect_response(lambda response: response.url.endswith("/create_flow_run")) as answered:
+        page.get_by_role("button", name="Submit").click()
+    run = answered.value.json()
+    assert answered.value.ok, run
+    assert {key: run["parameters"]["request"][key] for key in ("source", "image")} == {
+        "source": str(source),
+        "image": image,
+    }
+    with worker(stack.env, tmp_path / "worker"):
+        page.goto(f"{stack.connection.prefect_ui_url}/runs/flow-run/{run['id']}")
+        expect(page.get_by_text("Completed").first).to_be_visible()
+    assert traces.tags("from-the-form") == ["0.1.0"]
+
+
+def test_what_is_wrong_is_refused_in_the_form(page: Page, stack: RunningStack, slipway: Run) -> None:
+    """Beside the fields, and there is no run."""
+    assert slipway("deploy-flows", "--pool", "slipway").returncode == 0
+    open_form(page, stack)
+    form_field(page, "Source").fill("https://robot:hunter2@git.example.com/app.git")
+    form_field(page, "Image").fill("registry.example.com/Team/App:1.0.0")
+    form_field(page, "Credentials").fill("hunter2")
+    created: list[str] = []
+    page.on("request", lambda request: created.append(request.url) if "create_flow_run" in request.url else None)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("does not match", exact=False)).to_have_count(3)
+    assert created == []
 
 
 def test_an_approval_given_in_the_ui_lets_the_release_go_on(

@@ -108,11 +108,12 @@ def application(
             {
                 "source": f"http://{address}/app.git",
                 "image": f"{pushed_to}/team/{name}",
-                "insecure_registry": True,
-                "credentials": ["vault:secret/team/registry"],
-                "builder": "kubernetes",
-                "builder_options": {"cpu": "50m", "memory": "64Mi", "cache_size": "2Gi"},
-                "network": "none",
+                "credentials": {"registries": ["vault:secret/team/registry"], "insecure_registry": True},
+                "builder": {
+                    "address": "kubernetes",
+                    "options": {"cpu": "50m", "memory": "64Mi", "cache_size": "2Gi"},
+                },
+                "build": {"network": "none"},
             },
         )
 
@@ -156,7 +157,7 @@ def test_a_killed_worker_disturbs_no_release(installation: Installation, applica
     installation.wait(run, "COMPLETED")
     assert_released_once(installation, application)
     rolled_out(installation, "worker")
-    again = installation.start({**application.request, "version": "0.1.0"})
+    again = installation.start({**application.request, "version": {"exact": "0.1.0"}})
     installation.wait(again, "COMPLETED")
     assert_released_once(installation, application)
 
@@ -254,7 +255,7 @@ def listen_to(installation: Installation, application: Application) -> None:
                 "repository": "team/app",
                 "branch": ["main"],
                 "deployment": "release/kubernetes",
-                "parameters": {"request": {**application.request, "ref": "{{ commit }}"}},
+                "parameters": {"request": {**application.request, "checkout": {"ref": "{{ commit }}"}}},
             }
         ],
     }

@@ -46,8 +46,16 @@ def _command(name: str) -> str:
 
 
 def _rows(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
-    """Names and help of each argument, but for --help."""
-    for action in parser._actions:
+    """Names and help of each argument, but for --help; a row for each group's title."""
+    plain, options, *groups = parser._action_groups
+    for group in (plain, options, *groups):
+        if group in groups:
+            yield f"**{group.title}**", group.description or ""
+        yield from _group_rows(parser, group)
+
+
+def _group_rows(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> Iterator[tuple[str, str]]:
+    for action in group._group_actions:
         if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
         value = _value(action)

@@ -19,10 +19,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PathDistribution
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect_slipway.infra.domain.version import Version, latest, version_of_git_tag
 from tests.git_repository import git, make_bare
@@ -79,11 +80,15 @@ def main() -> None:
 
 def _can_be_asked(history: History) -> bool:
     """Only for what the commits decide: a bump that is named is none of these tools' decisions."""
-    return history.asked.get("bump") in {"auto", "prerelease"} and not history.asked.get("again")
+    return history.asked.get("bump") in {"auto", "prerelease"} and "again" not in _version(history)
 
 
 def _wants_prerelease(history: History) -> bool:
-    return history.asked.get("bump") == "prerelease" or bool(history.asked.get("prerelease"))
+    return history.asked.get("bump") == "prerelease" or "prerelease" in _version(history)
+
+
+def _version(history: History) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", history.asked.get("version", {}))
 
 
 def _ask_python(history: History, work: Path, bin_folder: Path) -> dict[str, str]:

@@ -29,7 +29,7 @@ TABLE = read_table()
 
 async def _planned(folder: Path, **asked: object) -> ReleasePlan:
     """Nobody is there to build it: nothing but git and the registry is asked."""
-    request = ReleaseRequest.read({"builder": "tcp://127.0.0.1:9", **asked})
+    request = ReleaseRequest.read({"builder": {"address": "tcp://127.0.0.1:9"}, **asked})
     env = {"SLIPWAY_HOME": str(folder / "home")}
     async with open_run(request, env) as run, await open_source(run) as checkout:
         plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)

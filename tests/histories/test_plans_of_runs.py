@@ -32,7 +32,7 @@ async def planned(
     folder: Path, claimant: str | None = RUN, earlier: str | None = None, **asked: Any
 ) -> AsyncIterator[tuple[ReleasePlan, ReservedVersion | None]]:
     """The plan of a run, with its reservation, which is there for as long as the context is."""
-    request = ReleaseRequest.read({"builder": "tcp://127.0.0.1:9", **asked})
+    request = ReleaseRequest.read({"builder": {"address": "tcp://127.0.0.1:9"}, **asked})
     env = {"SLIPWAY_HOME": str(folder / "home")}
     before = parse_version(earlier) if earlier is not None else None
     async with open_run(request, env) as run, await open_source(run) as checkout:
@@ -102,7 +102,7 @@ async def test_a_failed_plan_reserves_nothing(registry: str, tmp_path: Path, wor
         pusher.image("1.0.0")
     where: dict[str, Any] = {"source": str(work), "image": image}
     with pytest.raises(VersionTaken, match="a different release"):
-        async with planned(tmp_path, version="1.0.0", **where):
+        async with planned(tmp_path, version={"exact": "1.0.0"}, **where):
             pass
     assert git(work, "for-each-ref", "refs/slipway") == ""
 
@@ -118,7 +118,7 @@ async def test_versions_of_the_registry_alone_are_passed_over(registry: str, tmp
 async def test_the_same_release_again_is_recognized(registry: str, tmp_path: Path, work: Path) -> None:
     """By the label of its image; another source is refused, and without the label the digest decides."""
     image = f"{registry}/again"
-    where: dict[str, Any] = {"source": str(work), "image": image, "version": "1.0.0"}
+    where: dict[str, Any] = {"source": str(work), "image": image, "version": {"exact": "1.0.0"}}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert reserved is not None
         digests = push(plan)
@@ -141,9 +141,9 @@ async def test_an_attempt_releases_what_the_one_before_it_released(registry: str
         assert reserved is not None
         await reserved.note(push(plan))
         await reserved.publish()
-    async with planned(tmp_path, earlier="0.1.0", again=True, **where) as (plan, _):
+    async with planned(tmp_path, earlier="0.1.0", version={"again": True}, **where) as (plan, _):
         assert plan.version == "0.1.0" and plan.to_build() == ()
-    assert await version_of(tmp_path, earlier="0.0.9", again=True, **where) == "0.2.0"
+    assert await version_of(tmp_path, earlier="0.0.9", version={"again": True}, **where) == "0.2.0"
 
 
 async def test_nothing_new_is_nothing_to_release(registry: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ async def test_nothing_new_is_nothing_to_release(registry: str, tmp_path: Path) 
     folder = tmp_path / "plain"
     folder.mkdir()
     (folder / "Dockerfile").write_text("FROM scratch\n")
-    where: dict[str, Any] = {"source": str(folder), "image": f"{registry}/nothing-new", "only_new": True}
+    where: dict[str, Any] = {"source": str(folder), "image": f"{registry}/nothing-new", "version": {"only_new": True}}
     async with planned(tmp_path, **where) as (plan, reserved):
         assert plan.version == "0.1.0" and reserved is not None and plan.git_tag is None
         push(plan)
@@ -182,8 +182,8 @@ async def test_a_reproducible_directory_has_no_label_of_its_times(registry: str,
     where: dict[str, Any] = {
         "source": str(folder),
         "image": f"{registry}/no-label",
-        "version": "1.0.0",
-        "reproducible": True,
+        "version": {"exact": "1.0.0"},
+        "build": {"reproducible": True},
     }
     async with planned(tmp_path, **where) as (plan, _):
         assert plan.source_date_epoch == 0
@@ -199,7 +199,7 @@ async def test_several_images_share_a_version(registry: str, tmp_path: Path, sho
         "source": str(shop),
         "bake": {"repository": f"{registry}/shop"},
         "bump": "minor",
-        "moving_tags": True,
+        "version": {"moving_tags": True},
     }
     async with planned(tmp_path, **where) as (plan, _):
         names = [image.target for image in plan.images]
@@ -208,7 +208,7 @@ async def test_several_images_share_a_version(registry: str, tmp_path: Path, sho
         assert {image.image for image in plan.images} == {f"{registry}/shop/api", f"{registry}/shop/web"}
         assert plan.version == "0.1.0" and plan.only is None
         push(plan)
-    async with planned(tmp_path, version="0.1.0", **where) as (plan, _):
+    async with planned(tmp_path, **{**where, "version": {"exact": "0.1.0"}}) as (plan, _):
         assert plan.to_build() == () and plan.effects()
     (shop / "more").write_text("")
     assert await version_of(tmp_path, **where) == "0.2.0"
@@ -216,7 +216,11 @@ async def test_several_images_share_a_version(registry: str, tmp_path: Path, sho
 
 async def test_a_version_that_lacks_one_of_the_images_is_refused(registry: str, tmp_path: Path, shop: Path) -> None:
     """A set is whole or not there."""
-    where: dict[str, Any] = {"source": str(shop), "bake": {"repository": f"{registry}/half"}, "version": "1.0.0"}
+    where: dict[str, Any] = {
+        "source": str(shop),
+        "bake": {"repository": f"{registry}/half"},
+        "version": {"exact": "1.0.0"},
+    }
     async with planned(tmp_path, claimant=None, **where) as (plan, _):
         pass
     one = plan.public[0]
@@ -246,14 +250,14 @@ async def test_a_source_says_what_is_wrong_with_it(registry: str, tmp_path: Path
     plain.mkdir()
     shutil.copy(work / "Dockerfile", plain)
     with pytest.raises(InvalidOption, match="--tag-prefix needs a source in a git repository"):
-        await version_of(tmp_path, source=str(plain), image=image, tag_prefix="v")
+        await version_of(tmp_path, source=str(plain), image=image, version={"tag_prefix": "v"})
     app = work / "app"
     app.mkdir()
     shutil.copy(work / "Dockerfile", app)
     commit(work, "feat: app", {"app/more": ""})
     async with planned(tmp_path, source=str(app), image=image, build_args={"A": "1"}) as (plan, _):
         assert plan.git_tag is None
-    async with planned(tmp_path, source=str(app), image=image, tag_prefix="app/v") as (plan, _):
+    async with planned(tmp_path, source=str(app), image=image, version={"tag_prefix": "app/v"}) as (plan, _):
         assert plan.git_tag == "app/v0.1.0"
     asked = {"build": {"add_hosts": ["db:10.0.0.1", "db:10.0.0.2"], "ulimits": ["nofile=64"]}}
     assert await version_of(tmp_path, source=str(app), image=image, **asked) == "0.1.0"
@@ -267,5 +271,5 @@ async def test_the_registry_is_known_before_the_source_where_the_request_names_i
         ({"bake": {"repository": "registry.example/shop"}}, "registry.example"),
         ({"bake": {}}, None),
     ):
-        async with open_run(ReleaseRequest.read({"builder": "tcp://127.0.0.1:9", **asked}), env) as run:
+        async with open_run(ReleaseRequest.read({"builder": {"address": "tcp://127.0.0.1:9"}, **asked}), env) as run:
             assert known_host(run) == host

@@ -8,6 +8,7 @@
     │   ├── InvalidVersion             not SemVer 2.0
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
+    │   ├── RequestOutdated            the fields of a request of before it had sections
     │   ├── InvalidKey                 not a public key that signatures can be verified with
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
@@ -291,6 +292,7 @@ from prefect_slipway.infra.domain.errors.usage import (
     InvalidTag,
     InvalidVersion,
     ParametersRefused,
+    RequestOutdated,
     UsageError,
 )
 from prefect_slipway.infra.domain.errors.vault import (
@@ -406,6 +408,7 @@ __all__ = [
     "RegistryUnreachable",
     "ReleaseUnknown",
     "RepositoryUnknown",
+    "RequestOutdated",
     "RolloutCrashed",
     "RolloutDeadline",
     "RolloutError",

@@ -25,6 +25,10 @@ class InvalidOption(UsageError):
     default_action = "see the command's --help"
 
 
+class RequestOutdated(UsageError):
+    default_action = "write the new names in the deployment, the rule or the call"
+
+
 class InvalidKey(UsageError):
     default_action = "use a PEM file with a public key (ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more)"
 

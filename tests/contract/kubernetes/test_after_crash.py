@@ -49,7 +49,7 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
         assert done.returncode == 0, done.stderr
     server = PrefectServer(api_url)
     source = make_source(tmp_path / "app", BASE + run_line(f": {uuid.uuid4().hex}; sleep 60"))
-    request = {"source": str(source), "builder": "block:in-cluster", "network": "none"}
+    request = {"source": str(source), "builder": {"address": "block:in-cluster"}, "build": {"network": "none"}}
     with worker(env, tmp_path / "worker") as process:
         run = await asyncio.to_thread(server.start, "release/local", request)
         made: list[str] = []
@@ -68,7 +68,7 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
 
 
 def crashed(builder: str | None, **facts: Any) -> FlowRun:
-    return FlowRun(flow_id=uuid.uuid4(), parameters={"request": {"builder": builder}}, **facts)
+    return FlowRun(flow_id=uuid.uuid4(), parameters={"request": {"builder": {"address": builder}}}, **facts)
 
 
 async def test_each_attempt_of_the_run_and_nobody_elses_is_removed(

@@ -70,7 +70,7 @@ def make_application(
     api = stack.connection.prefect_api_url
     with httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_S) as client:
         flow = client.post("/flows/", json={"name": "release"}).raise_for_status().json()["id"]
-        request = {"source": str(work), "image": f"{place}/app", "only_new": True, "bump": "auto"}
+        request = {"source": str(work), "image": f"{place}/app", "bump": "auto", "version": {"only_new": True}}
         made = client.post(
             "/deployments/", json={"name": name, "flow_id": flow, "parameters": {"request": request}}
         ).raise_for_status()

@@ -44,17 +44,12 @@ def test_a_base_moves(application: Application) -> None:
     [run] = application.probe.runs()
     assert run["id"] == moved["run_id"]
     assert run["state"]["type"] == "SCHEDULED"
-    assert run["parameters"]["request"] | {"git_credentials": None} == {
+    assert run["parameters"]["request"] == {
         "source": str(application.folder / "app.git"),
         "image": application.image,
-        "ref": application.revision,
-        "path": "",
         "bump": "patch",
-        "prerelease": False,
-        "version": None,
-        "only_new": False,
-        "again": True,
-        "git_credentials": None,
+        "checkout": {"ref": application.revision},
+        "version": {"again": True},
     }
     [said] = moved["moved"]
     before, after = said.rpartition(" -> ")[0].rpartition(" ")[2], said.rpartition(" -> ")[2]

@@ -138,11 +138,11 @@ def test_a_deployments_run_is_not_created_with_a_secret(
 @pytest.mark.parametrize(
     "request_of",
     [
-        {"source": ".", "git_credentials": "%s"},
-        {"source": ".", "credentials": ["docker.io=user:%s"]},
+        {"source": ".", "checkout": {"credentials": "%s"}},
+        {"source": ".", "credentials": {"registries": ["docker.io=user:%s"]}},
         {"source": ".", "build_args": {"HTTPS_PROXY": "http://user:%s@proxy.example.com:3128"}},
-        {"source": ".", "labels": {"https://%s@example.com": "x"}},
-        {"source": ".", "builder": "tcp://%s@example.com:1"},
+        {"source": ".", "build": {"labels": {"https://%s@example.com": "x"}}},
+        {"source": ".", "builder": {"address": "tcp://%s@example.com:1"}},
     ],
     ids=["git_credentials", "credentials", "build_args", "labels", "builder"],
 )

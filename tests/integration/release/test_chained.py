@@ -76,7 +76,7 @@ async def _deployment(flow: str) -> UUID:
 async def test_every_release_emits_its_event(commands: WarmStarter, source: Path, run_release: Release) -> None:
     """What was released, from what, by which run, why it ran and how long each step took; once, and not for nothing."""
     result = result_of(commands.run("release", source, "--format", "json"))
-    nothing = await run_release(source=str(source), only_new=True)
+    nothing = await run_release(source=str(source), version={"only_new": True})
     (event,) = await _events(IMAGE_RELEASED, result["image"])
     assert event["resource"]["prefect.resource.name"] == result["image"]
     payload = event["payload"]

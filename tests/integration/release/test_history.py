@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from prefect import flow, get_client
 from prefect.artifacts import TableArtifact
 from prefect.client.schemas.filters import (
@@ -153,6 +154,7 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
     assert "| parent | [nightly chain](<http" in shown[f"{image} 0.1.0 released"]
 
 
+@pytest.mark.usefixtures("run_release")
 async def test_what_was_released_is_completed(tmp_path: Path, traces: Traces) -> None:
     """Images by name, and the versions of one; bash takes a colon for the end of a word."""
     image = "r.example/team/completed"

@@ -24,7 +24,7 @@ async def by_hand(source: str) -> tuple[ReleasePlan, BuiltImage, list[str]]:
     plan = await next_version(source)
     assert plan.version is not None
     async with builder() as on:
-        built = await build_image(source, on=on, version=plan.version)
+        built = await build_image(source, on=on, version={"exact": plan.version})
     tags = await tag_image(f"{built.planned.image}@{built.digest}", [plan.version, "edge"])
     return plan, built, tags
 
@@ -50,7 +50,7 @@ async def test_the_steps_serve_one_by_one(repository: Path, registry: RegistryCl
 
 @flow
 async def two_images(source: str) -> tuple[BuiltImage, BuiltImage]:
-    return await build_image(source), await build_image(source, labels={"other": "1"})
+    return await build_image(source), await build_image(source, build={"labels": {"other": "1"}})
 
 
 @pytest.mark.usefixtures("run_release")

@@ -39,14 +39,15 @@ async def test_a_registry_with_a_ca_of_its_own(
     ):
         own_vault.put("secret/own/registry", {"username": "robot", "password": PASSWORD})
         image = f"localhost:{secure.host.rpartition(':')[2]}/app"
-        options = {"source": str(source), "image": image, "credentials": ["vault:secret/own/registry"]}
-        result = await run_release(**options, registry_ca=str(certificates.ca))
+        options = {"source": str(source), "image": image}
+        place = ["vault:secret/own/registry"]
+        result = await run_release(**options, credentials={"registries": place, "registry_ca": str(certificates.ca)})
         assert result.released
         other = make_certificates(tmp_path / "other")
         with pytest.raises(RegistryTlsError):
-            await run_release(**options, registry_ca=str(other.ca))
+            await run_release(**options, credentials={"registries": place, "registry_ca": str(other.ca)})
         with pytest.raises(UsageError):
-            await run_release(**options, registry_ca=str(tmp_path / "absent.pem"))
+            await run_release(**options, credentials={"registries": place, "registry_ca": str(tmp_path / "absent.pem")})
 
 
 async def test_a_private_git_server(
@@ -63,7 +64,9 @@ async def test_a_private_git_server(
         source = server.url("app.git")
         with pytest.raises(SourceDenied):
             await run_release(source=source, image=f"{registry}/app")
-        result = await run_release(source=source, image=f"{registry}/app", git_credentials="vault:secret/own/git")
+        result = await run_release(
+            source=source, image=f"{registry}/app", checkout={"credentials": "vault:secret/own/git"}
+        )
         assert result.version == "0.1.0"
         assert git(tmp_path / "git" / "app.git", "rev-parse", "v0.1.0") == result.revision
 
@@ -75,5 +78,5 @@ async def test_a_running_engine_is_used(
     with private_engine(tmp_path / "e") as address:
         monkeypatch.setenv("DOCKER_HOST", address.replace("docker://", "unix://"))
         assert usable_engine().address == address
-        result = await run_release(source=str(source), builder=address, network="host")
+        result = await run_release(source=str(source), builder={"address": address}, build={"network": "host"})
     assert result.released

@@ -34,7 +34,7 @@ async def test_labels_and_annotations_say_what_it_is(
     run_release: Release, source: Path, registry: RegistryClient
 ) -> None:
     """Title, version and time of creation are labels of the image and annotations of its manifest."""
-    result = await run_release(source=str(source), labels={"team": "blue"})
+    result = await run_release(source=str(source), build={"labels": {"team": "blue"}})
     repository = result.image.partition("/")[2]
     manifest = await registry.manifest(repository, "0.1.0")
     config = await registry.image_config(repository, manifest)
@@ -50,13 +50,15 @@ async def test_prereleases_form_a_series_and_move_no_tag(
     run_release: Release, source: Path, registry: RegistryClient
 ) -> None:
     """1.0.0, then 1.0.1-rc.1 and -rc.2, then the patch they lead to; `latest` stays with stable versions."""
-    stable = await run_release(source=str(source), version="1.0.0", moving_tags=True)
-    candidates = [await run_release(source=str(source), bump="prerelease", moving_tags=True) for _ in range(2)]
+    stable = await run_release(source=str(source), version={"exact": "1.0.0", "moving_tags": True})
+    candidates = [
+        await run_release(source=str(source), bump="prerelease", version={"moving_tags": True}) for _ in range(2)
+    ]
     repository = stable.image.partition("/")[2]
     assert [c.version for c in candidates] == ["1.0.1-rc.1", "1.0.1-rc.2"]
     latest = await registry.head(repository, "latest")
     assert latest is not None and latest.digest == stable.digest
-    final = await run_release(source=str(source), bump="patch", moving_tags=True)
+    final = await run_release(source=str(source), bump="patch", version={"moving_tags": True})
     assert final.version == "1.0.1"
     assert final.tags == ("1.0.1", "1", "1.0", "latest")
     assert {t: (await registry.head(repository, t)).digest for t in ("1", "1.0", "latest")} == dict.fromkeys(  # type: ignore[union-attr]
@@ -66,8 +68,8 @@ async def test_prereleases_form_a_series_and_move_no_tag(
 
 async def test_moving_tags_never_move_backwards(run_release: Release, source: Path, registry: RegistryClient) -> None:
     """A fix for an old line gets its own line's tags, and leaves the newer one's alone."""
-    newer = await run_release(source=str(source), version="1.1.0", moving_tags=True)
-    older = await run_release(source=str(source), version="1.0.1", moving_tags=True)
+    newer = await run_release(source=str(source), version={"exact": "1.1.0", "moving_tags": True})
+    older = await run_release(source=str(source), version={"exact": "1.0.1", "moving_tags": True})
     assert older.tags == ("1.0.1", "1.0")
     repository = newer.image.partition("/")[2]
     for tag in ("1", "1.1", "latest"):
@@ -77,7 +79,7 @@ async def test_moving_tags_never_move_backwards(run_release: Release, source: Pa
 
 async def test_build_metadata_becomes_a_legal_tag(run_release: Release, source: Path) -> None:
     """`+` is not allowed in a tag; the label keeps the version as it is."""
-    result = await run_release(source=str(source), version="1.2.3+build.5")
+    result = await run_release(source=str(source), version={"exact": "1.2.3+build.5"})
     assert result.version == "1.2.3+build.5"
     assert result.tags == ("1.2.3_build.5",)
 
@@ -87,10 +89,14 @@ async def test_reproducible_releases_have_the_same_digest(
 ) -> None:
     """Same source and version, whenever and wherever it is built: the very same image."""
     host = registry.host
-    first = await run_release(source=str(source), image=f"{host}/one/app", reproducible=True, no_cache=True)
+    first = await run_release(
+        source=str(source), image=f"{host}/one/app", build={"reproducible": True, "no_cache": True}
+    )
     for file in source.iterdir():
         file.touch()
-    second = await run_release(source=str(source), image=f"{host}/two/app", reproducible=True, no_cache=True)
+    second = await run_release(
+        source=str(source), image=f"{host}/two/app", build={"reproducible": True, "no_cache": True}
+    )
     assert first.version == second.version
     assert first.digest == second.digest
 
@@ -99,7 +105,7 @@ async def test_a_reproducible_version_again_is_the_same_or_refused(
     run_release: Release, source: Path, registry: RegistryClient, traces: Traces
 ) -> None:
     """A directory's image carries no mark, so it is built again: its digest tells. Another one is not overwritten."""
-    request = {"source": str(source), "version": "1.0.0", "reproducible": True}
+    request = {"source": str(source), "version": {"exact": "1.0.0"}, "build": {"reproducible": True}}
     first = await run_release(**request)
     (source / "message").touch()
     again = await run_release(**request)
@@ -121,4 +127,4 @@ async def test_auto_needs_commits(run_release: Release, source: Path) -> None:
 async def test_a_tag_prefix_needs_git(run_release: Release, source: Path) -> None:
     """A prefix names git tags; without git it cannot be meant."""
     with pytest.raises(InvalidOption, match="--tag-prefix needs a source"):
-        await run_release(source=str(source), tag_prefix="app/v")
+        await run_release(source=str(source), version={"tag_prefix": "app/v"})

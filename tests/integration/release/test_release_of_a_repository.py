@@ -43,7 +43,7 @@ async def test_versions_are_git_tags(run_release: Release, repository: Path, reg
 
 async def test_commits_decide_when_asked(run_release: Release, repository: Path) -> None:
     """fix gives a patch, feat a minor, and chores nothing at all, which is a success that says so."""
-    await run_release(source=str(repository), version="1.0.0")
+    await run_release(source=str(repository), version={"exact": "1.0.0"})
     nothing = await run_release(source=str(repository), bump="auto")
     assert not nothing.released and nothing.version is None
     commit(repository, "chore: tidy")
@@ -72,24 +72,24 @@ async def test_a_released_commit_is_not_released_again(
     # From the same repository another image, for which the commit is new.
     other = await run_release(source=str(repository), image=f"{first.image}-debug")
     assert other.version == "0.2.0"
-    assert (await run_release(source=str(repository), again=True, bump="auto")).version == "0.2.1"
-    assert (await run_release(source=str(repository), version="1.0.0")).version == "1.0.0"
+    assert (await run_release(source=str(repository), version={"again": True}, bump="auto")).version == "0.2.1"
+    assert (await run_release(source=str(repository), version={"exact": "1.0.0"})).version == "1.0.0"
     (repository / "message").write_text("changed\n")
-    assert (await run_release(source=str(repository), allow_dirty=True)).version == "1.1.0"
+    assert (await run_release(source=str(repository), checkout={"allow_dirty": True})).version == "1.1.0"
 
 
 async def test_a_line_goes_on_beside_another(run_release: Release, repository: Path, registry: RegistryClient) -> None:
     """A fix on 1.x, with 2.0.0 on main, is 1.0.1: it comes after 1.0.0, and moves the tags of its own line alone."""
-    await run_release(source=str(repository), version="1.0.0")
+    await run_release(source=str(repository), version={"exact": "1.0.0"})
     git(repository, "branch", "1.x")
     commit(repository, "feat!: two", message="two\n")
-    two = await run_release(source=str(repository), bump="auto", moving_tags=True)
+    two = await run_release(source=str(repository), bump="auto", version={"moving_tags": True})
     git(repository, "switch", "--quiet", "1.x")
     commit(repository, "fix: one", message="one\n")
     async with open_run(ReleaseRequest(source=str(repository), bump="auto")) as run:
         plan, _ = await plan_release(run, look_into(run, await open_source(run)), claimant=None)
     assert (plan.version, plan.previous_version) == ("1.0.1", "1.0.0")
-    one = await run_release(source=str(repository), bump="auto", moving_tags=True)
+    one = await run_release(source=str(repository), bump="auto", version={"moving_tags": True})
     assert (two.version, one.version) == ("2.0.0", "1.0.1")
     name = repository.name
     digests = {tag: await registry.head(name, tag) for tag in ("1", "1.0", "2", "2.0", "latest")}
@@ -100,7 +100,7 @@ async def test_a_line_goes_on_beside_another(run_release: Release, repository: P
         "2.0": two.digest,
         "latest": two.digest,
     }
-    three = await run_release(source=str(repository), version="2.0.1", moving_tags=True, again=True)
+    three = await run_release(source=str(repository), version={"exact": "2.0.1", "moving_tags": True, "again": True})
     assert three.tags == ("2.0.1",), "whoever follows 2 or latest keeps what 2.0.0 has"
     git(repository, "tag", "--delete", "v2.0.1")
     commit(repository, "feat!: also two")
@@ -114,14 +114,14 @@ async def test_a_part_of_a_repository_has_lines_too(run_release: Release, tmp_pa
     mono = part.parent
     git(mono, "init", "--quiet", "--initial-branch=main")
     commit(mono, "feat: first")
-    await run_release(source=str(part), version="1.0.0")
+    await run_release(source=str(part), version={"exact": "1.0.0"})
     git(mono, "branch", "1.x")
     commit(mono, "feat!: two", **{f"{part.name}/message": "two\n"})
     assert (await run_release(source=str(part), bump="auto")).version == "2.0.0"
     git(mono, "switch", "--quiet", "1.x")
     commit(mono, "fix: one", **{f"{part.name}/message": "one\n"})
     assert (await run_release(source=str(part), bump="auto")).version == "1.0.1"
-    assert not (await run_release(source=str(part), only_new=True)).released
+    assert not (await run_release(source=str(part), version={"only_new": True})).released
     commit(mono, "feat: one", **{f"{part.name}/message": "more\n"})
     assert (await run_release(source=str(part))).version == "1.1.0"
     assert git(mono, "tag") == ""
@@ -135,10 +135,10 @@ async def test_a_monorepos_parts_have_versions_of_their_own(run_release: Release
     git(mono, "init", "--quiet", "--initial-branch=main")
     commit(mono, "feat: both")
     for part in ("app", "lib"):
-        assert (await run_release(source=str(mono / part), tag_prefix=f"{part}/v")).version == "0.1.0"
+        assert (await run_release(source=str(mono / part), version={"tag_prefix": f"{part}/v"})).version == "0.1.0"
     commit(mono, "fix: app alone", **{"app/message": "changed\n"})
-    app = await run_release(source=str(mono), path="app", tag_prefix="app/v", bump="auto")
-    lib = await run_release(source=str(mono / "lib"), tag_prefix="lib/v", bump="auto")
+    app = await run_release(source=str(mono), checkout={"path": "app"}, version={"tag_prefix": "app/v"}, bump="auto")
+    lib = await run_release(source=str(mono / "lib"), version={"tag_prefix": "lib/v"}, bump="auto")
     assert app.version == "0.1.1"
     assert not lib.released
     assert git(mono, "tag").split() == ["app/v0.1.0", "app/v0.1.1", "lib/v0.1.0"]
@@ -163,19 +163,19 @@ async def test_a_dirty_tree_is_refused_unless_allowed(run_release: Release, repo
     with pytest.raises(DirtyTree):
         await run_release(source=str(repository))
     assert git(repository, "tag") == ""
-    assert (await run_release(source=str(repository), allow_dirty=True)).released
+    assert (await run_release(source=str(repository), checkout={"allow_dirty": True})).released
 
 
 async def test_the_same_version_again_is_a_rerun(
     run_release: Release, repository: Path, registry: RegistryClient
 ) -> None:
     """The same revision under the same version succeeds with the same image; another revision is refused."""
-    first = await run_release(source=str(repository), version="1.0.0")
-    again = await run_release(source=str(repository), version="1.0.0")
+    first = await run_release(source=str(repository), version={"exact": "1.0.0"})
+    again = await run_release(source=str(repository), version={"exact": "1.0.0"})
     assert again.released and again.digest == first.digest
     commit(repository, "feat: other", message="other\n")
     with pytest.raises(VersionTaken):
-        await run_release(source=str(repository), version="1.0.0")
+        await run_release(source=str(repository), version={"exact": "1.0.0"})
     held = await registry.head(first.image.partition("/")[2], "1.0.0")
     assert held is not None and held.digest == first.digest
 
@@ -206,7 +206,9 @@ async def test_a_url_is_fetched_at_its_ref(
     git(repository, "checkout", "--quiet", "main")
     bare = tmp_path / "origin.git"
     git(tmp_path, "clone", "--quiet", "--bare", str(repository), str(bare))
-    result = await run_release(source=f"file://{bare}", ref="topic", image=f"{registry.host}/{repository.name}")
+    result = await run_release(
+        source=f"file://{bare}", checkout={"ref": "topic"}, image=f"{registry.host}/{repository.name}"
+    )
     assert result.revision == revision
     assert git(bare, "rev-parse", "v0.1.0") == revision
     commit(repository, "fix: on main")
@@ -218,7 +220,7 @@ async def test_a_url_is_fetched_at_its_ref(
     patch = await run_release(source=f"file://{bare}", image=result.image, bump="auto")
     assert patch.version == "0.1.1"
     with pytest.raises(RefUnknown):
-        await run_release(source=f"file://{bare}", ref="nowhere", image=result.image)
+        await run_release(source=f"file://{bare}", checkout={"ref": "nowhere"}, image=result.image)
     async with open_run(ReleaseRequest()) as run:
         assert not list((run.home / "work").iterdir())
 
@@ -239,7 +241,9 @@ async def test_a_clone_is_the_same_source_under_any_umask(
         finally:
             os.umask(before)
         image = f"{registry.host}/umask-{mask:o}/{repository.name}"
-        result = await run_release(source=str(clone), image=image, reproducible=True, git_remote="-", no_cache=True)
+        result = await run_release(
+            source=str(clone), image=image, build={"reproducible": True, "no_cache": True}, version={"git_remote": "-"}
+        )
         digests.append(result.digest)
     assert (tmp_path / "77" / repository.name / "folder").stat().st_mode & 0o777 == 0o700
     assert len(set(digests)) == 1
@@ -254,14 +258,17 @@ async def test_an_archive_is_released_by_its_checksum(
         tar.add(source, arcname="app-1.0")
     checksum = f"sha256:{hashlib.sha256(archive.read_bytes()).hexdigest()}"
     result = await run_release(
-        source=archive.as_uri(), checksum=checksum, image=f"{registry.host}/{source.name}", version="1.0.0"
+        source=archive.as_uri(),
+        checkout={"checksum": checksum},
+        image=f"{registry.host}/{source.name}",
+        version={"exact": "1.0.0"},
     )
     assert result.released and result.revision is None
 
 
 async def test_a_plan_does_nothing(repository: Path, registry: RegistryClient) -> None:
     """It says what a release would do: version, why, tags, effects; and git and registry are as before."""
-    request = ReleaseRequest(source=str(repository), moving_tags=True)
+    request = ReleaseRequest(source=str(repository), version={"moving_tags": True})
     async with open_run(request) as run, await open_source(run) as checkout:
         plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
     assert (plan.version, plan.images[0].tags, plan.git_tag) == ("0.1.0", ("0.1.0",), "v0.1.0")

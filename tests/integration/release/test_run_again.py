@@ -66,7 +66,7 @@ async def test_a_run_whose_release_was_done_releases_nothing_more(
     assert git(repository, "tag") == "v0.1.0"
     traces.assert_nothing_left()
     assert not (await flow(request)).released
-    assert (await flow(request.model_copy(update={"again": True}))).version == "0.2.0"
+    assert (await flow(request.changed({"version": {"again": True}}))).version == "0.2.0"
 
 
 async def test_a_run_whose_version_went_to_another_commit_gets_the_next(

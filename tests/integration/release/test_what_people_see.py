@@ -150,8 +150,8 @@ async def test_blocks_stand_for_what_options_say(run_release: Release, source: P
     )
     result = await run_release(
         source="block:app",
-        builder="block:engine",
-        credentials=["block:here"],
+        builder={"address": "block:engine"},
+        credentials={"registries": ["block:here"]},
         image=f"{connection.registry}/{source.name}",
     )
     assert result.released

@@ -98,7 +98,7 @@ def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 6
     repository = make_bare(served.root / f"{name}.git", source)
     git(repository, "config", "http.receivepack", "true")
     (folder / name / "moment").write_text(MOMENTS[moment])
-    request = {"source": served.url(repository.name), "approval": moment == "waiting for an approval"}
+    request = {"source": served.url(repository.name), "approval": {"required": moment == "waiting for an approval"}}
     case = Case(moment, folder / name, repository, request, mark)
     if moment == BUILDING:
         case.go()

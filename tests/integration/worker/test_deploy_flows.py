@@ -42,7 +42,7 @@ def own_file(folder: Path, **changes: Any) -> Path:
                 "enabled": False,
                 "expect": ["slipway.push"],
                 "match": {"prefect.resource.name": "team/mine"},
-                "parameters": {"request": {"source": ".", "ref": "{{ event.payload.sha }}"}},
+                "parameters": {"request": {"source": ".", "checkout": {"ref": "{{ event.payload.sha }}"}}},
             }
         ],
     }

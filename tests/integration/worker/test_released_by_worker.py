@@ -88,7 +88,7 @@ def test_an_application_is_released_in_turn_and_on_schedule(
             "slug": "soon",
             "interval": 86400,
             "anchor_date": first.isoformat(),
-            "parameters": {"request": {"source": url, "bump": "auto", "only_new": True}},
+            "parameters": {"request": {"source": url, "bump": "auto", "version": {"only_new": True}}},
         }
         scheduled = {**stanza, "name": f"{name}-nightly", "schedules": [schedule]}
         register(slipway, tmp_path, scheduled)

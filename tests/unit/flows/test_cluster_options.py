@@ -11,6 +11,7 @@ import pytest
 
 from prefect_slipway.blocks import KubernetesBuilder
 from prefect_slipway.flows.cli.cluster_options import add_builder_options
+from prefect_slipway.flows.request.builder import BuilderChoice
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.cluster import run_name
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -80,7 +81,7 @@ def test_every_option_is_named_where_people_look_for_it() -> None:
     manifests = argparse.ArgumentParser()
     add_builder_options(manifests)
     for text in (
-        ReleaseRequest.model_fields["builder_options"].description or "",
+        BuilderChoice.model_fields["options"].description or "",
         manifests.format_help(),
         KubernetesBuilder.model_fields["options"].description or "",
     ):
@@ -105,10 +106,10 @@ def test_every_field_of_the_model_can_be_said() -> None:
 def test_a_saved_builders_options_are_a_requests() -> None:
     """The block says what the command line says."""
     block = KubernetesBuilder(context="c", namespace="n", options={"cpu": "2"}, labels={"team": "web"})
-    request = ReleaseRequest().model_copy(update=block.request_fields())
-    assert (request.builder, request.context, request.namespace) == ("kubernetes", "c", "n")
-    assert builder_spec(request.builder_options, {}).resources.cpu == "2"
-    assert request.run_labels == {"team": "web"}
+    choice = ReleaseRequest().changed(block.request_fields()).builder
+    assert (choice.address, choice.context, choice.namespace) == ("kubernetes", "c", "n")
+    assert builder_spec(choice.options, {}).resources.cpu == "2"
+    assert choice.run_labels == {"team": "web"}
 
 
 def test_registries_are_told_by_options_too(tmp_path: Path) -> None:

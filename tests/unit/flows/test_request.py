@@ -1,34 +1,50 @@
 """The request model and the options made from it."""
 
 import argparse
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from prefect_slipway.flows.cli.options import add_release_options, request_of
-from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.check_bases import BaseCheck
+from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.request.checkout import Checkout
+from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
+from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest, RollbackRequest
+from prefect_slipway.flows.sweep import SweepRequest
+from prefect_slipway.infra.domain.errors import (
+    InvalidOption,
+    InvalidReference,
+    InvalidVersion,
+    RequestOutdated,
+    UsageError,
+)
 from prefect_slipway.infra.domain.version import Bump
 
 
 def _request(*arguments: str) -> ReleaseRequest:
     parser = argparse.ArgumentParser()
-    add_release_options(parser)
+    add_request_options(parser)
     return request_of(parser.parse_args(arguments))
 
 
 def test_every_field_is_an_option_with_its_description() -> None:
     """What the form offers, the command line offers, with the same words."""
     parser = argparse.ArgumentParser(prog="x")
-    add_release_options(parser)
+    add_request_options(parser)
     options = {action.dest: action.help for action in parser._actions}
+    groups = {group.title: group.description for group in parser._action_groups}
     for name, field in ReleaseRequest.model_fields.items():
         assert field.description, f"{name} has no description"
-        if name not in {"bake", "build"}:  # a command of its own, and a section
+        section = ReleaseRequest.section(name)
+        if section is not None:
+            assert groups[name] == field.description
+            for inner, each in section.model_fields.items():
+                assert each.description and options[f"{name}.{inner}"] == each.description.replace("%", "%%")
+        elif name != "bake":  # a command of its own
             assert options[name] == field.description.replace("%", "%%")
-    for name, field in Build.model_fields.items():
-        assert field.description and options[name] == field.description.replace("%", "%%")
 
 
 def test_nothing_typed_is_the_models_default() -> None:
@@ -62,10 +78,10 @@ def test_options_become_fields() -> None:
     )  # fmt: skip
     assert request.source == "app"
     assert request.bump is Bump.AUTO
-    assert request.allow_dirty
+    assert request.checkout.allow_dirty
     assert request.build_args == {"A": "1", "B": "x=y"}
     assert request.platforms == ["linux/amd64", "linux/arm64"]
-    assert request.credentials == ["vault:kv/a", "docker.io=vault:kv/b"]
+    assert request.credentials.registries == ["vault:kv/a", "docker.io=vault:kv/b"]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +89,13 @@ def test_options_become_fields() -> None:
     [
         ({"image": "registry.example/Upper"}, InvalidReference),
         ({"image": "registry.example/app:1.0.0"}, InvalidOption),
-        ({"version": "1.2"}, InvalidVersion),
-        ({"version": "v1.2.3"}, InvalidVersion),
-        ({"prerelease_token": "r c"}, InvalidVersion),
+        ({"version": {"exact": "1.2"}}, InvalidVersion),
+        ({"version": {"exact": "v1.2.3"}}, InvalidVersion),
+        ({"version": {"prerelease_token": "r c"}}, InvalidVersion),
         ({"bump": "huge"}, InvalidOption),
-        ({"only_new": True, "again": True}, InvalidOption),
-        ({"version": "1.0.0", "prerelease": True}, InvalidOption),
-        ({"builder_cert": "c.pem"}, InvalidOption),
+        ({"version": {"only_new": True, "again": True}}, InvalidOption),
+        ({"version": {"exact": "1.0.0", "prerelease": True}}, InvalidOption),
+        ({"builder": {"cert": "c.pem"}}, InvalidOption),
         ({"unheard_of": 1}, InvalidOption),
     ],
 )
@@ -95,6 +111,76 @@ def test_a_build_arg_without_a_value_is_refused() -> None:
     """`--build-arg KEY` would silently take a value from somewhere else."""
     with pytest.raises(InvalidOption, match="--build-arg"):
         _request("--build-arg", "KEY")
+
+
+@pytest.mark.parametrize(
+    ("flat", "place"),
+    [
+        ({"ref": "main"}, "`ref` is now `checkout.ref`"),
+        ({"version": "1.0.0"}, "`version` is now `version.exact`"),
+        ({"builder": "kubernetes"}, "`builder` is now `builder.address`"),
+        ({"credentials": ["vault:kv/a"]}, "`credentials` is now `credentials.registries`"),
+        (
+            {"approval": True, "no_cache": True},
+            "`no_cache` is now `build.no_cache`, `approval` is now `approval.required`",
+        ),
+    ],
+)
+def test_the_fields_of_before_there_were_sections_are_told_their_place(flat: dict[str, object], place: str) -> None:
+    """A saved deployment of an earlier version fails with what to write instead."""
+    with pytest.raises(RequestOutdated) as raised:
+        ReleaseRequest.read({"source": ".", **flat})
+    assert place in raised.value.cause
+
+
+def test_an_empty_text_is_nothing() -> None:
+    """A form sends it for a text that somebody has cleared."""
+    request = ReleaseRequest.read(
+        {"image": "", "checkout": {"ref": "", "credentials": ""}, "version": {"exact": None}, "build": {"network": ""}}
+    )
+    assert request == ReleaseRequest()
+
+
+def test_a_request_is_stored_without_nulls_and_read_again() -> None:
+    """Prefect's server has one type for each field; sections say what is set in them alone."""
+    request = ReleaseRequest.read(
+        {"source": "app", "build": {"secrets": ["id=a,vault=kv/a#b"], "compression_level": 3}, "bake": None}
+    )
+    stored = request.model_dump(mode="json")
+    assert "null" not in json.dumps(stored)
+    assert ReleaseRequest.read(stored) == request
+    assert request.model_dump(exclude_defaults=True) == {
+        "source": "app",
+        "build": {"secrets": ["id=a,vault=kv/a#b"], "compression_level": 3},
+    }
+
+
+def test_what_is_changed_in_a_section_leaves_the_rest_of_it() -> None:
+    """As a saved block fills in a request; a mapping that is not a section is replaced."""
+    request = ReleaseRequest.read({"build_args": {"A": "1"}, "checkout": {"ref": "main", "allow_dirty": True}})
+    changed = request.changed({"build_args": {"B": "2"}, "checkout": {"ref": None, "path": "app"}})
+    assert (changed.build_args, changed.checkout) == ({"B": "2"}, Checkout(path="app", allow_dirty=True))
+
+
+@pytest.mark.parametrize(
+    "model", [ReleaseRequest, DeployRequest, PromoteRequest, RollbackRequest, SweepRequest, BaseCheck]
+)
+def test_a_form_has_plain_fields(model: type[Request]) -> None:
+    """No field is a choice between a text and nothing; each has a place, and takes no text where that is allowed."""
+    schema = model.model_json_schema()
+    for each in (schema, *schema.get("$defs", {}).values()):
+        for position, (name, field) in enumerate(each.get("properties", {}).items()):
+            assert field["position"] == position
+            assert "anyOf" not in field or name == "bake", name
+            if "pattern" in field and name not in each.get("required", ()) and "default" not in field:
+                assert re.search(field["pattern"], ""), name
+
+
+def test_the_form_begins_with_what_everybody_sets() -> None:
+    """The rest is in sections."""
+    names = [*ReleaseRequest.model_json_schema()["properties"]]
+    assert names[:6] == ["source", "image", "bump", "file", "build_args", "platforms"]
+    assert all(ReleaseRequest.section(name) for name in names[6:-1])
 
 
 @pytest.mark.parametrize("platform", ["linux/arm65", "linux/amd64,linux/arm65", " "])

@@ -1,0 +1,33 @@
+"""The section of a request on how the source is read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from prefect_slipway.blocks.fields import SecretPlace
+from prefect_slipway.flows.request.model import Option, Request
+
+
+class Checkout(Request):
+    """Which revision of the source to read, and how."""
+
+    ref: str | None = Field(
+        default=None,
+        description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
+    )
+    path: str = Field(default="", description="Directory inside the source with the build context.")
+    checksum: str | None = Field(
+        default=None, description="Checksum of an archive, `sha256:HEX`; required for archives."
+    )
+    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
+    allow_dirty: bool = Field(default=False, description="Allow uncommitted changes in a git work tree.")
+    credentials: Annotated[SecretPlace | None, Option("git-credentials")] = Field(
+        default=None,
+        description="`vault:MOUNT/PATH` of the git server's username and password. Leave empty for anonymous access.",
+    )
+    ca: Annotated[str | None, Option("source-ca")] = Field(
+        default=None,
+        description="PEM file with the git or archive server's CA. A local directory uses git's own setting instead.",
+    )

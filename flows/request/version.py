@@ -1,0 +1,80 @@
+"""The section of a request on which version is released, and where versions are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from prefect_slipway.blocks.fields import GitRemote
+from prefect_slipway.flows.request.model import Option, Request
+from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.version import parse_version
+
+
+class VersionChoice(Request, title="Version"):
+    """Which version to release, and where versions are kept."""
+
+    exact: Annotated[str | None, Option("version")] = Field(
+        default=None, description="Release exactly this version. Leave empty for the next one."
+    )
+    prerelease: bool = Field(
+        default=False,
+        description="Release a prerelease of the version that --bump chooses: 1.3.0-rc.1 instead of 1.3.0.",
+    )
+    prerelease_token: str = Field(
+        default="rc", description="Name of the prerelease series. Default: rc, as in 1.3.0-rc.1."
+    )
+    again: bool = Field(
+        default=False,
+        description=(
+            "Release even if nothing is new: a commit that already has a version gets another one, and --bump "
+            "auto releases a patch if no commit asks for more."
+        ),
+    )
+    only_new: bool = Field(
+        default=False,
+        description=(
+            "Release only if something changed since the last version, and check this before a builder starts. Made "
+            "for schedules: a run without changes succeeds."
+        ),
+    )
+    tag_prefix: str | None = Field(
+        default=None,
+        description=(
+            "Prefix of the git tags with the versions, such as `v` or `app/v`; use `-` for no prefix. Leave empty for "
+            "`v` if the source is a git repository's root, or else the registry's tags."
+        ),
+    )
+    git_remote: GitRemote | None = Field(
+        default=None,
+        description=(
+            "Git remote of a local repository that keeps the tags. Default: origin, if it exists; use `-` "
+            "for no remote."
+        ),
+    )
+    moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
+
+    @field_validator("exact")
+    @classmethod
+    def _version_is_semver(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_version(value)
+        return value
+
+    @field_validator("prerelease_token")
+    @classmethod
+    def _token_is_an_identifier(cls, value: str) -> str:
+        parse_version(f"0.0.0-{value}.1")
+        return value
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> Self:
+        if self.only_new and self.again:
+            raise InvalidOption("--only-new and --again cannot be used together", action="remove one of them")
+        if self.prerelease and self.exact is not None:
+            raise InvalidOption(
+                "--prerelease has no effect with --version, which names the whole version",
+                action="use the prerelease itself, e.g. --version 2.0.0-rc.1, or remove --version",
+            )
+        return self
