@@ -62,7 +62,9 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
         "builder": Command(
             "show a builder's workers, disk usage and history, or prune its cache", ("info", "prune --all")
         ),
-        "shell": Command("open a shell with buildctl next to a shared builder in Kubernetes", (". --namespace builds",)),
+        "shell": Command(
+            "open a shell with buildctl next to a shared builder in Kubernetes", (". --namespace builds",)
+        ),
         "manifests": Command(
             "print the Kubernetes objects of a shared builder", ("--namespace builds | kubectl apply -f -",)
         ),
