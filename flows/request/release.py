@@ -117,8 +117,8 @@ class ReleaseRequest(Request):
     builder: BuilderPlace | None = Field(
         default=None,
         description=(
-            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. Leave empty "
-            "for the embedded engine."
+            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`; several addresses, "
+            "separated by commas, build each platform where it is native. Leave empty for the embedded engine."
         ),
     )
     context: str | None = Field(
@@ -175,6 +175,13 @@ class ReleaseRequest(Request):
         default_factory=list, description="Platforms, such as `linux/amd64`. Leave empty for the builder's own."
     )
 
+    emulate: bool = Field(
+        default=False,
+        description=(
+            "Also build platforms that no node of the builder runs natively: by emulation, which is slow, or by a "
+            "Dockerfile that cross-compiles."
+        ),
+    )
     build: Build = Field(
         default_factory=Build,
         description="More options of the build: secrets, SSH, contexts, caches, attestations. Leave empty for none.",

@@ -21,6 +21,10 @@ def printed_objects(spec: BuilderSpec, namespace: str) -> list[Object]:
     nor a sweep takes them for its own.
     """
     run = Run("printed")
+    return [obj for each in spec.for_each_architecture() for obj in _of_one(each, run, namespace)]
+
+
+def _of_one(spec: BuilderSpec, run: Run, namespace: str) -> list[Object]:
     certificates = make_certificates(Names.of(spec, run).builder, namespace, _LIFETIME)
     objects = [*builder_objects(spec, run, certificates, None), client_tls(spec, run, certificates)]
     for obj in objects:

@@ -48,7 +48,7 @@ def index(*entries: Entry, kind: str = OCI_INDEX, **more: Any) -> Manifest:
 def test_it_has_the_bytes_that_one_daemon_would_have_written() -> None:
     """Images in the order of the request, then their attestations; annotations and descriptors as they are."""
     amd64, arm64, arm = image("amd64"), image("arm64", annotations={"on": "descriptor"}), image("arm", "v7")
-    more = {"annotations": {"a": "<ü> & co", "b": "2"}}
+    more: dict[str, Any] = {"annotations": {"a": "<ü> & co", "b": "2"}}
     whole = index(amd64, arm64, arm, *map(attestation, (amd64, arm64, arm)), **more)
     parts = [
         index(arm64, arm, attestation(arm64), attestation(arm), **more),
