@@ -98,6 +98,11 @@ class RunBuilder:
         return any(node.cluster is not None for node in self._nodes)
 
     @property
+    def is_several(self) -> bool:
+        """Whether several nodes are there already, and can be asked."""
+        return len(self._nodes) > 1 and not self.is_made
+
+    @property
     def _in_cluster(self) -> bool:
         return self._request.builder == KUBERNETES
 

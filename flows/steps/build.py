@@ -15,8 +15,8 @@ from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 from prefect_slipway.flows.bake.builds import build_request
-from prefect_slipway.flows.build_options.values import platforms as platforms_of
 from prefect_slipway.flows.planning.source import FetchedSource
+from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
@@ -25,8 +25,9 @@ from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.parts import build_parts
 from prefect_slipway.flows.run.reservation import ReservedVersion
-from prefect_slipway.flows.steps.provision import BuilderFacts, look_at_builder
+from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
@@ -100,7 +101,7 @@ class Builds:
         """One build, shown while it runs. `name`: told with each line where several run at once."""
         run, registries = self._run, self._source.registries
         reference = ImageReference.parse(image.image)
-        wanted = tuple(dict.fromkeys(platforms_of(self._source.targets.targets[image.target].platforms)))
+        wanted = platforms_of(self._source.targets.targets[image.target])
         shares = await self._shares(wanted, builder)
         for key in [key for key in self.recorders if key[0] == image.target]:
             del self.recorders[key]

@@ -3,48 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
 from prefect_slipway.infra.common.concurrently import run_concurrently
-from prefect_slipway.infra.domain.errors import BuilderUnreachable, PlatformUnavailable
-from prefect_slipway.infra.domain.nodes import Node, Share, share_platforms
+from prefect_slipway.infra.domain.errors import BuilderUnreachable
+from prefect_slipway.infra.domain.nodes import Node
 from prefect_slipway.infra.local.engine import trust_registry_ca
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class BuilderFacts:
-    """A builder. `nodes`: those that answer, at least one; `missing`: the names of the others; `first`: of the one that
-    builds what is for no certain platform."""
-
-    nodes: tuple[Node, ...]
-    missing: tuple[str, ...]
-    first: str
-
-    @property
-    def is_several(self) -> bool:
-        return len(self.nodes) + len(self.missing) > 1
-
-    def shares(self, platforms: Sequence[str], *, emulate: bool) -> tuple[Share, ...]:
-        """Who builds what; as of `share_platforms`. Raises PlatformUnavailable, or BuilderUnreachable where a missing
-        node might build it."""
-        missing = f"nobody reaches {', '.join(self.missing)}"
-        if not platforms and self.first in self.missing:
-            raise BuilderUnreachable(f"{missing}, and the first node builds what is for no certain platform")
-        try:
-            return share_platforms(platforms, self.nodes, emulate=emulate)
-        except PlatformUnavailable as error:
-            if self.missing:
-                raise BuilderUnreachable(f"{error.cause}, and {missing}", details=error.details) from error
-            raise
 
 
 @step("provision builder")
@@ -58,7 +30,7 @@ async def look_at_builder(run: OpenRun, registry: str) -> BuilderFacts:
     """The same, for a step of somebody else's. Of several nodes that are not Slipway's own, one that cannot be reached
     is missed only if nobody else builds for its platform."""
     nodes = await run.builder.nodes(registry)
-    optional = len(nodes) > 1 and not run.builder.is_made
+    optional = run.builder.is_several
     found = await run_concurrently(*(_look(run, registry, node, optional=optional) for node in nodes))
     facts = [each for each in found if isinstance(each, Node)]
     lost = [each for each in found if isinstance(each, BuilderUnreachable)]

@@ -12,6 +12,7 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, name_of
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.builders.sweep import everything
+from prefect_slipway.infra.registry import RegistryClient
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseContract, pod_at_work, slow_dockerfile
@@ -39,6 +40,29 @@ class TestReleaseInProcess(ReleaseContract):
         assert released.returncode == 0, released.stderr
         assert json.loads(released.stdout)["released"]
         assert pods == {name_of(pod)}
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_each_architecture_has_a_builder_of_its_own(
+        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """On its nodes, for as long as the release lasts; their results are one image. A platform of another
+        architecture is refused, and either leaves nothing."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        options += ["--builder-option", "architectures=amd64,arm64"]
+        wanted = "linux/amd64,linux/arm64"
+        refused = await command("release", source, *options, "--platform", f"{wanted},linux/s390x")
+        assert refused.returncode == 1
+        assert "no node of the builder runs linux/s390x natively" in refused.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+        done = await command("release", source, *options, "--platform", wanted)
+        assert done.returncode == 0, done.stderr
+        for architecture in ("amd64", "arm64"):
+            assert f"linux/{architecture} #" in done.stderr
+        result = json.loads(done.stdout)
+        async with RegistryClient(cluster.registry, cluster.credentials, insecure=True, ca_file=None) as registry:
+            index = await registry.manifest("team/app", result["digest"])
+        assert [child.platform for child in index.children] == ["linux/amd64", "linux/arm64"]
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     async def test_a_kill_while_the_builder_is_removed_makes_no_other_version(
