@@ -25,12 +25,12 @@ class BuilderFacts:
     def shares(self, platforms: Sequence[str], *, emulate: bool) -> tuple[Share, ...]:
         """Who builds what; as of `share_platforms`. Raises PlatformUnavailable, or BuilderUnreachable where a missing
         node might build it."""
-        missing = f"nobody reaches {', '.join(self.missing)}"
+        missing = f"{', '.join(self.missing)} cannot be reached"
         if not platforms and self.first in self.missing:
             raise BuilderUnreachable(f"{missing}, and the first node builds what is for no certain platform")
         try:
             return share_platforms(platforms, self.nodes, emulate=emulate)
         except PlatformUnavailable as error:
             if self.missing:
-                raise BuilderUnreachable(f"{error.cause}, and {missing}", details=error.details) from error
+                raise BuilderUnreachable(f"{missing}, and without it {error.cause}", details=error.details) from error
             raise
