@@ -59,7 +59,7 @@ def combined_index(parts: Sequence[Manifest], platforms: Sequence[str]) -> Manif
         raise RegistryProtocolError(f"the builder pushed {pushed} instead of {', '.join(platforms)}")
     found = [each for image in filter(None, ordered) for each in attestations.pop(image["digest"], ())]
     if attestations:
-        raise RegistryProtocolError(f"the builder pushed attestations of {', '.join(attestations)}, which is no image")
+        raise RegistryProtocolError(f"the builder pushed attestations of {', '.join(attestations)}, but no such image")
     docker = all(part.media_type == DOCKER_INDEX for part in parts)
     index: Entry = {
         "schemaVersion": 2,

@@ -150,7 +150,7 @@ class BuilderSpec:
             raise InvalidOption("a builder has the same architecture twice", action="name each architecture once")
 
     def for_each_architecture(self) -> list[BuilderSpec]:
-        """A builder for each; itself where there is none to choose."""
+        """A builder for each architecture; itself without any."""
         return [replace(self, architectures=(each,)) for each in self.architectures] or [self]
 
     @property
