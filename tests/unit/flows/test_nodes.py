@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import pytest
 
 from prefect_slipway.blocks import Builder
+from prefect_slipway.flows.cli.builder_address import chosen_builder
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.endpoints import find_builders
 from prefect_slipway.flows.run.parts import build_parts
@@ -64,6 +66,16 @@ def test_tls_is_for_the_nodes_on_tcp() -> None:
     for text in ("unix:///run/b.sock", "tcp://a:1,tcp://a:1"):
         with pytest.raises(InvalidOption):
             find_builders(text, tls, None)
+
+
+def test_a_plain_build_takes_one_builder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several are refused, from the option as from the environment."""
+    several = "tcp://a:1,tcp://b:1"
+    for option, variable in ((several, ""), (None, several)):
+        monkeypatch.setenv("BUILDKIT_HOST", variable)
+        args = argparse.Namespace(builder=option, builder_ca=None, builder_cert=None, builder_key=None)
+        with pytest.raises(InvalidOption, match="this command uses one builder"):
+            chosen_builder(args, None)
 
 
 def test_annotations_of_other_nodes_platforms_stay_away() -> None:
