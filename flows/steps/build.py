@@ -158,7 +158,7 @@ class Builds:
             bases,
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
-            network=node.network,
+            network=run.request.network or node.network,
             no_cache=run.request.no_cache,
             insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
