@@ -102,7 +102,7 @@ class Builds:
         run, registries = self._run, self._source.registries
         reference = ImageReference.parse(image.image)
         wanted = platforms_of(self._source.targets.targets[image.target])
-        shares = await self._shares(wanted, builder)
+        builder, shares = await self._shared(wanted, builder)
         for key in [key for key in self.recorders if key[0] == image.target]:
             del self.recorders[key]
         credentials = await run.builder.credentials(registries, reference)
@@ -112,6 +112,10 @@ class Builds:
             node = await run.builder.node(registries.host, share.node.name)
             request = self._request(image, bases, node, share, wanted)
             part = ", ".join(share.platforms) if share.platforms != wanted else ""
+            if builder.is_several or share.emulated:
+                news = f"{name} {share.shown()}".strip()
+                get_run_logger().info("%s", news)
+                watcher().say(news)
 
             async def at(address: BuilderAddress) -> BuildOutcome:
                 async with BuildKit(address) as buildkit, _live(recorder, f"{name} {part}".strip()):
@@ -137,13 +141,15 @@ class Builds:
             nodes=tuple(part.share.shown() for part in parts) if builder.is_several else (),
         )
 
-    async def _shares(self, wanted: Sequence[str], builder: BuilderFacts) -> tuple[Share, ...]:
+    async def _shared(self, wanted: Sequence[str], builder: BuilderFacts) -> tuple[BuilderFacts, tuple[Share, ...]]:
+        """Who builds what; a node that was missing and is needed is looked for again. Raises PlatformUnavailable and
+        BuilderErrors."""
         emulate = self._run.request.emulate
         try:
-            return builder.shares(wanted, emulate=emulate)
+            return builder, builder.shares(wanted, emulate=emulate)
         except BuilderUnreachable:
             again = await look_at_builder(self._run, self._source.registries.host)
-            return again.shares(wanted, emulate=emulate)
+            return again, again.shares(wanted, emulate=emulate)
 
     def _request(
         self, image: PlannedImage, bases: Mapping[str, str], node: BuilderNode, share: Share, wanted: Sequence[str]

@@ -95,6 +95,7 @@ async def test_each_platform_is_built_where_it_is_native(
     assert platforms(found) == ["linux/amd64", "linux/arm64"]
     assert found["annotations"] == {"org.example.level": "index"}
     assert "linux/arm64 #" in ended.stderr and "linux/amd64 #" in ended.stderr
+    assert all(f"\n{each}\n" in ended.stderr for each in who), ended.stderr
     report = traces.report(result["flow_run_id"])
     for each in who:
         platform, _, address = each.partition(" on tcp:")

@@ -82,7 +82,8 @@ def test_every_object_is_labelled_and_owned(spec: BuilderSpec) -> None:
 @settings(deadline=None)
 @given(specs)
 def test_names_carry_the_run_unless_the_builder_is_shared(spec: BuilderSpec) -> None:
-    """So that two releases in a namespace do not meet; a shared builder has the lab's names, with an architecture if it is for one."""
+    """So that two releases in a namespace do not meet; a shared builder has the lab's names, and its architecture if it
+    is for one."""
     builder = "-".join(["buildkitd", *spec.architectures])
     for obj in everything(spec):
         if obj["kind"] != "Lease":
