@@ -8,11 +8,12 @@ else a processor runs: github.com/containerd/platforms, compare.go, `platformVec
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
-from prefect_slipway.infra.domain.errors import PlatformUnavailable
+from prefect_slipway.infra.domain.errors import InvalidOption, PlatformUnavailable
 from prefect_slipway.infra.domain.platform import normal_platform
 
 # Architectures of 32 bits that a processor may run besides its own: only if the daemon has tried, and lists them.
@@ -40,8 +41,10 @@ class Node:
 
     @classmethod
     def of(cls, name: str, workers: Iterable[Sequence[str]]) -> Node:
-        """The platforms are read in any of the forms that `normal_platform` knows."""
-        return cls(name, tuple(tuple(map(normal_platform, listed)) for listed in workers if listed))
+        """The platforms are read in any of the forms that `normal_platform` knows; what has none of them is left
+        out."""
+        read = (tuple(_read(listed)) for listed in workers)
+        return cls(name, tuple(listed for listed in read if listed))
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -95,6 +98,12 @@ def share_platforms(wanted: Iterable[str], nodes: Sequence[Node], *, emulate: bo
         for node, share in zip(nodes, shares, strict=True)
         if share
     )
+
+
+def _read(listed: Sequence[str]) -> Iterator[str]:
+    for text in listed:
+        with suppress(InvalidOption):
+            yield normal_platform(text)
 
 
 def _unavailable(platform: str, nodes: Sequence[Node]) -> PlatformUnavailable:

@@ -65,6 +65,28 @@ class TestReleaseInProcess(ReleaseContract):
         assert [child.platform for child in index.children] == ["linux/amd64", "linux/arm64"]
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
+    async def test_shared_builders_of_several_architectures_stay(
+        self, command: Command, options: list[str], api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """Each is found by the next release; what belongs to the runs goes with them."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        for option in ("lifetime=shared", "architectures=amd64,arm64"):
+            options += ["--builder-option", option]
+        pods = []
+        for version in ("1.0.0", "1.1.0"):
+            done = await command(
+                "release", source, *options, "--version", version, "--platform=linux/amd64,linux/arm64"
+            )
+            assert done.returncode == 0, done.stderr
+            pods.append({name_of(pod) for pod in await api.find(POD)})
+        assert len(pods[0]) == 2 and pods[0] == pods[1]
+        left = {(kind.name, name_of(obj)) for kind, obj in await everything(api, f"{MANAGED_BY}={SLIPWAY}")}
+        builders = {"buildkitd-amd64", "buildkitd-arm64"}
+        assert {name for kind, name in left if kind in {"Deployment", "Lease"}} == builders
+        assert {name for kind, name in left if kind == "Secret"} == {
+            f"{each}-{end}" for each in builders for end in ("tls", "client")
+        }
+
     async def test_a_kill_while_the_builder_is_removed_makes_no_other_version(
         self,
         commands: WarmStarter,

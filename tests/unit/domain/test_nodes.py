@@ -108,7 +108,8 @@ def test_what_nobody_lists_goes_to_the_first() -> None:
 
 def test_a_node_that_lists_nothing_is_taken_for_what_is_asked() -> None:
     """As before, by a daemon that is too old to tell."""
-    assert shared(["linux/arm64"], [Node.of("a", [()])]) == {"a": ("linux/arm64",)}
+    for nothing in ((), ("", "/")):
+        assert shared(["linux/arm64"], [Node.of("a", [nothing])]) == {"a": ("linux/arm64",)}
 
 
 _PLATFORMS = st.sampled_from(sorted({*map(str, QEMU), *AMD64, "linux/s390x"}))
