@@ -1,4 +1,4 @@
-"""A saved builder: the address of an existing BuildKit daemon."""
+"""A saved builder: the addresses of existing BuildKit daemons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from prefect_slipway.blocks.fields import BuilderPlace
 
 
 class Builder(Block):
-    """A BuildKit daemon. The client key stays in a file of the machine that runs the release.
+    """A BuildKit daemon, or several, each for its own platforms. The client key stays in a file of the machine that
+    runs the release.
 
     Example:
         Release an image that it builds:
@@ -32,7 +33,10 @@ class Builder(Block):
     _documentation_url = DOCUMENTATION
 
     address: BuilderPlace = Field(
-        description="Address of the builder: tcp://HOST:PORT, unix://PATH or docker://[PATH]."
+        description=(
+            "Address of the builder: tcp://HOST:PORT, unix://PATH or docker://[PATH]. Several, separated by commas, "
+            "build each platform where it is native."
+        )
     )
     ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; enables TLS for tcp://.")
     cert_file: str | None = Field(default=None, description="PEM file with the client certificate.")

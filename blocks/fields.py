@@ -24,6 +24,8 @@ _ACTION = (
 )
 
 _BUILDER_ACTION = "use tcp://HOST:PORT, unix://PATH or docker://[PATH], and TLS files for authentication"
+_NODE = r"(?:tcp://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|(?:unix|docker)://[^\s,@?#\\]*)"
+_NODES = rf"{_NODE}(?:,{_NODE})+"
 
 
 def _check_source(text: str) -> str:
@@ -31,6 +33,15 @@ def _check_source(text: str) -> str:
         SecretField.parse(text)
         return text
     return check_address("the source", text, action=_ACTION)
+
+
+def _check_builder(text: str) -> str:
+    if "," not in text:
+        return check_address("the builder's address", text, action=_BUILDER_ACTION)
+    if re.fullmatch(_NODES, text) is None:
+        # Not repeated: a password may contain a comma.
+        raise InvalidOption("one of the builder's addresses is not valid", action=_BUILDER_ACTION)
+    return text
 
 
 def _check_place(text: str, *, host: bool) -> str:
@@ -63,12 +74,8 @@ def _pattern(*forms: str) -> Any:
 Source = Annotated[str, AfterValidator(_check_source), _pattern(rf"{PLACE}#[\w.-]+", ADDRESS)]
 """A source: a directory, a URL without a secret, or `vault:MOUNT/PATH#FIELD`."""
 
-BuilderPlace = Annotated[
-    str,
-    AfterValidator(partial(check_address, "the builder's address", action=_BUILDER_ACTION)),
-    _pattern(ADDRESS),
-]
-"""A builder's address."""
+BuilderPlace = Annotated[str, AfterValidator(_check_builder), _pattern(ADDRESS, _NODES)]
+"""A builder's address, or those of its nodes, separated by commas."""
 
 GitRemote = Annotated[
     str, AfterValidator(partial(check_address, "the git remote", action=_ACTION)), _pattern("-", ADDRESS)

@@ -4,6 +4,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.planning.source import FetchedSource, known_host
+from prefect_slipway.flows.planning.who_builds import with_nodes
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.after_crash import remove_what_is_left
 from prefect_slipway.flows.run.flow_run import About, as_run
@@ -19,11 +20,12 @@ from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
 from prefect_slipway.flows.steps.credentials import check_build_secrets, read_credentials
 from prefect_slipway.flows.steps.fetch import fetch_source
-from prefect_slipway.flows.steps.provision import BuilderFacts, provision_builder
+from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
 from prefect_slipway.flows.steps.tag import make_public
 from prefect_slipway.flows.steps.verify import verify
 from prefect_slipway.flows.steps.version import plan_version
+from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.common.concurrently import run_concurrently
 
@@ -61,6 +63,8 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     registries = source.registries
     await check_build_secrets(run, source)
     course.plan = plan = await plan_version(run, source, made)
+    if builder is not None:
+        course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
     await name_run(plan)
     if plan.nothing_to_release:
         await course.record()

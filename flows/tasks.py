@@ -23,12 +23,11 @@ from prefect_slipway.flows.run.builder import RunBuilder
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.build import Builds
-from prefect_slipway.flows.steps.provision import BuilderFacts
+from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.steps.tag import write_tag
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
-from prefect_slipway.infra.buildkit import BuildKit
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.labels import image_labels
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -62,7 +61,7 @@ async def build_image(source: str | Block = ".", *, on: RunBuilder | None = None
         found = look_into(run, checkout)
         plan = _plan(run, found)
         try:
-            builder = BuilderFacts(str(await run.builder.address(found.registries.host)), "", (), run.builder.network)
+            builder = await look_at_builder(run, found.registries.host)
             return await Builds(run, found, plan, None).run(plan.images[0], {}, builder, name="")
         finally:
             if on is None:
@@ -101,9 +100,7 @@ async def builder(**options: Any) -> AsyncIterator[RunBuilder]:
     """
     async with open_run(_request(".", options), run=_run_id()) as run:
         try:
-            host = run.image("any").registry
-            async with BuildKit(await run.builder.address(host)) as buildkit:
-                await buildkit.info()
+            await look_at_builder(run, run.image("any").registry)
             yield run.builder
         finally:
             await run.builder.close()

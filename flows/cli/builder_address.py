@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_slipway.infra.domain.errors import StackDown
+from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.run.endpoints import Network
@@ -37,7 +37,13 @@ def chosen_builder(args: argparse.Namespace, stack: StackConnection | None) -> t
             Path(name) if name else None for name in (args.builder_ca, args.builder_cert, args.builder_key)
         )
         tls = TlsFiles(ca=ca, cert=cert, key=key, server_name=args.builder_name)
-    return find_builder(args.builder or os.environ.get("BUILDKIT_HOST") or None, tls, stack)
+    address = args.builder or os.environ.get("BUILDKIT_HOST") or None
+    if address is not None and "," in address:
+        raise InvalidOption(
+            "this command uses one builder, and several addresses were given",
+            action="name one of them; `slipway release` and `slipway bake` use several",
+        )
+    return find_builder(address, tls, stack)
 
 
 def embedded_stack() -> StackConnection | None:

@@ -45,8 +45,8 @@ def add_request_options(
     """One option for each field of the model, with the field's description as its help, and a group for each of its
     sections; `positional` is an argument.
 
-    `without`: fields (`image`, `build.target`) and sections that the command has no options for. `section`: the place of the model
-    in the request.
+    `without`: fields (`image`, `build.target`) and sections that the command has no options for. `section`: the place
+    of the model in the request.
     """
     for option in _options(model, without, section):
         _add(parser, option, positional)

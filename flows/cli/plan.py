@@ -43,12 +43,17 @@ async def plan_of(request: ReleaseRequest) -> ReleasePlan:
     """Plan a release without reserving anything. Raises SlipwayErrors."""
     from prefect_slipway.flows.planning.decide import plan_release
     from prefect_slipway.flows.planning.source import look_into
+    from prefect_slipway.flows.planning.who_builds import with_nodes
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
+    from prefect_slipway.flows.steps.provision import look_at_builder
 
     async with open_run(request) as run:
         async with await open_source(run) as checkout:
             source = look_into(run, checkout)
             plan, _ = await plan_release(run, source, claimant=None)
         await run.builder.check(source.registries.host)
+        if plan.to_build() and run.builder.is_several:
+            builder = await look_at_builder(run, source.registries.host)
+            plan = with_nodes(plan, source, builder, emulate=request.builder.emulate)
         return plan

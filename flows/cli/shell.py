@@ -63,10 +63,11 @@ async def _session(run: OpenRun) -> int:
     from prefect_slipway.infra.kubernetes.builders.shell import run_session
 
     image = run.image("image")
-    await run.builder.address(image.registry)
+    (node,) = await run.builder.nodes(image.registry)
+    assert node.cluster is not None, "a shell needs a builder in a cluster"
+    await node.address()
     await run.builder.credentials(run.registries(image.registry), image)
-    assert run.builder.cluster is not None, "a shell needs a builder in a cluster"
-    pod = await run.builder.cluster.open_cli()
+    pod = await node.cluster.open_cli()
     async with open_api(run.request.builder.context, run.request.builder.namespace) as api:
         terminal = Tty()
         with terminal.raw():

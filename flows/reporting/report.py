@@ -79,6 +79,8 @@ class Report:
         if plan.only is not None and self.verified:
             (one,) = self.verified
             facts.append(("size", f"{human_size(one.size)} in {one.layers} layer(s)"))
+        if plan.only is not None and self.built and self.built[0].nodes:
+            facts.append(("built", "; ".join(self.built[0].nodes)))
         if result.steps:
             share = 100 * result.cached_steps // result.steps
             facts.append(("steps", f"{result.steps}, {result.cached_steps} cached ({share} %)"))

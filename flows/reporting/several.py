@@ -32,8 +32,17 @@ def images_as_markdown(
             size = human_size(sizes[image.target]) if image.target in sizes else ""
             row += [one.digest, size, steps, f"{one.end_s - one.start_s:.1f}"]
         rows.append(row + [""] * (6 - len(row)))
+    nodes = [f"{one.planned.target}: {'; '.join(one.nodes)}" for one in built if one.nodes]
     picture = as_data_uri(_picture(plan, by_target, failed))
-    return ["", *markdown.table(rows), "", "## Images", "", f"![images]({picture})"]
+    return [
+        "",
+        *markdown.table(rows),
+        "",
+        *([*markdown.items(nodes), ""] if nodes else []),
+        "## Images",
+        "",
+        f"![images]({picture})",
+    ]
 
 
 def build_times(built: Sequence[BuiltImage]) -> tuple[StepTime, ...]:

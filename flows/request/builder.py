@@ -18,8 +18,8 @@ class BuilderChoice(Request, title="Builder"):
     address: Annotated[BuilderPlace | None, Option("builder")] = Field(
         default=None,
         description=(
-            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`. Leave empty "
-            "for the embedded engine."
+            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`; several addresses, "
+            "separated by commas, build each platform where it is native. Leave empty for the embedded engine."
         ),
     )
     context: str | None = Field(
@@ -32,6 +32,13 @@ class BuilderChoice(Request, title="Builder"):
     )
     run_labels: Annotated[dict[str, str], Option("run-label")] = Field(
         default_factory=dict, description="Additional labels of the run's Kubernetes objects."
+    )
+    emulate: bool = Field(
+        default=False,
+        description=(
+            "Also build platforms that no node of the builder runs natively: by emulation, which is slow, or by a "
+            "Dockerfile that cross-compiles."
+        ),
     )
     ca: Annotated[str | None, Option("builder-ca")] = Field(
         default=None, description="PEM file with the builder's CA; enables TLS for tcp://."

@@ -28,17 +28,19 @@ def open_api(context: str | None, namespace: str | None, env: Mapping[str, str] 
     return KubernetesApi(ClusterAccess.from_env(env, context=context, namespace=namespace))
 
 
-async def run_builder(
+async def run_builders(
     request: ReleaseRequest, registry: str, exits: AsyncExitStack, run: str, attempt: int, *, session: bool
-) -> KubernetesBuilder:
-    """The run's builder (or the shared one), not provisioned yet. `exits` closes what it opens.
+) -> list[KubernetesBuilder]:
+    """The run's builder (or the shared one), one for each architecture, not provisioned yet. `exits` closes what it
+    opens.
 
     `registry`: the host that images go to; `run`: the flow run's id; `attempt`: how many times it was run before;
     `session`: a shell's pod will be opened. Raises ClusterErrors and InvalidOption.
     """
     api = await exits.enter_async_context(open_api(request.builder.context, request.builder.namespace))
     await _remove_earlier_attempts(api, run, attempt)
-    return _builder(request, registry, api, run_name(run, attempt), session=session)
+    builders = _builders(request, registry, api, run_name(run, attempt), session=session)
+    return builders[:1] if session else builders
 
 
 async def provisioned(builder: KubernetesBuilder) -> BuilderAddress:
@@ -55,7 +57,8 @@ async def check_builder(request: ReleaseRequest, registry: str) -> None:
     Raises ClusterErrors.
     """
     async with open_api(request.builder.context, request.builder.namespace) as api:
-        await _builder(request, registry, api, "plan").check()
+        for builder in _builders(request, registry, api, "plan"):
+            await builder.check()
 
 
 async def check_rights_of_builder(api: KubernetesApi) -> None:
@@ -71,18 +74,21 @@ async def check_rights_of_deploy(api: KubernetesApi, workload: str) -> None:
     await check_rights(api, rights, role=DEPLOY_ROLE)
 
 
-def _builder(
+def _builders(
     request: ReleaseRequest, registry: str, api: KubernetesApi, run: str, *, session: bool = False
-) -> KubernetesBuilder:
+) -> list[KubernetesBuilder]:
     choice, access = request.builder, request.credentials
     registries = registry_settings(registry, insecure=access.insecure_registry, ca_file=access.registry_ca)
-    return KubernetesBuilder(
-        api,
-        builder_spec(choice.options, registries),
-        Run(run, choice.run_labels),
-        source=f"{request.source} {request.checkout.path}",
-        session=session,
-    )
+    return [
+        KubernetesBuilder(
+            api,
+            spec,
+            Run(run, choice.run_labels),
+            source=f"{request.source} {request.checkout.path}",
+            session=session,
+        )
+        for spec in builder_spec(choice.options, registries).for_each_architecture()
+    ]
 
 
 def run_name(flow_run_id: str, attempt: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
-from prefect_slipway.infra.domain.errors import StackDown
+from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.domain.secret_path import SecretPath, split_host
 
 if TYPE_CHECKING:
@@ -39,6 +39,19 @@ def find_builder(
         )
     # The embedded engine has no bridge for its RUN steps, also if it is named by its address.
     return BuilderAddress.parse(stack.builder), "host" if stack.builder_network == "host" else None
+
+
+def find_builders(
+    builder: str | None, tls: TlsFiles | None, stack: StackConnection | None
+) -> list[tuple[BuilderAddress, Network]]:
+    """The same for a builder of several nodes, `ADDRESS,ADDRESS`. `tls`: of those on TCP. Raises as `find_builder`."""
+    texts = builder.split(",") if builder is not None else [None]
+    if len(texts) != len(set(texts)):
+        raise InvalidOption("a builder has the same address twice", action="name each node once")
+    several = len(texts) > 1
+    return [
+        find_builder(text, tls if not several or (text or "").startswith("tcp:") else None, stack) for text in texts
+    ]
 
 
 def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> VaultAccess | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.flows.run.builder import builder_tls
-from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builder, vault_access
+from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builders, vault_access
 from prefect_slipway.flows.run.open_run import image_of
 from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
@@ -39,7 +39,7 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
 
         builder_spec(builder.options, {})
     elif builder.address is None or block_name(builder.address) is None:
-        find_builder(builder.address, builder_tls(builder), stack)
+        find_builders(builder.address, builder_tls(builder), stack)
     _check_vault([*access.registries, checkout.credentials], access.vault, stack, env)
 
 

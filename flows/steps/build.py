@@ -1,11 +1,12 @@
-"""Build and push: BuildKit builds and pushes by digest, so that no public name points to what is not verified yet."""
+"""Build and push: BuildKit builds and pushes by digest, so that no public name points to what is not verified yet. What
+several nodes built of an image becomes one index."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
@@ -15,20 +16,28 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 
 from prefect_slipway.flows.bake.builds import build_request
 from prefect_slipway.flows.planning.source import FetchedSource
+from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.parts import build_parts
 from prefect_slipway.flows.run.reservation import ReservedVersion
-from prefect_slipway.flows.steps.provision import BuilderFacts
+from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage
-from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
+from prefect_slipway.infra.domain.errors import BuilderUnreachable
+from prefect_slipway.infra.domain.nodes import Share
 from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.registry.combined import combine
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -38,9 +47,10 @@ _LOG_EVERY_S = 0.25
 
 
 class Builds:
-    """The builds of a release on one builder: each begins when its bases are built, up to the allowed number at once.
+    """The builds of a release on a builder: each begins when its bases are built, up to the allowed number at once.
 
-    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed.
+    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed;
+    `recorders`: by target and the platforms of one node.
     """
 
     def __init__(
@@ -54,7 +64,7 @@ class Builds:
         self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
-        self.recorders: dict[str, BuildRecorder] = {}
+        self.recorders: dict[tuple[str, tuple[str, ...]], BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
 
@@ -91,7 +101,61 @@ class Builds:
         """One build, shown while it runs. `name`: told with each line where several run at once."""
         run, registries = self._run, self._source.registries
         reference = ImageReference.parse(image.image)
-        self.recorders[image.target] = recorder = BuildRecorder()
+        wanted = platforms_of(self._source.targets.targets[image.target])
+        builder, shares = await self._shared(wanted, builder)
+        for key in [key for key in self.recorders if key[0] == image.target]:
+            del self.recorders[key]
+        credentials = await run.builder.credentials(registries, reference)
+
+        async def build(share: Share) -> str:
+            recorder = self.recorders[image.target, share.platforms] = BuildRecorder()
+            node = await run.builder.node(registries.host, share.node.name)
+            request = self._request(image, bases, node, share, wanted)
+            part = ", ".join(share.platforms) if share.platforms != wanted else ""
+            if builder.is_several or share.emulated:
+                news = f"{name} {share.shown()}".strip()
+                get_run_logger().info("%s", news)
+                watcher().say(news)
+
+            async def at(address: BuilderAddress) -> BuildOutcome:
+                async with BuildKit(address) as buildkit, _live(recorder, f"{name} {part}".strip()):
+                    return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
+
+            return (await node.watched(at)).digest
+
+        # What is lost in a cluster is made again.
+        emulate = run.request.builder.emulate and not run.builder.is_made
+        parts = await build_parts(shares, builder.nodes, build, emulate=emulate)
+        digest = parts[0].digest
+        if len(parts) > 1:
+            client = await registries.client(reference)
+            digest = await combine(client, reference.repository, [part.digest for part in parts], wanted)
+        recorders = [recorder for (target, _), recorder in self.recorders.items() if target == image.target]
+        counts = [recorder.counts() for recorder in recorders]
+        return BuiltImage(
+            image,
+            digest,
+            steps=sum(steps for steps, _ in counts),
+            cached_steps=sum(cached for _, cached in counts),
+            timeline=tuple(step for recorder in recorders for step in recorder.timeline()),
+            nodes=tuple(part.share.shown() for part in parts) if builder.is_several else (),
+        )
+
+    async def _shared(self, wanted: Sequence[str], builder: BuilderFacts) -> tuple[BuilderFacts, tuple[Share, ...]]:
+        """Who builds what; a node that was missing and is needed is looked for again. Raises PlatformUnavailable and
+        BuilderErrors."""
+        emulate = self._run.request.builder.emulate
+        try:
+            return builder, builder.shares(wanted, emulate=emulate)
+        except BuilderUnreachable:
+            again = await look_at_builder(self._run, self._source.registries.host)
+            return again, again.shares(wanted, emulate=emulate)
+
+    def _request(
+        self, image: PlannedImage, bases: Mapping[str, str], node: BuilderNode, share: Share, wanted: Sequence[str]
+    ) -> BuildRequest:
+        """What `node` builds: its share of the platforms that are `wanted`."""
+        run = self._run
         request = build_request(
             self._source.targets.targets[image.target],
             image.image,
@@ -100,22 +164,18 @@ class Builds:
             bases,
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
-            network=builder.network,
+            network=run.request.build.network or node.network,
             no_cache=run.request.build.no_cache,
-            insecure=registries.insecure(reference.registry),
+            insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
             output=run.request.build.output,
         )
-        address = await run.builder.address(registries.host)
-        credentials = await run.builder.credentials(registries, reference)
-
-        async def build() -> BuildOutcome:
-            async with BuildKit(address) as buildkit, _live(recorder, name):
-                return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
-
-        outcome = await run.builder.watched(address, build())
-        steps, cached = recorder.counts()
-        return BuiltImage(image, outcome.digest, steps, cached, recorder.timeline())
+        others = set(wanted).difference(share.platforms)
+        return request._replace(
+            platforms=share.platforms,
+            as_index=bool(others),
+            annotations=annotations_without(request.annotations, others),
+        )
 
     async def note(self, built: BuiltImage) -> None:
         """Once all images exist: a rerun after a crash finishes them instead of building others."""
@@ -180,7 +240,7 @@ def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
 
 
 @asynccontextmanager
-async def _progress(recorders: Mapping[str, BuildRecorder], count: int) -> AsyncIterator[None]:
+async def _progress(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> AsyncIterator[None]:
     """Show how far so many builds have come, once a second."""
     showing = asyncio.create_task(_show_progress(recorders, count))
     try:
@@ -190,7 +250,7 @@ async def _progress(recorders: Mapping[str, BuildRecorder], count: int) -> Async
         await asyncio.gather(showing, return_exceptions=True)
 
 
-async def _show_progress(recorders: Mapping[str, BuildRecorder], count: int) -> None:
+async def _show_progress(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> None:
     artifact: UUID | None = None
     try:
         while True:
@@ -207,5 +267,5 @@ async def _show_progress(recorders: Mapping[str, BuildRecorder], count: int) -> 
             await aupdate_progress_artifact(artifact, progress=_percent(recorders, count))
 
 
-def _percent(recorders: Mapping[str, BuildRecorder], count: int) -> float:
-    return sum(recorder.percent for recorder in recorders.values()) / max(count, 1)
+def _percent(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> float:
+    return sum(recorder.percent for recorder in recorders.values()) / max(count, len(recorders), 1)

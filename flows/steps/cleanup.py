@@ -32,7 +32,7 @@ async def clean_up(made: Made) -> Sequence[LeftBehind]:
 
 
 async def _remove_builder(builder: RunBuilder) -> list[LeftBehind]:
-    if builder.cluster is None:
+    if not builder.is_made:
         return []
     try:
         gone = await builder.close()

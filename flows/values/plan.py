@@ -32,7 +32,8 @@ class PlannedImage:
 
     `public`: it gets `tags`; the others are pushed by digest alone, because images are based on them. `tags_that_stay`:
     moving tags that must not move, as what they name holds something that this version does not. `existing_digest`: it
-    was pushed already (by a run that died, or by the very same release): it is finished instead of built.
+    was pushed already (by a run that died, or by the very same release): it is finished instead of built. `nodes`: who
+    builds which platform, where the builder has several nodes and they are known.
     """
 
     target: str
@@ -43,6 +44,7 @@ class PlannedImage:
     bases: tuple[str, ...] = ()
     public: bool = True
     existing_digest: str | None = None
+    nodes: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -133,7 +135,8 @@ class ReleasePlan:
             return f"finish {what} {image.existing_digest} that an earlier run pushed"
         after = f", after {', '.join(image.bases)}" if image.bases else ""
         what = self.source.path if self.only is not None else image.target
-        return f"build {what} and push it to {image.image} by digest{after}"
+        nodes = f" ({'; '.join(image.nodes)})" if image.nodes else ""
+        return f"build {what}{nodes} and push it to {image.image} by digest{after}"
 
     def as_dict(self) -> dict[str, Any]:
         """The plan for JSON, with the fields of a single image also next to the release's."""

@@ -24,7 +24,8 @@ class StepTime:
 @dataclass(frozen=True, slots=True)
 class BuiltImage:
     """What the builder pushed. `steps` counts the Dockerfile's steps that ran or were cached, 0 where an image that an
-    earlier run had pushed is finished. `start_s`, `end_s`: since the release's builds began."""
+    earlier run had pushed is finished. `start_s`, `end_s`: since the release's builds began. `nodes`: who built which
+    platform, where the builder has several nodes."""
 
     planned: PlannedImage
     digest: str
@@ -33,6 +34,7 @@ class BuiltImage:
     timeline: tuple[StepTime, ...] = ()
     start_s: float = 0.0
     end_s: float = 0.0
+    nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

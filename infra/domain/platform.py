@@ -60,6 +60,15 @@ def check_platform(text: str) -> str:
     raise InvalidOption(f"there is no platform {text!r}", action=_advice(lower))
 
 
+def check_architecture(text: str) -> str:
+    """Return `text` if it is an architecture by Go's name. Raises InvalidOption, with the nearest that there is."""
+    if text not in _ARCHITECTURES or text in _OTHER_NAMES or _architecture(text)[0] != text:
+        nearest = _nearest(_OTHER_NAMES.get(text, text), _ARCHITECTURES)
+        action = f"did you mean {nearest}?" if nearest is not None else "name it e.g. amd64 or arm64"
+        raise InvalidOption(f"there is no architecture {text!r}", action=action)
+    return text
+
+
 def _advice(text: str) -> str:
     parts = text.split("/")
     system = _nearest(parts[0], _SYSTEMS)

@@ -1,5 +1,7 @@
 """What makes a Deployment's pods "run": as a real BuildKit (a Docker engine's) behind the pod's own mutual TLS.
 
+There is a node of each architecture: the pod of a Deployment that selects one lists that as its own platform.
+
 What goes wrong is asked for as of a real cluster: an image that nobody has, a node selector that no node meets, a
 quota, an image that is not made for the pod's user.
 """
@@ -22,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.declaring import declaring
 from tests.kubernetes.store import Key, Object, Refused, Store
 
 PORT = 1234
@@ -159,7 +162,9 @@ class Controller:
         container, settings = pod["spec"]["containers"][0], pod["spec"]
         fresh = {"name": "buildkitd", "restartCount": 0, "image": container["image"]}
         status: dict[str, Any] = (pod["status"].get("containerStatuses") or [fresh])[0]
-        if settings.get("nodeSelector"):
+        selector = dict(settings.get("nodeSelector") or {})
+        architecture = selector.pop("kubernetes.io/arch", None)
+        if selector:
             self._set(key, conditions=[_condition("PodScheduled", "False", "Unschedulable", "0/1 nodes match")])
             return
         if not container["image"].startswith(_KNOWN_IMAGES):
@@ -181,7 +186,7 @@ class Controller:
         servers = []
         for host in [address, *services]:
             with suppress(OSError):  # a Service leads to the first of several pods
-                serve = functools.partial(self._serve, writers=writers)
+                serve = functools.partial(self._serve, writers=writers, architecture=architecture)
                 servers.append(await asyncio.start_server(serve, host, PORT, ssl=context))
         self._running[pod["metadata"]["uid"]] = (servers, writers)
         with suppress(Refused):  # gone while it started
@@ -210,7 +215,11 @@ class Controller:
         return context
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, writers: set[asyncio.StreamWriter]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        writers: set[asyncio.StreamWriter],
+        architecture: str | None,
     ) -> None:
         assert self._engine is not None
         writers.add(writer)
@@ -219,6 +228,8 @@ class Controller:
             writers.add(outer)
             outer.write(_UPGRADE)
             await inner.readuntil(b"\r\n\r\n")
+            if architecture is not None:
+                inner, outer = declaring((inner, outer), [f"linux/{architecture}"])
             halves = [asyncio.create_task(_pipe(reader, outer)), asyncio.create_task(_pipe(inner, writer))]
             try:
                 await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)

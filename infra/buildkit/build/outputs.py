@@ -7,10 +7,12 @@ type here takes further ones (`compression=zstd`, `oci-mediatypes=true` ...) in 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from prefect_slipway.infra.domain.platform import normal_platform
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
@@ -117,6 +119,17 @@ def exporter(output: Output, annotations: Mapping[str, str], *, engine: bool) ->
         # Docker's media types have no place for annotations.
         attributes["oci-mediatypes"] = "true"
     return kind, attributes | dict(output.attributes)
+
+
+def annotations_without(annotations: Mapping[str, str], platforms: Container[str]) -> dict[str, str]:
+    """The annotations but for those of these platforms alone: a daemon that does not build one refuses its
+    annotations."""
+    return {key: value for key, value in annotations.items() if _platform_of(key) not in platforms}
+
+
+def _platform_of(key: str) -> str | None:
+    match = _ANNOTATION.fullmatch(key)
+    return normal_platform(match["platform"][1:-1]) if match and match["platform"] else None
 
 
 def _push_attributes(push: ImagePush) -> dict[str, str]:

@@ -27,8 +27,8 @@ class BuildRequest(NamedTuple):
     `docker-image://…`, `oci-layout://PATH[:TAG][@DIGEST]`, a git or HTTP URL. `outputs`: what becomes of the result;
     none: it stays in the daemon's cache.
 
-    `platforms`: `os/arch[/variant]`, empty for the daemon's own. `no_cache_stages`: stages to build without the
-    cache. `pull`: ask
+    `platforms`: `os/arch[/variant]`, empty for the daemon's own. `as_index`: the image of one platform is an index as
+    well. `no_cache_stages`: stages to build without the cache. `pull`: ask
     registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
     `source_date_epoch`: seconds; times in the image's config come from it. `git_modes`: files and folders have the
     modes that git knows, not those that somebody's umask gave a checkout. `attests`: `sbom` or `provenance` and their
@@ -54,6 +54,7 @@ class BuildRequest(NamedTuple):
     labels: Mapping[str, str] = MappingProxyType({})
     annotations: Mapping[str, str] = MappingProxyType({})
     platforms: tuple[str, ...] = ()
+    as_index: bool = False
     no_cache: bool = False
     no_cache_stages: tuple[str, ...] = ()
     pull: bool = False

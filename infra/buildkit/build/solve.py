@@ -55,6 +55,8 @@ def _frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEnt
         attributes["target"] = request.target
     if request.platforms:
         attributes["platform"] = ",".join(request.platforms)
+    if request.as_index:
+        attributes["multi-platform"] = "true"
     if request.no_cache or request.no_cache_stages:
         # Empty: all stages.
         attributes["no-cache"] = "" if request.no_cache else ",".join(request.no_cache_stages)

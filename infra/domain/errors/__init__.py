@@ -79,6 +79,7 @@
     │   ├── BuilderDeleted             somebody deleted its pod                         (retry)
     │   ├── BuilderNodeLost            its node does not answer                         (retry)
     │   ├── BuilderNotReady            not ready in time, for no reason that shows
+    │   ├── PlatformUnavailable        no node runs the platform natively, and emulation was not allowed
     │   └── BuilderProtocolError       an answer outside BuildKit's API
     ├── ClusterError                   Kubernetes' API
     │   ├── KubeconfigInvalid          no kubeconfig, no such context, or one that cannot be read
@@ -188,6 +189,7 @@ from prefect_slipway.infra.domain.errors.builder import (
     BuilderUnreachable,
     BuilderUnschedulable,
     BuilderVolumeMissing,
+    PlatformUnavailable,
 )
 from prefect_slipway.infra.domain.errors.cluster import (
     ClusterError,
@@ -388,6 +390,7 @@ __all__ = [
     "OutputError",
     "ParametersRefused",
     "PartMissing",
+    "PlatformUnavailable",
     "PortTaken",
     "PrefectError",
     "PrefectNotFound",

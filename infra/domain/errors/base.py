@@ -13,8 +13,8 @@ class SlipwayError(Exception):
 
     `cause`: one sentence, no secret in it. `action`: what to do next; None takes the class's default.
     `retry_after`: seconds the other side asked to wait, None when it did not say. `details`: further lines to show
-    below (an excerpt of a Dockerfile, a daemon's last lines). `run`, `page`: id of the flow run that failed of it, and where
-    it can be seen.
+    below (an excerpt of a Dockerfile, a daemon's last lines). `run`, `page`: id of the flow run that failed of it,
+    and where it can be seen.
     """
 
     retryable: ClassVar[bool] = False

@@ -94,3 +94,10 @@ class BuilderNotReady(BuilderError):
         "look at the pod with `kubectl describe pod`; give it more time (--builder-option ready_s=SECONDS) "
         "if nothing is wrong"
     )
+
+
+class PlatformUnavailable(BuilderError):
+    default_action = (
+        "add a node with such a processor to --builder, or use --emulate, which also allows what a Dockerfile "
+        "cross-compiles"
+    )

@@ -113,6 +113,11 @@ class KubernetesBuilder:
         self._pod: str | None = None
         self._seats: list[str] = []
 
+    @property
+    def name(self) -> str:
+        """Of its Deployment."""
+        return self._names.builder
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -6,6 +6,7 @@ The CA's key is forgotten as soon as both are signed, so nobody can ever sign a 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -41,9 +42,11 @@ def service_names(service: str, namespace: str) -> tuple[str, ...]:
     )
 
 
-def make_certificates(service: str, namespace: str, lifetime: timedelta) -> BuilderCertificates:
+def make_certificates(
+    service: str, namespace: str, lifetime: timedelta, *, others: Sequence[str] = ()
+) -> BuilderCertificates:
     """Certificates for a builder behind this Service, valid for `lifetime` from now (and an hour back, for clocks
-    that differ).
+    that differ). `others`: Services whose builders use the same ones.
     """
     now = datetime.now(UTC)
     ca_key = ec.generate_private_key(ec.SECP256R1())
@@ -69,11 +72,12 @@ def make_certificates(service: str, namespace: str, lifetime: timedelta) -> Buil
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return _pem(builder.sign(ca_key, hashes.SHA256())), _key_pem(key)
 
+    names = [x509.DNSName(name) for each in (service, *others) for name in service_names(each, namespace)]
     loopback = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     server_cert, server_key = signed(
         "buildkitd",
         ExtendedKeyUsageOID.SERVER_AUTH,
-        [*(x509.DNSName(name) for name in service_names(service, namespace)), *loopback],
+        [*names, *loopback],
     )
     client_cert, client_key = signed("slipway", ExtendedKeyUsageOID.CLIENT_AUTH, [])
     return BuilderCertificates(_pem(ca), server_cert, server_key, client_cert, client_key)

@@ -218,8 +218,8 @@ def _pod(spec: BuilderSpec, run: Run) -> Object:
         pod["securityContext"] = {"fsGroup": _ROOTLESS_UID, "fsGroupChangePolicy": "OnRootMismatch"}
     if spec.pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in spec.pull_secrets]
-    if spec.node_selector:
-        pod["nodeSelector"] = dict(spec.node_selector)
+    if spec.used_node_selector:
+        pod["nodeSelector"] = dict(spec.used_node_selector)
     if spec.tolerations:
         pod["tolerations"] = [
             {"key": each.key, "operator": "Equal" if each.value is not None else "Exists"}

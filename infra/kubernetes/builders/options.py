@@ -151,6 +151,7 @@ OPTIONS = {
     "memory_limit": _Option("resources", "memory_limit", _TEXT),
     "replicas": _Option("spec", "replicas", _NUMBER),
     "node_selector": _Option("spec", "node_selector", _PAIRS),
+    "architectures": _Option("spec", "architectures", _Kind(_words, "ARCH,…")),
     "tolerations": _Option("spec", "tolerations", _Kind(_tolerations, "KEY[=VALUE][:EFFECT],…")),
     "service_account": _Option("spec", "service_account", _TEXT),
     "annotations": _Option("spec", "annotations", _PAIRS),

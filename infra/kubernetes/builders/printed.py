@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from prefect_slipway.infra.kubernetes.access.kinds import Object
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, RUN
-from prefect_slipway.infra.kubernetes.builders.certificates import make_certificates
+from prefect_slipway.infra.kubernetes.builders.certificates import BuilderCertificates, make_certificates
 from prefect_slipway.infra.kubernetes.builders.manifests import builder_objects, client_tls
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Names, Run
 
@@ -21,7 +21,14 @@ def printed_objects(spec: BuilderSpec, namespace: str) -> list[Object]:
     nor a sweep takes them for its own.
     """
     run = Run("printed")
-    certificates = make_certificates(Names.of(spec, run).builder, namespace, _LIFETIME)
+    builders = spec.for_each_architecture()
+    # A client has one certificate for all nodes of its builder.
+    first, *others = (Names.of(each, run).builder for each in builders)
+    certificates = make_certificates(first, namespace, _LIFETIME, others=others)
+    return [obj for each in builders for obj in _of_one(each, run, certificates, namespace)]
+
+
+def _of_one(spec: BuilderSpec, run: Run, certificates: BuilderCertificates, namespace: str) -> list[Object]:
     objects = [*builder_objects(spec, run, certificates, None), client_tls(spec, run, certificates)]
     for obj in objects:
         metadata = [obj["metadata"]]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.platform import check_architecture
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.access.quantity import parse_quantity
 
@@ -20,7 +21,9 @@ _IMAGE = "docker.io/moby/buildkit:buildx-stable-1"
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-# A Service's name is a DNS label of 63 characters, less `buildkitd-`, a run's name and a dash.
+ARCHITECTURE = "kubernetes.io/arch"
+"""The label by which a node says its architecture, by Go's name."""
+# A Service's name is a DNS label of 63 characters, less a run's name, an architecture and their dashes.
 _MAX_NAME = 40
 
 Strings = Mapping[str, str]
@@ -94,7 +97,9 @@ class BuilderSpec:
     `pull_secrets`: names of Secrets with credentials for `image`.
     `replicas`: daemons; a source always goes to the same one.
     `service_account`: None for the namespace's default one; its token is not mounted either way.
-    `node_selector`, `tolerations`: where the pod may run. `annotations`: further ones of the pod.
+    `node_selector`, `tolerations`: where the pod may run. `architectures`: of the nodes (`amd64`, `arm64`; their label
+    `kubernetes.io/arch`), none for any; several make a builder each (`for_each_architecture`). `annotations`: further
+    ones of the pod.
     `gc_limit`: what the cache is trimmed to; None for three quarters of its size, so that no pod is evicted for it.
     `registries`: by host.
     `idle_s`: seconds without a user until a shared builder may be swept; a working day keeps it warm.
@@ -110,6 +115,7 @@ class BuilderSpec:
     pull_secrets: tuple[str, ...] = ()
     resources: Resources = Resources()
     node_selector: Strings = field(default_factory=dict)
+    architectures: tuple[str, ...] = ()
     tolerations: tuple[Toleration, ...] = ()
     replicas: int = 1
     service_account: str | None = None
@@ -138,6 +144,19 @@ class BuilderSpec:
             parse_quantity(self.gc_limit)
         for value in self.node_selector.values():
             _check_label_value(value)
+        for architecture in self.architectures:
+            check_architecture(architecture)
+        if len(self.architectures) != len(set(self.architectures)):
+            raise InvalidOption("a builder has the same architecture twice", action="name each architecture once")
+
+    def for_each_architecture(self) -> list[BuilderSpec]:
+        """A builder for each architecture; itself without any."""
+        return [replace(self, architectures=(each,)) for each in self.architectures] or [self]
+
+    @property
+    def used_node_selector(self) -> Strings:
+        (architecture,) = self.architectures or (None,)
+        return {**self.node_selector, **({ARCHITECTURE: architecture} if architecture is not None else {})}
 
     @property
     def used_image(self) -> str:
@@ -189,11 +208,13 @@ class Names:
     @classmethod
     def of(cls, spec: BuilderSpec, run: Run) -> Names:
         end = "" if spec.name == DEFAULT_NAME else f"-{spec.name}"
-        builder = spec.name
+        architecture = "".join(f"-{each}" for each in spec.architectures)
+        builder = f"{spec.name}{architecture}"
         if spec.lifetime == "run":
-            end, builder = f"-{run.id}", f"{spec.name}-{run.id}"
+            end, builder = f"-{run.id}", f"{builder}-{run.id}"
         return cls(
-            run=f"{SLIPWAY}-{run.id}",
+            # A run's Lease names the one shared builder that it uses.
+            run=f"{SLIPWAY}-{run.id}" + ("" if spec.lifetime == "run" else architecture),
             root=f"{SLIPWAY}-{run.id}" if spec.lifetime == "run" else builder,
             builder=builder,
             server_tls=f"{builder}-tls",

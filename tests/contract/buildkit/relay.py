@@ -32,7 +32,7 @@ class Relay:
         at: socket.socket | None = None,
         keep: bool = False,
     ) -> None:
-        self._connect = (lambda: _upgraded(upstream)) if isinstance(upstream, Path) else upstream
+        self._connect = (lambda: upgraded(upstream)) if isinstance(upstream, Path) else upstream
         self._tls = tls
         self._host = host
         self._path = path
@@ -66,6 +66,11 @@ class Relay:
     @property
     def address(self) -> str:
         return f"unix://{self._path}" if self._path is not None else f"tcp://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Listen no more; what is connected stays."""
+        assert self._server is not None
+        self._server.close()
 
     def cut(self) -> None:
         """Reset all connections."""
@@ -140,7 +145,8 @@ async def listener(
         await server.wait_closed()
 
 
-async def _upgraded(engine: Path) -> Streams:
+async def upgraded(engine: Path) -> Streams:
+    """A connection to the BuildKit of the engine at this socket."""
     reader, writer = await asyncio.open_unix_connection(engine)
     writer.write(UPGRADE)
     await reader.readuntil(b"\r\n\r\n")

@@ -12,6 +12,7 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, name_of
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.builders.sweep import everything
+from prefect_slipway.infra.registry import RegistryClient
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseContract, pod_at_work, slow_dockerfile
@@ -40,6 +41,51 @@ class TestReleaseInProcess(ReleaseContract):
         assert json.loads(released.stdout)["released"]
         assert pods == {name_of(pod)}
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_each_architecture_has_a_builder_of_its_own(
+        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """On its nodes, for as long as the release lasts; their results are one image. A platform of another
+        architecture is refused, and either leaves nothing."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        options += ["--builder-option", "architectures=amd64,arm64"]
+        wanted = "linux/amd64,linux/arm64"
+        refused = await command("release", source, *options, "--platform", f"{wanted},linux/s390x")
+        assert refused.returncode == 1
+        assert "no node of the builder runs linux/s390x natively" in refused.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+        done = await command("release", source, *options, "--platform", wanted)
+        assert done.returncode == 0, done.stderr
+        for architecture in ("amd64", "arm64"):
+            assert f"linux/{architecture} #" in done.stderr
+        result = json.loads(done.stdout)
+        async with RegistryClient(cluster.registry, cluster.credentials, insecure=True, ca_file=None) as registry:
+            index = await registry.manifest("team/app", result["digest"])
+        assert [child.platform for child in index.children] == ["linux/amd64", "linux/arm64"]
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_shared_builders_of_several_architectures_stay(
+        self, command: Command, options: list[str], api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """Each is found by the next release; what belongs to the runs goes with them."""
+        source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
+        for option in ("lifetime=shared", "architectures=amd64,arm64"):
+            options += ["--builder-option", option]
+        pods = []
+        for version in ("1.0.0", "1.1.0"):
+            done = await command(
+                "release", source, *options, "--version", version, "--platform=linux/amd64,linux/arm64"
+            )
+            assert done.returncode == 0, done.stderr
+            pods.append({name_of(pod) for pod in await api.find(POD)})
+        assert len(pods[0]) == 2 and pods[0] == pods[1]
+        left = {(kind.name, name_of(obj)) for kind, obj in await everything(api, f"{MANAGED_BY}={SLIPWAY}")}
+        builders = {"buildkitd-amd64", "buildkitd-arm64"}
+        assert {name for kind, name in left if kind in {"Deployment", "Lease"}} == builders
+        assert {name for kind, name in left if kind == "Secret"} == {
+            f"{each}-{end}" for each in builders for end in ("tls", "client")
+        }
 
     async def test_a_kill_while_the_builder_is_removed_makes_no_other_version(
         self,

@@ -19,6 +19,7 @@ from prefect_slipway.infra.kubernetes.builders.options import OPTIONS, builder_s
 from prefect_slipway.infra.kubernetes.builders.spec import (
     BuilderSpec,
     Cache,
+    Names,
     RegistrySettings,
     Resources,
     Run,
@@ -68,6 +69,9 @@ def test_options_become_fields() -> None:
         {"mirrors": "docker.io"},
         {"registry_ca": "reg.example=/no/such/file"},
         {"ready_s": "soon"},
+        {"architectures": "x86_64"},
+        {"architectures": "arm65"},
+        {"architectures": "amd64,amd64"},
     ],
 )
 def test_what_cannot_be_meant_is_said(options: dict[str, str]) -> None:
@@ -148,3 +152,24 @@ def test_a_runs_name_fits_kubernetes() -> None:
     """Short enough for the names of its objects, and another one each time the run is run."""
     names = [run_name("0123abcd-ef45-6789-abcd-ef0123456789", attempt) for attempt in (0, 1, 999)]
     assert len({Run(name).id for name in names}) == 3
+
+
+def test_each_architecture_is_a_builder_of_its_own() -> None:
+    """With names of its own, on nodes that say they have it; what a run shares has the run's name alone."""
+    options = {"architectures": "amd64,arm64", "node_selector": "disk=ssd"}
+    for lifetime in ("run", "shared"):
+        specs = builder_spec({**options, "lifetime": lifetime}, {}).for_each_architecture()
+        names = [Names.of(spec, Run("r1")) for spec in specs]
+        assert [spec.used_node_selector["kubernetes.io/arch"] for spec in specs] == ["amd64", "arm64"]
+        assert all(spec.used_node_selector["disk"] == "ssd" for spec in specs)
+        assert len({each.builder for each in names}) == len({each.server_tls for each in names}) == 2
+        assert len({each.credentials for each in names}) == 1
+        # Of a shared builder the run's Lease says which one it uses.
+        assert len({each.run for each in names}) == (1 if lifetime == "run" else 2)
+    assert BuilderSpec().for_each_architecture() == [BuilderSpec()]
+
+
+def test_the_longest_name_fits_a_service() -> None:
+    """A DNS label has 63 characters."""
+    spec = BuilderSpec(name="n" * 40, architectures=("mips64le",))
+    assert len(Names.of(spec, Run("r" * 12)).builder) <= 63

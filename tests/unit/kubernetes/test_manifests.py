@@ -25,6 +25,7 @@ from prefect_slipway.infra.kubernetes.builders.manifests import (
     server_tls,
     shared_lease,
 )
+from prefect_slipway.infra.kubernetes.builders.printed import printed_objects
 from prefect_slipway.infra.kubernetes.builders.spec import (
     BuilderSpec,
     Cache,
@@ -46,6 +47,7 @@ specs = st.builds(
     cache=st.sampled_from([Cache(), Cache("5Gi", persistent=True, storage_class="fast")]),
     resources=st.sampled_from([Resources(), Resources(None, None, "2", "1Gi")]),
     tolerations=st.sampled_from([(), (Toleration("k", "v", "NoSchedule"), Toleration("any"))]),
+    architectures=st.sampled_from([(), ("arm64",)]),
     registries=st.sampled_from([{}, {"r:5000": RegistrySettings(("m",), plain_http=True)}]),
 )
 
@@ -80,15 +82,17 @@ def test_every_object_is_labelled_and_owned(spec: BuilderSpec) -> None:
 @settings(deadline=None)
 @given(specs)
 def test_names_carry_the_run_unless_the_builder_is_shared(spec: BuilderSpec) -> None:
-    """So that two releases in a namespace do not meet; a shared builder has the lab's names."""
+    """So that two releases in a namespace do not meet; a shared builder has the lab's names, and its architecture if it
+    is for one."""
+    builder = "-".join(["buildkitd", *spec.architectures])
     for obj in everything(spec):
         if obj["kind"] != "Lease":
             assert ("a1b2" in obj["metadata"]["name"]) == (spec.lifetime == "run")
     if spec.lifetime == "shared" and spec.name == "buildkitd":
         names = {(obj["kind"], obj["metadata"]["name"]) for obj in everything(spec)}
         assert names >= {
-            ("Deployment", "buildkitd"),
-            ("Service", "buildkitd"),
+            ("Deployment", builder),
+            ("Service", builder),
             ("Secret", "registry-creds"),
             ("ConfigMap", "build-config"),
         }
@@ -215,3 +219,14 @@ def test_labels_that_are_none_or_ours_are_refused(labels: dict[str, str]) -> Non
 )
 def test_quantities(text: str, number: float) -> None:
     assert parse_quantity(text) == number
+
+
+def test_each_architecture_is_printed() -> None:
+    """People who apply them themselves get a whole builder for each, on its own nodes."""
+    spec = BuilderSpec(lifetime="shared", architectures=("amd64", "arm64"))
+    deployments = [obj for obj in printed_objects(spec, "builds") if obj["kind"] == "Deployment"]
+    selected = {obj["metadata"]["name"]: obj["spec"]["template"]["spec"]["nodeSelector"] for obj in deployments}
+    assert selected == {f"buildkitd-{each}": {"kubernetes.io/arch": each} for each in ("amd64", "arm64")}
+    clients = [obj for obj in printed_objects(spec, "builds") if obj["metadata"]["name"].endswith("-client")]
+    assert len(clients) == 2
+    assert len({secret["data"]["tls.key"] for secret in clients}) == 1
