@@ -41,13 +41,14 @@ def run(args: argparse.Namespace) -> int:
 async def plan_of(request: ReleaseRequest) -> ReleasePlan:
     """Plan a release without reserving anything. Raises SlipwayErrors."""
     from prefect_slipway.flows.planning.decide import plan_release
-    from prefect_slipway.flows.planning.source import look_into
+    from prefect_slipway.flows.planning.source import look_into, secrets_of
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
 
     async with open_run(request) as run:
         async with await open_source(run) as checkout:
             source = look_into(run, checkout)
+            await run.see_secrets(secrets_of(source))
             plan, _ = await plan_release(run, source, claimant=None)
         await run.builder.check(source.registries.host)
         return plan

@@ -54,8 +54,16 @@ class RunBuilder:
 
     @property
     def network(self) -> Network:
-        """The network of RUN steps without a network."""
-        return self._request.build.network or self._network
+        """The network of RUN steps without a network. That of a single image is the target's."""
+        asked = self._request.build.network if self._request.bake is not None else None
+        return asked or self._network
+
+    @property
+    def has_only_host_network(self) -> bool:
+        """Whether its RUN steps have no other network. Raises StackDown and InvalidOption as `address`."""
+        if self._request.builder.address != KUBERNETES:
+            self._find()
+        return self._network == "host"
 
     @property
     def is_private_engine(self) -> bool:

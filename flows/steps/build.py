@@ -20,6 +20,7 @@ from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.outputs import OutputsBeside
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
@@ -40,7 +41,8 @@ _LOG_EVERY_S = 0.25
 class Builds:
     """The builds of a release on one builder: each begins when its bases are built, up to the allowed number at once.
 
-    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed.
+    `outputs`: what is written beside the push; `built`: finished builds by target, in the order of completion;
+    `failed`: the first target whose build failed.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Builds:
         self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
+        self.outputs = OutputsBeside(run.request.build.outputs, source.places)
         self.recorders: dict[str, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
@@ -105,6 +108,7 @@ class Builds:
             insecure=registries.insecure(reference.registry),
             read_secret=run.read_secret,
             output=run.request.build.output,
+            beside=self.outputs.requested(image.reference, self._same_image),
         )
         address = await run.builder.address(registries.host)
         credentials = await run.builder.credentials(registries, reference)
@@ -116,6 +120,18 @@ class Builds:
         outcome = await run.builder.watched(address, build())
         steps, cached = recorder.counts()
         return BuiltImage(image, outcome.digest, steps, cached, recorder.timeline())
+
+    @property
+    def _same_image(self) -> dict[str, str]:
+        """Attributes of an archive's exporter, for the same bytes as the push has."""
+        times = {"rewrite-timestamp": "true"} if self._plan.source_date_epoch is not None else {}
+        return times | self._run.request.build.output
+
+    def keep_outputs(self) -> None:
+        """Put the outputs beside the push in place. The images are verified. Raises OutputError, DigestMismatch."""
+        for one in self.built.values():
+            if one.planned.existing_digest is None:
+                self.outputs.keep(one.digest)
 
     async def note(self, built: BuiltImage) -> None:
         """Once all images exist: a rerun after a crash finishes them instead of building others."""
