@@ -47,8 +47,8 @@ class Places:
 
     @classmethod
     def of(cls, folder: Path, top: Path | None, allow: Sequence[str]) -> Self:
-        """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `fs.write=PATH`, `env=NAME`, `ssh` and BuildKit's
-        entitlements. Raises InvalidOption for other words."""
+        """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `fs.write=PATH`, `env=NAME`, `ssh`
+        and BuildKit's entitlements. Raises InvalidOption for other words."""
         cls.check(allow)
         own = [folder, *([top] if top is not None else [])]
 
@@ -69,26 +69,15 @@ class Places:
     def path(self, what: str, text: str | Path, below: Path | None = None, *, action: str | None = None) -> Path:
         """A path from a file, relative to `below` (else to the source). Raises InvalidOption outside the roots, also
         through links, with the next `action` (None: how to allow it)."""
-        return self._below(what, (below or self.folder) / str(text).removeprefix("cwd://"), self.roots, _FS, action)
+        path = (below or self.folder) / str(text).removeprefix("cwd://")
+        _check_below(what, str(text), path, self.roots, action or f"allow it with --allow {_FS}")
+        return path
 
     def written(self, what: str, text: str | Path) -> Path:
         """A path to write to, relative to the source. Raises InvalidOption where that is not allowed, also through
         links."""
-        return self._below(what, self.folder / str(text).removeprefix("cwd://"), self.writable, _FS_WRITE, None)
-
-    @staticmethod
-    def _below(what: str, path: Path, roots: Sequence[Path], word: str, action: str | None) -> Path:
-        text = str(path)
-        try:
-            real = path.resolve()
-            if "\0" in text:
-                raise ValueError("not a file name")
-        except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
-            raise InvalidOption(f"{what}: {text!r} cannot be resolved") from error
-        if not any(real.is_relative_to(root) for root in roots):
-            raise InvalidOption(
-                f"{what}: {text} is outside the source", action=action or f"allow it with --allow {word}{real}"
-            )
+        path = self.folder / str(text).removeprefix("cwd://")
+        _check_below(what, str(text), path, self.writable, f"allow it with --allow {_FS_WRITE}")
         return path
 
     def variable(self, what: str, name: str) -> str:
@@ -117,3 +106,17 @@ class Places:
         if name not in self.entitlements:
             raise InvalidOption(f"{what}: it needs the entitlement {name}", action=f"allow it with --allow {name}")
         return name
+
+
+def _check_below(what: str, text: str, path: Path, roots: Sequence[Path], action: str) -> None:
+    """Raises InvalidOption outside the roots. `action`: ends in `=` where the path itself is what to allow."""
+    try:
+        real = path.resolve()
+        if "\0" in text:
+            raise ValueError("not a file name")
+    except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
+        raise InvalidOption(f"{what}: {text!r} cannot be resolved") from error
+    if not any(real.is_relative_to(root) for root in roots):
+        raise InvalidOption(
+            f"{what}: {text} is outside the source", action=f"{action}{real}" if action.endswith("=") else action
+        )

@@ -205,7 +205,7 @@ def test_outputs_and_caches_are_written_where_somebody_types(
     assert (here / "files" / "made").read_text() == "built\n"
     assert (here / "cache" / "index.json").is_file()
     assert sorted(path.name for path in here.rglob("*partial*")) == []
-    report = "\n".join(traces.report(traces.runs(f"{source.name} 0.1.0")[0]["id"]))
+    report = traces.report(traces.runs(f"{source.name} 0.1.0")[0]["id"])
     assert "build options" in report and "air/app.tar" in report
     second = commands.run("release", source, "--again", *options, env=safe.env, cwd=here)
     assert result_of(second)["version"] == "0.2.0"
@@ -288,7 +288,7 @@ async def test_the_hosts_network_must_be_allowed(stack: RunningStack, source: Pa
         await looked_into(source, elsewhere, {"network": "host"})
 
 
-async def looked_into(source: Path, builder: str, build: dict[str, object]) -> Target:
+async def looked_into(source: Path, builder: str, build: Mapping[str, object]) -> Target:
     request = ReleaseRequest.read({"source": str(source), "builder": {"address": builder}, "build": build})
     async with open_run(request) as run, await open_source(run) as checkout:
         return look_into(run, checkout).targets.targets["image"]
