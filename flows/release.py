@@ -18,7 +18,7 @@ from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
-from prefect_slipway.flows.steps.credentials import check_build_secrets, read_credentials
+from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
@@ -61,7 +61,7 @@ async def _release(request: ReleaseRequest) -> ReleaseResult:
 async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     source, builder = await _begin(run, made)
     registries = source.registries
-    await check_build_secrets(run, source)
+    await check_secrets_of_files(run, source)
     course.plan = plan = await plan_version(run, source, made)
     if builder is not None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
@@ -76,8 +76,10 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         async with course.failure_recorded():
             if run.request.approval.required:
                 await wait_for_approval(run, source, plan)
-            built = await builds.all(builder or await provision_builder(run, registries.host))
-            course.verified = verified = await verify(registries, built)
+            with builds.outputs:
+                built = await builds.all(builder or await provision_builder(run, registries.host))
+                course.verified = verified = await verify(registries, built)
+                builds.keep_outputs()
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))
@@ -88,6 +90,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:
     """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
     approval, no builder is created before that is decided."""
+    await check_named_secrets(run)
     host = known_host(run)
     if host is None:
         source = await fetch_source(run, made)

@@ -18,6 +18,7 @@ from prefect_slipway.infra.buildkit import (
     BuildRequest,
     CacheEntry,
     ImagePush,
+    Output,
     SecretCall,
     SecretEnv,
     SecretFile,
@@ -99,13 +100,14 @@ def build_request(
     insecure: bool,
     read_secret: ReadSecret,
     output: Mapping[str, str] = MappingProxyType({}),
+    beside: Sequence[Output] = (),
 ) -> BuildRequest:
     """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
     its annotations; `bases`: the images of its base targets, by digest, by the targets' names.
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
-    if the file names none. `read_secret`: from Vault. `output`: attributes of the image exporter. Raises InvalidOption
-    for what is not allowed.
+    if the file names none. `read_secret`: from Vault. `output`: attributes of the image exporter. `beside`: further
+    outputs. Raises InvalidOption for what is not allowed.
     """
     what = f"target {target.name}"
     context, dockerfile = _source(what, target, places)
@@ -144,6 +146,7 @@ def build_request(
         resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
         outputs=(
             ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None, attributes=output),
+            *beside,
         ),
     )
 
@@ -177,7 +180,8 @@ def _cache(option: str, entry: CacheEntry, places: Places) -> CacheEntry:
         return entry._replace(surroundings=_CACHE_SECRETS[entry.type] in places.env)
     if entry.type != "local":
         return entry
-    paths = {key: str(places.path(option, value)) for key, value in entry.attributes.items() if key in {"src", "dest"}}
+    allowed = {"src": places.path, "dest": places.written}
+    paths = {key: str(allowed[key](option, value)) for key, value in entry.attributes.items() if key in allowed}
     return CacheEntry(entry.type, {**entry.attributes, **paths})
 
 

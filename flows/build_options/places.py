@@ -15,17 +15,18 @@ from typing import Self
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretField
 
-_FS, _ENV, _SSH, _VAULT = "fs.read=", "env=", "ssh", "vault="
+_FS, _FS_WRITE, _ENV, _SSH, _VAULT = "fs.read=", "fs.write=", "env=", "ssh", "vault="
 ENTITLEMENTS = frozenset({"network.host", "security.insecure", "device"})
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`folder`: what relative paths are relative to. `roots`: folders whose content may be read. `vault`: patterns
-    of the places in Vault that may be read, MOUNT/PATH#FIELD."""
+    """`folder`: what relative paths are relative to. `roots`: folders whose content may be read; `writable`:
+    folders that may be written to. `vault`: patterns of the places in Vault that may be read, MOUNT/PATH#FIELD."""
 
     folder: Path
     roots: tuple[Path, ...]
+    writable: tuple[Path, ...] = ()
     env: frozenset[str] = frozenset()
     ssh: bool = False
     entitlements: frozenset[str] = frozenset()
@@ -35,22 +36,30 @@ class Places:
     def check(allow: Sequence[str]) -> None:
         """Raises InvalidOption for words that allow nothing."""
         for word in allow:
-            if word not in {_SSH, *ENTITLEMENTS} and not word.startswith((_FS, _ENV, _VAULT)):
+            if word not in {_SSH, *ENTITLEMENTS} and not word.startswith((_FS, _FS_WRITE, _ENV, _VAULT)):
                 raise InvalidOption(
                     f"--allow {word!r} is not known",
-                    action="use fs.read=PATH, env=NAME, vault=MOUNT/PATH#FIELD, ssh, network.host or security.insecure",
+                    action=(
+                        "use fs.read=PATH, fs.write=PATH, env=NAME, vault=MOUNT/PATH#FIELD, ssh, network.host or "
+                        "security.insecure"
+                    ),
                 )
 
     @classmethod
     def of(cls, folder: Path, top: Path | None, allow: Sequence[str]) -> Self:
-        """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `env=NAME`, `ssh` and BuildKit's
-        entitlements. Raises InvalidOption for other words."""
+        """`top`: the work tree that `folder` is a part of. `allow`: `fs.read=PATH`, `fs.write=PATH`, `env=NAME`, `ssh`
+        and BuildKit's entitlements. Raises InvalidOption for other words."""
         cls.check(allow)
-        roots = [folder, *([top] if top is not None else [])]
-        roots += [Path(word.removeprefix(_FS)).absolute() for word in allow if word.startswith(_FS)]
+        own = [folder, *([top] if top is not None else [])]
+
+        def paths(prefix: str) -> tuple[Path, ...]:
+            named = [Path(word.removeprefix(prefix)).absolute() for word in allow if word.startswith(prefix)]
+            return tuple(path.resolve() for path in (*own, *named))
+
         return cls(
             folder.resolve(),
-            tuple(root.resolve() for root in roots),
+            paths(_FS),
+            paths(_FS_WRITE),
             frozenset(word.removeprefix(_ENV) for word in allow if word.startswith(_ENV)),
             _SSH in allow,
             ENTITLEMENTS.intersection(allow),
@@ -61,16 +70,14 @@ class Places:
         """A path from a file, relative to `below` (else to the source). Raises InvalidOption outside the roots, also
         through links, with the next `action` (None: how to allow it)."""
         path = (below or self.folder) / str(text).removeprefix("cwd://")
-        try:
-            real = path.resolve()
-            if "\0" in str(text):
-                raise ValueError("not a file name")
-        except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
-            raise InvalidOption(f"{what}: {str(text)!r} cannot be resolved") from error
-        if not any(real.is_relative_to(root) for root in self.roots):
-            raise InvalidOption(
-                f"{what}: {text} is outside the source", action=action or f"allow it with --allow {_FS}{real}"
-            )
+        _check_below(what, str(text), path, self.roots, action or f"allow it with --allow {_FS}")
+        return path
+
+    def written(self, what: str, text: str | Path) -> Path:
+        """A path to write to, relative to the source. Raises InvalidOption where that is not allowed, also through
+        links."""
+        path = self.folder / str(text).removeprefix("cwd://")
+        _check_below(what, str(text), path, self.writable, f"allow it with --allow {_FS_WRITE}")
         return path
 
     def variable(self, what: str, name: str) -> str:
@@ -99,3 +106,17 @@ class Places:
         if name not in self.entitlements:
             raise InvalidOption(f"{what}: it needs the entitlement {name}", action=f"allow it with --allow {name}")
         return name
+
+
+def _check_below(what: str, text: str, path: Path, roots: Sequence[Path], action: str) -> None:
+    """Raises InvalidOption outside the roots. `action`: ends in `=` where the path itself is what to allow."""
+    try:
+        real = path.resolve()
+        if "\0" in text:
+            raise ValueError("not a file name")
+    except (OSError, RuntimeError, ValueError) as error:  # before Python 3.13 a circle of links as well
+        raise InvalidOption(f"{what}: {text!r} cannot be resolved") from error
+    if not any(real.is_relative_to(root) for root in roots):
+        raise InvalidOption(
+            f"{what}: {text} is outside the source", action=f"{action}{real}" if action.endswith("=") else action
+        )

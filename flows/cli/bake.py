@@ -88,7 +88,11 @@ def _request(args: argparse.Namespace) -> ReleaseRequest:
     if args.variables:
         args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
     bake = read_request(args, Bake)
-    return ReleaseRequest.read({**given_options(args, ReleaseRequest, without=OF_ONE_IMAGE), "bake": bake})
+    values = given_options(args, ReleaseRequest, without=OF_ONE_IMAGE)
+    if values.get("build", {}).get("network") == "host":
+        # What a person types is thereby allowed.
+        bake = bake.changed({"allow": [*bake.allow, "network.host"]})
+    return ReleaseRequest.read({**values, "bake": bake})
 
 
 def _from_environment(name: str) -> str:

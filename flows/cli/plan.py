@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 async def plan_of(request: ReleaseRequest) -> ReleasePlan:
     """Plan a release without reserving anything. Raises SlipwayErrors."""
     from prefect_slipway.flows.planning.decide import plan_release
-    from prefect_slipway.flows.planning.source import look_into
+    from prefect_slipway.flows.planning.source import look_into, secrets_of
     from prefect_slipway.flows.planning.who_builds import with_nodes
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
@@ -51,6 +51,7 @@ async def plan_of(request: ReleaseRequest) -> ReleasePlan:
     async with open_run(request) as run:
         async with await open_source(run) as checkout:
             source = look_into(run, checkout)
+            await run.see_secrets(secrets_of(source))
             plan, _ = await plan_release(run, source, claimant=None)
         await run.builder.check(source.registries.host)
         if plan.to_build() and run.builder.is_several:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect_slipway.flows.build_options import entries
+from prefect_slipway.flows.build_options.beside import Beside
 from prefect_slipway.infra.buildkit import SecretEnv, SecretFile
-from prefect_slipway.infra.domain.options import csv_line
+from prefect_slipway.infra.domain.options import attributes, csv_line
 
 
 def typed_build(values: dict[str, Any]) -> dict[str, Any]:
@@ -21,8 +22,13 @@ def typed_build(values: dict[str, Any]) -> dict[str, Any]:
         **values,
         "secrets": [_secret(text, allow) for text in values.get("secrets", [])],
         "ssh": [_ssh(text, allow) for text in values.get("ssh", [])],
+        "cache_from": [_cache(text, "src", "fs.read", allow) for text in values.get("cache_from", [])],
+        "cache_to": [_cache(text, "dest", "fs.write", allow) for text in values.get("cache_to", [])],
+        "outputs": [_output(text, allow) for text in values.get("outputs", [])],
         "contexts": {name: _context(place, allow) for name, place in values.get("contexts", {}).items()},
     }
+    if values.get("network") == "host":
+        allow.append("network.host")
     return {**typed, "allow": list(dict.fromkeys(allow))}
 
 
@@ -36,6 +42,24 @@ def _secret(text: str, allow: list[str]) -> str:
         allow.append(f"fs.read={path}")
         return csv_line([f"id={name}", f"src={path}"])
     return text
+
+
+def _cache(text: str, place: str, permission: str, allow: list[str]) -> str:
+    if "=" not in text:
+        return text
+    fields = attributes("--cache-from" if place == "src" else "--cache-to", text)
+    if fields.get("type") != "local" or not fields.get(place):
+        return text
+    path = Path(fields[place]).absolute()
+    allow.append(f"{permission}={path}")
+    return csv_line([f"{key}={value}" for key, value in {**fields, place: str(path)}.items()])
+
+
+def _output(text: str, allow: list[str]) -> str:
+    output = Beside.read(text)
+    output = output._replace(dest=output.dest.absolute())
+    allow.append(f"fs.write={output.dest}")
+    return str(output)
 
 
 def _ssh(text: str, allow: list[str]) -> str:

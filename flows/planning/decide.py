@@ -50,6 +50,13 @@ async def plan_release(
 
 _NO_PREFIX = "-"
 
+_NO_OUTPUTS = "the outputs beside the push are not written, because an earlier run has pushed the image"
+
+# Options of a build that change how it is built, not what: the image with another one is the same release.
+_NOT_OF_THE_IMAGE = {
+    *("allow", "cache_from", "cache_to", "network", "no_cache", "no_cache_filter", "outputs", "pull"),
+}
+
 
 class _Planning:
     """`fingerprint`: of what would be built."""
@@ -194,7 +201,12 @@ class _Planning:
             deciding_commit_count=choice.commit_count,
             previous_version=str(choice.previous) if choice.previous else None,
             source_date_epoch=epoch,
-            warnings=(*targets.warnings, *(said for target in targets.targets.values() for said in unused(target))),
+            warnings=(
+                *targets.warnings,
+                *(said for target in targets.targets.values() for said in unused(target)),
+                *([_NO_OUTPUTS] if found and request.build.outputs else []),
+            ),
+            build_options=request.build_options,
         )
 
     def _image(
@@ -249,7 +261,7 @@ def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
             "labels": build.labels,
             "reproducible": build.reproducible,
             # Only what is set: releases of before there were these options are the same ones still.
-            **build.model_dump(mode="json", exclude_defaults=True, exclude={"allow", "no_cache", "network"}),
+            **build.model_dump(mode="json", exclude_defaults=True, exclude=_NOT_OF_THE_IMAGE),
         }
         what = [source.facts.fingerprint, source.facts.dirty, options]
     else:

@@ -136,7 +136,10 @@ async def _nothing_new(
     version = next((version for version in here if prerelease or not version.prerelease), None)
     if version is None or not await _has_images(images, version):
         return None
-    return Choice(f"this commit is already released as {version}; use --again to release it again", last=version)
+    image, registry = next(iter(images.items()))
+    same = await same_release(image, registry, version, fingerprint) is not None
+    said = f"{version}" if same else f"{version} with other build options"
+    return Choice(f"this commit is already released as {said}; use --again to release it again", last=version)
 
 
 async def _is_released(checkout: Checkout, images: Images, lineage: Lineage, last: Released, fingerprint: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prefect_slipway.flows.bake.builds import image_of
+from prefect_slipway.flows.bake.builds import image_of, secrets_in_vault
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
 from prefect_slipway.flows.build_options.places import ENTITLEMENTS, Places
@@ -19,6 +19,7 @@ from prefect_slipway.flows.values.plan import SourceFacts
 from prefect_slipway.infra.domain.errors import DockerfileMissing, InvalidOption
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
+from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.source import Checkout
 
@@ -68,6 +69,8 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
     for target in targets.targets.values():
         for platform in target.platforms:
             check_platform(platform)
+    if request.build.network == "host" and not run.builder.has_only_host_network:
+        places.entitlement("--network host", "network.host")
     host = images[targets.wanted[0]].registry
     return FetchedSource(checkout, targets, places, images, run.registries(host))
 
@@ -75,6 +78,11 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
 def read_targets(bake: Bake, places: Places) -> TargetSet:
     """Read the targets of the source's files. Raises InvalidOption."""
     return choose(read_folder(places, bake.files, bake.variables), bake.targets)
+
+
+def secrets_of(source: FetchedSource) -> list[SecretField]:
+    """What the builds read from Vault. Raises InvalidOption for what is not allowed."""
+    return [field for target in source.targets.targets.values() for field in secrets_in_vault(target, source.places)]
 
 
 def source_facts(checkout: Checkout) -> SourceFacts:
@@ -116,6 +124,7 @@ def _only_target(request: ReleaseRequest) -> Target:
         attest=tuple(build.attest),
         pull=build.pull,
         no_cache_filter=tuple(build.no_cache_filter),
+        network=build.network or "",
         shm_size=build.shm_size or "",
         ulimits=tuple(build.ulimits),
         extra_hosts=_hosts(build),

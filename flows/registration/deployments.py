@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -29,8 +29,9 @@ from prefect_slipway.flows.registration.triggers import (
     replace_triggers,
     triggers_differ,
 )
+from prefect_slipway.flows.run.recorded_parameters import check_shapes
 from prefect_slipway.flows.server.entrypoint import load_flow
-from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
 from prefect_slipway.infra.domain.urls import check_texts
 
 KIND = "deployment"
@@ -122,6 +123,8 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
     for number, each in enumerate(filled.get("schedules") or [], 1):
         check_texts(f"the deployment {name!r}: schedule {number}: parameters", each.get("parameters"))
     flow = load_flow(filled["entrypoint"])
+    for values in (filled, *(filled.get("schedules") or [])):
+        _check_shape(name, flow.fn, values.get("parameters") or {})
     pool = filled.get("work_pool") or {}
     limit, options = _concurrency(filled.get("concurrency_limit"))
     return Wanted(
@@ -145,6 +148,13 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
             "concurrency_options": options,
         },
     )
+
+
+def _check_shape(deployment: str, function: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
+    try:
+        check_shapes(function, parameters)
+    except RequestOutdated as error:
+        raise RequestOutdated(f"the deployment {deployment!r}: {error.cause}") from None
 
 
 def _concurrency(given: object) -> tuple[int | None, dict[str, Any] | None]:

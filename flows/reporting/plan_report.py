@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.rows import as_rows
 from prefect_slipway.flows.values.plan import ReleasePlan
@@ -71,5 +74,19 @@ def source_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
     return facts
 
 
+def build_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
+    """A row with the options of the build in force; none without any."""
+    said = [_said(name.replace("_", " "), value) for name, value in plan.build_options.items()]
+    return [("build options", one_line("; ".join(said)))] if said else []
+
+
+def _said(name: str, value: Any) -> str:
+    if value is True:
+        return name
+    if isinstance(value, Mapping):
+        value = [f"{key}={inner}" for key, inner in value.items()]
+    return f"{name} {', '.join(value) if isinstance(value, list) else value}"
+
+
 def _facts(plan: ReleasePlan) -> list[tuple[str, str]]:
-    return [("why", plan.why), *source_facts(plan)]
+    return [("why", plan.why), *source_facts(plan), *build_facts(plan)]

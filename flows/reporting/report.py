@@ -10,6 +10,7 @@ from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.artifact_keys import key_of, set_key
 from prefect_slipway.flows.reporting.links import Link
 from prefect_slipway.flows.reporting.plan_report import (
+    build_facts,
     commits_as_markdown,
     deciding_commits,
     source_facts,
@@ -71,7 +72,7 @@ class Report:
         facts = [("image", plan.reference)] if plan.only is not None else [("version", plan.version or "none")]
         if plan.only is not None and result.released:
             facts += [("tags", ", ".join(result.tags)), ("digest", result.digest or "")]
-        facts += [("why", plan.why), *source_facts(plan)]
+        facts += [("why", plan.why), *source_facts(plan), *build_facts(plan)]
         if plan.git_tag and result.released:
             facts.append(("git tag", plan.git_tag))
         if self.failed is not None and plan.only is None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from prefect_slipway.flows.build_options import entries, values
 from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.beside import Beside
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.request.model import Option, Request
+from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
+from prefect_slipway.infra.domain.secret_path import SecretField
 
 OF_ANY_IMAGE = ("no_cache", "reproducible", "network")
 """The fields that a release of several images has as well: the others are in the set's files."""
@@ -32,7 +36,8 @@ class Build(Request):
         ),
     )
     network: Literal["host", "none"] | None = Field(
-        default=None, description="Network of the RUN steps. Leave empty for the builder's default."
+        default=None,
+        description="Network of the RUN steps; `host` needs `allow`. Leave empty for the builder's default.",
     )
 
     secrets: Annotated[list[str], Option("secret", "id=ID,vault=PLACE")] = Field(
@@ -90,11 +95,18 @@ class Build(Request):
     ulimits: Annotated[list[str], Option("ulimit", "NAME=LIMIT")] = Field(
         default_factory=list, description="Limits of RUN steps, NAME=SOFT[:HARD]."
     )
+    outputs: Annotated[list[str], Option("build-output", "type=TYPE,dest=PATH")] = Field(
+        default_factory=list,
+        description=(
+            "Outputs beside the push: type=oci,dest=FILE for an image archive, type=local,dest=DIRECTORY for the "
+            "image's files. Slipway writes them when the pushed image is verified. Leave empty for none."
+        ),
+    )
     allow: Annotated[list[str], Option(metavar="PERMISSION")] = Field(
         default_factory=list,
         description=(
             "What the build may use beyond its source: network.host, security.insecure, ssh, env=NAME (as a secret), "
-            "fs.read=PATH."
+            "fs.read=PATH, fs.write=PATH. Leave empty for nothing."
         ),
     )
 
@@ -108,8 +120,10 @@ class Build(Request):
                 entries.ssh_agent(text)
         for name in self.contexts:
             entries.context_name(name)
-        entries.caches("--cache-from", self.cache_from)
-        entries.caches("--cache-to", self.cache_to)
+        for option, caches in (("--cache-from", self.cache_from), ("--cache-to", self.cache_to)):
+            _check_caches(option, caches)
+        for text in self.outputs:
+            Beside.read(text)
         values.image_annotations(self.annotations)
         attests(self.attest)
         values.hosts(self.add_hosts)
@@ -117,6 +131,13 @@ class Build(Request):
         values.ulimits("--ulimit", self.ulimits)
         Places.check(self.allow)
         return self
+
+    @property
+    def in_vault(self) -> list[SecretField]:
+        """What the build reads from Vault."""
+        named = [entries.secret("--secret", text, ())[1] for text in self.secrets]
+        keys = [key[1] for text in self.ssh if (key := entries.ssh_keys(text)) is not None]
+        return [*(field for field in named if isinstance(field, SecretField)), *keys]
 
     @property
     def allowed(self) -> list[str]:
@@ -133,3 +154,12 @@ class Build(Request):
             "oci-mediatypes": "true" if self.oci_media_types else None,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_caches(option: str, texts: list[str]) -> None:
+    for entry in entries.caches(option, texts):
+        if any(re.search("secret|token|password|account_key", name) for name in entry.attributes):
+            raise InvalidOption(
+                f"{option}: the entry of type {entry.type} contains a credential, which would be recorded",
+                action="remove it, and allow the environment variable with the credential: --allow env=NAME",
+            )

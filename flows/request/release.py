@@ -109,6 +109,13 @@ class ReleaseRequest(Request):
     )
 
     @property
+    def build_options(self) -> dict[str, Any]:
+        """The options of the build in force: those that are not the default. Permissions and labels are not among
+        them."""
+        usual = self.model_dump(mode="json", include={"file", "build_args", "platforms"}, exclude_defaults=True)
+        return usual | self.build.model_dump(mode="json", exclude={"allow", "labels"}, exclude_defaults=True)
+
+    @property
     def called(self) -> str:
         """The name of a run before its image and version are known."""
         name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.checkout.path)

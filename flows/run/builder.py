@@ -99,6 +99,11 @@ class RunBuilder:
         return any(node.cluster is not None for node in self._nodes)
 
     @property
+    def has_only_host_network(self) -> bool:
+        """Whether RUN steps have no other network on any node. Raises StackDown and InvalidOption as `nodes`."""
+        return not self._in_cluster and all(node.network == "host" for node in self._nodes or self._find())
+
+    @property
     def is_several(self) -> bool:
         """Whether several nodes are there already, and can be asked."""
         return len(self._nodes) > 1 and not self.is_made

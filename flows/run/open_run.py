@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class OpenRun:
         vault = needed(self.vault, "a secret of the build is named in Vault")
         return (await vault.read(field.path)).text(field.field).encode()
 
+    async def see_secrets(self, fields: Iterable[SecretField]) -> None:
+        """Read each once, and keep nothing. Raises as `read_secret`."""
+        for field in fields:
+            await self.read_secret(field)
+
     def git_credentials(self) -> CredentialSource | None:
         """The source of the git server's credential, None for anonymous access. Raises StackDown without a Vault."""
         if (place := self.request.checkout.credentials) is None:
@@ -117,5 +122,9 @@ async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
     if name := block_name(request.source):
         request = request.changed((await load(Source, name)).request_fields())
     if request.builder.address is not None and (name := block_name(request.builder.address)):
-        request = request.changed((await load_builder(name)).request_fields())
+        fields = (await load_builder(name)).request_fields()
+        if fields.get("build", {}).get("network") == "host":
+            # Whoever saved the builder has allowed it.
+            fields["build"]["allow"] = [*request.build.allow, "network.host"]
+        request = request.changed(fields)
     return request.changed({"credentials": (await with_registries(request.credentials)).model_dump()})

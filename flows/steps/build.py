@@ -15,6 +15,7 @@ from prefect import get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 from prefect_slipway.flows.bake.builds import build_request
+from prefect_slipway.flows.build_options.beside import OPTION
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting import markdown
@@ -23,6 +24,7 @@ from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.outputs import OutputsBeside
 from prefect_slipway.flows.run.parts import build_parts
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.provision import look_at_builder
@@ -33,7 +35,7 @@ from prefect_slipway.flows.values.result import BuiltImage
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
 from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
-from prefect_slipway.infra.domain.errors import BuilderUnreachable
+from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption
 from prefect_slipway.infra.domain.nodes import Share
 from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -49,8 +51,8 @@ _LOG_EVERY_S = 0.25
 class Builds:
     """The builds of a release on a builder: each begins when its bases are built, up to the allowed number at once.
 
-    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed;
-    `recorders`: by target and the platforms of one node.
+    `outputs`: what is written beside the push; `built`: finished builds by target, in the order of completion;
+    `failed`: the first target whose build failed; `recorders`: by target and the platforms of one node.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Builds:
         self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
+        self.outputs = OutputsBeside(run.request.build.outputs, source.places)
         self.recorders: dict[tuple[str, tuple[str, ...]], BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
@@ -154,8 +157,14 @@ class Builds:
     def _request(
         self, image: PlannedImage, bases: Mapping[str, str], node: BuilderNode, share: Share, wanted: Sequence[str]
     ) -> BuildRequest:
-        """What `node` builds: its share of the platforms that are `wanted`."""
+        """What `node` builds: its share of the platforms that are `wanted`. Raises InvalidOption."""
         run = self._run
+        others = set(wanted).difference(share.platforms)
+        if others and run.request.build.outputs:
+            raise InvalidOption(
+                f"{OPTION}: the image is built by several nodes, none of which has all of it",
+                action="write it from the registry (skopeo copy --all), or build it on one node",
+            )
         request = build_request(
             self._source.targets.targets[image.target],
             image.image,
@@ -164,18 +173,31 @@ class Builds:
             bases,
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
-            network=run.request.build.network or node.network,
+            # That of a single image is its target's.
+            network=(run.request.build.network if run.request.bake is not None else None) or node.network,
             no_cache=run.request.build.no_cache,
             insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
             output=run.request.build.output,
+            beside=self.outputs.requested(image.reference, self._same_image),
         )
-        others = set(wanted).difference(share.platforms)
         return request._replace(
             platforms=share.platforms,
             as_index=bool(others),
             annotations=annotations_without(request.annotations, others),
         )
+
+    @property
+    def _same_image(self) -> dict[str, str]:
+        """Attributes of an archive's exporter, for the same bytes as the push has."""
+        times = {"rewrite-timestamp": "true"} if self._plan.source_date_epoch is not None else {}
+        return times | self._run.request.build.output
+
+    def keep_outputs(self) -> None:
+        """Put the outputs beside the push in place. The images are verified. Raises OutputError, DigestMismatch."""
+        for one in self.built.values():
+            if one.planned.existing_digest is None:
+                self.outputs.keep(one.digest)
 
     async def note(self, built: BuiltImage) -> None:
         """Once all images exist: a rerun after a crash finishes them instead of building others."""

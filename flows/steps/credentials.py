@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.bake.builds import secrets_in_vault
-from prefect_slipway.flows.planning.source import FetchedSource
+from prefect_slipway.flows.planning.source import FetchedSource, secrets_of
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.steps.step import step
@@ -20,11 +19,19 @@ async def read_credentials(registries: Registries) -> list[str]:
     return hosts
 
 
-async def check_build_secrets(run: OpenRun, source: FetchedSource) -> None:
-    """See that Vault has the secrets of the build, before anything is built. Raises InvalidOption for what is not
+async def check_named_secrets(run: OpenRun) -> None:
+    """See that Vault has the build's secrets that the request names, before a builder is made. Raises VaultErrors."""
+    await _check(run, run.request.build.in_vault)
+
+
+async def check_secrets_of_files(run: OpenRun, source: FetchedSource) -> None:
+    """The same for those that the source's files name, before anything is built. Raises InvalidOption for what is not
     allowed, VaultErrors."""
-    targets = source.targets.targets.values()
-    fields = [field for target in targets for field in secrets_in_vault(target, source.places)]
+    if run.request.bake is not None:
+        await _check(run, secrets_of(source))
+
+
+async def _check(run: OpenRun, fields: list[SecretField]) -> None:
     if fields:
         await read_build_secrets(run, fields)
 
@@ -32,5 +39,4 @@ async def check_build_secrets(run: OpenRun, source: FetchedSource) -> None:
 @step("read build secrets")
 async def read_build_secrets(run: OpenRun, fields: list[SecretField]) -> None:
     """Read them once; nothing of them is kept: the build reads each when a step asks for it. Raises VaultErrors."""
-    for field in fields:
-        await run.read_secret(field)
+    await run.see_secrets(fields)

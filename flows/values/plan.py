@@ -56,7 +56,8 @@ class ReleasePlan:
     """Everything that a release will do, computed in advance. `images`: each after its bases.
 
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
-    the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user.
+    the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user. `build_options`: those of the
+    request that are not the default, with places of secrets and never their values.
     """
 
     source: SourceFacts
@@ -70,6 +71,7 @@ class ReleasePlan:
     previous_version: str | None = None
     source_date_epoch: int | None = None
     warnings: tuple[str, ...] = ()
+    build_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -115,6 +117,8 @@ class ReleasePlan:
             return []
         built = {image.target for image in self.to_build()}
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
+        if built:
+            effects += [f"write {output} when it is verified" for output in self.build_options.get("outputs", ())]
         if self.only is not None:
             effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with a different digest)")
         else:

@@ -125,6 +125,8 @@ def test_parameters_of_slipways_own_flows(commands: WarmStarter, probe: Probe) -
     said = complaint(commands.run("trigger", "relay-probe/ours", "--param", "request.version.exact=one"), 2)
     assert "does not accept these parameters" in said
     assert "'one'" in said
+    said = complaint(commands.run("trigger", "relay-probe/ours", "--param", "request.ref=main"), 2)
+    assert "`ref` is now `checkout.ref`" in said
 
 
 def test_a_flow_that_takes_any_parameter(commands: WarmStarter, probe: Probe) -> None:

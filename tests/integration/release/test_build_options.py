@@ -6,6 +6,7 @@ import base64
 import json
 import secrets
 import sqlite3
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from prefect_slipway.flows.bake.targets import Target
+from prefect_slipway.flows.planning.source import look_into
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.open_run import open_run
+from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.infra.domain.errors import InvalidOption
 from tests import patient
+from tests.conftest import RunningStack
+from tests.integration.release.conftest import Release
 from tests.releases import BASE, Traces, complaint, make_source, registry_login, result_of, run_line
 from tests.servers import VaultServer, vault_server
 from tests.warm import WarmStarter
@@ -113,7 +122,9 @@ def test_a_secret_that_vault_lacks_is_told_before_anything_is_built(
     options = safe.options(traces, source)
     ended = commands.run("release", source, "--secret", "id=npm,vault=secret/absent#token", *options, env=safe.env)
     said = complaint(ended)
-    assert "vault:secret/absent" in said and "build and push" not in ended.stderr
+    assert "vault:secret/absent" in said and "provision builder" not in ended.stderr
+    ended = commands.run("plan", source, "--secret", "id=npm,vault=secret/absent#token", *options, env=safe.env)
+    assert "vault:secret/absent" in complaint(ended)
     ended = commands.run("release", source, "--secret", "id=npm,vault=secret/npm#other", *options, env=safe.env)
     assert "no text in the field 'other'" in complaint(ended)
     assert traces.tags(source.name) == []
@@ -169,6 +180,49 @@ def test_what_a_person_types_is_as_with_buildx(
     assert all(layer["mediaType"].endswith("+zstd") for layer in found["layers"])
 
 
+def test_outputs_and_caches_are_written_where_somebody_types(
+    commands: WarmStarter, traces: Traces, safe: Safe, tmp_path: Path
+) -> None:
+    """An archive with the very image that was pushed, its files, and a cache that another release imports; the plan and
+    the report say so, and nothing else is left beside them."""
+    here = tmp_path / "here"
+    here.mkdir()
+    source = make_source(tmp_path / "app-beside", BASE + run_line("echo built > /made"))
+    options = (
+        "--build-output", "type=oci,dest=air/app.tar", "--build-output", "type=local,dest=files",
+        "--cache-to", "type=local,dest=cache,mode=max", "--cache-from", "type=local,src=cache",
+        *safe.options(traces, source),
+    )  # fmt: skip
+    planned = commands.run("plan", source, *options, env=safe.env, cwd=here)
+    outputs = [f"type=oci,dest={here}/air/app.tar", f"type=local,dest={here}/files"]
+    plan = json.loads(planned.stdout)
+    assert plan["build_options"]["outputs"] == outputs
+    assert f"write {outputs[0]} when it is verified" in plan["effects"]
+    result = result_of(commands.run("release", source, *options, env=safe.env, cwd=here))
+    with tarfile.open(here / "air" / "app.tar") as archive:
+        index = json.loads(archive.extractfile("index.json").read())  # type: ignore[union-attr]
+    assert [each["digest"] for each in index["manifests"]] == [result["digest"]]
+    assert (here / "files" / "made").read_text() == "built\n"
+    assert (here / "cache" / "index.json").is_file()
+    assert sorted(path.name for path in here.rglob("*partial*")) == []
+    report = traces.report(traces.runs(f"{source.name} 0.1.0")[0]["id"])
+    assert "build options" in report and "air/app.tar" in report
+    second = commands.run("release", source, "--again", *options, env=safe.env, cwd=here)
+    assert result_of(second)["version"] == "0.2.0"
+
+
+def test_nothing_is_written_beside_a_failed_build(
+    commands: WarmStarter, traces: Traces, safe: Safe, tmp_path: Path
+) -> None:
+    """What was there stays."""
+    source = make_source(tmp_path / "app-fails-beside", BASE + run_line("exit 7"))
+    (tmp_path / "app.tar").write_text("of yesterday")
+    options = ("--build-output", "type=oci,dest=app.tar", *safe.options(traces, source))
+    complaint(commands.run("release", source, *options, env=safe.env, cwd=tmp_path))
+    assert (tmp_path / "app.tar").read_text() == "of yesterday"
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
@@ -178,6 +232,8 @@ def test_what_a_person_types_is_as_with_buildx(
         (("--shm-size", "much"), "--shm-size"),
         (("--add-host", "nohost"), "is not HOST:IP"),
         (("--attest", "mode=max"), "has no type"),
+        (("--build-output", "type=docker,dest=x"), "neither type=oci,dest=FILE nor type=local,dest=DIRECTORY"),
+        (("--cache-to", "type=s3,bucket=b,secret_access_key=k"), "contains a credential"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_once(
@@ -203,6 +259,48 @@ def test_a_deployment_takes_nothing_of_the_machine_that_is_not_allowed(
     assert f"allow it with --allow vault={PLACE}" in complaint(ended, 2)
     ended = commands.run("bake", "--source", source, *repository, "--allow", "vault=secret/*", env=safe.env)
     assert ended.code == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("build", "permission"),
+    [
+        ({"outputs": ["type=oci,dest=/srv/app.tar"]}, "fs.write=/srv/app.tar"),
+        ({"cache_to": ["type=local,dest=/srv/cache"]}, "fs.write=/srv/cache"),
+        ({"cache_from": ["type=local,src=/srv/cache"]}, "fs.read=/srv/cache"),
+    ],
+)
+async def test_places_of_the_worker_must_be_allowed(
+    run_release: Release, source: Path, build: dict[str, object], permission: str
+) -> None:
+    """A deployment's parameters name them; the refusal says what whoever runs it has to allow."""
+    with pytest.raises(InvalidOption) as raised:
+        await run_release(source=str(source), build=build)
+    assert f"--allow {permission}" in str(raised.value.action)
+
+
+async def test_the_hosts_network_must_be_allowed(stack: RunningStack, source: Path) -> None:
+    """On a builder with another one, before it is asked for anything; the embedded engine has no other."""
+    allowed = {"network": "host", "allow": ["network.host"]}
+    elsewhere = "tcp://127.0.0.1:9"
+    for address, build in ((elsewhere, allowed), (stack.connection.builder, {"network": "host"})):
+        assert (await looked_into(source, address, build)).network == "host"
+    with pytest.raises(InvalidOption, match=r"--network host: it needs the entitlement network\.host"):
+        await looked_into(source, elsewhere, {"network": "host"})
+
+
+async def looked_into(source: Path, builder: str, build: Mapping[str, object]) -> Target:
+    request = ReleaseRequest.read({"source": str(source), "builder": {"address": builder}, "build": build})
+    async with open_run(request) as run, await open_source(run) as checkout:
+        return look_into(run, checkout).targets.targets["image"]
+
+
+async def test_a_commit_that_was_released_with_other_options_is_told(run_release: Release, repository: Path) -> None:
+    """It is not released again without being asked, and the difference is not passed over."""
+    assert (await run_release(source=str(repository))).released
+    same = await run_release(source=str(repository))
+    assert same.reason == "this commit is already released as 0.1.0; use --again to release it again"
+    other = await run_release(source=str(repository), build={"labels": {"team": "blue"}})
+    assert "released as 0.1.0 with other build options" in other.reason
 
 
 def test_the_plan_of_steps_is_the_same_in_a_rerun(

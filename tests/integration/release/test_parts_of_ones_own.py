@@ -78,5 +78,7 @@ async def test_a_running_engine_is_used(
     with private_engine(tmp_path / "e") as address:
         monkeypatch.setenv("DOCKER_HOST", address.replace("docker://", "unix://"))
         assert usable_engine().address == address
-        result = await run_release(source=str(source), builder={"address": address}, build={"network": "host"})
+        result = await run_release(
+            source=str(source), builder={"address": address}, build={"network": "host", "allow": ["network.host"]}
+        )
     assert result.released

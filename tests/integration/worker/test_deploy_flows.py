@@ -194,6 +194,15 @@ def test_what_is_wrong_in_the_file_is_said(slipway: Run, tmp_path: Path) -> None
     assert done.stderr.startswith("slipway: the entrypoint 'flows/release.py:release' is not a module path\nNext: ")
 
 
+def test_the_request_of_an_earlier_version_is_told_its_new_form(slipway: Run, tmp_path: Path) -> None:
+    """Before it is registered, by the deployment that has it."""
+    file = own_file(tmp_path, parameters={"request": {"source": ".", "ref": "main", "builder": "kubernetes"}})
+    done = slipway("deploy-flows", "--file", file, "--only", "deployments")
+    assert done.returncode == 2
+    assert done.stderr.startswith("slipway: the deployment 'mine': the request has the fields of an earlier version: ")
+    assert "`ref` is now `checkout.ref`, `builder` is now `builder.address`" in done.stderr
+
+
 def test_a_server_that_is_not_there_is_said(slipway: Run) -> None:
     """Which server, and what to do."""
     done = slipway("deploy-flows", env={"PREFECT_API_URL": "http://127.0.0.1:9/api"})

@@ -195,6 +195,7 @@ def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
         ({"dockerfile": "../Dockerfile"}, "fs.read="),
         ({"secrets": ("id=x,src=/etc/shadow",)}, "fs.read=/etc/shadow"),
         ({"secrets": ("id=x,env=TOKEN",)}, "env=TOKEN"),
+        ({"cache_to": ("type=local,dest=/var/cache",)}, "fs.write=/var/cache"),
         ({"cache_from": ("type=local,src=/var/cache",)}, "fs.read=/var/cache"),
         ({"ssh": ("default",)}, "--allow ssh"),
         ({"network": "host"}, "network.host"),
@@ -211,7 +212,7 @@ def test_a_file_reaches_nothing_beyond_its_source(tmp_path: Path, fields: dict[s
     with pytest.raises(InvalidOption) as error:
         request(source, target)
     assert action in str(error.value)
-    allow = ["fs.read=/", "env=TOKEN", "ssh", "network.host", "security.insecure"]
+    allow = ["fs.read=/", "fs.write=/", "env=TOKEN", "ssh", "network.host", "security.insecure"]
     request(source, target, *allow)
 
 

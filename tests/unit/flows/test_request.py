@@ -60,11 +60,20 @@ def test_options_of_the_build_are_a_section(tmp_path: Path, monkeypatch: pytest.
         "--secret", "id=a,vault=secret/a#b", "--secret", "id=f,src=file", "--secret", "id=TOKEN",
         "--ssh", "deploy=vault:ssh/deploy#key", "--build-context", "more=dir",
         "--build-context", "base=docker-image://alpine", "--compression", "zstd", "--compression-level", "3",
+        "--cache-from", "type=local,src=old", "--cache-to", "type=local,mode=max,dest=new", "--cache-to", "r.example/c",
+        "--build-output", "type=oci,dest=app.tar", "--network", "host",
     )  # fmt: skip
     assert request.build.secrets == ["id=a,vault=secret/a#b", f"id=f,src={tmp_path}/file", "id=TOKEN,env=TOKEN"]
     assert request.build.ssh == ["deploy=vault:ssh/deploy#key"]
     assert request.build.contexts == {"more": f"{tmp_path}/dir", "base": "docker-image://alpine"}
-    assert request.build.allow == [f"fs.read={tmp_path}/file", "env=TOKEN", f"fs.read={tmp_path}/dir"]
+    assert request.build.cache_from == [f"type=local,src={tmp_path}/old"]
+    assert request.build.cache_to == [f"type=local,mode=max,dest={tmp_path}/new", "r.example/c"]
+    assert request.build.outputs == [f"type=oci,dest={tmp_path}/app.tar"]
+    read, written = (
+        [f"fs.{how}={tmp_path}/{name}" for name in names]
+        for how, names in (("read", ("file", "old", "dir")), ("write", ("new", "app.tar")))
+    )
+    assert sorted(request.build.allow) == sorted([*read, *written, "env=TOKEN", "network.host"])
     assert request.build.output == {"compression": "zstd", "compression-level": "3"}
     assert "ssh" in _request("--ssh", "default").build.allow
 
