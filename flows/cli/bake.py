@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.cache_options import add_cache_options
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
     from prefect_slipway.flows.request.bake import Bake
@@ -38,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
     add_request_options(parser, Bake, positional=None)
+    add_cache_options(parser)
     parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:
+    from prefect_slipway.flows.cli.cache_options import given_cache
     from prefect_slipway.flows.cli.options import given_options
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
@@ -85,7 +88,8 @@ def _request(args: argparse.Namespace) -> ReleaseRequest:
     if args.variables:
         args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
     bake = Bake.read(given_options(args, Bake))
-    return ReleaseRequest.read({**given_options(args, ReleaseRequest, without=OF_ONE_IMAGE), "bake": bake})
+    given = given_options(args, ReleaseRequest, without=OF_ONE_IMAGE)
+    return ReleaseRequest.read({**given, "bake": bake, "cache": given_cache(args)})
 
 
 def _from_environment(name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from prefect_slipway.flows.cli.cache_options import add_cache_options, given_cache
 from prefect_slipway.flows.cli.typed_build import typed_build
 from prefect_slipway.flows.request.build import Build
 from prefect_slipway.flows.request.model import Request
@@ -84,6 +85,7 @@ def add_release_options(parser: argparse.ArgumentParser) -> None:
     add_request_options(parser)
     more = parser.add_argument_group("more options of the build", "As docker buildx build has them.")
     add_request_options(more, Build, positional=None)
+    add_cache_options(parser)
 
 
 def request_of(args: argparse.Namespace) -> ReleaseRequest:
@@ -91,6 +93,8 @@ def request_of(args: argparse.Namespace) -> ReleaseRequest:
     values = given_options(args, ReleaseRequest)
     if build := given_options(args, Build):
         values["build"] = typed_build(build)
+    if cache := given_cache(args):
+        values["cache"] = cache
     return ReleaseRequest.read(values)
 
 

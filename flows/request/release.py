@@ -15,6 +15,7 @@ from prefect_slipway.blocks.fields import (
 )
 from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.model import InsecureRegistry, RegistryCa, Request, SavedVault
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.naming import source_name
@@ -178,6 +179,12 @@ class ReleaseRequest(Request):
     build: Build = Field(
         default_factory=Build,
         description="More options of the build: secrets, SSH, contexts, caches, attestations. Leave empty for none.",
+    )
+    cache: Cache = Field(
+        default_factory=Cache,
+        description=(
+            "Build cache in the registry. Leave empty for one if the builder is created for this release, else none."
+        ),
     )
     bake: Bake | None = Field(
         default=None,

@@ -62,6 +62,11 @@ class RunBuilder:
         stack = self._stack
         return stack is not None and stack.builder_network == "host" and str(self._address) == stack.builder
 
+    @property
+    def is_of_this_run(self) -> bool:
+        """Whether it is created for this run and removed after it: its own cache begins empty."""
+        return self._request.builder == KUBERNETES and self._request.builder_options.get("lifetime", "run") == "run"
+
     async def check(self, registry: str) -> None:
         """Check that a builder could be created in the cluster, before an approval or a long wait.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -19,13 +20,14 @@ from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.build_cache import cache_import, existing_caches
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.provision import BuilderFacts
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.values.result import BuiltImage
-from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome
+from prefect_slipway.flows.values.result import BuiltImage, CacheUse
+from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -37,10 +39,19 @@ _PROGRESS_EVERY_S = 1.0
 _LOG_EVERY_S = 0.25
 
 
+class CacheExport(NamedTuple):
+    """The registry cache of a build, to be written to `reference` by whoever built it."""
+
+    reference: str
+    request: BuildRequest
+    address: BuilderAddress
+
+
 class Builds:
     """The builds of a release on one builder: each begins when its bases are built, up to the allowed number at once.
 
-    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed.
+    `built`: finished builds by target, in the order of completion; `failed`: the first target whose build failed;
+    `caches`: the registry caches that builds used; `exports`: those to export. `slots`: as many builds may run at once.
     """
 
     def __init__(
@@ -51,12 +62,14 @@ class Builds:
         self._source = source
         self._plan = plan
         self._reserved = reserved
-        self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
+        self.slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
         self.recorders: dict[str, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
+        self.caches: dict[str, CacheUse] = {}
+        self.exports: dict[str, CacheExport] = {}
 
     async def all(self, builder: BuilderFacts) -> tuple[BuiltImage, ...]:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
@@ -74,7 +87,7 @@ class Builds:
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
         bases = {base: _by_digest(await self._building[base]) for base in image.bases if not found}
-        async with self._slots:
+        async with self.slots:
             start_s = self._since()
             named = image.target if len(self._building) > 1 else ""
             build = build_and_push.with_options(task_run_name=f"build {named}") if named else build_and_push
@@ -106,7 +119,14 @@ class Builds:
             read_secret=run.read_secret,
             output=run.request.build.output,
         )
+        if image.cache is not None:
+            found = () if request.no_cache else await existing_caches(registries, image.cache.imports)
+            imports = tuple(cache_import(registries, each) for each in found)
+            request = request._replace(cache_imports=(*request.cache_imports, *imports))
+            self.caches[image.target] = CacheUse(image.target, found)
         address = await run.builder.address(registries.host)
+        if image.cache is not None and image.cache.export is not None:
+            self.exports[image.target] = CacheExport(image.cache.export, request, address)
         credentials = await run.builder.credentials(registries, reference)
 
         async def build() -> BuildOutcome:
