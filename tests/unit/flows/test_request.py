@@ -7,6 +7,7 @@ import pytest
 
 from prefect_slipway.flows.cli.options import add_release_options, request_of
 from prefect_slipway.flows.request.build import Build
+from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, InvalidVersion, UsageError
 from prefect_slipway.infra.domain.version import Bump
@@ -25,10 +26,12 @@ def test_every_field_is_an_option_with_its_description() -> None:
     options = {action.dest: action.help for action in parser._actions}
     for name, field in ReleaseRequest.model_fields.items():
         assert field.description, f"{name} has no description"
-        if name not in {"bake", "build"}:  # a command of its own, and a section
+        if name not in {"bake", "build", "cache"}:  # a command of its own, and sections
             assert options[name] == field.description.replace("%", "%%")
     for name, field in Build.model_fields.items():
         assert field.description and options[name] == field.description.replace("%", "%%")
+    for name, field in Cache.model_fields.items():
+        assert field.description and options[f"cache_{name}"] == field.description
 
 
 def test_nothing_typed_is_the_models_default() -> None:
@@ -51,6 +54,16 @@ def test_options_of_the_build_are_a_section(tmp_path: Path, monkeypatch: pytest.
     assert request.build.allow == [f"fs.read={tmp_path}/file", "env=TOKEN", f"fs.read={tmp_path}/dir"]
     assert request.build.output == {"compression": "zstd", "compression-level": "3"}
     assert "ssh" in _request("--ssh", "default").build.allow
+
+
+def test_options_of_the_cache_are_a_section() -> None:
+    """One word turns it on or off; its repository has no tag, and its limit is a number."""
+    request = _request("--cache", "off", "--cache-repository", "r.example/cache", "--cache-timeout-s", "9")
+    assert request.cache == Cache(mode="off", repository="r.example/cache", timeout_s=9)
+    with pytest.raises(InvalidOption, match="tag or digest"):
+        _request("--cache-repository", "r.example/cache:1")
+    with pytest.raises(InvalidReference):
+        _request("--cache-repository", "r.example/UPPER")
 
 
 def test_options_become_fields() -> None:
