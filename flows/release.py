@@ -19,6 +19,7 @@ from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
 from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
+from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
@@ -85,6 +86,9 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))
         course.pull = await whatever_comes(pull_commands(run, registries, course.references))
         await whatever_comes(course.record())
+        # Everything is public and recorded: this is for the next release, and an interruption ends it.
+        await export_caches(run, registries, builds)
+        await whatever_comes(course.record_caches())
 
 
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from prefect_slipway.flows.bake.builds import unused
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.targets import Target
+from prefect_slipway.flows.planning.build_cache import plan_caches
 from prefect_slipway.flows.planning.lineage import released_versions
 from prefect_slipway.flows.planning.next_version import (
     DEFAULT_TAG_PREFIX,
@@ -25,7 +26,7 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.interrupts import whatever_comes
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.reservation import ReservedVersion
-from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
+from prefect_slipway.flows.values.plan import PlannedCache, PlannedImage, ReleasePlan
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import SLIPWAY_FINGERPRINT, image_labels
 from prefect_slipway.infra.domain.ledger import Claim, VersionLedger
@@ -68,6 +69,7 @@ class _Planning:
         self._fingerprint = _fingerprint(run.request, source)
         self._claim = Claim(claimant, self._fingerprint) if claimant is not None else None
         self._reserved: ReservedVersion | None = None
+        self._caches: Mapping[str, PlannedCache] = {}
 
     async def plan(self, earlier: Version | None) -> tuple[ReleasePlan, ReservedVersion | None]:
         try:
@@ -90,6 +92,7 @@ class _Planning:
             choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
         if choice.nothing:
             return await self._unfinished(ledger, choice)
+        self._caches = await plan_caches(self._run, self._source)
         try:
             version, found = await self._settle(ledger, choice)
             return self._as_plan(ledger, choice, version, choice.why, found)
@@ -229,6 +232,7 @@ class _Planning:
             bases=tuple(target.bases.values()),
             public=public,
             existing_digest=existing if public else None,
+            cache=self._caches.get(target.name),
         )
 
 

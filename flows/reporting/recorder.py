@@ -97,7 +97,7 @@ class BuildRecorder:
             if step.completed is None:
                 note = f"{max(0.0, time.time() - step.started):.1f}s"
             elif step.error:
-                note = "ERROR"
+                note = "CANCELED" if _was_cancelled(step) else "ERROR"
             else:
                 note = "CACHED" if step.cached else f"{step.completed - step.started:.1f}s"
             room = max(10, width - len(note) - 6)
@@ -127,7 +127,8 @@ class BuildRecorder:
 
     def counts(self) -> tuple[int, int]:
         """The Dockerfile's steps that were completed, and how many of these came from the cache."""
-        steps = [s.step for s in self._seen.values() if _of_the_dockerfile(s.step) and s.step.completed is not None]
+        completed = (seen.step for seen in self._seen.values() if seen.step.completed is not None)
+        steps = [step for step in completed if _of_the_dockerfile(step) and not _was_cancelled(step)]
         return len(steps), sum(1 for step in steps if step.cached)
 
     def timeline(self) -> tuple[StepTime, ...]:
@@ -148,7 +149,7 @@ class BuildRecorder:
                 start_s=round((step.started or begin) - begin, 3),
                 end_s=round((step.completed or last) - begin, 3),
                 cached=step.cached,
-                failed=bool(step.error),
+                failed=bool(step.error) and not _was_cancelled(step),
             )
             for step in started
         )
@@ -204,7 +205,15 @@ class BuildRecorder:
         self._lines.append(f"#{seen.number} {since}{text}")
 
 
+def _was_cancelled(step: Step) -> bool:
+    """Whether a step was given up, as the daemon does once a later one is found in a cache (buildx,
+    util/progress/progressui/printer.go)."""
+    return step.error.endswith("context canceled")
+
+
 def _ending(step: Step) -> str:
+    if _was_cancelled(step):
+        return "CANCELED"
     if step.error:
         return f"ERROR: {one_line(step.error)}"
     if step.cached:

@@ -85,6 +85,9 @@ class Report:
         if result.steps:
             share = 100 * result.cached_steps // result.steps
             facts.append(("steps", f"{result.steps}, {result.cached_steps} cached ({share} %)"))
+        for cache in result.caches:
+            label = "cache" if plan.only is not None else f"cache of {cache.target}"
+            facts.append((label, "; ".join(cache.lines())))
         facts.append(("duration", f"{result.duration_s:.1f} s"))
         return facts
 

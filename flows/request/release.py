@@ -12,6 +12,7 @@ from prefect_slipway.flows.request.approval import Approval
 from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
 from prefect_slipway.flows.request.builder import BuilderChoice
+from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.model import Option, Request
@@ -100,6 +101,12 @@ class ReleaseRequest(Request):
     )
     approval: Approval = Field(
         default_factory=Approval, description="Whether the release waits until somebody approves its plan."
+    )
+    cache: Cache = Field(
+        default_factory=Cache,
+        description=(
+            "Build cache in the registry. Leave empty for one if the builder is created for this release, else none."
+        ),
     )
     bake: Bake | None = Field(
         default=None,

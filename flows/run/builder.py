@@ -54,10 +54,12 @@ class BuilderNode:
                 self._address = await provisioned(self.cluster)
             return self._address
 
-    async def watched(self, work: Callable[[BuilderAddress], Coroutine[Any, Any, R]]) -> R:
-        """The daemon's work. In a cluster its pod is watched: its end is the cause, and a retry makes a new one.
-        Raises as `address`, and what `work` raises."""
-        address = await self.address()
+    async def watched(
+        self, work: Callable[[BuilderAddress], Coroutine[Any, Any, R]], at: BuilderAddress | None = None
+    ) -> R:
+        """The daemon's work. In a cluster its pod is watched: its end is the cause, and a retry makes a new one. `at`:
+        where it was, for what is not worth a new one. Raises as `address`, and what `work` raises."""
+        address = at or await self.address()
         if self.cluster is None:
             return await work(address)
         try:
@@ -111,6 +113,11 @@ class RunBuilder:
     @property
     def _in_cluster(self) -> bool:
         return self._request.builder.address == KUBERNETES
+
+    @property
+    def is_of_this_run(self) -> bool:
+        """Whether it is created for this run and removed after it: its own cache begins empty."""
+        return self._in_cluster and self._request.builder.options.get("lifetime", "run") == "run"
 
     async def check(self, registry: str) -> None:
         """Check that a builder could be created in the cluster, before an approval or a long wait.

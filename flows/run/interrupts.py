@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
@@ -120,6 +120,23 @@ async def whatever_comes(step: Awaitable[R]) -> R:
             task = asyncio.current_task()
             assert task is not None, "a coroutine runs in a task"
             task.uncancel()
+
+
+async def unless_interrupted(step: Coroutine[Any, Any, None]) -> None:
+    """Run `step`, which may be left out: an interruption ends it, and one that has come already prevents it."""
+    interruption = _current.get()
+    if interruption is not None and interruption.number is not None:
+        step.close()
+        return
+    running = asyncio.ensure_future(step)
+    try:
+        await running
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        if not task.cancelling():
+            raise
+        task.uncancel()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The duration of a run, without the time it waits for people."""
+"""The duration of a run, without the time it waits for people or works for the next run."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import NamedTuple
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -16,12 +17,14 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 
 from prefect_slipway.flows.bake.builds import build_request
 from prefect_slipway.flows.build_options.beside import OPTION
+from prefect_slipway.flows.planning.build_cache import cache_of
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.run.build_cache import cache_import, existing_caches
 from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.outputs import OutputsBeside
@@ -31,7 +34,7 @@ from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.values.result import BuiltImage
+from prefect_slipway.flows.values.result import BuiltImage, CacheUse
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
 from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
@@ -48,11 +51,25 @@ _PROGRESS_EVERY_S = 1.0
 _LOG_EVERY_S = 0.25
 
 
+Key = tuple[str, tuple[str, ...]]
+"""A target, and the platforms that one node builds of it."""
+
+
+class CacheExport(NamedTuple):
+    """The registry cache of a build, to be written to `reference` by the node that built it, at its `address`."""
+
+    reference: str
+    request: BuildRequest
+    node: BuilderNode
+    address: BuilderAddress
+
+
 class Builds:
     """The builds of a release on a builder: each begins when its bases are built, up to the allowed number at once.
 
     `outputs`: what is written beside the push; `built`: finished builds by target, in the order of completion;
-    `failed`: the first target whose build failed; `recorders`: by target and the platforms of one node.
+    `failed`: the first target whose build failed. By target and the platforms of one node: `recorders`; `caches`, the
+    registry caches that were used; `exports`, those to export. `slots`: as many builds may run at once.
     """
 
     def __init__(
@@ -63,13 +80,15 @@ class Builds:
         self._source = source
         self._plan = plan
         self._reserved = reserved
-        self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
+        self.slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
         self.outputs = OutputsBeside(run.request.build.outputs, source.places)
-        self.recorders: dict[tuple[str, tuple[str, ...]], BuildRecorder] = {}
+        self.recorders: dict[Key, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
+        self.caches: dict[Key, CacheUse] = {}
+        self.exports: dict[Key, CacheExport] = {}
 
     async def all(self, builder: BuilderFacts) -> tuple[BuiltImage, ...]:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
@@ -87,7 +106,7 @@ class Builds:
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
         bases = {base: _by_digest(await self._building[base]) for base in image.bases if not found}
-        async with self._slots:
+        async with self.slots:
             start_s = self._since()
             named = image.target if len(self._building) > 1 else ""
             build = build_and_push.with_options(task_run_name=f"build {named}") if named else build_and_push
@@ -106,14 +125,13 @@ class Builds:
         reference = ImageReference.parse(image.image)
         wanted = platforms_of(self._source.targets.targets[image.target])
         builder, shares = await self._shared(wanted, builder)
-        for key in [key for key in self.recorders if key[0] == image.target]:
-            del self.recorders[key]
+        self._forget(image.target)
         credentials = await run.builder.credentials(registries, reference)
 
         async def build(share: Share) -> str:
             recorder = self.recorders[image.target, share.platforms] = BuildRecorder()
             node = await run.builder.node(registries.host, share.node.name)
-            request = self._request(image, bases, node, share, wanted)
+            request = await self._with_cache(self._request(image, bases, node, share, wanted), image, share, wanted)
             part = ", ".join(share.platforms) if share.platforms != wanted else ""
             if builder.is_several or share.emulated:
                 news = f"{name} {share.shown()}".strip()
@@ -122,7 +140,11 @@ class Builds:
 
             async def at(address: BuilderAddress) -> BuildOutcome:
                 async with BuildKit(address) as buildkit, _live(recorder, f"{name} {part}".strip()):
-                    return await buildkit.build(request, credentials, recorder, traceparent=traceparent())
+                    outcome = await buildkit.build(request, credentials, recorder, traceparent=traceparent())
+                if image.cache is not None and image.cache.export is not None:
+                    reference = cache_of(image.cache.export, share.platforms if share.platforms != wanted else ())
+                    self.exports[image.target, share.platforms] = CacheExport(reference, request, node, address)
+                return outcome
 
             return (await node.watched(at)).digest
 
@@ -143,6 +165,12 @@ class Builds:
             timeline=tuple(step for recorder in recorders for step in recorder.timeline()),
             nodes=tuple(part.share.shown() for part in parts) if builder.is_several else (),
         )
+
+    def _forget(self, target: str) -> None:
+        """What an earlier try has noted."""
+        for kept in (self.recorders, self.caches, self.exports):
+            for key in [key for key in kept if key[0] == target]:
+                del kept[key]
 
     async def _shared(self, wanted: Sequence[str], builder: BuilderFacts) -> tuple[BuilderFacts, tuple[Share, ...]]:
         """Who builds what; a node that was missing and is needed is looked for again. Raises PlatformUnavailable and
@@ -186,6 +214,20 @@ class Builds:
             as_index=bool(others),
             annotations=annotations_without(request.annotations, others),
         )
+
+    async def _with_cache(
+        self, request: BuildRequest, image: PlannedImage, share: Share, wanted: Sequence[str]
+    ) -> BuildRequest:
+        """The request with the caches that exist, of a node that builds a part those of the part first."""
+        if image.cache is None:
+            return request
+        parts = [share.platforms, ()] if share.platforms != wanted else [()]
+        known = [cache_of(reference, part) for reference in image.cache.imports for part in parts]
+        registries = self._source.registries
+        found = () if request.no_cache else await existing_caches(registries, known)
+        self.caches[image.target, share.platforms] = CacheUse(image.target, found)
+        imports = tuple(cache_import(registries, each) for each in found)
+        return request._replace(cache_imports=(*request.cache_imports, *imports))
 
     @property
     def _same_image(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from prefect.runtime import flow_run
 
@@ -63,6 +64,7 @@ class Course:
         images = tuple(map(ReleasedImage.of, self.tagged))
         only = images[0] if len(images) == 1 else None
         built = list(self.builds.built.values()) if self.builds is not None and plan.only is not None else []
+        caches = tuple(self.builds.caches.values()) if self.builds is not None else ()
         return ReleaseResult(
             image=plan.name,
             released=bool(images),
@@ -80,7 +82,11 @@ class Course:
             size=only.size if only is not None else 0,
             source=plan.source.name,
             images=images,
-            warnings=tuple(warning for image in images for warning in image.warnings),
+            warnings=(
+                *(warning for image in images for warning in image.warnings),
+                *(cache.warning for cache in caches if cache.warning),
+            ),
+            caches=caches,
             left_behind=self.left_behind,
         )
 
@@ -99,6 +105,12 @@ class Course:
             pull=self.pull,
         )
         await record(self.recorded)
+
+    async def record_caches(self) -> None:
+        """Add to the report what became of the caches; nothing if there are none to export."""
+        if self.recorded is not None and self.builds is not None and self.builds.exports:
+            self.recorded = replace(self.recorded, result=self.result())
+            await record_again(self.recorded)
 
     @asynccontextmanager
     async def failure_recorded(self) -> AsyncIterator[None]:

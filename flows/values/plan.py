@@ -26,6 +26,15 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedCache:
+    """The registry cache of an image: REGISTRY/REPOSITORY:TAG each. `imports`: as far as they exist, the nearest first.
+    `export`: None if nobody may write it, because the branch is not known."""
+
+    imports: tuple[str, ...]
+    export: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedImage:
     """One image of a release. `target`: its name in the request; `image`: REGISTRY/REPOSITORY; `bases`: the targets it
     is based on.
@@ -33,7 +42,7 @@ class PlannedImage:
     `public`: it gets `tags`; the others are pushed by digest alone, because images are based on them. `tags_that_stay`:
     moving tags that must not move, as what they name holds something that this version does not. `existing_digest`: it
     was pushed already (by a run that died, or by the very same release): it is finished instead of built. `nodes`: who
-    builds which platform, where the builder has several nodes and they are known.
+    builds which platform, where the builder has several nodes and they are known. `cache`: None without one.
     """
 
     target: str
@@ -45,6 +54,7 @@ class PlannedImage:
     public: bool = True
     existing_digest: str | None = None
     nodes: tuple[str, ...] = ()
+    cache: PlannedCache | None = None
 
     @property
     def reference(self) -> str:
@@ -131,6 +141,9 @@ class ReleasePlan:
                 effects[-1] += f"; keep {', '.join(stay)} at a version that this commit does not contain"
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
+        caches = [each.cache.export for each in self.to_build() if each.cache is not None and each.cache.export]
+        if caches:
+            effects.append(f"export the build cache to {', '.join(caches)}, when the release is public")
         return effects
 
     def _effect(self, image: PlannedImage, built: set[str]) -> str:

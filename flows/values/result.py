@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect_slipway.flows.values.plan import PlannedImage
 from prefect_slipway.infra.domain.errors import SlipwayError
+from prefect_slipway.infra.domain.text import human_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,27 @@ class ReleasedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheUse:
+    """The registry cache of a build. `imported`: the references that existed; `exported`: the one that was written,
+    "" if none was; `seconds`: of the export; `size`: bytes of all that the exported cache names. `warning`: why nothing
+    was exported although it should be."""
+
+    target: str
+    imported: tuple[str, ...] = ()
+    exported: str = ""
+    seconds: float = 0.0
+    size: int = 0
+    warning: str = ""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [f"imported from {', '.join(self.imported)}" if self.imported else "none to import yet"]
+        if self.exported:
+            lines.append(f"exported to {self.exported} in {self.seconds:.1f} s, {human_size(self.size)}")
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
 class LeftBehind:
     """What a clean-up could not remove. `details`: each object with what kept it; `action`: what to do next."""
 
@@ -119,8 +141,9 @@ class ReleaseResult:
     """The outcome of a release. `images`: the public images, none if there was nothing to release.
 
     `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`: of the only
-    image. `duration_s`: seconds, without those for which people were waited for. `warnings`: what was requested and not
-    done, though the images are public; `left_behind`: what the clean-up could not remove.
+    image. `duration_s`: seconds, without those for which people were waited for, and without the cache's export.
+    `warnings`: what was requested and not done, though the images are public; `caches`: of each build that used a
+    registry cache; `left_behind`: what the clean-up could not remove.
     """
 
     image: str
@@ -140,6 +163,7 @@ class ReleaseResult:
     source: str | None = None
     images: tuple[ReleasedImage, ...] = ()
     warnings: tuple[str, ...] = ()
+    caches: tuple[CacheUse, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
 
     @property

@@ -9,6 +9,7 @@ import pytest
 
 from prefect_slipway.flows.check_bases import BaseCheck
 from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
@@ -76,6 +77,16 @@ def test_options_of_the_build_are_a_section(tmp_path: Path, monkeypatch: pytest.
     assert sorted(request.build.allow) == sorted([*read, *written, "env=TOKEN", "network.host"])
     assert request.build.output == {"compression": "zstd", "compression-level": "3"}
     assert "ssh" in _request("--ssh", "default").build.allow
+
+
+def test_options_of_the_cache_are_a_section() -> None:
+    """One word turns it on or off; its repository has no tag, and its limit is a number."""
+    request = _request("--cache", "off", "--cache-repository", "r.example/cache", "--cache-timeout-s", "9")
+    assert request.cache == Cache(mode="off", repository="r.example/cache", timeout_s=9)
+    with pytest.raises(InvalidOption, match="tag or digest"):
+        _request("--cache-repository", "r.example/cache:1")
+    with pytest.raises(InvalidReference):
+        _request("--cache-repository", "r.example/UPPER")
 
 
 def test_options_become_fields() -> None:

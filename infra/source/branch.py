@@ -1,0 +1,73 @@
+"""The branch that a source is on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.source.causes import run_git
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.command import Remote, git
+from prefect_slipway.infra.source.history import remote_of
+
+_HEADS = "refs/heads/"
+_USUAL = ("main", "master")
+"""Default branches of repositories that name none (git-init(1), `init.defaultBranch`)."""
+
+
+async def branch_of(
+    checkout: Checkout, ref: str | None, remote: str, credentials: CredentialSource | None
+) -> str | None:
+    """The name of the branch; "" for the default branch and for sources without git; None if it is not known.
+
+    A work tree has a branch, unless its HEAD is detached. A fetched revision belongs to the branch `ref`, or else to a
+    branch whose head it is, the default branch first. `remote`: of a work tree, `-` for none; it names the default
+    branch. Raises SourceErrors, if it cannot be asked.
+    """
+    repository, revision = checkout.repository, checkout.revision
+    if repository is None or revision is None:
+        return ""
+    fetched = checkout.temporary is not None
+    if fetched and ref is None:
+        return ""
+    where = (
+        None if remote == "-" and not fetched else await _remote(checkout, "origin" if fetched else remote, credentials)
+    )
+    if where is not None:
+        subject = where.url.shown
+        listed = await run_git(
+            subject, "ls-remote", "--symref", "--", where.url.text, "HEAD", f"{_HEADS}*", remote=where
+        )
+    else:
+        listed = await run_git(
+            str(repository), "for-each-ref", "--format=%(objectname)\t%(refname)", _HEADS, cwd=repository
+        )
+    default, heads = _read(listed)
+    name = await _own(checkout) if not fetched else (ref or "").removeprefix(_HEADS)
+    if not name or (fetched and heads.get(name) != revision):
+        # A tag, a commit id, a detached HEAD.
+        name = next((each for each in (default, *sorted(heads)) if heads.get(each) == revision), "")
+    return (name if name != default else "") if name else None
+
+
+async def _remote(checkout: Checkout, name: str, credentials: CredentialSource | None) -> Remote | None:
+    assert checkout.repository is not None, "the checkout is of a repository"
+    return await remote_of(checkout.repository, name, credentials, ca_file=checkout.ca_file)
+
+
+async def _own(checkout: Checkout) -> str:
+    """A work tree's branch, "" with a detached HEAD."""
+    answer = await git("symbolic-ref", "--quiet", "--short", "HEAD", cwd=checkout.repository)
+    return answer.out.strip()
+
+
+def _read(listed: str) -> tuple[str, Mapping[str, str]]:
+    """The default branch ("" if there is none) and the heads, from lines "id ref" and "ref: NAME HEAD"."""
+    default, heads = "", {}
+    for line in listed.splitlines():
+        what, _, ref = line.partition("\t")
+        if ref == "HEAD" and what.startswith(f"ref: {_HEADS}"):
+            default = what.removeprefix(f"ref: {_HEADS}")
+        elif ref.startswith(_HEADS):
+            heads[ref.removeprefix(_HEADS)] = what
+    return default or next((name for name in _USUAL if name in heads), ""), heads
