@@ -28,6 +28,7 @@ COMMANDS = {
     "builder": "show a builder's workers, disk usage and history, or prune its cache",
     "approve": "approve or reject a paused run",
     "plan": "show what a release would do, without doing it",
+    "inspect": "show what a registry has of an image, and what changed since the version before",
     "history": "show the released versions of an image",
     "metrics": "serve Prometheus metrics of releases",
     "manifests": "print the Kubernetes objects of a shared builder",

@@ -20,6 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.cli.run_flow import add_output_option
     from prefect_slipway.flows.request.bake import Bake
+    from prefect_slipway.flows.request.build import Build
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
     parser = subparsers.add_parser(
@@ -38,6 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
     add_request_options(parser, Bake, positional=None)
+    add_request_options(parser, Build, positional=None, without=_of_one_image())
     parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
@@ -75,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> ReleaseRequest:
     from prefect_slipway.flows.cli.options import given_options
     from prefect_slipway.flows.request.bake import Bake
+    from prefect_slipway.flows.request.build import Build
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
     for word in args.words:
@@ -85,7 +88,15 @@ def _request(args: argparse.Namespace) -> ReleaseRequest:
     if args.variables:
         args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
     bake = Bake.read(given_options(args, Bake))
-    return ReleaseRequest.read({**given_options(args, ReleaseRequest, without=OF_ONE_IMAGE), "bake": bake})
+    build = Build.read(given_options(args, Build, without=_of_one_image()))
+    options = given_options(args, ReleaseRequest, without=OF_ONE_IMAGE)
+    return ReleaseRequest.read({**options, "build": build, "bake": bake})
+
+
+def _of_one_image() -> set[str]:
+    from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
+
+    return set(Build.model_fields) - set(OF_ANY_IMAGE)
 
 
 def _from_environment(name: str) -> str:

@@ -250,6 +250,7 @@ def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     else:
         options = as_bake(source.targets)
         what = [source.facts.fingerprint, source.facts.dirty, options, request.bake.repository, request.reproducible]
+        what += filter(None, [request.build.of_any_image])
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -79,6 +79,9 @@ class Report:
         if plan.only is not None and self.verified:
             (one,) = self.verified
             facts.append(("size", f"{human_size(one.size)} in {one.layers} layer(s)"))
+            facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
+            if one.attestations:
+                facts.append(("attestations", ", ".join(one.attestations)))
         if result.steps:
             share = 100 * result.cached_steps // result.steps
             facts.append(("steps", f"{result.steps}, {result.cached_steps} cached ({share} %)"))

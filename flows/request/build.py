@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from prefect_slipway.flows.build_options import entries, values
-from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.attest import attestations
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.infra.domain.options import byte_count
+
+OF_ANY_IMAGE = ("provenance", "sbom")
+"""Fields that apply to the images of a bake file as well, unless a target has its own attestations."""
 
 
 class Build(Request):
@@ -50,7 +53,24 @@ class Build(Request):
     )
     attest: list[str] = Field(
         default_factory=list,
-        description="Attestations to add, e.g. type=provenance,mode=max or type=sbom.",
+        description=(
+            "Attestations with attributes of their own, e.g. type=provenance,mode=min,builder-id=URI or type=sbom. "
+            "They win over `provenance` and `sbom`."
+        ),
+    )
+    provenance: Literal["max", "min", "off"] | None = Field(
+        default=None,
+        description=(
+            "Provenance to attach: how the image was built, with (`max`) or without (`min`) build arguments and steps. "
+            "Leave empty for `max`, which an old builder may leave out with a warning."
+        ),
+    )
+    sbom: str = Field(
+        default="off",
+        description=(
+            "SBOM to attach for each platform: `on` for the builder's default generator, or a generator's image, "
+            "e.g. REFERENCE@sha256:…. Default: off."
+        ),
     )
     compression: Literal["uncompressed", "gzip", "zstd", "estargz"] | None = Field(
         default=None, description="Compression of the layers. Leave empty for the builder's default, gzip."
@@ -86,7 +106,7 @@ class Build(Request):
         entries.caches("--cache-from", self.cache_from)
         entries.caches("--cache-to", self.cache_to)
         values.image_annotations(self.annotations)
-        attests(self.attest)
+        attestations(self.attest, provenance=self.provenance, sbom=self.sbom, builder_id="")
         values.hosts(self.add_hosts)
         byte_count("--shm-size", self.shm_size or "0")
         values.ulimits("--ulimit", self.ulimits)
@@ -97,6 +117,16 @@ class Build(Request):
     def allowed(self) -> list[str]:
         """What the build may use. Of Vault, all that the request itself names: whoever writes it may read that."""
         return [*self.allow, "vault=*"]
+
+    @property
+    def of_one_image(self) -> Build:
+        """The same without what applies to the images of a bake file as well."""
+        return self.model_copy(update={name: type(self).model_fields[name].default for name in OF_ANY_IMAGE})
+
+    @property
+    def of_any_image(self) -> dict[str, Any]:
+        """What is set of `OF_ANY_IMAGE`."""
+        return self.model_dump(mode="json", exclude_defaults=True, include=set(OF_ANY_IMAGE))
 
     @property
     def output(self) -> dict[str, str]:

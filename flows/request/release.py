@@ -257,7 +257,8 @@ class ReleaseRequest(Request):
 
     @model_validator(mode="after")
     def _a_set_is_described_by_its_files(self) -> Self:
-        given = [name for name in OF_ONE_IMAGE if getattr(self, name) != _default(type(self), name)]
+        of_one = self.model_copy(update={"build": self.build.of_one_image})
+        given = [name for name in OF_ONE_IMAGE if getattr(of_one, name) != _default(type(self), name)]
         if self.bake is not None and given:
             raise InvalidOption(
                 f"{', '.join(given)} cannot be combined with bake, whose files define what is built",

@@ -10,12 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
-from prefect import get_run_logger
+from prefect import get_client, get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.runtime import flow_run
 
 from prefect_slipway.flows.bake.builds import build_request
+from prefect_slipway.flows.build_options.attest import attestations
+from prefect_slipway.flows.planning.provenance import recorded
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.origin import origin_of_this_run
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
@@ -54,6 +58,7 @@ class Builds:
         self._slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
+        self._recorded: dict[str, str] = {}
         self.recorders: dict[str, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
         self.failed: str | None = None
@@ -62,6 +67,9 @@ class Builds:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
         others and is raised as it is."""
         to_build = self._plan.to_build()
+        async with get_client() as client:
+            origin = await origin_of_this_run(client)
+        self._recorded = recorded(self._plan, str(flow_run.id), origin.trigger)
         self._started = time.monotonic()
         for image in self._plan.images:
             if image in to_build or image.public:
@@ -92,19 +100,28 @@ class Builds:
         run, registries = self._run, self._source.registries
         reference = ImageReference.parse(image.image)
         self.recorders[image.target] = recorder = BuildRecorder()
+        target, options = self._source.targets.targets[image.target], run.request.build
+        attested = attestations(
+            target.attest,
+            provenance=options.provenance,
+            sbom=options.sbom,
+            builder_id=flow_run.ui_url or f"urn:uuid:{flow_run.id}",
+        )
         request = build_request(
-            self._source.targets.targets[image.target],
+            target,
             image.image,
             image.labels,
             self._source.places,
             bases,
+            attested,
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
             network=builder.network,
             no_cache=run.request.no_cache,
             insecure=registries.insecure(reference.registry),
             read_secret=run.read_secret,
-            output=run.request.build.output,
+            output=options.output,
+            recorded=self._recorded,
         )
         address = await run.builder.address(registries.host)
         credentials = await run.builder.credentials(registries, reference)
@@ -115,7 +132,15 @@ class Builds:
 
         outcome = await run.builder.watched(address, build())
         steps, cached = recorder.counts()
-        return BuiltImage(image, outcome.digest, steps, cached, recorder.timeline())
+        return BuiltImage(
+            image,
+            outcome.digest,
+            steps,
+            cached,
+            recorder.timeline(),
+            attests=tuple(attested.attests),
+            required_attests=attested.required,
+        )
 
     async def note(self, built: BuiltImage) -> None:
         """Once all images exist: a rerun after a crash finishes them instead of building others."""

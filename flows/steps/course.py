@@ -82,6 +82,7 @@ class Course:
             images=images,
             warnings=tuple(warning for image in images for warning in image.warnings),
             left_behind=self.left_behind,
+            platforms=only.platforms if only is not None else {},
         )
 
     async def record(self, error: BaseException | None = None) -> None:
