@@ -12,6 +12,7 @@ from typing import Any
 from prefect_slipway.flows.inspecting.values import Attestation, Material, Provenance
 from prefect_slipway.flows.planning.provenance import RUN, TRIGGER, VERSION
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, SignatureMalformed
+from prefect_slipway.infra.domain.predicates import CYCLONEDX, SLSA, SPDX
 from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
 from prefect_slipway.infra.registry.images import PREDICATE
@@ -37,7 +38,7 @@ async def read_attestation(client: RegistryClient, repository: str, image: str, 
             raise SignatureMalformed("an attestation of another type or about another image")
     except (AnswerTooLarge, SignatureMalformed) as error:
         return Attestation(kind, layer.digest, layer.size, problem=error.cause)
-    provenance = provenance_of(predicate) if kind.startswith("https://slsa.dev/provenance/") else None
+    provenance = provenance_of(predicate) if kind.startswith(SLSA) else None
     return Attestation(kind, layer.digest, layer.size, provenance, packages_of(kind, predicate))
 
 
@@ -70,9 +71,9 @@ def provenance_of(predicate: Mapping[str, Any]) -> Provenance:
 
 def packages_of(kind: str, predicate: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The packages in an SBOM, None for another predicate."""
-    if kind.startswith("https://spdx.dev/"):
+    if kind.startswith(SPDX):
         found = [(_text(each, "name"), _text(each, "versionInfo")) for each in _objects(predicate.get("packages"))]
-    elif kind.startswith("https://cyclonedx.org/"):
+    elif kind.startswith(CYCLONEDX):
         found = [(_text(each, "name"), _text(each, "version")) for each in _objects(predicate.get("components"))]
     else:
         return None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from prefect_slipway.flows.inspecting.values import Change, Comparison, InspectedImage, Platform
 from prefect_slipway.infra.domain.labels import OCI_REVISION
+
+# Enough of a commit's id to find it, and to fit a line.
+_COMMIT = re.compile(r"^([0-9a-f]{12})[0-9a-f]{28}(?:[0-9a-f]{24})?$")
 
 
 def compared(image: InspectedImage, before: InspectedImage) -> Comparison:
@@ -39,5 +43,8 @@ def _change(now: Platform, then: Platform) -> Change:
 
 def _commits(image: InspectedImage, before: InspectedImage) -> str:
     """The registry does not have them; the source does."""
-    ends = [each.platforms[0].labels.get(OCI_REVISION, "") if each.platforms else "" for each in (before, image)]
+    ends = [
+        _COMMIT.sub(r"\1", each.platforms[0].labels.get(OCI_REVISION, "")) if each.platforms else ""
+        for each in (before, image)
+    ]
     return f"git log --oneline {shlex.quote('..'.join(ends))}" if all(ends) and ends[0] != ends[1] else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from prefect_slipway.flows.inspecting.values import Attestation, Change, Comparison, InspectedImage, Layer, Platform
 from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.domain.predicates import predicate_name
 from prefect_slipway.infra.domain.text import human_size, shortened, with_rest
 
 _NARROWEST = 40
@@ -48,14 +49,13 @@ def _platform(platform: Platform, width: int) -> Iterator[str]:
         labels = [f"{key}={value}" for key, value in platform.labels.items()]
         for label in with_rest(labels[:_MOST_SHOWN], len(labels)):
             yield from _wrapped(label, width, 4)
-    if not platform.attestations:
-        yield "  attestations: none"
+    yield "  attestations" if platform.attestations else "  no attestations"
     for attestation in platform.attestations:
         yield from _attestation(attestation, width)
 
 
 def _attestation(attestation: Attestation, width: int) -> Iterator[str]:
-    yield from _wrapped(f"attestation {attestation.type}", width, 2)
+    yield from _wrapped(predicate_name(attestation.type), width, 4)
     facts = [("size", human_size(attestation.size))]
     if attestation.problem:
         facts.append(("not read", attestation.problem))
@@ -72,7 +72,7 @@ def _attestation(attestation: Attestation, width: int) -> Iterator[str]:
         )
         facts += [(label, value) for label, value in told if value]
         facts.append(("materials", str(len(found.materials))))
-    yield from _facts(facts, width, 4)
+    yield from _facts(facts, width, 6)
 
 
 def _comparison(found: Comparison, width: int) -> Iterator[str]:

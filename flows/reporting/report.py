@@ -21,6 +21,7 @@ from prefect_slipway.flows.reporting.timeline import as_data_uri, as_svg, as_tex
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage, LeftBehind, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.domain.predicates import predicate_name
 from prefect_slipway.infra.domain.text import aligned, human_size
 
 
@@ -81,7 +82,7 @@ class Report:
             facts.append(("size", f"{human_size(one.size)} in {one.layers} layer(s)"))
             facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
             if one.attestations:
-                facts.append(("attestations", ", ".join(one.attestations)))
+                facts.append(("attestations", ", ".join(map(predicate_name, one.attestations))))
         if result.steps:
             share = 100 * result.cached_steps // result.steps
             facts.append(("steps", f"{result.steps}, {result.cached_steps} cached ({share} %)"))

@@ -9,11 +9,12 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.result import BuiltImage, VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import NotAttested
+from prefect_slipway.infra.domain.predicates import SLSA, SPDX
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry.images import PlatformImage, layer_count, platform_images, total_size
 
 # How the predicate types of BuildKit's attestations begin, by its name for the kind.
-_PREDICATES = {"provenance": "https://slsa.dev/provenance/", "sbom": "https://spdx.dev/"}
+_PREDICATES = {"provenance": SLSA, "sbom": SPDX}
 
 _WHY_NOT = "BuildKit before 0.11 cannot, and an image without layers gets none"
 

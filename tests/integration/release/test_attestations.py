@@ -115,7 +115,7 @@ def test_a_release_carries_its_provenance(commands: WarmStarter, traces: Traces,
     assert "COPY busybox" in text or "COPY busybox" in base64.b64decode(_dockerfile(predicate)).decode()
     assert "a-secret-of-the-build" not in text
     report = traces.report(run)
-    assert image["digest"] in report and kind in report.replace("\\", "")
+    assert image["digest"] in report and "SLSA provenance v" in report
 
 
 def test_less_or_no_provenance(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
@@ -152,19 +152,16 @@ def test_it_is_what_docker_buildx_attaches(commands: WarmStarter, traces: Traces
     docker.mkdir()
     auth = base64.b64encode(f"{user}:{password}".encode()).decode()
     (docker / "config.json").write_text(json.dumps({"auths": {str(registry): {"auth": auth}}}))
-    done = subprocess.run(
-        ["docker", "buildx", "build", "--provenance", "mode=max,version=v1", "--output",
-         f"type=image,push=true,store=false,name={registry}/{source.name}:buildx", source],
-        env=clean_environment(
-            DOCKER_HOST=traces.connection.builder.replace("docker://", "unix://"),
-            DOCKER_CONFIG=str(docker),
-            BUILDX_CONFIG=str(tmp_path / "buildx"),
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    env = clean_environment(
+        DOCKER_HOST=traces.connection.builder.replace("docker://", "unix://"),
+        DOCKER_CONFIG=str(docker),
+        BUILDX_CONFIG=str(tmp_path / "buildx"),
+    )
+    name = f"{registry}/{source.name}:buildx"
+    options = ("--provenance", "mode=max,version=v1", "--output", f"type=image,push=true,name={name}")
+    for command in (("buildx", "build", *options, str(source)), ("image", "rm", name)):
+        done = subprocess.run(["docker", *command], env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     ours, theirs = held.statements("0.1.0"), held.statements("buildx")
     assert [each["predicateType"] for each in ours] == [each["predicateType"] for each in theirs]
     assert [_shape(each) for each in ours] == [_shape(each) for each in theirs]

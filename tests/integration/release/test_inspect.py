@@ -55,7 +55,7 @@ def test_releases_are_inspected(commands: WarmStarter, traces: Traces, tmp_path:
         == ["COPY file /file"]
         == [layer["step"] for layer in change["removed"]]
     )
-    assert shown["previous"]["commits"] == f"git log --oneline {revisions[0]}..{revisions[1]}"
+    assert shown["previous"]["commits"] == f"git log --oneline {revisions[0][:12]}..{revisions[1][:12]}"
 
     ended = commands.run("inspect", f"{source.name}:0.1.0", env={"COLUMNS": "60"})
     assert ended.code == 0, ended.stderr

@@ -230,7 +230,7 @@ async def test_a_clone_is_the_same_source_under_any_umask(
     (repository / "folder").mkdir()
     dockerfile = "FROM scratch\nCOPY folder /folder\nCOPY busybox message /app/\n"
     commit(repository, "feat: folders", **{"folder/file": "text\n", "Dockerfile": dockerfile})
-    digests = []
+    digests: list[str] = []
     for mask in (0o022, 0o077, 0o002):
         clone = tmp_path / f"{mask:o}" / repository.name
         before = os.umask(mask)

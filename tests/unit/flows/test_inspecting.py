@@ -34,13 +34,13 @@ def digest(letter: str) -> str:
     return f"sha256:{letter * 64}"
 
 
-def platform(name: str, *layers: str, packages: tuple[str, ...] | None = None, **labels: str) -> Platform:
+def platform(name: str, *layers: str, packages: tuple[str, ...] | None = None, revision: str = "") -> Platform:
     sbom = Attestation(SPDX, digest("5"), 10, packages=packages)
     return Platform(
         name,
         digest("e"),
         sum(map(len, layers)),
-        labels=labels,
+        labels={OCI_REVISION: revision} if revision else {},
         layers=tuple(Layer(digest(layer), 1_000_000, f"COPY {layer} /") for layer in layers),
         attestations=(sbom,) if packages is not None else (),
     )
@@ -115,12 +115,12 @@ def test_the_version_before(version: str, before: str | None) -> None:
 def test_what_changed() -> None:
     """Layers by digest, packages by name and version, platforms that only one version has; commits are the source's."""
     then = image(
-        platform("linux/amd64", "a", "b", packages=("musl 1.1", "app 1"), **{OCI_REVISION: "c1"}),
+        platform("linux/amd64", "a", "b", packages=("musl 1.1", "app 1"), revision="c1"),
         platform("linux/s390x", "a"),
         version="1.0.0",
     )
     now = image(
-        platform("linux/amd64", "a", "c", packages=("musl 1.2", "app 1"), **{OCI_REVISION: "c2"}),
+        platform("linux/amd64", "a", "c", packages=("musl 1.2", "app 1"), revision="c2"),
         platform("linux/arm64", "a"),
     )
     found = compared(now, then)
@@ -134,7 +134,7 @@ def test_what_changed() -> None:
     assert [layer.step for layer in change.removed] == ["COPY b /"]
     assert (change.packages_added, change.packages_removed) == (("musl 1.2",), ("musl 1.1",))
     assert found.commits == "git log --oneline c1..c2"
-    hostile = image(platform("linux/amd64", "a", **{OCI_REVISION: "x; rm -rf /"}))
+    hostile = image(platform("linux/amd64", "a", revision="x; rm -rf /"))
     assert compared(hostile, then).commits == "git log --oneline 'c1..x; rm -rf /'"
     assert compared(then, then).commits == ""
 
