@@ -6,7 +6,7 @@ Sources: slsa.dev `spec/v1.0/provenance` and `spec/v0.2`, docs/attestations/slsa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prefect_slipway.flows.inspecting.values import Attestation, Material, Provenance
@@ -21,18 +21,43 @@ from prefect_slipway.infra.signing.reading import member, read_object
 # An SBOM of a large distribution's image has a few MB. JSON takes up to sixty times as much memory as bytes.
 _LIMIT = 32 << 20
 _PARTS = 2_000_000
+# Of all that are about one index: somebody else says how many there are.
+_MOST_BYTES = 256 << 20
 _WHAT = "an attestation"
 _METADATA = "https://mobyproject.org/buildkit@v1#metadata"
 
 
-async def read_attestation(client: RegistryClient, repository: str, image: str, layer: Descriptor) -> Attestation:
-    """One attestation about the manifest with the digest `image`. What cannot be read has a `problem`.
+class Attestations:
+    """Reads those of one index, as far as they are not too many bytes."""
 
-    Raises RegistryErrors.
-    """
+    def __init__(self, client: RegistryClient, repository: str) -> None:
+        self._client = client
+        self._repository = repository
+        self._left = _MOST_BYTES
+
+    async def about(self, image: str, layers: Iterable[Descriptor]) -> tuple[Attestation, ...]:
+        """Those about the manifest with the digest `image`. What cannot be read has a `problem`. Raises
+        RegistryErrors."""
+        found = []
+        for layer in layers:
+            # One that is too large itself is not read, and costs nothing.
+            self._left -= layer.size if layer.size <= _LIMIT else 0
+            found.append(await _read(self._client, self._repository, image, layer) if self._left >= 0 else _too(layer))
+        return tuple(found)
+
+
+def _too(layer: Descriptor) -> Attestation:
+    return Attestation(
+        layer.annotations[PREDICATE], layer.digest, layer.size, problem="there are too many attestations"
+    )
+
+
+async def _read(client: RegistryClient, repository: str, image: str, layer: Descriptor) -> Attestation:
     kind = layer.annotations[PREDICATE]
     try:
-        statement = read_object(await read_blob(client, repository, layer, _LIMIT), _WHAT, limit=_LIMIT, parts=_PARTS)
+        # A blob may have as many bytes as its manifest says.
+        raw = await read_blob(client, repository, layer, min(_LIMIT, layer.size))
+        statement = read_object(raw, _WHAT, limit=_LIMIT, parts=_PARTS)
         predicate = member(statement, "predicate", dict, _WHAT)
         if statement.get("predicateType") != kind or not _is_about(statement, image):
             raise SignatureMalformed("an attestation of another type or about another image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from prefect_slipway.flows.inspecting.attested import read_attestation
+from prefect_slipway.flows.inspecting.attested import Attestations
 from prefect_slipway.flows.inspecting.changes import compared
 from prefect_slipway.flows.inspecting.values import InspectedImage, Layer, Platform
 from prefect_slipway.infra.domain.errors import ManifestUnknown, RepositoryUnknown
@@ -53,7 +53,8 @@ async def _read(client: RegistryClient, image: ImageReference, versions: list[Ve
         images = await platform_images(client, image.repository, manifest)
     except (ManifestUnknown, RepositoryUnknown) as error:
         raise _unknown(image, f"{'digest' if image.digest else 'tag'} {named}", versions) from error
-    platforms = tuple([await _platform(client, image.repository, each) for each in images])
+    attestations = Attestations(client, image.repository)
+    platforms = tuple([await _platform(client, image.repository, each, attestations) for each in images])
     shown = version_of_tag(image.tag) if image.tag else None
     labels = platforms[0].labels if platforms else {}
     return InspectedImage(
@@ -68,7 +69,9 @@ async def _read(client: RegistryClient, image: ImageReference, versions: list[Ve
     )
 
 
-async def _platform(client: RegistryClient, repository: str, image: PlatformImage) -> Platform:
+async def _platform(
+    client: RegistryClient, repository: str, image: PlatformImage, attestations: Attestations
+) -> Platform:
     config = await client.image_config(repository, image.manifest)
     layers = image.manifest.blobs[1:]
     # A history that does not fit the layers says nothing about them.
@@ -82,12 +85,7 @@ async def _platform(client: RegistryClient, repository: str, image: PlatformImag
         layers=tuple(
             Layer(layer.digest, layer.size, _NOISE.sub("", step)) for layer, step in zip(layers, steps, strict=True)
         ),
-        attestations=tuple(
-            [
-                await read_attestation(client, repository, image.manifest.digest, statement)
-                for statement in image.statements
-            ]
-        ),
+        attestations=await attestations.about(image.manifest.digest, image.statements),
     )
 
 

@@ -16,7 +16,13 @@ from prefect_slipway.flows.values.order import by_level
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import Tagged, VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
-from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    SlipwayError,
+    TagImmutable,
+    VersionTaken,
+)
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient
@@ -108,8 +114,13 @@ async def _the_same(
 
     Raises `taken` for any other image, and for one with fewer attestations.
     """
-    manifest = await registry.manifest(reference.repository, str(reference.tag))
-    images = await platform_images(registry, reference.repository, manifest)
+    try:
+        manifest = await registry.manifest(reference.repository, str(reference.tag))
+        images = await platform_images(registry, reference.repository, manifest)
+    except RegistryError as error:
+        if error.retryable:
+            raise
+        raise taken from error  # it may be anything, and no image at all
     if {each.platform: each.manifest.digest for each in images} != image.platforms:
         raise taken
     if not set(image.attestations) <= set(common_predicates(images)):

@@ -233,6 +233,19 @@ def test_an_sbom_that_cannot_be_made_fails_the_release(commands: WarmStarter, tr
     traces.assert_failed(source.name, "no-generator")
 
 
+def test_a_builder_that_attaches_none(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """BuildKit attaches nothing to an image without layers, and tells nobody: a warning by default, and a failure with
+    nothing public where it was asked for."""
+    source = make_source(tmp_path / "app-bare", "FROM scratch\nLABEL nothing=else\n")
+    ended = commands.run("release", source, "--provenance", "max", "--output", "json")
+    assert "did not attach the provenance" in complaint(ended)
+    traces.assert_failed(source.name, "NotAttested")
+    result = result_of(commands.run("release", source, "--output", "json"))
+    (warning,) = result["warnings"]
+    assert "has no provenance" in warning
+    assert (result["images"][0]["attestations"], list(result["platforms"].values())) == ([], [result["digest"]])
+
+
 def _dockerfile(predicate: dict[str, Any]) -> str:
     """The Dockerfile in the metadata that BuildKit adds in mode max, in base64."""
     metadata = predicate.get("runDetails", predicate)["metadata"]
