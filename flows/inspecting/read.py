@@ -66,6 +66,7 @@ async def _read(client: RegistryClient, image: ImageReference, versions: list[Ve
         tag=image.tag,
         version=str(shown) if shown is not None else labels.get(OCI_VERSION),
         base=_base(platforms),
+        used=_used(platforms),
     )
 
 
@@ -90,16 +91,22 @@ async def _platform(
 
 
 def _base(platforms: tuple[Platform, ...]) -> tuple[str, ...]:
+    """By the labels."""
     found: dict[str, None] = {}
     for each in platforms:
         if name := each.labels.get(_BASE_NAME):
             digest = each.labels.get(_BASE_DIGEST)
             found[f"{name}@{digest}" if digest else name] = None
-    if not found:
-        for each in platforms:
-            for attestation in each.attestations:
-                materials = attestation.provenance.materials if attestation.provenance is not None else ()
-                found |= {one.uri: None for one in materials if one.uri.startswith("pkg:docker/")}
+    return tuple(found)
+
+
+def _used(platforms: tuple[Platform, ...]) -> tuple[str, ...]:
+    """By the provenance: also of stages that left nothing in the image, and the generator of an SBOM."""
+    found: dict[str, None] = {}
+    for each in platforms:
+        for attestation in each.attestations:
+            materials = attestation.provenance.materials if attestation.provenance is not None else ()
+            found |= {one.uri: None for one in materials if one.uri.startswith("pkg:docker/")}
     return tuple(found)
 
 

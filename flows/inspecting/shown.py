@@ -34,7 +34,9 @@ def as_text(image: InspectedImage, width: int) -> str:
 def _of_image(image: InspectedImage) -> list[Fact]:
     facts = [("version", image.version or "none"), ("digest", image.digest), ("type", image.media_type)]
     facts += [("size", human_size(image.size)), ("platforms", ", ".join(each.platform for each in image.platforms))]
-    return facts + [("base", base) for base in with_rest(image.base[:_MOST_SHOWN], len(image.base))]
+    for label, names in (("base", image.base), ("uses", image.used)):
+        facts += [(label, name) for name in with_rest(names[:_MOST_SHOWN], len(names))]
+    return facts
 
 
 def _platform(platform: Platform, width: int) -> Iterator[str]:

@@ -97,7 +97,7 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
     """`image`: REGISTRY/REPOSITORY; `size`: of all platforms, shared layers once. `base`: images that it is based on,
-    by its labels, else all that its provenance names. `previous`: None if there is no version before it."""
+    by its labels; `used`: all that its provenance names. `previous`: None if there is no version before it."""
 
     image: str
     digest: str
@@ -107,6 +107,7 @@ class InspectedImage:
     tag: str | None = None
     version: str | None = None
     base: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
     previous: Comparison | None = None
 
     def as_dict(self) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def test_text_fits_the_terminal(word: str, width: int) -> None:
     attested = (Attestation(word, digest("7"), 1, found), Attestation(SLSA, digest("7"), 1, problem=word))
     layers = (Layer(digest("a"), 10**12, word),)
     one = Platform(word, digest("e"), 5, word, {word: word}, layers, attested)
-    shown = image(one, base=(word,), previous=compared(image(one), image(platform("linux/amd64", "a"))))
+    shown = image(one, base=(word,), used=(word,), previous=compared(image(one), image(platform("linux/amd64", "a"))))
     lines = as_text(shown, width).splitlines()
     assert max(map(len, lines)) <= max(width, 40)
     assert not [line for line in lines if "\x1b" in line or "\u202e" in line]
