@@ -14,6 +14,16 @@ VERSION = "slipway:version"
 TRIGGER = "slipway:trigger"
 
 
+def builder_id(run_id: str | None, page: str | None) -> str:
+    """The URI of what built: the run's page, as docker/build-push-action names its own; "" outside of a run.
+
+    Everybody who may pull the image can read it, so an address with a user or password is left out.
+    """
+    if page and "@" not in page:
+        return page
+    return f"urn:uuid:{run_id}" if run_id else ""
+
+
 def recorded(plan: ReleasePlan, run_id: str, trigger: str) -> dict[str, str]:
     """Attributes for BuildRequest.recorded. `trigger`: what started the run, in words."""
     source = plan.source

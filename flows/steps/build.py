@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
+import httpx
 from prefect import get_client, get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.bake.builds import build_request
 from prefect_slipway.flows.build_options.attest import attestations
-from prefect_slipway.flows.planning.provenance import recorded
+from prefect_slipway.flows.planning.provenance import builder_id, recorded
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.origin import origin_of_this_run
@@ -67,9 +69,7 @@ class Builds:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
         others and is raised as it is."""
         to_build = self._plan.to_build()
-        async with get_client() as client:
-            origin = await origin_of_this_run(client)
-        self._recorded = recorded(self._plan, str(flow_run.id), origin.trigger)
+        self._recorded = recorded(self._plan, flow_run.id or "", await _trigger())
         self._started = time.monotonic()
         for image in self._plan.images:
             if image in to_build or image.public:
@@ -105,7 +105,7 @@ class Builds:
             target.attest,
             provenance=options.provenance,
             sbom=options.sbom,
-            builder_id=flow_run.ui_url or f"urn:uuid:{flow_run.id}",
+            builder_id=builder_id(flow_run.id, flow_run.ui_url),
         )
         request = build_request(
             target,
@@ -173,6 +173,16 @@ async def build_and_push(
 
 def _by_digest(built: BuiltImage) -> str:
     return f"{built.planned.image}@{built.digest}"
+
+
+async def _trigger() -> str:
+    """What started the run; "" while the server does not answer, which delays no build."""
+    try:
+        async with get_client() as client:
+            return (await origin_of_this_run(client)).trigger
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the provenance does not say what started the run (%s)", type(error).__name__)
+        return ""
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefect_slipway.flows.build_options.attest import attestations, attests
-from prefect_slipway.flows.planning.provenance import recorded
+from prefect_slipway.flows.planning.provenance import builder_id, recorded
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.plan import ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit.build.daemon_version import no_attestations
@@ -109,6 +109,14 @@ def test_the_daemon_is_told_what_only_a_release_knows() -> None:
         "slipway:run": "run-id",
         "slipway:version": "1.2.0",
     }
+
+
+def test_the_builder_is_the_run() -> None:
+    """By its page, unless that would tell a password."""
+    assert builder_id("1234", "https://prefect.example/runs/1234") == "https://prefect.example/runs/1234"
+    assert builder_id("1234", "https://me:secret@prefect.example/runs/1234") == "urn:uuid:1234"
+    assert builder_id("1234", None) == "urn:uuid:1234"
+    assert builder_id(None, None) == ""
 
 
 @pytest.mark.parametrize(
