@@ -64,6 +64,29 @@ class Pusher:
         }
         return self._manifest(manifest, OCI_MANIFEST, tags)
 
+    def attestation(self, image: Mapping[str, Any], **statements: tuple[str, bytes]) -> dict[str, Any]:
+        """Push attestations about an image as BuildKit does (each a predicate's type and the statement), to be listed
+        in an index for unknown/unknown; their descriptor."""
+        layers = [
+            {
+                "mediaType": "application/vnd.in-toto+json",
+                **self.blob(content),
+                "annotations": {"in-toto.io/predicate-type": kind},
+            }
+            for kind, content in statements.values()
+        ]
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": CONFIG_TYPE, **self.blob(b"{}")},
+            "layers": layers,
+        }
+        about = {
+            "vnd.docker.reference.digest": image["digest"],
+            "vnd.docker.reference.type": "attestation-manifest",
+        }
+        return {**self._manifest(manifest, OCI_MANIFEST, ()), "annotations": about}
+
     def index(self, *tags: str, children: Sequence[tuple[Mapping[str, Any], str]]) -> dict[str, Any]:
         """Push an index of images and their `OS/ARCHITECTURE`; its descriptor."""
         entries = []

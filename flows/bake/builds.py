@@ -11,7 +11,7 @@ from typing import Literal
 
 from prefect_slipway.flows.bake.targets import Target
 from prefect_slipway.flows.build_options import entries, values
-from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.attest import Attestations
 from prefect_slipway.flows.build_options.outputs import kind_of
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.buildkit import (
@@ -92,6 +92,7 @@ def build_request(
     labels: Mapping[str, str],
     places: Places,
     bases: Mapping[str, str],
+    attested: Attestations,
     *,
     epoch: int | None,
     git_modes: bool,
@@ -101,9 +102,11 @@ def build_request(
     read_secret: ReadSecret,
     output: Mapping[str, str] = MappingProxyType({}),
     beside: Sequence[Output] = (),
+    recorded: Mapping[str, str] = MappingProxyType({}),
 ) -> BuildRequest:
     """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
-    its annotations; `bases`: the images of its base targets, by digest, by the targets' names.
+    its annotations; `bases`: the images of its base targets, by digest, by the targets' names. `attested`: what to
+    attach to it, with `recorded` (as of BuildRequest).
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
     if the file names none. `read_secret`: from Vault. `output`: attributes of the image exporter. `beside`: further
@@ -129,7 +132,9 @@ def build_request(
         pull=target.pull,
         source_date_epoch=epoch,
         git_modes=git_modes,
-        attests=attests(target.attest),
+        attests=attested.attests,
+        required_attests=attested.required,
+        recorded=recorded if "provenance" in attested.attests else {},
         cache_imports=_caches(what, "cache-from", target.cache_from, places),
         cache_exports=_caches(what, "cache-to", target.cache_to, places),
         secrets=dict(_secret(what, text, places, read_secret) for text in target.secrets),

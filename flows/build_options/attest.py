@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, csv_line, key_values, parse_bool
+from prefect_slipway.infra.domain.reference import ImageReference
+
+
+class Attestations(NamedTuple):
+    """Of a release. `attests`: as of BuildRequest; `required`: the kinds that were asked for, without which the image
+    is not what was wanted."""
+
+    attests: dict[str, str]
+    required: tuple[str, ...]
 
 
 def attests(texts: Iterable[str], *, sbom: str | None = None, provenance: str | None = None) -> dict[str, str]:
     """The attributes of each type, as the daemon reads them. Disabled ones are left out; if a type appears twice, the
     first one counts, `--attest` before the short forms."""
+    return _enabled(_chosen(texts, sbom, provenance))
+
+
+def attestations(texts: Iterable[str], *, provenance: str | None, sbom: str, builder_id: str) -> Attestations:
+    """What a release attaches to an image. `texts`: its `attest` entries, which win over the two others. `provenance`:
+    `max`, `min` or `off`; None: the most that the daemon can attach. `sbom`: as `sbom_text` reads it. `builder_id`: a
+    URI for the provenance that names none; "" for none. Raises InvalidOption.
+
+    Daemons before BuildKit 0.23 do not know `version` and attach SLSA v0.2 (frontend/attestations/parse.go).
+    """
+    short = {"off": "false", None: None}.get(provenance, f"mode={provenance}")
+    found = _chosen(texts, sbom_text(sbom), short)
+    required = tuple(_enabled(found))
+    attributes = found.setdefault("provenance", "mode=max")
+    if attributes is not None:
+        given = dict(key_values("--provenance", attributes)) if attributes else {}
+        defaults = {"mode": "max", "version": "v1", "builder-id": builder_id}
+        found["provenance"] = csv_line(f"{key}={value}" for key, value in {**defaults, **given}.items() if value)
+    return Attestations(_enabled(found), required)
+
+
+def sbom_text(text: str) -> str:
+    """`--sbom` of a release, as `attests` takes it: `off`, `on` (the daemon's own generator), the generator's image, or
+    attributes. Raises InvalidReference."""
+    if text in {"on", "off"}:
+        return "true" if text == "on" else "false"
+    if parse_bool(text) is not None or "=" in text:
+        return text
+    ImageReference.parse(text)
+    return f"generator={text}"
+
+
+def _enabled(found: dict[str, str | None]) -> dict[str, str]:
+    return {kind: attributes for kind, attributes in found.items() if attributes is not None}
+
+
+def _chosen(texts: Iterable[str], sbom: str | None, provenance: str | None) -> dict[str, str | None]:
+    """By type; None: disabled."""
     wanted = [("--attest", text) for text in texts]
     for option, short in (("provenance", provenance), ("sbom", sbom)):
         if short:
@@ -19,7 +67,7 @@ def attests(texts: Iterable[str], *, sbom: str | None = None, provenance: str | 
     for option, text in wanted:
         kind, attributes = attest_type(option, text)
         found.setdefault(kind, attributes)
-    return {kind: attributes for kind, attributes in found.items() if attributes is not None}
+    return found
 
 
 def attest_text(kind: str, short: str) -> str:

@@ -159,6 +159,7 @@ def build_request(
     agents = entries.ssh_agents(args.ssh)
     if not agents and isinstance(context, str) and is_git_over_ssh(context):
         agents = {"default": SshSource()}
+    attested = attests(args.attest, sbom=args.sbom, provenance=args.provenance)
     default_platforms = [text] if (text := env.get("DOCKER_DEFAULT_PLATFORM")) else []
     request = BuildRequest(
         context=context,
@@ -176,7 +177,8 @@ def build_request(
         pull=args.pull,
         prefer_local=surroundings.engine,
         source_date_epoch=int(epoch) if epoch and _is_number(epoch) else None,
-        attests=attests(args.attest, sbom=args.sbom, provenance=args.provenance),
+        attests=attested,
+        required_attests=tuple(attested),
         cache_imports=entries.caches("--cache-from", args.cache_from),
         cache_exports=_cache_exports(args, arguments),
         secrets=entries.secrets(args.secret, env),

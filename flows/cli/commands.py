@@ -30,6 +30,10 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             ("", "compose.yaml api worker", "--print"),
         ),
         "plan": Command("show what a release would do, without doing it", ("", ". --bump auto --format json")),
+        "inspect": Command(
+            "show what a registry has of an image, and what changed since the version before",
+            ("app", "registry.example/team/app:1.2.0 --format json"),
+        ),
         "approve": Command("approve or reject a paused run", ("RUN", "RUN --refuse")),
         "history": Command("show the released versions of an image", ("app", "registry.example/team/app")),
         "check-bases": Command(

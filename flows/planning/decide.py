@@ -271,6 +271,7 @@ def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     else:
         options = as_bake(source.targets)
         what = [source.facts.fingerprint, source.facts.dirty, options, request.bake.repository, build.reproducible]
+        what += filter(None, [build.attestation_options])
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -22,6 +22,7 @@ from prefect_slipway.flows.reporting.timeline import as_data_uri, as_svg, as_tex
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage, LeftBehind, ReleaseResult, StepTime, VerifiedImage
 from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.domain.predicates import predicate_name
 from prefect_slipway.infra.domain.text import aligned, human_size
 
 
@@ -80,6 +81,9 @@ class Report:
         if plan.only is not None and self.verified:
             (one,) = self.verified
             facts.append(("size", f"{human_size(one.size)} in {one.layers} layer(s)"))
+            facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
+            if one.attestations:
+                facts.append(("attestations", ", ".join(map(predicate_name, one.attestations))))
         if plan.only is not None and self.built and self.built[0].nodes:
             facts.append(("built", "; ".join(self.built[0].nodes)))
         if result.steps:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from prefect_slipway.flows.build_options import entries, values
-from prefect_slipway.flows.build_options.attest import attests
+from prefect_slipway.flows.build_options.attest import attestations
 from prefect_slipway.flows.build_options.beside import Beside
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.request.model import Option, Request
@@ -16,7 +16,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.secret_path import SecretField
 
-OF_ANY_IMAGE = ("no_cache", "reproducible", "network")
+OF_ANY_IMAGE = ("no_cache", "reproducible", "network", "provenance", "sbom")
 """The fields that a release of several images has as well: the others are in the set's files."""
 
 
@@ -76,7 +76,24 @@ class Build(Request):
     )
     attest: Annotated[list[str], Option(metavar="type=TYPE")] = Field(
         default_factory=list,
-        description="Attestations to add, e.g. type=provenance,mode=max or type=sbom.",
+        description=(
+            "Attestations with attributes of their own, e.g. type=provenance,mode=min,builder-id=URI or type=sbom. "
+            "They win over `provenance` and `sbom`."
+        ),
+    )
+    provenance: Literal["max", "min", "off"] | None = Field(
+        default=None,
+        description=(
+            "Provenance to attach: how the image was built, with (`max`) or without (`min`) build arguments and steps. "
+            "Leave empty for `max`, which an old builder may leave out with a warning."
+        ),
+    )
+    sbom: str = Field(
+        default="off",
+        description=(
+            "SBOM to attach for each platform: `on` for the builder's default generator, or a generator's image, "
+            "e.g. REFERENCE@sha256:…. Default: off."
+        ),
     )
     compression: Literal["uncompressed", "gzip", "zstd", "estargz"] | None = Field(
         default=None, description="Compression of the layers. Leave empty for the builder's default, gzip."
@@ -125,7 +142,7 @@ class Build(Request):
         for text in self.outputs:
             Beside.read(text)
         values.image_annotations(self.annotations)
-        attests(self.attest)
+        attestations(self.attest, provenance=self.provenance, sbom=self.sbom, builder_id="")
         values.hosts(self.add_hosts)
         byte_count("--shm-size", self.shm_size or "0")
         values.ulimits("--ulimit", self.ulimits)
@@ -143,6 +160,11 @@ class Build(Request):
     def allowed(self) -> list[str]:
         """What the build may use. Of Vault, all that the request itself names: whoever writes it may read that."""
         return [*self.allow, "vault=*"]
+
+    @property
+    def attestation_options(self) -> dict[str, Any]:
+        """What is set of the short forms of attestations."""
+        return self.model_dump(mode="json", exclude_defaults=True, include={"provenance", "sbom"})
 
     @property
     def output(self) -> dict[str, str]:

@@ -30,7 +30,9 @@ async def cache_size(registries: Registries, reference: str) -> int:
     """Bytes of all that a cache names. Raises RegistryErrors."""
     image = ImageReference.parse(reference)
     client = await registries.client(image)
-    return await client.total_size(image.repository, await client.manifest(image.repository, str(image.tag)))
+    manifest = await client.manifest(image.repository, str(image.tag))
+    # An index where the daemon does not know image manifests for it (BuildKit before 0.12).
+    return sum({each.digest: each.size for each in (*manifest.blobs, *manifest.children)}.values())
 
 
 def cache_import(registries: Registries, reference: str) -> CacheEntry:

@@ -12,15 +12,21 @@ from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
-from prefect import get_run_logger
+import httpx
+from prefect import get_client, get_run_logger
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.exceptions import PrefectException
+from prefect.runtime import flow_run
 
 from prefect_slipway.flows.bake.builds import build_request
+from prefect_slipway.flows.build_options.attest import Attestations, attestations
 from prefect_slipway.flows.build_options.beside import OPTION
 from prefect_slipway.flows.planning.build_cache import cache_of
+from prefect_slipway.flows.planning.provenance import builder_id, recorded
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.origin import origin_of_this_run
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
 from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
 from prefect_slipway.flows.reporting.watch import watcher
@@ -83,6 +89,7 @@ class Builds:
         self.slots = asyncio.Semaphore(bake.parallel if bake is not None else 1)
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
+        self._recorded: dict[str, str] = {}
         self.outputs = OutputsBeside(run.request.build.outputs, source.places)
         self.recorders: dict[Key, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
@@ -94,6 +101,7 @@ class Builds:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
         others and is raised as it is."""
         to_build = self._plan.to_build()
+        self._recorded = recorded(self._plan, flow_run.id or "", await _trigger())
         self._started = time.monotonic()
         for image in self._plan.images:
             if image in to_build or image.public:
@@ -123,7 +131,14 @@ class Builds:
         """One build, shown while it runs. `name`: told with each line where several run at once."""
         run, registries = self._run, self._source.registries
         reference = ImageReference.parse(image.image)
-        wanted = platforms_of(self._source.targets.targets[image.target])
+        target, options = self._source.targets.targets[image.target], run.request.build
+        wanted = platforms_of(target)
+        attested = attestations(
+            target.attest,
+            provenance=options.provenance,
+            sbom=options.sbom,
+            builder_id=builder_id(flow_run.id, flow_run.ui_url),
+        )
         builder, shares = await self._shared(wanted, builder)
         self._forget(image.target)
         credentials = await run.builder.credentials(registries, reference)
@@ -131,7 +146,8 @@ class Builds:
         async def build(share: Share) -> str:
             recorder = self.recorders[image.target, share.platforms] = BuildRecorder()
             node = await run.builder.node(registries.host, share.node.name)
-            request = await self._with_cache(self._request(image, bases, node, share, wanted), image, share, wanted)
+            request = self._request(image, bases, attested, node, share, wanted)
+            request = await self._with_cache(request, image, share, wanted)
             part = ", ".join(share.platforms) if share.platforms != wanted else ""
             if builder.is_several or share.emulated:
                 news = f"{name} {share.shown()}".strip()
@@ -164,6 +180,8 @@ class Builds:
             cached_steps=sum(cached for _, cached in counts),
             timeline=tuple(step for recorder in recorders for step in recorder.timeline()),
             nodes=tuple(part.share.shown() for part in parts) if builder.is_several else (),
+            attests=tuple(attested.attests),
+            required_attests=attested.required,
         )
 
     def _forget(self, target: str) -> None:
@@ -183,7 +201,13 @@ class Builds:
             return again, again.shares(wanted, emulate=emulate)
 
     def _request(
-        self, image: PlannedImage, bases: Mapping[str, str], node: BuilderNode, share: Share, wanted: Sequence[str]
+        self,
+        image: PlannedImage,
+        bases: Mapping[str, str],
+        attested: Attestations,
+        node: BuilderNode,
+        share: Share,
+        wanted: Sequence[str],
     ) -> BuildRequest:
         """What `node` builds: its share of the platforms that are `wanted`. Raises InvalidOption."""
         run = self._run
@@ -199,6 +223,7 @@ class Builds:
             image.labels,
             self._source.places,
             bases,
+            attested,
             epoch=self._plan.source_date_epoch,
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
             # That of a single image is its target's.
@@ -207,6 +232,7 @@ class Builds:
             insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
             output=run.request.build.output,
+            recorded=self._recorded,
             beside=self.outputs.requested(image.reference, self._same_image),
         )
         return request._replace(
@@ -272,6 +298,16 @@ async def build_and_push(
 
 def _by_digest(built: BuiltImage) -> str:
     return f"{built.planned.image}@{built.digest}"
+
+
+async def _trigger() -> str:
+    """What started the run; "" while the server does not answer, which delays no build."""
+    try:
+        async with get_client() as client:
+            return (await origin_of_this_run(client)).trigger
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the provenance does not say what started the run (%s)", type(error).__name__)
+        return ""
 
 
 @asynccontextmanager

@@ -88,6 +88,7 @@ class Course:
             ),
             caches=caches,
             left_behind=self.left_behind,
+            platforms=only.platforms if only is not None else {},
         )
 
     async def record(self, error: BaseException | None = None) -> None:

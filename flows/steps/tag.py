@@ -5,19 +5,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.steps.verify import common_predicates
 from prefect_slipway.flows.values.order import by_level
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import Tagged, VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
-from prefect_slipway.infra.domain.errors import RegistryForbidden, SlipwayError, TagImmutable, VersionTaken
+from prefect_slipway.infra.domain.errors import (
+    RegistryError,
+    RegistryForbidden,
+    SlipwayError,
+    TagImmutable,
+    VersionTaken,
+)
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.images import platform_images
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +56,9 @@ async def tag(
         # All are checked before the first is written.
         await run_concurrently(*(_look(registries, one) for one in public.values()))
     for names in by_level(plan):
-        await run_concurrently(*(_write_version(registries, public[name]) for name in names if name in public))
+        wanted = [public[name] for name in names if name in public]
+        written = await run_concurrently(*(_write_version(registries, one) for one in wanted))
+        public |= {one.planned.target: one for one in written}
     if reserved is not None:
         await reserved.publish()
     return tuple(await run_concurrently(*(_move_tags(registries, plan, one) for one in public.values())))
@@ -75,14 +86,46 @@ async def _is_tagged(registry: RegistryClient, image: ImageReference, digest: st
     return False
 
 
-async def _write_version(registries: Registries, image: VerifiedImage) -> None:
+async def _write_version(registries: Registries, image: VerifiedImage) -> VerifiedImage:
+    """The image that has the tag afterwards: this one, or an equal one that had it before."""
     reference = _reference(image.planned)
-    await write_tag(await registries.client(reference), reference, image.digest)
+    registry = await registries.client(reference)
+    try:
+        await write_tag(registry, reference, image.digest)
+    except VersionTaken as taken:
+        return await _the_same(registry, reference, image, taken)
+    return image
 
 
 async def _look(registries: Registries, image: VerifiedImage) -> None:
     reference = _reference(image.planned)
-    await _is_tagged(await registries.client(reference), reference, image.digest)
+    registry = await registries.client(reference)
+    try:
+        await _is_tagged(registry, reference, image.digest)
+    except VersionTaken as taken:
+        await _the_same(registry, reference, image, taken)
+
+
+async def _the_same(
+    registry: RegistryClient, reference: ImageReference, image: VerifiedImage, taken: VersionTaken
+) -> VerifiedImage:
+    """The tagged image, if it is this one for each platform. Provenance says when something was built, so the digest of
+    an index differs from build to build, those of the images in it do not (`--reproducible`).
+
+    Raises `taken` for any other image, and for one with fewer attestations.
+    """
+    try:
+        manifest = await registry.manifest(reference.repository, str(reference.tag))
+        images = await platform_images(registry, reference.repository, manifest)
+    except RegistryError as error:
+        if error.retryable:
+            raise
+        raise taken from error  # it may be anything, and no image at all
+    if {each.platform: each.manifest.digest for each in images} != image.platforms:
+        raise taken
+    if not set(image.attestations) <= set(common_predicates(images)):
+        raise taken
+    return replace(image, built=replace(image.built, digest=manifest.digest))
 
 
 async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedImage) -> Tagged:

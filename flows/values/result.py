@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from prefect_slipway.flows.values.plan import PlannedImage
@@ -26,7 +26,8 @@ class StepTime:
 class BuiltImage:
     """What the builder pushed. `steps` counts the Dockerfile's steps that ran or were cached, 0 where an image that an
     earlier run had pushed is finished. `start_s`, `end_s`: since the release's builds began. `nodes`: who built which
-    platform, where the builder has several nodes."""
+    platform, where the builder has several nodes. `attests`: the kinds of attestations that it should have, of which it
+    must have the required ones."""
 
     planned: PlannedImage
     digest: str
@@ -36,16 +37,26 @@ class BuiltImage:
     start_s: float = 0.0
     end_s: float = 0.0
     nodes: tuple[str, ...] = ()
+    attests: tuple[str, ...] = ()
+    required_attests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedImage:
-    """The image that the registry has under the digest. `size`: bytes of config and layers as compressed there."""
+    """The image that the registry has under the digest. `size`, `layers`: of the images of all platforms, shared ones
+    once; `size` in bytes of configs and layers as compressed there.
+
+    `platforms`: the digest of each platform's manifest, which does not depend on when and where a reproducible image
+    was built, as an index with provenance does. `attestations`: the predicate types that all platforms have.
+    """
 
     built: BuiltImage
     media_type: str
     size: int
     layers: int
+    platforms: dict[str, str] = field(default_factory=dict)
+    attestations: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def planned(self) -> PlannedImage:
@@ -67,7 +78,8 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class ReleasedImage:
-    """A public image. `reference` pins the digest; `tags`: all written tags."""
+    """A public image. `reference` pins the digest; `tags`: all written tags; `platforms`, `attestations`: as of
+    VerifiedImage."""
 
     image: str
     reference: str
@@ -77,6 +89,8 @@ class ReleasedImage:
     cached_steps: int
     size: int
     warnings: tuple[str, ...] = ()
+    platforms: dict[str, str] = field(default_factory=dict)
+    attestations: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, tagged: Tagged) -> ReleasedImage:
@@ -89,7 +103,9 @@ class ReleasedImage:
             steps=built.steps,
             cached_steps=built.cached_steps,
             size=tagged.image.size,
-            warnings=tagged.warnings,
+            warnings=(*tagged.image.warnings, *tagged.warnings),
+            platforms=tagged.image.platforms,
+            attestations=tagged.image.attestations,
         )
 
 
@@ -140,10 +156,10 @@ def not_cleaned_up(left_behind: Sequence[LeftBehind]) -> str:
 class ReleaseResult:
     """The outcome of a release. `images`: the public images, none if there was nothing to release.
 
-    `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`: of the only
-    image. `duration_s`: seconds, without those for which people were waited for, and without the cache's export.
-    `warnings`: what was requested and not done, though the images are public; `caches`: of each build that used a
-    registry cache; `left_behind`: what the clean-up could not remove.
+    `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`, and
+    `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
+    the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
+    build that used a registry cache; `left_behind`: what the clean-up could not remove.
     """
 
     image: str
@@ -165,6 +181,7 @@ class ReleaseResult:
     warnings: tuple[str, ...] = ()
     caches: tuple[CacheUse, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
+    platforms: dict[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

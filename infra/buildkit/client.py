@@ -178,7 +178,7 @@ class BuildKit:
         Raises a BuildError, BuilderError, RegistryError, InvalidOption or what `credentials` raises.
         """
         request = await self._prepared(request)
-        await self._warn(request, on_event)
+        await self._check_version(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
@@ -268,12 +268,26 @@ class BuildKit:
             request = await with_engines(request)
         return request
 
-    async def _warn(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
-        if request.source_date_epoch is None or not request.outputs:
+    async def _check_version(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
+        """Tell what an old daemon would leave out. Raises BuilderTooOld for attestations that must not be."""
+        if not request.outputs or (request.source_date_epoch is None and not request.required_attests):
             return
-        from prefect_slipway.infra.buildkit.build.daemon_version import no_file_times, wants_file_times
+        from prefect_slipway.infra.buildkit.build.daemon_version import (
+            no_attestations,
+            no_file_times,
+            wants_file_times,
+        )
 
-        if wants_file_times(request) and (warning := no_file_times((await self.info()).version)) is not None:
+        version = (await self.info()).version
+        if request.required_attests and no_attestations(version):
+            kinds = " or ".join(sorted(request.required_attests))
+            raise BuilderTooOld(
+                f"builder {self._address} (BuildKit {version}) cannot attach {kinds} to an image",
+                action="use BuildKit 0.11 or newer, or do not ask for attestations",
+            )
+        if request.source_date_epoch is None or not wants_file_times(request):
+            return
+        if (warning := no_file_times(version)) is not None:
             on_event(warning)
 
     async def _blob(self, digest: str) -> bytes:

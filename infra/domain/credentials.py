@@ -28,6 +28,17 @@ class CredentialSource(Protocol):
         ...
 
 
+class EitherOf:
+    """The first source's credential, else the second's."""
+
+    def __init__(self, first: CredentialSource, second: CredentialSource) -> None:
+        self._first = first
+        self._second = second
+
+    async def credential(self, host: str) -> Credential | None:
+        return await self._first.credential(host) or await self._second.credential(host)
+
+
 class Anonymous:
     """No credentials at all."""
 

@@ -42,8 +42,6 @@ _TAGS_PER_PAGE = "1000"
 # Registries without pages give all tags at once.
 _MOST_OF_TAGS = 32 << 20
 _MOST_PAGES = 10_000
-# No index holds more images; each costs a request.
-_MOST_CHILDREN = 1000
 # What a registry says to a manifest that it would store if it were right.
 _REFUSED_FOR_ITS_CONTENT = {
     "DIGEST_INVALID",
@@ -172,16 +170,6 @@ class RegistryClient:
         response = await self._send("GET", path, scope=_pull(repository))
         self._check_digest(response.content, digest, path)
         return ImageConfig.parse(response.content, digest)
-
-    async def total_size(self, repository: str, manifest: Manifest) -> int:
-        """Bytes of configurations and layers of an image or of all in an index, shared ones once."""
-        children = manifest.children
-        if len(children) > _MOST_CHILDREN:
-            raise RegistryProtocolError(f"the index {manifest.digest} contains {len(children)} manifests")
-        manifests = [manifest]
-        for child in children:
-            manifests.append(await self.manifest(repository, child.digest))
-        return sum({blob.digest: blob.size for each in manifests for blob in each.blobs}.values())
 
     async def put_tag(self, repository: str, tag: str, manifest: Manifest) -> str:
         """Point `tag` to `manifest`, byte for byte, and check it: it usually points there, or to what somebody else

@@ -34,12 +34,14 @@ _NO_PLATFORM = "unknown/unknown"
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Something a registry holds. `size` in bytes; `platform`: `linux/arm64/v8`, None outside an index."""
+    """Something a registry holds. `size` in bytes; `platform`: `linux/arm64/v8`, None outside an index.
+    `annotations`: values that are not text are passed over."""
 
     media_type: str
     digest: str
     size: int
     platform: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_image(self) -> bool:
@@ -97,12 +99,14 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
     """What an image's configuration says. `platform`: `linux/arm64/v8`. `diff_ids`: of its uncompressed layers.
-    `created`: RFC 3339, as it stands there. What is missing is empty; what has another type counts as missing."""
+    `created`: RFC 3339, as it stands there. `steps`: what made each layer, in their order. What is missing is empty;
+    what has another type counts as missing."""
 
     labels: Mapping[str, str]
     platform: str = ""
     diff_ids: tuple[str, ...] = ()
     created: str = ""
+    steps: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, raw: bytes, digest: str) -> Self:
@@ -116,6 +120,7 @@ class ImageConfig:
             platform="/".join(part for part in parts if part),
             diff_ids=tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else (),
             created=_text(document, "created"),
+            steps=tuple(_text(entry, "created_by") for entry in _history(document) if not entry.get("empty_layer")),
         )
 
 
@@ -147,7 +152,13 @@ def _descriptor(entry: Any) -> Descriptor:
         raise RegistryProtocolError(f"a manifest contains a descriptor of {digest} without a size")
     platform = _object(entry, "platform")
     parts = [_text(platform, key) for key in ("os", "architecture", "variant")]
-    return Descriptor(media_type, digest, size, "/".join(part for part in parts if part) or None)
+    notes = {key: value for key, value in _object(entry, "annotations").items() if isinstance(value, str)}
+    return Descriptor(media_type, digest, size, "/".join(part for part in parts if part) or None, notes)
+
+
+def _history(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    entries = document.get("history")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Warn about features that an old daemon silently ignores.
+"""Tell of features that an old daemon silently ignores.
 
 Most of what a daemon lacks it refuses; attributes of exporters that it does not know it passes over.
 """
@@ -32,6 +32,11 @@ def no_file_times(version: str) -> Warned | None:
         f"the builder's BuildKit {version} cannot set the times of files in layers (v0.13 can): "
         "building this again gives a different digest",
     )
+
+
+def no_attestations(version: str) -> bool:
+    """Whether a daemon of this version makes images without any, whatever it is asked for (v0.11 made the first)."""
+    return _older(version, (0, 11))
 
 
 def _older(version: str, than: tuple[int, int]) -> bool:

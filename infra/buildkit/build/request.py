@@ -32,7 +32,9 @@ class BuildRequest(NamedTuple):
     registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
     `source_date_epoch`: seconds; times in the image's config come from it. `git_modes`: files and folders have the
     modes that git knows, not those that somebody's umask gave a checkout. `attests`: `sbom` or `provenance` and their
-    attributes (`mode=max`); none by default. `annotations`: of the images; keys may say where (`index:KEY`,
+    attributes (`mode=max`); none by default. `required_attests`: those that must not be left out by a daemon that
+    cannot make them. `recorded`: facts for the provenance, which nothing else reads: `vcs:source`, `vcs:revision`, or
+    keys of one's own. `annotations`: of the images; keys may say where (`index:KEY`,
     `manifest[linux/amd64]:KEY`).
 
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
@@ -62,6 +64,8 @@ class BuildRequest(NamedTuple):
     source_date_epoch: int | None = None
     git_modes: bool = False
     attests: Mapping[str, str] = MappingProxyType({})
+    required_attests: tuple[str, ...] = ()
+    recorded: Mapping[str, str] = MappingProxyType({})
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
     secrets: Mapping[str, SecretSource] = MappingProxyType({})

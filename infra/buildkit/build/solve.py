@@ -50,6 +50,7 @@ def _frontend_attributes(request: BuildRequest, cache_imports: Iterable[CacheEnt
         **{f"label:{key}": value for key, value in request.labels.items()},
         **{f"attest:{key}": value for key, value in request.attests.items()},
         **_run_options(request),
+        **request.recorded,
     }
     if request.target:
         attributes["target"] = request.target

@@ -114,8 +114,11 @@ async def test_a_build_that_was_over_at_once(tmp_path: Path, context: Context) -
     assert len(asked) == 2
 
 
-async def test_file_times_on_a_daemon_before_0_13(tmp_path: Path, context: Context) -> None:
-    """A daemon that passes over the wish for reproducible layers is told of by a warning; a newer one is not."""
+async def build_on(socket: Path, version: str, request: BuildRequest) -> list[BuildEvent]:
+    """What a daemon of some version that builds at once tells of a build."""
+
+    async def info(_: InfoRequest) -> InfoResponse:
+        return InfoResponse(buildkitVersion=BuildkitVersion(version=version))
 
     async def solve(_: SolveRequest) -> SolveResponse:
         return SolveResponse(ExporterResponse={"containerimage.digest": "sha256:1"})
@@ -127,20 +130,35 @@ async def test_file_times_on_a_daemon_before_0_13(tmp_path: Path, context: Conte
     async def status(call: ServerCall) -> None:
         await call.receive()
 
-    async def warnings(version: str, **options: Any) -> list[BuildEvent]:
-        async def info(_: InfoRequest) -> InfoResponse:
-            return InfoResponse(buildkitVersion=BuildkitVersion(version=version))
+    handlers = {
+        "/moby.buildkit.v1.Control/Info": unary(InfoRequest, info),
+        "/moby.buildkit.v1.Control/Solve": unary(SolveRequest, solve),
+        "/moby.buildkit.v1.Control/Session": session,
+        "/moby.buildkit.v1.Control/Status": status,
+    }
+    events: list[BuildEvent] = []
+    async with old_daemon(socket, handlers) as builder:
+        await builder.build(request, Anonymous(), events.append)
+    return events
 
-        handlers = {
-            "/moby.buildkit.v1.Control/Info": unary(InfoRequest, info),
-            "/moby.buildkit.v1.Control/Solve": unary(SolveRequest, solve),
-            "/moby.buildkit.v1.Control/Session": session,
-            "/moby.buildkit.v1.Control/Status": status,
-        }
-        events: list[BuildEvent] = []
-        async with old_daemon(tmp_path / f"{version}.sock", handlers) as builder:
-            await builder.build(BuildRequest(context(BASE), **options), Anonymous(), events.append)
-        return events
+
+async def test_attestations_on_a_daemon_before_0_11(tmp_path: Path, context: Context) -> None:
+    """A daemon that passes over the wish for them does not build if they are required, and does if they are not."""
+    wish = BuildRequest(
+        context(BASE), attests={"provenance": "mode=max"}, outputs=(ImagePush("r.example/a", by_digest=True),)
+    )
+    required = wish._replace(required_attests=("provenance",))
+    with pytest.raises(BuilderTooOld, match=r"\(BuildKit v0\.10\.6\) cannot attach provenance"):
+        await build_on(tmp_path / "1.sock", "v0.10.6", required)
+    assert not await build_on(tmp_path / "2.sock", "v0.10.6", wish)
+    assert not await build_on(tmp_path / "3.sock", "v0.11.0", required)
+
+
+async def test_file_times_on_a_daemon_before_0_13(tmp_path: Path, context: Context) -> None:
+    """A daemon that passes over the wish for reproducible layers is told of by a warning; a newer one is not."""
+
+    async def warnings(version: str, **options: Any) -> list[BuildEvent]:
+        return await build_on(tmp_path / f"{version}.sock", version, BuildRequest(context(BASE), **options))
 
     wish: dict[str, Any] = {"source_date_epoch": 0, "outputs": (ImagePush("r.example/a", rewrite_timestamp=True),)}
     (warning,) = await warnings("v0.12.5", **wish)

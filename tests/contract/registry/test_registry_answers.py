@@ -17,6 +17,7 @@ from prefect_slipway.infra.domain.errors import AnswerTooLarge, RegistryError, R
 from prefect_slipway.infra.registry import Manifest, RegistryClient
 from prefect_slipway.infra.registry.answers import own_path, tags_of, token_of, upload_of
 from prefect_slipway.infra.registry.errors import error_of
+from prefect_slipway.infra.registry.images import platform_images
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, digest_of
 from tests.contract.registry.conftest import client
 from tests.faults import front
@@ -176,7 +177,7 @@ async def test_an_index_of_a_million_images_is_not_fetched(registry: str, reposi
     with front(registry) as fronted:
         async with client(fronted.host) as reg:
             with pytest.raises(RegistryProtocolError, match="1001 manifests"):
-                await reg.total_size(repository, index)
+                await platform_images(reg, repository, index)
         assert fronted.seen == []
 
 

@@ -12,6 +12,7 @@ from prefect_slipway.infra.domain.errors import (
     RegistryUnauthorized,
     RegistryUnavailable,
 )
+from prefect_slipway.infra.registry.images import layer_count, platform_images, total_size
 from prefect_slipway.infra.registry.model import Manifest, digest_of
 from tests.contract.registry.conftest import PASSWORD, USER, Fixed, client
 from tests.faults import front
@@ -172,9 +173,7 @@ async def test_the_configuration_holds_the_labels(registry: str, repository: str
 async def test_an_index_has_the_configuration_of_its_first_image(
     registry: str, repository: str, pusher: Pusher
 ) -> None:
-    """Attestations (platform unknown/unknown) are passed over; the sizes of all children count, shared ones
-    once.
-    """
+    """Attestations (platform unknown/unknown) are passed over; the sizes of all images count, shared layers once."""
     attestation = pusher.image(labels={"is": "attestation"}, layers=[b"in-toto"])
     image = pusher.image(labels={"is": "image"}, layers=[b"shared", b"amd64"])
     other = pusher.image(labels={"is": "image", "for": "arm64"}, layers=[b"shared", b"arm"])
@@ -184,11 +183,14 @@ async def test_an_index_has_the_configuration_of_its_first_image(
         assert index.is_index
         assert [child.platform for child in index.children] == ["unknown/unknown", "linux/amd64", "linux/arm64"]
         assert (await reg.image_config(repository, index)).labels == {"is": "image"}
-        configs = [
-            (await reg.manifest(repository, each["digest"])).blobs[0].size for each in (attestation, image, other)
-        ]
-        layers = len(b"in-toto") + len(b"shared") + len(b"amd64") + len(b"arm")
-        assert await reg.total_size(repository, index) == sum(configs) + layers
+        configs = [(await reg.manifest(repository, each["digest"])).blobs[0].size for each in (image, other)]
+        images = await platform_images(reg, repository, index)
+        assert {each.platform: each.manifest.digest for each in images} == {
+            "linux/amd64": image["digest"],
+            "linux/arm64": other["digest"],
+        }
+        assert layer_count(images) == 3
+        assert total_size(images) == sum(configs) + len(b"shared") + len(b"amd64") + len(b"arm")
 
 
 async def test_put_tag_writes_the_same_bytes(registry: str, repository: str, pusher: Pusher) -> None:

@@ -29,6 +29,8 @@ def layers_by_platform(image_set: ImageSet, target: str) -> dict[str, list[str]]
     found = {}
     for entry in manifest(image_set, target, "0.1.0")["manifests"]:
         platform = f"{entry['platform']['os']}/{entry['platform']['architecture']}"
+        if platform == "unknown/unknown":  # an attestation
+            continue
         layers = manifest(image_set, target, entry["digest"])["layers"]
         found[platform] = [layer["digest"] for layer in layers]
     return found
@@ -57,8 +59,8 @@ def test_each_platform_is_built_on_its_base(commands: WarmStarter, image_set: Im
     assert base["linux/amd64"] != base["linux/arm64"]
     for platform in BOTH:
         assert web[platform][:-1] == base[platform]
-    api = manifest(image_set, "api", "0.1.0")
-    assert [layer["digest"] for layer in api["layers"]][:-1] == base["linux/arm64"]
+    api = layers_by_platform(image_set, "api")
+    assert api["linux/arm64"][:-1] == base["linux/arm64"] and len(api) == 1
     assert digests == {target: image_set.digest(target, "0.1.0") for target in digests}
     again = commands.run("bake", "--emulate", "--format", "json", "--version", "0.1.0", cwd=image_set.source)
     assert versions(again) == digests

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, unique, versions
@@ -17,11 +18,15 @@ from tests.warm import WarmStarter
 
 
 def layers(image_set: ImageSet, target: str, tag: str) -> list[str]:
+    """Of the only image in an index."""
     connection = image_set.traces.connection
-    url = f"http://{connection.registry}/v2/{image_set.prefix}/{target}/manifests/{tag}"
-    accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
-    answer = patient.get(url, auth=registry_login(connection), headers=accept).raise_for_status()
-    return [layer["digest"] for layer in answer.json()["layers"]]
+
+    def manifest(reference: str) -> Any:
+        url = f"http://{connection.registry}/v2/{image_set.prefix}/{target}/manifests/{reference}"
+        accept = {"Accept": f"{OCI_INDEX}, {OCI_MANIFEST}"}
+        return patient.get(url, auth=registry_login(connection), headers=accept).raise_for_status().json()
+
+    return [layer["digest"] for layer in manifest(manifest(tag)["manifests"][0]["digest"])["layers"]]
 
 
 def events_of(image_set: ImageSet, target: str) -> list[dict[str, Any]]:

@@ -63,9 +63,11 @@ def mounts(kind: str, command: str) -> str:
 
 
 def manifest(traces: Traces, result: dict[str, Any], what: str = "manifests") -> dict[str, Any]:
+    """Of the image for its only platform."""
+    (digest,) = result["platforms"].values()
     host, _, name = result["image"].partition("/")
     answer = patient.get(
-        f"http://{host}/v2/{name}/{what}/{result['digest']}",
+        f"http://{host}/v2/{name}/{what}/{digest}",
         auth=registry_login(traces.connection),
         headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
     )

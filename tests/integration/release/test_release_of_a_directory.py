@@ -36,7 +36,8 @@ async def test_labels_and_annotations_say_what_it_is(
     """Title, version and time of creation are labels of the image and annotations of its manifest."""
     result = await run_release(source=str(source), build={"labels": {"team": "blue"}})
     repository = result.image.partition("/")[2]
-    manifest = await registry.manifest(repository, "0.1.0")
+    (digest,) = result.platforms.values()
+    manifest = await registry.manifest(repository, digest)
     config = await registry.image_config(repository, manifest)
     labels = config.labels
     for found in (labels, manifest.document["annotations"]):
@@ -87,7 +88,8 @@ async def test_build_metadata_becomes_a_legal_tag(run_release: Release, source: 
 async def test_reproducible_releases_have_the_same_digest(
     run_release: Release, source: Path, registry: RegistryClient
 ) -> None:
-    """Same source and version, whenever and wherever it is built: the very same image."""
+    """Same source and version, whenever and wherever it is built: the very same image for each platform. Only the index
+    differs, by the provenance of each build."""
     host = registry.host
     first = await run_release(
         source=str(source), image=f"{host}/one/app", build={"reproducible": True, "no_cache": True}
@@ -98,7 +100,13 @@ async def test_reproducible_releases_have_the_same_digest(
         source=str(source), image=f"{host}/two/app", build={"reproducible": True, "no_cache": True}
     )
     assert first.version == second.version
-    assert first.digest == second.digest
+    assert first.platforms == second.platforms and first.platforms
+    assert first.digest != second.digest
+    third = await run_release(
+        source=str(source), image=f"{host}/three/app", reproducible=True, build={"provenance": "off"}
+    )
+    assert third.platforms == first.platforms
+    assert [third.digest] == list(first.platforms.values())
 
 
 async def test_a_reproducible_version_again_is_the_same_or_refused(

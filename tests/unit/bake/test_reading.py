@@ -13,6 +13,7 @@ from prefect_slipway.flows.bake.builds import build_request, image_of, unused
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
+from prefect_slipway.flows.build_options.attest import attestations
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan, SourceFacts
 from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
@@ -33,7 +34,8 @@ def request(folder: Path, target: Target, *allow: str, **options: Any) -> Any:
     options = {"network": None, "no_cache": False, "insecure": False, "epoch": None, "git_modes": False, **options}
     labels = {"v": "1.0.0", **target.labels}
     places = Places.of(folder, None, allow)
-    return build_request(target, IMAGE, labels, places, {"base": BASE}, read_secret=_no_vault, **options)
+    attested = attestations(target.attest, provenance="off", sbom="off", builder_id="")
+    return build_request(target, IMAGE, labels, places, {"base": BASE}, attested, read_secret=_no_vault, **options)
 
 
 async def _no_vault(field: SecretField) -> bytes:
@@ -177,7 +179,7 @@ def test_a_target_is_what_buildkit_is_asked_for(tmp_path: Path) -> None:
     assert found.cache_imports == (local, CacheEntry("registry", {"ref": "r.example.com/cache"}))
     assert found.secrets == {"f": SecretFile(tmp_path / "secret"), "e": SecretEnv("TOKEN")}
     assert found.ssh == {"default": SshSource(), "key": SshSource((tmp_path / "k",))}
-    assert found.attests == {"provenance": "mode=max"}
+    assert found.attests == {"provenance": "mode=max,version=v1"}
     assert (found.pull, found.no_cache_stages, found.network) == (True, ("s",), "none")
     assert (found.shm_size, found.ulimits, found.resources) == (64 << 20, ("core=1:1",), {"memory": "1024"})
     assert found.add_hosts == (("h", "10.0.0.1"), ("h", "10.0.0.2"))

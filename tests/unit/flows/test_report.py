@@ -109,3 +109,12 @@ def test_sizes_are_in_decimal_units() -> None:
     assert [human_size(n) for n in (0, 999, 1000, 1_500_000, 2 * 10**12)] == [
         "0 B", "999 B", "1.0 kB", "1.5 MB", "2.0 TB",
     ]  # fmt: skip
+
+
+def test_platforms_and_attestations_are_named() -> None:
+    """Which digest is a platform's own, and what is attached, in words."""
+    one = VerifiedImage(
+        BUILT, "m", 1, 2, {"linux/arm64": "sha256:arm"}, ("https://slsa.dev/provenance/v1", "https://spdx.dev/Document")
+    )
+    for text in (replace(REPORT, verified=(one,)).as_markdown(), replace(REPORT, verified=(one,)).as_text()):
+        assert "sha256:arm" in text and "SLSA provenance v1, SPDX SBOM" in text

@@ -1,0 +1,46 @@
+"""The way to the registry of an inspected image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from prefect_slipway.flows.request.inspected import InspectRequest
+from prefect_slipway.flows.run.endpoints import secret_paths
+from prefect_slipway.flows.run.registries import Registries
+from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack, with_registries
+from prefect_slipway.infra.domain.credentials import CredentialSource, EitherOf
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
+from prefect_slipway.infra.vault import VaultSession
+
+
+@asynccontextmanager
+async def open_image(
+    request: InspectRequest, env: Mapping[str, str] = os.environ
+) -> AsyncIterator[tuple[RegistryClient, ImageReference]]:
+    """The client of the image's registry, and the image by its full name. Raises InvalidOption, StackDown,
+    VaultErrors."""
+    stack = running_stack(StackConfig.from_env(env))
+    access = await with_registries(request.access)
+    here = stack.registry if stack is not None and "/" not in request.reference else None
+    image = ImageReference.parse(f"{here}/{request.reference}" if here else request.reference)
+    async with AsyncExitStack() as exits:
+        vault = None
+        source: CredentialSource = DockerConfigCredentials.from_env(env)
+        if image.registry in secret_paths(access.registries, image.registry, stack):
+            if (found := await find_vault(access.vault, stack, env)) is not None:
+                vault = await exits.enter_async_context(VaultSession(found))
+            named = Registries(access, image.registry, stack, vault, exits).credentials()
+            source = EitherOf(named, source)
+        client = RegistryClient(
+            image.api_host,
+            source,
+            insecure=Registries(access, image.registry, stack, None, exits).insecure(image.registry),
+            ca_file=Path(access.registry_ca) if access.registry_ca else None,
+        )
+        yield await exits.enter_async_context(client), image

@@ -1,0 +1,38 @@
+"""What only a release knows of its builds: the daemon writes it into their provenance.
+
+`vcs:source` and `vcs:revision` become `buildkit_metadata.vcs`, as with docker buildx (build/git.go); the frontend's
+other attributes become the request's `args` (solver/llbsolver/provenance/predicate.go in moby/buildkit).
+"""
+
+from __future__ import annotations
+
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.infra.domain.outside import one_line
+
+RUN = "slipway:run"
+VERSION = "slipway:version"
+TRIGGER = "slipway:trigger"
+
+
+def builder_id(run_id: str | None, page: str | None) -> str:
+    """The URI of what built: the run's page, as docker/build-push-action names its own; "" outside of a run.
+
+    Everybody who may pull the image can read it, so an address with a user or password is left out.
+    """
+    if page and "@" not in page:
+        return page
+    return f"urn:uuid:{run_id}" if run_id else ""
+
+
+def recorded(plan: ReleasePlan, run_id: str, trigger: str) -> dict[str, str]:
+    """Attributes for BuildRequest.recorded. `trigger`: what started the run, in words."""
+    source = plan.source
+    revision = f"{source.revision}-dirty" if source.revision and source.dirty else source.revision
+    facts = {
+        "vcs:source": source.url,
+        "vcs:revision": revision,
+        RUN: run_id,
+        VERSION: plan.version,
+        TRIGGER: one_line(trigger),
+    }
+    return {key: value for key, value in facts.items() if value}
