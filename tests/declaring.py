@@ -4,7 +4,7 @@ through as it is."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,28 +22,47 @@ _CONTROL = "/moby.buildkit.v1.Control/"
 
 class DeclaringRelay(Relay):
     """A buildkitd that lists `platforms`, its own first. `calls`: the methods of Control that were called, in their
-    order. `lost_at`: the method at whose next call all connections break, and nobody is there any more."""
+    order; `solving`: a build has been asked for. `lost_at`: the method at whose next call all connections break, and
+    nobody is there any more. `beside`: a node that has to be asked for a build before one begins here."""
 
     def __init__(self, engine: Path, *platforms: str) -> None:
         super().__init__(self._open)
         self.calls: list[str] = []
+        self.solving = asyncio.Event()
         self.lost_at: str | None = None
+        self.beside: DeclaringRelay | None = None
         self._engine = engine
         self._platforms = platforms
 
     async def _open(self) -> Streams:
-        return declaring(await upgraded(self._engine), self._platforms, self._called)
+        return declaring(await upgraded(self._engine), self._platforms, self._called, self._ready)
+
+    async def _ready(self) -> None:
+        if self.solving.is_set() and self.beside is not None:
+            await self.beside.solving.wait()
 
     def _called(self, method: str) -> None:
         self.calls.append(method)
+        if method == "Solve":
+            self.solving.set()
         if method == self.lost_at:
             self.close()
             self.cut()
 
 
-def declaring(engine: Streams, platforms: Sequence[str], called: Callable[[str], None] = lambda _: None) -> Streams:
-    """A connection to an engine's BuildKit that lists these platforms. `called`: told each method that is called."""
-    spy = _Spy(*engine, _answer(platforms), called)
+async def _at_once() -> None:
+    pass
+
+
+def declaring(
+    engine: Streams,
+    platforms: Sequence[str],
+    called: Callable[[str], None] = lambda _: None,
+    ready: Callable[[], Awaitable[None]] = _at_once,
+) -> Streams:
+    """A connection to an engine's BuildKit that lists these platforms. `called`: told each method that is called;
+    `ready`: waited for before anything goes to the engine."""
+    spy = _Spy(*engine, _answer(platforms), called, ready)
     return cast(asyncio.StreamReader, spy), cast(asyncio.StreamWriter, spy)
 
 
@@ -57,11 +76,14 @@ class _Spy:
         writer: asyncio.StreamWriter,
         answer: bytes,
         called: Callable[[str], None],
+        ready: Callable[[], Awaitable[None]],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._answer = answer
         self._called = called
+        self._ready = ready
+        self._waiting = bytearray()
         self._decoder = Decoder()
         self._said = bytearray()
         self._heard = bytearray()
@@ -84,7 +106,13 @@ class _Spy:
                 if method == "ListWorkers":
                     self._asked.add(frame.stream)
                 self._called(method)
-        self._writer.write(data)
+        self._waiting += data
+
+    async def drain(self) -> None:
+        await self._ready()
+        self._writer.write(bytes(self._waiting))
+        self._waiting.clear()
+        await self._writer.drain()
 
     async def read(self, _: int) -> bytes:
         passed = bytearray()

@@ -78,9 +78,10 @@ def platforms(index: dict[str, Any]) -> list[str]:
 async def test_each_platform_is_built_where_it_is_native(
     commands: WarmStarter, traces: Traces, registry: RegistryClient, stack: RunningStack, node: Node, app: Path
 ) -> None:
-    """Although another node comes first and emulates it; the one index has the digest that docker buildx's has, with
-    annotations of each level; log, report and plan say who built what."""
+    """Although another node comes first and emulates it, and all at the same time; the one index has the digest that
+    docker buildx's has, with annotations of each level; log, report and plan say who built what."""
     first, second = await node(*QEMU), await node(*ARM64)
+    first.beside, second.beside = second, first
     annotations = ("index:org.example.level=index", "manifest[linux/arm64]:org.example.arm=64")
     options = [*BOTH, *builder(first, second), *(f"--annotation={each}" for each in annotations)]
     planned = await command(commands, "plan", app, *options)

@@ -21,6 +21,7 @@ from prefect_slipway.infra.domain.errors import (
     BuilderUnreachable,
     InvalidOption,
     PlatformUnavailable,
+    RegistryProtocolError,
     StepFailed,
 )
 from prefect_slipway.infra.domain.nodes import Node, Share, share_platforms
@@ -86,10 +87,11 @@ def test_annotations_of_other_nodes_platforms_stay_away() -> None:
 
 
 class Farm:
-    """Nodes that build, but for those that are lost or broken."""
+    """Nodes that build, but for those that are lost or broken. `collisions`: how many pushes the registry refuses."""
 
-    def __init__(self, *lost: str, broken: str = "") -> None:
+    def __init__(self, *lost: str, broken: str = "", collisions: int = 0) -> None:
         self._lost = lost
+        self._collisions = collisions
         self._broken = broken
         self.built: list[tuple[str, tuple[str, ...]]] = []
 
@@ -98,6 +100,9 @@ class Farm:
             raise BuilderLost(f"builder {share.node.name} was lost")
         if share.node.name == self._broken:
             raise StepFailed("a step failed")
+        if self._collisions:
+            self._collisions -= 1
+            raise RegistryProtocolError("HTTP 400 to PUT")
         self.built.append((share.node.name, share.platforms))
         return f"sha256:{share.node.name}"
 
@@ -138,6 +143,15 @@ async def test_all_that_can_are_tried() -> None:
 async def test_what_was_asked_for_no_platform_keeps_its_platform() -> None:
     """The first node's own, also elsewhere."""
     assert await built(Farm("arm"), ARM64, AMD64, OTHER, platforms=()) == [("other", ("linux/arm64",))]
+
+
+async def test_nodes_that_push_the_same_layers_push_again() -> None:
+    """Where a registry stumbles over that; a node that pushes alone does not, and nobody does it for ever."""
+    assert len(await built(Farm(collisions=2), AMD64, ARM64)) == 2
+    with pytest.raises(RegistryProtocolError):
+        await built(Farm(collisions=1), AMD64, ARM64, platforms=("linux/amd64",))
+    with pytest.raises(RegistryProtocolError):
+        await built(Farm(collisions=9), AMD64, ARM64)
 
 
 async def test_a_build_that_fails_is_not_built_elsewhere() -> None:
