@@ -142,6 +142,16 @@ def test_the_fields_of_before_there_were_sections_are_told_their_place(flat: dic
     assert place in raised.value.cause
 
 
+def test_every_text_says_what_it_is_when_it_is_empty() -> None:
+    """In one sentence for the form and the command line."""
+    fields = [*ReleaseRequest.model_fields.items()]
+    for section in filter(None, map(ReleaseRequest.section, ReleaseRequest.model_fields)):
+        fields += section.model_fields.items()
+    for name, field in fields:
+        if field.default is None or isinstance(field.default, str):
+            assert re.search("Leave empty|Default:", field.description or ""), name
+
+
 def test_an_empty_text_is_nothing() -> None:
     """A form sends it for a text that somebody has cleared."""
     request = ReleaseRequest.read(
