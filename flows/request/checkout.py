@@ -32,5 +32,5 @@ class Checkout(Request):
     )
     ca: Annotated[str | None, Option("source-ca")] = Field(
         default=None,
-        description="PEM file with the git or archive server's CA. Leave empty for the system's CAs, or git's own setting.",
+        description="PEM file with the server's CA. Leave empty for the system's CAs, or a directory's git setting.",
     )
