@@ -116,6 +116,12 @@ def test_bad_input_is_a_usage_error_that_says_what(values: dict[str, object], er
     assert str(raised.value)
 
 
+def test_an_unknown_field_is_named() -> None:
+    """By its place in the request."""
+    with pytest.raises(InvalidOption, match=r"the request has no field 'checkout\.rev'"):
+        ReleaseRequest.read({"checkout": {"rev": "main"}})
+
+
 def test_a_build_arg_without_a_value_is_refused() -> None:
     """`--build-arg KEY` would silently take a value from somewhere else."""
     with pytest.raises(InvalidOption, match="--build-arg"):
