@@ -41,16 +41,17 @@ class BuilderChoice(Request, title="Builder"):
         ),
     )
     ca: Annotated[str | None, Option("builder-ca")] = Field(
-        default=None, description="PEM file with the builder's CA; enables TLS for tcp://."
+        default=None,
+        description="PEM file with the builder's CA; enables TLS for tcp://. Leave empty for none.",
     )
     cert: Annotated[str | None, Option("builder-cert")] = Field(
-        default=None, description="PEM file with the client certificate for the builder."
+        default=None, description="PEM file with the client certificate for the builder. Leave empty for none."
     )
     key: Annotated[str | None, Option("builder-key")] = Field(
-        default=None, description="PEM file with the client certificate's key."
+        default=None, description="PEM file with the client certificate's key. Leave empty for none."
     )
     name: Annotated[str | None, Option("builder-name")] = Field(
-        default=None, description="Name in the builder's certificate, if it is not the host name."
+        default=None, description="Name in the builder's certificate. Leave empty for the host name."
     )
 
     @model_validator(mode="after")

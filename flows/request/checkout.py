@@ -17,9 +17,12 @@ class Checkout(Request):
         default=None,
         description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
     )
-    path: str = Field(default="", description="Directory inside the source with the build context.")
+    path: str = Field(
+        default="", description="Directory inside the source with the build context. Leave empty for the source itself."
+    )
     checksum: str | None = Field(
-        default=None, description="Checksum of an archive, `sha256:HEX`; required for archives."
+        default=None,
+        description="Checksum of an archive, `sha256:HEX`, which archives need. Leave empty for other sources.",
     )
     submodules: bool = Field(default=False, description="Fetch git submodules as well.")
     allow_dirty: bool = Field(default=False, description="Allow uncommitted changes in a git work tree.")
@@ -29,5 +32,5 @@ class Checkout(Request):
     )
     ca: Annotated[str | None, Option("source-ca")] = Field(
         default=None,
-        description="PEM file with the git or archive server's CA. A local directory uses git's own setting instead.",
+        description="PEM file with the server's CA. Leave empty for the system's CAs, or a directory's git setting.",
     )

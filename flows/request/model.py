@@ -88,6 +88,8 @@ class Request(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                raise InvalidOption(f"the request has no field {where!r}", action="check its name") from None
             raise InvalidOption(f"{where}: {first['msg']}") from None
 
     def changed(self, changes: Mapping[str, Any]) -> Self:

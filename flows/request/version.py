@@ -49,8 +49,8 @@ class VersionChoice(Request, title="Version"):
     git_remote: GitRemote | None = Field(
         default=None,
         description=(
-            "Git remote of a local repository that keeps the tags. Default: origin, if it exists; use `-` "
-            "for no remote."
+            "Git remote of a local repository that keeps the tags; use `-` for no remote. Leave empty for origin, if "
+            "it exists."
         ),
     )
     moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from prefect_slipway.flows.request.release import ReleaseRequest
 from tests.conftest import RunningStack
 from tests.integration.bases.conftest import Application, make_application
 from tests.warm import WarmStarter
@@ -27,8 +28,9 @@ def moved_to_one_run(application: Application, base: str, runs: int) -> str:
     assert again["run_id"] == first["run_id"]
     assert len(application.probe.runs()) == runs
     run = next(run for run in application.probe.runs() if run["id"] == first["run_id"])
-    request = run["parameters"]["request"]
-    assert (request["ref"], request["bump"], request["only_new"]) == (application.revision, "patch", False)
+    request = ReleaseRequest.read(run["parameters"]["request"])
+    asked = (request.checkout.ref, request.bump, request.version.only_new)
+    assert asked == (application.revision, "patch", False)
     (said,) = first["moved"]
     assert said.startswith(f"{application.place}/{base}:1: sha256:")
     return str(said.rpartition(" -> ")[2])

@@ -127,6 +127,12 @@ def test_bad_input_is_a_usage_error_that_says_what(values: dict[str, object], er
     assert str(raised.value)
 
 
+def test_an_unknown_field_is_named() -> None:
+    """By its place in the request."""
+    with pytest.raises(InvalidOption, match=r"the request has no field 'checkout\.rev'"):
+        ReleaseRequest.read({"checkout": {"rev": "main"}})
+
+
 def test_a_build_arg_without_a_value_is_refused() -> None:
     """`--build-arg KEY` would silently take a value from somewhere else."""
     with pytest.raises(InvalidOption, match="--build-arg"):
@@ -151,6 +157,16 @@ def test_the_fields_of_before_there_were_sections_are_told_their_place(flat: dic
     with pytest.raises(RequestOutdated) as raised:
         ReleaseRequest.read({"source": ".", **flat})
     assert place in raised.value.cause
+
+
+def test_every_text_says_what_it_is_when_it_is_empty() -> None:
+    """In one sentence for the form and the command line."""
+    fields = [*ReleaseRequest.model_fields.items()]
+    for section in filter(None, map(ReleaseRequest.section, ReleaseRequest.model_fields)):
+        fields += section.model_fields.items()
+    for name, field in fields:
+        if field.default is None or isinstance(field.default, str):
+            assert re.search("Leave empty|Default:", field.description or ""), name
 
 
 def test_an_empty_text_is_nothing() -> None:

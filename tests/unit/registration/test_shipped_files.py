@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +27,7 @@ from prefect_slipway.flows.registration.files import (
     read_yaml,
     shipped_pools,
 )
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption
 
@@ -194,3 +198,11 @@ def automations() -> dict[str, AutomationCore]:
             actions = [action for action in one["actions"] if "block_document" not in action]
             found[one["name"]] = AutomationCore.model_validate({**one, "actions": actions})
     return found
+
+
+@pytest.mark.parametrize("path", [SAMPLES / "rules.yaml", SAMPLES / "cluster" / "rules.yaml"], ids=str)
+def test_the_sample_rules_ask_for_releases(path: Path) -> None:
+    """Their parameters are requests, once the placeholders are filled in."""
+    for rule in read_yaml(path)["rules"]:
+        filled = json.loads(re.sub(r"\{\{ \w+ \}\}", "x", json.dumps(rule["parameters"]["request"])))
+        assert ReleaseRequest.read(filled).image
