@@ -49,7 +49,7 @@ def measure(
 def _release(source: Path, env: Mapping[str, str], *options: str) -> tuple[float, float]:
     """Seconds of one release: as it says, and of the process."""
     begun = time.monotonic()
-    command = [SLIPWAY, "release", source, "--output", "json", *options]
+    command: list[str | Path] = [SLIPWAY, "release", source, "--output", "json", *options]
     done = subprocess.run(command, env=dict(env), capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout)["duration_s"]), time.monotonic() - begun
 

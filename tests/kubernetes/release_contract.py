@@ -131,7 +131,7 @@ class ReleaseContract:
         done = await command("bake", *options)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("> provision builder") == 1
-        assert self.tags(cluster, place) == dict.fromkeys(("base", "web", "api"), ["0.1.0", "buildcache"])
+        assert self.tags(cluster, place) == {name: ["0.1.0", "buildcache"] for name in ("base", "web", "api")}
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     @staticmethod
