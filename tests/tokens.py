@@ -31,13 +31,15 @@ _SERVICE, _ISSUER = "a test's registry", "a test's token server"
 
 @dataclass
 class TokenServer:
-    """Gives tokens for what `grants` allows; `asked`: the scopes, and whether a password came with them."""
+    """Gives tokens for what `grants` allows; `asked`: the scopes, and whether a password came with them; `expired_at`:
+    when the last token has expired, seconds since the epoch."""
 
     certificates: Certificates
     users: dict[str, str] = field(default_factory=dict)
     grants: set[str] = field(default_factory=lambda: {"pull", "push", "delete"})
     lifetime_s: int = 300
     asked: list[tuple[list[str], bool]] = field(default_factory=list)
+    expired_at: float = 0.0
 
     def answer(self, query: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
         scopes = parse_qs(query).get("scope", [])
@@ -57,6 +59,7 @@ class TokenServer:
             allowed = [action for action in match[3].split(",") if action in self.grants]
             access.append({"type": match[1], "name": match[2], "actions": allowed})
         now = int(time.time())
+        self.expired_at = now + self.lifetime_s
         certificate = x509.load_pem_x509_certificate(self.certificates.cert.read_bytes())
         der = certificate.public_bytes(serialization.Encoding.DER)
         header = {"typ": "JWT", "alg": "ES256", "x5c": [base64.b64encode(der).decode()]}
@@ -92,6 +95,12 @@ def token_registry(home: Path) -> Iterator[tuple[str, TokenServer]]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            # No OAuth 2 (docs/spec/auth/oauth.md): clients go on as above.
+            self.send_response_only(405)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

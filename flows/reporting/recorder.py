@@ -158,7 +158,8 @@ class BuildRecorder:
         seen = self._seen.get(step.digest)
         if seen is None:
             seen = self._seen[step.digest] = _Seen(step)
-        seen.step = step
+        # A step whose layers are fetched from a registry cache later on is reported again, and then not as cached.
+        seen.step = step = step._replace(cached=step.cached or seen.step.cached)
         if step.started is not None:
             self._introduce(seen)
         if step.cached:

@@ -14,7 +14,7 @@ from pathlib import Path
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
-from tests.bench import contexts, histories, sets
+from tests.bench import caches, contexts, histories, sets
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -75,6 +75,16 @@ class Releases:
         """What the commits ask for, of as many as a monorepo has before its first version by them."""
         return histories.measure(self._folder / "auto", self._env, self._runs, 100_000)
 
+    def cache(self) -> Row:
+        """Nothing has changed, and the builder is new."""
+        folder = self._folder / "cache"
+        return caches.measure(folder, self._connection, self._env, self._runs, changed=False, goal=1.3)
+
+    def cache_line(self) -> Row:
+        """One line has changed, and the builder is new."""
+        folder = self._folder / "cache-line"
+        return caches.measure(folder, self._connection, self._env, self._runs, changed=True, goal=1.5)
+
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
         build: list[str | Path] = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
@@ -125,5 +135,7 @@ CASES = {
     "dag": Releases.dag,
     "dag-long": Releases.dag_long,
     "auto": Releases.auto,
+    "cache": Releases.cache,
+    "cache-line": Releases.cache_line,
 }
 """By what is typed in CASES."""

@@ -71,12 +71,14 @@ class ReleaseContract:
     async def test_a_release_leaves_an_image_and_nothing_else(
         self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
     ) -> None:
-        """Built, pushed with Vault's credential, tagged; no object is left, and none made when nothing is new."""
+        """Built, pushed with Vault's credential, tagged; no object is left, and none made when nothing is new. The
+        builder was new and is gone, so its cache is in the registry."""
         source = busybox_context(tmp_path / "app", "FROM scratch\nCOPY busybox /busybox\n")
         first = await command("release", source, *options)
         assert first.returncode == 0, first.stderr
         result = json.loads(first.stdout)
         assert result["released"] and result["reference"].startswith(f"{cluster.registry}/team/app:")
+        assert [cache["exported"] for cache in result["caches"]] == [f"{cluster.registry}/team/app:buildcache"]
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
         again = await command("release", source, *options, "--only-new")
         assert not json.loads(again.stdout)["released"], again.stderr
@@ -129,7 +131,7 @@ class ReleaseContract:
         done = await command("bake", *options)
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("> provision builder") == 1
-        assert self.tags(cluster, place) == {"base": ["0.1.0"], "web": ["0.1.0"], "api": ["0.1.0"]}
+        assert self.tags(cluster, place) == {name: ["0.1.0", "buildcache"] for name in ("base", "web", "api")}
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     @staticmethod

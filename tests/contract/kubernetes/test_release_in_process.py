@@ -113,9 +113,9 @@ class TestReleaseInProcess(ReleaseContract):
         release.kill()
         assert (await ending).code == -9
         login = cluster.credential.username, cluster.credential.password
-        released, marker = registry_tags(cluster.registry, name, login)
-        assert released == "0.1.0" and marker.startswith("slipway-reservation-")
+        released, cache, marker = registry_tags(cluster.registry, name, login)
+        assert (released, cache) == ("0.1.0", "buildcache") and marker.startswith("slipway-reservation-")
         await api.merge(CONFIG_MAP, name_of(config), {"metadata": {"finalizers": []}})
         again = await asyncio.to_thread(commands.run, *arguments, env=environment)
         assert result_of(again)["version"] == "0.1.0"
-        assert registry_tags(cluster.registry, name, login) == ["0.1.0"]
+        assert registry_tags(cluster.registry, name, login) == ["0.1.0", "buildcache"]

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.faults import front
 from tests.integration.faults.conftest import Elsewhere, Make
 from tests.releases import Traces, result_of
+from tests.servers import VaultServer
+from tests.tokens import token_registry
 from tests.waiting import wait_until
+from tests.warm import WarmStarter
 
 CACHE = r"/manifests/buildcache"
 
@@ -82,3 +90,40 @@ def test_a_cache_that_cannot_be_looked_for(elsewhere: Elsewhere, source: Make) -
     elsewhere.front.spoil("HEAD", CACHE, 403)
     result = result_of(elsewhere.release(folder, "--cache", "on"))
     assert result["released"] and result["caches"][0]["imported"] == []
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_tokens_that_expire_while_the_cache_is_exported(
+    commands: WarmStarter, vault: VaultServer, source: Make, tmp_path: Path, method: str
+) -> None:
+    """The password changes before the export, which asks Vault again; then an upload takes longer than a token lives,
+    the daemon gets another one, and the export goes on."""
+    folder = source()
+    vault.put("secret/tokens", {"username": "bob", "password": "first"})
+    env = {"VAULT_ADDR": vault.address, "VAULT_TOKEN": vault.token(policies=["reads"])["client_token"]}
+    with token_registry(tmp_path) as (host, tokens), front(host) as before:
+        tokens.users["bob"], tokens.lifetime_s = "first", 10
+        place, caches = f"{before.host}/{folder.name}", f"/v2/caches/{folder.name}/blobs/"
+        changed, expired = threading.Event(), threading.Event()
+        before.spoil("HEAD", caches, until=changed, times=1)
+        before.spoil(method, caches, until=expired, times=1)
+        options = ("--cache", "on", "--cache-repository", f"{before.host}/caches/{folder.name}", "--format", "json")
+        release = commands.start(
+            "release", folder, "--image", place, *options, "--credentials", "vault:secret/tokens", env=env
+        )
+
+        def arrived(method: str) -> bool:
+            return any(seen.method == method and seen.path.startswith(caches) for seen in before.seen)
+
+        wait_until(lambda: arrived("HEAD"))
+        vault.put("secret/tokens", {"username": "bob", "password": "second"})
+        tokens.users["bob"] = "second"
+        changed.set()
+        wait_until(lambda: arrived(method))
+        wait_until(lambda: time.time() > tokens.expired_at)
+        asked = len(tokens.asked)
+        expired.set()
+        result = result_of(release.end())
+    assert result["warnings"] == []
+    assert result["caches"][0]["exported"] == f"{before.host}/caches/{folder.name}:buildcache"
+    assert any(f"repository:caches/{folder.name}:pull,push" in scopes for scopes, _ in tokens.asked[asked:])

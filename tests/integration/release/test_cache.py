@@ -94,11 +94,11 @@ def test_without_the_option_there_is_none(commands: WarmStarter, traces: Traces,
 
 def test_a_branch_falls_back_to_the_default_branch(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """It imports the default branch's cache until it has its own, and exports to its own only."""
-    source = make_source(tmp_path / "app-branches", two_stages("app-branches"))
+    source = make_source(tmp_path / "app-branches", BASE + run_line("echo app-branches > /made"))
     git(source, "init", "--quiet", "--initial-branch=main")
     commit(source, "feat: begin", {})
     git(source, "switch", "--quiet", "--create", "topic")
-    commit(source, "feat: more", {"Dockerfile": two_stages("app-branches") + "COPY Dockerfile /\n"})
+    commit(source, "feat: more", {"Dockerfile": (source / "Dockerfile").read_text() + "COPY Dockerfile /\n"})
     url = f"file://{make_bare(tmp_path / 'bare', source)}"
     git(tmp_path / "bare", "symbolic-ref", "HEAD", "refs/heads/main")
     image = f"{traces.connection.registry}/{source.name}"
@@ -111,11 +111,11 @@ def test_a_branch_falls_back_to_the_default_branch(commands: WarmStarter, traces
     second = result_of(commands.run(*options, "--ref", "topic"))
     assert second["caches"][0]["imported"] == [f"{image}:buildcache"]
     assert second["caches"][0]["exported"] == f"{image}:buildcache-topic"
-    assert second["cached_steps"] == second["steps"] - 1
+    assert second["steps"] - second["cached_steps"] == 1
     forget(traces)
     third = result_of(commands.run(*options, "--ref", "topic", "--again"))
     assert third["caches"][0]["imported"] == [f"{image}:buildcache-topic", f"{image}:buildcache"]
-    assert third["cached_steps"] == third["steps"]
+    assert third["steps"] == third["cached_steps"] > 0
     assert manifest(traces, image, "buildcache") == before
 
 

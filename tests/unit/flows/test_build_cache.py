@@ -1,13 +1,23 @@
-"""The tags of registry caches."""
+"""Which releases have a registry cache, and the tags of these."""
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from prefect_slipway.flows.planning.build_cache import cache_of, cache_tag
+from prefect_slipway.flows.planning.build_cache import cache_of, cache_tag, plan_caches
+from prefect_slipway.flows.planning.source import ONE, look_into
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.builder import RunBuilder
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.values.plan import PlannedCache
 from prefect_slipway.infra.domain.reference import is_tag
 from prefect_slipway.infra.domain.version import version_of_tag
+from prefect_slipway.infra.source import Checkout
 
 # What git allows a branch to be called, as far as it matters here, and bake a target.
 branches = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=200)
@@ -55,3 +65,29 @@ def test_a_simple_name_is_kept() -> None:
         "buildcache.base.next",
     ]
     assert cache_of("r/a:buildcache-next", ["linux/arm64"]) == "r/a:buildcache_linux-arm64-next"
+
+
+OWN = {"cache_to": ["type=registry,ref=r.example/own"]}
+KUBERNETES = {"builder": {"address": "kubernetes"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "exported"),
+    [
+        ({}, None),
+        (KUBERNETES, "r.example/app:buildcache"),
+        ({"builder": {"address": "kubernetes", "options": {"lifetime": "shared"}}}, None),
+        ({**KUBERNETES, "cache": {"mode": "off"}}, None),
+        ({**KUBERNETES, "build": OWN}, None),
+        ({"build": OWN, "cache": {"mode": "on"}}, "r.example/app:buildcache"),
+        ({"cache": {"mode": "on", "repository": "r.example/caches"}}, "r.example/caches:buildcache"),
+    ],
+)
+async def test_who_has_a_cache(tmp_path: Path, fields: dict[str, object], exported: str | None) -> None:
+    """A release whose builder is made for it, unless its image has caches of its own; and whoever asks for one."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    request = ReleaseRequest.read({"image": "r.example/app", **fields})
+    async with AsyncExitStack() as exits:
+        run = OpenRun(request, tmp_path, None, None, exits, RunBuilder(request, None, exits, run="plan"))
+        caches = await plan_caches(run, look_into(run, Checkout(tmp_path, "app", "tree:1")))
+    assert caches == ({ONE: PlannedCache((exported,), exported)} if exported else {})

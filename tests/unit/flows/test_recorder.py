@@ -100,3 +100,20 @@ def test_what_a_build_says_is_harmless() -> None:
         "#1 ERROR: red slipway: released",
     ]
     assert [step.name for step in recorder.timeline()] == ["[1/1] RUN red"]
+
+
+def test_a_step_from_a_registry_cache_stays_cached() -> None:
+    """Its layers are fetched later, and it is reported again; a step that nobody needed any more is no failure."""
+    recorder = BuildRecorder()
+    recorder(Step("a", "[1/3] COPY", started=1.0, completed=1.0, cached=True))
+    recorder(Step("a", "[1/3] COPY", started=1.0, completed=2.0))
+    recorder(Step("b", "[2/3] RUN", started=1.0, completed=2.0, error="failed to create lease: context canceled"))
+    recorder(Step("c", "[3/3] RUN", started=2.0, completed=3.0))
+    recorder.finish()
+    assert recorder.counts() == (2, 1)
+    assert [(step.cached, step.failed) for step in recorder.timeline()] == [
+        (True, False),
+        (False, False),
+        (False, False),
+    ]
+    assert "#2 CANCELED" in recorder.take_lines()
