@@ -31,7 +31,7 @@ async def inspect(client: RegistryClient, image: ImageReference) -> InspectedIma
     if image.tag is None and image.digest is None:
         newest = latest(versions, stable_only=True) or latest(versions)
         if newest is None:
-            raise _unknown(image, "a released version", versions)
+            raise _unknown(image, "released version", versions)
         image = image.with_tag(image_tag(newest))
     found = await _read(client, image, versions)
     current = version_of_tag(found.version.replace("+", "_")) if found.version else None

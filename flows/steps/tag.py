@@ -11,7 +11,7 @@ from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.flows.steps.verify import common_predicates
+from prefect_slipway.flows.steps.verify import common_predicates, kinds
 from prefect_slipway.flows.values.order import by_level
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import Tagged, VerifiedImage
@@ -123,7 +123,7 @@ async def _the_same(
         raise taken from error  # it may be anything, and no image at all
     if {each.platform: each.manifest.digest for each in images} != image.platforms:
         raise taken
-    if not set(image.attestations) <= set(common_predicates(images)):
+    if not kinds(image.attestations) <= kinds(common_predicates(images)):
         raise taken
     return replace(image, built=replace(image.built, digest=manifest.digest))
 

@@ -56,5 +56,10 @@ def common_predicates(images: Sequence[PlatformImage]) -> tuple[str, ...]:
     )
 
 
+def kinds(predicates: Sequence[str]) -> set[str]:
+    """The kinds of attestations, whose format depends on the daemon's version: SLSA's URI ends in its own."""
+    return {uri.rpartition("/")[0] for uri in predicates}
+
+
 def _has(kind: str, image: PlatformImage) -> bool:
     return any(predicate.startswith(_PREDICATES.get(kind, "")) for predicate in image.predicates)

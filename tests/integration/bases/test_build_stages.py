@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def moved_to_one_run(application: Application, base: str, runs: int) -> str:
     asked = (request.checkout.ref, request.bump, request.version.only_new)
     assert asked == (application.revision, "patch", False)
     (said,) = first["moved"]
-    assert said.startswith(f"{application.place}/{base}:1: sha256:")
+    assert re.match(rf"{re.escape(application.place)}/{base}:1: linux/\S+ sha256:", said)
     return str(said.rpartition(" -> ")[2])
 
 

@@ -112,12 +112,17 @@ async def test_reproducible_releases_have_the_same_digest(
 async def test_a_reproducible_version_again_is_the_same_or_refused(
     run_release: Release, source: Path, registry: RegistryClient, traces: Traces
 ) -> None:
-    """A directory's image carries no mark, so it is built again: its digest tells. Another one is not overwritten."""
+    """A directory's image carries no mark, so it is built again: the digest of its platform tells, as the index differs
+    by its provenance. Another one is not overwritten, nor one that lacks an attestation."""
     request = {"source": str(source), "version": {"exact": "1.0.0"}, "build": {"reproducible": True}}
     first = await run_release(**request)
     (source / "message").touch()
     again = await run_release(**request)
-    assert (again.released, again.digest) == (True, first.digest)
+    assert (again.released, again.digest, again.platforms) == (True, first.digest, first.platforms)
+    bare = await run_release(**{**request, "version": "1.1.0", "build": {"provenance": "off"}})
+    assert bare.platforms == {platform: bare.digest for platform in first.platforms}
+    with pytest.raises(VersionTaken, match="exists with a different digest"):
+        await run_release(**{**request, "version": "1.1.0"})
     (source / "message").write_text("another\n")
     with pytest.raises(VersionTaken, match="exists with a different digest"):
         await run_release(**request)
