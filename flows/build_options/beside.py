@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, csv_line
 
-OPTION = "--build-output"
+OPTION = "--output"
 
 
 class Beside(NamedTuple):
@@ -20,6 +20,8 @@ class Beside(NamedTuple):
     @classmethod
     def read(cls, text: str) -> Beside:
         """`type=oci,dest=FILE` or `type=local,dest=DIRECTORY`. Raises InvalidOption."""
+        if text in {"json", "text"}:
+            raise InvalidOption(f"{OPTION} says where to write the image", action=f"print the result with --format {text}")
         values = attributes(OPTION, text)
         kind, dest = values.pop("type", ""), values.pop("dest", "")
         if kind not in {"oci", "local"} or not dest or values:

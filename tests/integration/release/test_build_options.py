@@ -191,7 +191,7 @@ def test_outputs_and_caches_are_written_where_somebody_types(
     here.mkdir()
     source = make_source(tmp_path / "app-beside", BASE + run_line("echo built > /made"))
     options = (
-        "--build-output", "type=oci,dest=air/app.tar", "--build-output", "type=local,dest=files",
+        "--output", "type=oci,dest=air/app.tar", "--output", "type=local,dest=files",
         "--cache-to", "type=local,dest=cache,mode=max", "--cache-from", "type=local,src=cache",
         *safe.options(traces, source),
     )  # fmt: skip
@@ -219,7 +219,7 @@ def test_nothing_is_written_beside_a_failed_build(
     """What was there stays."""
     source = make_source(tmp_path / "app-fails-beside", BASE + run_line("exit 7"))
     (tmp_path / "app.tar").write_text("of yesterday")
-    options = ("--build-output", "type=oci,dest=app.tar", *safe.options(traces, source))
+    options = ("--output", "type=oci,dest=app.tar", *safe.options(traces, source))
     complaint(commands.run("release", source, *options, env=safe.env, cwd=tmp_path))
     assert (tmp_path / "app.tar").read_text() == "of yesterday"
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
@@ -234,7 +234,7 @@ def test_nothing_is_written_beside_a_failed_build(
         (("--shm-size", "much"), "--shm-size"),
         (("--add-host", "nohost"), "is not HOST:IP"),
         (("--attest", "mode=max"), "has no type"),
-        (("--build-output", "type=docker,dest=x"), "neither type=oci,dest=FILE nor type=local,dest=DIRECTORY"),
+        (("--output", "type=docker,dest=x"), "neither type=oci,dest=FILE nor type=local,dest=DIRECTORY"),
         (("--cache-to", "type=s3,bucket=b,secret_access_key=k"), "contains a credential"),
     ],
 )

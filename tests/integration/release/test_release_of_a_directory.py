@@ -103,7 +103,7 @@ async def test_reproducible_releases_have_the_same_digest(
     assert first.platforms == second.platforms and first.platforms
     assert first.digest != second.digest
     third = await run_release(
-        source=str(source), image=f"{host}/three/app", reproducible=True, build={"provenance": "off"}
+        source=str(source), image=f"{host}/three/app", build={"reproducible": True, "provenance": "off"}
     )
     assert third.platforms == first.platforms
     assert [third.digest] == list(first.platforms.values())
@@ -119,10 +119,12 @@ async def test_a_reproducible_version_again_is_the_same_or_refused(
     (source / "message").touch()
     again = await run_release(**request)
     assert (again.released, again.digest, again.platforms) == (True, first.digest, first.platforms)
-    bare = await run_release(**{**request, "version": "1.1.0", "build": {"provenance": "off"}})
-    assert bare.platforms == {platform: bare.digest for platform in first.platforms}
+    bare = await run_release(
+        **{**request, "version": {"exact": "1.1.0"}, "build": {"reproducible": True, "provenance": "off"}}
+    )
+    assert bare.platforms == dict.fromkeys(first.platforms, bare.digest)
     with pytest.raises(VersionTaken, match="exists with a different digest"):
-        await run_release(**{**request, "version": "1.1.0"})
+        await run_release(**{**request, "version": {"exact": "1.1.0"}})
     (source / "message").write_text("another\n")
     with pytest.raises(VersionTaken, match="exists with a different digest"):
         await run_release(**request)

@@ -62,7 +62,7 @@ def test_options_of_the_build_are_a_section(tmp_path: Path, monkeypatch: pytest.
         "--ssh", "deploy=vault:ssh/deploy#key", "--build-context", "more=dir",
         "--build-context", "base=docker-image://alpine", "--compression", "zstd", "--compression-level", "3",
         "--cache-from", "type=local,src=old", "--cache-to", "type=local,mode=max,dest=new", "--cache-to", "r.example/c",
-        "--build-output", "type=oci,dest=app.tar", "--network", "host",
+        "--output", "type=oci,dest=app.tar", "--network", "host",
     )  # fmt: skip
     assert request.build.secrets == ["id=a,vault=secret/a#b", f"id=f,src={tmp_path}/file", "id=TOKEN,env=TOKEN"]
     assert request.build.ssh == ["deploy=vault:ssh/deploy#key"]
