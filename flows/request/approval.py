@@ -10,7 +10,7 @@ from prefect_slipway.flows.request.model import Option, Request
 
 
 class Approval(Request):
-    """Whether the release waits until somebody approves its plan."""
+    """Whether a release waits until somebody approves its plan."""
 
     required: Annotated[bool, Option("approval")] = Field(
         default=False,

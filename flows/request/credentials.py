@@ -11,7 +11,7 @@ from prefect_slipway.flows.request.model import InsecureRegistry, Option, Regist
 
 
 class RegistryAccess(Request, title="Credentials"):
-    """Where Vault keeps the registries' credentials, and how to connect to the image's registry."""
+    """The registries of a release: the places of their credentials in Vault, and the connection to the image's."""
 
     registries: Annotated[list[CredentialPlace], Option("credentials", "WHERE")] = Field(
         default_factory=list,

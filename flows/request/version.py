@@ -13,7 +13,7 @@ from prefect_slipway.infra.domain.version import parse_version
 
 
 class VersionChoice(Request, title="Version"):
-    """Which version to release, and where versions are kept."""
+    """Which version a release gets, and where versions are kept."""
 
     exact: Annotated[str | None, Option("version")] = Field(
         default=None, description="Release exactly this version. Leave empty for the next one."

@@ -207,6 +207,7 @@ def test_a_form_has_plain_fields(model: type[Request]) -> None:
     for each in (schema, *schema.get("$defs", {}).values()):
         for position, (name, field) in enumerate(each.get("properties", {}).items()):
             assert field["position"] == position
+            assert field.get("description"), name
             assert "anyOf" not in field or name == "bake", name
             if "pattern" in field and name not in each.get("required", ()) and "default" not in field:
                 assert re.search(field["pattern"], ""), name
