@@ -21,7 +21,9 @@ class Beside(NamedTuple):
     def read(cls, text: str) -> Beside:
         """`type=oci,dest=FILE` or `type=local,dest=DIRECTORY`. Raises InvalidOption."""
         if text in {"json", "text"}:
-            raise InvalidOption(f"{OPTION} says where to write the image", action=f"print the result with --format {text}")
+            raise InvalidOption(
+                f"{OPTION} says where to write the image", action=f"print the result with --format {text}"
+            )
         values = attributes(OPTION, text)
         kind, dest = values.pop("type", ""), values.pop("dest", "")
         if kind not in {"oci", "local"} or not dest or values:
