@@ -100,10 +100,9 @@ async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts 
         source = await fetch_source(run, made)
         await read_credentials(source.registries)
         return source, None
+    # Before a builder is made: a place in Vault that is wrong is told at once.
+    await read_credentials(run.registries(host))
     if run.request.version.only_new or run.request.approval.required:
-        source, _ = await run_concurrently(fetch_source(run, made), read_credentials(run.registries(host)))
-        return source, None
-    builder, source, _ = await run_concurrently(
-        provision_builder(run, host), fetch_source(run, made), read_credentials(run.registries(host))
-    )
+        return await fetch_source(run, made), None
+    builder, source = await run_concurrently(provision_builder(run, host), fetch_source(run, made))
     return source, builder

@@ -4,17 +4,13 @@ several nodes built of an image becomes one index."""
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
-from uuid import UUID
 
 import httpx
 from prefect import get_client, get_run_logger
-from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
@@ -25,10 +21,10 @@ from prefect_slipway.flows.planning.build_cache import cache_of
 from prefect_slipway.flows.planning.provenance import builder_id, recorded
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.planning.who_builds import platforms_of
-from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.live import live_log, live_progress
 from prefect_slipway.flows.reporting.origin import origin_of_this_run
 from prefect_slipway.flows.reporting.recorder import BuildRecorder
-from prefect_slipway.flows.reporting.telemetry import trace_build, traceparent
+from prefect_slipway.flows.reporting.telemetry import traceparent
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.build_cache import cache_import, existing_caches
 from prefect_slipway.flows.run.builder import BuilderNode
@@ -46,16 +42,8 @@ from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption
 from prefect_slipway.infra.domain.nodes import Share
-from prefect_slipway.infra.domain.outside import plain
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry.combined import combine
-
-Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
-
-# A progress artifact costs the server up to 27 ms, a log record 0.3 ms.
-_PROGRESS_EVERY_S = 1.0
-_LOG_EVERY_S = 0.25
-
 
 Key = tuple[str, tuple[str, ...]]
 """A target, and the platforms that one node builds of it."""
@@ -108,7 +96,7 @@ class Builds:
                 self._building[image.target] = asyncio.create_task(
                     self._one(image, builder, found=image not in to_build)
                 )
-        async with _progress(self.recorders, len(self._building)):
+        async with live_progress(self.recorders, len(self._building)):
             await run_concurrently(*self._building.values())
         return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
 
@@ -155,7 +143,7 @@ class Builds:
                 watcher().say(news)
 
             async def at(address: BuilderAddress) -> BuildOutcome:
-                async with BuildKit(address) as buildkit, _live(recorder, f"{name} {part}".strip()):
+                async with BuildKit(address) as buildkit, live_log(recorder, f"{name} {part}".strip()):
                     outcome = await buildkit.build(request, credentials, recorder, traceparent=traceparent())
                 if image.cache is not None and image.cache.export is not None:
                     reference = cache_of(image.cache.export, share.platforms if share.platforms != wanted else ())
@@ -308,64 +296,3 @@ async def _trigger() -> str:
     except (httpx.HTTPError, PrefectException) as error:
         get_run_logger().warning("the provenance does not say what started the run (%s)", type(error).__name__)
         return ""
-
-
-@asynccontextmanager
-async def _live(recorder: BuildRecorder, name: str) -> AsyncIterator[None]:
-    """Show a build while it runs: its log in chunks, complete at the end."""
-    logger = get_run_logger()
-    showing = asyncio.create_task(_show_log(recorder, logger, name))
-    try:
-        yield
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-        recorder.finish()
-        _say(recorder, logger, name)
-        trace_build(recorder.steps())
-
-
-async def _show_log(recorder: BuildRecorder, logger: Logger, name: str) -> None:
-    while True:
-        await asyncio.sleep(_LOG_EVERY_S)
-        _say(recorder, logger, name)
-
-
-def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
-    for chunk in recorder.take_chunks():
-        if name:
-            chunk = "\n".join(f"{name} {line}" for line in chunk.split("\n"))
-        logger.info("%s", plain(chunk))
-        watcher().say(chunk)
-
-
-@asynccontextmanager
-async def _progress(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> AsyncIterator[None]:
-    """Show how far so many builds have come, once a second."""
-    showing = asyncio.create_task(_show_progress(recorders, count))
-    try:
-        yield
-    finally:
-        showing.cancel()
-        await asyncio.gather(showing, return_exceptions=True)
-
-
-async def _show_progress(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> None:
-    artifact: UUID | None = None
-    try:
-        while True:
-            await asyncio.sleep(_PROGRESS_EVERY_S)
-            if artifact is None:
-                artifact = await acreate_progress_artifact(_percent(recorders, count), description="Build")
-            else:
-                current = ", ".join(filter(None, (recorder.current for recorder in recorders.values())))
-                await aupdate_progress_artifact(
-                    artifact, progress=_percent(recorders, count), description=markdown.text(current)
-                )
-    finally:
-        if artifact is not None:
-            await aupdate_progress_artifact(artifact, progress=_percent(recorders, count))
-
-
-def _percent(recorders: Mapping[tuple[str, tuple[str, ...]], BuildRecorder], count: int) -> float:
-    return sum(recorder.percent for recorder in recorders.values()) / max(count, len(recorders), 1)
