@@ -80,7 +80,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
             with builds.outputs:
                 built = await builds.all(builder or await provision_builder(run, registries.host))
                 course.verified = verified = await verify(registries, built)
-                builds.keep_outputs()
+                builds.keep_outputs(verified)
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))

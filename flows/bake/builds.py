@@ -150,8 +150,9 @@ def build_request(
         ulimits=values.ulimits(f"{what}: ulimits", target.ulimits),
         resources=values.resources(f"{name}={value}" for name, value in target.resources.items()),
         outputs=(
-            ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None, attributes=output),
             *beside,
+            # The last one's digest is the answer's (solver/llbsolver/solver.go, `runExporters`).
+            ImagePush(image, by_digest=True, insecure=insecure, rewrite_timestamp=epoch is not None, attributes=output),
         ),
     )
 

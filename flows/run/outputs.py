@@ -12,8 +12,10 @@ from types import TracebackType
 
 from prefect_slipway.flows.build_options.beside import OPTION, Beside
 from prefect_slipway.flows.build_options.places import Places
+from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.buildkit import LocalOutput, OciOutput
 from prefect_slipway.infra.domain.errors import DigestMismatch, OutputError
+from prefect_slipway.infra.registry.model import INDEX_TYPES
 
 
 class OutputsBeside:
@@ -46,14 +48,14 @@ class OutputsBeside:
             for each in self._wanted
         )
 
-    def keep(self, digest: str) -> None:
-        """Move them to their places. `digest`: of the verified image. Raises DigestMismatch for an archive of another
-        image, OutputError."""
+    def keep(self, image: VerifiedImage) -> None:
+        """Move them to their places. Raises DigestMismatch for an archive of another image than the verified one, as
+        its platforms tell (the provenance names the place, so the index differs), OutputError."""
         for each in self._wanted:
             written = _partial(each)
             try:
-                if each.oci and digest not in _digests(written):
-                    raise DigestMismatch(f"the archive for {each.dest} does not contain the image {digest}")
+                if each.oci and not set(image.platforms.values()) <= _digests(written):
+                    raise DigestMismatch(f"the archive for {each.dest} does not contain the image {image.digest}")
                 if each.oci or not each.dest.exists():
                     written.replace(each.dest)
                 else:
@@ -74,11 +76,18 @@ def _remove(path: Path) -> None:
 
 
 def _digests(archive: Path) -> set[str]:
-    """The images that an OCI layout lists (image-layout.md, `index.json`)."""
+    """The manifests that an OCI layout lists, directly or in an index (image-layout.md, `index.json`)."""
+    found: set[str] = set()
     with tarfile.open(archive) as tar:
-        index = tar.extractfile("index.json")
-        assert index is not None, "index.json is a file"
-        return {each["digest"] for each in json.load(index)["manifests"]}
+        waiting = ["index.json"]
+        while waiting:
+            index = tar.extractfile(waiting.pop())
+            assert index is not None, "an index is a file"
+            for each in json.load(index)["manifests"]:
+                found.add(each["digest"])
+                if each["mediaType"] in INDEX_TYPES:
+                    waiting.append(f"blobs/{each['digest'].replace(':', '/')}")
+    return found
 
 
 def _unwritable(output: Beside, error: Exception) -> OutputError:

@@ -36,7 +36,7 @@ from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
-from prefect_slipway.flows.values.result import BuiltImage, CacheUse
+from prefect_slipway.flows.values.result import BuiltImage, CacheUse, VerifiedImage
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
 from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
@@ -249,11 +249,11 @@ class Builds:
         times = {"rewrite-timestamp": "true"} if self._plan.source_date_epoch is not None else {}
         return times | self._run.request.build.output
 
-    def keep_outputs(self) -> None:
-        """Put the outputs beside the push in place. The images are verified. Raises OutputError, DigestMismatch."""
-        for one in self.built.values():
-            if one.planned.existing_digest is None:
-                self.outputs.keep(one.digest)
+    def keep_outputs(self, images: Sequence[VerifiedImage]) -> None:
+        """Put the outputs beside the push in place. Raises OutputError, DigestMismatch."""
+        for image in images:
+            if image.planned.existing_digest is None:
+                self.outputs.keep(image)
 
     async def note(self, built: BuiltImage) -> None:
         """Once all images exist: a rerun after a crash finishes them instead of building others."""

@@ -27,7 +27,7 @@ EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 
 # descriptor.md, "Digests": of any algorithm, as far as this is told. It goes into the path of the next request.
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{1,256}")
-_INDEX_TYPES = {OCI_INDEX, DOCKER_INDEX}
+INDEX_TYPES = {OCI_INDEX, DOCKER_INDEX}
 # BuildKit files an image's attestations in the index under this platform.
 _NO_PLATFORM = "unknown/unknown"
 
@@ -67,7 +67,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        return self.media_type in _INDEX_TYPES
+        return self.media_type in INDEX_TYPES
 
     @property
     def descriptor(self) -> Descriptor:

@@ -185,7 +185,7 @@ def test_what_a_person_types_is_as_with_buildx(
 def test_outputs_and_caches_are_written_where_somebody_types(
     commands: WarmStarter, traces: Traces, safe: Safe, tmp_path: Path
 ) -> None:
-    """An archive with the very image that was pushed, its files, and a cache that another release imports; the plan and
+    """An archive with the images that were pushed, their files, and a cache that another release imports; the plan and
     the report say so, and nothing else is left beside them."""
     here = tmp_path / "here"
     here.mkdir()
@@ -202,8 +202,8 @@ def test_outputs_and_caches_are_written_where_somebody_types(
     assert f"write {outputs[0]} when it is verified" in plan["effects"]
     result = result_of(commands.run("release", source, *options, env=safe.env, cwd=here))
     with tarfile.open(here / "air" / "app.tar") as archive:
-        index = json.loads(archive.extractfile("index.json").read())  # type: ignore[union-attr]
-    assert [each["digest"] for each in index["manifests"]] == [result["digest"]]
+        held = {name.removeprefix("blobs/sha256/") for name in archive.getnames()}
+    assert {digest.removeprefix("sha256:") for digest in result["platforms"].values()} <= held
     assert (here / "files" / "made").read_text() == "built\n"
     assert (here / "cache" / "index.json").is_file()
     assert sorted(path.name for path in here.rglob("*partial*")) == []
