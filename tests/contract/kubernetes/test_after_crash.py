@@ -6,9 +6,12 @@ import asyncio
 import logging
 import sys
 import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Crashed
@@ -37,6 +40,17 @@ KubernetesBuilder(namespace="default", options=options, labels={"team": "tests"}
 """
 
 
+@asynccontextmanager
+async def _worker(env: Mapping[str, str], log: Path) -> AsyncIterator[psutil.Process]:
+    """A worker whose end is waited for in a thread: its last clean-up asks the cluster in this event loop."""
+    lasting = worker(env, log)
+    process = lasting.__enter__()
+    try:
+        yield process
+    finally:
+        await asyncio.to_thread(lasting.__exit__, None, None, None)
+
+
 @pytest.mark.root
 async def test_a_run_that_is_killed_at_work_leaves_nothing(
     stack: RunningStack, cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
@@ -50,7 +64,7 @@ async def test_a_run_that_is_killed_at_work_leaves_nothing(
     server = PrefectServer(api_url)
     source = make_source(tmp_path / "app", BASE + run_line(f": {uuid.uuid4().hex}; sleep 60"))
     request = {"source": str(source), "builder": {"address": "block:in-cluster"}, "build": {"network": "none"}}
-    with worker(env, tmp_path / "worker") as process:
+    async with _worker(env, tmp_path / "worker") as process:
         run = await asyncio.to_thread(server.start, "release/local", request)
         made: list[str] = []
         while not any(name.startswith("ConfigMap/build-config") for name in made):
