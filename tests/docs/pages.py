@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.docs import commands_page, errors_page
+from tests.docs import commands_page, errors_page, json_page
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
-GENERATED = [commands_page, errors_page]
+GENERATED = [commands_page, errors_page, json_page]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
 
 
