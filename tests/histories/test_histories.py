@@ -102,4 +102,4 @@ async def test_images_tell_their_line_by_their_revision(registry: str, tmp_path:
     with pytest.raises(VersionTaken, match=r"2\.0\.0 was released"):
         await _planned(tmp_path, **where, bump="major")
     with pytest.raises(InvalidOption, match=r"the revision of 1\.2\.0-rc\.1"):
-        await _planned(tmp_path, **where, bump="auto", prerelease=True)
+        await _planned(tmp_path, **where, bump="auto", version={"prerelease": True})
