@@ -3,73 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
+from tests.accounts import Accounts, accounts_at
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 from tests.waiting import calm_looks
 
 
-class Accounts(ThreadingHTTPServer):
-    """As much of RabbitMQ's management API as makes and removes users."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), AccountsHandler)
-        self.users: set[str] = set()
-        self.made = 0
-
-
-class AccountsHandler(BaseHTTPRequestHandler):
-    server: Accounts
-
-    def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path.startswith("/api/users/"):
-            self.server.users.add(self.path.rpartition("/")[2])
-            self.server.made += 1
-        self._end(201)
-
-    def do_DELETE(self) -> None:
-        self.server.users.discard(self.path.rpartition("/")[2])
-        self._end(204)
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-    def _end(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-
 @pytest.fixture
 def accounts(vault: VaultServer, name: str) -> Iterator[Accounts]:
     """Behind the mount `name`, whose role `push` makes a user for 9 seconds."""
-    with Accounts() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        vault.root.call("POST", f"sys/mounts/{name}", {"type": "rabbitmq"})
-        connection = {
-            "connection_uri": f"http://127.0.0.1:{server.server_address[1]}",
-            "username": "admin",
-            "password": "admin",
-            "verify_connection": False,
-        }
-        vault.root.call("POST", f"{name}/config/connection", connection)
-        vault.root.call("POST", f"{name}/config/lease", {"ttl": 9, "max_ttl": 60})
-        vault.root.call("POST", f"{name}/roles/push", {"vhosts": json.dumps({"/": {"write": ".*"}})})
+    with accounts_at(vault.root, name, ttl_s=9) as server:
         yield server
-        vault.root.call("DELETE", f"sys/mounts/{name}")
-        server.shutdown()
 
 
 async def test_a_made_credential_is_kept_for_its_lease_and_replaced_before_it_ends(

@@ -24,11 +24,12 @@ from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.infra.domain.errors import InvalidOption
 from tests import patient
+from tests.accounts import accounts_at
 from tests.conftest import RunningStack
 from tests.integration.release.conftest import Release
 from tests.releases import BASE, Traces, complaint, make_source, registry_login, result_of, run_line
 from tests.servers import VaultServer, vault_server
-from tests.warm import WarmStarter
+from tests.warm import Ended, WarmStarter
 
 PLACE = "secret/npm#token"
 
@@ -75,6 +76,35 @@ def manifest(traces: Traces, result: dict[str, Any], what: str = "manifests") ->
     return found
 
 
+def all_that_is_left(traces: Traces, run: Mapping[str, Any], ended: Ended) -> str:
+    """By a run: what it printed, its log and report, and the server's database."""
+    database = traces.connection.home / "prefect" / "prefect.db"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as prefect:
+        kept = "\n".join(prefect.iterdump())
+    return "\n".join([ended.stderr, ended.stdout, *traces.log(run["id"]), traces.report(run["id"]), kept])
+
+
+def encoded(secret: str) -> tuple[str, ...]:
+    """As a log may have it."""
+    return secret, base64.b64encode(secret.encode()).decode(), quote(secret, safe=""), json.dumps(secret)[1:-1]
+
+
+def test_a_secret_that_vault_makes_is_revoked_with_the_run(
+    commands: WarmStarter, traces: Traces, safe: Safe, tmp_path: Path
+) -> None:
+    """Leased for the release: the step has one that is good, and afterwards nobody has it."""
+    step = mounts("type=secret,id=queue,required=true", "cat /run/secrets/queue; echo")
+    source = make_source(tmp_path / "app-leased", BASE + step)
+    with accounts_at(safe.vault.root, "queue", ttl_s=3600) as accounts:
+        secret = ("--secret", "id=queue,vault=queue/creds/push#password")
+        ended = commands.run("release", source, *secret, *safe.options(traces, source), env=safe.env)
+        result_of(ended)
+        assert accounts.made >= 1 and "***" in ended.stderr
+        assert accounts.users == set()
+    everything = all_that_is_left(traces, traces.runs(f"{source.name} 0.1.0")[0], ended)
+    assert not any(form in everything for password in accounts.passwords for form in encoded(password))
+
+
 def test_a_secret_comes_from_vault_and_is_nowhere(
     commands: WarmStarter, traces: Traces, safe: Safe, tmp_path: Path
 ) -> None:
@@ -90,12 +120,8 @@ def test_a_secret_comes_from_vault_and_is_nowhere(
     result = result_of(ended)
     assert "***" in ended.stderr
     run = traces.runs(f"{source.name} 0.1.0")[0]
-    database = traces.connection.home / "prefect" / "prefect.db"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as prefect:
-        kept = "\n".join(prefect.iterdump())
-    everything = "\n".join([ended.stderr, ended.stdout, *traces.log(run["id"]), traces.report(run["id"]), kept])
-    raw = safe.token.encode()
-    for form in (safe.token, base64.b64encode(raw).decode(), quote(safe.token, safe=""), json.dumps(safe.token)[1:-1]):
+    everything = all_that_is_left(traces, run, ended)
+    for form in encoded(safe.token):
         assert form not in everything
     assert PLACE in json.dumps(run["parameters"])
     assert result["steps"] > 0
