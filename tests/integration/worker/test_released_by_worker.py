@@ -11,16 +11,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key
+from prefect_slipway.infra.registry.model import OCI_MANIFEST
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git, make_bare
 from tests.git_server import serve_git
 from tests.integration.worker.conftest import worker
 from tests.prefect_server import FINAL, PrefectServer
-from tests.releases import Traces, make_source
+from tests.releases import BASE, Traces, make_source, registry_login, run_line
 
 # A schedule and a turn in a queue are waited for.
 pytestmark = pytest.mark.timeout(420)
@@ -145,6 +147,58 @@ def test_a_run_of_a_deployment_leads_on(
         (report,) = [one["data"] for one in _artifacts(server, run) if str(one["key"]).startswith("release-")]
         for what, (text, page) in _links_of(server, run).items():
             assert f"| {what.lower()} | [{text}](<{page}>) |" in report
+    traces.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_deployment_says_how_to_build(
+    slipway: Run, stack: RunningStack, server: PrefectServer, traces: Traces, tmp_path: Path
+) -> None:
+    """Contexts, annotations, compression, hosts, limits, attestations, caches and outputs, as on the command line; what
+    they use of the worker's machine must be allowed."""
+    name = f"app-{uuid.uuid4().hex[:8]}"
+    source = make_source(
+        tmp_path / name,
+        BASE
+        + "COPY --from=data /word /word\n"
+        + run_line("grep -q '10.0.0.9.*db.test' /etc/hosts && ulimit -n > /limit"),
+    )
+    (source / "more").mkdir()
+    (source / "more" / "word").write_text("hello\n")
+    build = {
+        "contexts": {"data": "more"},
+        "annotations": ["com.example.by=deployment"],
+        "compression": "zstd",
+        "force_compression": True,
+        "oci_media_types": True,
+        "add_hosts": ["db.test:10.0.0.9"],
+        "ulimits": ["nofile=77"],
+        "pull": True,
+        "provenance": "min",
+        "outputs": [f"type=local,dest={tmp_path / 'files'}"],
+        "cache_to": [f"type=local,dest={tmp_path / 'cache'}"],
+    }
+    request = {"source": str(source), "build": build}
+    with worker(stack.env, tmp_path / "worker"):
+        refused = server.start("release/local", request)
+        assert server.end(refused)["type"] == "FAILED"
+        assert "fs.write=" in server.state(refused)["message"]
+        allowed = {**request, "build": {**build, "allow": [f"fs.write={tmp_path}"]}}
+        released = server.start("release/local", allowed)
+        assert server.end(released)["type"] == "COMPLETED", server.state(released)
+    shown = slipway("inspect", name, "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    image = json.loads(shown.stdout)
+    (platform,) = image["platforms"]
+    assert [each["type"].rpartition("/")[0] for each in platform["attestations"]] == ["https://slsa.dev/provenance"]
+    with httpx.Client(auth=registry_login(stack.connection), trust_env=False) as client:
+        where = f"http://{stack.connection.registry}/v2/{name}/manifests/{platform['digest']}"
+        manifest = client.get(where, headers={"Accept": OCI_MANIFEST}).json()
+    assert manifest["annotations"]["com.example.by"] == "deployment"
+    assert all(layer["mediaType"].endswith("+zstd") for layer in manifest["layers"])
+    assert (tmp_path / "files" / "word").read_text() == "hello\n"
+    assert (tmp_path / "files" / "limit").read_text() == "77\n"
+    assert (tmp_path / "cache" / "index.json").is_file()
     traces.assert_nothing_left()
 
 
