@@ -14,7 +14,7 @@ from pathlib import Path
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
-from tests.bench import caches, contexts, histories, sets
+from tests.bench import caches, contexts, histories, platforms, sets
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -85,6 +85,10 @@ class Releases:
         folder = self._folder / "cache-line"
         return caches.measure(folder, self._connection, self._env, self._runs, changed=True, goal=1.5)
 
+    def platforms(self) -> Row:
+        """Two platforms, on a node each."""
+        return platforms.measure(self._folder / "platforms", self._connection, self._env, self._runs)
+
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
         build: list[str | Path] = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
@@ -137,5 +141,6 @@ CASES = {
     "auto": Releases.auto,
     "cache": Releases.cache,
     "cache-line": Releases.cache_line,
+    "platforms": Releases.platforms,
 }
 """By what is typed in CASES."""
