@@ -27,6 +27,16 @@ from tests.servers import vault_server
 from tests.warm import WarmStarter
 
 SECRET = "secret/cluster/registry"
+TOKEN = f"token-{uuid.uuid4().hex}"
+# Two platforms by a step on the builder's own, which shows a secret.
+TWO_PLATFORMS = """\
+FROM --platform=$BUILDPLATFORM scratch AS made
+COPY busybox /bin/busybox
+RUN --mount=type=secret,id=npm,required=true ["/bin/busybox", "sh", "-c", "cat /run/secrets/npm; echo made > /made"]
+FROM scratch
+ARG TARGETARCH
+COPY --from=made /made /made-for-$TARGETARCH
+"""
 Command = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
 Revoke = Callable[..., Awaitable[None]]
 
@@ -40,6 +50,7 @@ class ReleaseContract:
         with vault_server(tmp_path / "vault") as vault:
             credential = cluster.credential
             vault.put(SECRET, {"username": credential.username, "password": credential.password})
+            vault.put("secret/cluster/npm", {"token": TOKEN})
             yield {
                 "KUBECONFIG": cluster.access.kubeconfig or "",
                 "VAULT_ADDR": vault.address,
@@ -83,6 +94,31 @@ class ReleaseContract:
         again = await command("release", source, *options, "--only-new")
         assert not json.loads(again.stdout)["released"], again.stderr
         assert "provision builder" not in again.stderr
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
+
+    async def test_a_secret_a_cache_and_two_platforms(
+        self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
+    ) -> None:
+        """The step has the secret from Vault, and nobody else; the image is for both platforms, with provenance; the
+        next builder, which is new as well, takes every step from the registry."""
+        source = busybox_context(tmp_path / "app", TWO_PLATFORMS)
+        asked = (
+            *options, "--secret", "id=npm,vault=secret/cluster/npm#token", "--emulate",
+            "--platform", "linux/amd64", "--platform", "linux/arm64",
+        )  # fmt: skip
+        first = await command("release", source, *asked)
+        assert first.returncode == 0, first.stderr
+        result = json.loads(first.stdout)
+        assert sorted(result["platforms"]) == ["linux/amd64", "linux/arm64"]
+        (cache,) = result["caches"]
+        assert cache["exported"] == f"{cluster.registry}/team/app:buildcache" and cache["warning"] == ""
+        assert "***" in first.stderr and TOKEN not in first.stderr + first.stdout
+        second = await command("release", source, *asked, "--again")
+        assert second.returncode == 0, second.stderr
+        result = json.loads(second.stdout)
+        assert result["caches"][0]["imported"] == [cache["exported"]]
+        assert result["cached_steps"] == result["steps"] > 0
+        assert TOKEN not in second.stderr + second.stdout
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
     async def test_a_failed_build_leaves_nothing_either(
