@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.reporting.watch import Outcome
     from prefect_slipway.flows.request.release import ReleaseRequest
+    from prefect_slipway.flows.values.result import ReleaseResult
 
 
 FAILED = {"released": False}
@@ -21,7 +21,7 @@ FAILED = {"released": False}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.formats import add_format_option
+    from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
@@ -41,13 +41,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
     add_request_options(parser, Bake, positional=None)
-    parser.add_argument("-f", dest="files", action="append", metavar="FILE", help="Short for --file.")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--print", action="store_true", help="Print the files' definitions as a bake file, and release nothing."
     )
     shown.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
     add_format_option(parser)
+    add_quiet_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -65,14 +65,14 @@ def run(args: argparse.Namespace) -> int:
         print(plan_as_text(asyncio.run(plan_of(request))))
         return 0
 
-    def start() -> Coroutine[Any, Any, Outcome]:
+    def start() -> Coroutine[Any, Any, ReleaseResult]:
         from prefect_slipway.flows.release import release
         from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
         return release(request)
 
-    return follow(start, args.format)
+    return follow(start, args.format, quiet=args.quiet)
 
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:

@@ -12,6 +12,12 @@ def add_format_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json"], default="text", help="Output format. Default: text.")
 
 
+def add_quiet_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="Print only the references of the released images, by digest."
+    )
+
+
 def failure(error: SlipwayError) -> dict[str, Any]:
     """A failed command as JSON. `error.cause`: its name, as in docs/errors.md; `details`: a line each."""
     return {

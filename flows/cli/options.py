@@ -60,21 +60,23 @@ def add_request_options(
 def _add(parser: argparse._ActionsContainer, option: _Typed, positional: str | None) -> None:
     flag, kind, dest = option.flag, option.kind, option.dest
     text = (option.field.description or "").replace("%", "%%")
-    metavar = option_of(option.field).metavar or flag.rpartition("-")[2].upper()
+    marked = option_of(option.field)
+    metavar = marked.metavar or flag.rpartition("-")[2].upper()
+    flags = [f"-{marked.letter}", flag] if marked.letter else [flag]
     if dest == positional:
         parser.add_argument(dest, nargs="?", default=None, metavar=dest.upper(), help=text)
     elif kind is bool and option.field.default is True:
         off = flag.replace("--", "--no-", 1)
         parser.add_argument(off, dest=dest, action="store_const", const=False, help=_TURNED_OFF[dest])
     elif kind is bool:
-        parser.add_argument(flag, dest=dest, action="store_const", const=True, help=text)
+        parser.add_argument(*flags, dest=dest, action="store_const", const=True, help=text)
     elif get_origin(kind) is dict:
-        parser.add_argument(flag, dest=dest, action="append", metavar="KEY=VALUE", help=text)
+        parser.add_argument(*flags, dest=dest, action="append", metavar="KEY=VALUE", help=text)
     elif get_origin(kind) is list:
-        parser.add_argument(flag, dest=dest, action="append", metavar=metavar, help=text)
+        parser.add_argument(*flags, dest=dest, action="append", metavar=metavar, help=text)
     else:
         choices = _choices(kind)
-        parser.add_argument(flag, dest=dest, choices=choices, metavar=None if choices else metavar, help=text)
+        parser.add_argument(*flags, dest=dest, choices=choices, metavar=None if choices else metavar, help=text)
 
 
 def request_of(args: argparse.Namespace, *, without: Collection[str] = ()) -> ReleaseRequest:

@@ -56,6 +56,13 @@ class _Formatter(argparse.HelpFormatter):
         finally:
             self._prog = before
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """The value once, behind all names, as Python 3.13 has it."""
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
+
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return text if text.startswith(_EXAMPLES) else super()._fill_text(text, width, indent)
 

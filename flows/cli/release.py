@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.reporting.watch import Outcome
+    from prefect_slipway.flows.values.result import ReleaseResult
 
 
 FAILED = {"released": False}
@@ -15,7 +15,7 @@ FAILED = {"released": False}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.formats import add_format_option
+    from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
 
     parser = subparsers.add_parser(
@@ -24,6 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser)
     add_format_option(parser)
+    add_quiet_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
 
     request = request_of(args)
 
-    def start() -> Coroutine[Any, Any, Outcome]:
+    def start() -> Coroutine[Any, Any, ReleaseResult]:
         from prefect_slipway.flows.release import release
         from prefect_slipway.flows.run.preflight import check_release
 
         check_release(request)
         return release(request)
 
-    return follow(start, args.format)
+    return follow(start, args.format, quiet=args.quiet)

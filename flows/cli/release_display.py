@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from prefect_slipway.flows.reporting.watch import Outcome, Report
-from prefect_slipway.flows.values.result import LeftBehind
+from prefect_slipway.flows.reporting.watch import Report
+from prefect_slipway.flows.values.result import LeftBehind, ReleaseResult
 
 
 class Terminal:
-    """Writes news to `stream` (stderr, so that stdout holds the result alone).
+    """Writes news to `stream` (stderr, so that stdout holds the result alone), nowhere if it is None.
 
     `run`, `page`: the run's id, and its address in the UI. `left_behind`: what could not be cleaned up.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
         self.run: str | None = None
         self.page: str | None = None
         self.report: str | None = None
-        self.result: Outcome | None = None
+        self.result: ReleaseResult | None = None
         self.left_behind: Sequence[LeftBehind] = ()
         self.became: str | None = None
 
@@ -35,6 +35,8 @@ class Terminal:
         self.run, self.page = self.run or run, self.page or page
 
     def say(self, text: str) -> None:
+        if self._stream is None:
+            return
         # A terminal that was closed, a reader that went away: nobody listens, and the run continues (or cleans up).
         with suppress(OSError):
             print(text, file=self._stream, flush=True)

@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.cli.release_display import Terminal
-    from prefect_slipway.flows.reporting.watch import Outcome
+    from prefect_slipway.flows.values.result import ReleaseResult
 
 R = TypeVar("R")
 
@@ -25,22 +25,27 @@ NOT_CLEANED_UP = 3
 """Exit code."""
 
 
-def follow(start: Callable[[], Coroutine[Any, Any, Outcome]], shown_as: str) -> int:
+def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], shown_as: str, *, quiet: bool) -> int:
     """Run a release's flow and print how it ended.
 
-    `shown_as`: `text` or `json`. 0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left.
-    Raises SlipwayError.
+    `shown_as`: `text` or `json`. `quiet`: without progress, and as text only the images. 0: released, or nothing to
+    release; NOT_CLEANED_UP: so, but something of it is left. Raises SlipwayError.
     """
-    result, terminal = recorded(start, _public_already)
+    result, terminal = recorded(start, _public_already, quiet=quiet)
     if shown_as == "json":
         print(json.dumps(result.as_dict()))
+    elif quiet:
+        print("".join(f"{image.reference}\n" for image in result.images), end="")
     else:
         print(terminal.report or result.reason)
     return NOT_CLEANED_UP if result.left_behind else 0
 
 
-def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R]) -> tuple[R, Terminal]:
-    """Run the flow that `start` begins (which imports it: Prefect reads its settings then).
+def recorded(
+    start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R], *, quiet: bool = False
+) -> tuple[R, Terminal]:
+    """Run the flow that `start` begins (which imports it: Prefect reads its settings then), with its progress on the
+    terminal unless it is `quiet`.
 
     `interrupted`: what an interruption comes to: it raises, or gives the result that was there already. Raises
     SlipwayError.
@@ -64,7 +69,7 @@ def recorded(start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[
         from prefect_slipway.flows.reporting.watch import watching
         from prefect_slipway.flows.server.errors import is_prefects, prefect_cause
 
-    terminal = Terminal(sys.stderr)
+    terminal = Terminal(None if quiet else sys.stderr)
     try:
         try:
             # The tag by which the automations know the runs they look after.
@@ -150,7 +155,7 @@ def _no_garbage() -> Iterator[None]:
         gc.enable()
 
 
-def _public_already(terminal: Terminal) -> Outcome:
+def _public_already(terminal: Terminal) -> ReleaseResult:
     if terminal.result is None or not terminal.is_public:
         raise interruption("the release was interrupted", terminal)
     # Too late: it is public, and running the same command again would release the next version.

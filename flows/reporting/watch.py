@@ -5,31 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Protocol
 
-from prefect_slipway.flows.values.result import LeftBehind
-
-
-class Outcome(Protocol):
-    """How a release ended: a ReleaseResult, a SetResult."""
-
-    @property
-    def released(self) -> bool: ...
-
-    @property
-    def reason(self) -> str: ...
-
-    @property
-    def left_behind(self) -> Sequence[LeftBehind]: ...
-
-    def as_dict(self) -> dict[str, Any]: ...
+from prefect_slipway.flows.values.result import LeftBehind, ReleaseResult
 
 
 class Report(Protocol):
     """The part of a report that can be shown."""
 
     @property
-    def result(self) -> Outcome: ...
+    def result(self) -> ReleaseResult: ...
 
     def as_text(self) -> str: ...
 

@@ -14,7 +14,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 class Bake(Request):
     """Several images of one source: the files that describe them, and what these may use."""
 
-    files: Annotated[list[str], Option("file", "FILES")] = Field(
+    files: Annotated[list[str], Option("file", "FILE", "f")] = Field(
         default_factory=list,
         description=(
             "Files, docker-bake.json or Compose, relative to the source; later ones override earlier ones. Leave "

@@ -112,7 +112,7 @@ class Build(Request):
     ulimits: Annotated[list[str], Option("ulimit", "NAME=LIMIT")] = Field(
         default_factory=list, description="Limits of RUN steps, NAME=SOFT[:HARD]."
     )
-    outputs: Annotated[list[str], Option("output", "type=TYPE,dest=PATH")] = Field(
+    outputs: Annotated[list[str], Option("output", "type=TYPE,dest=PATH", "o")] = Field(
         default_factory=list,
         description=(
             "Outputs beside the push: type=oci,dest=FILE for an image archive, type=local,dest=DIRECTORY for the "

@@ -31,11 +31,12 @@ _ADDRESSES = {"source", "git_remote", "address"}
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The command line's option of a field: its name without dashes, "" for the field's own, and what its help shows in
-    place of a value, "" for the usual."""
+    """The command line's option of a field: its name without dashes, "" for the field's own, what its help shows in
+    place of a value, "" for the usual, and its letter, "" without one."""
 
     name: str = ""
     metavar: str = ""
+    letter: str = ""
 
 
 class Request(BaseModel):

@@ -64,7 +64,7 @@ class ReleaseRequest(Request):
             "presigned one), or `block:NAME` of a saved source. Default: the current directory."
         ),
     )
-    image: ImageName | None = Field(
+    image: Annotated[ImageName | None, Option(letter="t")] = Field(
         default=None,
         description="REGISTRY/REPOSITORY without a tag. Leave empty for the source's name in the embedded registry.",
     )
@@ -75,7 +75,7 @@ class ReleaseRequest(Request):
             "does `prerelease`, which always makes a prerelease. Default: minor."
         ),
     )
-    file: str = Field(
+    file: Annotated[str, Option(letter="f")] = Field(
         default="Dockerfile", description="Dockerfile, relative to the build context. Default: Dockerfile."
     )
     build_args: Annotated[dict[str, str], Option("build-arg")] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_CREATED, OCI_TITLE, OCI_VERSION
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release
-from tests.releases import Traces
+from tests.releases import Traces, complaint
+from tests.warm import WarmStarter
 
 
 async def test_the_first_release_is_0_1_0_and_the_next_0_2_0(
@@ -143,3 +145,13 @@ async def test_a_tag_prefix_needs_git(run_release: Release, source: Path) -> Non
     """A prefix names git tags; without git it cannot be meant."""
     with pytest.raises(InvalidOption, match="--tag-prefix needs a source"):
         await run_release(source=str(source), version={"tag_prefix": "app/v"})
+
+
+def test_a_quiet_release_prints_its_reference_alone(commands: WarmStarter, source: Path, traces: Traces) -> None:
+    """For scripts: nothing on standard error. A failure is told all the same."""
+    ended = commands.run("release", source, "-q", "-t", f"{traces.connection.registry}/{source.name}/quiet")
+    assert (ended.code, ended.stderr) == (0, "")
+    assert re.fullmatch(
+        rf"{traces.connection.registry}/{source.name}/quiet:0\.1\.0@sha256:[0-9a-f]{{64}}\n", ended.stdout
+    )
+    assert "no Absent in" in complaint(commands.run("release", source, "-q", "-f", "Absent"))
