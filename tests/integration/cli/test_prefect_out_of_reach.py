@@ -59,7 +59,20 @@ TALKING = {
 }
 LASTING = {"relay": ["--listen", "127.0.0.1:0", "--rules", "RULES"], "metrics": ["--listen", "127.0.0.1:PORT"]}
 # `sweep` tells a server if there is one, `status` and `doctor` ask without Prefect's client.
-OTHERS = {"build", "builder", "manifests", "sweep", "shell", "up", "status", "down", "doctor", "logout"}
+OTHERS = {
+    "build",
+    "builder",
+    "completion",
+    "inspect",
+    "manifests",
+    "sweep",
+    "shell",
+    "up",
+    "status",
+    "down",
+    "doctor",
+    "logout",
+}
 
 
 def answering(answers: tuple[tuple[int, str], tuple[int, str]]) -> ThreadingHTTPServer:
