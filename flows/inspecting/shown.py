@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from prefect_slipway.flows.inspecting.values import Attestation, Change, Comparison, InspectedImage, Layer, Platform
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.predicates import predicate_name
+from prefect_slipway.infra.domain.reference import is_digest
 from prefect_slipway.infra.domain.text import human_size, shortened, with_rest
 
 _NARROWEST = 40
@@ -20,7 +21,7 @@ Fact = tuple[str, str]
 
 
 def as_text(image: InspectedImage, width: int) -> str:
-    """Lines of at most `width` columns, 40 at least."""
+    """Lines of at most `width` columns, 40 at least; only a digest may be longer."""
     width = max(width, _NARROWEST)
     name = f"{image.image}:{image.tag}" if image.tag else image.image
     lines = [*_wrapped(name, width, 0), *_facts(_of_image(image), width, 2)]
@@ -117,6 +118,11 @@ def _facts(facts: Sequence[Fact], width: int, indent: int) -> Iterator[str]:
     column = max((len(label) for label, _ in facts), default=0) + 2
     for label, value in facts:
         first = f"{' ' * indent}{label:<{column}}"
+        if is_digest(value) and len(first) + len(value) > width:
+            # It is copied as a whole.
+            yield first.rstrip()
+            yield f"{' ' * (indent + 2)}{value}"
+            continue
         yield from _wrapped(value, width, len(first), first)
 
 
