@@ -60,7 +60,8 @@ async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]
         return False
     if error.retry_after is None and error.most_tries is not None and task_run.run_count >= error.most_tries:
         return False
-    watcher().say(f"> {task.name}: {error.cause}; trying again")
+    wait_s = RETRY_DELAYS_S[min(task_run.run_count, len(RETRY_DELAYS_S)) - 1] + (error.retry_after or 0.0)
+    watcher().say(f"> {task.name}: {error.cause}; trying again in {wait_s:.1f} s")
     if error.retry_after is not None:
         await asyncio.sleep(error.retry_after)
     return True

@@ -11,7 +11,7 @@ from prefect.states import Failed
 
 from prefect_slipway.flows.cli.release_display import Terminal
 from prefect_slipway.flows.reporting.watch import watching
-from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, retry_helps, run_concurrently, step
+from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, RETRY_DELAYS_S, retry_helps, run_concurrently, step
 from prefect_slipway.infra.domain.errors import (
     DiskFull,
     RegistryThrottled,
@@ -33,13 +33,14 @@ async def _helps(error: BaseException, tries: int = 1) -> bool:
 
 
 async def test_a_retry_is_said_on_the_terminal_with_its_cause() -> None:
-    """By the step's name; what is not tried again is told by the command itself."""
+    """By the step's name, and with how long it waits; what is not tried again is told by the command itself."""
     stream = io.StringIO()
     with watching(Terminal(stream)):
         assert await _helps(RegistryUnavailable("registry.example answered with HTTP 503"))
         assert not await _helps(RegistryUnauthorized("401"))
         assert not await _helps(RegistryThrottled("429", retry_after=LONGEST_RETRY_AFTER_S + 1))
-    assert stream.getvalue() == "> push: registry.example answered with HTTP 503; trying again\n"
+    said = f"> push: registry.example answered with HTTP 503; trying again in {RETRY_DELAYS_S[0]:.1f} s\n"
+    assert stream.getvalue() == said
 
 
 async def test_a_cause_that_a_retry_can_help_is_retried() -> None:
