@@ -44,8 +44,8 @@ def _check_builder(text: str) -> str:
     return text
 
 
-def _check_place(text: str, *, host: bool) -> str:
-    if _names_a_block(text):
+def _check_place(text: str, *, host: bool, block: bool = True) -> str:
+    if block and _names_a_block(text):
         return text
     name, place = split_host(text) if host else (None, text)
     if name is not None:
@@ -92,6 +92,9 @@ CredentialPlace = Annotated[
 
 ImageName = Annotated[str, _pattern(IMAGE_NAME)]
 """REGISTRY/REPOSITORY."""
+
+SigningKey = Annotated[str, AfterValidator(partial(_check_place, host=False, block=False)), _pattern(PLACE)]
+"""`vault:MOUNT/KEY` of a Transit engine."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

@@ -23,6 +23,7 @@ from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
+from prefect_slipway.flows.steps.sign import check_signing_keys, sign
 from prefect_slipway.flows.steps.tag import make_public
 from prefect_slipway.flows.steps.verify import verify
 from prefect_slipway.flows.steps.version import plan_version
@@ -81,6 +82,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
                 built = await builds.all(builder or await provision_builder(run, registries.host))
                 course.verified = verified = await verify(registries, built)
                 builds.keep_outputs(verified)
+            course.signed = await sign(run, registries, verified)
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))
@@ -95,6 +97,7 @@ async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts 
     """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
     approval, no builder is created before that is decided."""
     await check_named_secrets(run)
+    await check_signing_keys(run)
     host = known_host(run)
     if host is None:
         source = await fetch_source(run, made)

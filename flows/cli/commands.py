@@ -35,6 +35,14 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             ("app", "registry.example/team/app:1.2.0 --format json"),
         ),
         "approve": Command("approve or reject a paused run", ("RUN", "RUN --refuse")),
+        "verify": Command(
+            "verify who signed an image, and its attestations",
+            ("app --key vault:transit/release", "registry.example/team/app:1.2.0 --key release.pem --provenance"),
+        ),
+        "key": Command(
+            "print a signing key's public half, and what a cluster verifies with",
+            ("vault:transit/release", "vault:transit/release --as policy --scope registry.example/team"),
+        ),
         "history": Command("show the released versions of an image", ("app", "registry.example/team/app")),
         "check-bases": Command(
             "release applications again whose base images changed",

@@ -210,6 +210,7 @@ class _Planning:
                 *([_NO_OUTPUTS] if found and request.build.outputs else []),
             ),
             build_options=request.build_options,
+            sign=tuple(request.trust.sign),
         )
 
     def _image(

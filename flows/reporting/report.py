@@ -84,6 +84,8 @@ class Report:
             facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
             if one.attestations:
                 facts.append(("attestations", ", ".join(map(predicate_name, one.attestations))))
+        if result.signed_by:
+            facts.append(("signed by", ", ".join(result.signed_by)))
         if plan.only is not None and self.built and self.built[0].nodes:
             facts.append(("built", "; ".join(self.built[0].nodes)))
         if result.steps:

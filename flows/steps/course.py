@@ -48,6 +48,7 @@ class Course:
         self.plan: ReleasePlan | None = None
         self.builds: Builds | None = None
         self.verified: tuple[VerifiedImage, ...] = ()
+        self.signed: tuple[str, ...] = ()
         self.tagged: tuple[Tagged, ...] = ()
         self.pull: tuple[str, ...] = ()
         self.left_behind: tuple[LeftBehind, ...] = ()
@@ -89,6 +90,7 @@ class Course:
             caches=caches,
             left_behind=self.left_behind,
             platforms=only.platforms if only is not None else {},
+            signed_by=self.signed,
         )
 
     async def record(self, error: BaseException | None = None) -> None:

@@ -67,7 +67,8 @@ class ReleasePlan:
 
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
     the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user. `build_options`: those of the
-    request that are not the default, with places of secrets and never their values.
+    request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
+    sign the images.
     """
 
     source: SourceFacts
@@ -82,6 +83,7 @@ class ReleasePlan:
     source_date_epoch: int | None = None
     warnings: tuple[str, ...] = ()
     build_options: dict[str, Any] = field(default_factory=dict)
+    sign: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -129,6 +131,8 @@ class ReleasePlan:
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
         if built:
             effects += [f"write {output} when it is verified" for output in self.build_options.get("outputs", ())]
+        if self.sign:
+            effects.append(f"sign it with {', '.join(self.sign)}, before it has a tag")
         if self.only is not None:
             effects.append(f"tag it {self.only.tags[0]} (the tag must not exist with a different digest)")
         else:

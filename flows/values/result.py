@@ -159,7 +159,8 @@ class ReleaseResult:
     `image`: REGISTRY/REPOSITORY, or the source's name where the release is of several; `tags` to `size`, and
     `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
-    build that used a registry cache; `left_behind`: what the clean-up could not remove.
+    build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
+    with its version.
     """
 
     image: str
@@ -182,6 +183,7 @@ class ReleaseResult:
     caches: tuple[CacheUse, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
     platforms: dict[str, str] = field(default_factory=dict)
+    signed_by: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:

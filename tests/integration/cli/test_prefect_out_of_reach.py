@@ -64,6 +64,8 @@ OTHERS = {
     "builder",
     "completion",
     "inspect",
+    "key",
+    "verify",
     "manifests",
     "sweep",
     "shell",

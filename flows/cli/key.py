@@ -1,0 +1,65 @@
+"""`slipway key`: the public half of a signing key, and what verifies with it in a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from typing import Any
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.request.verified import KeyRequest
+
+    parser = subparsers.add_parser(
+        "key",
+        description=(
+            "Print the public key of a key in Vault as PEM, all versions that are not revoked; or what a cluster's "
+            "admission policy and its nodes verify with."
+        ),
+    )
+    add_request_options(parser, KeyRequest, positional="key")
+    parser.add_argument(
+        "--as",
+        dest="form",
+        choices=["pem", "secret", "policy", "registries"],
+        default="pem",
+        help=(
+            "What to print: the keys as PEM, cosign's Secret for a cluster, a node's policy.json, or a file of its "
+            "registries.d. Default: pem."
+        ),
+    )
+    parser.add_argument(
+        "--scope",
+        action="append",
+        metavar="REGISTRY[/PATH]",
+        help="Images that policy and registries are about. May be repeated.",
+    )
+    parser.add_argument("--name", default="slipway-key", help="Name of the Secret. Default: slipway-key.")
+    parser.add_argument("--namespace", default="default", help="Namespace of the Secret. Default: default.")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises VaultErrors, StackDown, InvalidOption."""
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.verified import KeyRequest
+    from prefect_slipway.flows.run.trusted_keys import public_keys
+    from prefect_slipway.infra.domain.errors import InvalidOption
+    from prefect_slipway.infra.signing.cluster import policy_json, public_key_secret, registries_d
+
+    request = read_request(args, KeyRequest)
+    if args.form in {"policy", "registries"} and not args.scope:
+        raise InvalidOption(f"--as {args.form} needs the images it is about", action="name them with --scope")
+    keys = asyncio.run(public_keys([request.key], request.vault))
+    match args.form:
+        case "pem":
+            print("".join(key.pem for key in keys), end="")
+        case "secret":
+            # One key each: the newest version, which signs.
+            print(json.dumps(public_key_secret(keys[0], name=args.name, namespace=args.namespace), indent=2))
+        case "policy":
+            print(json.dumps(policy_json(dict.fromkeys(args.scope, keys)), indent=2))
+        case "registries":
+            print(json.dumps(registries_d(args.scope), indent=2))
+    return 0

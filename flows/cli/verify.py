@@ -1,0 +1,59 @@
+"""`slipway verify`: who signed a released image, and what they stated about it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+from prefect_slipway.flows.cli.formats import add_format_option
+from prefect_slipway.infra.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from prefect_slipway.flows.request.verified import VerifyRequest
+    from prefect_slipway.flows.trust.checked import Verified
+
+FAILED = {"verified": False}
+"""Of the answer in JSON, if it failed."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.options import add_request_options
+    from prefect_slipway.flows.request.verified import VerifyRequest
+
+    parser = subparsers.add_parser(
+        "verify",
+        description=(
+            "Verify that a trusted key signed the image and each of its platforms, and the attestations that you "
+            "require. It verifies signatures of cosign with a key as well, and needs no Prefect server, nor Vault if "
+            "the key is in a file."
+        ),
+    )
+    add_request_options(parser, VerifyRequest, positional="reference")
+    add_format_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """0: verified. Raises TrustErrors, RegistryErrors, VaultErrors, InvalidOption."""
+    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.request.verified import VerifyRequest
+
+    request = read_request(args, VerifyRequest)
+    if not request.keys:
+        raise InvalidOption("no key is trusted", action="name a key: --key vault:MOUNT/KEY, or --key FILE")
+    verified = asyncio.run(_verified(request))
+    print(json.dumps(verified.as_dict()) if args.format == "json" else "\n".join(verified.lines()))
+    return 0
+
+
+async def _verified(request: VerifyRequest) -> Verified:
+    from prefect_slipway.flows.inspecting.open import open_image
+    from prefect_slipway.flows.run.trusted_keys import public_keys
+    from prefect_slipway.flows.trust.checked import PROVENANCE, SBOM, verify_image
+    from prefect_slipway.infra.signing import TrustedKeys
+
+    verifier = TrustedKeys(await public_keys(request.keys, request.vault))
+    required = [kind for kind, asked in ((PROVENANCE, request.provenance), (SBOM, request.sbom)) if asked]
+    async with open_image(request) as (client, image):
+        return await verify_image(client, image, verifier, required=required)

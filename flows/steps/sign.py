@@ -1,0 +1,71 @@
+"""Sign: keys in Vault vouch for what was verified, by digest, before any tag points to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.run.registries import Registries, needed
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.trust.releasing import sign_manifest
+from prefect_slipway.flows.values.result import VerifiedImage
+from prefect_slipway.infra.common.concurrently import run_concurrently
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.registry import Descriptor
+from prefect_slipway.infra.registry.images import platform_images
+from prefect_slipway.infra.vault import TransitKey, TransitPath
+
+
+def signing_keys(run: OpenRun) -> list[TransitKey]:
+    """The keys that the request names. Raises InvalidOption, StackDown."""
+    paths = [TransitPath.parse(text) for text in run.request.trust.sign]
+    if not paths:
+        return []
+    vault = needed(run.vault, "the signing keys are in Vault")
+    return [TransitKey(vault, path) for path in paths]
+
+
+async def check_signing_keys(run: OpenRun) -> None:
+    """See that the keys can sign, before anything is built. Raises the VaultErrors as `read_signing_keys`."""
+    if keys := signing_keys(run):
+        await read_signing_keys(keys)
+
+
+@step("read signing keys")
+async def read_signing_keys(keys: Sequence[TransitKey]) -> list[str]:
+    """Read the public keys; returns how people know them. Raises TransitMissing, SigningKeyMissing,
+    SigningKeyUnsuitable, KeyVersionRefused and the other VaultErrors."""
+    return [str(await key.public_key()) for key in keys]
+
+
+async def sign(run: OpenRun, registries: Registries, images: Sequence[VerifiedImage]) -> tuple[str, ...]:
+    """The keys that have signed all public images, each with its version. Raises as `sign_images`."""
+    keys = signing_keys(run)
+    return await sign_images(run, registries, [each for each in images if each.planned.public], keys) if keys else ()
+
+
+@step("sign")
+async def sign_images(
+    run: OpenRun, registries: Registries, images: Sequence[VerifiedImage], keys: Sequence[TransitKey]
+) -> tuple[str, ...]:
+    """Sign the images; what a key has signed before, it does not sign again. Raises the VaultErrors, RegistryErrors
+    (ReferrersRefused) and SignatureInvalid."""
+    trust = run.request.trust
+    for each in images:
+        image = ImageReference.parse(each.planned.image)
+        client = await registries.client(image)
+        manifest = await client.manifest(image.repository, each.digest)
+        stated: dict[str, tuple[Descriptor, ...]] = {each.digest: ()}
+        for platform in await platform_images(client, image.repository, manifest):
+            stated[platform.manifest.digest] = platform.statements
+        # Keys one after the other, as they write the same lists of signatures.
+        for key in keys:
+            await run_concurrently(
+                *(
+                    sign_manifest(
+                        client, image.with_digest(digest), found, key, older=trust.older, bundles=trust.bundles
+                    )
+                    for digest, found in stated.items()
+                )
+            )
+    return tuple([str(await key.public_key()) for key in keys])

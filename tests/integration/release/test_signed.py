@@ -1,0 +1,156 @@
+"""Signed releases: by a key that stays in Vault, before any tag points to them; and who verifies them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from prefect_slipway.infra.vault import TransitPath
+from tests import patient
+from tests.releases import Traces, complaint, make_source, registry_login, result_of
+from tests.servers import VaultServer, vault_server
+from tests.warm import WarmStarter
+
+KEY = "vault:transit/release"
+SIGNED = ("--sign", KEY)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A Vault with the registry's credential and signing keys, and the environment of who may use them."""
+
+    vault: VaultServer
+    env: Mapping[str, str]
+    credentials: tuple[str, ...]
+
+    def as_root(self) -> dict[str, str]:
+        return {**self.env, "VAULT_TOKEN": str(self.vault.token(policies=["root"])["client_token"])}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, traces: Traces) -> Iterator[Place]:
+    """The token may read the credential and sign with one key, no more."""
+    user, password = registry_login(traces.connection)
+    with vault_server(tmp_path_factory.mktemp("vault")) as server:
+        server.put("secret/registry", {"username": user, "password": password})
+        server.root.call("POST", "sys/mounts/transit", {"type": "transit"})
+        for name in ("release", "other"):
+            server.root.call("POST", f"transit/keys/{name}", {"type": "ecdsa-p256"})
+        rules = [TransitPath.parse(KEY).policy, 'path "secret/data/registry" { capabilities = ["read"] }']
+        server.root.call("POST", "sys/policies/acl/signer", {"policy": "\n".join(rules)})
+        token = server.token(policies=["signer"])["client_token"]
+        yield Place(
+            server,
+            {"VAULT_ADDR": server.address, "VAULT_TOKEN": str(token)},
+            ("--credentials", "vault:secret/registry", "--format", "json"),
+        )
+
+
+def referrers(traces: Traces, image: str, digest: str) -> list[str]:
+    """What the registry keeps beside a manifest: the tags of cosign's format and of the referrers' list."""
+    host, _, name = image.partition("/")
+    answer = patient.get(f"http://{host}/v2/{name}/tags/list", auth=registry_login(traces.connection))
+    start = digest.replace(":", "-")
+    return sorted(tag for tag in answer.raise_for_status().json()["tags"] if tag.startswith(start))
+
+
+def test_a_release_is_signed_before_its_tag_and_verified_by_others(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """The index and each platform, in both formats, with the provenance; Slipway and cosign verify it with the public
+    key alone. The same release again signs nothing."""
+    source = make_source(tmp_path / "app-signed")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, *SIGNED, *place.credentials)
+    planned = commands.run("plan", source, *options, env=place.env)
+    assert f"sign it with {KEY}, before it has a tag" in json.loads(planned.stdout)["effects"]
+    ended = commands.run("release", source, *options, "--version", "1.0.0", env=place.env)
+    result = result_of(ended)
+    assert ended.stderr.index("> sign") < ended.stderr.index("> tag")
+    (key,) = result["signed_by"]
+    assert key.startswith(f"{KEY} version 1 (sha256:")
+
+    pem = tmp_path / "release.pem"
+    pem.write_text(commands.run("key", KEY, env=place.env).stdout)
+    for trusted in (KEY, str(pem)):
+        verified = commands.run(
+            "verify", f"{image}:1.0.0", "--key", trusted, "--provenance", *place.credentials, env=place.env
+        )
+        assert verified.code == 0, verified.stderr
+        found = json.loads(verified.stdout)
+        assert (found["verified"], found["digest"]) == (True, result["digest"])
+        assert found["platforms"] == result["platforms"]
+        assert [each.partition(" v")[0] for each in found["attestations"]] == ["SLSA provenance"]
+
+    user, password = registry_login(traces.connection)
+    cosign = ["cosign", "verify", "--key", str(pem), "--insecure-ignore-tlog", "--allow-http-registry"]
+    login = ["--registry-username", user, "--registry-password", password]
+    shown = subprocess.run([*cosign, *login, f"{image}:1.0.0"], capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)[0]["critical"]["image"]["docker-manifest-digest"] == result["digest"]
+
+    before = referrers(traces, image, result["digest"])
+    assert any(tag.endswith(".sig") for tag in before)
+    again = result_of(commands.run("release", source, *options, "--version", "1.0.0", env=place.env))
+    assert (again["digest"], again["signed_by"]) == (result["digest"], result["signed_by"])
+    assert referrers(traces, image, result["digest"]) == before
+    assert "signed by" in traces.report(result["flow_run_id"])
+
+
+def test_what_is_not_signed_by_a_trusted_key_is_refused(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """Another key, no signature, an attestation that nobody signed: by its name, for people and programs."""
+    source = make_source(tmp_path / "app-unsigned")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, *place.credentials)
+    result_of(commands.run("release", source, *options, env=place.env))
+    verify = ("verify", f"{image}:0.1.0", *place.credentials)
+    said = commands.run(*verify, "--key", KEY, env=place.env)
+    assert (said.code, json.loads(said.stdout)["verified"]) == (1, False)
+    assert json.loads(said.stdout)["error"]["cause"] == "NotSigned"
+    result_of(commands.run("release", source, *options, "--again", *SIGNED, env=place.env))
+    verify = ("verify", f"{image}:0.2.0", *place.credentials)
+    other = commands.run(*verify, "--key", "vault:transit/other", env=place.as_root())
+    assert json.loads(other.stdout)["error"]["cause"] == "UntrustedKey"
+    without = commands.run(*verify, "--key", KEY, "--sbom", env=place.env)
+    assert json.loads(without.stdout)["error"]["cause"] == "NotAttested"
+
+
+@pytest.mark.parametrize("key", ["vault:transit/absent", "vault:secret/absent"])
+def test_a_key_that_cannot_sign_is_told_before_anything_is_built(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path, key: str
+) -> None:
+    """With the policy that is missing; no version is used."""
+    source = make_source(tmp_path / "app-keyless")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, *place.credentials)
+    ended = commands.run("release", source, *options, "--sign", key, env=place.env)
+    said = complaint(ended)
+    policy = key.removeprefix("vault:").replace("/absent", "/sign/absent")
+    assert "denies it" in said and f'path "{policy}"' in said, said
+    assert "build and push" not in ended.stderr
+    assert traces.tags(source.name) == []
+
+
+def test_nothing_is_public_where_vault_refuses_to_sign(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """The public key can be read, so the image is built; without the signature it gets no tag, and its version is
+    free."""
+    source = make_source(tmp_path / "app-refused")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, *place.credentials)
+    readable = ("transit/keys/release", "secret/data/registry")
+    rules = "\n".join(f'path "{path}" {{ capabilities = ["read"] }}' for path in readable)
+    place.vault.root.call("POST", "sys/policies/acl/reader", {"policy": rules})
+    reader = {**place.env, "VAULT_TOKEN": str(place.vault.token(policies=["reader"])["client_token"])}
+    said = complaint(commands.run("release", source, *options, *SIGNED, env=reader))
+    assert "denies it" in said and "transit/sign/release" in said
+    assert [tag for tag in traces.tags(source.name) if not tag.startswith("sha256-")] == []
+    assert result_of(commands.run("release", source, *options, *SIGNED, env=place.env))["version"] == "0.1.0"
