@@ -14,6 +14,7 @@ from prefect_slipway.flows.run.interrupts import named, whatever_comes
 from prefect_slipway.flows.steps.announce import cause_of
 from prefect_slipway.flows.steps.rollout import (
     check_rollout,
+    check_signed,
     confirm,
     look,
     put_back,
@@ -61,6 +62,8 @@ async def roll_out(course: RolloutCourse, image: DeployedImage, *, rolling_back:
         result = course.result(changed=False)
         await course.record(result)
         return result
+    if deploy.request.require:
+        await check_signed(deploy, image)
     await check_rollout(deploy, image, before)
     plan = course.plan(rolling_back=rolling_back)
     await course.show_plan(plan)

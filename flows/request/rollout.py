@@ -73,6 +73,13 @@ class RolloutOptions(RegistryOptions):
         gt=0,
         description="Seconds to wait for an approval before the run fails. Default: 86400, one day.",
     )
+    require: Annotated[list[str], Option(metavar="vault:MOUNT/KEY|FILE")] = Field(
+        default_factory=list,
+        description=(
+            "Keys of which one must have signed the image and each of its platforms: `vault:MOUNT/KEY`, or a PEM file. "
+            "Nothing is rolled out otherwise. Leave empty to roll out any image."
+        ),
+    )
 
 
 class Target(Request):

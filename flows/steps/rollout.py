@@ -10,13 +10,16 @@ from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.rollouts.changes import Changes
 from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.run.trusted_keys import public_keys
 from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.trust.checked import verify_image
 from prefect_slipway.infra.domain.errors import StackDown, VaultError
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.kubernetes.access.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret, pull_secret_name
 from prefect_slipway.infra.kubernetes.workloads.rollout import check_rolls, watch_rollout
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState, service_account
+from prefect_slipway.infra.signing import TrustedKeys
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,17 @@ async def look(deploy: OpenDeploy) -> WorkloadState:
     state = await deploy.workload.read()
     check_rolls(state)
     return state
+
+
+@step("verify signatures")
+async def check_signed(deploy: OpenDeploy, image: DeployedImage) -> tuple[str, ...]:
+    """The keys that signed the image, of those that the request requires, before anything is written.
+
+    Raises NotSigned, UntrustedKey and the other TrustErrors, RegistryErrors, VaultErrors, InvalidOption.
+    """
+    reference = ImageReference.parse(image.name).with_digest(image.digest)
+    keys = TrustedKeys(await public_keys(deploy.request.require, deploy.request.vault))
+    return (await verify_image(await deploy.registries.client(reference), reference, keys)).keys
 
 
 @step("check rights")
