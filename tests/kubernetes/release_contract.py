@@ -103,7 +103,7 @@ class ReleaseContract:
         next builder, which is new as well, takes every step from the registry."""
         source = busybox_context(tmp_path / "app", TWO_PLATFORMS)
         asked = (
-            *options, "--secret", "id=npm,vault=secret/cluster/npm#token", "--emulate",
+            *options, "--secret", "id=npm,vault=secret/cluster/npm#token", "--emulate", "--network", "none",
             "--platform", "linux/amd64", "--platform", "linux/arm64",
         )  # fmt: skip
         first = await command("release", source, *asked)
