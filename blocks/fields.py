@@ -44,13 +44,22 @@ def _check_builder(text: str) -> str:
     return text
 
 
-def _check_place(text: str, *, host: bool, block: bool = True) -> str:
-    if block and _names_a_block(text):
+def _check_place(text: str, *, host: bool) -> str:
+    if _names_a_block(text):
         return text
     name, place = split_host(text) if host else (None, text)
     if name is not None:
         check_address("a credential's host", f"https://{name}")
     SecretPath.parse(place)
+    return text
+
+
+def _check_key(text: str) -> str:
+    if re.fullmatch(PLACE, text) is None:
+        raise InvalidOption(
+            "a signing key's place in Vault is not of the form vault:MOUNT/KEY",
+            action="write e.g. vault:transit/release",
+        )
     return text
 
 
@@ -93,7 +102,7 @@ CredentialPlace = Annotated[
 ImageName = Annotated[str, _pattern(IMAGE_NAME)]
 """REGISTRY/REPOSITORY."""
 
-SigningKey = Annotated[str, AfterValidator(partial(_check_place, host=False, block=False)), _pattern(PLACE)]
+SigningKey = Annotated[str, AfterValidator(_check_key), _pattern(PLACE)]
 """`vault:MOUNT/KEY` of a Transit engine."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from prefect_slipway.flows.registration.outcome import Outcome, Registered, differences
 from prefect_slipway.flows.registration.triggers import plain_automation
+from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 KIND = "automation"
@@ -40,7 +41,7 @@ def _read(values: Mapping[str, Any]) -> AutomationCore:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidOption(f"the automation {values.get('name')!r}: {where}: {first['msg']}") from None
+        raise InvalidOption(f"the automation {values.get('name')!r}: {where}: {wrong(first)}") from None
 
 
 async def _with_block(client: PrefectClient, action: Mapping[str, Any]) -> dict[str, Any]:

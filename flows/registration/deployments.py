@@ -29,6 +29,7 @@ from prefect_slipway.flows.registration.triggers import (
     replace_triggers,
     triggers_differ,
 )
+from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.flows.run.recorded_parameters import check_shapes
 from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
@@ -182,7 +183,7 @@ def _schedule(deployment: str, given: Mapping[str, Any]) -> DeploymentScheduleCr
         more = {key: given[key] for key in ("active", "parameters", "slug") if given.get(key) is not None}
         return DeploymentScheduleCreate(schedule=rule, **more)
     except ValidationError as error:
-        raise InvalidOption(f"a schedule of {deployment!r}: {error.errors()[0]['msg']}") from None
+        raise InvalidOption(f"a schedule of {deployment!r}: {wrong(error.errors()[0])}") from None
 
 
 def _plain_schedules(schedules: Sequence[DeploymentScheduleCreate | DeploymentSchedule]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import Automation, AutomationCore
 from pydantic import TypeAdapter, ValidationError
 
+from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.urls import check_texts
 
@@ -31,7 +32,7 @@ def read_triggers(deployment: str, given: Iterable[Mapping[str, Any]]) -> list[D
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidOption(f"a trigger of {deployment!r}: {where}: {first['msg']}") from None
+        raise InvalidOption(f"a trigger of {deployment!r}: {where}: {wrong(first)}") from None
 
 
 async def owned_automations(

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from prefect_slipway.flows.relay import LOGGER
 from prefect_slipway.flows.relay.rules import RuleBook
+from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 _MOST_BYTES = 1 << 20
@@ -114,12 +115,12 @@ def _refuse_twice(node: yaml.Node, name: str) -> None:
 
 
 def _complaint(error: ValidationError, root: yaml.Node, name: str) -> str:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
     # A misspelt field is both unknown and missing: the unknown one tells what is wrong.
     unknown = next((one for one in found if one["type"] == "extra_forbidden"), None)
     if unknown is not None:
         return f"{_where(root, unknown['loc'], name)}: there is no such field"
-    return f"{_where(root, found[0]['loc'], name)}: {found[0]['msg'].removeprefix('Value error, ')}"
+    return f"{_where(root, found[0]['loc'], name)}: {wrong(found[0])}"
 
 
 def _where(root: yaml.Node, location: Sequence[int | str], name: str) -> str:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from prefect_slipway.blocks.fields import SavedBlock, without_leaks
 from prefect_slipway.flows.request.form import as_form
+from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.urls import check_texts
 
@@ -91,7 +92,7 @@ class Request(BaseModel):
             where = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
                 raise InvalidOption(f"the request has no field {where!r}", action="check its name") from None
-            raise InvalidOption(f"{where}: {first['msg']}") from None
+            raise InvalidOption(f"{where}: {wrong(first)}") from None
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """The request with these fields instead, those of sections one by one. Raises as `read`."""
