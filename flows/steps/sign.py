@@ -11,8 +11,9 @@ from prefect_slipway.flows.trust.releasing import sign_manifest
 from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import Descriptor
+from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
+from prefect_slipway.infra.registry.model import Manifest
 from prefect_slipway.infra.vault import TransitKey, TransitPath
 
 
@@ -54,10 +55,12 @@ async def sign_images(
     for each in images:
         image = ImageReference.parse(each.planned.image)
         client = await registries.client(image)
-        manifest = await client.manifest(image.repository, each.digest)
-        stated: dict[str, tuple[Descriptor, ...]] = {each.digest: ()}
-        for platform in await platform_images(client, image.repository, manifest):
-            stated[platform.manifest.digest] = platform.statements
+        stated: dict[str, tuple[Descriptor, ...]] = {}
+        for manifest in await _manifests(client, each):
+            stated.setdefault(manifest.digest, ())
+            for platform in await platform_images(client, image.repository, manifest):
+                digest = platform.manifest.digest
+                stated[digest] = (*stated.get(digest, ()), *platform.statements)
         # Keys one after the other, as they write the same lists of signatures.
         for key in keys:
             await run_concurrently(
@@ -69,3 +72,17 @@ async def sign_images(
                 )
             )
     return tuple([str(await key.public_key()) for key in keys])
+
+
+async def _manifests(client: RegistryClient, image: VerifiedImage) -> list[Manifest]:
+    """What is to be signed: the image, and the index that its version's tag names already, if that has the same images
+    (the tag stays there, see `tag`)."""
+    reference = ImageReference.parse(image.planned.reference)
+    found = [await client.manifest(reference.repository, image.digest)]
+    tagged = await client.head(reference.repository, str(reference.tag))
+    if tagged is not None and tagged.digest != image.digest:
+        manifest = await client.manifest(reference.repository, tagged.digest)
+        there = await platform_images(client, reference.repository, manifest)
+        if {each.platform: each.manifest.digest for each in there} == image.platforms:
+            found.append(manifest)
+    return found

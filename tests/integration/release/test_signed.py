@@ -102,6 +102,22 @@ def test_a_release_is_signed_before_its_tag_and_verified_by_others(
     assert "signed by" in traces.report(result["flow_run_id"])
 
 
+def test_what_a_tag_names_already_is_signed_as_well(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """A reproducible image that was released without a signature: it is built again, the tag stays at its index, and
+    that has the signature then."""
+    source = make_source(tmp_path / "app-late")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, "--reproducible", "--version", "1.0.0", *place.credentials)
+    first = result_of(commands.run("release", source, *options, env=place.env))
+    (source / "Dockerfile").touch()
+    second = result_of(commands.run("release", source, *options, *SIGNED, env=place.env))
+    assert second["digest"] == first["digest"] and second["signed_by"]
+    verified = commands.run("verify", f"{image}:1.0.0", "--key", KEY, *place.credentials, env=place.env)
+    assert verified.code == 0 and json.loads(verified.stdout)["digest"] == first["digest"], verified.stderr
+
+
 def test_what_is_not_signed_by_a_trusted_key_is_refused(
     commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
 ) -> None:
