@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _verified(request: VerifyRequest) -> Verified:
     from prefect_slipway.flows.inspecting.open import open_image
+    from prefect_slipway.flows.inspecting.read import named
     from prefect_slipway.flows.run.trusted_keys import public_keys
     from prefect_slipway.flows.trust.checked import PROVENANCE, SBOM, verify_image
     from prefect_slipway.infra.signing import TrustedKeys
@@ -56,4 +57,4 @@ async def _verified(request: VerifyRequest) -> Verified:
     verifier = TrustedKeys(await public_keys(request.keys, request.vault))
     required = [kind for kind, asked in ((PROVENANCE, request.provenance), (SBOM, request.sbom)) if asked]
     async with open_image(request) as (client, image):
-        return await verify_image(client, image, verifier, required=required)
+        return await verify_image(client, await named(client, image), verifier, required=required)

@@ -27,18 +27,32 @@ _NOISE = re.compile(r"^(?:RUN )?/bin/sh -c #\(nop\) +|\s+# buildkit$")
 async def inspect(client: RegistryClient, image: ImageReference) -> InspectedImage:
     """Inspect an image; without tag and digest its newest version. Raises ManifestUnknown for what does not exist,
     RegistryErrors."""
-    versions = sorted({version for tag in await client.tags(image.repository) if (version := version_of_tag(tag))})
-    if image.tag is None and image.digest is None:
-        newest = latest(versions, stable_only=True) or latest(versions)
-        if newest is None:
-            raise _unknown(image, "released version", versions)
-        image = image.with_tag(image_tag(newest))
+    versions = await _versions(client, image)
+    image = _named(image, versions)
     found = await _read(client, image, versions)
     current = version_of_tag(found.version.replace("+", "_")) if found.version else None
     before = previous(current, versions) if current is not None else None
     if before is None:
         return found
     return replace(found, previous=compared(found, await _read(client, image.with_tag(image_tag(before)), versions)))
+
+
+async def named(client: RegistryClient, image: ImageReference) -> ImageReference:
+    """The image with the tag of its newest version, if it has neither tag nor digest. Raises ManifestUnknown."""
+    return _named(image, await _versions(client, image))
+
+
+async def _versions(client: RegistryClient, image: ImageReference) -> list[Version]:
+    return sorted({version for tag in await client.tags(image.repository) if (version := version_of_tag(tag))})
+
+
+def _named(image: ImageReference, versions: list[Version]) -> ImageReference:
+    if image.tag is not None or image.digest is not None:
+        return image
+    newest = latest(versions, stable_only=True) or latest(versions)
+    if newest is None:
+        raise _unknown(image, "released version", versions)
+    return image.with_tag(image_tag(newest))
 
 
 def previous(version: Version, versions: list[Version]) -> Version | None:

@@ -102,6 +102,37 @@ def test_a_release_is_signed_before_its_tag_and_verified_by_others(
     assert "signed by" in traces.report(result["flow_run_id"])
 
 
+def test_a_release_that_is_killed_around_its_signature_is_signed_once(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """kill -9 in each step from there on, each time the same command again: one version, one tag, one signature; and
+    there is never a tag without it."""
+    source = make_source(tmp_path / "app-killed")
+    image = f"{traces.connection.registry}/{source.name}"
+    options: tuple[str | Path, ...] = ("release", source, "--image", image, *SIGNED, *place.credentials)
+    verify = ("verify", image, "--key", KEY, *place.credentials)
+    for moment in ("> verify", "> sign", "> tag", "> record"):
+        command = commands.start(*options, env=place.env)
+        command.until(moment)
+        command.kill()
+        assert command.end().code == -9
+        if "0.1.0" in traces.tags(source.name):
+            assert commands.run(*verify, env=place.env).code == 0
+    result = result_of(commands.run(*options, env=place.env))
+    assert result["version"] == "0.1.0"
+    assert [tag for tag in traces.tags(source.name) if not tag.startswith("sha256-")] == ["0.1.0"]
+    assert commands.run(*verify, env=place.env).code == 0
+    for digest in (result["digest"], *result["platforms"].values()):
+        (signatures,) = (tag for tag in referrers(traces, image, digest) if tag.endswith(".sig"))
+        host, _, name = image.partition("/")
+        answer = patient.get(
+            f"http://{host}/v2/{name}/manifests/{signatures}",
+            auth=registry_login(traces.connection),
+            headers={"Accept": "application/vnd.oci.image.manifest.v1+json"},
+        )
+        assert len(answer.raise_for_status().json()["layers"]) == 1
+
+
 def test_what_a_tag_names_already_is_signed_as_well(
     commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
 ) -> None:
