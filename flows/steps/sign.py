@@ -75,7 +75,7 @@ async def sign_images(
 
 
 async def _manifests(client: RegistryClient, image: VerifiedImage) -> list[Manifest]:
-    """What is to be signed: the image, and the index that its version's tag names already, if that has the same images
+    """The manifests to sign: the image, and the index that its version's tag names already, if that has the same images
     (the tag stays there, see `tag`)."""
     reference = ImageReference.parse(image.planned.reference)
     found = [await client.manifest(reference.repository, image.digest)]
