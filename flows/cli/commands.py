@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple
 
 
@@ -120,5 +119,8 @@ def examples(name: str) -> Iterator[str]:
 
 def meant(word: str, known: Sequence[str]) -> str:
     """`; did you mean …?`, "" where nothing is near."""
+    # Imported late, as only a typo needs it.
+    from difflib import get_close_matches
+
     near = get_close_matches(word, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -38,11 +38,14 @@ def contexts(**_: object) -> Sequence[str]:
 def namespaces(*, parsed_args: argparse.Namespace, **_: object) -> Sequence[str]:
     """Of the cluster."""
 
+    # The option is one of a request's section in some commands.
+    given = {name.rpartition(".")[2]: value for name, value in vars(parsed_args).items()}
+
     async def ask() -> Sequence[str]:
         from prefect_slipway.flows.run.cluster import open_api
         from prefect_slipway.infra.kubernetes.access.kinds import NAMESPACE, name_of
 
-        async with open_api(getattr(parsed_args, "context", None), None) as api:
+        async with open_api(given.get("context"), None) as api:
             return [name_of(each) for each in await api.find(NAMESPACE)]
 
     return _answer(ask)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -91,6 +89,10 @@ def unknown_command(word: str) -> SystemExit:
 
 def overview() -> str:
     """All commands by group."""
+    # Imported late, so that `slipway build` starts fast.
+    import shutil
+    import textwrap
+
     width = min(shutil.get_terminal_size().columns, 100)
     column = max(map(len, COMMANDS)) + 4
     lines = [

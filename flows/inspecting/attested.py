@@ -12,10 +12,9 @@ from typing import Any
 from prefect_slipway.flows.inspecting.values import Attestation, Material, Provenance
 from prefect_slipway.flows.planning.provenance import RUN, TRIGGER, VERSION
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, SignatureMalformed
-from prefect_slipway.infra.domain.predicates import CYCLONEDX, SLSA, SPDX
+from prefect_slipway.infra.domain.predicates import CYCLONEDX, PREDICATE, SLSA, SPDX
 from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
-from prefect_slipway.infra.registry.images import PREDICATE
 from prefect_slipway.infra.signing.reading import member, read_object
 
 # An SBOM of a large distribution's image has a few MB. JSON takes up to sixty times as much memory as bytes.

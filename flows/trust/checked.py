@@ -9,18 +9,18 @@ from typing import Any
 from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import NotAttested
-from prefect_slipway.infra.domain.predicates import CYCLONEDX, SLSA, SPDX, predicate_name
+from prefect_slipway.infra.domain.predicates import SLSA, predicate_name
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Verifier
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.images import PlatformImage, platform_images
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE
+from prefect_slipway.infra.signing import BUNDLE, statement
 
 _TYPES: Mapping[str, Sequence[str]] = {
-    "SLSA provenance": (f"{SLSA}v1", f"{SLSA}v0.2"),
-    "SBOM": (f"{SPDX}Document", f"{CYCLONEDX}bom"),
+    "SLSA provenance": (statement.PROVENANCE, f"{SLSA}v0.2"),
+    "SBOM": (statement.SPDX, statement.CYCLONEDX),
 }
 PROVENANCE, SBOM = _TYPES
 

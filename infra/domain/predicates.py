@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+STATEMENT = "application/vnd.in-toto+json"
+"""The media type of a statement (in-toto/attestation, `spec/v1/bundle.md`)."""
+PREDICATE = "in-toto.io/predicate-type"
+"""The annotation with the type of a statement's predicate (docs/attestations/attestation-storage.md, moby/buildkit)."""
+
 SLSA = "https://slsa.dev/provenance/"
 """Any version of SLSA's provenance begins like this."""
 SPDX = "https://spdx.dev/"

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from prefect_slipway.infra.domain.errors import RegistryProtocolError
+from prefect_slipway.infra.domain.predicates import PREDICATE, STATEMENT
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.model import Descriptor, Manifest
 
-STATEMENT_TYPE = "application/vnd.in-toto+json"
-PREDICATE = "in-toto.io/predicate-type"
 _SUBJECT = "vnd.docker.reference.digest"
 # No index holds more images; each costs a request.
 _MOST_CHILDREN = 1000
@@ -46,7 +45,7 @@ async def platform_images(client: RegistryClient, repository: str, manifest: Man
     for child in children:
         if not child.is_image:
             layers = (await client.manifest(repository, child.digest)).blobs
-            found = [each for each in layers if each.media_type == STATEMENT_TYPE and PREDICATE in each.annotations]
+            found = [each for each in layers if each.media_type == STATEMENT and PREDICATE in each.annotations]
             attached.setdefault(child.annotations.get(_SUBJECT, ""), []).extend(found)
     return tuple(
         [

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.predicates import STATEMENT
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.signing.reading import member, read_object
 
-IN_TOTO = "application/vnd.in-toto+json"
+IN_TOTO = STATEMENT
 """The type a statement is signed as."""
 
 SIGNED = "https://sigstore.dev/cosign/sign/v1"

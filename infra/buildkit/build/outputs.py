@@ -12,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from prefect_slipway.infra.domain.platform import normal_platform
-
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
 
@@ -128,6 +126,9 @@ def annotations_without(annotations: Mapping[str, str], platforms: Container[str
 
 
 def _platform_of(key: str) -> str | None:
+    # Imported late, so that `slipway build` starts fast.
+    from prefect_slipway.infra.domain.platform import normal_platform
+
     match = _ANNOTATION.fullmatch(key)
     return normal_platform(match["platform"][1:-1]) if match and match["platform"] else None
 

@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BuildHistoryRecord, BuildResultInfo
+from prefect_slipway.infra.domain.predicates import PREDICATE, SLSA, STATEMENT
 
-_STATEMENT = "application/vnd.in-toto+json"
-_PREDICATE = "in-toto.io/predicate-type"
-_SLSA = "https://slsa.dev/provenance/"
-_SLSA_1 = "https://slsa.dev/provenance/v1"
+_SLSA_1 = f"{SLSA}v1"
 _BUILD_TYPE = "https://mobyproject.org/buildkit@v1"
 
 
@@ -41,8 +39,8 @@ def as_slsa_02(data: bytes, predicate: str, *, whole: bool) -> dict[str, Any]:
 
 def _statements(result: BuildResultInfo) -> Iterator[tuple[str, str]]:
     for each in result.Attestations:
-        predicate = each.annotations.get(_PREDICATE, "")
-        if each.media_type == _STATEMENT and predicate.startswith(_SLSA):
+        predicate = each.annotations.get(PREDICATE, "")
+        if each.media_type == STATEMENT and predicate.startswith(SLSA):
             yield each.digest, predicate
 
 
