@@ -6,7 +6,7 @@ The order matters to who calls: first all signatures and attestations, then the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prefect_slipway.flows.trust.attached import read
 from prefect_slipway.infra.common.concurrently import run_concurrently
@@ -60,11 +60,13 @@ async def attest(
     store: Attachments,
     *,
     created: str | None = None,
+    same: Callable[[Statement, Statement], bool] | None = None,
 ) -> int:
     """Sign statements about an image and attach them as bundles; returns the number of new ones.
 
-    `image`: by its digest. `created`: an RFC 3339 time that the registry's list shows, None for none. A signature in
-    the newer format is `Statement.signature_of(image)`. Raises as `sign` does.
+    `image`: by its digest. `created`: an RFC 3339 time that the registry's list shows, None for none. `same`: whether a
+    statement that is attached makes another one needless; None: only if its bytes are equal. A signature in the newer
+    format is `Statement.signature_of(image)`. Raises as `sign` does.
     """
     assert image.digest is not None
     key = await signer.public_key()
@@ -73,13 +75,14 @@ async def attest(
 
     async def missing(statement: Statement) -> Attachment | None:
         payload, kind = statement.encode(), statement.predicate_type
-        same = [each for each in listed if each.annotations.get(PREDICATE_ANNOTATION) == kind]
+        candidates = [each for each in listed if each.annotations.get(PREDICATE_ANNOTATION) == kind]
 
         def verify(content: bytes, attached: Attached) -> Attestation:
             return verify_bundle(content, image, kind, trusted)
 
-        if any(each.payload == payload for each in (await read(same, store, verify)).accepted):
-            return None
+        for each in (await read(candidates, store, verify)).accepted:
+            if each.payload == payload or (same is not None and same(each.statement, statement)):
+                return None
         message = pae(IN_TOTO, payload)
         signature = await signer.sign(message)
         trusted.verify(message, signature, hint=key.hint)
