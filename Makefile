@@ -75,12 +75,16 @@ bench: setup ## compare with docker buildx; CASES="cached one-file", RUNS=5
 	@$(BIN)/python -m compileall -q prefect_slipway flows blocks infra
 	@$(BIN)/python -m tests.bench $(CASES) --runs $(RUNS) $(ARGS)
 
-check: $(STAMP) ## formatter, linter, types, import contracts, generated code
+# Material announces its successor at each build (pyproject.toml says why it is not used yet).
+export NO_MKDOCS_2_WARNING := 1
+
+check: $(STAMP) ## formatter, linter, types, import contracts, generated code, the documentation's links
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m prefect_slipway.infra.buildkit.proto.generate --check
+	$(BIN)/mkdocs --quiet build --strict
 
 format: $(STAMP) ## format, and fix what the linter can
 	$(BIN)/ruff check --fix-only .
@@ -96,6 +100,14 @@ lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every suppo
 docs: $(STAMP) ## write the pages of docs/ that are generated from the code
 	@$(BIN)/python -m tests.docs
 
+docs-site: $(STAMP) ## build the documentation site into site/
+	@$(BIN)/mkdocs --quiet build --strict
+	@echo "site/index.html"
+
+# One folder a version on the branch gh-pages, `latest` the newest; nothing leaves the machine without `--push`.
+docs-publish: $(STAMP) ## commit the site under this version to the branch gh-pages; ARGS=--push pushes it
+	@$(BIN)/mike deploy --update-aliases $(ARGS) "$$(sed -n 's/^version = "\([0-9]*\.[0-9]*\).*"$$/\1/p' pyproject.toml)" latest
+
 dist: $(STAMP) ## build wheel and sdist into DIST; the wheel is built from the sdist
 	@rm -f "$(DIST)"/prefect_slipway-*
 	@$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir "$(DIST)" "$(TREE)"
@@ -110,4 +122,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs dist up down clean
+.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs docs-site docs-publish dist up down clean

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import HttpUrl
 
-DOCUMENTATION = HttpUrl("https://pypi.org/project/prefect-slipway/")
-"""The README, as the package index shows it."""
+from prefect_slipway.infra.domain.documentation import SITE
+
+DOCUMENTATION = HttpUrl(f"{SITE}guides/credentials/#saved-blocks")
 
 # Pictures like those of Prefect's own blocks, at the same commit (prefect/blocks/notifications.py), so that the UI's
 # list is uniform and the pictures never move.

@@ -19,7 +19,7 @@ def add_quiet_option(parser: argparse.ArgumentParser) -> None:
 
 
 def failure(error: SlipwayError) -> dict[str, Any]:
-    """A failed command as JSON. `error.cause`: its name, as in docs/errors.md; `details`: a line each."""
+    """A failed command as JSON. `error.cause`: its name, as in docs/reference/errors.md; `details`: a line each."""
     return {
         "error": {
             "cause": error.name,

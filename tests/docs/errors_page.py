@@ -1,4 +1,4 @@
-"""docs/errors.md, generated from the errors package: `make docs` writes it, a test compares it."""
+"""docs/reference/errors.md, generated from the errors package: `make docs` writes it, a test compares it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.errors import SlipwayError
 
-PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 
 # What only signatures raise, which no command makes or reads yet.
 UNUSED = {
@@ -25,7 +25,8 @@ Each failure of Slipway has a named cause. The command line prints what happened
 name of the error is in events, in metrics and in Python (`from prefect_slipway import errors`). *Retried*: Slipway
 tries the step again by itself before it fails.
 
-Exit codes are in [Install](install.md#exit-codes); [Troubleshooting](troubleshooting.md) starts from what you see.
+Exit codes are in [Install](../guides/install.md#exit-codes); [Troubleshooting](../guides/troubleshooting.md)
+starts from what you see.
 """
 _TABLE = "| error | what happened | what to do | retried |\n|---|---|---|---|\n"
 _LINE = re.compile(r"    (?:[│ ]   )*(?:[├└]── )([A-Z]\w+) *(.*)")

@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from prefect_slipway.infra.domain.documentation import SITE
 from tests.docs import commands_page, errors_page, json_page
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-GUIDES = sorted((ROOT / "docs").glob("*.md"))
+DOCS = ROOT / "docs"
+GUIDES = sorted(DOCS.rglob("*.md"))
 GENERATED = [commands_page, errors_page, json_page]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
+
+
+def named(page: Path) -> str:
+    """How a test's id and messages name it."""
+    return str(page.relative_to(ROOT))
+
+
+def on_site(url: str) -> Path:
+    """The page that the site has at this address of its own, without the anchor."""
+    return DOCS / f"{url.removeprefix(SITE).strip('/') or 'index'}.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:

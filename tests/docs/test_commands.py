@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import stack_home
-from tests.docs.pages import GUIDES, README, ROOT, lines
+from tests.docs.pages import DOCS, GUIDES, README, ROOT, lines
 
 FIRST = "make release"
 
@@ -34,7 +34,7 @@ IN_GUIDES = [
     pytest.param("\n".join([*(line for line in lines(README, "sh") if line.startswith("export ")), command]), id=name)
     for page in GUIDES
     for command in typed(page)
-    for name in [f"{page.stem}: {command.splitlines()[-1]}"]
+    for name in [f"{page.relative_to(DOCS)}: {command.splitlines()[-1]}"]
 ]
 
 

@@ -17,11 +17,12 @@ from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.reporting import events
 from prefect_slipway.flows.reporting.metrics import Metrics
 from prefect_slipway.infra.domain import errors
+from prefect_slipway.infra.domain.documentation import SITE
 from tests.docs import errors_page
-from tests.docs.pages import GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, prose
+from tests.docs.pages import DOCS, GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, named, on_site, prose
 
-TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
-MONITORING = ROOT / "docs" / "monitoring.md"
+TROUBLESHOOTING = DOCS / "guides" / "troubleshooting.md"
+MONITORING = DOCS / "guides" / "monitoring.md"
 EVENTS = {value for name, value in vars(events).items() if name.isupper() and str(value).startswith("slipway.")}
 # A screen and a half: the rest has a page of its own.
 MOST_LINES = 200
@@ -30,7 +31,7 @@ THEIRS = {"--allow-insecure-entitlement"}
 
 NAMED_ERRORS = sorted({code for code in inline(TROUBLESHOOTING) if re.fullmatch(r"[A-Z]\w*[a-z]\w*", code)})
 
-pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+pages = pytest.mark.parametrize("page", PAGES, ids=named)
 
 
 def commands(page: Path) -> list[str]:
@@ -97,12 +98,15 @@ def test_make_targets_exist(page: Path) -> None:
 
 @pages
 def test_links_lead_somewhere(page: Path) -> None:
-    """To a file that exists, and a heading in it."""
-    for target in re.findall(r"\]\(((?!https?:)[^)]+)", prose(page)):
-        name, _, anchor = target.partition("#")
-        there = page.parent / name if name else page
-        assert there.exists(), target
-        assert not anchor or anchor in anchors(there), target
+    """To a heading of the site or of the page, or to a file. Within docs/ the site's build looks (`make docs-site`)."""
+    for target in re.findall(r"\]\(([^)]+)", prose(page)):
+        address, _, anchor = target.partition("#")
+        if address.startswith("http") and not address.startswith(SITE):
+            assert re.fullmatch(r"https://[a-z0-9.-]+(/\S*)?", address), target
+        elif page not in GUIDES or address.startswith(SITE):
+            there = on_site(address) if address.startswith(SITE) else page.parent / address if address else page
+            assert there.exists(), target
+            assert not anchor or anchor in anchors(there), target
 
 
 @pages
@@ -115,10 +119,10 @@ def test_variables_exist(page: Path) -> None:
         assert name in code, name
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
-def test_every_guide_is_linked_from_the_readme(page: Path) -> None:
-    """Nobody has to look into the folder."""
-    assert f"](docs/{page.name})" in README.read_text()
+def test_the_site_has_one_address() -> None:
+    """In its configuration, on the package's page, and in the code."""
+    assert f"\nsite_url: {SITE}\n" in (ROOT / "mkdocs.yml").read_text()
+    assert f'\nDocumentation = "{SITE}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_readme_is_short() -> None:
@@ -162,7 +166,7 @@ def test_troubleshooting_names_errors_that_exist(name: str) -> None:
     assert issubclass(getattr(errors, name), errors.SlipwayError)
 
 
-@pytest.mark.parametrize("page", [README, *GUIDES], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, *GUIDES], ids=named)
 def test_each_block_is_of_a_known_kind(page: Path) -> None:
     """`sh`: run by a test; `shell`: checked here; `python`: compiled; `yaml`: a file's content. No block escapes."""
     opened = re.findall(r"^```(.*)$", page.read_text(), re.MULTILINE)[::2]

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("flows", "blocks", "infra", "deployments", "prefect_slipway")
-DOCS = ("*.md", "docs/*.md")
+DOCS = ("*.md", "docs/**/*.md")
 TEXTS = ("*.yaml", "*.yml", "*.sh", "*.toml")
 
 

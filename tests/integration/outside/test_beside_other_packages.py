@@ -235,7 +235,7 @@ def test_a_worker_runs_their_deployments(
 
 
 def test_prefect_registers_the_blocks(installed: Installed, theirs: Path, env: dict[str, str]) -> None:
-    """As docs/credentials.md says it: with logo, documentation and example, which the UI shows."""
+    """As docs/guides/credentials.md says it: with logo, documentation and example, which the UI shows."""
     server = PrefectServer(env["PREFECT_API_URL"])
     known = server.ask("GET", "/block_types/slug/slipway-source")
     server.ask("DELETE", f"/block_types/{known['id']}")

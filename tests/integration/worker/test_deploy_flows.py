@@ -28,7 +28,7 @@ def register(slipway: Run, *options: str | Path) -> Outcomes:
 
 
 def own_file(folder: Path, **changes: Any) -> Path:
-    """A prefect.yaml of one's own with one deployment, as docs/automation.md tells to write it."""
+    """A prefect.yaml of one's own with one deployment, as docs/guides/automation.md tells to write it."""
     stanza = {
         "name": "mine",
         "entrypoint": "prefect_slipway.flows.release.release",
