@@ -25,7 +25,7 @@ Each failure of Slipway has a named cause. The command line prints what happened
 name of the error is in events, in metrics and in Python (`from prefect_slipway import errors`). *Retried*: Slipway
 tries the step again by itself before it fails.
 
-Exit codes are in [Install](../guides/install.md#exit-codes); [Troubleshooting](../guides/troubleshooting.md)
+Exit codes are in [Settings](settings.md#exit-codes); [Troubleshooting](../guides/troubleshooting.md)
 starts from what you see.
 """
 _TABLE = "| error | what happened | what to do | retried |\n|---|---|---|---|\n"

@@ -11,6 +11,7 @@ from tests.docs import commands_page, errors_page, json_page
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+GET_STARTED = DOCS / "get-started.md"
 GUIDES = sorted(DOCS.rglob("*.md"))
 GENERATED = [commands_page, errors_page, json_page]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]

@@ -318,7 +318,7 @@ async def test_a_repository_among_the_files_runs_nothing(tmp_path: Path) -> None
 
 
 async def test_of_a_repository_of_ones_own_filters_alone_run(tmp_path: Path) -> None:
-    """As docs/guides/sources.md says: git cannot tell without them whether a file is as it was committed (Git LFS).
+    """As docs/guides/application.md says: git cannot tell without them whether a file is as it was committed (Git LFS).
     Hooks, monitors, external diffs, pagers and helpers have no part in it.
     """
     mark = tmp_path / "mark"
