@@ -15,7 +15,7 @@ import prefect_slipway
 from tests.docs.pages import GUIDES, README, blocks
 
 ROOT = Path(__file__).parents[2]
-GUIDE = ROOT / "docs" / "flows.md"
+GUIDE = ROOT / "docs" / "guides" / "python.md"
 
 # Printed last: the modules that a statement has loaded.
 LOADED = "\nprint(*sorted(set(sys.modules) - before))"
