@@ -16,6 +16,9 @@ from prefect_slipway.infra.domain.reference import IMAGE_NAME
 from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
 
+NO_KEY = "none"
+"""What stands for no signature. Not `off`, which YAML reads as false."""
+
 _NO_LEAK = rf"^(?![\s\S]*{LEAK})"
 _BLOCK = r"block:[^\s:@/?#]+"
 _ACTION = (
@@ -63,6 +66,10 @@ def _check_key(text: str) -> str:
     return text
 
 
+def _check_signer(text: str) -> str:
+    return text if text == NO_KEY else _check_key(text)
+
+
 def _check_block(text: str) -> str:
     if not _names_a_block(text):
         # Not repeated: it may be a token.
@@ -104,6 +111,9 @@ ImageName = Annotated[str, _pattern(IMAGE_NAME)]
 
 SigningKey = Annotated[str, AfterValidator(_check_key), _pattern(PLACE)]
 """`vault:MOUNT/KEY` of a Transit engine."""
+
+SignerPlace = Annotated[str, AfterValidator(_check_signer), _pattern(NO_KEY, PLACE)]
+"""The same, or `none`."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

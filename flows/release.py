@@ -14,6 +14,7 @@ from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.pull_commands import pull_commands
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.run.reservation import kept_alive
+from prefect_slipway.flows.run.verify_commands import verify_commands
 from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
@@ -82,11 +83,12 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
                 built = await builds.all(builder or await provision_builder(run, registries.host))
                 course.verified = verified = await verify(registries, built)
                 builds.keep_outputs(verified)
-            course.signed = await sign(run, registries, verified)
+            course.signed = await sign(run, registries, plan, verified)
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))
         course.pull = await whatever_comes(pull_commands(run, registries, course.references))
+        course.verify = verify_commands(run.request, registries, plan.sign, course.references)
         await whatever_comes(course.record())
         # Everything is public and recorded: this is for the next release, and an interruption ends it.
         await export_caches(run, registries, builds)

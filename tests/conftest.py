@@ -144,8 +144,8 @@ def stack_home(**more: str) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[RunningStack]:
-    """The session's embedded stack, all parts real."""
-    with stack_home() as env:
+    """The session's embedded stack, all parts real. Its releases are signed where a test asks for it."""
+    with stack_home(SLIPWAY_SIGN="none") as env:
         started = run_slipway("up", env=env)
         assert started.returncode == 0, started.stdout + started.stderr
         yield RunningStack(Stack(StackConfig.from_env(env)).connection(), env)

@@ -210,7 +210,7 @@ class _Planning:
                 *([_NO_OUTPUTS] if found and request.build.outputs else []),
             ),
             build_options=request.build_options,
-            sign=tuple(request.trust.sign),
+            sign=self._run.signing_keys(self._images) if version is not None else (),
         )
 
     def _image(

@@ -31,7 +31,8 @@ class Report:
     """Everything known about a release at its end, whatever its outcome.
 
     `timeline`: of the only image's build, or of all builds; `error`: None when it succeeded; `failed`: the target whose
-    build failed, if one did; `pull`: the commands that get the images.
+    build failed, if one did; `pull`: the commands that get the images; `verify`: those that verify their
+    signatures.
     """
 
     plan: ReleasePlan
@@ -43,6 +44,7 @@ class Report:
     failed: str | None = None
     links: tuple[Link, ...] = ()
     pull: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
 
     def leaving(self, left_behind: tuple[LeftBehind, ...]) -> Self:
         """The same, with what the clean-up could not remove."""
@@ -110,8 +112,9 @@ class Report:
         if self.timeline:
             title = "Steps" if self.plan.only is not None else "Times"
             lines += ["", f"## {title}", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
-        if self.pull:
-            lines += ["", "## Pull", "", markdown.block("\n".join(self.pull))]
+        for title, commands in (("Pull", self.pull), ("Verify", self.verify)):
+            if commands:
+                lines += ["", f"## {title}", "", markdown.block("\n".join(commands))]
         return "\n".join(lines) + "\n"
 
     def as_text(self) -> str:
@@ -124,8 +127,8 @@ class Report:
         lines += [f"  WARN: {one_line(warning)}" for warning in self.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
-        if self.pull:
-            lines += ["", *(f"  {command}" for command in self.pull)]
+        for commands in filter(None, (self.pull, self.verify)):
+            lines += ["", *(f"  {command}" for command in commands)]
         lines += left_behind_as_text(self.result.left_behind)
         return "\n".join(lines)
 

@@ -50,6 +50,14 @@ class OpenRun:
         """The image to release: the requested one, else the source's name in the embedded registry."""
         return image_of(self.request, self.stack, source_name)
 
+    def signing_keys(self, images: Iterable[ImageReference]) -> tuple[str, ...]:
+        """The places of the keys that sign these images: the requested ones, else the embedded Vault's if it is in use
+        and all images go to the embedded registry."""
+        stack, request = self.stack, self.request
+        if request.trust.sign or stack is None or stack.signing_key is None or request.credentials.vault is not None:
+            return request.trust.places
+        return (stack.signing_key,) if all(image.registry == stack.registry for image in images) else ()
+
     def registries(self, host: str) -> Registries:
         """`host`: the registry for credentials without a host."""
         if host not in self._registries:

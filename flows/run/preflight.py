@@ -40,7 +40,7 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
         builder_spec(builder.options, {})
     elif builder.address is None or block_name(builder.address) is None:
         find_builders(builder.address, builder_tls(builder), stack)
-    secrets = [*(str(field.path) for field in request.build.in_vault), *request.trust.sign]
+    secrets = [*(str(field.path) for field in request.build.in_vault), *request.trust.places]
     _check_vault([*access.registries, checkout.credentials, *secrets], access.vault, stack, env)
 
 

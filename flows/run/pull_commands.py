@@ -30,6 +30,11 @@ async def pull_commands(run: OpenRun, registries: Registries, references: Iterab
     return (*logins, *pulls)
 
 
+def slipway_command() -> str:
+    """How a shell here starts Slipway."""
+    return "slipway" if shutil.which("slipway") else shlex.quote(str(Path(sysconfig.get_path("scripts")) / "slipway"))
+
+
 def _docker(stack: StackConnection | None) -> str:
     """The docker command; where no engine but the stack's private one runs, with that one's address."""
     kind, _, socket = (stack.builder if stack else "").partition("://")
@@ -50,10 +55,7 @@ def _login(run: OpenRun, registries: Registries, registry: str) -> str | None:
             return None
     except InvalidOption:
         pass  # `slipway login` says what is wrong with what was noted
-    slipway = (
-        "slipway" if shutil.which("slipway") else shlex.quote(str(Path(sysconfig.get_path("scripts")) / "slipway"))
-    )
-    stack = run.stack
+    slipway, stack = slipway_command(), run.stack
     if stack is not None and (registry, str(path)) == (stack.registry, stack.registry_secret):
         return f"{slipway} login"
     return f"{slipway} login {registry} --credentials {path}"

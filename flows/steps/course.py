@@ -51,6 +51,7 @@ class Course:
         self.signed: tuple[str, ...] = ()
         self.tagged: tuple[Tagged, ...] = ()
         self.pull: tuple[str, ...] = ()
+        self.verify: tuple[str, ...] = ()
         self.left_behind: tuple[LeftBehind, ...] = ()
         self.recorded: Report | None = None
 
@@ -106,6 +107,7 @@ class Course:
             error,
             builds.failed if builds is not None else None,
             pull=self.pull,
+            verify=self.verify,
         )
         await record(self.recorded)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries, needed
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.trust.releasing import sign_manifest
+from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -17,9 +18,9 @@ from prefect_slipway.infra.registry.model import Manifest
 from prefect_slipway.infra.vault import TransitKey, TransitPath
 
 
-def signing_keys(run: OpenRun) -> list[TransitKey]:
-    """The keys that the request names. Raises InvalidOption, StackDown."""
-    paths = [TransitPath.parse(text) for text in run.request.trust.sign]
+def signing_keys(run: OpenRun, places: Iterable[str]) -> list[TransitKey]:
+    """The keys at these places. Raises InvalidOption, StackDown."""
+    paths = [TransitPath.parse(text) for text in places]
     if not paths:
         return []
     vault = needed(run.vault, "the signing keys are in Vault")
@@ -27,8 +28,8 @@ def signing_keys(run: OpenRun) -> list[TransitKey]:
 
 
 async def check_signing_keys(run: OpenRun) -> None:
-    """See that the keys can sign, before anything is built. Raises the VaultErrors as `read_signing_keys`."""
-    if keys := signing_keys(run):
+    """See that the requested keys can sign, before anything is built. Raises the VaultErrors as `read_signing_keys`."""
+    if keys := signing_keys(run, run.request.trust.places):
         await read_signing_keys(keys)
 
 
@@ -39,9 +40,11 @@ async def read_signing_keys(keys: Sequence[TransitKey]) -> list[str]:
     return [str(await key.public_key()) for key in keys]
 
 
-async def sign(run: OpenRun, registries: Registries, images: Sequence[VerifiedImage]) -> tuple[str, ...]:
+async def sign(
+    run: OpenRun, registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage]
+) -> tuple[str, ...]:
     """The keys that have signed all public images, each with its version. Raises as `sign_images`."""
-    keys = signing_keys(run)
+    keys = signing_keys(run, plan.sign)
     return await sign_images(run, registries, [each for each in images if each.planned.public], keys) if keys else ()
 
 

@@ -45,6 +45,10 @@ class StackConfig:
     """VAULT_ADDR: your own Vault; None starts the embedded one. With it the embedded registry is
     not started either, as its password is kept nowhere but in the embedded Vault."""
 
+    sign: bool = True
+    """Whether releases to the embedded registry are signed with the embedded Vault's key unless a request says
+    otherwise. SLIPWAY_SIGN; `none` for no."""
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> StackConfig:
         """Read the variables named above; empty ones count as unset. Raises InvalidOption."""
@@ -57,6 +61,7 @@ class StackConfig:
             own_prefect_url=_url(env, "PREFECT_API_URL"),
             own_prefect_ui_url=_url(env, "PREFECT_UI_URL"),
             own_vault_address=_url(env, "VAULT_ADDR"),
+            sign=_signs(env),
         )
 
 
@@ -67,6 +72,16 @@ def _port(env: Mapping[str, str], name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise InvalidOption(f"{name}: {text!r} is not a port", action="use a number from 1 to 65535")
     return int(text)
+
+
+def _signs(env: Mapping[str, str]) -> bool:
+    text = env.get("SLIPWAY_SIGN")
+    if text not in {None, "", "none"}:
+        raise InvalidOption(
+            f"SLIPWAY_SIGN: {text!r} is not a valid value",
+            action="set it to `none` for releases without signatures, or unset it; choose another key with --sign",
+        )
+    return text != "none"
 
 
 def _url(env: Mapping[str, str], name: str) -> str | None:

@@ -28,6 +28,8 @@ class StackConnection(NamedTuple):
     """JSON (0600) with the embedded Vault's `role_id` and `secret_id`; None with your own Vault."""
     prefect_api_url: str
     prefect_ui_url: str
+    signing_key: str | None = None
+    """The embedded Vault's key that signs releases to the embedded registry, as `vault:MOUNT/KEY`; None for none."""
 
 
 class StackState(NamedTuple):

@@ -130,10 +130,13 @@ class Stack:
     def _standing(self) -> StackConnection | None:
         """The connection, if all that is wanted was brought up before, and answers where it is wanted."""
         try:
-            embedded = self._embedded(read_state(self._home).private_engine)
+            state = read_state(self._home)
+            embedded = self._embedded(state.private_engine)
             connection = self.connection()
         except StackDown:
             return None
+        if state.connection.signing_key is None:
+            return None  # an earlier version started it
         health = {
             VAULT: (self.ports.vault, "/v1/sys/health"),
             REGISTRY: (self.ports.registry, "/v2/"),
@@ -209,7 +212,7 @@ class Stack:
         return names
 
     def _embedded_connection(self, choice: BuilderChoice) -> StackConnection:
-        from prefect_slipway.infra.local.vault import REGISTRY_SECRET, approle_file
+        from prefect_slipway.infra.local.vault import REGISTRY_SECRET, SIGNING_KEY, approle_file
 
         return StackConnection(
             home=self._home,
@@ -221,6 +224,7 @@ class Stack:
             approle_file=approle_file(self._home),
             prefect_api_url=api_url(self.ports.prefect),
             prefect_ui_url=ui_url(self.ports.prefect),
+            signing_key=SIGNING_KEY,
         )
 
     def _with_own_parts(self, connection: StackConnection) -> StackConnection:
@@ -230,7 +234,10 @@ class Stack:
                 approle_file=None,
                 registry=None,
                 registry_secret=None,
+                signing_key=None,
             )
+        elif not self._config.sign:
+            connection = connection._replace(signing_key=None)
         if self._own_prefect is not None:
             connection = connection._replace(
                 prefect_api_url=self._own_prefect,

@@ -13,9 +13,9 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from prefect_slipway.infra.common.sign_policy import sign_policy
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     KeyVersionRefused,
@@ -90,12 +90,8 @@ class TransitPath:
 
     @property
     def policy(self) -> str:
-        """The smallest policy for signing, in HCL; `sign-policy.hcl` is that of vault:transit/release."""
-        text = Path(__file__).with_name("sign-policy.hcl").read_text()
-        rules = [line for line in text.splitlines() if line.startswith("path ")]
-        return "\n".join(
-            rule.replace('"transit/', f'"{self.mount}/').replace('/release"', f'/{self.key}"') for rule in rules
-        )
+        """The smallest policy for signing, in HCL."""
+        return sign_policy(self.mount, self.key)
 
     def __str__(self) -> str:
         return f"vault:{self.mount}/{self.key}"

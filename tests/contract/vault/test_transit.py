@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import prefect_slipway.infra.vault
+import prefect_slipway.infra.common
 from prefect_slipway.infra.domain.errors import (
     KeyVersionRefused,
     SigningKeyMissing,
@@ -71,7 +71,7 @@ def configure(vault: VaultServer, path: TransitPath, **settings: Any) -> None:
 
 def test_the_shipped_policy_is_for_the_key_that_it_names() -> None:
     """The file is the policy of vault:transit/release; of another key it is the same with other names."""
-    text = Path(prefect_slipway.infra.vault.__file__).with_name("sign-policy.hcl").read_text()
+    text = Path(prefect_slipway.infra.common.__file__).with_name("sign-policy.hcl").read_text()
     rules = TransitPath("transit", "release").policy
     assert [line for line in text.splitlines() if not line.startswith("#")] == rules.splitlines()
     assert TransitPath("team/a", "app.key").policy.splitlines() == [

@@ -40,7 +40,7 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
         "deployments/automations/dead-runs.yaml",
         "deployments/samples/rules.yaml",
         "infra/kubernetes/role.yaml",
-        "infra/vault/sign-policy.hcl",
+        "infra/common/sign-policy.hcl",
     ],
 )
 def test_the_wheel_has_the_files_of_every_folder(wheel: Path, name: str) -> None:

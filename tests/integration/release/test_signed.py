@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -12,11 +13,13 @@ import pytest
 
 from prefect_slipway.infra.vault import TransitPath
 from tests import patient
+from tests.conftest import clean_environment
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
 from tests.servers import VaultServer, vault_server
 from tests.warm import WarmStarter
 
 KEY = "vault:transit/release"
+USUAL = {"SLIPWAY_SIGN": ""}
 SIGNED = ("--sign", KEY)
 
 
@@ -100,6 +103,48 @@ def test_a_release_is_signed_before_its_tag_and_verified_by_others(
     assert (again["digest"], again["signed_by"]) == (result["digest"], result["signed_by"])
     assert referrers(traces, image, result["digest"]) == before
     assert "signed by" in traces.report(result["flow_run_id"])
+
+
+def test_a_newcomers_first_release_is_signed(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """In the embedded stack without any option, by the embedded Vault's key; the commands that the report shows verify
+    it as they are printed."""
+    source = make_source(tmp_path / "app-newcomer")
+    planned = commands.run("plan", source, "--format", "json", env=USUAL)
+    assert f"sign it with {KEY}, before it has a tag" in json.loads(planned.stdout)["effects"]
+    ended = commands.run("release", source, env={**USUAL, "COLUMNS": "400"})
+    assert ended.code == 0, ended.stderr
+    run = traces.runs(f"{source.name} 0.1.0")[0]["id"]
+    assert f"{KEY} version 1" in traces.report(run)
+    shown = [line.strip() for line in (ended.stdout + ended.stderr).splitlines()]
+    commands_shown = [line for line in shown if " verify " in line or " key vault:" in line]
+    assert [line.split()[1] for line in commands_shown] == ["verify", "key", "verify"], shown
+    assert all(line in traces.report(run) for line in commands_shown)
+    user, password = registry_login(traces.connection)
+    home = tmp_path / "home"
+    (home / ".docker").mkdir(parents=True)
+    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
+    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {traces.connection.registry: {"auth": auth}}}))
+    env = {**clean_environment(), "SLIPWAY_HOME": str(traces.connection.home), "HOME": str(home)}
+    for line in commands_shown:
+        done = subprocess.run(["/bin/sh", "-c", line], cwd=home, env=env, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, (line, done.stderr)
+
+
+@pytest.mark.parametrize("way", ["option", "setting", "registry"])
+def test_a_newcomers_release_may_do_without(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path, way: str
+) -> None:
+    """`--sign none`, SLIPWAY_SIGN=none; and nothing is signed with a Vault that is not the embedded one."""
+    source = make_source(tmp_path / f"app-without-{way}")
+    image = ("--image", f"{traces.connection.registry}/{source.name}")
+    options, env = {
+        "option": (("--sign", "none"), USUAL),
+        "setting": ((), {"SLIPWAY_SIGN": "none"}),
+        "registry": ((*image, *place.credentials[:2]), {**USUAL, **place.env}),
+    }[way]
+    result = result_of(commands.run("release", source, *options, "--format", "json", env=env))
+    assert result["signed_by"] == []
+    assert traces.tags(source.name) == ["0.1.0"]
 
 
 def test_a_release_that_is_killed_around_its_signature_is_signed_once(

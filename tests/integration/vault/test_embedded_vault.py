@@ -14,10 +14,18 @@ from prefect_slipway.infra.domain.errors import DaemonFailed, RegistryUnauthoriz
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.registry import registry_spec
-from prefect_slipway.infra.local.vault import REGISTRY_SECRET, approle_file, prepare_vault, vault_spec
+from prefect_slipway.infra.local.vault import REGISTRY_SECRET, SIGNING_KEY, approle_file, prepare_vault, vault_spec
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.vault import (
+    AppRoleAuth,
+    TransitKey,
+    TransitPath,
+    VaultAccess,
+    VaultCredentials,
+    VaultSession,
+)
 from tests.ports import free_port
 from tests.servers import running
 
@@ -80,8 +88,42 @@ async def test_a_release_pushes_with_the_role(home: Path, vault_port: int, regis
             await registry.ping()
 
 
-async def test_the_role_may_read_just_the_credential(home: Path, vault_port: int, registry_host: str) -> None:
-    """No other path, no listing, no writing."""
+async def sign(home: Path, vault_port: int) -> str:
+    """Sign as a release does; gives the key's fingerprint."""
+    async with VaultSession(release_access(home, vault_port)) as session:
+        key = TransitKey(session, TransitPath.parse(SIGNING_KEY))
+        public = await key.public_key()
+        assert TrustedKeys([public]).verify(b"a message", await key.sign(b"a message")) == public
+        return public.fingerprint
+
+
+async def test_a_release_signs_with_the_role(home: Path, vault_port: int, registry_host: str) -> None:
+    """The same key after another start, and with a role that was made anew."""
+    before = await sign(home, vault_port)
+    prepare_vault(home, vault_port, registry_host)
+    assert await sign(home, vault_port) == before
+    approle_file(home).unlink()
+    prepare_vault(home, vault_port, registry_host)
+    assert await sign(home, vault_port) == before
+
+
+async def test_a_home_of_an_earlier_version_gets_a_key(home: Path, vault_port: int, registry_host: str) -> None:
+    """The role of before there was a key keeps its secret id, and the registry its password."""
+    before = state(home)
+    with VaultApi(vault_port) as api, root_token(home, api) as root:
+        root.call("DELETE", "sys/mounts/transit")
+        rules = 'path "secret/data/slipway/registry" { capabilities = ["read"] }'
+        root.call("POST", "sys/policies/acl/slipway-release", {"policy": rules})
+    prepare_vault(home, vault_port, registry_host)
+    assert state(home) == before
+    await sign(home, vault_port)
+    await push(home, vault_port, registry_host)
+
+
+async def test_the_role_may_use_just_the_credential_and_the_key(
+    home: Path, vault_port: int, registry_host: str
+) -> None:
+    """No other path, no listing, no writing; no other key, no other operation."""
     async with VaultSession(release_access(home, vault_port)) as session:
         for path in ("vault:secret/slipway/other", "vault:secret/slipway", "vault:sys/x"):
             with pytest.raises(VaultDenied):
@@ -89,7 +131,14 @@ async def test_the_role_may_read_just_the_credential(home: Path, vault_port: int
     role = json.loads(approle_file(home).read_text())
     with VaultApi(vault_port) as api:
         token = api.with_token(api.call("POST", "auth/approle/login", role)["auth"]["client_token"])
-        for method, path in (("LIST", "secret/metadata/slipway"), ("POST", "secret/data/slipway/registry")):
+        for method, path in (
+            ("LIST", "secret/metadata/slipway"),
+            ("POST", "secret/data/slipway/registry"),
+            ("POST", "transit/keys/other"),
+            ("POST", "transit/keys/release/rotate"),
+            ("DELETE", "transit/keys/release"),
+            ("GET", "transit/export/signing-key/release"),
+        ):
             with pytest.raises(DaemonFailed, match="HTTP 403"):
                 token.call(method, path, {"data": {}})
         token.call("POST", "auth/token/revoke-self")
