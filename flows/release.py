@@ -98,11 +98,12 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:
     """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
     approval, no builder is created before that is decided."""
+    source = await fetch_source(run, made) if run.release_file_decides else None
     await check_named_secrets(run)
     await check_signing_keys(run)
     host = known_host(run)
-    if host is None:
-        source = await fetch_source(run, made)
+    if source is not None or host is None:
+        source = source or await fetch_source(run, made)
         await read_credentials(source.registries)
         return source, None
     # Before a builder is made: a place in Vault that is wrong is told at once.

@@ -57,8 +57,13 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
     return definition
 
 
+def usual_files(folder: Path) -> list[str]:
+    """The files with usual names that are there, in the order in which they are read."""
+    return [name for name in (*_COMPOSE_FILES, *_BAKE_FILES) if (folder / name).is_file()]
+
+
 def _usual(folder: Path) -> list[str]:
-    found = [name for name in (*_COMPOSE_FILES, *_BAKE_FILES) if (folder / name).is_file()]
+    found = usual_files(folder)
     hcl = [name for name in _HCL_FILES if (folder / name).is_file()]
     if hcl:
         raise _hcl(hcl[0])

@@ -53,8 +53,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
     from prefect_slipway.flows.cli.run_flow import follow
+    from prefect_slipway.flows.run.release_file import with_release_file
 
-    request = _request(args)
+    request = with_release_file(_request(args))
     if args.print:
         print(json.dumps(asyncio.run(_definition(request)), indent=2))
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 
@@ -29,6 +29,10 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             ("", "compose.yaml api worker", "--print"),
         ),
         "plan": Command("show what a release would do, without doing it", ("", ". --bump auto --format json")),
+        "init": Command("write a slipway.toml for a source", ("", "services/api --print")),
+        "config": Command(
+            "show the values a release would use, and where each comes from", ("", ". --bump auto", "--trust")
+        ),
         "inspect": Command(
             "show what a registry has of an image, and what changed since the version before",
             ("app", "registry.example/team/app:1.2.0 --format json"),
@@ -115,12 +119,3 @@ def examples(name: str) -> Iterator[str]:
     """What to type, whole."""
     for text in COMMANDS[name].examples:
         yield f"slipway {name} {text}".rstrip()
-
-
-def meant(word: str, known: Sequence[str]) -> str:
-    """`; did you mean …?`, "" where nothing is near."""
-    # Imported late, as only a typo needs it.
-    from difflib import get_close_matches
-
-    near = get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples, meant
+from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples
+from prefect_slipway.infra.domain.near import meant
 
 _EXAMPLES = "Examples:\n"
 

@@ -28,8 +28,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan. Raises SlipwayError."""
     from prefect_slipway.flows.cli.options import request_of
+    from prefect_slipway.flows.run.release_file import with_release_file
 
-    plan = asyncio.run(plan_of(request_of(args)))
+    plan = asyncio.run(plan_of(with_release_file(request_of(args))))
     if args.format == "json":
         print(json.dumps(plan.as_dict()))
     else:
@@ -50,6 +51,7 @@ async def plan_of(request: ReleaseRequest) -> ReleasePlan:
 
     async with open_run(request) as run:
         async with await open_source(run) as checkout:
+            await run.use_release_file(checkout)
             source = look_into(run, checkout)
             await run.see_secrets(secrets_of(source))
             plan, _ = await plan_release(run, source, claimant=None)

@@ -31,8 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
     from prefect_slipway.flows.cli.options import request_of
     from prefect_slipway.flows.cli.run_flow import follow
+    from prefect_slipway.flows.run.release_file import with_release_file
 
-    request = request_of(args)
+    request = with_release_file(request_of(args))
 
     def start() -> Coroutine[Any, Any, ReleaseResult]:
         from prefect_slipway.flows.release import release

@@ -95,10 +95,11 @@ class Request(BaseModel):
             raise InvalidOption(f"{where}: {wrong(first)}") from None
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """The request with these fields instead, those of sections one by one. Raises as `read`."""
-        values = self.model_dump()
+        """The request with these fields instead, those of sections one by one; what nobody has set stays so. Raises as
+        `read`."""
+        values = self.model_dump(exclude_unset=True)
         for name, value in changes.items():
-            values[name] = {**values[name], **value} if self.section(name) is not None else value
+            values[name] = {**values.get(name, {}), **value} if self.section(name) is not None else value
         return self.read(values)
 
     @classmethod

@@ -14,6 +14,7 @@ from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
 from prefect_slipway.flows.request.builder import BuilderChoice
 from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
+from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.trust import Trust
@@ -109,6 +110,9 @@ class ReleaseRequest(Request):
         description=(
             "Build cache in the registry. Leave empty for one if the builder is created for this release, else none."
         ),
+    )
+    config: Config = Field(
+        default_factory=Config, description="What the release file `slipway.toml` in the source may choose."
     )
     bake: Bake | None = Field(
         default=None,

@@ -95,6 +95,11 @@ class RunBuilder:
         self._published: CredentialSource | None = None
         self._opening = asyncio.Lock()
 
+    def ask_for(self, request: ReleaseRequest) -> None:
+        """Another request, before the first node is opened."""
+        assert not self._nodes, "no node is opened yet"
+        self._request = request
+
     @property
     def is_made(self) -> bool:
         """Whether something may have been created for it in a cluster."""

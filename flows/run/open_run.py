@@ -9,9 +9,11 @@ from pathlib import Path
 
 from prefect_slipway.blocks import Builder, Source
 from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
+from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.builder import RunBuilder
 from prefect_slipway.flows.run.registries import OneSecret, Registries, needed
+from prefect_slipway.flows.run.release_file import directory_of, find_release_file
 from prefect_slipway.flows.run.saved_blocks import block_name, find_vault, load, running_stack, with_registries
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -19,6 +21,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.source import Checkout
 from prefect_slipway.infra.vault import VaultSession
 
 
@@ -64,6 +67,25 @@ class OpenRun:
             self._registries[host] = Registries(self.request.credentials, host, self.stack, self.vault, self._exits)
         return self._registries[host]
 
+    @property
+    def release_file_decides(self) -> bool:
+        """Whether the release file of a source that is not fetched yet may choose registry, builder or approval."""
+        config = self.request.config
+        return config.file != NO_FILE and bool(config.allow) and directory_of(self.request) is None
+
+    async def use_release_file(self, checkout: Checkout) -> None:
+        """Take over what the release file of a fetched source says; a directory's was read when the run was opened.
+        Raises ReleaseFileInvalid, ReleaseFileRefused, InvalidOption."""
+        if directory_of(self.request) is not None:
+            return
+        file = find_release_file(self.request, checkout.path, checkout.top)
+        if file is not None:
+            decides = self.release_file_decides
+            self.request = await _with_saved(file.applied(self.request, self.request.config.allow))
+            if decides:
+                self.builder.ask_for(self.request)
+                self._registries.clear()
+
     async def read_secret(self, field: SecretField) -> bytes:
         """A build's secret, as Vault has it now. Raises StackDown without a Vault, VaultErrors."""
         vault = needed(self.vault, "a secret of the build is named in Vault")
@@ -95,7 +117,10 @@ async def open_run(
 
     `run`, `attempt`, `session`: as of RunBuilder.
     """
-    request = await _with_blocks(request)
+    request = await _with_source(request)
+    if (folder := directory_of(request)) is not None and (file := find_release_file(request, folder)) is not None:
+        request = file.applied(request, request.config.allow)
+    request = await _with_saved(request)
     config = StackConfig.from_env(env)
     stack = running_stack(config)
     async with AsyncExitStack() as exits:
@@ -124,15 +149,21 @@ async def load_builder(name: str) -> Builder | KubernetesBlock:
     return await load(Builder, name)
 
 
-async def _with_blocks(request: ReleaseRequest) -> ReleaseRequest:
-    """The request with every `block:NAME` replaced by what the saved block says."""
+async def _with_source(request: ReleaseRequest) -> ReleaseRequest:
+    """The request with a saved source in place of its `block:NAME`."""
     # Validated again, because the UI does not stop people from saving a secret in a block.
     if name := block_name(request.source):
         request = request.changed((await load(Source, name)).request_fields())
+    return request
+
+
+async def _with_saved(request: ReleaseRequest) -> ReleaseRequest:
+    """The request with every other `block:NAME` replaced by what the saved block says."""
     if request.builder.address is not None and (name := block_name(request.builder.address)):
         fields = (await load_builder(name)).request_fields()
         if fields.get("build", {}).get("network") == "host":
             # Whoever saved the builder has allowed it.
             fields["build"]["allow"] = [*request.build.allow, "network.host"]
         request = request.changed(fields)
-    return request.changed({"credentials": (await with_registries(request.credentials)).model_dump()})
+    access = await with_registries(request.credentials)
+    return request.changed({"credentials": access.model_dump(exclude_unset=True)})

@@ -17,6 +17,7 @@ async def fetch_source(run: OpenRun, made: Made) -> FetchedSource:
         # A retry of this step: remove what the first try fetched.
         await made.checkout.close()
     made.checkout = await open_source(run)
+    await run.use_release_file(made.checkout)
     source = look_into(run, made.checkout)
     for warning in source.targets.warnings:
         watcher().say(f"WARN: {warning}")

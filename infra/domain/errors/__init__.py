@@ -9,6 +9,8 @@
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
     │   ├── RequestOutdated            the fields of a request of before it had sections
+    │   ├── ReleaseFileInvalid         a slipway.toml that cannot be read
+    │   ├── ReleaseFileRefused         a slipway.toml that chooses what whoever runs the release has not allowed
     │   ├── InvalidKey                 not a public key that signatures can be verified with
     │   ├── DeploymentUnknown          Prefect has no deployment of that name
     │   └── ParametersRefused          not what the deployment's schema says
@@ -294,6 +296,8 @@ from prefect_slipway.infra.domain.errors.usage import (
     InvalidTag,
     InvalidVersion,
     ParametersRefused,
+    ReleaseFileInvalid,
+    ReleaseFileRefused,
     RequestOutdated,
     UsageError,
 )
@@ -409,6 +413,8 @@ __all__ = [
     "RegistryUnauthorized",
     "RegistryUnavailable",
     "RegistryUnreachable",
+    "ReleaseFileInvalid",
+    "ReleaseFileRefused",
     "ReleaseUnknown",
     "RepositoryUnknown",
     "RequestOutdated",

@@ -29,6 +29,14 @@ class RequestOutdated(UsageError):
     default_action = "write the new names in the deployment, the rule or the call"
 
 
+class ReleaseFileInvalid(UsageError):
+    default_action = "fix the release file; `slipway config --schema` prints what it may contain"
+
+
+class ReleaseFileRefused(UsageError):
+    default_action = "allow it with --config-allow KEY=PATTERN, or remove it from the release file"
+
+
 class InvalidKey(UsageError):
     default_action = "use a PEM file with a public key (ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more)"
 

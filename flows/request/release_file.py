@@ -1,0 +1,233 @@
+"""`slipway.toml`: what a source says about its own release, in the request's words, and how much of that counts.
+
+Whoever can push to a source can change the file. So it may choose how the source is built and versioned (FREE);
+everything else, where an image goes, whose credentials are used, who signs, needs the permission of whoever runs the
+release (`Config.allow`). A field that is new is not free until it is listed here.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from pydantic import ValidationError
+
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.wrong import wrong
+from prefect_slipway.infra.domain.errors import ReleaseFileInvalid, ReleaseFileRefused, UsageError
+from prefect_slipway.infra.domain.near import meant
+
+MAX_BYTES = 256 * 1024
+
+NOT_IN_FILE = frozenset({"source", "checkout", "config", "credentials.vault"})
+"""What is decided before the file is read."""
+
+FREE = frozenset(
+    {
+        "bump",
+        "file",
+        "build_args",
+        "platforms",
+        "version.exact",
+        "version.prerelease",
+        "version.prerelease_token",
+        "version.tag_prefix",
+        "version.moving_tags",
+        "build.target",
+        "build.labels",
+        "build.no_cache",
+        "build.reproducible",
+        "build.contexts",
+        "build.no_cache_filter",
+        "build.pull",
+        "build.annotations",
+        "build.compression",
+        "build.compression_level",
+        "build.force_compression",
+        "build.oci_media_types",
+        "build.add_hosts",
+        "build.shm_size",
+        "build.ulimits",
+    }
+)
+"""Stays within what a Dockerfile of the same source could do, or only names the version. None of it matters before the
+source is fetched, so that a builder can be made meanwhile."""
+
+# The values that make a build stricter.
+_FREE_VALUES: Mapping[str, Any] = {"build.network": "none", "build.provenance": "max"}
+
+Place = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseFile:
+    """`name`: as people know it. `values`: as a request has them. `lines`: where each key is."""
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    lines: Mapping[Place, int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str, name: str) -> ReleaseFile:
+        """Raises ReleaseFileInvalid, with the line where that is known."""
+        try:
+            values = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            what = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "is nested too deeply"
+            raise ReleaseFileInvalid(f"{name} is not valid TOML: {what}") from None
+        file = cls(name, values, _lines(text))
+        file._check()
+        return file
+
+    def where(self, place: Place) -> str:
+        """The file, and the key's line."""
+        line = self.lines.get(place) or self.lines.get(place[:-1])
+        return f"{self.name}, line {line}" if line else self.name
+
+    def guarded(self, given: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
+        """The keys in force that need permission. `given`: what the request has already, which wins."""
+        for place, value in places(self.values, ReleaseRequest):
+            dotted = ".".join(place)
+            if dotted in FREE or _FREE_VALUES.get(dotted, _GUARDED) == value:
+                continue
+            if isinstance(value, Mapping) or _at(given, place) is None:
+                yield place, value
+
+    def applied(self, request: ReleaseRequest, allow: Sequence[str]) -> ReleaseRequest:
+        """The request with the file's values where it says nothing itself; tables with free keys (`build_args`,
+        `build.labels`) are joined. Raises ReleaseFileRefused for what `allow` does not cover, ReleaseFileInvalid."""
+        given = request.model_dump(exclude_unset=True)
+        self.check_allowed(given, allow)
+        try:
+            return ReleaseRequest.read(_joined(self.values, given))
+        except UsageError as error:
+            raise ReleaseFileInvalid(f"{self.name}: {error.cause}", action=error.action) from error
+
+    def check_allowed(self, given: Mapping[str, Any], allow: Sequence[str]) -> None:
+        """Raises ReleaseFileRefused."""
+        refused = [(place, text) for place, value in self.guarded(given) for text in _denied(place, value, allow)]
+        if refused:
+            place, _ = refused[0]
+            patterns = [f"{'.'.join(place)}={text}" for place, text in refused]
+            raise ReleaseFileRefused(
+                f"{self.where(place)}: whoever runs the release must allow "
+                + ", ".join(dict.fromkeys(f"`{'.'.join(place)}`" for place, _ in refused)),
+                details="\n".join(f"{self.where(place)}: {'.'.join(place)} = {text}" for place, text in refused),
+                action=(
+                    "in your own checkout, read the file and run `slipway config --trust`; anywhere else allow it with "
+                    + " ".join(f"--config-allow '{pattern}'" for pattern in patterns)
+                ),
+            )
+
+    def _check(self) -> None:
+        self._known(self.values, ReleaseRequest, ())
+        for place, value in places(self.values, ReleaseRequest):
+            alone: Any = value
+            for name in reversed(place):
+                alone = {name: alone}
+            try:
+                ReleaseRequest.model_validate(alone)
+            except ValidationError as error:
+                first = error.errors()[0]
+                inner = ".".join(str(part) for part in first["loc"])
+                raise ReleaseFileInvalid(f"{self.where(place)}: {inner} {wrong(first)}") from None
+            except UsageError as error:
+                raise ReleaseFileInvalid(f"{self.where(place)}: {error.cause}", action=error.action) from error
+
+    def _known(self, values: Mapping[str, Any], model: type[Request], above: Place) -> None:
+        for name, value in values.items():
+            place = (*above, name)
+            keys = [key for key in model.model_fields if ".".join((*above, key)) not in NOT_IN_FILE]
+            if name not in keys:
+                elsewhere = ".".join(place) in NOT_IN_FILE
+                why = "cannot be chosen by the release file" if elsewhere else f"is not a key{meant(name, keys)}"
+                raise ReleaseFileInvalid(f"{self.where(place)}: `{'.'.join(place)}` {why}")
+            inner = section(model, name)
+            if inner is not None:
+                if not isinstance(value, Mapping):
+                    raise ReleaseFileInvalid(f"{self.where(place)}: `{name}` is a table: write [{name}]")
+                self._known(value, inner, place)
+
+
+_GUARDED = object()
+
+
+def section(model: type[Request], name: str) -> type[Request] | None:
+    """The model of a table; None for any other key. `bake` is a table, too, if it is there."""
+    if model is ReleaseRequest and name == "bake":
+        from prefect_slipway.flows.request.bake import Bake
+
+        return Bake
+    return model.section(name)
+
+
+def places(values: Mapping[str, Any], model: type[Request], above: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Each key that is not a section, with its value."""
+    for name, value in values.items():
+        inner = section(model, name)
+        if inner is not None:
+            yield from places(value, inner, (*above, name))
+        else:
+            yield (*above, name), value
+
+
+def _at(values: Mapping[str, Any], place: Place) -> Any:
+    found: Any = values
+    for name in place:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _denied(place: Place, value: Any, allow: Sequence[str]) -> Iterator[str]:
+    """What of a value no pattern allows."""
+    dotted = ".".join(place)
+    patterns = []
+    for entry in allow:
+        key, _, pattern = entry.partition("=")
+        if key == "*" or dotted == key or dotted.startswith(f"{key}."):
+            patterns.append(pattern or "*")
+    for text in _texts(value):
+        if not any(fnmatchcase(text, pattern) for pattern in patterns):
+            yield text
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{name}={inner}" for name, inner in value.items()]
+    if isinstance(value, list):
+        return [str(inner) for inner in value]
+    return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    joined = dict(below)
+    for name, value in above.items():
+        old = joined.get(name)
+        joined[name] = _joined(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return joined
+
+
+_TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_KEY = re.compile(r"\s*([\w.\"' -]+?)\s*=")
+
+
+def _lines(text: str) -> dict[Place, int]:
+    """Where the keys are: `tomllib` does not tell. Of a key that seems to be there twice, the first line."""
+    table: Place = ()
+    found: dict[Place, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _TABLE.match(line):
+            table = _names(header[1])
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            found.setdefault((*table, *_names(key[1])), number)
+    return found
+
+
+def _names(dotted: str) -> Place:
+    return tuple(name.strip().strip("\"'") for name in dotted.split("."))

@@ -1,0 +1,37 @@
+"""The JSON schema of `slipway.toml`, for editors that complete TOML by one (Taplo, Even Better TOML)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect_slipway.flows.request.bake import Bake
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.release_file import NOT_IN_FILE, section
+
+_OF_FORMS = ("position", "propertyNames")
+
+
+def release_schema() -> dict[str, Any]:
+    """JSON Schema, draft 2020-12."""
+    schema = _table(ReleaseRequest, "")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Slipway release file", **schema}
+
+
+def _table(model: type[Request], above: str) -> dict[str, Any]:
+    whole = model.model_json_schema()
+    fields: dict[str, Any] = {}
+    for name in model.model_fields:
+        if f"{above}{name}" in NOT_IN_FILE:
+            continue
+        inner = section(model, name)
+        field = dict(whole["properties"][name])
+        if inner is not None:
+            described = {"description": model.model_fields[name].description}
+            fields[name] = {**_table(Bake if inner is Bake else inner, f"{name}."), **described}
+            continue
+        if reference := field.pop("$ref", None):
+            named = whole["$defs"][reference.rpartition("/")[2]]
+            field = {**{key: value for key, value in named.items() if key != "title"}, **field}
+        fields[name] = {key: value for key, value in field.items() if key not in _OF_FORMS}
+    return {"type": "object", "properties": fields, "additionalProperties": False}

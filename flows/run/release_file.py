@@ -1,0 +1,93 @@
+"""Find a source's release file, and remember what people allowed in their own checkouts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect_slipway.flows.build_options.places import Places
+from prefect_slipway.flows.request.config import NAME, NO_FILE
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.release_file import MAX_BYTES, ReleaseFile
+from prefect_slipway.infra.common.private_files import write_private
+from prefect_slipway.infra.domain.errors import InvalidOption, ReleaseFileInvalid
+from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.source.resolve import DirectorySpec, parse_source
+
+
+def directory_of(request: ReleaseRequest) -> Path | None:
+    """The build context that is read as it is; None for a source that must be fetched first, or comes from elsewhere.
+    Raises InvalidOption."""
+    if request.source.startswith(("block:", "vault:")):
+        return None
+    asked = request.checkout
+    spec = parse_source(request.source, ref=asked.ref, path=asked.path, checksum=asked.checksum)
+    return spec.path if isinstance(spec, DirectorySpec) else None
+
+
+def find_release_file(request: ReleaseRequest, folder: Path, top: Path | None = None) -> ReleaseFile | None:
+    """The release file of a build context, None if there is none. `top`: the source that `folder` is a part of.
+    Raises ReleaseFileInvalid; InvalidOption for a path outside the source, or one that was asked for and is not
+    there."""
+    name = request.config.file
+    if name == NO_FILE:
+        return None
+    path = Places.of(folder, top, ()).path("--config", name, action="use a file in the source")
+    if not path.is_file():
+        if name != NAME:
+            raise InvalidOption(f"the release file {name!r} does not exist", action="check --config")
+        return None
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+        text = content.decode()
+    except OSError as error:
+        raise ReleaseFileInvalid(f"{name} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ReleaseFileInvalid(f"{name} is not UTF-8 text") from None
+    if len(content) > MAX_BYTES:
+        raise ReleaseFileInvalid(f"{name} is larger than {MAX_BYTES >> 10} KiB")
+    return ReleaseFile.read(text, name)
+
+
+def with_release_file(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> ReleaseRequest:
+    """The request with what the release file of its directory says, if it is a directory, for the person who runs this
+    command. Raises ReleaseFileInvalid, ReleaseFileRefused, InvalidOption."""
+    folder = directory_of(request)
+    file = find_release_file(request, folder) if folder is not None else None
+    if folder is None or file is None:
+        return request
+    allow = ["*"] if Allowed(StackConfig.from_env(env).home).covers(folder, file) else request.config.allow
+    return file.applied(request, allow)
+
+
+class Allowed:
+    """What a person allowed release files to choose: by folder, for exactly these values."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / "allowed-release-files.json"
+
+    def covers(self, folder: Path, file: ReleaseFile) -> bool:
+        """Whether all that needs permission was allowed as it is now."""
+        return self._read().get(str(folder.resolve())) == _fingerprint(file)
+
+    def remember(self, folder: Path, file: ReleaseFile) -> None:
+        """Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        allowed = {**self._read(), str(folder.resolve()): _fingerprint(file)}
+        write_private(self._path, json.dumps(allowed, indent=2))
+
+    def _read(self) -> dict[str, str]:
+        try:
+            found = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _fingerprint(file: ReleaseFile) -> str:
+    values = sorted((".".join(place), value) for place, value in file.guarded({}))
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
