@@ -30,8 +30,7 @@ def directory_of(request: ReleaseRequest) -> Path | None:
 
 def find_release_file(request: ReleaseRequest, folder: Path, top: Path | None = None) -> ReleaseFile | None:
     """The release file of a build context, None if there is none. `top`: the source that `folder` is a part of.
-    Raises ReleaseFileInvalid; InvalidOption for a path outside the source, or one that was asked for and is not
-    there."""
+    Raises ReleaseFileInvalid; InvalidOption for a path outside the source, or a named file that does not exist."""
     name = request.config.file
     if name == NO_FILE:
         return None

@@ -63,6 +63,8 @@ OTHERS = {
     "build",
     "builder",
     "completion",
+    "config",
+    "init",
     "inspect",
     "key",
     "verify",

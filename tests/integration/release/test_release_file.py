@@ -25,7 +25,7 @@ def test_in_a_checkout_a_release_needs_no_option(commands: WarmStarter, traces: 
     shown = commands.run("config", source, "--trust")
     assert shown.code == 0 and "slipway.toml, line 1" in shown.stdout and "image: allowed" in shown.stdout
     result = result_of(commands.run("release", source, "--format", "json"))
-    assert result["reference"] == f"{image}:3.0.0"
+    assert result["reference"].startswith(f"{image}:3.0.0@")
     # Recorded is what was in force.
     assert traces.runs("app 3.0.0")[0]["parameters"]["request"]["image"] == image
     plan = commands.run("plan", source, "--version", "3.1.0")
@@ -53,7 +53,7 @@ async def test_the_file_of_a_fetched_source_counts_at_its_ref(
     manifest = await registry.manifest(first.image.partition("/")[2], first.tags[0])
     assert (await registry.image_config(first.image.partition("/")[2], manifest)).labels["a"] == "1"
 
-    with pytest.raises(ReleaseFileRefused, match="slipway.toml, line 1: .*`image`"):
+    with pytest.raises(ReleaseFileRefused, match=r"slipway\.toml, line 1: .*`image`"):
         await run_release(source=url)
     with pytest.raises(ReleaseFileRefused):
         await run_release(source=url, config={"allow": ["image=registry.example/*"]})

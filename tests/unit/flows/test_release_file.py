@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # Prefect's
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
