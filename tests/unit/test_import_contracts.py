@@ -73,6 +73,7 @@ PLANTED = {
     "pydantic only for what people and servers fill in: blocks and flows": [
         ("infra/local/planted_pydantic.py", "pydantic", PLAIN)
     ],
+    "Rego only in infra.rego": [("flows/trust/planted_regopy.py", "regopy", DEFERRED)],
     "strangers' regular expressions only in flows.bake": [("flows/relay/planted_re2.py", "re2", PLAIN)],
 }
 

@@ -132,6 +132,9 @@
     │   ├── OtherRepositorySigned      a signature of this digest in another repository
     │   ├── OtherPayloadType           signed, but not an in-toto statement
     │   └── OtherPredicateType         a statement about the image, of another type
+    ├── PolicyError                    policies in Rego
+    │   ├── PolicyInvalid              it does not compile, or a function in it fails
+    │   └── PolicyTimedOut             no answer in time
     ├── PrefectError                   the Prefect server, where a command talks to it alone
     │   ├── PrefectUnreachable         refused, no such host, timed out                (retry)
     │   ├── PrefectUnavailable         5xx, 408, 429: the server failed                (retry)
@@ -212,6 +215,7 @@ from prefect_slipway.infra.domain.errors.cluster import (
     ObjectMissing,
     WatchExpired,
 )
+from prefect_slipway.infra.domain.errors.policy import PolicyError, PolicyInvalid, PolicyTimedOut
 from prefect_slipway.infra.domain.errors.prefect import (
     PrefectError,
     PrefectNotFound,
@@ -395,6 +399,9 @@ __all__ = [
     "ParametersRefused",
     "PartMissing",
     "PlatformUnavailable",
+    "PolicyError",
+    "PolicyInvalid",
+    "PolicyTimedOut",
     "PortTaken",
     "PrefectError",
     "PrefectNotFound",

@@ -1,0 +1,46 @@
+"""Evaluate Rego in a process of its own: `evaluator` starts it by its path. It imports nothing of Slipway.
+
+stdin: {"modules": {name: text}, "input": any, "queries": [text]}. stdout: a list with the value of each query, null for
+an undefined one. Exit code 3: what is on stderr is wrong with the modules.
+"""
+
+import json
+import os
+import resource
+import sys
+
+REFUSED = 3
+
+
+def main() -> int:
+    asked = json.load(sys.stdin)
+    # The engine aborts where memory ends.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # It writes for people to stdout.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    from regopy import Interpreter, RegoError
+
+    engine = Interpreter()
+    # A function that fails must not look like a rule that does not match.
+    engine.strict_built_in_errors = True
+    try:
+        for name, text in asked["modules"].items():
+            engine.add_module(name, text)
+        engine.set_input(asked["input"])
+        values = [_value(str(engine.query(query))) for query in asked["queries"]]
+    except RegoError as error:
+        sys.stderr.write(f"{error}\n")
+        return REFUSED
+    json.dump(values, answer)
+    answer.close()
+    return 0
+
+
+def _value(answer: str) -> object:
+    # `undefined` is no JSON; otherwise an object with the value of each expression.
+    return None if answer == "undefined" else json.loads(answer)["expressions"][0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
