@@ -140,6 +140,8 @@ def _of_tar(stream: _TarStream) -> Iterator[Member]:
 def _of_zip(zipped: zipfile.ZipFile) -> Iterator[Member]:
     for info in zipped.infolist():
         mode = info.external_attr >> 16
+        if not info.filename:  # also one that begins with a NUL, where zipfile cuts it; `is_dir` raises IndexError
+            raise BadArchive("has a member without a name")
         kind = "directory" if info.is_dir() else "file"
         if stat.S_ISLNK(mode):
             kind = "symlink"

@@ -392,3 +392,12 @@ async def test_a_directory_that_no_tool_can_handle_is_refused_by_name(tmp_path: 
             await open_directory(tmp_path / "app", allow_dirty=False)
     finally:
         remove_tree(tmp_path / "app")  # pytest's own removal is recursive
+
+
+def test_a_zip_with_a_member_without_a_name_is_refused(tmp_path: Path) -> None:
+    """zipfile cuts a name at its first NUL."""
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as zipped:
+        zipped.writestr("name", b"")
+    (tmp_path / "it.zip").write_bytes((tmp_path / "it.zip").read_bytes().replace(b"name", b"\0ame"))
+    with pytest.raises(SourceError, match="has a member without a name"):
+        unpack(tmp_path / "it.zip", tmp_path / "out", "it.zip", UnpackLimits(), lambda: None)
