@@ -20,10 +20,10 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import DeployRequest
 from prefect_slipway.flows.rollouts.values import DeployResult
 from prefect_slipway.flows.run.builder import RunBuilder
+from prefect_slipway.flows.run.nodes import look_at_builder
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.build import Builds
-from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.steps.tag import write_tag
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan

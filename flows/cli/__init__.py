@@ -21,6 +21,10 @@ from prefect_slipway.infra.domain.errors import SlipwayError
 
 _GARBAGE_THRESHOLD = 50_000
 
+# httpx imports its own command line, and with it rich, click and pygments, wherever these are installed: this is how
+# Python says that it cannot be had, and httpx goes on without.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130

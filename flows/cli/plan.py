@@ -47,7 +47,6 @@ async def plan_of(request: ReleaseRequest) -> ReleasePlan:
     from prefect_slipway.flows.planning.who_builds import with_nodes
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
-    from prefect_slipway.flows.steps.provision import look_at_builder
 
     async with open_run(request) as run:
         async with await open_source(run) as checkout:
@@ -57,6 +56,8 @@ async def plan_of(request: ReleaseRequest) -> ReleasePlan:
             plan, _ = await plan_release(run, source, claimant=None)
         await run.builder.check(source.registries.host)
         if plan.to_build() and run.builder.is_several:
+            from prefect_slipway.flows.run.nodes import look_at_builder
+
             builder = await look_at_builder(run, source.registries.host)
             plan = with_nodes(plan, source, builder, emulate=request.builder.emulate)
         return plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.bake.builds import image_of, secrets_in_vault
 from prefect_slipway.flows.bake.read import read_folder
@@ -20,10 +21,12 @@ from prefect_slipway.infra.domain.errors import DockerfileMissing, InvalidOption
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import SecretField
-from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.source import Checkout
 
-Images = Mapping[ImageReference, RegistryClient]
+if TYPE_CHECKING:
+    from prefect_slipway.infra.registry import RegistryClient
+
+Images = Mapping[ImageReference, "RegistryClient"]
 """The public images, in the order of the request, each with the way to its registry."""
 
 ONE = "image"

@@ -6,9 +6,8 @@ import os
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prefect_slipway.blocks import Builder, Source
-from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
 from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.builder import RunBuilder
@@ -23,6 +22,10 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.source import Checkout
 from prefect_slipway.infra.vault import VaultSession
+
+if TYPE_CHECKING:
+    from prefect_slipway.blocks import Builder
+    from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
 
 
 class OpenRun:
@@ -144,6 +147,9 @@ def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name
 
 async def load_builder(name: str) -> Builder | KubernetesBlock:
     """A saved builder of either sort. Raises InvalidOption."""
+    from prefect_slipway.blocks import Builder
+    from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
+
     with suppress(InvalidOption):
         return await load(KubernetesBlock, name)
     return await load(Builder, name)
@@ -153,6 +159,8 @@ async def _with_source(request: ReleaseRequest) -> ReleaseRequest:
     """The request with a saved source in place of its `block:NAME`."""
     # Validated again, because the UI does not stop people from saving a secret in a block.
     if name := block_name(request.source):
+        from prefect_slipway.blocks import Source
+
         request = request.changed((await load(Source, name)).request_fields())
     return request
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
@@ -12,8 +13,11 @@ from prefect_slipway.infra.domain.errors import StackDown
 from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+
+if TYPE_CHECKING:
+    # It brings the HTTP client, which whoever asks no registry does without.
+    from prefect_slipway.infra.registry import RegistryClient
 
 
 class Registries:
@@ -57,6 +61,8 @@ class Registries:
         apply."""
         host = image.registry
         if host not in self._open:
+            from prefect_slipway.infra.registry import RegistryClient
+
             ca = None if as_usual else self._access.registry_ca
             client = RegistryClient(
                 image.api_host,

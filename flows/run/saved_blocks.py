@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from prefect.blocks.core import Block
-
-from prefect_slipway.blocks import Registry, Vault
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.run.endpoints import vault_access
-from prefect_slipway.flows.server.errors import prefect_client
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
 from prefect_slipway.infra.vault import VaultAccess
 
-B = TypeVar("B", bound=Block)
+if TYPE_CHECKING:
+    from prefect.blocks.core import Block
+
+# Prefect, and the blocks that need it, are imported where a request names a saved block: few do, and it takes a second.
+B = TypeVar("B", bound="Block")
 
 
 def block_name(text: str) -> str | None:
@@ -27,6 +27,8 @@ def block_name(text: str) -> str | None:
 
 async def load(kind: type[B], name: str) -> B:
     """Load a saved block. Raises InvalidOption for an unknown name, PrefectErrors."""
+    from prefect_slipway.flows.server.errors import prefect_client
+
     try:
         # Also where there is no Prefect server an unknown name would be Prefect's answer.
         async with prefect_client():
@@ -48,6 +50,8 @@ async def with_registries(access: RegistryAccess) -> RegistryAccess:
     found: list[str] = []
     for text in access.registries:
         if name := block_name(text):
+            from prefect_slipway.blocks import Registry
+
             saved = (await load(Registry, name)).request_fields()["credentials"]
             found += saved.pop("registries")
             fields |= saved
@@ -60,6 +64,8 @@ async def find_vault(block: str | None, stack: StackConnection | None, env: Mapp
     """The requested saved Vault, else that of the environment or the stack. Raises InvalidOption and StackDown."""
     if block is None:
         return vault_access(stack, env)
+    from prefect_slipway.blocks import Vault
+
     return (await load(Vault, block.removeprefix("block:"))).access()
 
 

@@ -10,7 +10,7 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import needed
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretField
-from prefect_slipway.infra.source import Checkout, fetch_archive, fetch_git, open_directory
+from prefect_slipway.infra.source import Checkout, fetch_git, open_directory
 from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
 
 
@@ -36,6 +36,8 @@ async def open_source(run: OpenRun, request: ReleaseRequest | None = None) -> Ch
     workdir = run.home / "work"
     ca_file = Path(asked.ca) if asked.ca else None
     if isinstance(spec, ArchiveSpec):
+        from prefect_slipway.infra.source.archive import fetch_archive
+
         return await fetch_archive(
             spec.url,
             spec.checksum,

@@ -28,11 +28,11 @@ from prefect_slipway.flows.reporting.telemetry import traceparent
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.build_cache import cache_import, existing_caches
 from prefect_slipway.flows.run.builder import BuilderNode
+from prefect_slipway.flows.run.nodes import look_at_builder
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.outputs import OutputsBeside
 from prefect_slipway.flows.run.parts import build_parts
 from prefect_slipway.flows.run.reservation import ReservedVersion
-from prefect_slipway.flows.steps.provision import look_at_builder
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan

@@ -1,6 +1,8 @@
-"""Sources of releases: directories, git repositories and archives; and git as the store of versions."""
+"""Sources of releases: directories, git repositories and archives; and git as the store of versions.
 
-from prefect_slipway.infra.source.archive import fetch_archive
+`archive` stands for itself, because it brings the HTTP client, which few sources need.
+"""
+
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.directory import open_directory
 from prefect_slipway.infra.source.git import fetch_git
@@ -17,7 +19,6 @@ __all__ = [
     "History",
     "Series",
     "SourceSpec",
-    "fetch_archive",
     "fetch_git",
     "open_directory",
     "parse_source",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -27,14 +26,13 @@ from prefect_slipway.infra.domain.errors import (
     SourceUnreachable,
 )
 from prefect_slipway.infra.domain.urls import shown as shown_url
+from prefect_slipway.infra.source.archive_url import archive_name, check_checksum
 from prefect_slipway.infra.source.checkout import Checkout, enter_subdirectory
 from prefect_slipway.infra.source.limits import UnpackLimits
 from prefect_slipway.infra.source.unpack import unpack
 from prefect_slipway.infra.source.url import check_no_user, check_subdirectory, split_url
 from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
 
-_CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}")
-_SUFFIXES = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2|zst))?|tgz|txz|tbz2?|zip)$")
 _CHUNK = 1 << 20
 _MOST_REDIRECTS = 10
 _TIMEOUT = httpx.Timeout(30.0)  # seconds without a byte
@@ -92,25 +90,6 @@ async def fetch_archive(
             subdirectory=subdirectory,
             temporary=folder,
         )
-
-
-def check_checksum(checksum: str | None, shown: str) -> str:
-    """Give `checksum` back if it is one; raises InvalidOption."""
-    if checksum is None or not _CHECKSUM.fullmatch(checksum):
-        what = "an archive needs its checksum" if checksum is None else f"{checksum!r} is not a checksum"
-        raise InvalidOption(f"{shown}: {what}", action="add --checksum sha256:HEX with the publisher's checksum")
-    return checksum
-
-
-def archive_name(path: str) -> str:
-    """The source's name that an archive's path shows: its last part without suffix."""
-    last = unquote(path).rpartition("/")[2]
-    return _SUFFIXES.sub("", last) or "source"
-
-
-def is_archive(path: str) -> bool:
-    """Whether the path ends like an archive's."""
-    return _SUFFIXES.search(path) is not None
 
 
 async def _download(

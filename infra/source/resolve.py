@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.urls import check_address, shown
-from prefect_slipway.infra.source.archive import check_checksum, is_archive
+from prefect_slipway.infra.source.archive_url import check_checksum, is_archive
 from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, split_url
 
 

@@ -84,17 +84,3 @@ def vault_error(error: Exception, address: str, doing: str, *, login: bool = Fal
     if (found := first(_TABLE, lambda library: isinstance(error, library))) is not None:
         return found.kind(f"{doing}: Vault at {address} {found.what}")
     raise TypeError(f"{type(error).__name__} is not an error of hvac or requests") from error
-
-
-def denied_by_policy(error: VaultError) -> bool:
-    """Whether Vault knows the token and its policies deny the call, where the answer shows it.
-
-    What policies say comes as a list of errors (Vault's request_handling.go, `checkToken`; go-multierror's text is
-    "1 error occurred"); of a token it does not know Vault says "permission denied" alone, or "invalid token" as well.
-    """
-    return says(error, "error occurred") and not says(error, "invalid token")
-
-
-def says(error: VaultError, phrase: str) -> bool:
-    """Whether Vault's answer has this phrase. Its text is for recognition only and never shown."""
-    return phrase in str(getattr(error.__cause__, "text", None) or "")

@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
-
-import hvac
 
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
@@ -25,9 +23,14 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.domain.reference import is_loopback
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
-from prefect_slipway.infra.vault.errors import LIBRARY_ERRORS, denied_by_policy, vault_error
-from prefect_slipway.infra.vault.http import VaultHttp
+from prefect_slipway.infra.vault.answers import denied_by_policy
 from prefect_slipway.infra.vault.secrets import SecretValues
+
+if TYPE_CHECKING:
+    # hvac, and requests below it, take 0.1 s to import, which whoever reads no secret does not pay.
+    import hvac
+
+    from prefect_slipway.infra.vault.http import VaultHttp
 
 _T = TypeVar("_T")
 _MIN_WAIT_S = 0.5
@@ -71,13 +74,7 @@ class VaultSession:
         self._access = access
         self._outlived = outlived
         self._timeout_s = timeout_s
-        self._http = VaultHttp()
-        # hvac takes a given session's `verify` over its own parameter.
-        self._http.verify = str(access.ca_file) if access.ca_file is not None else True
-        # Calls are few and far between: a connection kept for the next one would mostly be stale by then, and
-        # urllib3 closes those of a closed session only when they are collected.
-        self._http.headers["Connection"] = "close"
-        self._http.trust_env = not is_loopback(urlsplit(access.address).netloc)
+        self._http: VaultHttp | None = None
         self._login: asyncio.Task[_Lease] | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._made: dict[SecretPath, _Made] = {}
@@ -108,7 +105,8 @@ class VaultSession:
         finally:
             self._login = self._renewal = None
             self._made.clear()
-            self._http.close()
+            if self._http is not None:
+                self._http.close()
 
     async def _revoke(self, lease: _Lease) -> None:
         if self._outlived and self._lease_ids:
@@ -298,6 +296,10 @@ class VaultSession:
                 wait_s = lease.ttl_s / 12
 
     def _client(self, token: str) -> hvac.Client:
+        import hvac
+
+        if self._http is None:
+            self._http = self._connections()
         return hvac.Client(
             url=self._access.address,
             token=token,
@@ -306,7 +308,21 @@ class VaultSession:
             timeout=(min(5.0, self._timeout_s), self._timeout_s),
         )
 
+    def _connections(self) -> VaultHttp:
+        from prefect_slipway.infra.vault.http import VaultHttp
+
+        http = VaultHttp()
+        # hvac takes a given session's `verify` over its own parameter.
+        http.verify = str(self._access.ca_file) if self._access.ca_file is not None else True
+        # Calls are few and far between: a connection kept for the next one would mostly be stale by then, and
+        # urllib3 closes those of a closed session only when they are collected.
+        http.headers["Connection"] = "close"
+        http.trust_env = not is_loopback(urlsplit(self._access.address).netloc)
+        return http
+
     async def _call(self, doing: str, call: Callable[[], Any], *, login: bool = False) -> Any:
+        from prefect_slipway.infra.vault.errors import LIBRARY_ERRORS, vault_error
+
         try:
             return await asyncio.to_thread(call)
         except LIBRARY_ERRORS as error:

@@ -29,7 +29,7 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.domain.secret_path import SEGMENT
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.vault.errors import says
+from prefect_slipway.infra.vault.answers import says
 from prefect_slipway.infra.vault.session import VaultSession
 
 # A key's name: Vault's framework.GenericNameRegex. It has no slash, so what comes before it is the mount.

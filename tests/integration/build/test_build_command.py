@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -113,18 +112,6 @@ def test_sigterm_ends_the_build_on_the_daemon_too(stack: RunningStack, tmp_path:
     process.stderr.close()
     assert process.wait(timeout=60) == 130, rest
     assert not _runs(mark)
-
-
-def test_a_build_imports_no_prefect(stack: RunningStack, tmp_path: Path) -> None:
-    """It starts fast: neither Prefect nor pydantic, httpx or hvac is loaded for a build without a registry."""
-    source = _source(tmp_path / "imports")
-    code = (
-        "import sys; from prefect_slipway.flows.cli import main; "
-        f"code = main(['build', {str(source)!r}, '-q']); "
-        "print(code, sorted({'prefect', 'pydantic', 'httpx', 'hvac', 'kubernetes'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=stack.env, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "0 []", done.stdout + done.stderr
 
 
 def _runs(mark: str) -> bool:

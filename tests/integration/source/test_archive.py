@@ -31,7 +31,7 @@ from prefect_slipway.infra.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from prefect_slipway.infra.source import fetch_archive
+from prefect_slipway.infra.source.archive import fetch_archive
 from prefect_slipway.infra.source.limits import UnpackLimits
 from tests.certificates import make_certificates
 from tests.ports import free_port
