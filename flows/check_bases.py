@@ -9,13 +9,11 @@ from prefect import flow, get_client
 from prefect.artifacts import TableArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.variables import Variable
-from pydantic import Field
 
-from prefect_slipway.blocks.fields import Source
 from prefect_slipway.flows.base_images.changes import Move, Noted, look
 from prefect_slipway.flows.base_images.released import Release, latest_release, released_source, sightings
 from prefect_slipway.flows.reporting.artifact_keys import key_of
-from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.base_check import Application, BaseCheck
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.flow_run import About, as_run, has_report
 from prefect_slipway.flows.run.open_run import open_run
@@ -29,35 +27,6 @@ TRIGGER_TAG = "trigger: base image"
 """A tag of the runs that a moved base has started."""
 
 _FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
-
-
-class Application(Request):
-    """An application, by its release deployment, whose request supplies all fields that are empty here."""
-
-    deployment: str = Field(description="Deployment that releases the application, FLOW/NAME.")
-    image: str | None = Field(default=None, description="REGISTRY/REPOSITORY. Leave empty for the deployment's.")
-    source: Source | None = Field(
-        default=None, description="Directory, git URL or archive URL. Leave empty for the deployment's."
-    )
-    path: str | None = Field(default=None, description="Directory inside the source. Leave empty for the deployment's.")
-    file: str | None = Field(default=None, description="Dockerfile. Leave empty for the deployment's.")
-
-
-class BaseCheck(Request):
-    """The applications to check."""
-
-    applications: list[Application] = Field(min_length=1, description="Applications whose base images to check.")
-
-    @property
-    def subject(self) -> str:
-        """All of them, by their deployments."""
-        return " ".join(application.deployment for application in self.applications)
-
-    @property
-    def called(self) -> str:
-        """For the run's name."""
-        others = len(self.applications) - 1
-        return self.applications[0].deployment + (f" and {others} more" if others else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +85,7 @@ def _said_of_all(results: Sequence[Checked]) -> str:
 
 async def _check(client: PrefectClient, application: Application) -> Checked:
     deployment = await find_deployment(client, application.deployment)
-    given = (deployment.parameters or {}).get("request")
+    given = deployment.parameters.get("request")
     if not isinstance(given, dict):
         raise InvalidOption(f"the deployment {application.deployment} does not have a release request as a parameter")
     named = application.model_dump(exclude={"deployment", "path"})

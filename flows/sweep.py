@@ -1,28 +1,12 @@
 """The sweep as a scheduled flow: remove what expired runs left in a namespace, whatever Prefect knows of them."""
 
 from prefect import flow
-from pydantic import Field
 
 from prefect_slipway.flows.reporting.events import announce_swept
-from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.sweep import SweepRequest
 from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.infra.kubernetes.builders.sweep import sweep as sweep_namespace
-
-
-class SweepRequest(Request):
-    """The namespace to sweep."""
-
-    context: str | None = Field(
-        default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
-    )
-    namespace: str | None = Field(default=None, description="Namespace to sweep. Leave empty for the context's.")
-
-    @property
-    def called(self) -> str:
-        """For the run's name."""
-        namespace = f"namespace {self.namespace}" if self.namespace else "the namespace"
-        return f"{namespace} of {self.context}" if self.context else namespace
 
 
 @flow(name="sweep", flow_run_name="sweep {request.called}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from prefect_slipway.blocks import Registry as Registry
     from prefect_slipway.blocks import Source as Source
     from prefect_slipway.blocks import Vault as Vault
-    from prefect_slipway.flows.check_bases import Application as Application
-    from prefect_slipway.flows.check_bases import BaseCheck as BaseCheck
+    from prefect_slipway.flows.request.base_check import Application as Application
+    from prefect_slipway.flows.request.base_check import BaseCheck as BaseCheck
     from prefect_slipway.flows.check_bases import Checked as Checked
     from prefect_slipway.flows.check_bases import check_bases as check_bases
     from prefect_slipway.flows.deploy import deploy as deploy
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.rollback import rollback as rollback
     from prefect_slipway.flows.rollouts.values import DeployResult as DeployResult
     from prefect_slipway.flows.rollouts.values import PromoteResult as PromoteResult
-    from prefect_slipway.flows.sweep import SweepRequest as SweepRequest
+    from prefect_slipway.flows.request.sweep import SweepRequest as SweepRequest
     from prefect_slipway.flows.sweep import sweep as sweep
     from prefect_slipway.flows.tasks import build_image as build_image
     from prefect_slipway.flows.tasks import builder as builder
@@ -83,9 +83,9 @@ _NAMES = {
     "RollbackRequest": "flows.request.rollout:RollbackRequest",
     "PromoteRequest": "flows.request.rollout:PromoteRequest",
     "Environment": "flows.request.rollout:Environment",
-    "BaseCheck": "flows.check_bases:BaseCheck",
-    "Application": "flows.check_bases:Application",
-    "SweepRequest": "flows.sweep:SweepRequest",
+    "BaseCheck": "flows.request.base_check:BaseCheck",
+    "Application": "flows.request.base_check:Application",
+    "SweepRequest": "flows.request.sweep:SweepRequest",
     # what they return, and raise
     "ReleaseResult": "flows.values.result:ReleaseResult",
     "DeployResult": "flows.rollouts.values:DeployResult",

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0 if all were checked. Raises SlipwayErrors."""
 
     def start() -> Coroutine[Any, Any, list[Checked]]:
-        from prefect_slipway.flows.check_bases import Application, BaseCheck, check_bases
+        from prefect_slipway.flows.check_bases import check_bases
+        from prefect_slipway.flows.request.base_check import Application, BaseCheck
 
         applications = [Application(deployment=name) for name in args.deployments]
         return check_bases(BaseCheck(applications=applications))

@@ -7,20 +7,21 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
 
 if TYPE_CHECKING:
-    from prefect.client.orchestration import PrefectClient
-
     from prefect_slipway.flows.run.starting import StartedRun
+    from prefect_slipway.flows.server.quick import Client
 
 _POLL_S = 1.0
 # A server that is restarted comes back within this time, and the run continues meanwhile.
 _PATIENCE_S = 60.0
 _CANCELLED = 130
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _SUBJECT = "command-line"
 
 
@@ -90,7 +91,7 @@ def read_parameter(text: str) -> tuple[list[str], Any]:
         raise InvalidOption(f"--param {key}: the value is not JSON", action="quote it for the shell") from error
 
 
-def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:
+def merged(defaults: Mapping[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:
     """The named parameters, each complete: the deployment's value with the given parts replaced.
 
     Raises InvalidOption where a path leads into something that has no parts.
@@ -113,9 +114,9 @@ def merged(defaults: dict[str, Any], given: list[tuple[list[str], Any]]) -> dict
 
 async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> dict[str, str]:
     from prefect_slipway.flows.run.starting import emit
-    from prefect_slipway.flows.server.errors import prefect_client
+    from prefect_slipway.flows.server.quick import quick_client
 
-    async with prefect_client() as client:
+    async with quick_client() as client:
         identity = await emit(
             client, args.event, args.subject, merged({}, given), kind="trigger", key=args.idempotency_key
         )
@@ -124,11 +125,11 @@ async def _emit(args: argparse.Namespace, given: list[tuple[list[str], Any]]) ->
 
 async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -> int:
     from prefect_slipway.flows.run.starting import find_deployment, start_run
-    from prefect_slipway.flows.server.errors import prefect_client
+    from prefect_slipway.flows.server.quick import quick_client
 
-    async with prefect_client() as client:
+    async with quick_client() as client:
         deployment = await find_deployment(client, args.deployment)
-        parameters = merged(deployment.parameters or {}, given)
+        parameters = merged(deployment.parameters, given)
         started = await start_run(client, deployment, parameters, idempotency_key=args.idempotency_key)
         shown = {"deployment": args.deployment, "run": started.run_id, "url": started.url, "new": started.new}
         if not args.wait:
@@ -152,10 +153,8 @@ def _print(args: argparse.Namespace, shown: dict[str, Any]) -> None:
             print(line)
 
 
-async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, str, str]:
+async def _followed(client: Client, started: StartedRun) -> tuple[str, str, str]:
     """Type, name and message of the run's last state; each state on the way is said. Raises PrefectErrors."""
-    from uuid import UUID
-
     from prefect_slipway.flows.server.errors import prefect_errors
 
     said = ""
@@ -163,7 +162,7 @@ async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, st
     while True:
         try:
             with prefect_errors():
-                state = (await client.read_flow_run(UUID(started.run_id))).state
+                state = (await client.request("GET", f"/flow_runs/{started.run_id}")).json()["state"]
             unreachable_s = 0.0
         except (PrefectUnavailable, PrefectUnreachable):
             unreachable_s += _POLL_S
@@ -171,11 +170,11 @@ async def _followed(client: PrefectClient, started: StartedRun) -> tuple[str, st
                 raise
             state = None
         if state is not None:
-            name = state.name or state.type.value
+            name = state["name"] or state["type"]
             if name != said:
                 said = name
-                hint = f", waits for an answer: {started.url}" if state.is_paused() else ""
+                hint = f", waits for an answer: {started.url}" if state["type"] == "PAUSED" else ""
                 print(f"> {name}{hint}", file=sys.stderr, flush=True)
-            if state.is_final():
-                return state.type.value, name, state.message or ""
+            if state["type"] in _FINAL:
+                return state["type"], name, state["message"] or ""
         await asyncio.sleep(_POLL_S)

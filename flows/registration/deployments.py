@@ -30,7 +30,7 @@ from prefect_slipway.flows.registration.triggers import (
     triggers_differ,
 )
 from prefect_slipway.flows.request.wrong import wrong
-from prefect_slipway.flows.run.recorded_parameters import check_shapes
+from prefect_slipway.flows.run.recorded_parameters import check_shapes, request_models
 from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
 from prefect_slipway.infra.domain.urls import check_texts
@@ -153,7 +153,7 @@ async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:
 
 def _check_shape(deployment: str, function: Callable[..., Any], parameters: Mapping[str, Any]) -> None:
     try:
-        check_shapes(function, parameters)
+        check_shapes(request_models(function), parameters)
     except RequestOutdated as error:
         raise RequestOutdated(f"the deployment {deployment!r}: {error.cause}") from None
 

@@ -19,6 +19,7 @@ from prefect.events.related import related_resources_from_run_context
 from prefect.settings import PREFECT_API_URL
 
 from prefect_slipway.flows.reporting.origin import origin_of_this_run
+from prefect_slipway.flows.reporting.resources import resource_id as resource_id
 from prefect_slipway.flows.server.errors import prefect_client, prefect_errors
 from prefect_slipway.infra.domain.errors import PrefectError
 
@@ -65,11 +66,6 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
 async def announce_swept(namespace: str, objects: Sequence[str]) -> bool:
     """Announce that the sweep removed these objects from a namespace; False, with a warning, if it did not arrive."""
     return await announce(SWEPT, namespace, {"objects": list(objects), "count": len(objects)}, kind="namespace")
-
-
-def resource_id(subject: str, kind: str = "image") -> str:
-    """The id of the resource an event is about, as automations match it."""
-    return f"slipway.{kind}/{subject}"
 
 
 async def _run(client: PrefectClient) -> dict[str, str]:

@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import difflib
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx
-from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import DeploymentResponse
-from prefect.events import Event, Resource
-from prefect.exceptions import ObjectNotFound
-from prefect.utilities.urls import url_for
 
-from prefect_slipway.flows.reporting.events import resource_id
-from prefect_slipway.flows.run.recorded_parameters import check_shapes, read_requests
+from prefect_slipway.flows.reporting.resources import resource_id
+from prefect_slipway.flows.request import of_flows
+from prefect_slipway.flows.run.recorded_parameters import Models, check_shapes, read_requests, request_models
 from prefect_slipway.flows.server.entrypoint import OURS, load_flow
 from prefect_slipway.flows.server.errors import prefect_errors
+from prefect_slipway.flows.server.quick import Client, run_page
 from prefect_slipway.infra.domain.errors import DeploymentUnknown, InvalidOption, ParametersRefused, UsageError
 from prefect_slipway.infra.domain.urls import check_texts
 
@@ -47,21 +44,44 @@ class StartedRun:
     new: bool
 
 
-async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse:
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What is to be known of one to start its runs. `schema`: of its parameters."""
+
+    id: str
+    name: str
+    entrypoint: str
+    parameters: Mapping[str, Any]
+    schema: Mapping[str, Any]
+
+
+async def find_deployment(client: Client, name: str) -> Deployment:
     """The deployment called FLOW/NAME. Raises DeploymentUnknown with near names, PrefectErrors."""
+    flow, slash, own = (quote(part, safe="") for part in name.partition("/"))
     with prefect_errors():
         try:
-            return await client.read_deployment_by_name(name)
-        except (ObjectNotFound, ValueError) as error:
+            if not slash:
+                raise LookupError(name)
+            found = (await client.request("GET", f"/deployments/name/{flow}/{own}")).json()
+        except (LookupError, httpx.HTTPStatusError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
             known = await _names(client)
             near = difflib.get_close_matches(name, known, _NEAR, cutoff=0.4) or known[:_NEAR]
             there = f"there is {', '.join(near)}" if near else "there are none; `slipway deploy-flows` registers some"
             raise DeploymentUnknown(f"no deployment has the name {name!r}", action=there) from error
+    return Deployment(
+        found["id"],
+        found["name"],
+        found["entrypoint"] or "",
+        found["parameters"] or {},
+        found["parameter_openapi_schema"] or {},
+    )
 
 
 async def start_run(
-    client: PrefectClient,
-    deployment: DeploymentResponse,
+    client: Client,
+    deployment: Deployment,
     parameters: Mapping[str, Any],
     *,
     idempotency_key: str | None = None,
@@ -73,10 +93,11 @@ async def start_run(
     secret is refused here.
     """
     try:
-        await asyncio.to_thread(_check_requests, deployment.entrypoint or "", parameters, check_shapes)
+        models = await asyncio.to_thread(_models, deployment.entrypoint)
+        check_shapes(models, parameters)
         _check_names(deployment, parameters)
         check_texts("", parameters)
-        await asyncio.to_thread(_check_requests, deployment.entrypoint or "", parameters, read_requests)
+        read_requests(models, parameters)
     except ParametersRefused:
         raise
     except UsageError as error:
@@ -91,24 +112,20 @@ async def start_run(
     with prefect_errors():
         try:
             # Not the client's own method: that does not say whether the run is new (201).
-            response = await client.request(
-                "POST", "/deployments/{id}/create_flow_run", path_params={"id": deployment.id}, json=body
-            )
+            response = await client.request("POST", f"/deployments/{deployment.id}/create_flow_run", json=body)
         except httpx.HTTPStatusError as error:
             if error.response.status_code not in _PARAMETERS_REFUSED:
                 raise
             raise ParametersRefused(
                 f"the deployment {deployment.name} does not accept these parameters", details=_detail(error.response)
             ) from None
-    run = FlowRun.model_validate(response.json())
-    state = run.state.name if run.state and run.state.name else "Scheduled"
-    return StartedRun(
-        str(run.id), run.name, url_for("flow-run", obj_id=run.id) or "", state, response.status_code == 201
-    )
+    run = response.json()
+    state = (run.get("state") or {}).get("name") or "Scheduled"
+    return StartedRun(run["id"], run["name"], run_page(run["id"]), state, response.status_code == httpx.codes.CREATED)
 
 
 async def emit(
-    client: PrefectClient,
+    client: Client,
     event: str,
     subject: str,
     payload: Mapping[str, Any],
@@ -122,30 +139,29 @@ async def emit(
     `key`: the same key, the same event, however often it is sent. Raises InvalidOption for what may hold a secret.
     """
     check_texts("the payload", payload)
-    emitted = Event(
-        id=uuid.uuid5(_EVENT_IDS, key) if key is not None else uuid.uuid4(),
-        event=event,
-        occurred=datetime.now(UTC),
-        resource=Resource(
-            {
-                "prefect.resource.id": resource_id(subject, kind),
-                "prefect.resource.name": subject,
-                **(labels or {}),
-            }
-        ),
-        payload=dict(payload),
-    )
+    identity = str(uuid.uuid5(_EVENT_IDS, key) if key is not None else uuid.uuid4())
+    emitted = {
+        "id": identity,
+        "event": event,
+        "occurred": datetime.now(UTC).isoformat(),
+        "resource": {
+            "prefect.resource.id": resource_id(subject, kind),
+            "prefect.resource.name": subject,
+            **(labels or {}),
+        },
+        "payload": dict(payload),
+    }
     with prefect_errors():
-        await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
-    return str(emitted.id)
+        await client.request("POST", "/events", json=[emitted])
+    return identity
 
 
-def _check_names(deployment: DeploymentResponse, parameters: Mapping[str, Any]) -> None:
+def _check_names(deployment: Deployment, parameters: Mapping[str, Any]) -> None:
     """The server takes a parameter that the flow has not, and the run crashes before it can say why.
 
     Raises ParametersRefused with the name that is meant.
     """
-    schema = deployment.parameter_openapi_schema or {}
+    schema = deployment.schema
     properties = schema.get("properties")
     if not properties or any(_is_for_all_others(one) for one in properties.values()):
         return
@@ -190,25 +206,24 @@ def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str
     return found
 
 
-def _check_requests(
-    entrypoint: str, parameters: Mapping[str, Any], check: Callable[[Callable[..., Any], Mapping[str, Any]], None]
-) -> None:
-    """Check what is given for a flow of Slipway's as the flow will. Raises the request models' UsageErrors."""
+def _models(entrypoint: str) -> Models:
+    """What is given for a flow of Slipway's is read as the flow will."""
     if not entrypoint.startswith(OURS):
-        return
+        return {}
+    if (models := of_flows.request_models(entrypoint)) is not None:
+        return models
     try:
-        flow = load_flow(entrypoint)
+        return request_models(load_flow(entrypoint).fn)
     except InvalidOption:
-        return  # one of another version of Slipway: the server knows what it takes
-    check(flow.fn, parameters)
+        return {}  # one of another version of Slipway: the server knows what it takes
 
 
-async def _names(client: PrefectClient) -> list[str]:
-    deployments = await client.read_deployments(limit=_MOST_NAMES)
-    flows = {}
-    for identity in {deployment.flow_id for deployment in deployments}:
-        flows[identity] = (await client.read_flow(identity)).name
-    return sorted(f"{flows[deployment.flow_id]}/{deployment.name}" for deployment in deployments)
+async def _names(client: Client) -> list[str]:
+    deployments = (await client.request("POST", "/deployments/filter", json={"limit": _MOST_NAMES})).json()
+    identities = sorted({deployment["flow_id"] for deployment in deployments})
+    flows = (await client.request("POST", "/flows/filter", json={"flows": {"id": {"any_": identities}}})).json()
+    names = {flow["id"]: flow["name"] for flow in flows}
+    return sorted(f"{names.get(one['flow_id'], '')}/{one['name']}" for one in deployments)
 
 
 def _detail(response: httpx.Response) -> str:

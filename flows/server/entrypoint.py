@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
-
-from prefect import Flow
+from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from prefect import Flow
 
 OURS = "prefect_slipway."
 """What the entrypoints of Slipway's own flows begin with."""
@@ -31,6 +32,8 @@ def load_flow(entrypoint: str) -> Flow[..., Any]:
             f"the entrypoint {entrypoint!r} cannot be imported: {error}",
             action="install its package where the deployment is registered",
         ) from error
+    from prefect import Flow
+
     if not isinstance(found, Flow):
         raise InvalidOption(f"the entrypoint {entrypoint!r} is not a flow")
     return found

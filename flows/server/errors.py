@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 import httpx
-from prefect.client.orchestration import PrefectClient
-from prefect.context import AsyncClientContext, SettingsContext, get_settings_context
-from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
 
 from prefect_slipway.infra.common.reasons import reason, tls_reason
 from prefect_slipway.infra.domain.errors import (
@@ -22,6 +19,11 @@ from prefect_slipway.infra.domain.errors import (
     PrefectUnavailable,
     PrefectUnreachable,
 )
+
+if TYPE_CHECKING:
+    # Imported when it is used: the quick client (`quick`) mostly does without.
+    from prefect.client.orchestration import PrefectClient
+    from prefect.context import SettingsContext
 
 _BY_STATUS: dict[int, type[PrefectError]] = {
     401: PrefectUnauthorized,
@@ -50,6 +52,8 @@ async def prefect_client() -> AsyncIterator[PrefectClient]:
     Raises PrefectErrors, at once if there is no server: a run in progress already waits for one for minutes
     (PREFECT_CLIENT_MAX_RETRIES). What is raised within stays as it is.
     """
+    from prefect.context import AsyncClientContext
+
     async with AsyncExitStack() as exits:
         with prefect_errors(), _few_retries():
             try:
@@ -64,6 +68,8 @@ async def prefect_client() -> AsyncIterator[PrefectClient]:
 
 def _few_retries() -> SettingsContext:
     """What `temporary_settings` would give, which reads every source of settings again for it: 25 ms each time."""
+    from prefect.context import SettingsContext, get_settings_context
+
     now = get_settings_context()
     client = now.settings.client.model_copy(update={"max_retries": _FIRST_RETRIES})
     return SettingsContext(profile=now.profile, settings=now.settings.model_copy(update={"client": client}))
@@ -92,6 +98,8 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
 
     No body is repeated: it may hold what was sent.
     """
+    from prefect.exceptions import ObjectNotFound
+
     if isinstance(error, httpx.HTTPStatusError):
         return refusal(error.request, error.response.status_code)
     if isinstance(error, ObjectNotFound):
@@ -116,6 +124,8 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
 def is_prefects(error: BaseException) -> bool:
     """Whether Prefect's client raised the error, and not a client of another server."""
     if isinstance(error, httpx.TransportError):
+        from prefect.settings import PREFECT_API_URL
+
         try:
             return str(error.request.url).startswith(PREFECT_API_URL.value() or "none")
         except RuntimeError:  # no request is known
@@ -149,5 +159,7 @@ def _host(error: httpx.TransportError) -> str:
 
 def _server() -> str:
     """HOST:PORT of PREFECT_API_URL; a password in it stays out."""
+    from prefect.settings import PREFECT_API_URL
+
     url = PREFECT_API_URL.value()
     return httpx.URL(url).netloc.decode() if url else "of PREFECT_API_URL"

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunningStack
+from tests.integration.relay.conftest import make_deployment
 from tests.releases import make_source
 
 HEAVY = {"prefect", "pydantic", "httpx", "hvac", "kubernetes", "rich", "cryptography"}
@@ -49,3 +50,15 @@ def test_a_bake_files_definition_takes_the_models_alone(stack: RunningStack, sou
 def test_a_plan_takes_what_it_asks_with(stack: RunningStack, source: Path) -> None:
     """Vault and the registry are asked, Prefect is not."""
     assert loaded_by(stack, "plan", str(source)) == {"pydantic", "httpx", "hvac"}
+
+
+def test_a_run_is_started_without_prefect(stack: RunningStack) -> None:
+    """With a request of Slipway's, which is read before."""
+    api, name = stack.connection.prefect_api_url, "started-up"
+    make_deployment(api, name, "ours", entrypoint="prefect_slipway.flows.release.release", parameter_openapi_schema={})
+    request = ("--param", "request.source=https://example.com/app.git", "--param", "request.bump=patch")
+    assert loaded_by(stack, "trigger", f"{name}/ours", *request) == {"pydantic", "httpx"}
+
+
+def test_an_event_is_emitted_without_prefect(stack: RunningStack) -> None:
+    assert loaded_by(stack, "trigger", "--event", "started-up", "--param", "a=b") == {"pydantic", "httpx"}

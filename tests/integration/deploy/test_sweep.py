@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from prefect_slipway.flows.reporting.events import SWEPT, resource_id
-from prefect_slipway.flows.sweep import SweepRequest, sweep
+from prefect_slipway.flows.request.sweep import SweepRequest
+from prefect_slipway.flows.sweep import sweep
 from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.conftest import run_slipway

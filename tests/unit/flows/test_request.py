@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.flows.check_bases import BaseCheck
 from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.request.base_check import BaseCheck
 from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest, RollbackRequest
-from prefect_slipway.flows.sweep import SweepRequest
+from prefect_slipway.flows.request.sweep import SweepRequest
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     InvalidReference,

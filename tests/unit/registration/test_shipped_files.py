@@ -27,7 +27,9 @@ from prefect_slipway.flows.registration.files import (
     read_yaml,
     shipped_pools,
 )
+from prefect_slipway.flows.request import of_flows
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.recorded_parameters import request_models
 from prefect_slipway.flows.server.entrypoint import load_flow
 from prefect_slipway.infra.domain.errors import InvalidOption
 
@@ -70,6 +72,12 @@ def test_every_entrypoint_imports(shipped: dict[str, Wanted], samples: dict[str,
     assert {"release", "deploy", "promote", "rollback", "sweep", "check-bases"} <= flows
     for one in (*shipped.values(), *samples.values()):
         assert load_flow(one.values["entrypoint"]).name == one.flow
+
+
+def test_the_request_of_each_flow_is_known_without_it(shipped: dict[str, Wanted]) -> None:
+    """`slipway trigger` checks parameters without Prefect."""
+    for entrypoint in {one.values["entrypoint"] for one in shipped.values()}:
+        assert of_flows.request_models(entrypoint) == request_models(load_flow(entrypoint).fn), entrypoint
 
 
 def test_each_pool_has_its_deployments(shipped: dict[str, Wanted]) -> None:
