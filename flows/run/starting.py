@@ -46,7 +46,7 @@ class StartedRun:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What is to be known of one to start its runs. `schema`: of its parameters."""
+    """What starts its runs needs to know of it. `schema`: of its parameters."""
 
     id: str
     name: str

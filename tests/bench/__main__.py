@@ -30,7 +30,7 @@ def main() -> None:
         print(f"KUBECONFIG names no cluster to measure on; left out: {', '.join(sorted(on_clusters))}")
         chosen = [case for case in chosen if case not in on_clusters]
     rows = []
-    print(f"seconds, medians of {args.runs} pairs (cached: three times as many)\n{HEADER}", flush=True)
+    print(f"seconds, medians of {args.runs} pairs (cached and starts: three times as many)\n{HEADER}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=args.folder) as folder:
         for row in _rows(Path(folder), chosen, args.runs):
             print(row.text(), flush=True)

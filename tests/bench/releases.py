@@ -6,15 +6,16 @@ import json
 import re
 import shutil
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
-from tests.bench import caches, contexts, histories, platforms, sets
+from tests.bench import caches, contexts, histories, platforms, sets, starts
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -41,7 +42,7 @@ class Releases:
             run(side)
         runs = in_turn(*sides, self._runs)
         ours, theirs = (median(side, "wall_s") for side in runs)
-        return Row("release over build --push", ours, theirs, ours - theirs, 2.5, unit="s more", runs=runs)
+        return Row("release over build --push", ours, theirs, ours - theirs, 1.0, unit="s more", runs=runs)
 
     def logs(self) -> Row:
         """100,000 lines: a release, which records them, over a plain build.
@@ -89,6 +90,10 @@ class Releases:
         """Two platforms, on a node each."""
         return platforms.measure(self._folder / "platforms", self._connection, self._env, self._runs)
 
+    def start(self, case: Callable[[starts.Place], Row]) -> Row:
+        """A command that does little."""
+        return case(starts.Place(self._folder, self._connection, self._env, self._runs))
+
     def _sides(self, source: Path, *options: str) -> tuple[Side, Side]:
         image = f"{self._connection.registry}/{source.name}"
         build: list[str | Path] = [SLIPWAY, "build", source, "--push", "--tag", f"{image}:bench", *options]
@@ -133,7 +138,7 @@ def releases(folder: Path, runs: int) -> Iterator[Releases]:
         yield Releases(folder, Stack(StackConfig.from_env(env)).connection(), env, runs)
 
 
-CASES = {
+CASES: Mapping[str, Callable[[Releases], Row]] = {
     "release": Releases.release,
     "logs": Releases.logs,
     "dag": Releases.dag,
@@ -142,5 +147,6 @@ CASES = {
     "cache": Releases.cache,
     "cache-line": Releases.cache_line,
     "platforms": Releases.platforms,
+    **{name: partial(Releases.start, case=case) for name, case in starts.CASES.items()},
 }
 """By what is typed in CASES."""
