@@ -6,8 +6,6 @@ from pydantic import HttpUrl
 
 from prefect_slipway.infra.domain.documentation import SITE
 
-DOCUMENTATION = HttpUrl(f"{SITE}guides/credentials/#saved-blocks")
-
 # Pictures like those of Prefect's own blocks, at the same commit (prefect/blocks/notifications.py), so that the UI's
 # list is uniform and the pictures never move.
 _LOGOS = (
@@ -17,3 +15,8 @@ _LOGOS = (
 
 def logo(name: str) -> HttpUrl:
     return HttpUrl(f"{_LOGOS}/{name}.png")
+
+
+def documentation(slug: str) -> HttpUrl:
+    """Where a block type's fields are told."""
+    return HttpUrl(f"{SITE}reference/blocks/#{slug}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.blocks.fields import BuilderPlace
 
 
@@ -30,7 +30,7 @@ class Builder(Block):
     _block_type_slug = "slipway-builder"
     _description = "A BuildKit daemon: its address and its TLS files."
     _logo_url = logo("docker")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     address: BuilderPlace = Field(
         description=(

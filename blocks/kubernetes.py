@@ -7,7 +7,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.infra.kubernetes.builders.options import OPTIONS_HELP
 
 
@@ -34,7 +34,7 @@ class KubernetesBuilder(Block):
     _block_type_slug = "slipway-kubernetes-builder"
     _description = "A BuildKit daemon that Slipway creates in a Kubernetes cluster."
     _logo_url = logo("kubernetes")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     context: str | None = Field(
         default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."

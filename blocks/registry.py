@@ -7,7 +7,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.blocks.fields import SecretPlace
 
 
@@ -33,7 +33,7 @@ class Registry(Block):
     _block_type_slug = "slipway-registry"
     _description = "An OCI registry and its credential's place in Vault."
     _logo_url = logo("docker")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     host: str = Field(description="Host name and optional port, as in image references.")
     credential: SecretPlace = Field(

@@ -7,7 +7,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.blocks.fields import SecretPlace
 from prefect_slipway.blocks.fields import Source as SourceAddress
 
@@ -30,7 +30,7 @@ class Source(Block):
     _block_type_slug = "slipway-source"
     _description = "The source of an image's Dockerfile and files."
     _logo_url = logo("filesystem")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     source: SourceAddress = Field(
         description="Directory, git URL, archive URL, or vault:MOUNT/PATH#FIELD of a secret archive URL."

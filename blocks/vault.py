@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Vault(Block):
     _block_type_slug = "slipway-vault"
     _description = "Vault's address and the role that a release logs in with."
     _logo_url = logo("secret")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     address: str = Field(description="Address of Vault or OpenBao: https://HOST:PORT.")
     method: Literal["kubernetes", "approle", "token"] = Field(

@@ -1,6 +1,6 @@
 """Slipway: release container images with Prefect, BuildKit and Vault.
 
-This is the public interface; docs/guides/python.md lists it. Each name is imported at first use, so
+This is the public interface; docs/reference/python.md lists it. Each name is imported at first use, so
 `import prefect_slipway` is fast, and a process that needs one flow does not load the others.
 """
 

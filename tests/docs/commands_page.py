@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples
 from prefect_slipway.flows.cli.parser import command_parser
+from tests.docs.markdown import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
@@ -27,20 +28,19 @@ def rendered() -> str:
 def _contents() -> str:
     tables = []
     for group, commands in GROUPS.items():
-        rows = (f"| [`{name}`](#slipway-{name}) | {_cell(each.summary)} |\n" for name, each in commands.items())
-        tables.append(f"| {group} | |\n|---|---|\n{''.join(rows)}")
+        rows = ((f"[`{name}`](#slipway-{name})", each.summary) for name, each in commands.items())
+        tables.append(table((group, ""), rows))
     return "\n".join(tables)
 
 
 def _command(name: str) -> str:
     parser = command_parser(name)
-    rows = [f"| {each} | {_cell(text)} |\n" for each, text in _rows(parser)]
     return "\n".join(
         [
             f"## slipway {name}\n",
             f"{parser.description or COMMANDS[name].summary}\n",
             *(["```shell", *examples(name), "```\n"] if COMMANDS[name].examples else []),
-            "| argument or option | |\n|---|---|\n" + "".join(rows),
+            table(("argument or option", ""), _rows(parser)),
         ]
     )
 
@@ -61,7 +61,7 @@ def _group_rows(parser: argparse.ArgumentParser, group: argparse._ArgumentGroup)
         value = _value(action)
         names = [f"{name} {value}".strip() for name in action.option_strings] or [value]
         text = (action.help or "") % {**vars(action), "prog": parser.prog}
-        yield ", ".join(f"`{_cell(name)}`" for name in names), text
+        yield ", ".join(f"`{name}`" for name in names), text
 
 
 def _value(action: argparse.Action) -> str:
@@ -71,7 +71,3 @@ def _value(action: argparse.Action) -> str:
     if action.metavar is not None:
         return action.metavar if isinstance(action.metavar, str) else " ".join(action.metavar)
     return "|".join(str(choice) for choice in action.choices) if action.choices else action.dest.upper()
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

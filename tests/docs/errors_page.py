@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.errors import SlipwayError
+from tests.docs.markdown import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 
@@ -28,7 +29,7 @@ tries the step again by itself before it fails.
 Exit codes are in [Settings](settings.md#exit-codes); [Troubleshooting](../guides/troubleshooting.md)
 starts from what you see.
 """
-_TABLE = "| error | what happened | what to do | retried |\n|---|---|---|---|\n"
+_COLUMNS = ("error", "what happened", "what to do", "retried")
 _LINE = re.compile(r"    (?:[│ ]   )*(?:[├└]── )([A-Z]\w+) *(.*)")
 
 
@@ -53,8 +54,8 @@ def _families() -> Iterator[str]:
         if kind.__bases__ != (SlipwayError,) or name in UNUSED:
             continue
         members = [each for each in said if _is_listed(getattr(errors, each), kind)]
-        rows = [_row(getattr(errors, each), said[each]) for each in members]
-        yield f"## {name}\n\n{_TABLE}" + "".join(rows)
+        rows = (_row(getattr(errors, each), said[each]) for each in members)
+        yield f"## {name}\n\n{table(_COLUMNS, rows)}"
 
 
 def _is_listed(kind: type[SlipwayError], family: type[SlipwayError]) -> bool:
@@ -62,7 +63,6 @@ def _is_listed(kind: type[SlipwayError], family: type[SlipwayError]) -> bool:
     return issubclass(kind, family) and (alone or kind is not family) and kind.__name__ not in UNUSED
 
 
-def _row(kind: type[SlipwayError], meaning: str) -> str:
+def _row(kind: type[SlipwayError], meaning: str) -> tuple[str, ...]:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).capitalize()
-    cells = (f"`{kind.__name__}`", meaning or words, kind.default_action, "yes" if kind.retryable else "")
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+    return f"`{kind.__name__}`", meaning or words, kind.default_action, "yes" if kind.retryable else ""

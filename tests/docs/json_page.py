@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.local.findings import Finding
 from prefect_slipway.infra.local.stack import PartStatus
+from tests.docs.markdown import table, words
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 
@@ -83,15 +83,14 @@ def rendered() -> str:
 
 def _table(kind: type[Any], later: dict[type[Any], None]) -> str:
     hints = get_type_hints(kind)
-    rows = [f"| `{each.name}` | {_shown(hints[each.name], later)} |\n" for each in dataclasses.fields(kind)]
-    return f"{_words(kind)}| field | type |\n|---|---|\n{''.join(rows)}"
+    rows = ((f"`{each.name}`", _shown(hints[each.name], later)) for each in dataclasses.fields(kind))
+    return f"{_words(kind)}{table(('field', 'type'), rows)}"
 
 
 def _words(kind: type[Any]) -> str:
     """The class's own words."""
-    text = inspect.cleandoc(kind.__doc__ or "")
-    text = text.replace("None", "null").replace("False", "false").replace("True", "true")
-    return f"{text}\n\n" if text and not text.startswith(f"{kind.__name__}(") else ""
+    text = words(kind).replace("None", "null").replace("False", "false").replace("True", "true")
+    return f"{text}\n\n" if text else ""
 
 
 def _shown(kind: Any, later: dict[type[Any], None]) -> str:

@@ -6,14 +6,32 @@ import re
 from pathlib import Path
 
 from prefect_slipway.infra.domain.documentation import SITE
-from tests.docs import commands_page, errors_page, json_page
+from tests.docs import (
+    blocks_page,
+    commands_page,
+    errors_page,
+    events_page,
+    json_page,
+    metrics_page,
+    python_page,
+    request_page,
+)
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 GET_STARTED = DOCS / "get-started.md"
 GUIDES = sorted(DOCS.rglob("*.md"))
-GENERATED = [commands_page, errors_page, json_page]
+GENERATED = [
+    commands_page,
+    request_page,
+    blocks_page,
+    events_page,
+    metrics_page,
+    errors_page,
+    json_page,
+    python_page,
+]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
 
 

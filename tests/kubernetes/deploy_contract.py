@@ -19,6 +19,7 @@ from prefect_slipway.infra.domain.errors import (
     VaultError,
 )
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, SECRET
+from tests.docs.events_page import EVENTS
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
 
@@ -46,6 +47,7 @@ class DeployContract:
         assert result.summary in run["state"]["message"]
         assert images["good"] in await place.report(run["id"])
         payloads = [event["payload"] for event in await place.events(IMAGE_DEPLOYED)]
+        assert all(payload.keys() == EVENTS[IMAGE_DEPLOYED].payload.keys() for payload in payloads)
         assert first.flow_run_id in {payload["run"] for payload in payloads}
         assert {payload["workload"] for payload in payloads} == {"deployment/app"}
         before = (await place.state()).obj
@@ -70,8 +72,10 @@ class DeployContract:
             assert told in run["state"]["message"]
         assert LAST_WORDS in await place.report(run["id"])
         (failed,) = await place.events(DEPLOY_FAILED)
+        assert failed["payload"].keys() == EVENTS[DEPLOY_FAILED].payload.keys()
         assert (failed["payload"]["cause"], failed["payload"]["version"]) == ("RolloutCrashed", "1.2.0")
         (back,) = await place.events(IMAGE_ROLLED_BACK)
+        assert back["payload"].keys() <= EVENTS[IMAGE_ROLLED_BACK].payload.keys()
         assert back["payload"]["to"] == place.images["good"]
 
     async def test_without_a_rollback_the_image_stays(self, place: DeployPlace) -> None:

@@ -15,15 +15,13 @@ import pytest
 from prefect_slipway.flows.cli import main
 from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.reporting import events
-from prefect_slipway.flows.reporting.metrics import Metrics
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.documentation import SITE
 from tests.docs import errors_page
+from tests.docs.events_page import EVENTS
 from tests.docs.pages import DOCS, GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, named, on_site, prose
 
 TROUBLESHOOTING = DOCS / "guides" / "troubleshooting.md"
-MONITORING = DOCS / "guides" / "monitoring.md"
-EVENTS = {value for name, value in vars(events).items() if name.isupper() and str(value).startswith("slipway.")}
 # A screen and a half: the rest has a page of its own.
 MOST_LINES = 200
 # Options of docker, kubectl and others that the pages name.
@@ -38,12 +36,6 @@ def commands(page: Path) -> list[str]:
     """What the page has after `slipway`, in blocks and in text."""
     shown = [*lines(page, "sh"), *lines(page, "shell"), *inline(page)]
     return [command for text in shown for command in re.findall(r"(?:^|[|;&(] *)slipway +([^|;&)]+)", text)]
-
-
-def rows(page: Path) -> list[list[str]]:
-    """What each row of the page's tables has in backticks, if there is something."""
-    found = [re.findall(r"`([^`]+)`", line) for line in page.read_text().splitlines() if line.startswith("| `")]
-    return [codes for codes in found if codes]
 
 
 @cache
@@ -141,23 +133,10 @@ def test_what_the_list_of_errors_leaves_out_exists() -> None:
     assert set(dir(errors)) >= errors_page.UNUSED
 
 
-def test_metrics_are_listed_with_their_labels() -> None:
-    """As Prometheus sees them; a histogram by its base name."""
-    metrics = Metrics()
-    for event in EVENTS:
-        metrics.count(event, {"image": "app", "cause": "StepFailed", "steps": 1, "steps_s": {"build": 1.0}, "count": 1})
-    found = {}
-    for metric in metrics.registry.collect():
-        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
-        found[metric.name + ("_total" if metric.type == "counter" else "")] = labels
-    listed = {code[0]: set(code[1:]) for code in rows(MONITORING) if code[0].startswith("slipway_")}
-    assert listed == found
-
-
-def test_events_are_listed() -> None:
-    """All of them, and no other."""
-    cells = [line.split("|")[1] for line in MONITORING.read_text().splitlines() if line.startswith("| `slipway.")]
-    assert set(re.findall(r"`([^`]+)`", " ".join(cells))) == EVENTS
+def test_all_events_are_listed() -> None:
+    """And no other."""
+    constants = vars(events).items()
+    assert set(EVENTS) == {each for name, each in constants if name.isupper() and str(each).startswith("slipway.")}
 
 
 @pytest.mark.parametrize("name", NAMED_ERRORS)

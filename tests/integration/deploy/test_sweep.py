@@ -13,6 +13,7 @@ from prefect_slipway.flows.sweep import sweep
 from prefect_slipway.infra.kubernetes.builders.manifests import run_lease
 from prefect_slipway.infra.kubernetes.builders.spec import BuilderSpec, Run
 from tests.conftest import run_slipway
+from tests.docs.events_page import EVENTS
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.server import KubernetesServer
@@ -40,6 +41,7 @@ async def swept(place: DeployPlace, *names: str) -> dict[str, Any]:
     async for _ in calm_looks():
         for event in (await place.ask("/events/filter", query))["events"]:
             if event["payload"]["objects"] == list(names):
+                assert event["payload"].keys() <= EVENTS[SWEPT].payload.keys()
                 return dict(event["payload"])
     raise AssertionError("the server was not told")
 

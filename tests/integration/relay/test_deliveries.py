@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from prefect_slipway.flows.reporting.events import PUSHED
+from tests.docs.events_page import EVENTS
 from tests.integration.relay.conftest import (
     ZERO,
     Probe,
@@ -45,6 +47,7 @@ def test_a_push_to_github(relay: RunningRelay, probe: Probe) -> None:
     event = probe.wait_for_event(repository)
     assert event["resource"]["prefect.resource.name"] == repository
     assert event["resource"]["slipway.push.kind"] == "branch"
+    assert event["payload"].keys() == EVENTS[PUSHED].payload.keys()
     assert event["payload"] | {"before": None, "delivery": ""} == {
         "forge": "github",
         "delivery": "",

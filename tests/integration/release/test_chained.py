@@ -25,6 +25,7 @@ from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import StepFailed
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
+from tests.docs.events_page import EVENTS
 from tests.integration.release import chained
 from tests.integration.release.chained import NAME, pipeline
 from tests.integration.release.conftest import Release
@@ -80,6 +81,7 @@ async def test_every_release_emits_its_event(commands: WarmStarter, source: Path
     (event,) = await _events(IMAGE_RELEASED, result["image"])
     assert event["resource"]["prefect.resource.name"] == result["image"]
     payload = event["payload"]
+    assert payload.keys() == EVENTS[IMAGE_RELEASED].payload.keys()
     for name in ("image", "reference", "digest", "version", "revision", "tags", "steps", "cached_steps"):
         assert payload[name] == result[name], name
     assert payload["run"] == result["flow_run_id"]
@@ -97,6 +99,7 @@ async def test_a_failed_release_emits_its_cause(run_release: Release, source: Pa
     with pytest.raises(StepFailed):
         await run_release(source=str(source))
     (event,) = await _events(RELEASE_FAILED, f"{stack.connection.registry}/{source.name}")
+    assert event["payload"].keys() == EVENTS[RELEASE_FAILED].payload.keys()
     assert (event["payload"]["cause"], event["payload"]["version"]) == ("StepFailed", "0.1.0")
 
 
