@@ -44,9 +44,7 @@ class Checked:
 
 
 @read_before_recorded
-@flow(
-    name="check-bases", flow_run_name="check bases of {request.called}", persist_result=True, result_serializer="json"
-)
+@flow(name="check-bases", flow_run_name="{request.run_name}", persist_result=True, result_serializer="json")
 async def check_bases(request: BaseCheck) -> list[Checked]:
     """Compare the base images of each application's last release with the registry, and start a patch release if one
     changed.

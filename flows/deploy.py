@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 @read_before_recorded
 @flow(
     name="deploy",
-    flow_run_name="deploy {request.reference} to {request.workload}",
+    flow_run_name="{request.run_name}",
     persist_result=True,
     result_serializer="json",
 )

@@ -20,7 +20,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 
 
 @read_before_recorded
-@flow(name="promote", flow_run_name="promote {request.called}", persist_result=True, result_serializer="json")
+@flow(name="promote", flow_run_name="{request.run_name}", persist_result=True, result_serializer="json")
 async def promote(request: PromoteRequest) -> PromoteResult:
     """Roll out the first environment's image to the other environments in order.
 
@@ -82,10 +82,7 @@ async def _deploy(image: DeployedImage, environment: Environment, request: Promo
 
 
 async def _name_run(image: DeployedImage, request: PromoteRequest) -> None:
-    name = image.name.rsplit("/", 1)[-1]
-    ways = " → ".join(environment.name for environment in request.environments)
-    tags = {*(flow_run.tags or []), f"image:{name}", *([f"version:{image.version}"] if image.version else [])}
     async with get_client() as client:
         await client.update_flow_run(
-            flow_run.id, name=f"{name} {image.version or image.digest[:19]}: {ways}", tags=sorted(tags)
+            flow_run.id, name=f"promote {request.promoting(image.title)}", tags=image.tags(flow_run.tags or [])
         )

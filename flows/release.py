@@ -37,7 +37,7 @@ from prefect_slipway.infra.common.concurrently import run_concurrently
 @read_before_recorded
 @flow(
     name="release",
-    flow_run_name="release {request.run_name}",
+    flow_run_name="{request.run_name}",
     persist_result=True,
     result_serializer="json",
     on_crashed=[remove_what_is_left],

@@ -31,7 +31,7 @@ _REGISTRY_S = 15.0
 @read_before_recorded
 @flow(
     name="rollback",
-    flow_run_name="rollback of {request.workload} to {request.to}",
+    flow_run_name="{request.run_name}",
     persist_result=True,
     result_serializer="json",
 )

@@ -57,7 +57,7 @@ async def roll_out(course: RolloutCourse, image: DeployedImage, *, rolling_back:
     deploy = course.deploy
     course.image = image
     course.before = before = await look(deploy)
-    await course.name_run()
+    await course.name_run(rolling_back=rolling_back)
     if before.image == image.reference and before.confirmed:
         result = course.result(changed=False)
         await course.record(result)

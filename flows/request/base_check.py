@@ -32,6 +32,10 @@ class BaseCheck(Request):
 
     @property
     def called(self) -> str:
-        """For the run's name."""
-        others = len(self.applications) - 1
-        return self.applications[0].deployment + (f" and {others} more" if others else "")
+        """All of them for people."""
+        return ", ".join(application.deployment for application in self.applications)
+
+    @property
+    def run_name(self) -> str:
+        """The run's name."""
+        return f"check bases of {self.called}"

@@ -20,7 +20,7 @@ from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.trust import Trust
 from prefect_slipway.flows.request.version import VersionChoice
 from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
-from prefect_slipway.infra.domain.naming import source_name
+from prefect_slipway.infra.domain.naming import image_title, source_name
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Bump
@@ -130,14 +130,14 @@ class ReleaseRequest(Request):
 
     @property
     def called(self) -> str:
-        """The name of a run before its image and version are known."""
-        name = self.image.rpartition("/")[2] if self.image is not None else source_name(self.source, self.checkout.path)
+        """What is released, before its version is known: the image without its registry, or the source's name."""
+        name = image_title(self.image) if self.image is not None else source_name(self.source, self.checkout.path)
         return f"{name} {self.version.exact}" if self.version.exact else name
 
     @property
     def run_name(self) -> str:
-        """The run's name, which says that there are several images."""
-        return f"set {self.called}" if self.bake is not None else self.called
+        """The run's name until its version is known; it says that there are several images."""
+        return f"release {'set ' if self.bake is not None else ''}{self.called}"
 
     @property
     def subject(self) -> str:

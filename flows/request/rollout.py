@@ -10,6 +10,7 @@ from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.model import InsecureRegistry, Option, RegistryCa, Request, SavedVault
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.naming import image_title, place_title
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
@@ -120,6 +121,11 @@ class TargetRequest(Target, RolloutOptions):
         return f"{self.context or ''} {self.namespace or ''} {self.workload}"
 
     @property
+    def place_title(self) -> str:
+        """The same for people."""
+        return place_title(self.workload, self.namespace, self.context, self.container)
+
+    @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
         """The request in short: labels and values."""
         where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
@@ -139,6 +145,11 @@ class DeployRequest(TargetRequest):
     version: str | None = Field(
         default=None, description="Version to deploy; with a digest, the version that it was released as."
     )
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until the workload was looked at."""
+        return f"deploy {_title(self.reference, self.version)} to {self.place_title}"
 
     @field_validator("version")
     @classmethod
@@ -163,6 +174,11 @@ class RollbackRequest(TargetRequest):
     image: str | None = Field(
         default=None, description="REGISTRY/REPOSITORY of the version. Leave empty for the running image's."
     )
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until the release is found."""
+        return f"roll back {self.place_title} to {self.to}"
 
     @field_validator("to")
     @classmethod
@@ -207,10 +223,20 @@ class PromoteRequest(RolloutOptions):
 
     @property
     def called(self) -> str:
-        """The name of a run before its image is known."""
-        ways = " → ".join(environment.name for environment in self.environments)
-        name = self.reference.rpartition("/")[2] if self.reference is not None else self.environments[0].workload
-        return f"{name}: {ways}"
+        """What is promoted where, before the image is known."""
+        first = self.environments[0]
+        if self.reference is not None:
+            return self.promoting(_title(self.reference, self.version))
+        return self.promoting(place_title(first.workload, first.namespace, first.context, first.container))
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until its image is known."""
+        return f"promote {self.called}"
+
+    def promoting(self, image: str) -> str:
+        """The image's way through the environments."""
+        return f"{image}: {' → '.join(environment.name for environment in self.environments)}"
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
@@ -231,6 +257,10 @@ class PromoteRequest(RolloutOptions):
         if len(set(names)) != len(names):
             raise InvalidOption("two environments have the same name", action="use different names")
         return self
+
+
+def _title(reference: str, version: str | None) -> str:
+    return f"{image_title(ImageReference.parse(reference).name)} {version}" if version else image_title(reference)
 
 
 def _check_reference(text: str, version: str | None) -> None:

@@ -17,6 +17,15 @@ class SweepRequest(Request):
 
     @property
     def called(self) -> str:
-        """For the run's name."""
-        namespace = f"namespace {self.namespace}" if self.namespace else "the namespace"
-        return f"{namespace} of {self.context}" if self.context else namespace
+        """What is swept."""
+        return self.sweeping(self.namespace)
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until its namespace is known."""
+        return f"sweep {self.called}"
+
+    def sweeping(self, namespace: str | None) -> str:
+        """The namespace for people, None: of the context."""
+        what = f"namespace {namespace}" if namespace else "the current namespace"
+        return f"{what} of {self.context}" if self.context else what

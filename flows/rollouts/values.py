@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from prefect_slipway.infra.domain.naming import image_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,16 @@ class DeployedImage:
     def shown(self) -> str:
         """As people read it."""
         return f"{self.name} {self.version}" if self.version else self.reference
+
+    @property
+    def title(self) -> str:
+        """For the names of runs."""
+        return f"{image_title(self.name)} {self.version}" if self.version else image_title(self.reference)
+
+    def tags(self, tags: Iterable[str]) -> list[str]:
+        """A run's tags, and those that say what it is about."""
+        version = [f"version:{self.version}"] if self.version else []
+        return sorted({*tags, f"image:{self.name.rpartition('/')[2]}", *version})
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,13 +124,16 @@ def _ends_by_itself(interruption: Interruption) -> bool:
 
 
 async def _report(run: _Run, about: About, error: BaseException) -> None:
-    if run.reported:
-        return
+    if not run.reported:
+        await report_failure(about, error, time.monotonic() - run.started)
+
+
+async def report_failure(about: About, error: BaseException, duration_s: float = 0.0) -> None:
+    """Record the report of a run that failed early; trouble with that is a warning."""
     try:
         async with asyncio.timeout(_PATIENCE_S), get_client() as client:
             origin = await origin_of_this_run(client)
-            seconds = time.monotonic() - run.started
-            report = FailureReport(about.title, about.facts, error, seconds, origin.links)
+            report = FailureReport(about.title, about.facts, error, duration_s, origin.links)
             await MarkdownArtifact(
                 markdown=report.as_markdown(), key=key_of(about.kind, about.subject), description=about.title
             ).acreate(client)

@@ -1,4 +1,4 @@
-"""Validate a flow's parameters before Prefect records them, so that a secret is rejected first."""
+"""A flow's parameters: read before Prefect records them, so that a secret is rejected first; refused with a report."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from prefect_slipway.flows.request.model import Request
+from prefect_slipway.infra.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -21,18 +22,28 @@ R = TypeVar("R")
 
 
 def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
-    """Let a flow check plain values before its run is created.
+    """Let a flow check plain values before its run is created, and say what is wrong in Slipway's words.
 
-    Prefect creates the run, with its parameters, before it validates them (flow_engine.py, `create_flow_run`).
+    Prefect creates the run, with its parameters, before it validates them (flow_engine.py, `create_flow_run`). Those of
+    a deployment's run are recorded already: such a run fails before its flow begins, and gets its name and report here.
     """
-    serialize = flow.serialize_parameters
+    from prefect_slipway.flows.run.refused_parameters import report_refused  # flows alone have Prefect loaded here
+
+    serialize, validate = flow.serialize_parameters, flow.validate_parameters
 
     @functools.wraps(serialize)
     def checked(parameters: dict[str, Any]) -> dict[str, Any]:
         read_requests(request_models(flow.fn), parameters)
         return serialize(parameters)
 
+    @functools.wraps(validate)
+    def read(parameters: dict[str, Any]) -> dict[str, Any]:
+        read_requests(request_models(flow.fn), parameters)
+        return validate(parameters)
+
     flow.__dict__["serialize_parameters"] = checked
+    flow.__dict__["validate_parameters"] = read
+    flow.on_failure(report_refused)
     return flow
 
 
@@ -41,6 +52,16 @@ def read_requests(models: Models, parameters: Mapping[str, Any]) -> None:
     for name, model in models.items():
         if isinstance(given := parameters.get(name), dict):
             model.read(given)
+
+
+def run_name(models: Models, parameters: Mapping[str, Any]) -> str | None:
+    """What the flow will call its run at its beginning; None if these parameters do not say it."""
+    for name, model in models.items():
+        try:
+            return str(model.read(parameters[name]).run_name)  # type: ignore[attr-defined]  # sections have none
+        except (KeyError, TypeError, ValueError, AttributeError, UsageError):
+            return None
+    return None
 
 
 def check_shapes(models: Models, parameters: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import httpx
 
 from prefect_slipway.flows.reporting.resources import resource_id
 from prefect_slipway.flows.request import of_flows
-from prefect_slipway.flows.run.recorded_parameters import Models, check_shapes, read_requests, request_models
+from prefect_slipway.flows.run.recorded_parameters import Models, check_shapes, read_requests, request_models, run_name
 from prefect_slipway.flows.server.entrypoint import OURS, load_flow
 from prefect_slipway.flows.server.errors import prefect_errors
 from prefect_slipway.flows.server.quick import Client, run_page
@@ -107,6 +107,9 @@ async def start_run(
             action=error.action,
         ) from None
     body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
+    # Until a worker takes it up, nobody else names it.
+    if name := run_name(models, {**deployment.parameters, **parameters}):
+        body["name"] = name
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
     with prefect_errors():

@@ -28,6 +28,7 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 from prefect_slipway.infra.common.concurrently import run_concurrently
+from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.domain.reference import ImageReference
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ async def name_run(plan: ReleasePlan) -> None:
     """Show images and version where people look first: the run's name and tags."""
     if flow_run.id is None:
         return
-    name = f"{plan.name.rsplit('/', 1)[-1]} {plan.version or 'unchanged'}"
+    what = image_title(plan.only.image) if plan.only is not None else f"set {plan.name}"
+    name = f"release {what} {plan.version}" if plan.version else f"release {what}: nothing to release"
     describe_run({"slipway.image": plan.name, "slipway.version": plan.version or ""}, name=name)
     tags = {*(flow_run.tags or []), *(f"image:{image.image.rsplit('/', 1)[-1]}" for image in plan.public)}
     if plan.version:
@@ -47,7 +49,8 @@ async def name_run(plan: ReleasePlan) -> None:
 
 
 async def show_plan(plan: ReleasePlan) -> None:
-    """Record the plan as an artifact before it is carried out."""
+    """Record the plan as an artifact before it is carried out, and say it in the run's log."""
+    logger.info("%s: %s", plan.reference, plan.why)
     await MarkdownArtifact(
         markdown=plan_as_markdown(plan),
         key=report_key("plan", plan),
@@ -69,6 +72,7 @@ async def record(report: Report) -> None:
         has_report()
         await show_links(client, report.links)
         if result.released:
+            logger.info("%s", "\n".join([report.title, *(image.reference for image in result.images)]))
             describe_run({"slipway.digest": result.digest or ""})
         await run_concurrently(
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)

@@ -19,6 +19,7 @@ from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.run.stopwatch import Stopwatch
 from prefect_slipway.flows.steps.record import show_links
 from prefect_slipway.flows.steps.rollout import run_id
+from prefect_slipway.infra.domain.naming import place_title
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
@@ -86,16 +87,13 @@ class RolloutCourse:
             "run": run_id(),
         }
 
-    async def name_run(self) -> None:
+    async def name_run(self, *, rolling_back: bool) -> None:
         """Show image, version and workload where people look first: the run's name and tags."""
-        image, before = self._image, self._before
-        name = image.name.rsplit("/", 1)[-1]
-        tags = {*(flow_run.tags or []), f"image:{name}"}
-        if image.version:
-            tags.add(f"version:{image.version}")
-        title = f"{name} {image.version or image.digest[:19]} to {before.namespace}/{before.name}"
+        image, before, request = self._image, self._before, self.deploy.request
+        place = place_title(str(before.name), before.namespace, request.context, request.container)
+        title = f"roll back {place} to {image.title}" if rolling_back else f"deploy {image.title} to {place}"
         async with get_client() as client:
-            await client.update_flow_run(flow_run.id, name=title, tags=sorted(tags))
+            await client.update_flow_run(flow_run.id, name=title, tags=image.tags(flow_run.tags or []))
 
     async def show_plan(self, plan: Question) -> None:
         """The plan as an artifact of the run."""

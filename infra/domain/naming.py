@@ -1,9 +1,11 @@
-"""The name of a source before it is read: for its run's name, and for the report of an early failure."""
+"""What runs are called: by their source before it is read, by image and workload, so that no two look the same."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+from prefect_slipway.infra.domain.reference import ImageReference
 
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|t[a-z]z2?|zip)$")
 
@@ -28,3 +30,21 @@ def source_name(text: str, path: str = "") -> str:
             return "source"
     last = where.rstrip("/").removesuffix("/.git").rpartition("/")[2].removesuffix(".git")
     return _ARCHIVE.sub("", last) or "source"
+
+
+def image_title(reference: str) -> str:
+    """An image without its registry: `team/app`, `team/app:1.2.0`, or `team/app@` and the digest's first characters.
+
+    Raises InvalidReference.
+    """
+    image = ImageReference.parse(reference)
+    tag = f":{image.tag}" if image.tag else ""
+    return f"{image.repository}{tag}" + (f"@{image.digest[:19]}" if image.digest and not tag else "")
+
+
+def place_title(
+    workload: str, namespace: str | None = None, context: str | None = None, container: str | None = None
+) -> str:
+    """A workload among all others: `shop/deployment/app`, then its container and cluster as far as they are given."""
+    place = f"{namespace}/{workload}" if namespace else workload
+    return place + (f" ({container})" if container else "") + (f" of {context}" if context else "")

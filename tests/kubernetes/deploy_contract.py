@@ -18,6 +18,7 @@ from prefect_slipway.infra.domain.errors import (
     RolloutCrashed,
     VaultError,
 )
+from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, SECRET
 from tests.docs.events_page import EVENTS
 from tests.kubernetes.deploy_place import DeployPlace
@@ -42,7 +43,7 @@ class DeployContract:
         assert (result.reference, result.previous) == (images["better"], images["good"])
         assert await running_images(place.api) == {images["better"]}
         run = (await place.runs("deploy"))[0]
-        assert run["name"] == f"app 1.1.0 to {result.namespace}/deployment/app"
+        assert run["name"] == f"deploy {image_title(result.image)} 1.1.0 to {result.namespace}/deployment/app"
         assert {"image:app", "version:1.1.0"} <= set(run["tags"])
         assert result.summary in run["state"]["message"]
         assert images["good"] in await place.report(run["id"])
@@ -210,7 +211,9 @@ class DeployContract:
         again = await place.promote("dev", "staging", "production", approval=True)
         assert not any(done.changed for done in again.environments.values())
         assert "better" not in (await place.runs("promote"))[0]["name"]
-        assert (await place.runs("promote"))[0]["name"] == "app 1.1.0: dev → staging → production"
+        assert (await place.runs("promote"))[0][
+            "name"
+        ] == f"promote {image_title(result.image)} 1.1.0: dev → staging → production"
 
     async def test_a_promotion_stops_at_the_first_no(self, place: DeployPlace) -> None:
         """A refusal, a failure, and a digest that was not rolled out before or was rolled back since."""

@@ -14,16 +14,16 @@ from tests.warm import WarmStarter
 DEV = ("--environment", "dev:workload=deployment/NAME", "--environment", "live:workload=deployment/NAME")
 EARLY = [
     (("release", "/no/such/NAME"), "release NAME", "NAME was not released"),
-    (("release", "/no/such", "--image", "r.example/team/NAME"), "release NAME", "NAME was not released"),
+    (("release", "/no/such", "--image", "r.example/team/NAME"), "release team/NAME", "team/NAME was not released"),
     (("bake", "--source", "/no/such/NAME"), "release set NAME", "NAME was not released"),
     (
         ("deploy", "r.example/NAME:1.0.0", "--workload", "deployment/app"),
-        "deploy r.example/NAME:1.0.0 to deployment/app",
+        "deploy NAME:1.0.0 to deployment/app",
         "r.example/NAME:1.0.0 was not rolled out to deployment/app",
     ),
     (
         ("rollback", "deployment/NAME"),
-        "rollback of deployment/NAME to previous",
+        "roll back deployment/NAME to previous",
         "deployment/NAME was not rolled back to previous",
     ),
     (("promote", *DEV), "promote deployment/NAME: dev → live", "deployment/NAME: dev → live was not promoted"),

@@ -63,7 +63,7 @@ async def test_an_approved_release_goes_on(
     """While it waits the version is reserved, the plan is to be read, and neither builder nor image is there."""
     began = time.monotonic()
     releasing = asyncio.ensure_future(run_release(source=str(repository), approval={"required": True}))
-    run = await _paused(f"{repository.name} 0.1.0")
+    run = await _paused(f"release {repository.name} 0.1.0")
     asked = time.monotonic()
     assert run.state is not None and run.state.message is not None
     assert run.state.message.startswith("waiting for an approval until ")
@@ -92,7 +92,7 @@ async def test_a_refusal_undoes_the_reservation(
 ) -> None:
     """The run ends as Refused, with who and why; the version is free again and nothing was pushed."""
     releasing = asyncio.ensure_future(run_release(source=str(repository), approval={"required": True}))
-    run = await _paused(f"{repository.name} 0.1.0")
+    run = await _paused(f"release {repository.name} 0.1.0")
     await _give(run.name, NO)
     with pytest.raises(ApprovalRefused, match="Ada refused: not on a Friday"):
         await releasing
@@ -113,14 +113,14 @@ async def test_nobody_answers(run_release: Release, repository: Path) -> None:
 
     with pytest.raises(ApprovalTimedOut, match="nobody approved within 2 s"):
         await run_release(source=str(repository), approval={"required": True, "timeout_s": 2})
-    run = await _run_named(f"{repository.name} 0.1.0", lambda run: True)
+    run = await _run_named(f"release {repository.name} 0.1.0", lambda run: True)
     assert run.state is not None
     assert run.state.type.value == "FAILED"
     assert "ApprovalTimedOut: nobody approved within 2 s" in str(run.state.message)
     assert git(repository, "for-each-ref", "refs/slipway") == ""
 
     waiting = asyncio.ensure_future(run_release(source=str(repository), approval={"required": True}))
-    run = await _paused(f"{repository.name} 0.1.0")
+    run = await _paused(f"release {repository.name} 0.1.0")
     async with get_client() as client:
         await client.set_flow_run_state(run.id, Cancelling())
     with pytest.raises(ApprovalRefused, match="the run was cancelled"):
@@ -130,7 +130,7 @@ async def test_nobody_answers(run_release: Release, repository: Path) -> None:
 async def test_what_was_approved_is_what_is_built(run_release: Release, source: Path, registry: RegistryClient) -> None:
     """A directory that changed while the answer was waited for is not released."""
     releasing = asyncio.ensure_future(run_release(source=str(source), approval={"required": True}))
-    run = await _paused(f"{source.name} 0.1.0")
+    run = await _paused(f"release {source.name} 0.1.0")
     (source / "message").write_text("changed\n")
     await _give(str(run.id), YES)
     with pytest.raises(ApprovalOutdated):

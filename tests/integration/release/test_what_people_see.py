@@ -66,7 +66,7 @@ async def test_a_run_is_named_after_image_and_version(run_release: Release, sour
     """The list of runs reads like a list of releases, and each links from its result."""
     result = await run_release(source=str(source))
     run = await _run_of(result.flow_run_id)
-    assert run.name == f"{source.name} 0.1.0"
+    assert run.name == f"release {source.name} 0.1.0"
     assert {f"image:{source.name}", "version:0.1.0"} <= set(run.tags)
     assert run.state is not None
     assert run.state.message == f"{result.image} 0.1.0 released"
@@ -93,7 +93,7 @@ async def test_a_run_with_nothing_to_release_says_so(run_release: Release, repos
     run = await _run_of(result.flow_run_id)
     assert run.state is not None and run.state.is_completed()
     assert "nothing to release" in (run.state.message or "")
-    assert run.name == f"{repository.name} unchanged"
+    assert run.name == f"release {repository.name}: nothing to release"
 
 
 async def test_the_complete_build_log_is_in_the_run(run_release: Release, source: Path) -> None:
@@ -128,7 +128,7 @@ async def test_a_failed_run_keeps_its_report_and_cause(run_release: Release, sou
     with pytest.raises(StepFailed) as raised:
         await run_release(source=str(source))
     assert raised.value.status == 7
-    run = await _run_named(f"{source.name} 0.1.0")
+    run = await _run_named(f"release {source.name} 0.1.0")
     assert run.state is not None and run.state.is_failed()
     assert "StepFailed" in (run.state.message or "")
     reports = [artifact for artifact in await _artifacts_of(run.id) if str(artifact.key).startswith("release-")]

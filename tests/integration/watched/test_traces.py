@@ -35,7 +35,7 @@ def test_a_release_is_a_tree_from_the_caller_to_buildkits_steps(
 
     assert {span.trace_id.hex() for span in collector.spans} == {TRACE}
     assert collector.services == {"slipway"}
-    run = collector.named("traced 0.2.0")
+    run = collector.named("release traced 0.2.0")
     assert run.parent_span_id.hex() == CALLER
     said = attributes(run)
     assert said["prefect.run.id"] == result["flow_run_id"]
@@ -64,7 +64,7 @@ def test_a_failed_release_shows_where_it_failed_and_no_secret(
 
     assert collector.services == {"releases"}
     failed = [span for span in collector.spans if span.status.code == Status.STATUS_CODE_ERROR]
-    run, build = collector.named("untraced 0.1.0"), collector.named("build and push")
+    run, build = collector.named("release untraced 0.1.0"), collector.named("build and push")
     assert run.parent_span_id == b""
     assert attributes(run)["error.type"] == run.status.message == "StepFailed"
     (step,) = [span for span in collector.below(build) if span in failed]

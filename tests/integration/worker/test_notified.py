@@ -31,7 +31,7 @@ def test_a_failed_release_is_said_with_its_cause(stack: RunningStack, server: Pr
         assert server.end(failed)["type"] == "FAILED", server.state(failed)
         server.until(lambda: bool(heard.said))
     (said,) = heard.said
-    assert said["subject"] == f"{bad.name} 0.1.0: Failed"
+    assert said["subject"] == f"release {bad.name} 0.1.0: Failed"
     message = server.state(failed)["message"]
     for told in ("StepFailed", "exit code 7", 'the "real" reason', message):
         assert told in said["text"]

@@ -82,7 +82,7 @@ def test_an_application_is_released_in_turn_and_on_schedule(
         runs = sorted((server.ask("GET", f"/flow_runs/{run}") for run in both), key=lambda run: str(run["start_time"]))
         assert runs[0]["end_time"] <= runs[1]["start_time"], "they ran at the same time"
         assert "AwaitingConcurrencySlot" in server.states_of(runs[1]["id"])
-        assert [run["name"] for run in runs] == [f"{name} 0.1.0", f"{name} unchanged"]
+        assert [run["name"] for run in runs] == [f"release {name} 0.1.0", f"release {name}: nothing to release"]
         assert {"slipway", f"app:{name}", f"image:{name}", "version:0.1.0"} <= set(runs[0]["tags"])
 
         first = datetime.now(UTC) + _SCHEDULED_IN
@@ -200,6 +200,41 @@ def test_a_deployment_says_how_to_build(
     assert (tmp_path / "files" / "limit").read_text() == "77\n"
     assert (tmp_path / "cache" / "index.json").is_file()
     traces.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_run_has_a_name_before_a_worker_takes_it_and_a_report_of_refused_parameters(
+    slipway: Run, stack: RunningStack, server: PrefectServer, tmp_path: Path
+) -> None:
+    """What `slipway trigger` starts is named by its request at once. Parameters that only the flow can check end the
+    run before it begins: name, state and report say so, in Slipway's words."""
+    name = f"app-{uuid.uuid4().hex[:8]}"
+    stanza = {
+        "name": name,
+        "entrypoint": "prefect_slipway.flows.release.release",
+        "work_pool": {"name": "slipway"},
+        "parameters": {"request": {"source": "/no/such", "image": f"r.example/team/{name}"}},
+    }
+    register(slipway, tmp_path, stanza)
+    started = slipway("trigger", f"release/{name}", "--format", "json")
+    assert started.returncode == 0, started.stderr
+    waiting = json.loads(started.stdout)["run"]
+    assert server.ask("GET", f"/flow_runs/{waiting}")["name"] == f"release team/{name}"
+    refused = server.start(f"release/{name}", {"source": "/no/such", "version": {"exact": "one"}})
+    with worker(stack.env, tmp_path / "worker"):
+        assert [server.end(run)["type"] for run in (waiting, refused)] == ["FAILED", "FAILED"]
+    assert "SourceMissing" in server.state(waiting)["message"]
+    assert "'one' is not a semantic version\nNext: use MAJOR.MINOR.PATCH" in server.state(refused)["message"]
+    assert "pydantic" not in server.state(refused)["message"]
+    assert server.ask("GET", f"/flow_runs/{refused}")["name"] == f"release {name}: parameters refused"
+    for run, title in (
+        (waiting, f"team/{name} was not released"),
+        (refused, f"release {name} did not start: its parameters were refused"),
+    ):
+        (report,) = [one["data"] for one in _artifacts(server, run) if one["type"] == "markdown" and one["key"]]
+        assert report.startswith(f"# {title}\n")
+        assert "\nNext: " in report
+        assert f"| deployment | [{name}](" in report
 
 
 def _artifacts(server: PrefectServer, run: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.domain.naming import source_name
+from prefect_slipway.infra.domain.naming import image_title, place_title, source_name
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,16 @@ def test_this_directory_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path / "app")
     assert source_name(".") == "app"
     assert source_name("../app/.") == "app"
+
+
+def test_an_image_is_called_by_its_repository() -> None:
+    """Two teams' images of one name differ; a digest is as long as people compare."""
+    assert image_title("registry.example.com:5000/team/app") == "team/app"
+    assert image_title("registry.example.com/team/app:1.2.3") == "team/app:1.2.3"
+    assert image_title(f"r.example/app@sha256:{'0a' * 32}") == "app@sha256:0a0a0a0a0a0a"
+
+
+def test_a_workload_is_called_by_all_that_is_given() -> None:
+    """Its namespace, container and cluster tell it from others of its name."""
+    assert place_title("deployment/app") == "deployment/app"
+    assert place_title("deployment/app", "shop", "live", "web") == "shop/deployment/app (web) of live"
