@@ -100,6 +100,9 @@ lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every suppo
 docs: $(STAMP) ## write the pages of docs/ that are generated from the code
 	@$(BIN)/python -m tests.docs
 
+docs-picture: setup ## draw the README's picture of a release again, from a real one
+	@$(BIN)/python -m tests.docs.picture
+
 docs-site: $(STAMP) ## build the documentation site into site/
 	@$(BIN)/mkdocs --quiet build --strict
 	@echo "site/index.html"
@@ -122,4 +125,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs docs-site docs-publish dist up down clean
+.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs docs-picture docs-site docs-publish dist up down clean

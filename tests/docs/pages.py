@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 from prefect_slipway.infra.domain.documentation import SITE
@@ -46,8 +47,9 @@ def on_site(url: str) -> Path:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The page's fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    """The page's fenced blocks of a language; one in a list is indented."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(text) for _, text in found]
 
 
 def lines(page: Path, language: str) -> list[str]:
@@ -58,7 +60,7 @@ def lines(page: Path, language: str) -> list[str]:
 
 def prose(page: Path) -> str:
     """The page without its fenced blocks."""
-    return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def inline(page: Path) -> list[str]:

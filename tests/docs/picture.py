@@ -1,0 +1,68 @@
+"""`make docs-picture`: docs/assets/release.svg, a real release as a terminal shows it, with the log in a file."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tests.conftest import run_slipway, stack_home
+from tests.docs.pages import DOCS
+
+PICTURE = DOCS / "assets" / "release.svg"
+_COLUMNS = 100
+_FIRST = "git init -q && echo Hello > hello.txt && printf 'FROM scratch\\nCOPY hello.txt /\\n' > Dockerfile"
+_COMMIT = "git add . && git -c user.name=n -c user.email=n@example.com commit -qm"
+
+
+def session(env: Mapping[str, str]) -> str:
+    """What the second release of a small repository prints, in colour."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = Path(folder) / "hello"
+        app.mkdir()
+        typed = (f"{_FIRST} && {_COMMIT} 'feat: say hello'", f"echo Hi > hello.txt && {_COMMIT} 'feat: say hi'")
+        shown = ""
+        for command in typed:
+            subprocess.run(["/bin/sh", "-ec", command], cwd=app, check=True)
+            done = run_slipway("release", ".", env={**env, "CLICOLOR_FORCE": "1", "COLUMNS": str(_COLUMNS)}, cwd=app)
+            assert done.returncode == 0, done.stdout + done.stderr
+            shown = done.stdout
+    return shown
+
+
+def usual(shown: str, env: Mapping[str, str]) -> str:
+    """With the default ports in place of this session's, and without the commands for this machine."""
+    ports = {"SLIPWAY_REGISTRY_PORT": "5000", "SLIPWAY_PREFECT_PORT": "4200", "SLIPWAY_VAULT_PORT": "8200"}
+    for name, port in ports.items():
+        shown = shown.replace(f":{env[name]}", f":{port}")
+    # The timeline's rows are the last that are the same on every machine.
+    return re.sub(r"(?s)(.*\| [\d.]+ s\n).*", r"\1", shown).rstrip()
+
+
+def drawn(shown: str) -> str:
+    """As SVG, with the viewer's own monospace font: rich's is on another host."""
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(Text("$ slipway release . 2>build.log", style="bold"))
+    console.print(Text.from_ansi(shown), soft_wrap=False)
+    svg = console.export_svg(title="slipway", unique_id="slipway")
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
+
+
+def main() -> None:
+    with stack_home() as env:
+        started = run_slipway("up", env=env)
+        assert started.returncode == 0, started.stdout + started.stderr
+        shown = usual(session(env), env)
+    assert not {folder for folder in (tempfile.gettempdir(), sys.prefix, str(Path.home())) if folder in shown}
+    PICTURE.write_text(drawn(shown))
+
+
+if __name__ == "__main__":
+    main()
