@@ -12,27 +12,33 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 PATIENCE_S = 300.0
-_LOOK_EVERY_S = 0.05
+# A look may ask a server, which has other work: what takes long is looked at more rarely, and seen a tenth later.
+_FIRST_LOOKS_S, _LAST_LOOKS_S, _PART = 0.05, 0.5, 0.1
 
 T = TypeVar("T")
 
 
 def looks(patience_s: float = PATIENCE_S) -> Iterator[None]:
     """`for _ in looks():` one round for each look at the world, until `patience_s` is over."""
-    deadline = time.monotonic() + patience_s
     yield
-    while time.monotonic() < deadline:
-        time.sleep(_LOOK_EVERY_S)
+    for pause_s in _pauses(patience_s):
+        time.sleep(pause_s)
         yield
 
 
 async def calm_looks(patience_s: float = PATIENCE_S) -> AsyncIterator[None]:
     """The same beside the event loop's other tasks."""
-    deadline = time.monotonic() + patience_s
     yield
-    while time.monotonic() < deadline:
-        await asyncio.sleep(_LOOK_EVERY_S)
+    for pause_s in _pauses(patience_s):
+        await asyncio.sleep(pause_s)
         yield
+
+
+def _pauses(patience_s: float) -> Iterator[float]:
+    """Seconds between one look and the next."""
+    begin = time.monotonic()
+    while (waited := time.monotonic() - begin) < patience_s:
+        yield min(max(_FIRST_LOOKS_S, _PART * waited), _LAST_LOOKS_S)
 
 
 def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
