@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prefect_slipway.infra.common.claims import Note
@@ -50,7 +50,7 @@ _POOL = 16
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One as it was found. `digest`: of its manifest.
+    """One as it was found. `raw`: its manifest; `digest`: of it.
 
     `note`: the reservation, None for one that is over. `order`: of releases that want the same version the one with the
     lowest goes first. `decides`: until then its release may not have made up its mind; seconds since the epoch, by the
@@ -63,6 +63,7 @@ class Marker:
     note: Note | None = None
     decides: float = 0.0
     ended: float = 0.0
+    raw: bytes = field(default=b"", repr=False)
 
 
 def new_order() -> str:
@@ -140,7 +141,7 @@ class Markers:
             there = await self.read(tag)
             if there is None or there.order != order or there.note is None:
                 return
-            if not self._deletes or not await self._deleted(tag, there.digest, tag_too=attempt > 0):
+            if not self._deletes or not await self._deleted(there, tag_too=attempt > 0):
                 break
             await asyncio.sleep(delay_s)
         else:
@@ -152,20 +153,28 @@ class Markers:
         except TagImmutable:
             return  # where no tag ever changes, the registry guards the version's own as well
 
-    async def _deleted(self, tag: str, digest: str, *, tag_too: bool) -> bool:
+    async def _deleted(self, marker: Marker, *, tag_too: bool) -> bool:
         """False if the registry does not delete."""
         # By digest first, which also removes the tag in most registries. In some the tag outlives it, and some want the
         # tag to be deleted before.
-        by_digest = await self._delete(digest)
+        by_digest = await self._settled(lambda: self._delete_whole(marker))
         if by_digest and not tag_too:
             return True
-        by_tag = await self._delete(tag)
+        by_tag = await self._settled(lambda: self.registry.delete(self.repository, marker.tag))
         if by_tag and not by_digest:
-            await self._delete(digest)
+            await self._settled(lambda: self._delete_whole(marker))
         return by_digest or by_tag
 
-    async def _delete(self, reference: str) -> bool:
-        return await self._settled(lambda: self.registry.delete(self.repository, reference))
+    async def _delete_whole(self, marker: Marker) -> bool:
+        """By digest. Debian's registry deletes the manifest before it looks for its tags, and fails there while another
+        tag is written: the tag would stay for ever, on nothing. Restore the marker, so that both go next time.
+        """
+        try:
+            return await self.registry.delete(self.repository, marker.digest)
+        except _UNSETTLED:
+            with suppress(RegistryError):
+                await self.registry.put_manifest(self.repository, marker.tag, marker.raw, OCI_MANIFEST)
+            raise
 
     async def _settled(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try again what another release's writing may have disturbed."""
@@ -204,4 +213,4 @@ def _read(tag: str, manifest: Manifest) -> Marker | None:
         return None
     if not (math.isfinite(decides) and math.isfinite(ended)):
         return None
-    return Marker(tag, manifest.digest, order, Note.of(values), decides, ended)
+    return Marker(tag, manifest.digest, order, Note.of(values), decides, ended, manifest.raw)

@@ -7,9 +7,11 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,8 @@ from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, mino
 from tests.contract.registry.conftest import PASSWORD, USER, client
 from tests.faults import Front, front
 from tests.images import Pusher
+from tests.servers import registry_server
+from tests.waiting import calm_looks
 
 _ROUNDS, _MACHINES = 20, 5
 
@@ -232,6 +236,27 @@ async def test_a_marker_that_cannot_be_read_for_a_moment_is_not_overlooked(world
         torn.spoil("GET", "/manifests/slipway-", status, body=b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}', times=3)
         second, _ = await world.machine(torn.host)
         assert str((await second.reserve(Claim("two", "b"), minor)).version) == "0.2.0"
+
+
+async def test_a_deletion_that_another_write_disturbs_leaves_no_tag(tmp_path: Path, repository: str) -> None:
+    """Debian's registry deletes a manifest before it looks for its tags, and fails while any tag is empty, as each is
+    in the moment in which it is written: a marker goes as a whole all the same.
+    """
+    with registry_server(tmp_path, {USER: PASSWORD}) as host, front(host) as watched:
+        async with a_world(host, repository) as world:
+            ledger, _ = await world.machine(watched.host)
+            reservation = await ledger.reserve(Claim("one", "a"), minor)
+            (tags,) = tmp_path.rglob("_manifests/tags")
+            empty = tags / "1.0.0" / "current" / "link"
+            empty.parent.mkdir(parents=True)
+            empty.touch()
+            going = asyncio.create_task(ledger.give_back(reservation))
+            async for _ in calm_looks():
+                if [seen.method for seen in watched.seen].count("DELETE") > 1:
+                    break
+            shutil.rmtree(tags / "1.0.0")
+            await going
+            assert world.tags() == []
 
 
 async def test_a_lease_ends_by_the_registrys_clock(world: RegistryWorld) -> None:
