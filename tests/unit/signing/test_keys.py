@@ -99,6 +99,11 @@ def pem_of(public: dsa.DSAPublicKey | ec.EllipticCurvePublicKey | rsa.RSAPublicK
         (pem_of(x25519.X25519PrivateKey.generate().public_key()), "of a type or size"),
         (pem_of(dsa.generate_private_key(1024).public_key()), "of a type or size"),
     ],
+    # The keys are new in each process, and pytest's would have other names for the same tests.
+    ids=[
+        *("nothing", "OpenSSH", "a beginning", "truncated", "no structure", "an empty block", "a certificate"),
+        *("private", "private and encrypted", "RSA 1024", "P-521", "secp256k1", "X25519", "DSA"),
+    ],
 )
 def test_what_is_no_key_for_signatures_is_refused(text: str, said: str) -> None:
     """The cause says what the file holds, and nothing of it."""
