@@ -51,10 +51,9 @@ async def _verified(request: VerifyRequest) -> Verified:
     from prefect_slipway.flows.inspecting.open import open_image
     from prefect_slipway.flows.inspecting.read import named
     from prefect_slipway.flows.run.trusted_keys import public_keys
-    from prefect_slipway.flows.trust.checked import PROVENANCE, SBOM, verify_image
+    from prefect_slipway.flows.trust.checked import verify_image
     from prefect_slipway.infra.signing import TrustedKeys
 
     verifier = TrustedKeys(await public_keys(request.keys, request.vault))
-    required = [kind for kind, asked in ((PROVENANCE, request.provenance), (SBOM, request.sbom)) if asked]
     async with open_image(request) as (client, image):
-        return await verify_image(client, await named(client, image), verifier, required=required)
+        return await verify_image(client, await named(client, image), verifier, request)

@@ -1,7 +1,6 @@
 """What an attestation says: SLSA provenance and SBOMs, as BuildKit attaches them. Nothing here is trusted.
 
-Sources: slsa.dev `spec/v1.0/provenance` and `spec/v0.2`, docs/attestations/slsa-definitions.md (moby/buildkit), SPDX
-2.3 `packages`, CycloneDX 1.6 `components`.
+Sources: SPDX 2.3 `packages`, CycloneDX 1.6 `components`.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prefect_slipway.flows.inspecting.values import Attestation, Material, Provenance
-from prefect_slipway.flows.planning.provenance import RUN, TRIGGER, VERSION
+from prefect_slipway.flows.inspecting.values import Attestation
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, SignatureMalformed
 from prefect_slipway.infra.domain.predicates import CYCLONEDX, PREDICATE, SLSA, SPDX
 from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
-from prefect_slipway.infra.signing.reading import member, read_object
+from prefect_slipway.infra.signing.provenance import provenance_of
+from prefect_slipway.infra.signing.reading import member, object_in, objects_in, read_object, text_in
 
 # An SBOM of a large distribution's image has a few MB. JSON takes up to sixty times as much memory as bytes.
 _LIMIT = 32 << 20
@@ -23,7 +22,6 @@ _PARTS = 2_000_000
 # Of all that are about one index: somebody else says how many there are.
 _MOST_BYTES = 256 << 20
 _WHAT = "an attestation"
-_METADATA = "https://mobyproject.org/buildkit@v1#metadata"
 
 
 class Attestations:
@@ -66,39 +64,14 @@ async def _read(client: RegistryClient, repository: str, image: str, layer: Desc
     return Attestation(kind, layer.digest, layer.size, provenance, packages_of(kind, predicate))
 
 
-def provenance_of(predicate: Mapping[str, Any]) -> Provenance:
-    """From either version of SLSA's format; what is missing, or has another type, is empty."""
-    definition, details = _object(predicate, "buildDefinition"), _object(predicate, "runDetails")
-    if definition or details:
-        asked = _object(_object(definition, "externalParameters"), "request")
-        metadata, materials = _object(details, "metadata"), definition.get("resolvedDependencies")
-        vcs = _object(_object(metadata, "buildkit_metadata"), "vcs")
-        builder, times = _object(details, "builder"), ("startedOn", "finishedOn")
-    else:
-        asked = _object(_object(predicate, "invocation"), "parameters")
-        metadata, materials = _object(predicate, "metadata"), predicate.get("materials")
-        vcs = _object(_object(metadata, _METADATA), "vcs")
-        builder, times = _object(predicate, "builder"), ("buildStartedOn", "buildFinishedOn")
-    told = _object(asked, "args")
-    return Provenance(
-        builder=_text(builder, "id"),
-        source=_text(vcs, "source"),
-        revision=_text(vcs, "revision"),
-        run=_text(told, RUN),
-        version=_text(told, VERSION),
-        trigger=_text(told, TRIGGER),
-        started=_text(metadata, times[0]),
-        finished=_text(metadata, times[1]),
-        materials=tuple(_material(each) for each in _objects(materials)),
-    )
-
-
 def packages_of(kind: str, predicate: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The packages in an SBOM, None for another predicate."""
     if kind.startswith(SPDX):
-        found = [(_text(each, "name"), _text(each, "versionInfo")) for each in _objects(predicate.get("packages"))]
+        found = [
+            (text_in(each, "name"), text_in(each, "versionInfo")) for each in objects_in(predicate.get("packages"))
+        ]
     elif kind.startswith(CYCLONEDX):
-        found = [(_text(each, "name"), _text(each, "version")) for each in _objects(predicate.get("components"))]
+        found = [(text_in(each, "name"), text_in(each, "version")) for each in objects_in(predicate.get("components"))]
     else:
         return None
     return tuple(sorted({f"{name} {version}".strip() for name, version in found if name}))
@@ -106,24 +79,4 @@ def packages_of(kind: str, predicate: Mapping[str, Any]) -> tuple[str, ...] | No
 
 def _is_about(statement: Mapping[str, Any], image: str) -> bool:
     algorithm, _, value = image.partition(":")
-    return any(_object(each, "digest").get(algorithm) == value for each in _objects(statement.get("subject")))
-
-
-def _material(entry: Mapping[str, Any]) -> Material:
-    digests = _object(entry, "digest")
-    digest = next((f"{name}:{value}" for name, value in digests.items() if isinstance(value, str)), "")
-    return Material(_text(entry, "uri"), digest)
-
-
-def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    return value if isinstance(value, str) else ""
+    return any(object_in(each, "digest").get(algorithm) == value for each in objects_in(statement.get("subject")))

@@ -71,6 +71,7 @@ def _attestation(attestation: Attestation, width: int) -> Iterator[str]:
             ("revision", found.revision),
             ("run", found.run),
             ("trigger", found.trigger),
+            ("ref", found.ref),
             ("finished", found.finished),
         )
         facts += [(label, value) for label, value in told if value]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefect_slipway.infra.signing.provenance import Provenance
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -13,29 +15,6 @@ class Layer:
     digest: str
     size: int
     step: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Something that a build used: a base image, a source, a file from a URL."""
-
-    uri: str
-    digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """How the image was built. `run`, `version`, `trigger`: of a release by Slipway; "" where nothing is said."""
-
-    builder: str = ""
-    source: str = ""
-    revision: str = ""
-    run: str = ""
-    version: str = ""
-    trigger: str = ""
-    started: str = ""
-    finished: str = ""
-    materials: tuple[Material, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.outside import one_line
-
-RUN = "slipway:run"
-VERSION = "slipway:version"
-TRIGGER = "slipway:trigger"
+from prefect_slipway.infra.signing.provenance import REF, RUN, TRIGGER, VERSION
 
 
 def builder_id(run_id: str | None, page: str | None) -> str:
@@ -24,8 +21,9 @@ def builder_id(run_id: str | None, page: str | None) -> str:
     return f"urn:uuid:{run_id}" if run_id else ""
 
 
-def recorded(plan: ReleasePlan, run_id: str, trigger: str) -> dict[str, str]:
-    """Attributes for BuildRequest.recorded. `trigger`: what started the run, in words."""
+def recorded(plan: ReleasePlan, run_id: str, trigger: str, ref: str) -> dict[str, str]:
+    """Attributes for BuildRequest.recorded. `trigger`: what started the run, in words. `ref`: the branch, tag or commit
+    that was asked for, "" for an unknown one."""
     source = plan.source
     revision = f"{source.revision}-dirty" if source.revision and source.dirty else source.revision
     facts = {
@@ -34,5 +32,6 @@ def recorded(plan: ReleasePlan, run_id: str, trigger: str) -> dict[str, str]:
         RUN: run_id,
         VERSION: plan.version,
         TRIGGER: one_line(trigger),
+        REF: ref,
     }
     return {key: value for key, value in facts.items() if value}

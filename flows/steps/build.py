@@ -44,6 +44,7 @@ from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOptio
 from prefect_slipway.infra.domain.nodes import Share
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry.combined import combine
+from prefect_slipway.infra.source.branch import ref_of
 
 Key = tuple[str, tuple[str, ...]]
 """A target, and the platforms that one node builds of it."""
@@ -89,7 +90,7 @@ class Builds:
         """Build every image after its bases, including those that an earlier run pushed; the first failure cancels the
         others and is raised as it is."""
         to_build = self._plan.to_build()
-        self._recorded = recorded(self._plan, flow_run.id or "", await _trigger())
+        self._recorded = recorded(self._plan, flow_run.id or "", await _trigger(), await self._ref())
         self._started = time.monotonic()
         for image in self._plan.images:
             if image in to_build or image.public:
@@ -99,6 +100,9 @@ class Builds:
         async with live_progress(self.recorders, len(self._building)):
             await run_concurrently(*self._building.values())
         return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
+
+    async def _ref(self) -> str:
+        return await ref_of(self._source.checkout, self._run.request.checkout.ref)
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
         bases = {base: _by_digest(await self._building[base]) for base in image.bases if not found}

@@ -7,6 +7,7 @@ import logging
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.request.requirements import Requirements
 from prefect_slipway.flows.rollouts.changes import Changes
 from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage
@@ -40,7 +41,7 @@ async def check_signed(deploy: OpenDeploy, image: DeployedImage) -> tuple[str, .
     """
     reference = ImageReference.parse(image.name).with_digest(image.digest)
     keys = TrustedKeys(await public_keys(deploy.request.require, deploy.request.vault))
-    return (await verify_image(await deploy.registries.client(reference), reference, keys)).keys
+    return (await verify_image(await deploy.registries.client(reference), reference, keys, Requirements())).keys
 
 
 @step("check rights")

@@ -13,6 +13,8 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 
 _FIELD = re.compile(r'"((?:[^"]|"")*)"(?=,|\Z)|([^",]*)(?=,|\Z)')
 _NUMBER = r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_TIME = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SIZE = re.compile(rf"({_NUMBER}) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
 _TOO_LARGE = float(1 << 63)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -92,3 +94,11 @@ def byte_count(option: str, text: str) -> int:
     if size >= _TOO_LARGE:
         raise InvalidOption(f"{option} {text!r} is not a size", action="write e.g. 64m")
     return int(size)
+
+
+def seconds_of(text: str) -> int:
+    """A length of time: a number with s, m, h, d or w (`30d`). Raises InvalidOption."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise InvalidOption(f"{text!r} is not a length of time", action="write a number and a unit, such as 30d or 12h")
+    return int(match[1]) * _UNITS[match[2]]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed
-from prefect_slipway.infra.signing.reading import decode_base64, member
+from prefect_slipway.infra.signing.reading import decode_base64, member, object_in, text_in
 
 Answer = Literal["PASSED", "WARNED", "FAILED"]
 
@@ -118,17 +118,17 @@ class GateResult:
             raise SignatureMalformed(f"{_WHAT} whose 'configuration' is not a list of resource descriptors")
         first: dict[str, Any] = configuration[0] if configuration else {}
         return cls(
-            gate=_text(first, "name"),
+            gate=text_in(first, "name"),
             answer=cast(Answer, answer),
-            kind=_text(_object(first, "annotations"), _KIND),
+            kind=text_in(object_in(first, "annotations"), _KIND),
             definition=_digest(first),
             passed=_names(document, "passedTests"),
             warned=_names(document, "warnedTests"),
             failed=_names(document, "failedTests"),
             waivers=tuple(_waiver(each) for each in configuration[1:] if each.get("name") == _WAIVER),
-            url=_text(document, "url"),
-            finished=_text(document, "finishedOn"),
-            report=_report(_object(document, "report")),
+            url=text_in(document, "url"),
+            finished=text_in(document, "finishedOn"),
+            report=_report(object_in(document, "report")),
         )
 
     def _answer(self) -> tuple[Any, ...]:
@@ -146,8 +146,8 @@ def _described(waiver: Waiver) -> dict[str, Any]:
 
 
 def _waiver(entry: Mapping[str, Any]) -> Waiver:
-    told = _object(entry, "annotations")
-    return Waiver(*(_text(told, name) for name in ("gate", "finding", "by", "reason", "until")))
+    told = object_in(entry, "annotations")
+    return Waiver(*(text_in(told, name) for name in ("gate", "finding", "by", "reason", "until")))
 
 
 def _report(entry: Mapping[str, Any]) -> GateReport | None:
@@ -155,8 +155,8 @@ def _report(entry: Mapping[str, Any]) -> GateReport | None:
         return None
     content = entry.get("content")
     return GateReport(
-        _text(entry, "name"),
-        _text(entry, "mediaType"),
+        text_in(entry, "name"),
+        text_in(entry, "mediaType"),
         _digest(entry),
         decode_base64(content, "a gate's report") if isinstance(content, str) else None,
     )
@@ -175,15 +175,5 @@ def _digests(digest: str) -> dict[str, str]:
 
 
 def _digest(entry: Mapping[str, Any]) -> str:
-    value = _text(_object(entry, "digest"), "sha256")
+    value = text_in(object_in(entry, "digest"), "sha256")
     return f"sha256:{value}" if value else ""
-
-
-def _object(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(document: Mapping[str, Any], key: str) -> str:
-    value = document.get(key)
-    return value if isinstance(value, str) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed
@@ -36,6 +37,23 @@ def member(document: dict[str, Any], name: str, kind: type[_T], what: str) -> _T
     if not isinstance(value, kind):
         raise SignatureMalformed(f"{what} without {name!r}, or with another type of value there")
     return value
+
+
+def object_in(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The object there; an empty one for anything else, as of fields that may be missing."""
+    value = document.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def objects_in(value: Any) -> list[Mapping[str, Any]]:
+    """The objects of a list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def text_in(document: Mapping[str, Any], key: str) -> str:
+    """The text there, "" for anything else."""
+    value = document.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def decode_base64(text: str, what: str) -> bytes:

@@ -23,6 +23,8 @@ SIGNED = "https://sigstore.dev/cosign/sign/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
 CYCLONEDX = "https://cyclonedx.org/bom"
+REBUILT = "https://slipway.dev/rebuild/v1"
+"""Ours: the subjects were built again from their recorded inputs; `{"reproduced": true}` if to the same digests."""
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 
 _V1 = "https://in-toto.io/Statement/v1"

@@ -50,6 +50,14 @@ async def branch_of(
     return (name if name != default else "") if name else None
 
 
+async def ref_of(checkout: Checkout, ref: str | None) -> str:
+    """The ref that was fetched, as it was asked for (`ref`; HEAD if none was), or the branch of a work tree; "" without
+    git, or with a detached HEAD."""
+    if checkout.repository is None or checkout.revision is None:
+        return ""
+    return (ref or "HEAD") if checkout.temporary is not None else await _own(checkout)
+
+
 async def _remote(checkout: Checkout, name: str, credentials: CredentialSource | None) -> Remote | None:
     assert checkout.repository is not None, "the checkout is of a repository"
     return await remote_of(checkout.repository, name, credentials, ca_file=checkout.ca_file)

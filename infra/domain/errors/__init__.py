@@ -131,7 +131,13 @@
     │   ├── OtherImageSigned           a signature of another digest
     │   ├── OtherRepositorySigned      a signature of this digest in another repository
     │   ├── OtherPayloadType           signed, but not an in-toto statement
-    │   └── OtherPredicateType         a statement about the image, of another type
+    │   ├── OtherPredicateType         a statement about the image, of another type
+    │   ├── OtherSource                built from another source, or from one with changes
+    │   ├── OtherRef                   built from another branch or tag
+    │   ├── TooOld                     built longer ago than is allowed
+    │   ├── BuildTimeUnknown           no time of the build, or one in the future
+    │   ├── GateNotPassed              the newest result of the gate is a failure
+    │   └── NotRebuilt                 no statement that it was rebuilt to the same digest
     ├── PolicyError                    policies in Rego
     │   ├── PolicyInvalid              it does not compile, or a function in it fails
     │   └── PolicyTimedOut             no answer in time
@@ -281,14 +287,20 @@ from prefect_slipway.infra.domain.errors.stack import (
     StateFolderUnusable,
 )
 from prefect_slipway.infra.domain.errors.trust import (
+    BuildTimeUnknown,
+    GateNotPassed,
     NotAttested,
+    NotRebuilt,
     NotSigned,
     OtherImageSigned,
     OtherPayloadType,
     OtherPredicateType,
+    OtherRef,
     OtherRepositorySigned,
+    OtherSource,
     SignatureInvalid,
     SignatureMalformed,
+    TooOld,
     TrustError,
     UntrustedKey,
 )
@@ -335,6 +347,7 @@ __all__ = [
     "BaseImageUnavailable",
     "BuildError",
     "BuildSecretMissing",
+    "BuildTimeUnknown",
     "BuilderCrashed",
     "BuilderDeleted",
     "BuilderDied",
@@ -371,6 +384,7 @@ __all__ = [
     "DiskFull",
     "DockerfileInvalid",
     "DockerfileMissing",
+    "GateNotPassed",
     "HistoryIncomplete",
     "Interrupted",
     "InvalidKey",
@@ -388,13 +402,16 @@ __all__ = [
     "NotAttested",
     "NotOurs",
     "NotPromoted",
+    "NotRebuilt",
     "NotSigned",
     "ObjectConflict",
     "ObjectMissing",
     "OtherImageSigned",
     "OtherPayloadType",
     "OtherPredicateType",
+    "OtherRef",
     "OtherRepositorySigned",
+    "OtherSource",
     "OutputError",
     "ParametersRefused",
     "PartMissing",
@@ -456,6 +473,7 @@ __all__ = [
     "StepFailed",
     "StepOutOfMemory",
     "TagImmutable",
+    "TooOld",
     "TransitMissing",
     "TrustError",
     "UntrustedKey",

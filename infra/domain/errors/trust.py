@@ -46,5 +46,29 @@ class OtherPayloadType(TrustError):
     default_action = "verify it with the tool that made it; Slipway reads in-toto statements"
 
 
+class OtherSource(TrustError):
+    default_action = "release the image from the required source, without local changes, or correct the requirement"
+
+
+class OtherRef(TrustError):
+    default_action = "release the image with --ref and the required branch or tag, or correct the requirement"
+
+
+class TooOld(TrustError):
+    default_action = "release the image again, or allow a higher age"
+
+
+class BuildTimeUnknown(TrustError):
+    default_action = "check the builder's clock, then release the image again"
+
+
+class GateNotPassed(TrustError):
+    default_action = "fix what the gate found and release the image again; a later result of the same gate counts"
+
+
+class NotRebuilt(TrustError):
+    default_action = "rebuild the image on another builder, and sign a statement if the digests are equal"
+
+
 class OtherPredicateType(TrustError):
     default_action = "request the type that it states, or release the image again with the attestation you need"

@@ -14,6 +14,8 @@ import pytest
 from prefect_slipway.infra.vault import TransitPath
 from tests import patient
 from tests.conftest import clean_environment
+from tests.git_repository import commit, git, make_bare
+from tests.git_server import serve_git
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
 from tests.servers import VaultServer, vault_server
 from tests.warm import WarmStarter
@@ -145,6 +147,58 @@ def test_a_newcomers_release_may_do_without(
     result = result_of(commands.run("release", source, *options, "--format", "json", env=env))
     assert result["signed_by"] == []
     assert traces.tags(source.name) == ["0.1.0"]
+
+
+def test_where_a_release_comes_from_is_verified(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
+    """Source, ref and age by the signed provenance, as BuildKit wrote it; anything else is refused by name. What cosign
+    adds with a key of its own is verified with that key, which needs no Vault and no Prefect server."""
+    folder = make_source(tmp_path / "work" / "app-sourced")
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "feat: begin", {})
+    (tmp_path / "git").mkdir()
+    git(make_bare(tmp_path / "git" / "app-sourced.git", folder), "config", "http.receivepack", "true")
+    image = f"{traces.connection.registry}/app-sourced:0.1.0"
+    with serve_git(tmp_path / "git") as server:
+        source = server.url("app-sourced.git")
+        result = result_of(commands.run("release", source, "--ref", "main", "--format", "json", env=USUAL))
+    verify = ("verify", image, "--key", KEY, "--format", "json")
+    verified = commands.run(*verify, "--source", source, "--ref", "main", "--max-age", "1h")
+    assert verified.code == 0, verified.stderr
+    found = json.loads(verified.stdout)
+    assert (found["source"], found["ref"], found["revision"]) == (source, "main", result["revision"])
+    for required, cause in (
+        (("--source", "https://git.example.com/app"), "OtherSource"),
+        (("--ref", "feature"), "OtherRef"),
+        (("--max-age", "0s"), "TooOld"),
+        (("--gate", "scan"), "NotAttested"),
+        (("--rebuilt",), "NotRebuilt"),
+    ):
+        refused = commands.run(*verify, *required)
+        assert refused.code == 1
+        assert json.loads(refused.stdout)["error"]["cause"] == cause
+
+    user, password = registry_login(traces.connection)
+    env = {**clean_environment(), "COSIGN_PASSWORD": "x", "HOME": str(tmp_path)}
+    access = ["--allow-http-registry", "--registry-username", user, "--registry-password", password]
+
+    def cosign(*arguments: str) -> None:
+        done = subprocess.run(
+            ["cosign", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+
+    cosign("generate-key-pair", "--output-key-prefix", "own")
+    digest = f"{image.partition(':0.1')[0]}@{result['digest']}"
+    cosign("sign", "--key", "own.key", "--recursive", "--tlog-upload=false", "--yes", *access, digest)
+    passed = {"result": "PASSED", "configuration": [{"name": "scan"}], "passedTests": ["all"]}
+    (tmp_path / "predicate.json").write_text(json.dumps(passed))
+    kind = ("--type", "https://in-toto.io/attestation/test-result/v0.1", "--predicate", "predicate.json")
+    cosign("attest", "--key", "own.key", *kind, "--tlog-upload=false", "--yes", *access, digest)
+    theirs = ("verify", image, "--key", str(tmp_path / "own.pub"), "--gate", "scan", "--format", "json")
+    verified = commands.run(*theirs)
+    assert verified.code == 0, verified.stderr
+    assert json.loads(verified.stdout)["gates"] == {"scan": "PASSED"}
+    assert json.loads(commands.run(*theirs, "--sbom").stdout)["error"]["cause"] in {"NotAttested", "UntrustedKey"}
 
 
 def test_a_release_that_is_killed_around_its_signature_is_signed_once(

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.flows.inspecting.attested import packages_of, provenance_of
+from prefect_slipway.flows.inspecting.attested import packages_of
 from prefect_slipway.flows.inspecting.changes import compared
 from prefect_slipway.flows.inspecting.read import previous
 from prefect_slipway.flows.inspecting.shown import as_text
-from prefect_slipway.flows.inspecting.values import Attestation, InspectedImage, Layer, Material, Platform, Provenance
+from prefect_slipway.flows.inspecting.values import Attestation, InspectedImage, Layer, Platform
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.reference import is_digest
 from prefect_slipway.infra.domain.version import parse_version
 from prefect_slipway.infra.registry.model import ImageConfig
+from prefect_slipway.infra.signing.provenance import Material, Provenance, provenance_of
 
 SPDX = "https://spdx.dev/Document"
 SLSA = "https://slsa.dev/provenance/v1"
@@ -56,7 +57,7 @@ def image(*platforms: Platform, version: str = "1.1.0", **more: Any) -> Inspecte
 
 def test_both_versions_of_slsa_tell_the_same() -> None:
     """Builder, source, revision, run and materials, wherever the format has them."""
-    told = {"slipway:run": "r", "slipway:version": "1.0.0", "slipway:trigger": "command line"}
+    told = {"slipway:run": "r", "slipway:version": "1.0.0", "slipway:trigger": "command line", "slipway:ref": "main"}
     vcs = {"source": "https://g.example/app", "revision": "abc"}
     used = [{"uri": "pkg:docker/base@1", "digest": {"sha256": "1" * 64}}, {"uri": "https://e.example/x"}]
     newer = {
@@ -80,7 +81,7 @@ def test_both_versions_of_slsa_tell_the_same() -> None:
         },
     }
     expected = Provenance(
-        "https://b", "https://g.example/app", "abc", "r", "1.0.0", "command line", "1", "2",
+        "https://b", "https://g.example/app", "abc", "r", "1.0.0", "command line", "main", "1", "2",
         (Material("pkg:docker/base@1", digest("1")), Material("https://e.example/x")),
     )  # fmt: skip
     assert provenance_of(newer) == provenance_of(older) == expected
@@ -143,7 +144,7 @@ def test_what_changed() -> None:
 @given(st.text(max_size=200), st.integers(0, 200))
 def test_text_fits_the_terminal(word: str, width: int) -> None:
     """Each line is as wide as the terminal at most, and nothing in it acts on one, whatever the registry says."""
-    found = Provenance(word, word, word, word, word, word, word, word, (Material(word),))
+    found = Provenance(word, word, word, word, word, word, word, word, word, (Material(word),))
     attested = (Attestation(word, digest("7"), 1, found), Attestation(SLSA, digest("7"), 1, problem=word))
     layers = (Layer(digest("a"), 10**12, word),)
     one = Platform(word, digest("e"), 5, word, {word: word}, layers, attested)
