@@ -30,6 +30,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import SecretField
+from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 Network = Literal["default", "host", "none"]
 ReadSecret = Callable[[SecretField], Awaitable[bytes]]
@@ -102,6 +103,7 @@ def build_request(
     read_secret: ReadSecret,
     output: Mapping[str, str] = MappingProxyType({}),
     beside: Sequence[Output] = (),
+    source_policy: SourcePolicy | None = None,
     recorded: Mapping[str, str] = MappingProxyType({}),
 ) -> BuildRequest:
     """The build request for BuildKit. `image`: REGISTRY/REPOSITORY, pushed to by digest; `labels`: of the image, and
@@ -110,7 +112,7 @@ def build_request(
 
     `epoch` (seconds, for a reproducible image) and `git_modes`: as of BuildRequest. `network`: what the builder needs
     if the file names none. `read_secret`: from Vault. `output`: attributes of the image exporter. `beside`: further
-    outputs. Raises InvalidOption for what is not allowed.
+    outputs. `source_policy`: as of BuildRequest. Raises InvalidOption for what is not allowed.
     """
     what = f"target {target.name}"
     context, dockerfile = _source(what, target, places)
@@ -137,6 +139,7 @@ def build_request(
         recorded=recorded if "provenance" in attested.attests else {},
         cache_imports=_caches(what, "cache-from", target.cache_from, places),
         cache_exports=_caches(what, "cache-to", target.cache_to, places),
+        source_policy=source_policy,
         secrets=dict(_secret(what, text, places, read_secret) for text in target.secrets),
         ssh=_agents(what, target, context, places, read_secret),
         network=_network(what, target, places, network),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_slipway.flows.base_images.changes import Sighting
-from prefect_slipway.flows.base_images.dockerfile import base_images
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.sources import dockerfile_of, open_source
+from prefect_slipway.infra.domain.dockerfile import base_images
 from prefect_slipway.infra.domain.errors import DockerfileInvalid, DockerfileMissing, InvalidOption, ManifestUnknown
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.reference import ImageReference

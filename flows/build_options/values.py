@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, cast
 
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -198,3 +199,12 @@ def _named(option: str, text: str) -> tuple[str, str, str]:
     if not key:
         raise InvalidOption(f"{option} {text!r} has no name", action="write KEY=VALUE")
     return key, equals, value
+
+
+def text_of_file(option: str, name: str) -> str:
+    """The text of a file that an option names. Raises InvalidOption."""
+    try:
+        return Path(name).read_text()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InvalidOption(f"{option}: {name!r} cannot be read: {reason}", action="check the file's name") from error

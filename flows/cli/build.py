@@ -113,7 +113,7 @@ async def _run(
         async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
             try:
                 if asked.dockerfile:
-                    content = await buildkit.fetch(asked.dockerfile, display)
+                    content = await buildkit.fetch(asked.dockerfile, display, source_policy=asked.request.source_policy)
                     asked = asked._replace(request=asked.request._replace(dockerfile_content=content))
                 if asked.call is not None:
                     return await _call(args, buildkit, asked, credentials, display)

@@ -22,9 +22,13 @@ from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_re
 from prefect_slipway.infra.buildkit.session.upload import HEAD, Archive, is_archive
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count, parse_bool
+from prefect_slipway.infra.domain.source_policy import SourcePolicy
 from prefect_slipway.infra.domain.urls import check_texts
 
 _LEFT_OUT = "remove it; pass a git server's token with --secret id=GIT_AUTH_TOKEN,env=NAME"
+
+# What docker buildx reads the name of its file from.
+_POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
 
 _REPEATED: dict[str, Any] = {"action": "append", "default": []}
 # Options of `docker build` before BuildKit, which the frontend calls limits.
@@ -70,6 +74,11 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add("--attest", **_REPEATED, metavar="type=TYPE[,…]", help="Attestation to add: sbom or provenance.")
     add("--sbom", metavar="true|false|…", help="Short for --attest type=sbom.")
     add("--provenance", metavar="true|false|mode=…", help="Short for --attest type=provenance.")
+    add(
+        "--source-policy",
+        metavar="FILE",
+        help="Source policy, BuildKit's JSON: which images, repositories and URLs the build may use, or uses instead.",
+    )
     add("--network", default="", metavar="MODE", help="Network of the RUN steps: default, host or none.")
     add(
         "--allow",
@@ -181,6 +190,7 @@ def build_request(
         required_attests=tuple(attested),
         cache_imports=entries.caches("--cache-from", args.cache_from),
         cache_exports=_cache_exports(args, arguments),
+        source_policy=_source_policy(args.source_policy or env.get(_POLICY)),
         secrets=entries.secrets(args.secret, env),
         ssh=agents,
         network=values.network("--network", args.network) or network,
@@ -233,6 +243,12 @@ def _cache_exports(args: argparse.Namespace, arguments: Mapping[str, str]) -> tu
     found = entries.caches("--cache-to", args.cache_to)
     inline = parse_bool(arguments.get("BUILDKIT_INLINE_CACHE", ""))
     return (*found, CacheEntry("inline")) if inline else found
+
+
+def _source_policy(file: str | None) -> SourcePolicy | None:
+    if not file:
+        return None
+    return SourcePolicy.read(f"the source policy {file!r}", values.text_of_file("--source-policy", file))
 
 
 def _limits(args: argparse.Namespace) -> list[str]:

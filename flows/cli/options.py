@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 from pydantic.fields import FieldInfo
 
+from prefect_slipway.flows.build_options.values import text_of_file
 from prefect_slipway.flows.cli.typed_build import typed_build
 from prefect_slipway.flows.request.model import Request, option_of
 from prefect_slipway.flows.request.release import ReleaseRequest
@@ -99,12 +100,18 @@ def given_options(
     values: dict[str, Any] = {}
     for option in _options(model, without, section):
         if (given := getattr(args, option.dest)) is not None:
-            values[option.place[-1]] = read_pairs(option.flag, given) if get_origin(option.kind) is dict else given
+            values[option.place[-1]] = _value(option, given)
     for name in model.model_fields:
         inner = model.section(name) if name not in without else None
         if inner is not None and (found := given_options(args, inner, without=without, section=name)):
             values[name] = found
     return values
+
+
+def _value(option: _Typed, given: Any) -> Any:
+    if option_of(option.field).of_file:
+        return text_of_file(option.flag, given)
+    return read_pairs(option.flag, given) if get_origin(option.kind) is dict else given
 
 
 def _options(model: type[Request], without: Collection[str], section: str) -> Iterator[_Typed]:

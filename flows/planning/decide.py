@@ -13,6 +13,7 @@ from prefect_slipway.flows.bake.builds import unused
 from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.targets import Target
 from prefect_slipway.flows.planning.build_cache import plan_caches
+from prefect_slipway.flows.planning.denied import denied_sources
 from prefect_slipway.flows.planning.lineage import released_versions
 from prefect_slipway.flows.planning.next_version import (
     DEFAULT_TAG_PREFIX,
@@ -188,6 +189,7 @@ class _Planning:
         found: Mapping[ImageReference, str],
     ) -> ReleasePlan:
         request, source, targets = self._run.request, self._source.facts, self._source.targets
+        policy = request.build.policy()
         epoch = (source.committed_at or 0) if request.build.reproducible else None
         created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
         return ReleasePlan(
@@ -207,10 +209,12 @@ class _Planning:
             warnings=(
                 *targets.warnings,
                 *(said for target in targets.targets.values() for said in unused(target)),
+                *(denied_sources(policy, targets, self._source.places) if policy is not None else ()),
                 *([_NO_OUTPUTS] if found and request.build.outputs else []),
             ),
             build_options=request.build_options,
             sign=self._run.signing_keys(self._images) if version is not None else (),
+            source_policy=policy.digest if policy is not None else None,
         )
 
     def _image(
@@ -272,7 +276,7 @@ def _fingerprint(request: ReleaseRequest, source: FetchedSource) -> str:
     else:
         options = as_bake(source.targets)
         what = [source.facts.fingerprint, source.facts.dirty, options, request.bake.repository, build.reproducible]
-        what += filter(None, [build.attestation_options])
+        what += filter(None, [build.attestation_options, build.source_policy])
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.outside import one_line
-from prefect_slipway.infra.signing.provenance import REF, RUN, TRIGGER, VERSION
+from prefect_slipway.infra.signing.provenance import REF, RUN, SOURCE_POLICY, TRIGGER, VERSION
 
 
 def builder_id(run_id: str | None, page: str | None) -> str:
@@ -33,5 +33,6 @@ def recorded(plan: ReleasePlan, run_id: str, trigger: str, ref: str) -> dict[str
         VERSION: plan.version,
         TRIGGER: one_line(trigger),
         REF: ref,
+        SOURCE_POLICY: plan.source_policy,
     }
     return {key: value for key, value in facts.items() if value}

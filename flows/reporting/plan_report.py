@@ -75,9 +75,10 @@ def source_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
 
 
 def build_facts(plan: ReleasePlan) -> list[tuple[str, str]]:
-    """A row with the options of the build in force; none without any."""
+    """Rows with the options of the build in force and its source policy; none without any."""
+    policy = [("source policy", plan.source_policy)] if plan.source_policy else []
     said = [_said(name.replace("_", " "), value) for name, value in plan.build_options.items()]
-    return [("build options", one_line("; ".join(said)))] if said else []
+    return [*([("build options", one_line("; ".join(said)))] if said else []), *policy]
 
 
 def _said(name: str, value: Any) -> str:

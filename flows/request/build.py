@@ -15,8 +15,9 @@ from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.secret_path import SecretField
+from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
-OF_ANY_IMAGE = ("no_cache", "reproducible", "network", "provenance", "sbom")
+OF_ANY_IMAGE = ("no_cache", "reproducible", "network", "provenance", "sbom", "source_policy")
 """The fields that a release of several images has as well: the others are in the set's files."""
 
 
@@ -95,6 +96,13 @@ class Build(Request):
             "e.g. REFERENCE@sha256:…. Default: off."
         ),
     )
+    source_policy: Annotated[str | None, Option(metavar="FILE", of_file=True)] = Field(
+        default=None,
+        description=(
+            "Source policy of the build, the text of BuildKit's JSON: rules that allow, deny or pin images, git "
+            "repositories and URLs. The option names its file. Leave empty to allow all."
+        ),
+    )
     compression: Literal["uncompressed", "gzip", "zstd", "estargz"] | None = Field(
         default=None, description="Compression of the layers. Leave empty for the builder's default, gzip."
     )
@@ -147,7 +155,12 @@ class Build(Request):
         byte_count("--shm-size", self.shm_size or "0")
         values.ulimits("--ulimit", self.ulimits)
         Places.check(self.allow)
+        self.policy()
         return self
+
+    def policy(self) -> SourcePolicy | None:
+        """The source policy, None without one. Raises InvalidOption."""
+        return SourcePolicy.read("the source policy", self.source_policy) if self.source_policy is not None else None
 
     @property
     def in_vault(self) -> list[SecretField]:

@@ -33,11 +33,13 @@ _ADDRESSES = {"source", "git_remote", "address"}
 @dataclass(frozen=True, slots=True)
 class Option:
     """The command line's option of a field: its name without dashes, "" for the field's own, what its help shows in
-    place of a value, "" for the usual, and its letter, "" without one."""
+    place of a value, "" for the usual, and its letter, "" without one. `of_file`: it names a file, whose text is the
+    value."""
 
     name: str = ""
     metavar: str = ""
     letter: str = ""
+    of_file: bool = False
 
 
 class Request(BaseModel):

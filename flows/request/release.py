@@ -123,10 +123,12 @@ class ReleaseRequest(Request):
 
     @property
     def build_options(self) -> dict[str, Any]:
-        """The options of the build in force: those that are not the default. Permissions and labels are not among
-        them."""
+        """The options of the build in force: those that are not the default. Permissions, labels and the source
+        policy are not among them."""
         usual = self.model_dump(mode="json", include={"file", "build_args", "platforms"}, exclude_defaults=True)
-        return usual | self.build.model_dump(mode="json", exclude={"allow", "labels"}, exclude_defaults=True)
+        return usual | self.build.model_dump(
+            mode="json", exclude={"allow", "labels", "source_policy"}, exclude_defaults=True
+        )
 
     @property
     def called(self) -> str:

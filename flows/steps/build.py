@@ -225,6 +225,7 @@ class Builds:
             read_secret=run.read_secret,
             output=run.request.build.output,
             recorded=self._recorded,
+            source_policy=run.request.build.policy(),
             beside=self.outputs.requested(image.reference, self._same_image),
         )
         return request._replace(

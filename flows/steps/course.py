@@ -92,6 +92,7 @@ class Course:
             left_behind=self.left_behind,
             platforms=only.platforms if only is not None else {},
             signed_by=self.signed,
+            source_policy=plan.source_policy,
         )
 
     async def record(self, error: BaseException | None = None) -> None:

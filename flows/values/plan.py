@@ -68,7 +68,7 @@ class ReleasePlan:
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
     the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user. `build_options`: those of the
     request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
-    sign the images.
+    sign the images. `source_policy`: the digest of its text.
     """
 
     source: SourceFacts
@@ -84,6 +84,7 @@ class ReleasePlan:
     warnings: tuple[str, ...] = ()
     build_options: dict[str, Any] = field(default_factory=dict)
     sign: tuple[str, ...] = ()
+    source_policy: str | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -129,6 +130,8 @@ class ReleasePlan:
             return []
         built = {image.target for image in self.to_build()}
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
+        if built and self.source_policy:
+            effects.insert(0, f"apply the source policy {self.source_policy} to each build")
         if built:
             effects += [f"write {output} when it is verified" for output in self.build_options.get("outputs", ())]
         if self.sign:

@@ -160,7 +160,7 @@ class ReleaseResult:
     `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
-    with its version.
+    with its version. `source_policy`: as of ReleasePlan.
     """
 
     image: str
@@ -184,6 +184,7 @@ class ReleaseResult:
     left_behind: tuple[LeftBehind, ...] = ()
     platforms: dict[str, str] = field(default_factory=dict)
     signed_by: tuple[str, ...] = ()
+    source_policy: str | None = None
 
     @property
     def summary(self) -> str:

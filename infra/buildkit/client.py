@@ -45,6 +45,7 @@ from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderToo
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.bridge import Bridge
     from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
+    from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 T = TypeVar("T")
 
@@ -219,6 +220,7 @@ class BuildKit:
         Raises as `build`, BuilderTooOld for a question that the frontend does not know.
         """
         request = await self._prepared(request._replace(outputs=()))
+        await self._check_version(request, on_event)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
@@ -229,12 +231,19 @@ class BuildKit:
         }
         return await self._bridged(request, solve, session, offered, on_event, lambda bridge: bridge.ask(options))
 
-    async def fetch(self, url: str, on_event: Callable[[BuildEvent], None] = lambda _: None) -> bytes:
+    async def fetch(
+        self,
+        url: str,
+        on_event: Callable[[BuildEvent], None] = lambda _: None,
+        *,
+        source_policy: SourcePolicy | None = None,
+    ) -> bytes:
         """A Dockerfile that the daemon downloads. Raises as `build`."""
-        request = BuildRequest(context=Path())
+        request = BuildRequest(context=url, source_policy=source_policy)
+        await self._check_version(request, on_event)
         offered: list[Attachable] = []
         session = Session(offered, name="slipway", shared_key="")
-        solve = SolveRequest(Ref=os.urandom(16).hex(), Session=session.id)
+        solve = solve_request(request, os.urandom(16).hex(), session.id)
         return await self._bridged(request, solve, session, offered, on_event, lambda bridge: bridge.fetch(url))
 
     async def _bridged(
@@ -269,23 +278,31 @@ class BuildKit:
         return request
 
     async def _check_version(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
-        """Tell what an old daemon would leave out. Raises BuilderTooOld for attestations that must not be."""
-        if not request.outputs or (request.source_date_epoch is None and not request.required_attests):
+        """Tell what an old daemon would leave out. Raises BuilderTooOld for what must not be: attestations, a source
+        policy."""
+        leaves_out = request.outputs and (request.source_date_epoch is not None or request.required_attests)
+        if not leaves_out and request.source_policy is None:
             return
         from prefect_slipway.infra.buildkit.build.daemon_version import (
             no_attestations,
             no_file_times,
+            no_source_policy,
             wants_file_times,
         )
 
         version = (await self.info()).version
-        if request.required_attests and no_attestations(version):
+        if request.source_policy is not None and no_source_policy(version):
+            raise BuilderTooOld(
+                f"builder {self._address} (BuildKit {version}) does not apply source policies",
+                action="use BuildKit 0.11 or newer",
+            )
+        if request.outputs and request.required_attests and no_attestations(version):
             kinds = " or ".join(sorted(request.required_attests))
             raise BuilderTooOld(
                 f"builder {self._address} (BuildKit {version}) cannot attach {kinds} to an image",
                 action="use BuildKit 0.11 or newer, or do not ask for attestations",
             )
-        if request.source_date_epoch is None or not wants_file_times(request):
+        if not request.outputs or request.source_date_epoch is None or not wants_file_times(request):
             return
         if (warning := no_file_times(version)) is not None:
             on_event(warning)

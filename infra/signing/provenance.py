@@ -15,6 +15,7 @@ from prefect_slipway.infra.signing.reading import object_in, objects_in, text_in
 RUN = "slipway:run"
 VERSION = "slipway:version"
 TRIGGER = "slipway:trigger"
+SOURCE_POLICY = "slipway:source-policy"
 REF = "slipway:ref"
 
 _METADATA = "https://mobyproject.org/buildkit@v1#metadata"

@@ -39,6 +39,11 @@ def no_attestations(version: str) -> bool:
     return _older(version, (0, 11))
 
 
+def no_source_policy(version: str) -> bool:
+    """Whether a daemon of this version passes over a source policy (v0.11 has applied the first)."""
+    return _older(version, (0, 11))
+
+
 def _older(version: str, than: tuple[int, int]) -> bool:
     match = re.match(r"v?(\d+)\.(\d+)\.", version)
     return match is not None and (0, 0) < (int(match[1]), int(match[2])) < than

@@ -19,6 +19,7 @@ from prefect_slipway.infra.buildkit.build.record import BuildRecord
 from prefect_slipway.infra.buildkit.build.registry_errors import PLAIN_HTTP, registry_error
 from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.build.scrub import scrub
+from prefect_slipway.infra.buildkit.build.source_policy import source_denied
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation, StreamReset
 from prefect_slipway.infra.domain.errors import (
@@ -239,6 +240,10 @@ def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
     return DockerfileMissing(f"the source has no {match['name']} (or .dockerignore excludes it)")
 
 
+def _source_denied(failure: _Failure) -> SlipwayError | None:
+    return source_denied(failure.message, failure.request, failure.details.excerpt)
+
+
 def _base_image(failure: _Failure) -> SlipwayError | None:
     match, old = _BASE_IMAGE.search(failure.message), False
     if match is None and failure.details.excerpt and failure.details.vertex is None:
@@ -355,6 +360,7 @@ _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _push_failed,
     _disk_full,
     _process_failed,
+    _source_denied,
     _dockerfile_missing,
     _base_image,
     _option_refused,

@@ -16,6 +16,7 @@ from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.session.sources import SecretSource, SshSource
     from prefect_slipway.infra.buildkit.session.upload import Archive
+    from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 
 class BuildRequest(NamedTuple):
@@ -36,6 +37,8 @@ class BuildRequest(NamedTuple):
     cannot make them. `recorded`: facts for the provenance, which nothing else reads: `vcs:source`, `vcs:revision`, or
     keys of one's own. `annotations`: of the images; keys may say where (`index:KEY`,
     `manifest[linux/amd64]:KEY`).
+
+    `source_policy`: which images, repositories and files the build may use, and what it uses in their place.
 
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
@@ -68,6 +71,7 @@ class BuildRequest(NamedTuple):
     recorded: Mapping[str, str] = MappingProxyType({})
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
+    source_policy: SourcePolicy | None = None
     secrets: Mapping[str, SecretSource] = MappingProxyType({})
     ssh: Mapping[str, SshSource] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None

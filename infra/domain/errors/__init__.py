@@ -107,6 +107,7 @@
     │   │   └── StepOutOfMemory        its process was killed as memory ran out
     │   ├── ContextError               a file of the context changed or vanished while it was read
     │   ├── BaseImageUnavailable       a FROM image that cannot be pulled
+    │   ├── BuildSourceDenied          the source policy forbids an image, repository or file that the build uses
     │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
     │   └── OutputError                the result cannot be written on this machine
     ├── RolloutError                   an image on its way into a workload
@@ -174,6 +175,7 @@ from prefect_slipway.infra.domain.errors.build import (
     BaseImageUnavailable,
     BuildError,
     BuildSecretMissing,
+    BuildSourceDenied,
     ContextError,
     DockerfileInvalid,
     DockerfileMissing,
@@ -347,6 +349,7 @@ __all__ = [
     "BaseImageUnavailable",
     "BuildError",
     "BuildSecretMissing",
+    "BuildSourceDenied",
     "BuildTimeUnknown",
     "BuilderCrashed",
     "BuilderDeleted",

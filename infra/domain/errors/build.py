@@ -49,6 +49,24 @@ class BaseImageUnavailable(BuildError):
     default_action = "check the image's name; a private image needs credentials for its registry"
 
 
+class BuildSourceDenied(BuildError):
+    """`source`: what the build wanted, as the daemon calls it (`docker-image://…`, `https://…`)."""
+
+    default_action = "use another source, or add a rule after that one which allows it, if you may"
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        source: str = "",
+        action: str | None = None,
+        retry_after: float | None = None,
+        details: str = "",
+    ) -> None:
+        super().__init__(cause, action=action, retry_after=retry_after, details=details)
+        self.source = source
+
+
 class BuildSecretMissing(BuildError):
     default_action = "pass it to the build: --secret id=NAME,src=FILE, --secret id=NAME,env=VARIABLE or --ssh default"
 

@@ -37,6 +37,7 @@ from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuilderTooOld, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, run
 from tests.contract.buildkit.relay import listener
+from tests.source_policies import policy, rule
 
 Context = Callable[[str], Path]
 
@@ -152,6 +153,14 @@ async def test_attestations_on_a_daemon_before_0_11(tmp_path: Path, context: Con
         await build_on(tmp_path / "1.sock", "v0.10.6", required)
     assert not await build_on(tmp_path / "2.sock", "v0.10.6", wish)
     assert not await build_on(tmp_path / "3.sock", "v0.11.0", required)
+
+
+async def test_source_policies_on_a_daemon_before_0_11(tmp_path: Path, context: Context) -> None:
+    """A daemon that passes over a source policy builds nothing."""
+    wish = BuildRequest(context(BASE), source_policy=policy(rule("DENY", "*")))
+    with pytest.raises(BuilderTooOld, match=r"\(BuildKit v0\.10\.6\) does not apply source policies"):
+        await build_on(tmp_path / "1.sock", "v0.10.6", wish)
+    assert not await build_on(tmp_path / "2.sock", "v0.11.0", wish)
 
 
 async def test_file_times_on_a_daemon_before_0_13(tmp_path: Path, context: Context) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.flows.base_images.dockerfile import BaseImage, base_images
+from prefect_slipway.infra.domain.dockerfile import BaseImage, base_images
 from prefect_slipway.infra.domain.errors import DockerfileInvalid
 
 
