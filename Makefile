@@ -75,7 +75,8 @@ bench: setup ## compare with docker buildx; CASES="cached one-file", RUNS=5
 	@$(BIN)/python -m compileall -q prefect_slipway flows blocks infra
 	@$(BIN)/python -m tests.bench $(CASES) --runs $(RUNS) $(ARGS)
 
-# Material announces its successor at each build (pyproject.toml says why it is not used yet).
+# Material announces its successor at each build (pyproject.toml says why it is not used yet). mkdocs is never --quiet: that
+# hides its warnings from --strict as well.
 export NO_MKDOCS_2_WARNING := 1
 
 check: $(STAMP) ## formatter, linter, types, import contracts, generated code, the documentation's links
@@ -84,7 +85,7 @@ check: $(STAMP) ## formatter, linter, types, import contracts, generated code, t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m prefect_slipway.infra.buildkit.proto.generate --check
-	$(BIN)/mkdocs --quiet build --strict
+	$(BIN)/mkdocs build --strict
 
 format: $(STAMP) ## format, and fix what the linter can
 	$(BIN)/ruff check --fix-only .
@@ -104,7 +105,7 @@ docs-picture: setup ## draw the README's picture of a release again, from a real
 	@$(BIN)/python -m tests.docs.picture
 
 docs-site: $(STAMP) ## build the documentation site into site/
-	@$(BIN)/mkdocs --quiet build --strict
+	@$(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 # One folder a version on the branch gh-pages, `latest` the newest; nothing leaves the machine without `--push`.
