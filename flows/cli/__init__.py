@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
@@ -96,13 +97,18 @@ def _read(arguments: Sequence[str]) -> Namespace:
 
 
 def _tell(cause: SlipwayError, args: Namespace | None) -> None:
-    """Say what failed; for programs on standard output, too."""
-    print(f"slipway: {cause}", file=sys.stderr)
-    if cause.page:
-        print(f"Run: {cause.page}", file=sys.stderr)
-    if args is not None and getattr(args, "format", "") == "json":
+    """Say what failed: on standard error in the form of the progress, for programs on standard output, too."""
+    shown_as, progress = getattr(args, "format", ""), getattr(args, "progress", "")
+    if "json" in {shown_as, progress}:
         from prefect_slipway.flows.cli.formats import failure
 
+    if progress == "json":
+        print(json.dumps({"event": "error", "time": round(time.time(), 3), **failure(cause)}), file=sys.stderr)
+    else:
+        print(f"slipway: {cause}", file=sys.stderr)
+        if cause.page:
+            print(f"Run: {cause.page}", file=sys.stderr)
+    if args is not None and shown_as == "json":
         print(json.dumps({**getattr(command_module(args.command), "FAILED", {}), **failure(cause)}))
 
 

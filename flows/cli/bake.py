@@ -21,6 +21,7 @@ FAILED = {"released": False}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.display.choice import add_progress_option
     from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.bake import Bake
@@ -47,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     shown.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
     add_format_option(parser)
+    add_progress_option(parser)
     add_quiet_option(parser)
 
 
@@ -60,10 +62,11 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asyncio.run(_definition(request)), indent=2))
         return 0
     if args.plan:
+        from prefect_slipway.flows.cli.display.choice import progress_of
         from prefect_slipway.flows.cli.plan import plan_of
         from prefect_slipway.flows.reporting.plan_report import plan_as_text
 
-        print(plan_as_text(asyncio.run(plan_of(request))))
+        print(plan_as_text(plan_of(request, progress_of(args))))
         return 0
 
     def start() -> Coroutine[Any, Any, ReleaseResult]:
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         check_release(request)
         return release(request)
 
-    return follow(start, args.format, quiet=args.quiet)
+    return follow(start, args)
 
 
 def _request(args: argparse.Namespace) -> ReleaseRequest:

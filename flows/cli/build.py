@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,14 @@ from prefect_slipway.flows.cli.switches import add_switch
 from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, StackDown
 
 if TYPE_CHECKING:
-    from prefect_slipway.flows.cli.build_display import Display
     from prefect_slipway.flows.cli.build_options import Asked
+    from prefect_slipway.flows.cli.display.building import BuildNews
     from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
     from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
     from prefect_slipway.infra.local.connection import StackConnection
 
 
-_PROGRESS = ("auto", "plain", "tty", "rawjson", "quiet", "none")
+_PROGRESS = ("auto", "plain", "tty", "json", "rawjson", "quiet", "none")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -46,7 +45,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--progress",
         choices=_PROGRESS,
         default="auto",
-        help="Format of the progress output. [BUILDKIT_PROGRESS]",
+        help=(
+            "Progress on standard error: a live display (tty), lines (plain), a JSON object per event (json) or none "
+            "(quiet). Default: auto, which is tty in a terminal and plain elsewhere. [BUILDKIT_PROGRESS]"
+        ),
     )
     add_switch(parser, "-q", "--quiet", help="Print only the image's id.")
     parser.add_argument("--iidfile", metavar="FILE", help="Write the image's id to this file.")
@@ -74,8 +76,6 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as exits:
         proxies = config.proxies(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
         asked = build_request(args, network, os.environ, surroundings, exits, proxies)
-        for warning in asked.warnings:
-            print(f"slipway: {warning}", file=sys.stderr)
         try:
             return asyncio.run(_run(args, progress, builder, asked, stack, engine=engine))
         except (KeyboardInterrupt, asyncio.CancelledError) as signal:
@@ -92,7 +92,7 @@ def _progress(args: argparse.Namespace) -> str:
     args.quiet = args.quiet or progress == "quiet"
     if args.quiet and progress not in {"auto", "quiet", "none"}:
         raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="remove one")
-    return "quiet" if args.quiet or progress == "none" else progress
+    return {"none": "quiet", "rawjson": "json"}.get(progress, "quiet" if args.quiet else progress)
 
 
 async def _run(
@@ -104,22 +104,26 @@ async def _run(
     *,
     engine: bool,
 ) -> int:
-    from prefect_slipway.flows.cli.build_display import display_for
+    from prefect_slipway.flows.cli.display.building import build_news
+    from prefect_slipway.flows.cli.display.choice import display
     from prefect_slipway.flows.run.interrupts import interruptible
     from prefect_slipway.infra.buildkit import BuildKit
 
-    display = display_for(progress, sys.stderr)
-    with interruptible():
+    with interruptible(), display(progress) as shown:
+        for warning in asked.warnings:
+            shown.say(f"slipway: {warning}")
         async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
-            try:
+            with build_news(shown) as news:
                 if asked.dockerfile:
-                    content = await buildkit.fetch(asked.dockerfile, display, source_policy=asked.request.source_policy)
+                    content = await buildkit.fetch(asked.dockerfile, news, source_policy=asked.request.source_policy)
                     asked = asked._replace(request=asked.request._replace(dockerfile_content=content))
                 if asked.call is not None:
-                    return await _call(args, buildkit, asked, credentials, display)
-                return await _build(args, buildkit, asked, credentials, display, engine=engine)
-            finally:
-                display.finish()
+                    text, code = await _call(args, buildkit, asked, credentials, news)
+                else:
+                    text, code = await _build(args, buildkit, asked, credentials, news, engine=engine), 0
+    if text:
+        print(text)
+    return code
 
 
 async def _build(
@@ -127,10 +131,10 @@ async def _build(
     buildkit: BuildKit,
     asked: Asked,
     credentials: CredentialSource,
-    display: Display,
+    news: BuildNews,
     *,
     engine: bool,
-) -> int:
+) -> str:
     from prefect_slipway.flows.cli.build_results import as_metadata, image_id, result_files, told
     from prefect_slipway.infra.buildkit import EngineLoad
 
@@ -140,7 +144,7 @@ async def _build(
 
         request = await with_engines(request)
     with result_files(args.iidfile, args.metadata_file) as (iidfile, metadata):
-        outcome = await buildkit.build(request, credentials, display)
+        outcome = await buildkit.build(request, credentials, news)
         response = dict(outcome.response)
         if args.quiet or iidfile is not None or metadata is not None:
             response = await told(buildkit, request, outcome, os.environ, engine=engine, metadata=metadata is not None)
@@ -148,29 +152,24 @@ async def _build(
             iidfile.write(image_id(response))
         if metadata is not None:
             metadata.write(as_metadata(response))
-    if args.quiet:
-        print(image_id(response))
-    if message := response.get("frontend.result.inlinemessage"):
-        print(f"\n{message}")
-    return 0
+    message = response.get("frontend.result.inlinemessage", "")
+    shown = [*([image_id(response)] if args.quiet else []), *([f"\n{message}"] if message else [])]
+    return "\n".join(shown)
 
 
 async def _call(
-    args: argparse.Namespace, buildkit: BuildKit, asked: Asked, credentials: CredentialSource, display: Display
-) -> int:
+    args: argparse.Namespace, buildkit: BuildKit, asked: Asked, credentials: CredentialSource, news: BuildNews
+) -> tuple[str, int]:
     from prefect_slipway.flows.cli.build_results import as_metadata, result_files
     from prefect_slipway.flows.cli.call import shown, status_of
 
     assert asked.call is not None, "there is a method to call"
     method, form, ignored = asked.call
     with result_files(None, args.metadata_file) as (_, metadata):
-        answer = await buildkit.ask(method, asked.request, credentials, display)
+        answer = await buildkit.ask(method, asked.request, credentials, news)
         if metadata is not None:
             metadata.write(as_metadata({key: value.decode(errors="replace") for key, value in answer.items()}))
-    display.finish()
-    if text := shown(method, form, answer):
-        print(text)
-    return status_of(method, answer, ignored=ignored)
+    return shown(method, form, answer), status_of(method, answer, ignored=ignored)
 
 
 @contextlib.asynccontextmanager

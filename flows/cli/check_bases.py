@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.run_flow import interruption, recorded
 
@@ -26,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="Release deployment, FLOW/NAME.")
     add_format_option(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     def interrupted(terminal: Terminal) -> list[Checked]:
         raise interruption("the check was interrupted", terminal)
 
-    results, _ = recorded(start, interrupted)
+    results, _ = recorded(start, interrupted, args.progress)
     if args.format == "json":
         print(json.dumps([asdict(result) for result in results]))
         return 0

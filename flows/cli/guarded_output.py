@@ -16,14 +16,26 @@ from typing import BinaryIO, TextIO, cast
 from prefect_slipway.infra.domain.outside import coloured, plain
 
 
+def is_capable(stream: TextIO) -> bool:
+    """Whether it is a terminal on which the cursor can be moved."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "utf" in (stream.encoding or "").lower()
+
+
+def shows_colours(stream: TextIO) -> bool:
+    """As no-color.org and bixense.com/clicolors have it."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and os.environ.get("CLICOLOR") != "0"
+
+
 class Guarded(io.TextIOBase):
     """Passes harmless text on to a stream. `unguarded`: the stream itself."""
 
     def __init__(self, stream: TextIO) -> None:
         self.unguarded = stream
-        # no-color.org, and what terminals without colours are called.
-        shows_colours = stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        self._harmless = coloured if shows_colours else plain
+        self._harmless = coloured if shows_colours(stream) else plain
 
     @property
     def buffer(self) -> BinaryIO:

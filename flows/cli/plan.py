@@ -7,9 +7,11 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
 
 if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.display.lines import Display
     from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.values.plan import ReleasePlan
 
@@ -23,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser)
     add_format_option(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.cli.options import request_of
     from prefect_slipway.flows.run.release_file import with_release_file
 
-    plan = asyncio.run(plan_of(with_release_file(request_of(args))))
+    plan = plan_of(with_release_file(request_of(args)), args.progress)
     if args.format == "json":
         print(json.dumps(plan.as_dict()))
     else:
@@ -40,24 +43,34 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def plan_of(request: ReleaseRequest) -> ReleasePlan:
+def plan_of(request: ReleaseRequest, progress: str) -> ReleasePlan:
     """Plan a release without reserving anything. Raises SlipwayErrors."""
+    with display(progress) as shown:
+        return asyncio.run(_plan_of(request, shown))
+
+
+async def _plan_of(request: ReleaseRequest, shown: Display) -> ReleasePlan:
     from prefect_slipway.flows.planning.decide import plan_release
     from prefect_slipway.flows.planning.source import look_into, secrets_of
     from prefect_slipway.flows.planning.who_builds import with_nodes
+    from prefect_slipway.flows.reporting.watch import shown_step
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
 
     async with open_run(request) as run:
-        async with await open_source(run) as checkout:
-            await run.use_release_file(checkout)
-            source = look_into(run, checkout)
-            await run.see_secrets(secrets_of(source))
-            plan, _ = await plan_release(run, source, claimant=None)
-        await run.builder.check(source.registries.host)
-        if plan.to_build() and run.builder.is_several:
-            from prefect_slipway.flows.run.nodes import look_at_builder
+        with shown_step("fetch source", shown.step):
+            checkout = await open_source(run)
+        async with checkout:
+            with shown_step("plan version", shown.step):
+                await run.use_release_file(checkout)
+                source = look_into(run, checkout)
+                await run.see_secrets(secrets_of(source))
+                plan, _ = await plan_release(run, source, claimant=None)
+        with shown_step("check builder", shown.step):
+            await run.builder.check(source.registries.host)
+            if plan.to_build() and run.builder.is_several:
+                from prefect_slipway.flows.run.nodes import look_at_builder
 
-            builder = await look_at_builder(run, source.registries.host)
-            plan = with_nodes(plan, source, builder, emulate=request.builder.emulate)
+                builder = await look_at_builder(run, source.registries.host)
+                plan = with_nodes(plan, source, builder, emulate=request.builder.emulate)
         return plan

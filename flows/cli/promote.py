@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.rollouts import Result, run_recorded
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -24,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser, PromoteRequest, positional="reference")
     add_format_option(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         check_rollout(request, [environment.pull_credentials for environment in request.environments])
         return promote(request)
 
-    return run_recorded(start, args.format, untouched="the environments it was rolled out to keep it")
+    return run_recorded(start, args, untouched="the environments it was rolled out to keep it")
 
 
 def environment(text: str) -> dict[str, Any]:

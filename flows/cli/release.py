@@ -15,6 +15,7 @@ FAILED = {"released": False}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    from prefect_slipway.flows.cli.display.choice import add_progress_option
     from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
 
@@ -24,6 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser)
     add_format_option(parser)
+    add_progress_option(parser)
     add_quiet_option(parser)
 
 
@@ -42,4 +44,4 @@ def run(args: argparse.Namespace) -> int:
         check_release(request)
         return release(request)
 
-    return follow(start, args.format, quiet=args.quiet)
+    return follow(start, args)

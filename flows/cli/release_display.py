@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.reporting.watch import Report
 from prefect_slipway.flows.values.result import LeftBehind, ReleaseResult
 
+if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.display.lines import Display
+
 
 class Terminal:
-    """Writes news to `stream` (stderr, so that stdout holds the result alone), nowhere if it is None.
+    """Passes news on to the display (on stderr, so that stdout holds the result alone), and keeps what is told at the
+    end.
 
     `run`, `page`: the run's id, and its address in the UI. `left_behind`: what could not be cleaned up.
     """
 
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.step, self.build, self.log, self.say = display.step, display.build, display.log, display.say
         self.run: str | None = None
         self.page: str | None = None
         self.report: str | None = None
@@ -32,17 +37,12 @@ class Terminal:
 
     def runs(self, run: str | None, page: str | None) -> None:
         # A run within the run is found from its page.
-        self.run, self.page = self.run or run, self.page or page
-
-    def say(self, text: str) -> None:
-        if self._stream is None:
-            return
-        # A terminal that was closed, a reader that went away: nobody listens, and the run continues (or cleans up).
-        with suppress(OSError):
-            print(text, file=self._stream, flush=True)
+        if self.run is None:
+            self.run, self.page = run, page
+            self.display.run(run, page)
 
     def show(self, report: Report) -> None:
-        self.report, self.result = report.as_text(), report.result
+        self.report, self.result = report.as_text(shutil.get_terminal_size((100, 24)).columns), report.result
 
     def left(self, what: Sequence[LeftBehind]) -> None:
         self.left_behind = what

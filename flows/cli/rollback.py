@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Coroutine
 from typing import Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.rollouts import Result, run_recorded
 
@@ -20,6 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     add_request_options(parser, RollbackRequest, positional="workload")
     add_format_option(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,4 +38,4 @@ def run(args: argparse.Namespace) -> int:
         check_rollout(request, [request.pull_credentials])
         return rollback(request)
 
-    return run_recorded(start, args.format)
+    return run_recorded(start, args)

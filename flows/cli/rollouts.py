@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,7 +24,10 @@ class Result(Protocol):
 
 
 def run_recorded(
-    start: Callable[[], Coroutine[Any, Any, Result]], shown_as: str, *, untouched: str = "nothing was changed"
+    start: Callable[[], Coroutine[Any, Any, Result]],
+    args: argparse.Namespace,
+    *,
+    untouched: str = "nothing was changed",
 ) -> int:
     """Run the flow that `start` begins and print its result. `untouched`: the outcome of an interruption that had
     nothing to undo. Raises SlipwayError."""
@@ -32,6 +36,6 @@ def run_recorded(
         became = terminal.became or untouched
         raise Interrupted(f"the rollout was interrupted: {became}", action="you can run the same command again")
 
-    result, _ = recorded(start, interrupted)
-    print(json.dumps(result.as_dict()) if shown_as == "json" else result.summary)
+    result, _ = recorded(start, interrupted, args.progress)
+    print(json.dumps(result.as_dict()) if args.format == "json" else result.summary)
     return 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from prefect_slipway.flows.cli.display.choice import display, progress_of
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
@@ -25,16 +26,15 @@ NOT_CLEANED_UP = 3
 """Exit code."""
 
 
-def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], shown_as: str, *, quiet: bool) -> int:
-    """Run a release's flow and print how it ended.
+def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argparse.Namespace) -> int:
+    """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`.
 
-    `shown_as`: `text` or `json`. `quiet`: without progress, and as text only the images. 0: released, or nothing to
-    release; NOT_CLEANED_UP: so, but something of it is left. Raises SlipwayError.
+    0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left. Raises SlipwayError.
     """
-    result, terminal = recorded(start, _public_already, quiet=quiet)
-    if shown_as == "json":
+    result, terminal = recorded(start, _public_already, progress_of(args))
+    if args.format == "json":
         print(json.dumps(result.as_dict()))
-    elif quiet:
+    elif args.quiet:
         print("".join(f"{image.reference}\n" for image in result.images), end="")
     else:
         print(terminal.report or result.reason)
@@ -42,10 +42,10 @@ def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], shown_as: st
 
 
 def recorded(
-    start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R], *, quiet: bool = False
+    start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R], progress: str
 ) -> tuple[R, Terminal]:
-    """Run the flow that `start` begins (which imports it: Prefect reads its settings then), with its progress on the
-    terminal unless it is `quiet`.
+    """Run the flow that `start` begins (which imports it: Prefect reads its settings then), with its `progress` in this
+    form on standard error.
 
     `interrupted`: what an interruption comes to: it raises, or gives the result that was there already. Raises
     SlipwayError.
@@ -62,39 +62,49 @@ def recorded(
     _check_space()
     # Imported late, because importing Prefect takes a second and reads its settings from the environment.
     with _no_garbage():
-        from prefect import tags
-        from prefect.exceptions import TerminationSignal
+        import prefect.flows  # noqa: F401
 
         from prefect_slipway.flows.cli.release_display import Terminal
-        from prefect_slipway.flows.reporting.watch import watching
-        from prefect_slipway.flows.server.errors import is_prefects, prefect_cause
 
-    terminal = Terminal(None if quiet else sys.stderr)
-    try:
+    with display(progress) as shown:
+        terminal = Terminal(shown)
         try:
-            # The tag by which the automations know the runs they look after.
-            with watching(terminal), tags("slipway"):
-                with _no_garbage():
-                    flow = start()
-                return asyncio.run(_recorded(flow)), terminal
-        except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
-            return interrupted(terminal), terminal
-        except Exception as error:
-            cause = prefect_cause(error) if is_prefects(error) else None
-            if cause is None:
-                raise
-            if not terminal.is_public:
-                raise cause from error
-            terminal.say(f"warning: the image is public, but its record is incomplete: {cause.cause}")
-            return interrupted(terminal), terminal
-    except SlipwayError as error:
-        error.run, error.page = terminal.run, terminal.page
-        raise
-    finally:
-        # What is left to be done is to send the last of the log.
-        late = _Late()
-        for number in SIGNALS:
-            _handle(number, late)
+            return _followed(start, interrupted, terminal), terminal
+        except SlipwayError as error:
+            error.run, error.page = terminal.run, terminal.page
+            raise
+        finally:
+            # What is left to be done is to send the last of the log.
+            late = _Late()
+            for number in SIGNALS:
+                _handle(number, late)
+
+
+def _followed(
+    start: Callable[[], Coroutine[Any, Any, R]], interrupted: Callable[[Terminal], R], terminal: Terminal
+) -> R:
+    from prefect import tags
+    from prefect.exceptions import TerminationSignal
+
+    from prefect_slipway.flows.reporting.watch import watching
+    from prefect_slipway.flows.server.errors import is_prefects, prefect_cause
+
+    try:
+        # The tag by which the automations know the runs they look after.
+        with watching(terminal), tags("slipway"):
+            with _no_garbage():
+                flow = start()
+            return asyncio.run(_recorded(flow))
+    except (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError):
+        return interrupted(terminal)
+    except Exception as error:
+        cause = prefect_cause(error) if is_prefects(error) else None
+        if cause is None:
+            raise
+        if not terminal.is_public:
+            raise cause from error
+        terminal.say(f"warning: the image is public, but its record is incomplete: {cause.cause}")
+        return interrupted(terminal)
 
 
 async def _recorded(flow: Coroutine[Any, Any, R]) -> R:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.cluster_options import add_cluster_options
+from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.infra.domain.errors import StackDown
+
+if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.display.lines import Display
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -22,12 +25,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     add_cluster_options(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Raises Leftovers and ClusterErrors. A Prefect server that does not answer only causes a message, not a
     failure."""
-    gone = asyncio.run(_sweep(args.context, args.namespace, known=_server_known()))
+    known = _server_known()
+    with display(args.progress) as progress:
+        gone = asyncio.run(_sweep(args.context, args.namespace, progress, known=known))
     print("\n".join(f"removed {name}" for name in gone) if gone else "nothing had expired")
     return 0
 
@@ -43,15 +49,17 @@ def _server_known() -> bool:
     return True
 
 
-async def _sweep(context: str | None, namespace: str | None, *, known: bool) -> list[str]:
+async def _sweep(context: str | None, namespace: str | None, progress: Display, *, known: bool) -> list[str]:
+    from prefect_slipway.flows.reporting.watch import shown_step
     from prefect_slipway.flows.run.cluster import open_api
     from prefect_slipway.infra.kubernetes.builders.sweep import sweep
 
     async with open_api(context, namespace) as api:
-        swept = await sweep(api)
+        with shown_step("sweep", progress.step):
+            swept = await sweep(api)
         if swept.objects and known:
             from prefect_slipway.flows.reporting.events import announce_swept
 
             if not await announce_swept(api.namespace, swept.objects):
-                print("the Prefect server did not record it, so metrics do not count it", file=sys.stderr)
+                progress.say("the Prefect server did not record it, so metrics do not count it")
     return list(swept.objects)

@@ -6,14 +6,16 @@ import argparse
 import asyncio
 import json
 import signal
-import sys
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
 
 if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.display.lines import Display
     from prefect_slipway.flows.run.starting import StartedRun
     from prefect_slipway.flows.server.quick import Client
 
@@ -51,6 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--idempotency-key", metavar="KEY", help="Key that makes a repeated command find the same run or event."
     )
     add_format_option(parser)
+    add_progress_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -135,8 +138,9 @@ async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -
         if not args.wait:
             _print(args, shown | {"state": started.state})
             return 0
-        print(f"run {started.run_id} {started.url}", file=sys.stderr, flush=True)
-        kind, name, message = await _followed(client, started)
+        with display(args.progress) as progress:
+            progress.run(started.run_id, started.url)
+            kind, name, message = await _followed(client, started, progress)
     _print(args, shown | {"state": name, "message": message})
     if kind == "COMPLETED":
         return 0
@@ -153,11 +157,12 @@ def _print(args: argparse.Namespace, shown: dict[str, Any]) -> None:
             print(line)
 
 
-async def _followed(client: Client, started: StartedRun) -> tuple[str, str, str]:
-    """Type, name and message of the run's last state; each state on the way is said. Raises PrefectErrors."""
+async def _followed(client: Client, started: StartedRun, progress: Display) -> tuple[str, str, str]:
+    """Type, name and message of the run's last state; each state on the way is a step. Raises PrefectErrors."""
+    from prefect_slipway.flows.reporting.watch import StepNews
     from prefect_slipway.flows.server.errors import prefect_errors
 
-    said = ""
+    said, since = "", time.monotonic()
     unreachable_s = 0.0
     while True:
         try:
@@ -172,9 +177,13 @@ async def _followed(client: Client, started: StartedRun) -> tuple[str, str, str]
         if state is not None:
             name = state["name"] or state["type"]
             if name != said:
-                said = name
-                hint = f", waits for an answer: {started.url}" if state["type"] == "PAUSED" else ""
-                print(f"> {name}{hint}", file=sys.stderr, flush=True)
+                if said:
+                    progress.step(StepNews(said, "completed", round(time.monotonic() - since, 3)))
+                said, since = name, time.monotonic()
+                if state["type"] not in _FINAL:
+                    progress.step(StepNews(name, "running"))
+                if state["type"] == "PAUSED":
+                    progress.say(f"it waits for an answer: {started.url}")
             if state["type"] in _FINAL:
                 return state["type"], name, state["message"] or ""
         await asyncio.sleep(_POLL_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.display.choice import add_progress_option, display, progress_of
 from prefect_slipway.flows.cli.prefect_settings import register_blocks, rename_histories
 from prefect_slipway.flows.cli.stack_options import add_stack_options, stack_config
 
@@ -20,18 +21,25 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "servers instead, set PREFECT_API_URL and VAULT_ADDR."
         ),
     )
-    parser.add_argument("--quiet", action="store_true", help="Print nothing unless something fails.")
+    parser.add_argument("-q", "--quiet", action="store_true", help="Print nothing unless something fails.")
+    add_progress_option(parser)
     add_stack_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    from prefect_slipway.flows.reporting.watch import StepNews
     from prefect_slipway.infra.local.stack import Stack
 
     stack = Stack(stack_config(args))
     registry_before = stack.registry_before
-    connection = stack.up(progress=(lambda line: None) if args.quiet else print)
-    if stack.embeds_prefect:
-        register_blocks(connection)
+    with display(progress_of(args)) as shown:
+
+        def part(name: str, seconds: float | None) -> None:
+            shown.step(StepNews(name, "running" if seconds is None else "completed", seconds))
+
+        connection = stack.up(shown.say, part)
+        if stack.embeds_prefect:
+            register_blocks(connection)
     if connection.registry is not None and connection.registry != registry_before:
         rename_histories(connection, registry_before)
     if not args.quiet:

@@ -51,7 +51,7 @@ def _say(recorder: BuildRecorder, logger: Logger, name: str) -> None:
         if name:
             chunk = "\n".join(f"{name} {line}" for line in chunk.split("\n"))
         logger.info("%s", plain(chunk))
-        watcher().say(chunk)
+        watcher().log(chunk)
 
 
 @asynccontextmanager

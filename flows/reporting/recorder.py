@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk, Progress, Step, Warned
-from prefect_slipway.infra.domain.outside import coloured, one_line, plain
+from prefect_slipway.infra.domain.outside import coloured, one_line
 from prefect_slipway.infra.domain.text import human_size
 
 if TYPE_CHECKING:
@@ -24,14 +23,25 @@ CHUNK_CHARACTERS = 100_000
 class _Seen:
     """A step and its reported state. `number`: assigned with the first report, 0 before."""
 
-    __slots__ = ("ended", "number", "partial", "step", "tail")
+    __slots__ = ("ended", "number", "partial", "settled", "step", "tail", "taken", "transfers")
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, keep_tail: int) -> None:
         self.step = step
         self.number = 0
-        self.ended = False
-        self.tail: deque[str] | None = None
+        self.ended = self.settled = self.taken = False
+        self.tail: deque[str] = deque(maxlen=keep_tail)
         self.partial: dict[int, bytes] = {}
+        self.transfers: dict[str, Progress] = {}
+
+
+class RunningStep(NamedTuple):
+    """A step that runs. `tail`: its last lines of output. `current`, `total`: what its parts have transferred, usually
+    in bytes; `total` 0: unknown."""
+
+    step: Step
+    tail: tuple[str, ...]
+    current: int
+    total: int
 
 
 class BuildRecorder:
@@ -42,7 +52,7 @@ class BuildRecorder:
     """
 
     def __init__(self, *, keep_tail: int = 0) -> None:
-        """`keep_tail`: lines of output kept of each step, for `table`."""
+        """`keep_tail`: lines of output kept of each step, for `running`."""
         self._keep_tail = keep_tail
         self._seen: dict[str, _Seen] = {}
         self._lines: list[str] = []
@@ -87,25 +97,29 @@ class BuildRecorder:
                     self._say(seen, rest.decode(errors="replace"))
             seen.partial.clear()
 
-    def table(self, width: int) -> list[str]:
-        """The steps that started, a line each, and the last lines of output of those that run (`keep_tail`)."""
-        lines = []
+    def running(self) -> Iterator[RunningStep]:
+        """The steps that run (`keep_tail`)."""
         for seen in self._seen.values():
-            step = seen.step
-            if step.started is None:
-                continue
-            if step.completed is None:
-                note = f"{max(0.0, time.time() - step.started):.1f}s"
-            elif step.error:
-                note = "CANCELED" if _was_cancelled(step) else "ERROR"
+            if seen.step.started is not None and seen.step.completed is None:
+                parts = seen.transfers.values()
+                yield RunningStep(
+                    seen.step,
+                    tuple(seen.tail),
+                    sum(part.current for part in parts),
+                    sum(part.total for part in parts) if all(part.total for part in parts) else 0,
+                )
+
+    def take_ended(self, *, all_of_them: bool = False) -> Iterator[Step]:
+        """The steps that have ended since the last call and the one before: the daemon ends and restarts a step for
+        each of its parts."""
+        for seen in self._seen.values():
+            if seen.step.completed is None or seen.taken:
+                seen.settled = False
+            elif seen.settled or all_of_them:
+                seen.taken = True
+                yield seen.step
             else:
-                note = "CACHED" if step.cached else f"{step.completed - step.started:.1f}s"
-            room = max(10, width - len(note) - 6)
-            name = one_line(step.name)
-            lines.append(f" => {name if len(name) <= room else name[: room - 1] + '…':<{room}} {note}")
-            if step.completed is None and seen.tail:
-                lines += [f" => => # {plain(line)}" for line in seen.tail]
-        return lines
+                seen.settled = True
 
     @property
     def percent(self) -> float:
@@ -128,7 +142,7 @@ class BuildRecorder:
     def counts(self) -> tuple[int, int]:
         """The Dockerfile's steps that were completed, and how many of these came from the cache."""
         completed = (seen.step for seen in self._seen.values() if seen.step.completed is not None)
-        steps = [step for step in completed if _of_the_dockerfile(step) and not _was_cancelled(step)]
+        steps = [step for step in completed if _of_the_dockerfile(step) and not was_cancelled(step)]
         return len(steps), sum(1 for step in steps if step.cached)
 
     def timeline(self) -> tuple[StepTime, ...]:
@@ -149,7 +163,7 @@ class BuildRecorder:
                 start_s=round((step.started or begin) - begin, 3),
                 end_s=round((step.completed or last) - begin, 3),
                 cached=step.cached,
-                failed=bool(step.error) and not _was_cancelled(step),
+                failed=bool(step.error) and not was_cancelled(step),
             )
             for step in started
         )
@@ -157,7 +171,7 @@ class BuildRecorder:
     def _on_step(self, step: Step) -> None:
         seen = self._seen.get(step.digest)
         if seen is None:
-            seen = self._seen[step.digest] = _Seen(step)
+            seen = self._seen[step.digest] = _Seen(step, self._keep_tail)
         # A step whose layers are fetched from a registry cache later on is reported again, and then not as cached.
         seen.step = step = step._replace(cached=step.cached or seen.step.cached)
         if step.started is not None:
@@ -190,6 +204,8 @@ class BuildRecorder:
 
     def _on_progress(self, progress: Progress) -> None:
         seen = self._seen.get(progress.step)
+        if seen is not None and self._keep_tail:
+            seen.transfers[progress.id] = progress
         if seen is not None and progress.completed is not None:
             # A log only needs a transfer's end; the UI shows its progress.
             self._introduce(seen)
@@ -199,21 +215,19 @@ class BuildRecorder:
     def _say(self, seen: _Seen, text: str, at: float | None = None) -> None:
         self._introduce(seen)
         text = coloured(text)
-        if self._keep_tail:
-            seen.tail = seen.tail if seen.tail is not None else deque(maxlen=self._keep_tail)
-            seen.tail.append(text)
+        seen.tail.append(text)
         since = f"{max(0.0, at - seen.step.started):.3f} " if at is not None and seen.step.started else ""
         self._lines.append(f"#{seen.number} {since}{text}")
 
 
-def _was_cancelled(step: Step) -> bool:
+def was_cancelled(step: Step) -> bool:
     """Whether a step was given up, as the daemon does once a later one is found in a cache (buildx,
     util/progress/progressui/printer.go)."""
     return step.error.endswith("context canceled")
 
 
 def _ending(step: Step) -> str:
-    if _was_cancelled(step):
+    if was_cancelled(step):
         return "CANCELED"
     if step.error:
         return f"ERROR: {one_line(step.error)}"

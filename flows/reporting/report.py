@@ -117,7 +117,7 @@ class Report:
                 lines += ["", f"## {title}", "", markdown.block("\n".join(commands))]
         return "\n".join(lines) + "\n"
 
-    def as_text(self) -> str:
+    def as_text(self, width: int = 100) -> str:
         """For the terminal."""
         facts = self.facts()
         if self.result.ui_url:
@@ -126,7 +126,7 @@ class Report:
         lines = [one_line(self.title), *aligned(facts)]
         lines += [f"  WARN: {one_line(warning)}" for warning in self.warnings]
         if self.timeline:
-            lines += ["", *(f"  {line}" for line in as_text(self.timeline))]
+            lines += ["", *(f"  {line}" for line in as_text(self.timeline, width - 2))]
         for commands in filter(None, (self.pull, self.verify)):
             lines += ["", *(f"  {command}" for command in commands)]
         lines += left_behind_as_text(self.result.left_behind)

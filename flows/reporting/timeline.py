@@ -49,16 +49,18 @@ def as_data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def as_text(steps: Sequence[StepTime], width: int = 30) -> list[str]:
-    """The timeline for a terminal: one line per step."""
+def as_text(steps: Sequence[StepTime], width: int) -> list[str]:
+    """The timeline for a terminal: one line per step. `width`: cells that a line may have."""
     total = max((s.end_s for s in steps), default=0.0) or 1.0
+    label = min(46, width // 2)
+    cells = min(30, max(8, width - label - len(" || cached ")))
     lines = []
     for step in steps:
-        start = int(step.start_s / total * width)
-        length = max(1, round((step.end_s - step.start_s) / total * width))
-        bar = (" " * start + ("░" if step.cached else "█") * length)[:width].ljust(width)
+        start = int(step.start_s / total * cells)
+        length = max(1, round((step.end_s - step.start_s) / total * cells))
+        bar = (" " * start + ("░" if step.cached else "█") * length)[:cells].ljust(cells)
         note = "cached" if step.cached else "failed" if step.failed else f"{step.end_s - step.start_s:.1f} s"
-        lines.append(f"{_shorten(step.name, 46):<46} |{bar}| {note}")
+        lines.append(f"{_shorten(step.name, label):<{label}} |{bar}| {note}")
     return lines
 
 

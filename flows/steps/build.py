@@ -38,6 +38,7 @@ from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage, CacheUse, VerifiedImage
 from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption
@@ -137,18 +138,24 @@ class Builds:
 
         async def build(share: Share) -> str:
             recorder = self.recorders[image.target, share.platforms] = BuildRecorder()
+            part = ", ".join(share.platforms) if share.platforms != wanted else ""
+            shown_as, tell = f"{name} {part}".strip(), watcher().build
+
+            def on_event(event: BuildEvent) -> None:
+                recorder(event)
+                tell(shown_as, event)
+
             node = await run.builder.node(registries.host, share.node.name)
             request = self._request(image, bases, attested, node, share, wanted)
             request = await self._with_cache(request, image, share, wanted)
-            part = ", ".join(share.platforms) if share.platforms != wanted else ""
             if builder.is_several or share.emulated:
                 news = f"{name} {share.shown()}".strip()
                 get_run_logger().info("%s", news)
                 watcher().say(news)
 
             async def at(address: BuilderAddress) -> BuildOutcome:
-                async with BuildKit(address) as buildkit, live_log(recorder, f"{name} {part}".strip()):
-                    outcome = await buildkit.build(request, credentials, recorder, traceparent=traceparent())
+                async with BuildKit(address) as buildkit, live_log(recorder, shown_as):
+                    outcome = await buildkit.build(request, credentials, on_event, traceparent=traceparent())
                 if image.cache is not None and image.cache.export is not None:
                     reference = cache_of(image.cache.export, share.platforms if share.platforms != wanted else ())
                     self.exports[image.target, share.platforms] = CacheExport(reference, request, node, address)

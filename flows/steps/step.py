@@ -16,8 +16,9 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TagsContext
+from prefect.runtime import task_run
 
-from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.reporting.watch import StepNews, shown_step, watcher
 from prefect_slipway.infra.common.concurrently import run_concurrently as run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.local.disk import full_disk_behind
@@ -51,17 +52,17 @@ def timed_steps() -> Iterator[dict[str, float]]:
         _seconds.reset(token)
 
 
-async def retry_helps(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+async def retry_helps(task: Task[..., Any], tried: TaskRun, state: State[Any]) -> bool:
     """Prefect's retry condition: only retry a SlipwayError that is retryable."""
     error = state.data
     if not isinstance(error, SlipwayError) or not error.retryable:
         return False
     if error.retry_after is not None and error.retry_after > LONGEST_RETRY_AFTER_S:
         return False
-    if error.retry_after is None and error.most_tries is not None and task_run.run_count >= error.most_tries:
+    if error.retry_after is None and error.most_tries is not None and tried.run_count >= error.most_tries:
         return False
-    wait_s = RETRY_DELAYS_S[min(task_run.run_count, len(RETRY_DELAYS_S)) - 1] + (error.retry_after or 0.0)
-    watcher().say(f"> {task.name}: {error.cause}; trying again in {wait_s:.1f} s")
+    wait_s = RETRY_DELAYS_S[min(tried.run_count, len(RETRY_DELAYS_S)) - 1] + (error.retry_after or 0.0)
+    watcher().step(StepNews(str(task.task_run_name), "retrying", reason=error.cause, wait_s=round(wait_s, 3)))
     if error.retry_after is not None:
         await asyncio.sleep(error.retry_after)
     return True
@@ -73,8 +74,7 @@ def step(name: str) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Task[P, C
     def as_task(function: Callable[P, Coroutine[Any, Any, R]]) -> Task[P, Coroutine[Any, Any, R]]:
         @functools.wraps(function)
         async def announced(*args: P.args, **kwargs: P.kwargs) -> R:
-            watcher().say(f"> {name}")
-            with _timed(name):
+            with shown_step(task_run.name or name), _timed(name):
                 return await function(*args, **kwargs)
 
         return prefect_task(announced)

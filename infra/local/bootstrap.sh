@@ -118,6 +118,7 @@ test_packages() {
         [ -e /usr/lib/docker/cli-plugins/docker-buildx ] || need docker-buildx
     has openssl || need openssl
     has ssh-agent || need openssh-client
+    has tmux || need tmux
     has chromium || need chromium
     for program in podman cosign oras; do
         has "$program" || wish "$program"

@@ -20,7 +20,7 @@ from prefect_slipway.infra.local.lock import home_lock
 from prefect_slipway.infra.local.ports import last_ports, remember_ports, settle_ports
 from prefect_slipway.infra.local.prefect import api_url, ui_url
 from prefect_slipway.infra.local.probe import http_status
-from prefect_slipway.infra.local.start import Progress, Start, noted_daemon
+from prefect_slipway.infra.local.start import PartProgress, Progress, Start, noted_daemon
 
 VAULT, REGISTRY, PREFECT = "vault", "registry", "prefect"
 PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
@@ -62,18 +62,20 @@ class Stack:
         """Whether the Prefect server is the embedded one, not the user's own."""
         return self._own_prefect is None
 
-    def up(self, progress: Progress = lambda line: None) -> StackConnection:
+    def up(
+        self, progress: Progress = lambda line: None, part: PartProgress = lambda name, seconds: None
+    ) -> StackConnection:
         """Start what is missing and return once all of it answers; quick when nothing is missing.
 
         What started stays if another part fails: the next `up` continues from there, `down` stops it.
-        `progress` is called with lines to show. Raises a StackError or Interrupted.
+        Raises a StackError or Interrupted.
         """
         with home_lock(self._home, progress):
             migrate(self._home)
             self._check_images()
             connection = self._standing()
             if connection is None:
-                connection = self._start(progress)
+                connection = self._start(progress, part)
             else:
                 progress("all parts run")
         return connection
@@ -146,8 +148,8 @@ class Stack:
         served = all(http_status(port, path) in {200, 401} for port, path in asked)
         return connection if served and builder_answers(connection.builder) else None
 
-    def _start(self, progress: Progress) -> StackConnection:
-        start = Start(self._home, self.ports, self._config.prefect_database, progress)
+    def _start(self, progress: Progress, part: PartProgress) -> StackConnection:
+        start = Start(self._home, self.ports, self._config.prefect_database, progress, part)
         start.check(self._embedded(private_engine=True))
         (self._home / STATE_FILE).unlink(missing_ok=True)
         remember_ports(self._home, self.ports)

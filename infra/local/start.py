@@ -18,16 +18,22 @@ from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.start_up import ThreadedJobs, raise_all
 
 Progress = Callable[[str], None]
+"""Is called with a line to show."""
+PartProgress = Callable[[str, float | None], None]
+"""Is called with a part's name when it starts, and with the seconds that took when it answers."""
 
 
 class Start:
     """One start. Its jobs leave alone what runs and answers; `run_all` runs them."""
 
-    def __init__(self, home: Path, ports: Ports, prefect_database: str | None, progress: Progress) -> None:
+    def __init__(
+        self, home: Path, ports: Ports, prefect_database: str | None, progress: Progress, part: PartProgress
+    ) -> None:
         self._home = home
         self._ports = ports
         self._prefect_database = prefect_database
         self._progress = progress
+        self._part = part
         self._jobs = ThreadedJobs()
         self._builders: list[BuilderChoice] = []
 
@@ -83,13 +89,14 @@ class Start:
 
     def _start(self, spec: DaemonSpec, port: int | None = None) -> None:
         begun = time.monotonic()
+        self._part(spec.name, None)
         daemon = _daemon(self._home, self._jobs.interruptible(spec))
         if daemon.process() is None or not spec.ready():
             daemon.stop()
             if port is not None:
                 _check_port(spec.name, port)
             daemon.start()
-        self._progress(f"{spec.name}: running ({time.monotonic() - begun:.1f} s)")
+        self._part(spec.name, round(time.monotonic() - begun, 3))
 
 
 def noted_daemon(home: Path, name: str) -> Daemon:

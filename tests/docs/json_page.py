@@ -6,12 +6,14 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from prefect_slipway.flows.check_bases import Checked
+from prefect_slipway.flows.cli.display.lines import BUILD_EVENTS
 from prefect_slipway.flows.inspecting.values import InspectedImage
 from prefect_slipway.flows.registration.outcome import Registered
 from prefect_slipway.flows.reporting.history import PastRelease
+from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
@@ -62,6 +64,34 @@ An object: `deployment`, `run` (its id), `url` (its page), `new` (false if the k
 with `--wait` `message`. With `--event`: `event` and `id`.
 """
 
+_PROGRESS = """\
+## Progress
+
+With `--progress json` a command that takes long prints one JSON object per line on standard error for each event, and
+nothing else. Each has `event` (its name, as below) and `time` (seconds since the epoch; of a build's output, when the
+builder received it). New events and fields may appear in any release. `build_…` events come from BuildKit; their times
+are those of the builder's clock, and `image` is the target, "" if there is only one.
+
+A command that fails ends with the event `error`, with the fields of a failed command above.
+
+### run
+
+The run has begun, as Prefect records it.
+
+| field | type |
+|---|---|
+| `flow_run_id` | string |
+| `ui_url` | string or null |
+
+### message
+
+A message for people, e.g. a warning.
+
+| field | type |
+|---|---|
+| `text` | string |
+"""
+
 _NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", dict: "object"}
 
 
@@ -71,7 +101,8 @@ def rendered() -> str:
     later: dict[type[Any], None] = {PlannedImage: None}
     for commands, (form, kind) in DOCUMENTS.items():
         sections += [f"## {commands}\n\nAn {form}.\n", _table(kind, later)]
-    sections.append(_TRIGGER)
+    sections += [_TRIGGER, _PROGRESS, _event("step", StepNews)]
+    sections += [_event(name, kind, "image") for kind, name in BUILD_EVENTS.items()]
     shown: set[type[Any]] = {kind for _, kind in DOCUMENTS.values()}
     sections.append("## Objects within others\n")
     while waiting := [kind for kind in later if kind not in shown]:
@@ -85,6 +116,13 @@ def _table(kind: type[Any], later: dict[type[Any], None]) -> str:
     hints = get_type_hints(kind)
     rows = ((f"`{each.name}`", _shown(hints[each.name], later)) for each in dataclasses.fields(kind))
     return f"{_words(kind)}{table(('field', 'type'), rows)}"
+
+
+def _event(name: str, kind: type[Any], *more: str) -> str:
+    hints = get_type_hints(kind, {**vars(inspect.getmodule(kind)), "bytes": str})
+    rows = [f"| `{each}` | string |\n" for each in more]
+    rows += [f"| `{each}` | {_shown(hint, {})} |\n" for each, hint in hints.items() if each != "time"]
+    return f"### {name}\n\n{_words(kind)}| field | type |\n|---|---|\n{''.join(rows)}"
 
 
 def _words(kind: type[Any]) -> str:
@@ -101,6 +139,8 @@ def _shown(kind: Any, later: dict[type[Any], None]) -> str:
         return f"array of {_shown(inner[0], later)}"
     if origin is dict:
         return f"object of {_shown(inner[1], later)}"
+    if origin is Literal:
+        return ", ".join(f"`{each}`" for each in inner)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         later.setdefault(kind)
         whole = next((commands for commands, (_, each) in DOCUMENTS.items() if each is kind), kind.__name__)

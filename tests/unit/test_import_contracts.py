@@ -74,6 +74,7 @@ PLANTED = {
         ("infra/local/planted_pydantic.py", "pydantic", PLAIN)
     ],
     "Rego only in infra.rego": [("flows/trust/planted_regopy.py", "regopy", DEFERRED)],
+    "rich only in the command line's display": [("flows/reporting/planted_rich.py", "rich.console", DEFERRED)],
     "strangers' regular expressions only in flows.bake": [("flows/relay/planted_re2.py", "re2", PLAIN)],
 }
 

@@ -238,8 +238,8 @@ def test_ones_own_servers_are_used_instead() -> None:
     with stack_home(**own) as env:
         started = run_slipway("up", env=env)
         assert started.returncode == 0, started.stderr
-        assert "prefect: your own, http://127.0.0.1:9/api" in started.stdout
-        assert "vault: your own, https://vault.example.com" in started.stdout
+        assert "prefect: your own, http://127.0.0.1:9/api" in started.stderr
+        assert "vault: your own, https://vault.example.com" in started.stderr
         parts = statuses(env)
         assert parts["prefect"]["state"] == "foreign"
         assert parts["vault"]["state"] == "foreign"

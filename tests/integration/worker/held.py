@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from prefect_slipway.flows.reporting.watch import Nobody, watching
+from prefect_slipway.flows.reporting.watch import Nobody, StepNews, watching
 
 _LOOK_EVERY_S = 0.05
 
@@ -27,6 +27,10 @@ class Holding(Nobody, logging.Handler):
         logging.Handler.__init__(self)
         self._folder = folder
         self._moment = (folder / "moment").read_text()
+
+    def step(self, news: StepNews) -> None:
+        if news.state == "running":
+            self.say(f"> {news.name}")
 
     def say(self, text: str) -> None:
         if self._moment and self._moment in text:

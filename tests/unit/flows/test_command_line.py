@@ -119,6 +119,6 @@ def test_a_failure_is_json_as_well(
         "next": "check the path or URL of the source",
     }
     assert code == 1 and json.loads(out) == {"error": error, "flow_run_id": None, "ui_url": None}
-    assert err == f"slipway: {error['message']}\nNext: {error['next']}\n"
+    assert err == f"> fetch source\nslipway: {error['message']}\nNext: {error['next']}\n"
     code, out, _ = ended(capsys, "release", "/nowhere", "--format", "json")
     assert (code, json.loads(out)["released"], json.loads(out)["error"]["cause"]) == (1, False, "StackDown")

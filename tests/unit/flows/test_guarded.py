@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 from prefect_slipway.flows.cli import main
-from prefect_slipway.flows.cli.build_display import Live
 from prefect_slipway.flows.cli.commands import COMMANDS, Command
+from prefect_slipway.flows.cli.display.live import Live
 from prefect_slipway.flows.cli.guarded_output import Guarded, guarded
 from prefect_slipway.infra.buildkit.build.events import LogChunk, Step
 from prefect_slipway.infra.domain.errors import SourceError
@@ -50,7 +51,7 @@ def test_a_terminal_gets_colours_and_nothing_else(terminal: Terminal, monkeypatc
     assert terminal.shown() == "\x1b[31mred\x1b[0m end\x1b[0m\r\n"
 
 
-@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("CLICOLOR", "0")])
 def test_colours_are_left_out_where_nobody_wants_them(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -58,6 +59,17 @@ def test_colours_are_left_out_where_nobody_wants_them(
     monkeypatch.setenv(name, value)
     print(HOSTILE, file=Guarded(terminal))
     assert terminal.shown() == "red end\r\n"
+
+
+def test_colours_can_be_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pager or a CI's log shows them, though it is no terminal; NO_COLOR is stronger."""
+    monkeypatch.setenv("CLICOLOR_FORCE", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    forced, refused = io.StringIO(), io.StringIO()
+    print(HOSTILE, file=Guarded(forced))
+    monkeypatch.setenv("NO_COLOR", "1")
+    print(HOSTILE, file=Guarded(refused))
+    assert (forced.getvalue(), refused.getvalue()) == ("\x1b[31mred\x1b[0m end\x1b[0m\n", "red end\n")
 
 
 def test_a_file_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,13 +113,15 @@ def test_bytes_are_passed_on(tmp_path: object) -> None:
 
 def test_the_live_display_moves_the_cursor_itself_and_lets_nobody_else(terminal: Terminal) -> None:
     """The steps' names and lines are plain, whatever a build puts into them."""
-    display = Live(Guarded(terminal))  # type: ignore[arg-type]
-    display(Step("a", f"[1/1] RUN {HOSTILE}", started=1.0))
-    display(LogChunk("a", 1, f"{HOSTILE}\n".encode(), 1.0))
-    display.finish()
+    display = Live(terminal)
+    display.build("", Step("a", f"[1/1] RUN {HOSTILE}", started=1.0))
+    display.build("", LogChunk("a", 1, f"{HOSTILE}\n".encode(), 1.0))
+    display.build("", Step("a", f"[1/1] RUN {HOSTILE}", started=1.0, completed=3.0))
+    display.say(HOSTILE)
+    display.close()
     shown = terminal.shown()
     assert "\x1b[2K" in shown
-    rest = shown.replace("\x1b[2K", "").replace("\x1b[1A", "").replace("\x1b[2A", "").replace("\x1b[3A", "")
+    rest = re.sub(r"\x1b\[(2K|1A|[0-9;]*m|\?25[hl])", "", shown)
     assert "\x1b" not in rest
-    assert "red end" in rest
+    assert "RUN red end" in rest
     assert "owned" not in rest

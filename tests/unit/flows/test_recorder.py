@@ -2,6 +2,7 @@
 
 from prefect_slipway.flows.reporting.recorder import CHUNK_LINES, BuildRecorder
 from prefect_slipway.infra.buildkit.build.events import LogChunk, Progress, Step, Warned
+from prefect_slipway.infra.domain.outside import plain
 
 
 def _lines(recorder: BuildRecorder) -> list[str]:
@@ -91,7 +92,7 @@ def test_what_a_build_says_is_harmless() -> None:
     recorder(Warned("a", f"odd {hostile}\nslipway: released", (), "", "Dockerfile", 3))
     assert "\x1b" not in recorder.current
     assert recorder.current == "[1/1] RUN red x"
-    assert [line.strip() for line in recorder.table(80)[1:]] == ["=> => # red slipway: released"]
+    assert [plain(line) for running in recorder.running() for line in running.tail] == ["red slipway: released"]
     recorder(Step("a", f"[1/1] RUN {hostile}", started=1.0, completed=2.0, error=f"{hostile}\nslipway: released"))
     assert recorder.take_lines() == [
         "#1 [1/1] RUN red x",
@@ -117,3 +118,22 @@ def test_a_step_from_a_registry_cache_stays_cached() -> None:
         (False, False),
     ]
     assert "#2 CANCELED" in recorder.take_lines()
+
+
+def test_a_step_is_taken_once_when_it_stays_ended() -> None:
+    """The daemon ends and restarts a step for each of its parts; what runs is told with its transfers."""
+    recorder = BuildRecorder(keep_tail=2)
+    recorder(Step("a", "FROM x", started=1.0, completed=1.1))
+    assert list(recorder.take_ended()) == []
+    recorder(Step("a", "FROM x", started=1.0))
+    recorder(Progress("a", "layer 1", "downloading", 10, 40, 1.0))
+    recorder(Progress("a", "layer 2", "downloading", 20, 60, 1.0))
+    assert list(recorder.take_ended()) == []
+    assert [(each.current, each.total) for each in recorder.running()] == [(30, 100)]
+    recorder(Progress("a", "layer 3", "downloading", 5, 0, 1.0))
+    assert [(each.current, each.total) for each in recorder.running()] == [(35, 0)]
+    recorder(Step("a", "FROM x", started=1.0, completed=2.0))
+    assert list(recorder.running()) == []
+    assert list(recorder.take_ended()) == []
+    assert [step.name for step in recorder.take_ended()] == ["FROM x"]
+    assert list(recorder.take_ended(all_of_them=True)) == []

@@ -66,7 +66,7 @@ def test_a_timeline_of_very_many_steps_stays_a_picture() -> None:
 def test_no_steps_draw_an_empty_timeline() -> None:
     """A build that ended before its first step divides by nothing."""
     ElementTree.fromstring(as_svg([]))
-    assert as_text([]) == []
+    assert as_text([], 80) == []
 
 
 def test_a_table_cell_survives_a_pipe() -> None:

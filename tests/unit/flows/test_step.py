@@ -9,6 +9,7 @@ import pytest
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Failed
 
+from prefect_slipway.flows.cli.display.lines import Plain
 from prefect_slipway.flows.cli.release_display import Terminal
 from prefect_slipway.flows.reporting.watch import watching
 from prefect_slipway.flows.steps.step import LONGEST_RETRY_AFTER_S, RETRY_DELAYS_S, retry_helps, run_concurrently, step
@@ -35,7 +36,7 @@ async def _helps(error: BaseException, tries: int = 1) -> bool:
 async def test_a_retry_is_said_on_the_terminal_with_its_cause() -> None:
     """By the step's name, and with how long it waits; what is not tried again is told by the command itself."""
     stream = io.StringIO()
-    with watching(Terminal(stream)):
+    with watching(Terminal(Plain(stream))):
         assert await _helps(RegistryUnavailable("registry.example answered with HTTP 503"))
         assert not await _helps(RegistryUnauthorized("401"))
         assert not await _helps(RegistryThrottled("429", retry_after=LONGEST_RETRY_AFTER_S + 1))

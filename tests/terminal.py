@@ -1,0 +1,70 @@
+"""A real terminal: tmux, whose screen and scrollback can be read while a command runs in it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.waiting import wait_until
+
+_END = "exit code"
+
+
+class Terminal:
+    """`screen`: what is seen now. `record`: with the scrollback, without trailing blanks, and in whole lines where the
+    terminal has wrapped them."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def screen(self, *, colours: bool = False) -> str:
+        return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
+
+    def record(self) -> list[str]:
+        return [line.rstrip() for line in self._tmux("capture-pane", "-p", "-J", "-S", "-").splitlines()]
+
+    def resize(self, columns: int) -> None:
+        self._tmux("resize-window", "-x", str(columns))
+
+    def press(self, key: str) -> None:
+        self._tmux("send-keys", key)
+
+    def until(self, text: str) -> str:
+        """Wait for `text` on the screen; gives the screen."""
+        wait_until(lambda: text in self.screen())
+        return self.screen()
+
+    def ended(self) -> tuple[int, list[str]]:
+        """The command's exit code, and the record that it has left."""
+        wait_until(lambda: any(line.startswith(_END) for line in self.record()))
+        record = self.record()
+        at = next(number for number, line in enumerate(record) if line.startswith(_END))
+        return int(record[at].removeprefix(_END)), record[:at]
+
+    def _tmux(self, *command: str) -> str:
+        return tmux(self._socket, *command)
+
+
+def tmux(socket: Path, *command: str, env: Mapping[str, str] | None = None) -> str:
+    return subprocess.run(
+        ["tmux", "-u", "-S", socket, "-f", "/dev/null", *command], env=env, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@contextmanager
+def in_terminal(
+    *command: str | Path, env: Mapping[str, str], columns: int = 80, term: str = "tmux-256color"
+) -> Iterator[Terminal]:
+    """The command in a terminal of so many columns and 24 lines, with exactly this environment and TERM."""
+    with tempfile.TemporaryDirectory(prefix="tm", dir="/tmp") as folder:
+        socket = Path(folder) / "s"
+        typed = f"TERM={term} {shlex.join(map(str, command))}; echo '{_END}' $?; exec sleep infinity"
+        tmux(socket, "new-session", "-d", "-x", str(columns), "-y", "24", typed, env={**env, "TERM": "xterm-256color"})
+        try:
+            yield Terminal(socket)
+        finally:
+            tmux(socket, "kill-server")
