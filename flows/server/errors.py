@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason
 from prefect_slipway.infra.domain.errors import (
     PrefectError,
     PrefectNotFound,
@@ -108,7 +108,7 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
     if isinstance(error, httpx.TransportError):
         return PrefectUnreachable(
             f"the Prefect server {_host(error)} does not answer: {reason(error)}",
-            action=_TLS_ACTION if tls_reason(error) is not None else None,
+            action=_TLS_ACTION if tls_reason(error) is not None else remedy(error, "PREFECT_API_URL"),
         )
     if isinstance(error, RuntimeError) and str(error).startswith(_NOT_REACHED):
         return _not_reached(error.__cause__)

@@ -7,9 +7,11 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+_NO_HOST, _SILENT = "no such host", "no answer in time"
+
 # By the class's name, as this knows no HTTP library (httpx, aiohttp, requests, http.client); the first that fits.
 _WORDS = (
-    ("Timeout", "no answer in time"),
+    ("Timeout", _SILENT),
     ("UnsupportedProtocol", "the address is neither http:// nor https://"),
     ("InvalidURL", "the address is not a valid URL"),
     ("TooManyRedirects", "too many redirects"),
@@ -20,6 +22,14 @@ _WORDS = (
     ("ConnectError", "no connection"),
     ("ClientConnector", "no connection"),
     ("NewConnectionError", "no connection"),
+)
+_WAY = "check {address}, and the firewalls and proxies between this machine and it"
+_REMEDIES = (
+    (_NO_HOST, "check the host name in {address}, and this machine's DNS"),
+    (_SILENT, _WAY),
+    ("no route to host", _WAY),
+    ("network is unreachable", _WAY),
+    ("the proxy refused the connection", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
 )
 _BROKEN = "the connection was closed before the answer was complete"
 
@@ -33,15 +43,21 @@ def reason(error: BaseException) -> str:
         return f"TLS: {trust}"
     chain = list(_causes(error))
     if any(isinstance(link, socket.gaierror) for link in chain):
-        return "no such host"
+        return _NO_HOST
     for link in chain:
         if isinstance(link, TimeoutError):
-            return "no answer in time"
+            return _SILENT
         if isinstance(link, OSError) and link.errno is not None and link.errno > 0:
             # Not the error's own text: asyncio's repeats the address.
             text = os.strerror(link.errno)
             return text[0].lower() + text[1:]
     return next((words for link in chain for name, words in _WORDS if name in type(link).__name__), _BROKEN)
+
+
+def remedy(error: BaseException, address: str) -> str | None:
+    """What to do about it, None where the reason does not tell. `address`: where the host and the port were given, such
+    as "VAULT_ADDR"."""
+    return next((action.format(address=address) for words, action in _REMEDIES if words == reason(error)), None)
 
 
 def tls_reason(error: BaseException) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -119,7 +120,7 @@ def _table(kind: type[Any], later: dict[type[Any], None]) -> str:
 
 
 def _event(name: str, kind: type[Any], *more: str) -> str:
-    hints = get_type_hints(kind, {**vars(inspect.getmodule(kind)), "bytes": str})
+    hints = get_type_hints(kind, {**vars(sys.modules[kind.__module__]), "bytes": str})
     rows = [f"| `{each}` | string |\n" for each in more]
     rows += [f"| `{each}` | {_shown(hint, {})} |\n" for each, hint in hints.items() if each != "time"]
     return f"### {name}\n\n{_words(kind)}| field | type |\n|---|---|\n{''.join(rows)}"

@@ -38,10 +38,15 @@ from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
     RegistryProtocolError,
+    RegistryThrottled,
+    RegistryTlsError,
     RegistryUnauthorized,
+    RegistryUnavailable,
+    RegistryUnreachable,
     SlipwayError,
     StepFailed,
     StepOutOfMemory,
+    UploadBroken,
 )
 from prefect_slipway.infra.domain.registry_status import NO_CREDENTIALS
 
@@ -263,6 +268,10 @@ def _base_image(failure: _Failure) -> SlipwayError | None:
             return None
         reason = error.cause
         action = _asks_for_login(failure, error, registry)
+        if isinstance(error, RegistryUnreachable | RegistryUnavailable | RegistryThrottled | UploadBroken):
+            action = error.action  # nothing about the image
+        if isinstance(error, RegistryTlsError):
+            action = f'give the builder the CA of {registry} ([registry."{registry}"] ca in buildkitd.toml)'
         if PLAIN_HTTP in reason:
             action = _plain_http(failure.address, registry)
     return BaseImageUnavailable(

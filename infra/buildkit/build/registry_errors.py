@@ -26,6 +26,11 @@ _METHOD = re.compile(r"unexpected status from ([A-Z]+) request")
 
 PLAIN_HTTP = "it speaks plain HTTP"
 
+# The builder connects, not this machine.
+_NAME = "check the registry's host name, and the DNS of the builder"
+_PORT = "check the registry's port, and that it is running where the builder can reach it"
+_WAY = "check the network of the builder: firewalls and proxies between it and the registry"
+
 # In this order: a refused token request may also mention the connection.
 BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
     Cause(r"x509|certificate", RegistryTlsError, "its certificate is not trusted"),
@@ -44,10 +49,10 @@ BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
     Cause(r"\bunavailable: ", RegistryUnavailable, "it is unavailable"),
     Cause(r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
     Cause(r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
-    Cause(r"connection refused", RegistryUnreachable, "connection refused"),
-    Cause(r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host"),
-    Cause(r"unreachable|no route to host", RegistryUnreachable, "no network route to it"),
-    Cause(r"timeout|deadline exceeded", RegistryUnreachable, "timed out"),
+    Cause(r"connection refused", RegistryUnreachable, "connection refused", _PORT),
+    Cause(r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host", _NAME),
+    Cause(r"unreachable|no route to host", RegistryUnreachable, "no network route to it", _WAY),
+    Cause(r"timeout|deadline exceeded", RegistryUnreachable, "timed out", _WAY),
     Cause(
         r"\bEOF\b|connection reset|broken pipe|closed network connection|short (?:read|write)|failed commit",
         UploadBroken,
@@ -68,5 +73,5 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
         kind = RepositoryUnknown if status == 404 else error_of_status(status)
         return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
     if (cause := first(BY_WORDS, lambda words: re.search(words, text, re.IGNORECASE))) is not None:
-        return cause.kind(f"registry {host}: {what} failed ({cause.what})")
+        return cause.kind(f"registry {host}: {what} failed ({cause.what})", action=cause.action)
     return RegistryProtocolError(f"registry {host}: {what} failed, and the daemon gives no reason")

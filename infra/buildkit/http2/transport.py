@@ -10,6 +10,7 @@ import ssl
 from typing import Protocol
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.common.reasons import remedy
 from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import (
     BuilderProtocolError,
@@ -110,7 +111,9 @@ async def open_stream(address: BuilderAddress, *, timeout_s: float = 10.0) -> By
             f"builder {address}: the TLS handshake failed ({error.reason or 'no reason given'})"
         ) from error
     except TimeoutError as error:
-        raise BuilderUnreachable(f"builder {address}: no answer within {timeout_s:g} s") from error
+        raise BuilderUnreachable(
+            f"builder {address}: no answer within {timeout_s:g} s", action=remedy(error, "the builder's address")
+        ) from error
     except OSError as error:
         raise _connection_error(address, error) from error
 
@@ -201,7 +204,8 @@ def _connection_error(address: BuilderAddress, error: OSError) -> SlipwayError:
     if isinstance(error, ConnectionResetError | ConnectionAbortedError) and address.tls is not None:
         # A server that requires a client certificate may close the connection instead of sending an alert.
         return BuilderTlsError(f"builder {address}: the connection broke during the TLS handshake")
-    return BuilderUnreachable(f"builder {address}: {_reason(error)}")
+    action = remedy(error, "the builder's address") if isinstance(error, socket.gaierror) else None
+    return BuilderUnreachable(f"builder {address}: {_reason(error)}", action=action)
 
 
 def _reason(error: OSError) -> str:

@@ -23,7 +23,7 @@ class RegistryUnauthorized(RegistryError):
 
 
 class RegistryForbidden(RegistryError):
-    default_action = "give the account permission to push to this repository"
+    default_action = "give the account permission for this repository: to push for a release, to pull otherwise"
 
 
 class RepositoryUnknown(RegistryError):

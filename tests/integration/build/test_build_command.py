@@ -44,11 +44,11 @@ def test_a_push_to_the_embedded_registry(slipway: Run, stack: RunningStack, tmp_
 
 
 def test_events_as_json(slipway: Run, tmp_path: Path) -> None:
-    """--progress rawjson is an event a line, for programs."""
+    """--progress json is an event a line, for programs; buildx's name for it is understood."""
     done = slipway("build", _source(tmp_path / "json", 'RUN ["/busybox", "echo", "x"]'), "--progress", "rawjson")
     events = [json.loads(line) for line in done.stderr.splitlines()]
-    assert {"step", "logchunk"} <= {event["event"] for event in events}
-    assert any(event["event"] == "logchunk" and event["data"] == "x\n" for event in events)
+    assert {"build_step", "build_log"} <= {event["event"] for event in events}
+    assert any(event["event"] == "build_log" and event["data"] == "x\n" for event in events)
 
 
 def test_bad_options_are_usage_errors(slipway: Run, tmp_path: Path) -> None:
