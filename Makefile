@@ -111,6 +111,7 @@ docs-site: $(STAMP) ## build the documentation site into site/
 # One folder a version on the branch gh-pages, `latest` the newest; nothing leaves the machine without `--push`.
 docs-publish: $(STAMP) ## commit the site under this version to the branch gh-pages; ARGS=--push pushes it
 	@$(BIN)/mike deploy --update-aliases $(ARGS) "$$(sed -n 's/^version = "\([0-9]*\.[0-9]*\).*"$$/\1/p' pyproject.toml)" latest
+	@$(BIN)/mike set-default $(ARGS) latest
 
 dist: $(STAMP) ## build wheel and sdist into DIST; the wheel is built from the sdist
 	@rm -f "$(DIST)"/prefect_slipway-*

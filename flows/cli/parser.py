@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from prefect_slipway.flows.cli.commands import COMMANDS, GROUPS, examples
+from prefect_slipway.infra.domain.documentation import SITE
 from prefect_slipway.infra.domain.near import meant
 
 _EXAMPLES = "Examples:\n"
@@ -111,5 +112,6 @@ def overview() -> str:
     rest = (
         "`slipway help COMMAND` shows a command's options and examples; `slipway version` shows Slipway's version.",
         f"Exit codes: {codes}. SLIPWAY_DEBUG=1 shows tracebacks.",
+        f"Documentation: {SITE}",
     )
     return "\n".join([*lines, *(line for text in rest for line in ("", *textwrap.wrap(text, width)))])

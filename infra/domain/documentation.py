@@ -1,4 +1,4 @@
 """Where the documentation is: blocks, the command line and the README link to it (mkdocs.yml, `site_url`)."""
 
-SITE = "https://docs.slipway.dev/"
-"""Ends with a slash."""
+SITE = "https://docs.slipway.dev/latest/"
+"""Of the newest version; each version has a folder of its own beside it. Ends with a slash."""

@@ -135,9 +135,16 @@ def test_variables_exist(page: Path) -> None:
         assert name in code, name
 
 
+def test_all_variables_are_listed() -> None:
+    """Each of Slipway's own, and of those that name Vault and log in to it."""
+    code = "\n".join(path.read_text() for each in ("flows", "infra") for path in (ROOT / each).rglob("*.py"))
+    read = set(re.findall(r"\"((?:SLIPWAY|VAULT)_[A-Z_]+)\"", code))
+    assert read <= set(re.findall(r"[A-Z_]+", (DOCS / "reference" / "settings.md").read_text()))
+
+
 def test_the_site_has_one_address() -> None:
     """In its configuration, on the package's page, and in the code."""
-    assert f"\nsite_url: {SITE}\n" in (ROOT / "mkdocs.yml").read_text()
+    assert f"\nsite_url: {SITE.removesuffix('latest/')}\n" in (ROOT / "mkdocs.yml").read_text()
     assert f'\nDocumentation = "{SITE}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
