@@ -62,6 +62,9 @@ coverage: $(STAMP) ## show how much of each pure package its tests cover, by bra
 pythons: ## run the tests of `make quick` on every supported Python of this machine
 	@sh .ci/pythons $(ARGS)
 
+lowest: $(STAMP) ## run the unit tests and one release with the lowest versions that pyproject.toml allows
+	@sh .ci/lowest $(ARGS)
+
 test: setup ## run all tests
 	@sh infra/local/bootstrap.sh test-packages
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -127,4 +130,4 @@ down: ## stop the embedded stack
 clean: ## stop the stack and remove its state
 	@test ! -x $(BIN)/slipway || $(BIN)/slipway down --purge
 
-.PHONY: help setup release test test-cluster quick pythons coverage bench check format lock docs docs-picture docs-site docs-publish dist up down clean
+.PHONY: help setup release test test-cluster quick pythons lowest coverage bench check format lock docs docs-picture docs-site docs-publish dist up down clean
