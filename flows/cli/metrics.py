@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway import deployments
 from prefect_slipway.flows.cli.listen_address import listen_address
 from prefect_slipway.infra.domain.errors import InvalidOption, PortTaken, PrefectError
 
@@ -45,10 +46,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         type=Path,
         help="File that keeps the counts, so that events during a downtime are counted later.",
     )
+    parser.add_argument(
+        "--grafana", action="store_true", help="Print a Grafana dashboard for these metrics, and serve nothing."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown, PrefectErrors."""
+    if args.grafana:
+        print((Path(deployments.__path__[0]) / "grafana" / "slipway.json").read_text(), end="")
+        return 0
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
     use_prefect_server()

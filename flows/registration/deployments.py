@@ -95,17 +95,17 @@ async def register_deployment(client: PrefectClient, wanted: Wanted) -> Register
     return Registered(KIND, wanted.full_name, Outcome.UPDATED if changes else Outcome.UNCHANGED, changes)
 
 
-async def stop_schedules(client: PrefectClient, wanted: Wanted) -> Registered | None:
-    """Turn off the schedules that this file turned on earlier if no worker takes the runs, which would stay Late
-    forever. None if there are no schedules."""
+async def stop_schedules(client: PrefectClient, name: str) -> Registered | None:
+    """Turn off the schedules that an earlier registration turned on, of the deployment FLOW/NAME. None if there are
+    none."""
     try:
-        found = await client.read_deployment_by_name(wanted.full_name)
+        found = await client.read_deployment_by_name(name)
     except ObjectNotFound:
         return None
     on = [schedule for schedule in found.schedules if schedule.active]
     for schedule in on:
         await client.update_deployment_schedule(found.id, schedule.id, active=False)
-    return Registered(KIND, wanted.full_name, Outcome.UPDATED, ("schedules",)) if on else None
+    return Registered(KIND, name, Outcome.UPDATED, ("schedules",)) if on else None
 
 
 async def _read(client: PrefectClient, stanza: dict[str, Any]) -> Wanted:

@@ -24,6 +24,9 @@ from prefect_slipway.flows.registration.pools import KIND as POOL
 from prefect_slipway.flows.registration.pools import is_meant, register_pool
 from prefect_slipway.flows.server.errors import prefect_client
 
+# Earlier names of shipped deployments with a schedule: nothing is swept twice.
+_FORMER = ("sweep/local", "sweep/kubernetes")
+
 
 class Kind(StrEnum):
     """The kinds that can be registered separately."""
@@ -79,8 +82,13 @@ async def _deployments(
             continue
         if pool not in left_out:
             yield await register_deployment(client, wanted)
-        elif (stopped := await stop_schedules(client, wanted)) is not None:
+        # No worker takes its runs, which would stay Late for ever.
+        elif (stopped := await stop_schedules(client, wanted.full_name)) is not None:
             yield stopped
+    if path == PREFECT_FILE:
+        for name in _FORMER:
+            if (stopped := await stop_schedules(client, name)) is not None:
+                yield stopped
 
 
 async def _automations(client: PrefectClient, folder: Path) -> AsyncIterator[Registered]:

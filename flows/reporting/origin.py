@@ -14,6 +14,8 @@ from prefect.utilities.urls import url_for
 
 from prefect_slipway.flows.reporting.links import Link
 
+COMMAND_LINE = "command line"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -27,7 +29,7 @@ async def origin_of_this_run(client: PrefectClient) -> Origin:
     """The origin of the current flow run; call it in one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        return Origin("command line")
+        return Origin(COMMAND_LINE)
     run = context.flow_run
     parent = await _parent(client, run)
     deployment = await _deployment(client, run)
@@ -53,7 +55,7 @@ def trigger(run: FlowRun, deployment: str | None, parent: str | None) -> str:
             return tag.removeprefix("trigger: ")
     if parent is not None:
         return f"run {parent}"
-    return f"deployment {deployment}" if deployment is not None else "command line"
+    return f"deployment {deployment}" if deployment is not None else COMMAND_LINE
 
 
 async def _deployment(client: PrefectClient, run: FlowRun) -> DeploymentResponse | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -51,7 +52,10 @@ class Request(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, json_schema_extra=lambda schema: _as_form(schema)
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        json_schema_extra=lambda schema, model: _as_form(schema, model),
     )
 
     @model_validator(mode="before")
@@ -115,6 +119,8 @@ def option_of(field: FieldInfo) -> Option:
     return next((each for each in field.metadata if isinstance(each, Option)), Option())
 
 
-def _as_form(schema: dict[str, Any]) -> None:
+def _as_form(schema: dict[str, Any], model: type[Any]) -> None:
     without_leaks(schema)
-    as_form(schema)
+    # What is special about a model comes before what others have as well.
+    order = [name for kind in model.__mro__ for name in inspect.get_annotations(kind)]
+    as_form(schema, list(dict.fromkeys(order)))

@@ -13,6 +13,7 @@ _MODELS = {
     f"{_FLOWS}promote.promote": ("rollout", "PromoteRequest"),
     f"{_FLOWS}rollback.rollback": ("rollout", "RollbackRequest"),
     f"{_FLOWS}check_bases.check_bases": ("base_check", "BaseCheck"),
+    f"{_FLOWS}dashboard.dashboard": ("dashboard", "DashboardRequest"),
     f"{_FLOWS}sweep.sweep": ("sweep", "SweepRequest"),
 }
 

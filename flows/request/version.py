@@ -20,7 +20,7 @@ class VersionChoice(Request, title="Version"):
     )
     prerelease: bool = Field(
         default=False,
-        description="Release a prerelease of the version that --bump chooses: 1.3.0-rc.1 instead of 1.3.0.",
+        description="Release a prerelease of the next version: 1.3.0-rc.1 instead of 1.3.0.",
     )
     prerelease_token: str = Field(
         default="rc", description="Name of the prerelease series. Default: rc, as in 1.3.0-rc.1."
@@ -28,8 +28,8 @@ class VersionChoice(Request, title="Version"):
     again: bool = Field(
         default=False,
         description=(
-            "Release even if nothing is new: a commit that already has a version gets another one, and --bump "
-            "auto releases a patch if no commit asks for more."
+            "Release even if nothing is new: a commit that already has a version gets another one, and a "
+            "bump by commits (`auto`) releases a patch if no commit asks for more."
         ),
     )
     only_new: bool = Field(

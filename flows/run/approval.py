@@ -8,7 +8,9 @@ on waiting for a run that was cancelled, and fails when the server is away for a
 from __future__ import annotations
 
 import asyncio
+import getpass
 import logging
+import platform
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 import httpx
-from prefect import get_client
+from prefect import get_client, get_run_logger
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -34,6 +36,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
 
+from prefect_slipway.flows.reporting import markdown
+from prefect_slipway.flows.reporting.origin import COMMAND_LINE, origin_of_this_run
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.server.errors import prefect_cause, prefect_client
@@ -51,8 +55,10 @@ class Approval(RunInput):
     """The answer, and the UI's form for it."""
 
     answer: Literal["approve", "refuse"] = Field(description="approve: continue. refuse: end the run without a change.")
-    comment: str = Field(default="", description="Reason to record with the run.")
-    by: str = Field(default="", description="Your name, because Prefect's open-source server has no users.")
+    comment: str = Field(default="", title="Reason", description="Is recorded with the answer.")
+    by: str = Field(
+        default="", title="Your name", description="Is recorded, as Prefect's open-source server has no users."
+    )
 
     @property
     def said(self) -> str:
@@ -88,7 +94,7 @@ async def approved(question: Question, timeout_s: float) -> Approval:
                     answer = await _ask(client, run_id, question, deadline)
             except TimeoutError as error:
                 raise ApprovalTimedOut(f"nobody approved within {_duration(timeout_s)}") from error
-    logger.info("%s", answer.said)
+    get_run_logger().info("%s", answer.said)
     watcher().say(answer.said)
     if answer.answer == "refuse":
         raise ApprovalRefused(answer.said)
@@ -136,6 +142,8 @@ def _waits_not(run: str) -> InvalidOption:
 
 async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline: datetime) -> Approval:
     until = f"{deadline:%Y-%m-%d %H:%M:%S} UTC"
+    asked = f"asked by: {await _asker(client)}"
+    unanswered = f"if nobody answers by {until}, the run fails and changes nothing"
     paused: State[Any] = Paused(
         pause_key=str(uuid.uuid4()),
         pause_expiration_time=deadline + timedelta(seconds=_SERVER_GRACE_S),
@@ -146,9 +154,11 @@ async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline
     outcome = await client.set_flow_run_state(run_id, paused)
     if outcome.status is not SetStateStatus.ACCEPT:
         raise ApprovalRefused("the run was cancelled before it could ask for an approval")
-    await Approval.with_initial_data(description=question.markdown).asave(keys, run_id)
-    logger.info("waiting for an approval until %s:\n%s", until, question.text)
-    watcher().say(f"{question.text}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}\nwaiting until {until}")
+    shown = [question.markdown, "", *markdown.items([asked, unanswered])]
+    await Approval.with_initial_data(description="\n".join(shown)).asave(keys, run_id)
+    said = f"{question.text}\n  {asked}\n  {unanswered}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}"
+    get_run_logger().info("waiting for an approval:\n%s", said)
+    watcher().say(f"{said}\nwaiting until {until}")
     await _answered(client, run_id)
     try:
         return await Approval.aload(keys, run_id)
@@ -162,6 +172,19 @@ def how_to_answer(run_id: str, ui_url: str | None) -> str:
     if ui_url:
         lines.append(f"or in the UI, Resume: {ui_url}")
     return "\n".join(lines)
+
+
+async def _asker(client: PrefectClient) -> str:
+    """What started the run, and whose command it was."""
+    started = (await origin_of_this_run(client)).trigger
+    return f"{started} of {_user()}" if started == COMMAND_LINE else started
+
+
+def _user() -> str:
+    try:
+        return f"{getpass.getuser()} on {platform.node()}"
+    except (OSError, KeyError):  # a user id without a name
+        return platform.node()
 
 
 async def _answered(client: PrefectClient, run_id: UUID) -> None:

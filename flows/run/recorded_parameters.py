@@ -27,7 +27,9 @@ def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
     Prefect creates the run, with its parameters, before it validates them (flow_engine.py, `create_flow_run`). Those of
     a deployment's run are recorded already: such a run fails before its flow begins, and gets its name and report here.
     """
-    from prefect_slipway.flows.run.refused_parameters import report_refused  # flows alone have Prefect loaded here
+    from prefect_slipway.flows.run.refused_parameters import (
+        report_early_failure,  # flows alone have Prefect loaded here
+    )
 
     serialize, validate = flow.serialize_parameters, flow.validate_parameters
 
@@ -43,7 +45,7 @@ def read_before_recorded(flow: Flow[P, R]) -> Flow[P, R]:
 
     flow.__dict__["serialize_parameters"] = checked
     flow.__dict__["validate_parameters"] = read
-    flow.on_failure(report_refused)
+    flow.on_failure(report_early_failure)
     return flow
 
 

@@ -12,7 +12,7 @@ from prefect.results import get_result_store
 from prefect_slipway.flows.run.flow_run import About, report_failure
 
 
-async def report_refused(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+async def report_early_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """A hook of Prefect for failed runs; nothing for those whose flow began, which report themselves."""
     async with get_client() as client:
         run = await client.read_flow_run(flow_run.id)

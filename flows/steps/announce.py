@@ -52,6 +52,7 @@ async def _announce(plan: ReleasePlan, result: ReleaseResult, image: ReleasedIma
         "digest": image.digest,
         "version": result.version,
         "revision": result.revision,
+        "committed_at": plan.source.committed_at,
         "tags": list(image.tags),
         "previous_version": plan.previous_version,
         "steps": image.steps,

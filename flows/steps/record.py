@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import httpx
-from prefect import get_client
+from prefect import get_client, get_run_logger
 from prefect.artifacts import LinkArtifact, MarkdownArtifact
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import PrefectException
@@ -50,7 +50,7 @@ async def name_run(plan: ReleasePlan) -> None:
 
 async def show_plan(plan: ReleasePlan) -> None:
     """Record the plan as an artifact before it is carried out, and say it in the run's log."""
-    logger.info("%s: %s", plan.reference, plan.why)
+    get_run_logger().info("%s: %s", plan.reference, plan.why)
     await MarkdownArtifact(
         markdown=plan_as_markdown(plan),
         key=report_key("plan", plan),
@@ -72,7 +72,7 @@ async def record(report: Report) -> None:
         has_report()
         await show_links(client, report.links)
         if result.released:
-            logger.info("%s", "\n".join([report.title, *(image.reference for image in result.images)]))
+            get_run_logger().info("%s", "\n".join([report.title, *(image.reference for image in result.images)]))
             describe_run({"slipway.digest": result.digest or ""})
         await run_concurrently(
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)

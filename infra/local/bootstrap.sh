@@ -120,7 +120,7 @@ test_packages() {
     has ssh-agent || need openssh-client
     has tmux || need tmux
     has chromium || need chromium
-    for program in podman cosign oras; do
+    for program in podman cosign oras prometheus; do
         has "$program" || wish "$program"
     done
     install_missing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def _latest(stack: RunningStack, key: str) -> str:
 def test_the_page_of_a_run_says_what_was_released(page: Page, released: dict[str, Any]) -> None:
     """The link that the release prints leads to a page with image, version, state and its message, plan and report."""
     page.goto(released["ui_url"])
-    expect(page.get_by_text("seen 0.1.0").first).to_be_visible()
+    expect(page.get_by_text("release seen 0.1.0").first).to_be_visible()
     expect(page.get_by_text("version:0.1.0").first).to_be_visible()
     expect(page.get_by_text("Completed").first).to_be_visible()
     page.get_by_role("listitem").filter(has_text="Details").click()
@@ -58,6 +59,40 @@ def test_the_page_of_a_failed_run_says_why(page: Page, commands: WarmStarter, tr
     page.get_by_role("listitem").filter(has_text="Details").click()
     page.get_by_text("See More").click()
     expect(page.get_by_text(re.compile("StepFailed.*exit code 9", re.DOTALL)).first).to_be_visible()
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+def test_the_run_says_in_its_log_what_it_does_and_did(page: Page, released: dict[str, Any], ui: str) -> None:
+    """What the page shows first: the name, then the plan in a line, and at the end what was released."""
+    page.goto(released["ui_url"].replace("/runs/", f"{ui}/runs/").replace("/flow-runs/", f"{ui}/runs/"))
+    expect(page.get_by_text(f"{released['image']}:0.1.0: the first version").first).to_be_visible()
+    expect(page.get_by_text(released["reference"]).first).to_be_attached()
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+def test_the_form_has_no_raw_markdown(page: Page, stack: RunningStack, slipway: Run, ui: str) -> None:
+    """Prefect's second UI shows descriptions as they are; labels are words in both, with what a number counts."""
+    assert slipway("deploy-flows", "--pool", "slipway").returncode == 0
+    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/deploy/any-image")
+    page.goto(f"{stack.connection.prefect_ui_url}{ui}/deployments/deployment/{found.json()['id']}/run")
+    form = page.locator("body")
+    for label in ("Registry CA (Optional)", "Settle (seconds) (Optional)", "Pull credentials (Optional)"):
+        expect(form).to_contain_text(label)
+    assert "`" not in form.inner_text()
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
+def test_a_teams_dashboard_is_a_page(
+    page: Page, released: dict[str, Any], commands: WarmStarter, stack: RunningStack, ui: str
+) -> None:
+    """Its address stays; figures, the last version, and a link to the image's history."""
+    pages = [json.loads(commands.run("dashboard", "--format", "json").stdout) for _ in range(2)]
+    (address,) = {team["url"] for teams in pages for team in teams if team["team"] == stack.connection.registry}
+    page.goto(address.replace("/artifacts/", f"{ui}/artifacts/"))
+    for text in ("Deployment frequency", "Lead time for changes", "Change failure rate", "Time to restore"):
+        expect(page.get_by_role("cell", name=text)).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="seen", exact=True))
+    expect(row.get_by_role("cell", name="0.1.0")).to_be_visible()
 
 
 @pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
@@ -102,21 +137,21 @@ def test_the_form_of_a_deployment_explains_its_fields(page: Page, stack: Running
     """Each option of a release is a field, with the help that the command line gives."""
     registered = slipway("deploy-flows", "--pool", "slipway")
     assert registered.returncode == 0, registered.stderr
-    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
+    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/any-source")
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
     form = page.locator("main, body").first
     fields = [*ReleaseRequest.model_fields.items()]
     for section in filter(None, map(ReleaseRequest.section, ReleaseRequest.model_fields)):
         fields += section.model_fields.items()
     for name, field in fields:
-        # The page draws its fields one after the other. Markdown's backticks are drawn, not shown.
-        expect(form).to_contain_text(name.replace("_", " "), ignore_case=True)
+        # The page draws its fields one after the other.
+        expect(form).to_contain_text(name.removesuffix("_s").replace("_", " "), ignore_case=True)
         expect(form).to_contain_text((field.description or "").replace("`", ""))
 
 
 def open_form(page: Page, stack: RunningStack) -> None:
     """The form of the deployment for any source."""
-    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
+    found = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/any-source")
     page.goto(f"{stack.connection.prefect_ui_url}/deployments/deployment/{found.json()['id']}/run")
 
 
@@ -254,6 +289,10 @@ def test_the_question_has_no_empty_part(page: Page, commands: WarmStarter, trace
     asked = page.get_by_role("dialog").locator("article")
     expect(asked.get_by_text("/question:0.1.0").first).to_be_visible()
     expect(asked.get_by_text("push it to").first).to_be_visible()
+    expect(asked.get_by_text("asked by: command line of").first).to_be_visible()
+    expect(asked.get_by_text("if nobody answers by").first).to_be_visible()
+    for label in ("Answer", "Reason (Optional)", "Your name (Optional)"):
+        expect(page.get_by_role("dialog").get_by_text(label, exact=True).first).to_be_visible()
     assert asked.get_by_role("heading").count() == 0
     assert asked.locator("table").count() == 0
     assert commands.run("approve", run, "--refuse").code == 0

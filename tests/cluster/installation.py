@@ -86,8 +86,8 @@ class Installation:
             return answer.json() if answer.content else None
 
     def start(self, request: Mapping[str, Any]) -> str:
-        """Start the deployment release/kubernetes; gives the flow run's id."""
-        deployment = self.call("GET", "deployments/name/release/kubernetes")["id"]
+        """Start the deployment release/any-source-in-cluster; gives the flow run's id."""
+        deployment = self.call("GET", "deployments/name/release/any-source-in-cluster")["id"]
         return str(
             self.call("POST", f"deployments/{deployment}/create_flow_run", {"parameters": {"request": request}})["id"]
         )

@@ -254,7 +254,7 @@ def listen_to(installation: Installation, application: Application) -> None:
                 "name": "main",
                 "repository": "team/app",
                 "branch": ["main"],
-                "deployment": "release/kubernetes",
+                "deployment": "release/any-source-in-cluster",
                 "parameters": {"request": {**application.request, "checkout": {"ref": "{{ commit }}"}}},
             }
         ],

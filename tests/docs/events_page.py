@@ -55,6 +55,7 @@ EVENTS: Mapping[str, Event] = {
             "version": "the version",
             "previous_version": "the version before, null for the first",
             "revision": "the commit, null without git",
+            "committed_at": "when it was made, in seconds since 1970, null if not known",
             "tags": "all tags that were written",
             "steps": "steps of the Dockerfile",
             "cached_steps": "how many of them came from the cache",

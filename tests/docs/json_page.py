@@ -13,6 +13,7 @@ from prefect_slipway.flows.check_bases import Checked
 from prefect_slipway.flows.cli.display.lines import BUILD_EVENTS
 from prefect_slipway.flows.inspecting.values import InspectedImage
 from prefect_slipway.flows.registration.outcome import Registered
+from prefect_slipway.flows.reporting.delivery import Keys
 from prefect_slipway.flows.reporting.history import PastRelease
 from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
@@ -51,6 +52,7 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
     "promote": ("object", PromoteResult),
     "inspect": ("object", InspectedImage),
     "history": ("array, the newest first", PastRelease),
+    "dashboard": ("array, each with `team`, `days`, `url` and `failure_rate`", Keys),
     "check-bases": ("array", Checked),
     "deploy-flows": ("array", Registered),
     "status": ("array, each with `problem`", PartStatus),

@@ -15,6 +15,9 @@ from prefect.blocks.core import Block
 import prefect_slipway
 from prefect_slipway import blocks
 from prefect_slipway.flows.registration.blocks import BLOCK_TYPES
+from prefect_slipway.flows.registration.files import SAMPLES, automation_files
+from prefect_slipway.infra.domain.documentation import SITE
+from tests.docs.blocks_page import PAGE as BLOCKS_PAGE
 
 # Where a block's own name is put in, by the UI too.
 NAME = "BLOCK_NAME"
@@ -42,6 +45,9 @@ def test_a_type_says_what_it_is_and_where_to_read_more(block: type[Block]) -> No
     assert shown.logo_url is not None
     assert shown.documentation_url is not None
     assert {shown.logo_url.scheme, shown.documentation_url.scheme} == {"https"}
+    anchor = shown.name.lower().replace(" ", "-")
+    assert str(shown.documentation_url) == f"{SITE}reference/blocks/#{anchor}"
+    assert f"\n## {shown.name}\n" in BLOCKS_PAGE.read_text(), "the site has no such heading"
     assert shown.description is not None
     assert shown.description.count(". ") == 0
     assert shown.description.endswith(".")
@@ -74,3 +80,12 @@ def test_prefect_loads_them_where_slipway_is_installed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=200)
     assert done.stdout == "prefect_slipway.blocks.collection <class 'prefect_slipway.blocks.vault.Vault'>\n"
+
+
+def test_a_samples_block_is_of_a_type_that_explains_itself() -> None:
+    """`slipway-notify` is one of Prefect's own."""
+    samples = [block for document in automation_files(SAMPLES) for block in document.get("blocks", [])]
+    assert [block["name"] for block in samples] == ["slipway-notify"]
+    for sample in samples:
+        shown = Block.get_block_class_from_key(sample["type"])._to_block_type()
+        assert shown.logo_url and shown.documentation_url and shown.description and shown.code_example

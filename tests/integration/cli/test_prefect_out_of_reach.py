@@ -53,8 +53,8 @@ TALKING = {
     "history": ["127.0.0.1:9/app"],
     "deploy-flows": [],
     "worker": [],
-    "trigger": ["release/local"],
-    "check-bases": ["release/local"],
+    "trigger": ["release/any-source"],
+    "check-bases": ["release/any-source"],
     "login": ["--credentials", "block:app"],
 }
 LASTING = {"relay": ["--listen", "127.0.0.1:0", "--rules", "RULES"], "metrics": ["--listen", "127.0.0.1:PORT"]}
@@ -131,7 +131,7 @@ def arguments(tmp_path: Path) -> Mapping[str, list[str]]:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
         "sources: [{name: forge, forge: github, secret: 'file:/nowhere'}]\n"
-        "rules: [{name: main, repository: team/app, deployment: release/local}]\n"
+        "rules: [{name: main, repository: team/app, deployment: release/any-source}]\n"
     )
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     values = {"SOURCE": str(tmp_path), "RULES": str(rules), "127.0.0.1:PORT": f"127.0.0.1:{free_port()}"}

@@ -116,7 +116,7 @@ def deployed(commands: WarmStarter, stack: RunningStack) -> str:
     """The id of the deployment that the UI's form is made from."""
     ended = commands.run("deploy-flows")
     assert ended.code == 0, ended.stderr
-    answer = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/local")
+    answer = patient.get(f"{stack.connection.prefect_api_url}/deployments/name/release/any-source")
     return str(answer.raise_for_status().json()["id"])
 
 
@@ -126,7 +126,7 @@ def test_a_deployments_run_is_not_created_with_a_secret(
 ) -> None:
     """`slipway trigger` does not send it, and the server takes it neither from its own form nor from anybody else."""
     before = flow_runs(stack)
-    said = complaint(commands.run("trigger", "release/local", "--param", f"request.source={form % token}"), code=2)
+    said = complaint(commands.run("trigger", "release/any-source", "--param", f"request.source={form % token}"), code=2)
     assert token not in said
     body = {"parameters": {"request": {"source": form % token}}}
     url = f"{stack.connection.prefect_api_url}/deployments/{deployed}/create_flow_run"
@@ -188,7 +188,7 @@ def test_a_rule_with_a_secret_is_refused(commands: WarmStarter, token: str, tmp_
             {
                 "name": "main",
                 "repository": "team/app",
-                "deployment": "release/local",
+                "deployment": "release/any-source",
                 "parameters": {"request": {"source": f"https://{token}@git.example.com/app.git"}},
             }
         ],

@@ -26,9 +26,9 @@ class Exporter:
     """`slipway metrics` in a process of its own."""
 
     def __init__(self, commands: WarmStarter, state: Path) -> None:
-        self._address = f"127.0.0.1:{free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._command: Command = commands.start(
-            "metrics", "--listen", self._address, "--interval", "0.3", "--state", state
+            "metrics", "--listen", self.address, "--interval", "0.3", "--state", state
         )
         self._command.until("serving")
 
@@ -41,7 +41,7 @@ class Exporter:
         return self.samples().get((name, frozenset(labels.items())), 0.0)
 
     def samples(self) -> Samples:
-        text = patient.get(f"http://{self._address}/metrics").text
+        text = patient.get(f"http://{self.address}/metrics").text
         families = text_string_to_metric_families(text)
         return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
 

@@ -17,7 +17,7 @@ from tests.git_server import GitServer
 from tests.prefect_server import PrefectServer
 from tests.releases import BASE, make_source, run_line
 
-DEPLOYMENT = "release/local"
+DEPLOYMENT = "release/any-source"
 BUILDING = "building"
 
 # What `held` waits for. Fetching, finding the builder and reading the credentials run together.

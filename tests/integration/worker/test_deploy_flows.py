@@ -64,7 +64,7 @@ def test_registering_again_changes_nothing(slipway: Run) -> None:
         ("work pool", "slipway-kubernetes"),
         ("block type", "slipway-vault"),
         ("deployment", "release/example"),
-        ("deployment", "release/kubernetes"),
+        ("deployment", "release/any-source-in-cluster"),
         ("automation", "Slipway: dead runs are Crashed"),
         ("automation", "Slipway: dead runs are Crashed in the end"),
         ("block", "custom-webhook/slipway-notify"),
@@ -75,22 +75,34 @@ def test_what_nobody_serves_and_nobody_asked_for_is_left_out(slipway: Run, serve
     """No pool for a cluster where no worker serves one, so no runs that are Late for ever; no samples. A schedule that
     an earlier registration turned on there is turned off; with a worker it is on."""
     register(slipway, *EVERYTHING)
-    assert schedules(server, "sweep/kubernetes") == [True]
+    assert schedules(server, "sweep/expired-runs-in-cluster") == [True]
     done = register(slipway)
     assert done["work pool", "slipway-kubernetes"][0] == "left out"
-    assert done["deployment", "sweep/kubernetes"] == ("updated", ["schedules"])
-    assert schedules(server, "sweep/kubernetes") == [False]
+    assert done["deployment", "sweep/expired-runs-in-cluster"] == ("updated", ["schedules"])
+    assert schedules(server, "sweep/expired-runs-in-cluster") == [False]
     named = {name for _, name in done}
-    assert {"release/local", "check-bases/local"} <= named
-    assert not {"release/example", "release/kubernetes", "custom-webhook/slipway-notify"} & named
-    assert ("deployment", "sweep/kubernetes") not in register(slipway)
+    assert {"release/any-source", "check-bases/base-images"} <= named
+    assert not {"release/example", "release/any-source-in-cluster", "custom-webhook/slipway-notify"} & named
+    assert ("deployment", "sweep/expired-runs-in-cluster") not in register(slipway)
     server.ask("POST", "/work_pools/slipway-kubernetes/workers/heartbeat", {"name": "in the cluster"})
     try:
-        assert register(slipway)["deployment", "sweep/kubernetes"] == ("updated", ["schedules"])
-        assert schedules(server, "sweep/kubernetes") == [True]
+        assert register(slipway)["deployment", "sweep/expired-runs-in-cluster"] == ("updated", ["schedules"])
+        assert schedules(server, "sweep/expired-runs-in-cluster") == [True]
     finally:
         server.ask("DELETE", "/work_pools/slipway-kubernetes/workers/in%20the%20cluster")
         register(slipway)
+
+
+def test_an_earlier_name_sweeps_no_more(slipway: Run, server: PrefectServer, tmp_path: Path) -> None:
+    """A deployment of before the shipped ones said what they are for stays, without its schedule."""
+    entrypoint = "prefect_slipway.flows.sweep.sweep"
+    on = {"slug": "quarter-hourly", "cron": "*/15 * * * *", "active": True}
+    before = own_file(tmp_path, name="local", entrypoint=entrypoint, parameters={"request": {}}, schedules=[on])
+    register(slipway, "--file", before, "--only", "deployments")
+    assert schedules(server, "sweep/local") == [True]
+    assert register(slipway)["deployment", "sweep/local"] == ("updated", ["schedules"])
+    assert schedules(server, "sweep/local") == [False]
+    assert ("deployment", "sweep/local") not in register(slipway)
 
 
 def schedules(server: PrefectServer, deployment: str) -> list[bool]:
@@ -108,11 +120,11 @@ def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningSta
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy"]
-    named = [*prefect, "--name", "local", "--prefect-file", "deployments/prefect.yaml"]
+    named = [*prefect, "--name", "any-source", "--prefect-file", "deployments/prefect.yaml"]
     for command, folder in (([*prefect, "--all"], PREFECT_FILE.parent), (named, PREFECT_FILE.parents[1])):
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=220, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "release/local" in done.stdout
+        assert "release/any-source" in done.stdout
     again = register(slipway, "--only", "deployments", *EVERYTHING)
     assert {outcome for outcome, _ in again.values()} == {"unchanged"}, again
 
@@ -162,7 +174,7 @@ def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
     register(slipway, "--pool", "slipway", "--samples")
     with notifying(server) as heard:
         for cause in ("first", "second"):
-            run = server.start("sweep/local", {})
+            run = server.start("sweep/expired-runs", {})
             state = {"type": "FAILED", "name": "Failed", "message": f"the {cause} cause"}
             server.ask("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
             # An automation that was just turned on may miss what happens in its first moment.
@@ -176,9 +188,11 @@ def test_what_went_wrong_is_said(slipway: Run, server: PrefectServer) -> None:
 
 def test_the_form_has_fields_with_help(slipway: Run, server: PrefectServer) -> None:
     """Each deployment's parameters are its flow's request model, every field described."""
-    register(slipway, "--only", "deployments", "--pool", "slipway")
-    for flow in ("release", "deploy", "promote", "rollback", "sweep"):
-        schema = server.ask("GET", f"/deployments/name/{flow}/local")["parameter_openapi_schema"]
+    done = register(slipway, "--only", "deployments", "--pool", "slipway")
+    names = [name for kind, name in done if kind == "deployment" and not name.endswith("/local")]
+    assert len(names) == 7
+    for flow in names:
+        schema = server.ask("GET", f"/deployments/name/{flow}")["parameter_openapi_schema"]
         assert schema["properties"].keys() == {"request"}, flow
         model = schema["properties"]["request"]["$ref"].rpartition("/")[2]
         fields = schema["definitions"][model]["properties"]

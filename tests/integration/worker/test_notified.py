@@ -25,9 +25,9 @@ def test_a_failed_release_is_said_with_its_cause(stack: RunningStack, server: Pr
     samples = run_slipway("deploy-flows", "--only", "automations", "--samples", env=stack.env)
     assert samples.returncode == 0, samples.stderr
     with worker(stack.env, tmp_path / "worker"), notifying(server) as heard:
-        released = server.start("release/local", {"source": str(good)})
+        released = server.start("release/any-source", {"source": str(good)})
         assert server.end(released)["type"] == "COMPLETED", server.state(released)
-        failed = server.start("release/local", {"source": str(bad)})
+        failed = server.start("release/any-source", {"source": str(bad)})
         assert server.end(failed)["type"] == "FAILED", server.state(failed)
         server.until(lambda: bool(heard.said))
     (said,) = heard.said

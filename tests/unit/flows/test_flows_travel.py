@@ -26,6 +26,7 @@ REQUESTS = {
     "promote": {"environments": [{"name": name, "workload": "deployment/app"} for name in ("dev", "live")]},
     "check-bases": {"applications": [{"deployment": "release/app"}]},
     "sweep": {},
+    "dashboard": {},
 }
 
 

@@ -205,9 +205,11 @@ def test_a_form_has_plain_fields(model: type[Request]) -> None:
     """No field is a choice between a text and nothing; each has a place, and takes no text where that is allowed."""
     schema = model.model_json_schema()
     for each in (schema, *schema.get("$defs", {}).values()):
-        for position, (name, field) in enumerate(each.get("properties", {}).items()):
-            assert field["position"] == position
-            assert field.get("description"), name
+        fields = each.get("properties", {})
+        assert sorted(field["position"] for field in fields.values()) == list(range(len(fields)))
+        for name, field in fields.items():
+            assert field["title"] and not field["title"].endswith(" S"), name
+            assert field.get("description") and "`" not in field["description"], name
             assert "anyOf" not in field or name == "bake", name
             if "pattern" in field and name not in each.get("required", ()) and "default" not in field:
                 assert re.search(field["pattern"], ""), name
@@ -218,6 +220,22 @@ def test_the_form_begins_with_what_everybody_sets() -> None:
     names = [*ReleaseRequest.model_json_schema()["properties"]]
     assert names[:6] == ["source", "image", "bump", "file", "build_args", "platforms"]
     assert all(ReleaseRequest.section(name) for name in names[6:-1])
+
+
+@pytest.mark.parametrize(
+    ("model", "first"),
+    [
+        (DeployRequest, ["Reference", "Workload", "Version", "Container"]),
+        (RollbackRequest, ["Workload", "To", "Image", "Container"]),
+        (PromoteRequest, ["Environments", "Reference", "Version", "Timeout (seconds)"]),
+    ],
+)
+def test_a_form_asks_first_what_the_run_is_about(model: type[Request], first: list[str]) -> None:
+    """What is required, then what is special about it; how the registry is reached comes last."""
+    fields = sorted(model.model_json_schema()["properties"].values(), key=lambda field: field["position"])
+    titles = [field["title"] for field in fields]
+    assert titles[:4] == first
+    assert titles[-4:] == ["Credentials", "Registry CA", "Insecure registry", "Vault"]
 
 
 @pytest.mark.parametrize("platform", ["linux/arm65", "linux/amd64,linux/arm65", " "])

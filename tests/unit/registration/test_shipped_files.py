@@ -81,10 +81,14 @@ def test_the_request_of_each_flow_is_known_without_it(shipped: dict[str, Wanted]
 
 
 def test_each_pool_has_its_deployments(shipped: dict[str, Wanted]) -> None:
-    """Release, deploy and sweep for both; their runs bear the tag that the automations look for."""
-    for pool, name in (("slipway", "local"), ("slipway-kubernetes", "kubernetes")):
-        here = {one.flow for one in shipped.values() if one.values["work_pool_name"] == pool and one.name == name}
-        assert {"release", "deploy", "sweep"} <= here
+    """The same for both, told apart by their names alone; their runs bear the tag that the automations look for."""
+    here, there = (
+        {one.name: one.flow for one in shipped.values() if one.values["work_pool_name"] == pool}
+        for pool in ("slipway", "slipway-kubernetes")
+    )
+    assert {"release", "deploy", "promote", "rollback", "sweep", "check-bases", "dashboard"} == set(here.values())
+    assert there == {f"{name}-in-cluster": flow for name, flow in here.items()}
+    assert len(here) + len(there) == len(shipped)
     assert all("slipway" in one.values["tags"] for one in shipped.values())
     assert {one.values["work_pool_name"] for one in shipped.values()} == {pool.name for pool in shipped_pools()}
 
@@ -99,7 +103,7 @@ def test_nothing_starts_by_surprise(shipped: dict[str, Wanted], samples: dict[st
     assert {"cron", "interval", "rrule"} <= set(kinds)
     both = {**shipped, **samples}
     on = [name for name, one in both.items() if any(schedule.active for schedule in one.schedules)]
-    assert on == ["sweep/kubernetes"]
+    assert on == ["sweep/expired-runs-in-cluster"]
     (chain,) = samples["deploy/example"].triggers
     assert chain.enabled is False
     assert chain.expect == {"slipway.image.released"}  # type: ignore[union-attr]
@@ -109,7 +113,10 @@ def test_an_application_is_released_in_turn_and_a_sweep_not_twice(
     shipped: dict[str, Wanted], samples: dict[str, Wanted]
 ) -> None:
     """A release that waits stands for a commit of its own; a second sweep would do the same again."""
-    for one, strategy in ((samples["release/example"], "ENQUEUE"), (shipped["sweep/kubernetes"], "CANCEL_NEW")):
+    for one, strategy in (
+        (samples["release/example"], "ENQUEUE"),
+        (shipped["sweep/expired-runs-in-cluster"], "CANCEL_NEW"),
+    ):
         assert one.values["concurrency_limit"] == 1
         assert one.values["concurrency_options"] == {"collision_strategy": strategy}
 
