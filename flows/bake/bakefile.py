@@ -1,6 +1,6 @@
-"""docker-bake.json: groups, targets, variables and matrices.
+"""docker-bake.json and docker-bake.hcl: groups, targets, variables, functions and matrices.
 
-Semantics: docs/bake-reference.md and bake/hclparser (docker/buildx); the file is HCL's JSON form, where a block may be
+Semantics: docs/bake-reference.md and bake/hclparser (docker/buildx). JSON is HCL's other form, where a block may be
 written as an object or as a list of objects (json/spec.md in hashicorp/hcl).
 """
 
@@ -10,17 +10,18 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any
 
 from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_document, too_deep
 from prefect_slipway.flows.bake.definition import Definition
-from prefect_slipway.flows.bake.expression import CONVERT, Lookup
-from prefect_slipway.flows.bake.fields import Fields, merge, read_fields, texts
-from prefect_slipway.flows.bake.template import evaluate
+from prefect_slipway.flows.bake.expression import CONVERT, NAME, Lookup
+from prefect_slipway.flows.bake.fields import Fields, merge, read_fields, text, texts
+from prefect_slipway.flows.bake.hcl import Repeated, parse_hcl
+from prefect_slipway.flows.bake.template import Attribute, evaluate
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.options import boolean
+from prefect_slipway.infra.domain.options import boolean, csv_fields
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")
 _MOST_COMBINATIONS = 1000
@@ -46,6 +47,10 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
 
 
 def _parse(name: str, text: str) -> dict[str, Any]:
+    if name.endswith(".hcl"):
+        found = parse_hcl(name, text)
+        check_document(name, found)
+        return found
     try:
         document = json.loads(text, parse_float=Decimal, parse_int=_whole, object_pairs_hook=_object)
     except RecursionError:
@@ -55,8 +60,6 @@ def _parse(name: str, text: str) -> dict[str, Any]:
     check_document(name, document)
     if not isinstance(document, dict):
         raise InvalidOption(f"{name} is not a bake file: it does not contain an object")
-    if _blocks(name, document, "function"):
-        raise InvalidOption(f"{name} defines functions, which are not supported", action=CONVERT)
     return document
 
 
@@ -66,19 +69,15 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-class _Repeated(list[Any]):
-    """The values of a key that an object has several times, as a block may."""
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key not in found:
             found[key] = value
-        elif isinstance(found[key], _Repeated):
+        elif isinstance(found[key], Repeated):
             found[key].append(value)
         else:
-            found[key] = _Repeated([found[key], value])
+            found[key] = Repeated([found[key], value])
     return found
 
 
@@ -91,10 +90,20 @@ class _Scope:
         self._busy: list[str] = []
         self._known: dict[str, Any] = {}
         self._rules: list[tuple[str, dict[str, Any]]] = []
+        self._types: dict[str, str] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self._blocks: dict[str, dict[str, dict[str, Any]]] = {"target": {}, "group": {}}
         for name, document in documents:
+            for function, body in _blocks(name, document, "function"):
+                self._functions[f"{function}()"] = self._function(f"{name}: function {function}", body)
+            for kind, known in self._blocks.items():
+                for block, body in _blocks(name, document, kind):
+                    known[block] = {**known.get(block, {}), **body}
             for variable, body in _blocks(name, document, "variable"):
                 self._defaults[variable] = body.get("default", "")
                 where = f"{name}: the variable {variable}"
+                if "type" in body:
+                    self._types[variable] = _type_of(where, body["type"])
                 self._rules += [(where, rule) for rule in _objects(f"{where}: validation", body.get("validation"))]
             plain = {key: value for key, value in document.items() if key not in _BLOCKS and key != "//"}
             self._defaults.update(plain)
@@ -116,35 +125,126 @@ class _Scope:
     def __call__(self, name: str) -> Any:
         if name in self._known:
             return self._known[name]
-        if name in self._busy:
-            raise InvalidOption(f"the variable {name} depends on itself")
-        if len(self._busy) > MOST_LEVELS:
-            raise too_deep(f"the variable {name}")
+        if name.endswith("()"):
+            if name not in self._functions:
+                raise InvalidOption(f"there is no function {name}", action=f"define it; or {CONVERT}")
+            return self._functions[name]
         if name not in self._defaults:
             if name in _BUILT_IN:
                 return _BUILT_IN[name]
+            if name in self._blocks:
+                return {block: _Block(self, f"{name}.{block}", body) for block, body in self._blocks[name].items()}
             raise InvalidOption(f"there is no variable {name}", action=f"define it; or {CONVERT}")
-        self._busy.append(name)
-        try:
-            default = evaluate(f"variable {name}", self._defaults[name], self)
-        finally:
-            self._busy.pop()
-        value = self._known[name] = _given(name, self._given[name], default) if name in self._given else default
+        default = self.once(name, self._defaults[name], self)
+        kind = self._types.get(name)
+        value = _given(name, self._given[name], default, kind) if name in self._given else default
+        if kind is not None:
+            value = _typed(name, value, kind)
+        self._known[name] = value
         return value
 
+    def once(self, what: str, value: Any, lookup: Lookup) -> Any:
+        """Compute something that nothing it depends on may need."""
+        if what in self._busy:
+            raise InvalidOption(f"the variable {what} depends on itself")
+        if len(self._busy) > MOST_LEVELS:
+            raise too_deep(f"the variable {what}")
+        self._busy.append(what)
+        try:
+            return evaluate(f"variable {what}", value, lookup)
+        finally:
+            self._busy.pop()
 
-def _given(name: str, value: str, default: Any) -> Any:
-    """A value that was given as text, of its default's type."""
+    def _function(self, where: str, body: Mapping[str, Any]) -> Callable[..., Any]:
+        """A function of the file; its result knows its parameters and the variables."""
+        if "result" not in body:
+            raise InvalidOption(f"{where} has no result")
+        names = _names(body.get("params", []))
+        variadic = _names(body["variadic_params"])[0] if "variadic_params" in body else None
+
+        def call(*values: Any) -> Any:
+            if len(values) < len(names) or (len(values) > len(names) and variadic is None):
+                raise TypeError
+            known = dict(zip(names, values, strict=False))
+            if variadic is not None:
+                known[variadic] = list(values[len(names) :])
+            return self.once(where, body["result"], lambda name: known[name] if name in known else self(name))
+
+        return call
+
+
+class _Block(Mapping[str, Any]):
+    """`target.NAME` in an expression: its fields, computed when they are asked for."""
+
+    def __init__(self, scope: _Scope, name: str, body: Mapping[str, Any]) -> None:
+        self._scope = scope
+        self._name = name
+        self._body = body
+
+    def __getitem__(self, field: str) -> Any:
+        return self._scope.once(f"{self._name}.{field}", self._body[field], self._scope)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._body)
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+
+def _names(value: Any) -> list[str]:
+    """Of parameters: names, not values."""
+    if isinstance(value, Attribute):
+        return NAME.findall(value.source)
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _type_of(where: str, value: Any) -> str:
+    kind = re.sub(r"\s", "", value.source if isinstance(value, Attribute) else str(value)).strip('"')
+    if re.fullmatch(r"any|bool|number|string|(?:list|set|map)\((?:any|bool|number|string)\)", kind) is None:
+        raise InvalidOption(
+            f"{where}: the type {kind} is not supported",
+            action="use string, number, bool, any, or list(…), set(…), map(…) of one of them",
+        )
+    return kind
+
+
+def _typed(name: str, value: Any, kind: str) -> Any:
+    """The value as one of its type. Raises InvalidOption where it cannot be one."""
+    outer, _, inner = kind.rstrip(")").partition("(")
+    if value is None or outer == "any":
+        return value
+    if outer in {"list", "set"} and isinstance(value, list):
+        items = [_typed(name, item, inner) for item in value]
+        return items if outer == "list" else sorted(dict.fromkeys(items))
+    if outer == "map" and isinstance(value, dict):
+        return {key: _typed(name, item, inner) for key, item in value.items()}
+    if outer == "string" and not isinstance(value, list | dict):
+        return text(f"the variable {name}", value)
+    if outer == "number" and isinstance(value, str | int | Decimal) and not isinstance(value, bool):
+        return _number_of(name, value)
+    if outer == "bool" and isinstance(value, bool | str):
+        return boolean(f"the variable {name}", value) if isinstance(value, str) else value
+    raise InvalidOption(f"the variable {name} is a {kind}, not {value!r}")
+
+
+def _number_of(name: str, value: Any) -> Decimal:
+    try:
+        number = Decimal(value)
+        if number.is_finite():
+            return number
+    except DecimalException:
+        pass
+    raise InvalidOption(f"the variable {name} is a number, not {value!r}")
+
+
+def _given(name: str, value: str, default: Any, kind: str | None) -> Any:
+    """A value that was given as text, of its type, or its default's; of a list divided by commas, as buildx has it."""
+    if kind is not None:
+        return csv_fields(f"the variable {name}", value) if kind.startswith(("list", "set")) else value
     if isinstance(default, bool):
         return boolean(f"the variable {name}", value)
     if isinstance(default, int | Decimal):
-        try:
-            number = Decimal(value)
-            if number.is_finite():
-                return number
-        except DecimalException:
-            pass
-        raise InvalidOption(f"the variable {name} is a number, not {value!r}")
+        return _number_of(name, value)
     if isinstance(default, list | dict):
         raise InvalidOption(f"the variable {name} is not a string, so it can only be changed in the file")
     return value
@@ -218,7 +318,7 @@ def _blocks(file: str, document: Mapping[str, Any], kind: str) -> list[tuple[str
                 continue
             for body in _objects(f"{file}: {kind} {name}", value):
                 for key, item in body.items():
-                    if isinstance(item, _Repeated) and key != "validation":
+                    if isinstance(item, Repeated) and key != "validation":
                         raise InvalidOption(f"{file}: {kind} {name}: the field {key!r} appears twice")
                 found.append((name, {key: item for key, item in body.items() if key != "//"}))
     return found
@@ -226,7 +326,7 @@ def _blocks(file: str, document: Mapping[str, Any], kind: str) -> list[tuple[str
 
 def _objects(where: str, value: Any) -> list[dict[str, Any]]:
     objects = value if isinstance(value, list) else [] if value is None else [value]
-    if isinstance(value, _Repeated):
+    if isinstance(value, Repeated):
         objects = [each for one in value for each in (one if isinstance(one, list) else [one])]
     if not all(isinstance(one, dict) for one in objects):
         raise InvalidOption(f"{where} must be an object")

@@ -71,11 +71,16 @@ def bounded() -> Iterator[None]:
 
 def made(where: str, text: str) -> str:
     """Count a text that a template or a variable produced, and return it. Raises InvalidOption."""
+    spent(where, len(text))
+    return text
+
+
+def spent(where: str, number: int) -> None:
+    """Count characters or values that an expression makes. Raises InvalidOption."""
     left = _left.get()
     if left is not None:
-        left[0] -= len(text)
+        left[0] -= number
         if left[0] < 0:
             raise InvalidOption(
-                f"{where}: variables make more than {_MOST_CHARACTERS >> 20} million characters", action=_ACTION
+                f"{where}: expressions make more than {_MOST_CHARACTERS >> 20} million characters", action=_ACTION
             )
-    return text

@@ -15,8 +15,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).
 _COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-_BAKE_FILES = ("docker-bake.json", "docker-bake.override.json")
-_HCL_FILES = ("docker-bake.hcl", "docker-bake.override.hcl")
+_BAKE_FILES = ("docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl")
 
 
 def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, str]) -> Definition:
@@ -26,16 +25,12 @@ def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, st
     `places`: where the files, and what a Compose file's `env_file` names, may be. Raises InvalidOption.
     """
     names = list(files) or _usual(places.folder)
-    bake = [name for name in names if name.endswith(".json")]
+    bake = [name for name in names if name.endswith((".json", ".hcl"))]
     compose = [name for name in names if name.endswith((".yaml", ".yml"))]
     for name in names:
         if name not in bake and name not in compose:
-            raise (
-                _hcl(name)
-                if name.endswith(".hcl")
-                else InvalidOption(
-                    f"{name} is neither JSON nor YAML", action="use a docker-bake.json or a Compose file"
-                )
+            raise InvalidOption(
+                f"{name} is neither HCL, JSON nor YAML", action="use a docker-bake file or a Compose file"
             )
     definition = Definition()
 
@@ -64,20 +59,11 @@ def usual_files(folder: Path) -> list[str]:
 
 def _usual(folder: Path) -> list[str]:
     found = usual_files(folder)
-    hcl = [name for name in _HCL_FILES if (folder / name).is_file()]
-    if hcl:
-        raise _hcl(hcl[0])
     if not found:
         raise InvalidOption(
-            f"there is no docker-bake.json or Compose file in {folder}", action="pass the file, or use another source"
+            f"there is no docker-bake file or Compose file in {folder}", action="pass the file, or use another source"
         )
     return found
-
-
-def _hcl(name: str) -> InvalidOption:
-    return InvalidOption(
-        f"{name}: HCL is not supported", action=f"convert it: `docker buildx bake -f {name} --print > docker-bake.json`"
-    )
 
 
 def _text(path: Path, name: str) -> str:

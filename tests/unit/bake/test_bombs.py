@@ -57,7 +57,7 @@ BOMBS = {
     "doubling variables": (
         "docker-bake.json",
         json.dumps({**doubling(60), "target": {"default": {"args": {"A": "${V59}"}}}}),
-        "variables make more than 16 million characters",
+        "expressions make more than 16 million characters",
     ),
     "a long chain of variables": (
         "docker-bake.json",
@@ -199,4 +199,4 @@ def test_doubling_variables_of_an_env_file_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "compose.yaml").write_text("services: {web: {build: {context: .}, image: '${V59}'}}\n")
     done = subprocess.run([sys.executable, "-c", _READ, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "variables make more than 16 million characters" in done.stdout
+    assert "expressions make more than 16 million characters" in done.stdout
