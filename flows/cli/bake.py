@@ -1,4 +1,4 @@
-"""`slipway bake`: release several images of one source, described by docker-bake.json or a Compose file."""
+"""`slipway bake`: release several images of one source, described by a bake file or a Compose file."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "bake",
         description=(
-            "Build the targets of docker-bake.json or Compose files, each after its bases, and tag either all of "
-            "them with one version or none."
+            "Build the targets of bake files (docker-bake.hcl, docker-bake.json) or Compose files, each after its "
+            "bases, and tag either all of them with one version or none."
         ),
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="[FILE] [TARGET...]",
-        help="File names end in .json, .yaml or .yml.",
+        help="File names end in .hcl, .json, .yaml or .yml.",
     )
     add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
     add_request_options(parser, Bake, positional=None)

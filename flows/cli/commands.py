@@ -25,7 +25,7 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             ),
         ),
         "bake": Command(
-            "release several images of docker-bake.json or Compose files under one version",
+            "release several images of bake or Compose files under one version",
             ("", "compose.yaml api worker", "--print"),
         ),
         "plan": Command("show what a release would do, without doing it", ("", ". --bump auto --format json")),

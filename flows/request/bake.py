@@ -17,8 +17,8 @@ class Bake(Request):
     files: Annotated[list[str], Option("file", "FILE", "f")] = Field(
         default_factory=list,
         description=(
-            "Files, docker-bake.json or Compose, relative to the source; later ones override earlier ones. Leave "
-            "empty for the usual file names."
+            "Files, docker-bake.hcl, docker-bake.json or Compose, relative to the source; later ones override earlier "
+            "ones. Leave empty for the usual file names."
         ),
     )
     targets: list[str] = Field(

@@ -116,9 +116,7 @@ class ReleaseRequest(Request):
     )
     bake: Bake | None = Field(
         default=None,
-        description=(
-            "Release several images: the targets of docker-bake.json or a Compose file. Leave empty for one image."
-        ),
+        description=("Release several images: the targets of a bake or Compose file. Leave empty for one image."),
     )
 
     @property

@@ -77,7 +77,7 @@ def test_a_value_that_is_allowed(tmp_path: Path, condition: Any) -> None:
         (rule("${L[7] == 1}"), "does not exist"),
         (rule("${NOBODY}"), "no variable NOBODY"),
         (rule("${X ==}"), "not a supported expression"),
-        (rule('${upper(X) == "X"}'), "HCL function upper"),
+        (rule('${homedir() == "X"}'), "no function homedir"),
         (rule("${length(X) == 1}"), "length arguments that it cannot take"),
         (rule("${" + "(" * 60 + "true" + ")" * 60 + "}"), "nested more than"),
     ],
