@@ -24,8 +24,9 @@ class Terminal:
     def screen(self, *, colours: bool = False) -> str:
         return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
 
-    def record(self) -> list[str]:
-        return [line.rstrip() for line in self._tmux("capture-pane", "-p", "-J", "-S", "-").splitlines()]
+    def record(self, *, colours: bool = False) -> list[str]:
+        lines = self._tmux("capture-pane", "-p", "-J", "-S", "-", *(["-e"] if colours else [])).splitlines()
+        return [line.rstrip() for line in lines]
 
     def resize(self, columns: int) -> None:
         self._tmux("resize-window", "-x", str(columns))
@@ -38,12 +39,12 @@ class Terminal:
         wait_until(lambda: text in self.screen())
         return self.screen()
 
-    def ended(self) -> tuple[int, list[str]]:
+    def ended(self, *, colours: bool = False) -> tuple[int, list[str]]:
         """The command's exit code, and the record that it has left."""
         wait_until(lambda: any(line.startswith(_END) for line in self.record()))
         record = self.record()
         at = next(number for number, line in enumerate(record) if line.startswith(_END))
-        return int(record[at].removeprefix(_END)), record[:at]
+        return int(record[at].removeprefix(_END)), self.record(colours=colours)[:at]
 
     def _tmux(self, *command: str) -> str:
         return tmux(self._socket, *command)

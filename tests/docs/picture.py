@@ -1,4 +1,4 @@
-"""`make docs-picture`: docs/assets/release.svg, a real release as a terminal shows it, with the log in a file."""
+"""`make docs-picture`: docs/assets/release.svg, what a real release leaves in a real terminal."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tests.conftest import run_slipway, stack_home
+from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.docs.pages import DOCS
+from tests.terminal import in_terminal
 
 PICTURE = DOCS / "assets" / "release.svg"
 _COLUMNS = 100
@@ -28,13 +29,14 @@ def session(env: Mapping[str, str]) -> str:
         app = Path(folder) / "hello"
         app.mkdir()
         typed = (f"{_FIRST} && {_COMMIT} 'feat: say hello'", f"echo Hi > hello.txt && {_COMMIT} 'feat: say hi'")
-        shown = ""
+        shown: list[str] = []
         for command in typed:
             subprocess.run(["/bin/sh", "-ec", command], cwd=app, check=True)
-            done = run_slipway("release", ".", env={**env, "CLICOLOR_FORCE": "1", "COLUMNS": str(_COLUMNS)}, cwd=app)
-            assert done.returncode == 0, done.stdout + done.stderr
-            shown = done.stdout
-    return shown
+            release = ("/bin/sh", "-c", f"cd {app} && exec {SLIPWAY} release .")
+            with in_terminal(*release, env=env, columns=_COLUMNS) as terminal:
+                code, shown = terminal.ended(colours=True)
+                assert code == 0, "\n".join(shown)
+    return "\n".join(shown)
 
 
 def usual(shown: str, env: Mapping[str, str]) -> str:
@@ -49,7 +51,7 @@ def usual(shown: str, env: Mapping[str, str]) -> str:
 def drawn(shown: str) -> str:
     """As SVG, with the viewer's own monospace font: rich's is on another host."""
     console = Console(record=True, width=_COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(Text("$ slipway release . 2>build.log", style="bold"))
+    console.print(Text("$ slipway release .", style="bold"))
     console.print(Text.from_ansi(shown), soft_wrap=False)
     svg = console.export_svg(title="slipway", unique_id="slipway")
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).replace("Fira Code", "ui-monospace")
