@@ -52,7 +52,8 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 class _OnlyTheServer:
     """Fetches for the browser: chromium gives requests up whenever a network interface comes or goes, as containers'
-    do. Keeps the UI's modules, which are many and the same for each page.
+    do. A connection that the server closed meanwhile is opened again. Keeps the UI's modules, which are many and the
+    same for each page.
     """
 
     def __init__(self, server: str) -> None:
@@ -65,9 +66,9 @@ class _OnlyTheServer:
             route.abort()
         elif "/assets/" in url:
             if url not in self._modules:
-                answer = route.fetch()
+                answer = route.fetch(max_retries=3)
                 self._modules[url] = answer.status, answer.headers, answer.body()
             status, headers, body = self._modules[url]
             route.fulfill(status=status, headers=headers, body=body)
         else:
-            route.fulfill(response=route.fetch())
+            route.fulfill(response=route.fetch(max_retries=3))
