@@ -146,7 +146,7 @@ async def test_the_command_line_asks_and_answers(commands: WarmStarter, source: 
         release.until("waiting until")
         return release
 
-    name = f"{source.name} 0.1.0"
+    name = f"release {source.name} 0.1.0"
     release = wait()
     said = commands.run("approve", name, "--refuse", "--comment", "no", "--by", "Ada")
     assert (said.code, said.stdout) == (0, f"{name}: Ada refused: no\n")
