@@ -79,7 +79,7 @@ async def test_a_release_is_rolled_out_by_its_event(
         "deploy", lambda run: released["digest"] in str(run["parameters"]) and run["state"]["type"] == "COMPLETED"
     )
     assert run["created_by"]["type"] == "AUTOMATION"
-    assert run["name"].startswith(f"{source.name} 0.1.0 to ")
+    assert run["name"].startswith(f"deploy {source.name} 0.1.0 to ")
     page = f"{place.stack.connection.prefect_ui_url}/deployments/deployment/{run['deployment_id']}"
     assert await place.links(run["id"]) == [f"[{NAME}]({page})"]
     assert f"| [{NAME}](<{page}>) |" in await place.report(run["id"])
