@@ -28,11 +28,11 @@ from tests.warm import WarmStarter
 
 SECRET = "secret/cluster/registry"
 TOKEN = f"token-{uuid.uuid4().hex}"
-# Two platforms by a step on the builder's own, which shows a secret.
+# Two platforms by a step on the builder's own, which shows a secret; nobody has built it before (`UNIQUE`).
 TWO_PLATFORMS = """\
 FROM --platform=$BUILDPLATFORM scratch AS made
 COPY busybox /bin/busybox
-RUN --mount=type=secret,id=npm,required=true ["/bin/busybox", "sh", "-c", "cat /run/secrets/npm; echo made > /made"]
+RUN --mount=type=secret,id=npm,required=true ["/bin/busybox", "sh", "-c", "cat /run/secrets/npm; echo UNIQUE > /made"]
 FROM scratch
 ARG TARGETARCH
 COPY --from=made /made /made-for-$TARGETARCH
@@ -41,8 +41,8 @@ Command = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
 Revoke = Callable[..., Awaitable[None]]
 
 
-class ReleaseContract:
-    """Collected by a subclass beside the `cluster` fixture it is to run on."""
+class ReleaseParts:
+    """What releases to the cluster of the fixture `cluster` need."""
 
     @pytest.fixture
     def environment(self, stack: RunningStack, cluster: ClusterUnderTest, tmp_path: Path) -> Iterator[dict[str, str]]:
@@ -79,6 +79,10 @@ class ReleaseContract:
     def options(self, builder_options: list[str], cluster: ClusterUnderTest) -> list[str]:
         return [*builder_options, "--image", f"{cluster.registry}/team/app"]
 
+
+class ReleaseContract(ReleaseParts):
+    """Collected by a subclass beside the `cluster` fixture it is to run on."""
+
     async def test_a_release_leaves_an_image_and_nothing_else(
         self, command: Command, options: list[str], cluster: ClusterUnderTest, api: KubernetesApi, tmp_path: Path
     ) -> None:
@@ -101,7 +105,7 @@ class ReleaseContract:
     ) -> None:
         """The step has the secret from Vault, and nobody else; the image is for both platforms, with provenance; the
         next builder, which is new as well, takes every step from the registry."""
-        source = busybox_context(tmp_path / "app", TWO_PLATFORMS)
+        source = busybox_context(tmp_path / "app", TWO_PLATFORMS.replace("UNIQUE", uuid.uuid4().hex))
         asked = (
             *options, "--secret", "id=npm,vault=secret/cluster/npm#token", "--emulate", "--network", "none",
             "--platform", "linux/amd64", "--platform", "linux/arm64",

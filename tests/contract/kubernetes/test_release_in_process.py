@@ -1,4 +1,7 @@
-"""A whole release on the Kubernetes in this process."""
+"""A whole release on the Kubernetes in this process: what a real cluster cannot be made to do.
+
+The contract runs with the least Role in test_least_role.py, and with all rights on a real cluster.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from prefect_slipway.infra.kubernetes.builders.sweep import everything
 from prefect_slipway.infra.registry import RegistryClient
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
-from tests.kubernetes.release_contract import Command, ReleaseContract, pod_at_work, slow_dockerfile
+from tests.kubernetes.release_contract import Command, ReleaseParts, pod_at_work, slow_dockerfile
 from tests.kubernetes.server import KubernetesServer
 from tests.releases import registry_tags, result_of
 from tests.warm import WarmStarter
@@ -23,7 +26,7 @@ from tests.warm import WarmStarter
 pytestmark = pytest.mark.root
 
 
-class TestReleaseInProcess(ReleaseContract):
+class TestReleaseInProcess(ReleaseParts):
     async def test_a_dropped_port_forward_is_survived(
         self, command: Command, options: list[str], kubernetes: KubernetesServer, api: KubernetesApi, tmp_path: Path
     ) -> None:

@@ -20,7 +20,7 @@ from prefect_slipway.infra.kubernetes.builders.sweep import sweep
 from tests.conftest import SLIPWAY, RunningStack, run_program
 from tests.kubernetes.cluster import ClusterUnderTest, names_left, new_run
 from tests.kubernetes.contract import OURS
-from tests.kubernetes.release_contract import ReleaseContract
+from tests.kubernetes.release_contract import ReleaseParts
 from tests.kubernetes.script import Script
 from tests.unit.kubernetes.test_manifests import RUN, baseline_violations
 from tests.waiting import soon
@@ -127,7 +127,7 @@ async def test_the_sweep_takes_what_a_killed_session_left(
 
 @pytest.mark.root
 class TestCommand:
-    environment = ReleaseContract.environment
+    environment = ReleaseParts.environment
 
     async def test_it_gives_the_shells_exit_code_and_leaves_the_shared_builder_alone(
         self,
