@@ -131,11 +131,12 @@ def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> 
     if started is None:
         return f"{number} base image{'s' if number != 1 else ''}, none changed"
     moved = ", ".join(move.name for move in moves)
+    name = started.name.removeprefix("release ")
     if started.new:
-        return f"{moved} changed: patch release {started.name}"
+        return f"{moved} changed: patch release {name}"
     # Not retried automatically: what failed once for this base would fail every night.
     hint = "; start it again yourself" if started.state in _FAILED else ""
-    return f"{moved} changed: the patch release {started.name} is {started.state}{hint}"
+    return f"{moved} changed: the patch release {name} is {started.state}{hint}"
 
 
 def _said(move: Move) -> str:
