@@ -140,6 +140,7 @@ def build_request(
         cache_imports=_caches(what, "cache-from", target.cache_from, places),
         cache_exports=_caches(what, "cache-to", target.cache_to, places),
         source_policy=source_policy,
+        source_check=values.source_check(source_policy),
         secrets=dict(_secret(what, text, places, read_secret) for text in target.secrets),
         ssh=_agents(what, target, context, places, read_secret),
         network=_network(what, target, places, network),

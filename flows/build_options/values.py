@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, byte_count, csv_fields, pair
 from prefect_slipway.infra.domain.platform import normal_platform
+from prefect_slipway.infra.domain.source_policy import SourcePolicy
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit.session.source_policy import SourceCheck
 
 HOST_GATEWAY = "host-gateway"
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -208,3 +212,12 @@ def text_of_file(option: str, name: str) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InvalidOption(f"{option}: {name!r} cannot be read: {reason}", action="check the file's name") from error
+
+
+def source_check(policy: SourcePolicy | None) -> SourceCheck | None:
+    """What asks a policy in Rego, None for any other. Raises PartMissing, PolicyInvalid."""
+    if policy is None or not policy.is_rego:
+        return None
+    from prefect_slipway.flows.build_options import source_rego
+
+    return source_rego.source_check(policy)

@@ -115,7 +115,13 @@ async def _run(
         async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
             with build_news(shown) as news:
                 if asked.dockerfile:
-                    content = await buildkit.fetch(asked.dockerfile, news, source_policy=asked.request.source_policy)
+                    request = asked.request
+                    content = await buildkit.fetch(
+                        asked.dockerfile,
+                        news,
+                        source_policy=request.source_policy,
+                        source_check=request.source_check,
+                    )
                     asked = asked._replace(request=asked.request._replace(dockerfile_content=content))
                 if asked.call is not None:
                     text, code = await _call(args, buildkit, asked, credentials, news)

@@ -77,7 +77,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--source-policy",
         metavar="FILE",
-        help="Source policy, BuildKit's JSON: which images, repositories and URLs the build may use, or uses instead.",
+        help="Source policy, BuildKit's JSON or Rego: which images, repositories and URLs to allow, deny or pin.",
     )
     add("--network", default="", metavar="MODE", help="Network of the RUN steps: default, host or none.")
     add(
@@ -168,6 +168,7 @@ def build_request(
     agents = entries.ssh_agents(args.ssh)
     if not agents and isinstance(context, str) and is_git_over_ssh(context):
         agents = {"default": SshSource()}
+    policy = _source_policy(args.source_policy or env.get(_POLICY))
     attested = attests(args.attest, sbom=args.sbom, provenance=args.provenance)
     default_platforms = [text] if (text := env.get("DOCKER_DEFAULT_PLATFORM")) else []
     request = BuildRequest(
@@ -190,7 +191,8 @@ def build_request(
         required_attests=tuple(attested),
         cache_imports=entries.caches("--cache-from", args.cache_from),
         cache_exports=_cache_exports(args, arguments),
-        source_policy=_source_policy(args.source_policy or env.get(_POLICY)),
+        source_policy=policy,
+        source_check=values.source_check(policy),
         secrets=entries.secrets(args.secret, env),
         ssh=agents,
         network=values.network("--network", args.network) or network,

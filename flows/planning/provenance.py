@@ -11,14 +11,16 @@ from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.signing.provenance import REF, RUN, SOURCE_POLICY, TRIGGER, VERSION
 
 
-def builder_id(run_id: str | None, page: str | None) -> str:
-    """The URI of what built: the run's page, as docker/build-push-action names its own; "" outside of a run.
+def builder_id(run_id: str | None, page: str | None, *, of_this_run: bool) -> str:
+    """The URI of what built: the run's page, as docker/build-push-action names its own; "" outside of a run. Its
+    fragment says whether the builder was made for this run alone: of a shared one, less can be believed.
 
     Everybody who may pull the image can read it, so an address with a user or password is left out.
     """
+    lifetime = "#builder-run" if of_this_run else "#builder-shared"
     if page and "@" not in page:
-        return page
-    return f"urn:uuid:{run_id}" if run_id else ""
+        return page + lifetime
+    return f"urn:uuid:{run_id}{lifetime}" if run_id else ""
 
 
 def recorded(plan: ReleasePlan, run_id: str, trigger: str, ref: str) -> dict[str, str]:

@@ -99,7 +99,7 @@ class Build(Request):
     source_policy: Annotated[str | None, Option(metavar="FILE", of_file=True)] = Field(
         default=None,
         description=(
-            "Source policy of the build, the text of BuildKit's JSON: rules that allow, deny or pin images, git "
+            "Source policy of the build, the text of BuildKit's JSON or Rego: what allows, denies or pins images, git "
             "repositories and URLs. The option names its file. Leave empty to allow all."
         ),
     )

@@ -130,7 +130,7 @@ class Builds:
             target.attest,
             provenance=options.provenance,
             sbom=options.sbom,
-            builder_id=builder_id(flow_run.id, flow_run.ui_url),
+            builder_id=builder_id(flow_run.id, flow_run.ui_url, of_this_run=run.builder.is_of_this_run),
         )
         builder, shares = await self._shared(wanted, builder)
         self._forget(image.target)

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
-from prefect_slipway.infra.buildkit.build.attachables import all_delivered, attachables, finish_outputs, masking
+from prefect_slipway.infra.buildkit.build.attachables import (
+    all_delivered,
+    attachables,
+    finish_outputs,
+    masking,
+    was_asked,
+)
 from prefect_slipway.infra.buildkit.build.conversation import CONTROL, Conversation
 from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.exported import name_exports
@@ -39,12 +45,13 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     UsageRecord,
 )
 from prefect_slipway.infra.common.tasks import in_thread
-from prefect_slipway.infra.domain.credentials import CredentialSource
+from prefect_slipway.infra.domain.credentials import Anonymous, CredentialSource
 from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderTooOld
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.bridge import Bridge
     from prefect_slipway.infra.buildkit.housekeeping import CacheRecord, RecordedBuild
+    from prefect_slipway.infra.buildkit.session.source_policy import SourceCheck
     from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 T = TypeVar("T")
@@ -180,6 +187,7 @@ class BuildKit:
         """
         request = await self._prepared(request)
         await self._check_version(request, on_event)
+        await self._check_policy_session(request)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
@@ -191,6 +199,8 @@ class BuildKit:
             return answer.ExporterResponse
 
         response = await self._conversation(request, record, offered).run(solve.Ref, session, work)
+        if request.source_check is not None and not was_asked(offered):
+            raise self._asks_no_policy()
         if not all_delivered(request, offered, response):
             raise BuilderTooOld(
                 f"builder {self._address} did not deliver all outputs",
@@ -207,6 +217,14 @@ class BuildKit:
             ref=solve.Ref,
         )
 
+    async def asks_policies(self) -> bool:
+        """Whether the daemon asks a build's session about its sources (v0.26 and newer). Raises a BuilderError."""
+        session = Session([], name="slipway", shared_key="")
+        solve = SolveRequest(Ref=os.urandom(16).hex(), Session=session.id)
+        nothing = BuildRequest(context=Path())
+        found = await self._bridged(nothing, solve, session, [], lambda _: None, lambda bridge: bridge.capabilities())
+        return "source.policy.session" in found
+
     async def ask(
         self,
         question: str,
@@ -221,6 +239,7 @@ class BuildKit:
         """
         request = await self._prepared(request._replace(outputs=()))
         await self._check_version(request, on_event)
+        await self._check_policy_session(request)
         offered = attachables(request, credentials)
         session = Session(offered, name="slipway", shared_key=_shared_key(request))
         solve = solve_request(request, os.urandom(16).hex(), session.id, engine=self._address.kind == "docker")
@@ -237,11 +256,13 @@ class BuildKit:
         on_event: Callable[[BuildEvent], None] = lambda _: None,
         *,
         source_policy: SourcePolicy | None = None,
+        source_check: SourceCheck | None = None,
     ) -> bytes:
         """A Dockerfile that the daemon downloads. Raises as `build`."""
-        request = BuildRequest(context=url, source_policy=source_policy)
+        request = BuildRequest(context=url, source_policy=source_policy, source_check=source_check)
         await self._check_version(request, on_event)
-        offered: list[Attachable] = []
+        await self._check_policy_session(request)
+        offered = attachables(request, Anonymous())
         session = Session(offered, name="slipway", shared_key="")
         solve = solve_request(request, os.urandom(16).hex(), session.id)
         return await self._bridged(request, solve, session, offered, on_event, lambda bridge: bridge.fetch(url))
@@ -277,6 +298,17 @@ class BuildKit:
             request = await with_engines(request)
         return request
 
+    async def _check_policy_session(self, request: BuildRequest) -> None:
+        """Raises BuilderTooOld for a policy that the daemon would not ask."""
+        if request.source_check is not None and not await self.asks_policies():
+            raise self._asks_no_policy()
+
+    def _asks_no_policy(self) -> BuilderTooOld:
+        return BuilderTooOld(
+            f"builder {self._address} does not ask a source policy in Rego",
+            action="use BuildKit 0.26 or newer, or a source policy in BuildKit's JSON",
+        )
+
     async def _check_version(self, request: BuildRequest, on_event: Callable[[BuildEvent], None]) -> None:
         """Tell what an old daemon would leave out. Raises BuilderTooOld for what must not be: attestations, a source
         policy."""
@@ -291,7 +323,7 @@ class BuildKit:
         )
 
         version = (await self.info()).version
-        if request.source_policy is not None and no_source_policy(version):
+        if request.source_policy is not None and not request.source_policy.is_rego and no_source_policy(version):
             raise BuilderTooOld(
                 f"builder {self._address} (BuildKit {version}) does not apply source policies",
                 action="use BuildKit 0.11 or newer",

@@ -1,4 +1,4 @@
-"""A source policy: which images, repositories and files a build may use, as BuildKit's own JSON has it.
+"""A source policy: which images, repositories and files a build may use, as BuildKit's own JSON has it, or in Rego.
 
 Format and meaning: sourcepolicy/pb/policy.proto, engine.go, matcher.go and mutate.go (moby/buildkit). The daemon is
 the one that applies it; here it is read strictly, and evaluated to tell people what it says.
@@ -20,6 +20,7 @@ MOST_BYTES = 256 << 10
 
 _ACTION = 'write BuildKit\'s JSON, e.g. {"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://*"}}]}'
 _MOST_CONVERSIONS = 20
+_REGO = re.compile(r"^\s*package\s", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
@@ -51,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class SourcePolicy:
-    """`text`: as it was written."""
+    """`text`: as it was written. `rules`: those of JSON; none of Rego."""
 
     text: str
     rules: tuple[Rule, ...]
@@ -62,6 +63,8 @@ class SourcePolicy:
         BuildKit does not know: it would pass over them, and with them over what somebody wanted to forbid."""
         if len(text.encode(errors="replace")) > MOST_BYTES:
             raise InvalidOption(f"{what}: larger than {MOST_BYTES >> 10} KiB", action="use wildcards or fewer rules")
+        if _REGO.search(text):
+            return cls(text, ())
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -74,6 +77,10 @@ class SourcePolicy:
         if not rules:
             raise reader.wrong("the policy", "has no rules")
         return cls(text, tuple(_rule(reader, number, rule) for number, rule in enumerate(rules, 1)))
+
+    @property
+    def is_rego(self) -> bool:
+        return not self.rules
 
     @property
     def digest(self) -> str:

@@ -44,6 +44,17 @@ class Releases:
         ours, theirs = (median(side, "wall_s") for side in runs)
         return Row("release over build --push", ours, theirs, ours - theirs, 1.0, unit="s more", runs=runs)
 
+    def sign(self) -> Row:
+        """All cached: what signing the image, its platform and its attestations adds to a release."""
+        source = make_source(self._folder / "signed")
+        signed, plain = (
+            Side([SLIPWAY, "release", source, *options], self._env) for options in ((), ("--sign", "none"))
+        )
+        run(signed)
+        runs = in_turn(signed, plain, self._runs)
+        ours, theirs = (median(side, "wall_s") for side in runs)
+        return Row("signed release over unsigned", ours, theirs, ours - theirs, 0.5, unit="s more", runs=runs)
+
     def logs(self) -> Row:
         """100,000 lines: a release, which records them, over a plain build.
 
@@ -140,6 +151,7 @@ def releases(folder: Path, runs: int) -> Iterator[Releases]:
 
 CASES: Mapping[str, Callable[[Releases], Row]] = {
     "release": Releases.release,
+    "sign": Releases.sign,
     "logs": Releases.logs,
     "dag": Releases.dag,
     "dag-long": Releases.dag_long,

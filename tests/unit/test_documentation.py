@@ -142,6 +142,14 @@ def test_all_variables_are_listed() -> None:
     assert read <= set(re.findall(r"[A-Z_]+", (DOCS / "reference" / "settings.md").read_text()))
 
 
+@pages
+def test_code_and_tests_that_are_named_exist(page: Path) -> None:
+    """`FILE::NAME`: what a page claims can be looked up."""
+    for file, name in re.findall(r"`([\w/.-]+\.py)::(\w+)`", page.read_text()):
+        defined = rf"^\s*(?:async )?(?:def|class) {name}\b"
+        assert re.search(defined, (ROOT / file).read_text(), re.MULTILINE), (file, name)
+
+
 def test_the_site_has_one_address() -> None:
     """In its configuration, on the package's page, and in the code."""
     assert f"\nsite_url: {SITE.removesuffix('latest/')}\n" in (ROOT / "mkdocs.yml").read_text()

@@ -41,6 +41,10 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
         from prefect_slipway.infra.buildkit.session.ssh_agent import SshAgents
 
         offered.append(SshAgents(request.ssh))
+    if request.source_check is not None:
+        from prefect_slipway.infra.buildkit.session.source_policy import SourcePolicySession
+
+        offered.append(SourcePolicySession(request.source_check))
     if layouts := request.layouts():
         from prefect_slipway.infra.buildkit.session.content import Content
 
@@ -77,6 +81,13 @@ def all_delivered(request: BuildRequest, offered: Iterable[Attachable], response
     wants_image = any(isinstance(output, ImagePush | ImageStore) for output in request.outputs)
     files = all(attachable.complete for attachable in offered if isinstance(attachable, FileSend))
     return files and (not wants_image or "containerimage.digest" in response)
+
+
+def was_asked(offered: Iterable[Attachable]) -> bool:
+    """Whether the daemon asked the policy of a build that has one; each build has sources."""
+    from prefect_slipway.infra.buildkit.session.source_policy import SourcePolicySession
+
+    return any(attachable.asked for attachable in offered if isinstance(attachable, SourcePolicySession))
 
 
 def finish_outputs(offered: Iterable[Attachable]) -> None:

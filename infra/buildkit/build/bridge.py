@@ -59,6 +59,11 @@ class Bridge:
             else:
                 return
 
+    async def capabilities(self) -> set[str]:
+        """What the daemon can do (solver/pb/caps.go)."""
+        answer = await self._call("Ping", PingRequest(), PongResponse)
+        return {each.ID for each in answer.LLBCaps if each.Enabled}
+
     async def ask(self, options: Mapping[str, str]) -> dict[str, bytes]:
         """What the Dockerfile's frontend answers to a request (`requestid` in `options`)."""
         request = SolveRequest(Frontend="dockerfile.v0", FrontendOpt=options, allowResultReturn=True)

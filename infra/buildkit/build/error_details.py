@@ -18,6 +18,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import GrpcError
 
 _SOURCE = "/errdefs.Source+json"
 _VERTEX = "/errdefs.Vertex+json"
+_DENIED = "/policysession.DecisionResponse+json"
 _EXIT = "/gatewayapi.ExitMessage+json"
 _LONGEST_LINE = 1000
 _EXIT_TEXT = re.compile(r"did not complete successfully: exit code: (-?\d+)")
@@ -26,16 +27,18 @@ _EXIT_TEXT = re.compile(r"did not complete successfully: exit code: (-?\d+)")
 @dataclass(frozen=True, slots=True)
 class SolveDetails:
     """`vertex`: the digest of the step that failed. `exit_code`: of its process. `excerpt`: the lines of the Dockerfile
-    that are to blame, as buildctl prints them."""
+    that are to blame, as buildctl prints them. `denied`: why a policy in the session denies a source."""
 
     vertex: str | None = None
     exit_code: int | None = None
     excerpt: str = ""
+    denied: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: GrpcError) -> SolveDetails:
         """Read the details; unreadable ones are left out."""
         vertex, exit_code, excerpt = None, None, ""
+        denied: tuple[str, ...] = ()
         for type_url, data in error.details:
             try:
                 values = json.loads(data)
@@ -43,13 +46,15 @@ class SolveDetails:
                     vertex = str(values["digest"])
                 elif type_url.endswith(_EXIT):
                     exit_code = int(values["Code"])
+                elif type_url.endswith(_DENIED):
+                    denied = tuple(str(each["message"]) for each in values.get("denyMessages") or ())
                 elif type_url.endswith(_SOURCE):
                     excerpt = _excerpt(values) or excerpt
             except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
                 continue
         if exit_code is None and (match := _EXIT_TEXT.search(error.message)):
             exit_code = int(match[1])
-        return cls(vertex, exit_code, excerpt)
+        return cls(vertex, exit_code, excerpt, denied)
 
 
 def _excerpt(source: dict[str, Any]) -> str:

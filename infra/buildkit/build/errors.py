@@ -246,7 +246,7 @@ def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
 
 
 def _source_denied(failure: _Failure) -> SlipwayError | None:
-    return source_denied(failure.message, failure.request, failure.details.excerpt)
+    return source_denied(failure.message, failure.request, failure.details)
 
 
 def _base_image(failure: _Failure) -> SlipwayError | None:

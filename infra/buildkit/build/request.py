@@ -14,6 +14,7 @@ from prefect_slipway.infra.buildkit.files.oci_layout import Layout
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 
 if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit.session.source_policy import SourceCheck
     from prefect_slipway.infra.buildkit.session.sources import SecretSource, SshSource
     from prefect_slipway.infra.buildkit.session.upload import Archive
     from prefect_slipway.infra.domain.source_policy import SourcePolicy
@@ -39,6 +40,7 @@ class BuildRequest(NamedTuple):
     `manifest[linux/amd64]:KEY`).
 
     `source_policy`: which images, repositories and files the build may use, and what it uses in their place.
+    `source_check`: is asked about each of them while the build runs.
 
     `secrets` and `ssh`: what `RUN --mount=type=secret` and `type=ssh` may ask for, by id.
 
@@ -72,6 +74,7 @@ class BuildRequest(NamedTuple):
     cache_imports: tuple[CacheEntry, ...] = ()
     cache_exports: tuple[CacheEntry, ...] = ()
     source_policy: SourcePolicy | None = None
+    source_check: SourceCheck | None = None
     secrets: Mapping[str, SecretSource] = MappingProxyType({})
     ssh: Mapping[str, SshSource] = MappingProxyType({})
     network: Literal["default", "none", "host"] | None = None

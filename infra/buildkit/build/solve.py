@@ -37,10 +37,12 @@ def solve_request(request: BuildRequest, ref: str, session: str, *, engine: bool
         message.ExporterAttrsDeprecated.update(message.Exporters[0].Attrs)
     for entry in imports:
         message.Cache.Imports.add(Type=entry.type, Attrs=dict(entry.attributes))
-    if request.source_policy is not None:
+    if request.source_policy is not None and not request.source_policy.is_rego:
         from prefect_slipway.infra.buildkit.build.source_policy import policy_message
 
         message.SourcePolicy.CopyFrom(policy_message(request.source_policy))
+    if request.source_check is not None:
+        message.SourcePolicySession = session
     for entry in resolved_exports(request.cache_exports, os.environ):
         message.Cache.Exports.add(Type=entry.type, Attrs=dict(entry.attributes))
     return message

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from prefect_slipway.infra.buildkit.build.error_details import excerpt
+from prefect_slipway.infra.buildkit.build.error_details import SolveDetails, excerpt
 from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.build.scrub import scrub
 from prefect_slipway.infra.buildkit.wire.source_policy_pb2 import (
@@ -21,7 +21,7 @@ from prefect_slipway.infra.domain.errors import BuildSourceDenied
 from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 # sourcepolicy/engine.go in moby/buildkit; the source is quoted as Go's %q does.
-_DENIED = re.compile(r'source (?P<source>"(?:[^"\\]|\\.)*") denied by policy')
+_DENIED = re.compile(r'source (?P<source>"(?:[^"\\]|\\.)*") (?:denied|not allowed) by policy')
 _MOST_DOCKERFILE = 1 << 20
 _IMAGE = "docker-image://"
 
@@ -39,25 +39,30 @@ def policy_message(policy: SourcePolicy) -> Policy:
     return message
 
 
-def source_denied(message: str, request: BuildRequest, blamed: str) -> BuildSourceDenied | None:
-    """The cause of a build that failed with this message of the daemon; None if no source was denied. `blamed`: the
-    lines of the Dockerfile that the daemon names."""
-    if (policy := request.source_policy) is None or (match := _DENIED.search(message)) is None:
+def source_denied(message: str, request: BuildRequest, details: SolveDetails) -> BuildSourceDenied | None:
+    """The cause of a build that failed with this message of the daemon; None if no source was denied."""
+    if (request.source_policy or request.source_check) is None or (match := _DENIED.search(message)) is None:
         return None
     try:
         source = str(json.loads(match["source"]))
     except ValueError:
         # Go's \x and \U, which JSON does not have.
         source = match["source"][1:-1]
-    # The BuildKit of Docker 26 denies an image by its name in the Dockerfile, too, although another rule converts it.
-    rule = policy.denied_by(source) or policy.denied_by(source, convert=False)
-    reason = str(rule) if rule is not None else "one of its rules"
+    reason = "; ".join(map(scrub, details.denied)) or _rule(request.source_policy, source)
     return BuildSourceDenied(
         f"the source policy denies {scrub(source)} ({reason})",
         source=source,
-        details=blamed or _lines(request, source),
+        details=details.excerpt or _lines(request, source),
         action="allow local://*, which is the build's own directory" if source.startswith("local://") else None,
     )
+
+
+def _rule(policy: SourcePolicy | None, source: str) -> str:
+    if policy is None or policy.is_rego:
+        return "its decision gives no reason"
+    # The BuildKit of Docker 26 denies an image by its name in the Dockerfile, too, although another rule converts it.
+    rule = policy.denied_by(source) or policy.denied_by(source, convert=False)
+    return str(rule) if rule is not None else "one of its rules"
 
 
 def _lines(request: BuildRequest, source: str) -> str:

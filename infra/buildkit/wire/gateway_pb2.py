@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from prefect_slipway.infra.buildkit.wire import ops_pb2 as prefect__slipway_dot_infra_dot_buildkit_dot_wire_dot_ops__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1prefect_slipway/infra/buildkit/wire/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a-prefect_slipway/infra/buildkit/wire/ops.proto\"\r\n\x0bPingRequest\"\x0e\n\x0cPongResponse\"\xff\x01\n\x0cSolveRequest\x12\"\n\nDefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x46rontend\x18\x02 \x01(\t\x12M\n\x0b\x46rontendOpt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12\x19\n\x11\x61llowResultReturn\x18\x05 \x01(\x08\x12\x1b\n\x13\x61llowResultArrayRef\x18\x06 \x01(\x08\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\rSolveResponse\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\xa9\x01\n\x06Result\x12+\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x11\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\"e\n\x0fReadFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x10\n\x08\x46ilePath\x18\x02 \x01(\t\x12\x33\n\x05Range\x18\x03 \x01(\x0b\x32$.moby.buildkit.v1.frontend.FileRange\"+\n\tFileRange\x12\x0e\n\x06Offset\x18\x01 \x01(\x03\x12\x0e\n\x06Length\x18\x02 \x01(\x03\" \n\x10ReadFileResponse\x12\x0c\n\x04\x44\x61ta\x18\x01 \x01(\x0c\"B\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\x10\n\x0eReturnResponse2\x84\x03\n\tLLBBridge\x12W\n\x04Ping\x12&.moby.buildkit.v1.frontend.PingRequest\x1a\'.moby.buildkit.v1.frontend.PongResponse\x12Z\n\x05Solve\x12\'.moby.buildkit.v1.frontend.SolveRequest\x1a(.moby.buildkit.v1.frontend.SolveResponse\x12\x63\n\x08ReadFile\x12*.moby.buildkit.v1.frontend.ReadFileRequest\x1a+.moby.buildkit.v1.frontend.ReadFileResponse\x12]\n\x06Return\x12(.moby.buildkit.v1.frontend.ReturnRequest\x1a).moby.buildkit.v1.frontend.ReturnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1prefect_slipway/infra/buildkit/wire/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a-prefect_slipway/infra/buildkit/wire/ops.proto\"\r\n\x0bPingRequest\"F\n\x0cPongResponse\x12\x36\n\x07LLBCaps\x18\x02 \x03(\x0b\x32%.moby.buildkit.v1.frontend.Capability\")\n\nCapability\x12\n\n\x02ID\x18\x01 \x01(\t\x12\x0f\n\x07\x45nabled\x18\x02 \x01(\x08\"\xff\x01\n\x0cSolveRequest\x12\"\n\nDefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x46rontend\x18\x02 \x01(\t\x12M\n\x0b\x46rontendOpt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12\x19\n\x11\x61llowResultReturn\x18\x05 \x01(\x08\x12\x1b\n\x13\x61llowResultArrayRef\x18\x06 \x01(\x08\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\rSolveResponse\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\xa9\x01\n\x06Result\x12+\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x11\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\"e\n\x0fReadFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x10\n\x08\x46ilePath\x18\x02 \x01(\t\x12\x33\n\x05Range\x18\x03 \x01(\x0b\x32$.moby.buildkit.v1.frontend.FileRange\"+\n\tFileRange\x12\x0e\n\x06Offset\x18\x01 \x01(\x03\x12\x0e\n\x06Length\x18\x02 \x01(\x03\" \n\x10ReadFileResponse\x12\x0c\n\x04\x44\x61ta\x18\x01 \x01(\x0c\"B\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"\x10\n\x0eReturnResponse2\x84\x03\n\tLLBBridge\x12W\n\x04Ping\x12&.moby.buildkit.v1.frontend.PingRequest\x1a\'.moby.buildkit.v1.frontend.PongResponse\x12Z\n\x05Solve\x12\'.moby.buildkit.v1.frontend.SolveRequest\x1a(.moby.buildkit.v1.frontend.SolveResponse\x12\x63\n\x08ReadFile\x12*.moby.buildkit.v1.frontend.ReadFileRequest\x1a+.moby.buildkit.v1.frontend.ReadFileResponse\x12]\n\x06Return\x12(.moby.buildkit.v1.frontend.ReturnRequest\x1a).moby.buildkit.v1.frontend.ReturnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,29 +39,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PINGREQUEST']._serialized_start=127
   _globals['_PINGREQUEST']._serialized_end=140
   _globals['_PONGRESPONSE']._serialized_start=142
-  _globals['_PONGRESPONSE']._serialized_end=156
-  _globals['_SOLVEREQUEST']._serialized_start=159
-  _globals['_SOLVEREQUEST']._serialized_end=414
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=364
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=414
-  _globals['_SOLVERESPONSE']._serialized_start=416
-  _globals['_SOLVERESPONSE']._serialized_end=482
-  _globals['_RESULT']._serialized_start=485
-  _globals['_RESULT']._serialized_end=654
-  _globals['_RESULT_METADATAENTRY']._serialized_start=607
-  _globals['_RESULT_METADATAENTRY']._serialized_end=654
-  _globals['_REF']._serialized_start=656
-  _globals['_REF']._serialized_end=673
-  _globals['_READFILEREQUEST']._serialized_start=675
-  _globals['_READFILEREQUEST']._serialized_end=776
-  _globals['_FILERANGE']._serialized_start=778
-  _globals['_FILERANGE']._serialized_end=821
-  _globals['_READFILERESPONSE']._serialized_start=823
-  _globals['_READFILERESPONSE']._serialized_end=855
-  _globals['_RETURNREQUEST']._serialized_start=857
-  _globals['_RETURNREQUEST']._serialized_end=923
-  _globals['_RETURNRESPONSE']._serialized_start=925
-  _globals['_RETURNRESPONSE']._serialized_end=941
-  _globals['_LLBBRIDGE']._serialized_start=944
-  _globals['_LLBBRIDGE']._serialized_end=1332
+  _globals['_PONGRESPONSE']._serialized_end=212
+  _globals['_CAPABILITY']._serialized_start=214
+  _globals['_CAPABILITY']._serialized_end=255
+  _globals['_SOLVEREQUEST']._serialized_start=258
+  _globals['_SOLVEREQUEST']._serialized_end=513
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=463
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=513
+  _globals['_SOLVERESPONSE']._serialized_start=515
+  _globals['_SOLVERESPONSE']._serialized_end=581
+  _globals['_RESULT']._serialized_start=584
+  _globals['_RESULT']._serialized_end=753
+  _globals['_RESULT_METADATAENTRY']._serialized_start=706
+  _globals['_RESULT_METADATAENTRY']._serialized_end=753
+  _globals['_REF']._serialized_start=755
+  _globals['_REF']._serialized_end=772
+  _globals['_READFILEREQUEST']._serialized_start=774
+  _globals['_READFILEREQUEST']._serialized_end=875
+  _globals['_FILERANGE']._serialized_start=877
+  _globals['_FILERANGE']._serialized_end=920
+  _globals['_READFILERESPONSE']._serialized_start=922
+  _globals['_READFILERESPONSE']._serialized_end=954
+  _globals['_RETURNREQUEST']._serialized_start=956
+  _globals['_RETURNREQUEST']._serialized_end=1022
+  _globals['_RETURNRESPONSE']._serialized_start=1024
+  _globals['_RETURNRESPONSE']._serialized_end=1040
+  _globals['_LLBBRIDGE']._serialized_start=1043
+  _globals['_LLBBRIDGE']._serialized_end=1431
 # @@protoc_insertion_point(module_scope)

@@ -2,7 +2,7 @@ from prefect_slipway.infra.buildkit.wire import ops_pb2 as _ops_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -12,8 +12,18 @@ class PingRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PongResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("LLBCaps",)
+    LLBCAPS_FIELD_NUMBER: _ClassVar[int]
+    LLBCaps: _containers.RepeatedCompositeFieldContainer[Capability]
+    def __init__(self, LLBCaps: _Optional[_Iterable[_Union[Capability, _Mapping]]] = ...) -> None: ...
+
+class Capability(_message.Message):
+    __slots__ = ("ID", "Enabled")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    ID: str
+    Enabled: bool
+    def __init__(self, ID: _Optional[str] = ..., Enabled: _Optional[bool] = ...) -> None: ...
 
 class SolveRequest(_message.Message):
     __slots__ = ("Definition", "Frontend", "FrontendOpt", "allowResultReturn", "allowResultArrayRef")

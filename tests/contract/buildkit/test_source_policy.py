@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,15 @@ async def test_what_slipway_says_of_a_policy_is_what_the_daemon_does(
     assert isinstance(error.value, expected), error.value
     if here is not None:
         assert f"({here})" in error.value.cause
+
+
+async def test_builds_of_one_builder_share_their_cache_mounts(engine: Engine, context: Context) -> None:
+    """What docs/explanation/slsa.md says of a shared builder: a build finds what another one left."""
+    place = secrets.token_hex(8)
+    mount = f"RUN --mount=type=cache,id={place},target=/cache "
+    shell = '["/bin/busybox", "sh", "-c", "%s"]\n'
+    await build(engine.address, context(BASE + mount + shell % "echo left > /cache/by-one"))
+    await build(engine.address, context(BASE + mount + shell % "[ -e /cache/by-one ]"))
 
 
 async def test_questions_and_downloads_follow_it(engine: Engine, context: Context) -> None:

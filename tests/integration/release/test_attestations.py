@@ -110,7 +110,7 @@ def test_a_release_carries_its_provenance(commands: WarmStarter, traces: Traces,
     run = traces.runs(f"{source.name} 0.1.0")[0]["id"]
     assert (asked["slipway:run"], asked["slipway:version"]) == (run, "0.1.0")
     assert asked["slipway:trigger"] == "command line"
-    assert builder_id(predicate) == result["ui_url"]
+    assert builder_id(predicate) == f"{result['ui_url']}#builder-shared"
     assert asked["build-arg:TOLD"] == "much"
     assert "COPY busybox" in text or "COPY busybox" in base64.b64decode(_dockerfile(predicate)).decode()
     assert "a-secret-of-the-build" not in text

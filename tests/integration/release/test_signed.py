@@ -268,6 +268,25 @@ def test_what_is_not_signed_by_a_trusted_key_is_refused(
     assert json.loads(without.stdout)["error"]["cause"] == "NotAttested"
 
 
+def test_a_moved_tag_is_noticed(commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path) -> None:
+    """Somebody with the registry's password writes a version's tag anew: what it names now is not signed, the digest
+    that was released still is, and no release takes the tag for its own."""
+    source = make_source(tmp_path / "app-moved")
+    image = f"{traces.connection.registry}/{source.name}"
+    options = ("--image", image, "--version", "1.0.0", *SIGNED, *place.credentials)
+    result = result_of(commands.run("release", source, *options, env=place.env))
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "Dockerfile").write_text("FROM scratch\nLABEL evil=true\n")
+    moved = commands.run("build", tmp_path / "evil", "--push", "--tag", f"{image}:1.0.0")
+    assert moved.code == 0, moved.stderr
+    verify = ("--key", KEY, *place.credentials)
+    by_tag = commands.run("verify", f"{image}:1.0.0", *verify, env=place.env)
+    assert (by_tag.code, json.loads(by_tag.stdout)["error"]["cause"]) == (1, "NotSigned")
+    assert commands.run("verify", f"{image}@{result['digest']}", *verify, env=place.env).code == 0
+    again = commands.run("release", source, *options, env=place.env)
+    assert json.loads(again.stdout)["error"]["cause"] == "VersionTaken"
+
+
 @pytest.mark.parametrize("key", ["vault:transit/absent", "vault:secret/absent"])
 def test_a_key_that_cannot_sign_is_told_before_anything_is_built(
     commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path, key: str

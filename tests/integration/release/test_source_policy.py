@@ -85,6 +85,17 @@ def test_a_build_follows_it(commands: WarmStarter, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["release", "build"])
+def test_a_policy_in_rego_where_the_builder_does_not_ask_it(
+    commands: WarmStarter, tmp_path: Path, command: str
+) -> None:
+    """The embedded engine is too old for it, which is said instead of building without a policy."""
+    source = make_source(tmp_path / f"app-rego-{command}")
+    (tmp_path / "policy.rego").write_text('package docker\n\ndecision := {"allow": true}\n')
+    ended = commands.run(command, source, "--source-policy", tmp_path / "policy.rego")
+    assert "does not ask a source policy in Rego" in complaint(ended)
+
+
+@pytest.mark.parametrize("command", ["release", "build"])
 def test_a_policy_that_cannot_be_read(commands: WarmStarter, tmp_path: Path, command: str) -> None:
     """A missing file and a mistake in it are told before anything is built."""
     source = make_source(tmp_path / "app-unread")

@@ -112,12 +112,14 @@ def test_the_daemon_is_told_what_only_a_release_knows() -> None:
     }
 
 
-def test_the_builder_is_the_run() -> None:
-    """By its page, unless that would tell a password."""
-    assert builder_id("1234", "https://prefect.example/runs/1234") == "https://prefect.example/runs/1234"
-    assert builder_id("1234", "https://me:secret@prefect.example/runs/1234") == "urn:uuid:1234"
-    assert builder_id("1234", None) == "urn:uuid:1234"
-    assert builder_id(None, None) == ""
+def test_the_builder_is_known_by_its_run() -> None:
+    """By its page, unless that would tell a password; and by how long it lives."""
+    page = "https://prefect.example/runs/1234"
+    assert builder_id("1234", page, of_this_run=True) == f"{page}#builder-run"
+    assert builder_id("1234", page, of_this_run=False) == f"{page}#builder-shared"
+    assert builder_id("1234", page.replace("://", "://me:secret@"), of_this_run=True) == "urn:uuid:1234#builder-run"
+    assert builder_id("1234", None, of_this_run=False) == "urn:uuid:1234#builder-shared"
+    assert builder_id(None, None, of_this_run=True) == ""
 
 
 @pytest.mark.parametrize(
