@@ -20,7 +20,7 @@ from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.trust import Trust
 from prefect_slipway.flows.request.version import VersionChoice
 from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
-from prefect_slipway.infra.domain.naming import image_title, source_name
+from prefect_slipway.infra.domain.naming import image_title, source_name, source_place
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Bump
@@ -142,7 +142,8 @@ class ReleaseRequest(Request):
     @property
     def subject(self) -> str:
         """The subject of the release: the image, or the source of several."""
-        return self.image or (f"set {self.source}" if self.bake is not None else self.source)
+        source = source_place(self.source)
+        return self.image or (f"set {source}" if self.bake is not None else source)
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:

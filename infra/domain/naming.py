@@ -32,6 +32,16 @@ def source_name(text: str, path: str = "") -> str:
     return _ARCHIVE.sub("", last) or "source"
 
 
+def source_place(text: str) -> str:
+    """A source among all others: a directory by its whole path, because each one is `.` to whoever stands in it."""
+    if "://" in text or re.match(r"block:|[^/]+@[^/]+:|vault:", text):
+        return text
+    try:
+        return str(Path(text).resolve())
+    except (OSError, ValueError, RuntimeError):
+        return text
+
+
 def image_title(reference: str) -> str:
     """An image without its registry: `team/app`, `team/app:1.2.0`, or `team/app@` and the digest's first characters.
 

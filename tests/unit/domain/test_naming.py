@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.domain.naming import image_title, place_title, source_name
+from prefect_slipway.infra.domain.naming import image_title, place_title, source_name, source_place
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,15 @@ def test_this_directory_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path / "app")
     assert source_name(".") == "app"
     assert source_name("../app/.") == "app"
+
+
+def test_a_directory_is_told_from_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the reports of two early failures in two directories have two keys; what is no directory stays."""
+    monkeypatch.chdir(tmp_path)
+    assert source_place(".") == str(tmp_path)
+    assert source_place("app") == str(tmp_path / "app")
+    for text in ("https://git.example.com/app.git", "git@git.example.com:app.git", "block:app", "vault:kv/a#b", "a\0b"):
+        assert source_place(text) == text
 
 
 def test_an_image_is_called_by_its_repository() -> None:
