@@ -22,6 +22,7 @@ from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_na
 from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
 from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
+from prefect_slipway.flows.steps.gates import check_gates, pass_gates, waiver_warnings
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
 from prefect_slipway.flows.steps.sign import check_signing_keys, sign
@@ -65,6 +66,8 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     source, builder = await _begin(run, made)
     registries = source.registries
     await check_secrets_of_files(run, source)
+    gates = await check_gates(run, source)
+    course.warnings = waiver_warnings(gates)
     course.plan = plan = await plan_version(run, source, made)
     if builder is not None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
@@ -83,7 +86,8 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
                 built = await builds.all(builder or await provision_builder(run, registries.host))
                 course.verified = verified = await verify(registries, built)
                 builds.keep_outputs(verified)
-            course.signed = await sign(run, registries, plan, verified)
+            gated = await pass_gates(run, registries, plan, verified, gates, course.tested)
+            course.signed = await sign(run, registries, plan, verified, gated)
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))

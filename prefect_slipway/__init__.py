@@ -10,6 +10,7 @@ TYPE_CHECKING = False  # type checkers take it for true, as typing's own, which 
 
 if TYPE_CHECKING:
     from prefect_slipway.blocks import Builder as Builder
+    from prefect_slipway.blocks import GateFile as GateFile
     from prefect_slipway.blocks import KubernetesBuilder as KubernetesBuilder
     from prefect_slipway.blocks import Registry as Registry
     from prefect_slipway.blocks import Source as Source
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.request.bake import Bake as Bake
     from prefect_slipway.flows.request.build import Build as Build
     from prefect_slipway.flows.request.builder import BuilderChoice as BuilderChoice
+    from prefect_slipway.flows.request.gates import Gates as Gates
     from prefect_slipway.flows.request.checkout import Checkout as Checkout
     from prefect_slipway.flows.request.credentials import RegistryAccess as RegistryAccess
     from prefect_slipway.flows.request.release import ReleaseRequest as ReleaseRequest
@@ -79,6 +81,7 @@ _NAMES = {
     "RegistryAccess": "flows.request.credentials:RegistryAccess",
     "Approval": "flows.request.approval:Approval",
     "Bake": "flows.request.bake:Bake",
+    "Gates": "flows.request.gates:Gates",
     "DeployRequest": "flows.request.rollout:DeployRequest",
     "RollbackRequest": "flows.request.rollout:RollbackRequest",
     "PromoteRequest": "flows.request.rollout:PromoteRequest",
@@ -94,6 +97,7 @@ _NAMES = {
     "errors": "infra.domain.errors",
     # blocks
     "Builder": "blocks:Builder",
+    "GateFile": "blocks:GateFile",
     "KubernetesBuilder": "blocks:KubernetesBuilder",
     "Registry": "blocks:Registry",
     "Source": "blocks:Source",

@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 
 from prefect_slipway.flows.build_options.values import text_of_file
 from prefect_slipway.flows.cli.typed_build import typed_build
+from prefect_slipway.flows.cli.typed_gates import typed_gates
+from prefect_slipway.flows.request.gates import Gates
 from prefect_slipway.flows.request.model import Request, option_of
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.infra.domain.options import pair
@@ -104,7 +106,7 @@ def given_options(
     for name in model.model_fields:
         inner = model.section(name) if name not in without else None
         if inner is not None and (found := given_options(args, inner, without=without, section=name)):
-            values[name] = found
+            values[name] = typed_gates(found) if inner is Gates else found
     return values
 
 

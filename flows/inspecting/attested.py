@@ -5,7 +5,7 @@ Sources: SPDX 2.3 `packages`, CycloneDX 1.6 `components`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prefect_slipway.flows.inspecting.values import Attestation
@@ -25,11 +25,19 @@ _WHAT = "an attestation"
 
 
 class Attestations:
-    """Reads those of one index, as far as they are not too many bytes."""
+    """Reads those of one index, as far as they are not too many bytes. `seen`: called with the type and the predicate
+    of each that is read."""
 
-    def __init__(self, client: RegistryClient, repository: str) -> None:
+    def __init__(
+        self,
+        client: RegistryClient,
+        repository: str,
+        *,
+        seen: Callable[[str, Mapping[str, Any]], None] = lambda kind, predicate: None,
+    ) -> None:
         self._client = client
         self._repository = repository
+        self._seen = seen
         self._left = _MOST_BYTES
 
     async def about(self, image: str, layers: Iterable[Descriptor]) -> tuple[Attestation, ...]:
@@ -39,29 +47,29 @@ class Attestations:
         for layer in layers:
             # One that is too large itself is not read, and costs nothing.
             self._left -= layer.size if layer.size <= _LIMIT else 0
-            found.append(await _read(self._client, self._repository, image, layer) if self._left >= 0 else _too(layer))
+            found.append(await self._read(image, layer) if self._left >= 0 else _too(layer))
         return tuple(found)
+
+    async def _read(self, image: str, layer: Descriptor) -> Attestation:
+        kind = layer.annotations[PREDICATE]
+        try:
+            # A blob may have as many bytes as its manifest says.
+            raw = await read_blob(self._client, self._repository, layer, min(_LIMIT, layer.size))
+            statement = read_object(raw, _WHAT, limit=_LIMIT, parts=_PARTS)
+            predicate = member(statement, "predicate", dict, _WHAT)
+            if statement.get("predicateType") != kind or not _is_about(statement, image):
+                raise SignatureMalformed("an attestation of another type or about another image")
+        except (AnswerTooLarge, SignatureMalformed) as error:
+            return Attestation(kind, layer.digest, layer.size, problem=error.cause)
+        self._seen(kind, predicate)
+        provenance = provenance_of(predicate) if kind.startswith(SLSA) else None
+        return Attestation(kind, layer.digest, layer.size, provenance, packages_of(kind, predicate))
 
 
 def _too(layer: Descriptor) -> Attestation:
     return Attestation(
         layer.annotations[PREDICATE], layer.digest, layer.size, problem="there are too many attestations"
     )
-
-
-async def _read(client: RegistryClient, repository: str, image: str, layer: Descriptor) -> Attestation:
-    kind = layer.annotations[PREDICATE]
-    try:
-        # A blob may have as many bytes as its manifest says.
-        raw = await read_blob(client, repository, layer, min(_LIMIT, layer.size))
-        statement = read_object(raw, _WHAT, limit=_LIMIT, parts=_PARTS)
-        predicate = member(statement, "predicate", dict, _WHAT)
-        if statement.get("predicateType") != kind or not _is_about(statement, image):
-            raise SignatureMalformed("an attestation of another type or about another image")
-    except (AnswerTooLarge, SignatureMalformed) as error:
-        return Attestation(kind, layer.digest, layer.size, problem=error.cause)
-    provenance = provenance_of(predicate) if kind.startswith(SLSA) else None
-    return Attestation(kind, layer.digest, layer.size, provenance, packages_of(kind, predicate))
 
 
 def packages_of(kind: str, predicate: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -68,7 +68,7 @@ async def _read(client: RegistryClient, image: ImageReference, versions: list[Ve
     except (ManifestUnknown, RepositoryUnknown) as error:
         raise _unknown(image, f"{'digest' if image.digest else 'tag'} {named}", versions) from error
     attestations = Attestations(client, image.repository)
-    platforms = tuple([await _platform(client, image.repository, each, attestations) for each in images])
+    platforms = tuple([await read_platform(client, image.repository, each, attestations) for each in images])
     shown = version_of_tag(image.tag) if image.tag else None
     labels = platforms[0].labels if platforms else {}
     return InspectedImage(
@@ -79,14 +79,15 @@ async def _read(client: RegistryClient, image: ImageReference, versions: list[Ve
         platforms=platforms,
         tag=image.tag,
         version=str(shown) if shown is not None else labels.get(OCI_VERSION),
-        base=_base(platforms),
+        base=based_on(platforms),
         used=_used(platforms),
     )
 
 
-async def _platform(
+async def read_platform(
     client: RegistryClient, repository: str, image: PlatformImage, attestations: Attestations
 ) -> Platform:
+    """What the registry has of the image of one platform. Raises RegistryErrors."""
     config = await client.image_config(repository, image.manifest)
     layers = image.manifest.blobs[1:]
     # A history that does not fit the layers says nothing about them.
@@ -104,8 +105,8 @@ async def _platform(
     )
 
 
-def _base(platforms: tuple[Platform, ...]) -> tuple[str, ...]:
-    """By the labels."""
+def based_on(platforms: tuple[Platform, ...]) -> tuple[str, ...]:
+    """The base images, by the labels."""
     found: dict[str, None] = {}
     for each in platforms:
         if name := each.labels.get(_BASE_NAME):

@@ -213,6 +213,7 @@ class _Planning:
                 *([_NO_OUTPUTS] if found and request.build.outputs else []),
             ),
             build_options=request.build_options,
+            gates=tuple(gate.shown for gate in request.gates.asked) if version is not None else (),
             sign=self._run.signing_keys(self._images) if version is not None else (),
             source_policy=policy.digest if policy is not None else None,
         )

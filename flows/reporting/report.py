@@ -8,6 +8,7 @@ from typing import Self
 
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.artifact_keys import key_of, set_key
+from prefect_slipway.flows.reporting.gates import gates_as_markdown
 from prefect_slipway.flows.reporting.links import Link
 from prefect_slipway.flows.reporting.plan_report import (
     build_facts,
@@ -86,6 +87,11 @@ class Report:
             facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
             if one.attestations:
                 facts.append(("attestations", ", ".join(map(predicate_name, one.attestations))))
+        if self.error is not None and self.verified:
+            facts += [
+                ("pushed", f"{each.planned.image}@{each.digest}") for each in self.verified if each.planned.public
+            ]
+        facts += [(f"gate {each.gate}", each.said.removeprefix(each.gate).strip()) for each in result.gates]
         if result.signed_by:
             facts.append(("signed by", ", ".join(result.signed_by)))
         if plan.only is not None and self.built and self.built[0].nodes:
@@ -108,6 +114,7 @@ class Report:
         if self.plan.only is None:
             lines += images_as_markdown(self.plan, self.result, self.built, self.verified, self.failed)
         lines += [*warnings_as_markdown(self.warnings), *left_behind_as_markdown(self.result.left_behind)]
+        lines += gates_as_markdown(self.result.gates)
         lines += commits_as_markdown(self.plan)
         if self.timeline:
             title = "Steps" if self.plan.only is not None else "Times"

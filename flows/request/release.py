@@ -16,6 +16,7 @@ from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
 from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
+from prefect_slipway.flows.request.gates import Gates
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.trust import Trust
 from prefect_slipway.flows.request.version import VersionChoice
@@ -105,6 +106,7 @@ class ReleaseRequest(Request):
         default_factory=Approval, description="Whether the release waits until somebody approves its plan."
     )
     trust: Trust = Field(default_factory=Trust, description="Who signs the image before it gets its tag.")
+    gates: Gates = Field(default_factory=Gates, description="What checks the image before it gets its tag.")
     cache: Cache = Field(
         default_factory=Cache,
         description=(

@@ -41,6 +41,13 @@ async def load(kind: type[B], name: str) -> B:
         ) from error
 
 
+async def load_text(name: str) -> str:
+    """The text of a saved policy, or of saved waivers. Raises InvalidOption, PrefectErrors."""
+    from prefect_slipway.blocks import GateFile
+
+    return (await load(GateFile, name)).text
+
+
 async def with_registries(access: RegistryAccess) -> RegistryAccess:
     """The access with the settings of saved registries in place of their names.
 

@@ -86,11 +86,12 @@ async def start_run(
     *,
     idempotency_key: str | None = None,
     tags: Iterable[str] = (),
+    parent: str | None = None,
 ) -> StartedRun:
     """Create a run, or find the one that the key created. Raises ParametersRefused, PrefectErrors.
 
     `parameters`: replace the deployment's own, whole by whole. The server records them with the run, so what may hold a
-    secret is refused here.
+    secret is refused here. `parent`: the task run that the run is a part of.
     """
     try:
         models = await asyncio.to_thread(_models, deployment.entrypoint)
@@ -112,6 +113,8 @@ async def start_run(
         body["name"] = name
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
+    if parent is not None:
+        body["parent_task_run_id"] = parent
     with prefect_errors():
         try:
             # Not the client's own method: that does not say whether the run is new (201).

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, announce
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
 from prefect_slipway.infra.common.concurrently import run_concurrently
@@ -24,6 +26,7 @@ async def announce_failure(
     error: BaseException,
     duration_s: float,
     steps_s: dict[str, float],
+    gates: Sequence[GateOutcome] = (),
 ) -> None:
     """Emit the failure event. `plan`: None if the release failed before planning. The event only contains the cause's
     name, not its text."""
@@ -33,6 +36,7 @@ async def announce_failure(
         "image": image,
         "version": plan.version if plan is not None else None,
         "revision": plan.source.revision if plan is not None else None,
+        "gates": _gates(gates),
         **_times(duration_s, steps_s),
     }
     await announce(RELEASE_FAILED, image or request.source, payload)
@@ -57,9 +61,14 @@ async def _announce(plan: ReleasePlan, result: ReleaseResult, image: ReleasedIma
         "previous_version": plan.previous_version,
         "steps": image.steps,
         "cached_steps": image.cached_steps,
+        "gates": _gates([each for each in result.gates if each.image.startswith(f"{image.image}@")]),
         **times,
     }
     await announce(IMAGE_RELEASED, image.image, payload)
+
+
+def _gates(outcomes: Sequence[GateOutcome]) -> list[dict[str, Any]]:
+    return [{"gate": each.gate, "outcome": each.outcome, "seconds": each.seconds} for each in outcomes]
 
 
 def _times(duration_s: float, steps_s: dict[str, float]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.cleanup import clean_up
 from prefect_slipway.flows.steps.record import record, record_again
 from prefect_slipway.flows.steps.step import timed_steps
+from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import (
     LeftBehind,
@@ -48,6 +49,8 @@ class Course:
         self.plan: ReleasePlan | None = None
         self.builds: Builds | None = None
         self.verified: tuple[VerifiedImage, ...] = ()
+        self.gates: tuple[GateOutcome, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         self.signed: tuple[str, ...] = ()
         self.tagged: tuple[Tagged, ...] = ()
         self.pull: tuple[str, ...] = ()
@@ -59,6 +62,10 @@ class Course:
     def references(self) -> list[str]:
         """The references of the public images."""
         return [ReleasedImage.of(image).reference for image in self.tagged]
+
+    def tested(self, outcomes: tuple[GateOutcome, ...]) -> None:
+        """Note what the gates answered."""
+        self.gates = outcomes
 
     def result(self) -> ReleaseResult:
         """The images that are public so far."""
@@ -85,6 +92,7 @@ class Course:
             source=plan.source.name,
             images=images,
             warnings=(
+                *self.warnings,
                 *(warning for image in images for warning in image.warnings),
                 *(cache.warning for cache in caches if cache.warning),
             ),
@@ -93,6 +101,7 @@ class Course:
             platforms=only.platforms if only is not None else {},
             signed_by=self.signed,
             source_policy=plan.source_policy,
+            gates=self.gates,
         )
 
     async def record(self, error: BaseException | None = None) -> None:
@@ -149,7 +158,7 @@ async def told(request: ReleaseRequest) -> AsyncIterator[Course]:
             yield course
         except BaseException as error:
             seconds = course.stopwatch.seconds
-            await whatever_comes(announce_failure(request, course.plan, error, seconds, steps_s))
+            await whatever_comes(announce_failure(request, course.plan, error, seconds, steps_s, course.gates))
             raise
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries, needed
+from prefect_slipway.flows.steps.gates import Gated
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.flows.trust.releasing import sign_manifest
+from prefect_slipway.flows.trust.releasing import attest_gates, sign_manifest
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
@@ -41,16 +42,21 @@ async def read_signing_keys(keys: Sequence[TransitKey]) -> list[str]:
 
 
 async def sign(
-    run: OpenRun, registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage]
+    run: OpenRun, registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], gated: Gated
 ) -> tuple[str, ...]:
     """The keys that have signed all public images, each with its version. Raises as `sign_images`."""
     keys = signing_keys(run, plan.sign)
-    return await sign_images(run, registries, [each for each in images if each.planned.public], keys) if keys else ()
+    public = [each for each in images if each.planned.public]
+    return await sign_images(run, registries, public, keys, gated) if keys else ()
 
 
 @step("sign")
 async def sign_images(
-    run: OpenRun, registries: Registries, images: Sequence[VerifiedImage], keys: Sequence[TransitKey]
+    run: OpenRun,
+    registries: Registries,
+    images: Sequence[VerifiedImage],
+    keys: Sequence[TransitKey],
+    gated: Gated,
 ) -> tuple[str, ...]:
     """Sign the images; what a key has signed before, it does not sign again. Raises the VaultErrors, RegistryErrors
     (ReferrersRefused) and SignatureInvalid."""
@@ -59,7 +65,8 @@ async def sign_images(
         image = ImageReference.parse(each.planned.image)
         client = await registries.client(image)
         stated: dict[str, tuple[Descriptor, ...]] = {}
-        for manifest in await _manifests(client, each):
+        named = await _manifests(client, each)
+        for manifest in named:
             stated.setdefault(manifest.digest, ())
             for platform in await platform_images(client, image.repository, manifest):
                 digest = platform.manifest.digest
@@ -74,6 +81,10 @@ async def sign_images(
                     for digest, found in stated.items()
                 )
             )
+            # About what the gates were given. They may have looked at one platform alone, so nothing is said of each.
+            if trust.bundles:
+                for manifest in named:
+                    await attest_gates(client, image.with_digest(manifest.digest), gated.about(image.name), key)
     return tuple([str(await key.public_key()) for key in keys])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prefect_slipway.flows.trust.signing import attest, sign
 from prefect_slipway.infra.domain.errors import SignatureMalformed
@@ -12,7 +12,7 @@ from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE, Statement
+from prefect_slipway.infra.signing import BUNDLE, TEST_RESULT, GateResult, Statement
 
 # An SBOM of a large distribution's image has a few MB.
 _LIMIT = 32 << 20
@@ -40,6 +40,23 @@ async def sign_manifest(
         for layer in stated:
             statements.append(_about(image, await read_blob(client, image.repository, layer, min(_LIMIT, layer.size))))
         await attest(image, statements, signer, Referrers(client, image.repository, BUNDLE))
+
+
+async def attest_gates(
+    client: RegistryClient, image: ImageReference, results: Sequence[GateResult], signer: Signer
+) -> None:
+    """Attach what the gates answered about an image (by its digest); the same answer is attached once, whenever it was
+    given. Raises VaultErrors, RegistryErrors, SignatureInvalid."""
+    if results:
+        statements = [Statement.about(image, TEST_RESULT, result.predicate()) for result in results]
+        await attest(image, statements, signer, Referrers(client, image.repository, BUNDLE), same=_same_answer)
+
+
+def _same_answer(attached: Statement, statement: Statement) -> bool:
+    try:
+        return GateResult.read(attached.predicate).says_the_same(GateResult.read(statement.predicate))
+    except SignatureMalformed:
+        return False
 
 
 def _about(image: ImageReference, raw: bytes) -> Statement:

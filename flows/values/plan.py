@@ -68,7 +68,7 @@ class ReleasePlan:
     `version` None: there is nothing to release, `why` says so. `deciding_commits`: the newest of those that asked for
     the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user. `build_options`: those of the
     request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
-    sign the images. `source_policy`: the digest of its text.
+    sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
     """
 
     source: SourceFacts
@@ -85,6 +85,7 @@ class ReleasePlan:
     build_options: dict[str, Any] = field(default_factory=dict)
     sign: tuple[str, ...] = ()
     source_policy: str | None = None
+    gates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -134,6 +135,8 @@ class ReleasePlan:
             effects.insert(0, f"apply the source policy {self.source_policy} to each build")
         if built:
             effects += [f"write {output} when it is verified" for output in self.build_options.get("outputs", ())]
+        if self.gates:
+            effects.append(f"let it pass the gates {', '.join(self.gates)}, before it has a tag")
         if self.sign:
             effects.append(f"sign it with {', '.join(self.sign)}, before it has a tag")
         if self.only is not None:

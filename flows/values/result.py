@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import PlannedImage
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.text import human_size
@@ -160,7 +161,7 @@ class ReleaseResult:
     `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
-    with its version. `source_policy`: as of ReleasePlan.
+    with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered.
     """
 
     image: str
@@ -185,6 +186,7 @@ class ReleaseResult:
     platforms: dict[str, str] = field(default_factory=dict)
     signed_by: tuple[str, ...] = ()
     source_policy: str | None = None
+    gates: tuple[GateOutcome, ...] = ()
 
     @property
     def summary(self) -> str:

@@ -99,20 +99,24 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
     """What an image's configuration says. `platform`: `linux/arm64/v8`. `diff_ids`: of its uncompressed layers.
-    `created`: RFC 3339, as it stands there. `steps`: what made each layer, in their order. What is missing is empty;
-    what has another type counts as missing."""
+    `created`: RFC 3339, as it stands there. `steps`: what made each layer, in their order. `user`: who its processes
+    run as, "" for root; `ports`: such as `8080/tcp`. What is missing is empty; what has another type counts as
+    missing."""
 
     labels: Mapping[str, str]
     platform: str = ""
     diff_ids: tuple[str, ...] = ()
     created: str = ""
     steps: tuple[str, ...] = ()
+    user: str = ""
+    ports: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, raw: bytes, digest: str) -> Self:
         """Raises RegistryProtocolError for what is not a JSON object."""
         document = json_object(raw, f"the configuration {digest}")
-        labels = _object(_object(document, "config"), "Labels")
+        config = _object(document, "config")
+        labels = _object(config, "Labels")
         ids = _object(document, "rootfs").get("diff_ids")
         parts = [_text(document, key) for key in ("os", "architecture", "variant")]
         return cls(
@@ -121,6 +125,8 @@ class ImageConfig:
             diff_ids=tuple(one for one in ids if isinstance(one, str)) if isinstance(ids, list) else (),
             created=_text(document, "created"),
             steps=tuple(_text(entry, "created_by") for entry in _history(document) if not entry.get("empty_layer")),
+            user=_text(config, "User"),
+            ports=tuple(sorted(_object(config, "ExposedPorts"))),
         )
 
 

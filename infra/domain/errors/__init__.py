@@ -110,6 +110,12 @@
     │   ├── BuildSourceDenied          the source policy forbids an image, repository or file that the build uses
     │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
     │   └── OutputError                the result cannot be written on this machine
+    ├── GateError                      an image that does not get its tag
+    │   ├── GateFailed                 the image did not pass a gate
+    │   ├── GateTimedOut               a gate did not answer in time
+    │   ├── GateMissing                its program, deployment or policy does not exist
+    │   ├── GateForbidden              a deployment's run may not start this program
+    │   └── WaiverInvalid              a file of waivers that cannot be read
     ├── RolloutError                   an image on its way into a workload
     │   ├── RolloutCrashed             a container ends by itself, with its last lines
     │   ├── RolloutOutOfMemory         the kernel killed it at its memory limit
@@ -222,6 +228,14 @@ from prefect_slipway.infra.domain.errors.cluster import (
     ObjectConflict,
     ObjectMissing,
     WatchExpired,
+)
+from prefect_slipway.infra.domain.errors.gate import (
+    GateError,
+    GateFailed,
+    GateForbidden,
+    GateMissing,
+    GateTimedOut,
+    WaiverInvalid,
 )
 from prefect_slipway.infra.domain.errors.policy import PolicyError, PolicyInvalid, PolicyTimedOut
 from prefect_slipway.infra.domain.errors.prefect import (
@@ -387,7 +401,12 @@ __all__ = [
     "DiskFull",
     "DockerfileInvalid",
     "DockerfileMissing",
+    "GateError",
+    "GateFailed",
+    "GateForbidden",
+    "GateMissing",
     "GateNotPassed",
+    "GateTimedOut",
     "HistoryIncomplete",
     "Interrupted",
     "InvalidKey",
@@ -495,6 +514,7 @@ __all__ = [
     "VersionError",
     "VersionReserved",
     "VersionTaken",
+    "WaiverInvalid",
     "WatchExpired",
     "WritesCollide",
 ]

@@ -19,7 +19,11 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.vault import TransitPath
 from tests.conftest import RunningStack
+from tests.integration.release.keys import KEY, Place
+from tests.releases import Traces, registry_login
+from tests.servers import vault_server
 
 Release = Callable[..., Awaitable[ReleaseResult]]
 
@@ -87,6 +91,25 @@ async def registry(opened: OpenRun) -> RegistryClient:
     """The stack's registry, with the credential from Vault."""
     image = opened.image("any")
     return await opened.registries(image.registry).client(image)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, traces: Traces) -> Iterator[Place]:
+    """The token may read the credential and sign with one key, no more."""
+    user, password = registry_login(traces.connection)
+    with vault_server(tmp_path_factory.mktemp("vault")) as server:
+        server.put("secret/registry", {"username": user, "password": password})
+        server.root.call("POST", "sys/mounts/transit", {"type": "transit"})
+        for name in ("release", "other"):
+            server.root.call("POST", f"transit/keys/{name}", {"type": "ecdsa-p256"})
+        rules = [TransitPath.parse(KEY).policy, 'path "secret/data/registry" { capabilities = ["read"] }']
+        server.root.call("POST", "sys/policies/acl/signer", {"policy": "\n".join(rules)})
+        token = server.token(policies=["signer"])["client_token"]
+        yield Place(
+            server,
+            {"VAULT_ADDR": server.address, "VAULT_TOKEN": str(token)},
+            ("--credentials", "vault:secret/registry", "--format", "json"),
+        )
 
 
 @pytest.fixture

@@ -5,55 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.vault import TransitPath
 from tests import patient
 from tests.conftest import clean_environment
 from tests.git_repository import commit, git, make_bare
 from tests.git_server import serve_git
+from tests.integration.release.keys import KEY, SIGNED, USUAL, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
-from tests.servers import VaultServer, vault_server
 from tests.warm import WarmStarter
-
-KEY = "vault:transit/release"
-USUAL = {"SLIPWAY_SIGN": ""}
-SIGNED = ("--sign", KEY)
-
-
-@dataclass(frozen=True)
-class Place:
-    """A Vault with the registry's credential and signing keys, and the environment of who may use them."""
-
-    vault: VaultServer
-    env: Mapping[str, str]
-    credentials: tuple[str, ...]
-
-    def as_root(self) -> dict[str, str]:
-        return {**self.env, "VAULT_TOKEN": str(self.vault.token(policies=["root"])["client_token"])}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, traces: Traces) -> Iterator[Place]:
-    """The token may read the credential and sign with one key, no more."""
-    user, password = registry_login(traces.connection)
-    with vault_server(tmp_path_factory.mktemp("vault")) as server:
-        server.put("secret/registry", {"username": user, "password": password})
-        server.root.call("POST", "sys/mounts/transit", {"type": "transit"})
-        for name in ("release", "other"):
-            server.root.call("POST", f"transit/keys/{name}", {"type": "ecdsa-p256"})
-        rules = [TransitPath.parse(KEY).policy, 'path "secret/data/registry" { capabilities = ["read"] }']
-        server.root.call("POST", "sys/policies/acl/signer", {"policy": "\n".join(rules)})
-        token = server.token(policies=["signer"])["client_token"]
-        yield Place(
-            server,
-            {"VAULT_ADDR": server.address, "VAULT_TOKEN": str(token)},
-            ("--credentials", "vault:secret/registry", "--format", "json"),
-        )
 
 
 def referrers(traces: Traces, image: str, digest: str) -> list[str]:

@@ -1,0 +1,85 @@
+"""The document that policies are asked about: everything that the registry has of an image. docs/reference/gates.md
+lists its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from prefect_slipway.flows.gates.tested import TestedImage
+from prefect_slipway.flows.inspecting.attested import Attestations
+from prefect_slipway.flows.inspecting.read import based_on, read_platform
+from prefect_slipway.infra.domain.predicates import CYCLONEDX, SPDX
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.images import PlatformImage, platform_images
+
+
+async def document_of(client: RegistryClient, image: TestedImage) -> dict[str, Any]:
+    """Raises RegistryErrors."""
+    repository = image.name.repository
+    manifest = await client.manifest(repository, image.verified.digest)
+    images = await platform_images(client, repository, manifest)
+    platforms = [await _platform(client, repository, each) for each in images]
+    return {
+        "reference": image.reference,
+        "repository": image.name.name,
+        "digest": image.verified.digest,
+        "version": image.version,
+        "tags": list(image.verified.planned.tags),
+        "size": image.verified.size,
+        "platforms": platforms,
+    }
+
+
+async def _platform(client: RegistryClient, repository: str, image: PlatformImage) -> dict[str, Any]:
+    packages: list[dict[str, Any]] | None = None
+
+    def seen(kind: str, predicate: Mapping[str, Any]) -> None:
+        nonlocal packages
+        if kind.startswith((SPDX, CYCLONEDX)):
+            packages = [*(packages or []), *_packages(kind, predicate)]
+
+    found = await read_platform(client, repository, image, Attestations(client, repository, seen=seen))
+    config = await client.image_config(repository, image.manifest)
+    provenance = next((each.provenance for each in found.attestations if each.provenance is not None), None)
+    return {
+        "platform": found.platform,
+        "digest": found.digest,
+        "size": sum(blob.size for blob in image.manifest.blobs),
+        "user": config.user,
+        "ports": list(config.ports),
+        "labels": found.labels,
+        "layers": [asdict(each) for each in found.layers],
+        "base": list(based_on((found,))),
+        "packages": packages,
+        "provenance": asdict(provenance) if provenance is not None else None,
+    }
+
+
+def _packages(kind: str, predicate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """SPDX 2.3, 7.1 to 7.15; CycloneDX 1.6, `components`."""
+    spdx = kind.startswith(SPDX)
+    for each in _objects(predicate.get("packages" if spdx else "components")):
+        if not isinstance(each.get("name"), str):
+            continue
+        version = each.get("versionInfo" if spdx else "version")
+        licences = [each.get("licenseConcluded"), each.get("licenseDeclared")] if spdx else list(_of_cyclonedx(each))
+        known = [one for one in licences if isinstance(one, str) and one not in {"", "NOASSERTION", "NONE"}]
+        yield {
+            "name": each["name"],
+            "version": version if isinstance(version, str) else "",
+            "licences": sorted(set(known)),
+        }
+
+
+def _of_cyclonedx(component: Mapping[str, Any]) -> Iterator[Any]:
+    for each in _objects(component.get("licenses")):
+        licence = each.get("license")
+        yield each.get("expression") or (
+            (licence.get("id") or licence.get("name")) if isinstance(licence, dict) else None
+        )
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -1,0 +1,136 @@
+"""What a gate's report says: SARIF, CycloneDX VEX, JUnit or text. A gate may have run a stranger's code: all of it is
+hostile.
+
+Sources: SARIF 2.1.0 (OASIS), 3.27 `result`; CycloneDX 1.6, `vulnerabilities`; JUnit's XML as Jenkins reads it
+(testmoapp/junitxml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Documents with a DTD, which alone can expand, are refused before.
+from xml.etree import ElementTree
+
+from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.outside import one_line
+from prefect_slipway.infra.signing.reading import read_object
+
+LIMIT = 16 << 20
+"""Bytes of a report; a larger one counts as text."""
+
+_PARTS = 2_000_000
+_MOST = 1000
+_LONGEST = 300
+# Of a vulnerability's analysis: those that leave the image as it is (CycloneDX 1.6, `impactAnalysisState`).
+_HARMLESS = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`id`: by which a waiver names it. `minor`: only a warning, by the report."""
+
+    id: str
+    message: str = ""
+    minor: bool = False
+
+    @property
+    def said(self) -> str:
+        return f"{self.id}: {self.message}" if self.message and self.message != self.id else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """`passed`: names of tests that passed, where the report says so."""
+
+    media_type: str
+    findings: tuple[Finding, ...] = ()
+    passed: tuple[str, ...] = ()
+
+
+def read_report(raw: bytes) -> ReadReport:
+    """What cannot be read in one of the three formats is text, which has no findings."""
+    start = raw[:4096].lstrip()
+    if start.startswith(b"{"):
+        try:
+            document = read_object(raw, "a report", limit=LIMIT, parts=_PARTS)
+        except SignatureMalformed:
+            return ReadReport("text/plain")
+        if isinstance(document.get("runs"), list):
+            return _bounded("application/sarif+json", _sarif(document))
+        if document.get("bomFormat") == "CycloneDX":
+            return _bounded("application/vnd.cyclonedx+json", _vex(document))
+        return ReadReport("application/json")
+    if (
+        start.startswith(b"<")
+        and len(raw) <= LIMIT
+        and b"<!" not in raw.replace(b"<![CDATA[", b"").replace(b"<!--", b"")
+    ):
+        try:
+            root = ElementTree.fromstring(raw.decode())  # noqa: S314
+        except (ElementTree.ParseError, ValueError):
+            return ReadReport("text/plain")
+        if root.tag in {"testsuites", "testsuite"}:
+            return _bounded("application/junit+xml", _junit(root))
+    return ReadReport("text/plain")
+
+
+def finding(id: object, message: object = "", *, minor: bool = False) -> Finding:
+    """One from outside, made harmless and short."""
+    return Finding(one_line(str(id))[:_LONGEST], one_line(str(message))[:_LONGEST], minor)
+
+
+def _bounded(media_type: str, found: Iterator[Finding | str]) -> ReadReport:
+    findings: dict[tuple[str, bool], Finding] = {}
+    passed: dict[str, None] = {}
+    for each in found:
+        if isinstance(each, str):
+            if len(passed) < _MOST:
+                passed[one_line(each)[:_LONGEST]] = None
+        elif len(findings) < _MOST:
+            findings.setdefault((each.id, each.minor), each)
+    return ReadReport(media_type, tuple(findings.values()), tuple(passed))
+
+
+def _sarif(document: Mapping[str, Any]) -> Iterator[Finding | str]:
+    for run in _objects(document.get("runs")):
+        for result in _objects(run.get("results")):
+            name = result.get("ruleId") or _object(result.get("rule")).get("id") or "result"
+            level = result.get("level", "warning")
+            accepted = [
+                each for each in _objects(result.get("suppressions")) if each.get("status") in {None, "accepted"}
+            ]
+            if result.get("kind") == "pass":
+                yield str(name)
+            elif level != "none" and not accepted:
+                message = _object(result.get("message")).get("text", "")
+                yield finding(name, message, minor=level != "error")
+
+
+def _vex(document: Mapping[str, Any]) -> Iterator[Finding | str]:
+    for each in _objects(document.get("vulnerabilities")):
+        name = str(each.get("id") or "vulnerability")
+        if _object(each.get("analysis")).get("state") in _HARMLESS:
+            yield name
+        else:
+            yield finding(name, each.get("description") or "")
+
+
+def _junit(root: ElementTree.Element) -> Iterator[Finding | str]:
+    for case in root.iter("testcase"):
+        name = ".".join(filter(None, (case.get("classname"), case.get("name")))) or "test"
+        wrong = next((each for each in case if each.tag in {"failure", "error"}), None)
+        if wrong is not None:
+            yield finding(name, wrong.get("message") or wrong.text or "")
+        elif case.find("skipped") is None:
+            yield name
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
