@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field
 
-from prefect_slipway.blocks.addresses import DOCUMENTATION, logo
+from prefect_slipway.blocks.addresses import documentation, logo
 
 
 class GateFile(Block):
@@ -25,6 +25,6 @@ class GateFile(Block):
     _block_type_slug = "slipway-gate-file"
     _description = "A policy or waivers for the gates of releases."
     _logo_url = logo("filesystem")
-    _documentation_url = DOCUMENTATION
+    _documentation_url = documentation(_block_type_slug)
 
     text: str = Field(description="The policy in Rego, or the waivers in TOML.")

@@ -1,4 +1,4 @@
-"""The document that policies are asked about: everything that the registry has of an image. docs/reference/gates.md
+"""The document that policies are asked about: everything that the registry has of an image. docs/guides/gates.md
 lists its fields."""
 
 from __future__ import annotations

@@ -13,13 +13,12 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State, StateType
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.utilities.urls import url_for
 
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.interrupts import whatever_comes
-from prefect_slipway.flows.run.starting import find_deployment, start_run
+from prefect_slipway.flows.run.starting import Deployment, find_deployment, start_run
 from prefect_slipway.flows.server.errors import prefect_client, prefect_errors
 from prefect_slipway.infra.domain.errors import PrefectError, PrefectUnavailable, PrefectUnreachable
 
@@ -49,7 +48,7 @@ def is_supervised() -> bool:
     return deployed or bool(os.environ.get("PREFECT__FLOW_RUN_ID"))
 
 
-async def find(name: str) -> DeploymentResponse:
+async def find(name: str) -> Deployment:
     """The deployment FLOW/NAME. Raises DeploymentUnknown, PrefectErrors."""
     async with prefect_client() as client:
         return await find_deployment(client, name)
@@ -63,7 +62,7 @@ async def run_child(name: str, parameters: Mapping[str, Any], *, required: str, 
     """
     async with prefect_client() as client:
         deployment = await find_deployment(client, name)
-        known = (deployment.parameter_openapi_schema or {}).get("properties") or {}
+        known = deployment.schema.get("properties") or {}
         given = {each: value for each, value in parameters.items() if each in known or each == required}
         task = TaskRunContext.get()
         parent = str(task.task_run.id) if task is not None else None
