@@ -17,7 +17,8 @@ class GateFile(Block):
         ```python
         from prefect_slipway import ReleaseRequest, release
 
-        await release(ReleaseRequest(source=".", gates={"run": ["policy:block:BLOCK_NAME"]}))
+        request = ReleaseRequest(gates={"run": ["policy:block:BLOCK_NAME"]})
+        await release(request)
         ```
     """
 

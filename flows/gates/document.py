@@ -13,6 +13,7 @@ from prefect_slipway.flows.inspecting.read import based_on, read_platform
 from prefect_slipway.infra.domain.predicates import CYCLONEDX, SPDX
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.images import PlatformImage, platform_images
+from prefect_slipway.infra.signing.reading import objects_in
 
 
 async def document_of(client: RegistryClient, image: TestedImage) -> dict[str, Any]:
@@ -60,7 +61,7 @@ async def _platform(client: RegistryClient, repository: str, image: PlatformImag
 def _packages(kind: str, predicate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """SPDX 2.3, 7.1 to 7.15; CycloneDX 1.6, `components`."""
     spdx = kind.startswith(SPDX)
-    for each in _objects(predicate.get("packages" if spdx else "components")):
+    for each in objects_in(predicate.get("packages" if spdx else "components")):
         if not isinstance(each.get("name"), str):
             continue
         version = each.get("versionInfo" if spdx else "version")
@@ -74,12 +75,8 @@ def _packages(kind: str, predicate: Mapping[str, Any]) -> Iterator[dict[str, Any
 
 
 def _of_cyclonedx(component: Mapping[str, Any]) -> Iterator[Any]:
-    for each in _objects(component.get("licenses")):
+    for each in objects_in(component.get("licenses")):
         licence = each.get("license")
         yield each.get("expression") or (
             (licence.get("id") or licence.get("name")) if isinstance(licence, dict) else None
         )
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed
 from prefect_slipway.infra.domain.outside import one_line
-from prefect_slipway.infra.signing.reading import read_object
+from prefect_slipway.infra.signing.reading import object_in, objects_in, read_object
 
 LIMIT = 16 << 20
 """Bytes of a report; a larger one counts as text."""
@@ -95,24 +95,24 @@ def _bounded(media_type: str, found: Iterator[Finding | str]) -> ReadReport:
 
 
 def _sarif(document: Mapping[str, Any]) -> Iterator[Finding | str]:
-    for run in _objects(document.get("runs")):
-        for result in _objects(run.get("results")):
-            name = result.get("ruleId") or _object(result.get("rule")).get("id") or "result"
+    for run in objects_in(document.get("runs")):
+        for result in objects_in(run.get("results")):
+            name = result.get("ruleId") or object_in(result, "rule").get("id") or "result"
             level = result.get("level", "warning")
             accepted = [
-                each for each in _objects(result.get("suppressions")) if each.get("status") in {None, "accepted"}
+                each for each in objects_in(result.get("suppressions")) if each.get("status") in {None, "accepted"}
             ]
             if result.get("kind") == "pass":
                 yield str(name)
             elif level != "none" and not accepted:
-                message = _object(result.get("message")).get("text", "")
+                message = object_in(result, "message").get("text", "")
                 yield finding(name, message, minor=level != "error")
 
 
 def _vex(document: Mapping[str, Any]) -> Iterator[Finding | str]:
-    for each in _objects(document.get("vulnerabilities")):
+    for each in objects_in(document.get("vulnerabilities")):
         name = str(each.get("id") or "vulnerability")
-        if _object(each.get("analysis")).get("state") in _HARMLESS:
+        if object_in(each, "analysis").get("state") in _HARMLESS:
             yield name
         else:
             yield finding(name, each.get("description") or "")
@@ -126,11 +126,3 @@ def _junit(root: ElementTree.Element) -> Iterator[Finding | str]:
             yield finding(name, wrong.get("message") or wrong.text or "")
         elif case.find("skipped") is None:
             yield name
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
