@@ -52,15 +52,15 @@ class Output:
     _new: list[str] = field(default_factory=list)
 
     def take(self, data: bytes) -> None:
-        *lines, self._partial = (self._partial + data).split(b"\n")
+        whole, _, self._partial = (self._partial + data).rpartition(b"\n")
         if len(self._partial) > _LONGEST_LINE:
-            lines, self._partial = [*lines, self._partial], b""
-        for line in lines:
-            self._line(line)
+            whole, self._partial = whole + b"\n" + self._partial if whole else self._partial, b""
+        if whole:
+            self._lines(whole)
 
     def end(self) -> None:
         if self._partial:
-            self._line(self._partial)
+            self._lines(self._partial)
             self._partial = b""
         self.flush()
 
@@ -69,15 +69,19 @@ class Output:
             lines, self._new = self._new, []
             self.say("\n".join(lines))
 
-    def _line(self, raw: bytes) -> None:
-        line = plain(self.mask.text(raw[:_LONGEST_LINE].decode(errors="replace"))).rstrip()
-        self.tail.append(one_line(line))
+    def _lines(self, raw: bytes) -> None:
         before = self._bytes
         self._bytes += len(raw) + 1
-        if self._bytes <= _MOST_BYTES:
-            self._new.append(line)
-        elif before <= _MOST_BYTES:
-            self._new.append("… (the rest of its output is not recorded)")
+        if before > _MOST_BYTES:
+            raw = raw[-_TAIL * _LONGEST_LINE :]
+        # All at once: a gate may write millions of lines.
+        text = plain(self.mask.text(raw.decode(errors="replace")))
+        lines = [line[:_LONGEST_LINE].rstrip() for line in text.split("\n")]
+        self.tail.extend(one_line(line) for line in lines[-_TAIL:])
+        if before <= _MOST_BYTES:
+            self._new += lines
+            if self._bytes > _MOST_BYTES:
+                self._new.append("… (the rest of its output is not recorded)")
 
 
 async def run_command(
