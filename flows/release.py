@@ -71,12 +71,12 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     course.plan = plan = await plan_version(run, source, made)
     if builder is not None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
-    await name_run(plan)
     if plan.nothing_to_release:
+        await name_run(plan)
         await course.record()
         return
 
-    await show_plan(plan)
+    await run_concurrently(name_run(plan), show_plan(plan))
     course.builds = builds = Builds(run, source, plan, made.reserved)
     async with kept_alive(made.reserved):
         async with course.failure_recorded():

@@ -45,20 +45,29 @@ async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind
     warning. Outside of a run and without PREFECT_API_URL there is nobody to tell. `payload`: plain JSON values, no
     secrets.
     """
+    return await announce_each(event, {subject: payload}, kind=kind)
+
+
+async def announce_each(event: str, payloads: Mapping[str, Mapping[str, Any]], *, kind: str = "image") -> bool:
+    """The same of several subjects, each with its payload, in one request."""
+    subjects = ", ".join(payloads)
     if FlowRunContext.get() is None and PREFECT_API_URL.value() is None:
-        logger.warning("%s of %s: no Prefect server is configured to announce it to", event, subject)
+        logger.warning("%s of %s: no Prefect server is configured to announce it to", event, subjects)
         return False
     try:
         with prefect_errors():
             async with asyncio.timeout(_PATIENCE_S), prefect_client() as client:
                 related = await related_resources_from_run_context(client)
-                emitted = _event(event, kind, subject, {**payload, **await _run(client)}, related)
-                await client.request("POST", "/events", json=[emitted.model_dump(mode="json")])
+                run = await _run(client)
+                emitted = [
+                    _event(event, kind, subject, {**payload, **run}, related) for subject, payload in payloads.items()
+                ]
+                await client.request("POST", "/events", json=[each.model_dump(mode="json") for each in emitted])
     except TimeoutError:
-        logger.warning("%s of %s could not be announced: no answer within %g s", event, subject, _PATIENCE_S)
+        logger.warning("%s of %s could not be announced: no answer within %g s", event, subjects, _PATIENCE_S)
         return False
     except PrefectError as error:
-        logger.warning("%s of %s could not be announced: %s", event, subject, error.cause)
+        logger.warning("%s of %s could not be announced: %s", event, subjects, error.cause)
         return False
     return True
 

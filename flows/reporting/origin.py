@@ -25,12 +25,23 @@ class Origin:
     links: tuple[Link, ...] = ()
 
 
+# By run. A parent's task is looked for each time: the server hears of it some time after it began.
+_known: dict[UUID, Origin] = {}
+
+
 async def origin_of_this_run(client: PrefectClient) -> Origin:
     """The origin of the current flow run; call it in one."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return Origin(COMMAND_LINE)
     run = context.flow_run
+    found = _known.get(run.id) or await _origin(client, run)
+    if run.parent_task_run_id is None:
+        _known[run.id] = found
+    return found
+
+
+async def _origin(client: PrefectClient, run: FlowRun) -> Origin:
     parent = await _parent(client, run)
     deployment = await _deployment(client, run)
     links = []

@@ -178,8 +178,7 @@ class ReleaseRequest(Request):
 
     @model_validator(mode="after")
     def _a_set_is_described_by_its_files(self) -> Self:
-        given = [name for name in OF_ONE_IMAGE if self._is_given(name)]
-        if self.bake is not None and given:
+        if self.bake is not None and (given := [name for name in OF_ONE_IMAGE if self._is_given(name)]):
             raise InvalidOption(
                 f"{', '.join(given)} cannot be combined with bake, whose files define what is built",
                 action="set them in the bake or Compose file",

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, announce
+from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILED, announce, announce_each
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
-from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 
 async def announce_release(plan: ReleasePlan, result: ReleaseResult, steps_s: dict[str, float]) -> None:
     """Emit an event for each image; only call it when the images are public under their version."""
     times = _times(result.duration_s, steps_s)
-    await run_concurrently(*(_announce(plan, result, image, times) for image in result.images))
+    await announce_each(IMAGE_RELEASED, {image.image: _payload(plan, result, image) | times for image in result.images})
 
 
 async def announce_failure(
@@ -49,8 +48,8 @@ def cause_of(error: BaseException) -> str:
     return Interrupted.__name__
 
 
-async def _announce(plan: ReleasePlan, result: ReleaseResult, image: ReleasedImage, times: dict[str, Any]) -> None:
-    payload = {
+def _payload(plan: ReleasePlan, result: ReleaseResult, image: ReleasedImage) -> dict[str, Any]:
+    return {
         "image": image.image,
         "reference": image.reference,
         "digest": image.digest,
@@ -62,9 +61,7 @@ async def _announce(plan: ReleasePlan, result: ReleaseResult, image: ReleasedIma
         "steps": image.steps,
         "cached_steps": image.cached_steps,
         "gates": _gates([each for each in result.gates if each.image.startswith(f"{image.image}@")]),
-        **times,
     }
-    await announce(IMAGE_RELEASED, image.image, payload)
 
 
 def _gates(outcomes: Sequence[GateOutcome]) -> list[dict[str, Any]]:

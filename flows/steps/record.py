@@ -70,12 +70,12 @@ async def record(report: Report) -> None:
         report = replace(report, links=_links(report.plan, result, origin))
         await _write(client, report)
         has_report()
-        await show_links(client, report.links)
         if result.released:
             get_run_logger().info("%s", "\n".join([report.title, *(image.reference for image in result.images)]))
             describe_run({"slipway.digest": result.digest or ""})
         await run_concurrently(
-            *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images)
+            show_links(client, report.links),
+            *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images),
         )
 
 

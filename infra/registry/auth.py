@@ -28,6 +28,9 @@ from prefect_slipway.infra.registry.errors import error_of
 
 # A token is not used in its last seconds: it has to arrive while it is valid.
 _MARGIN_S = 10.0
+# A password is read once for requests that follow each other, of which a release makes dozens within a second.
+_PASSWORD_S = 5.0
+_BASIC = "basic"
 
 _PARAMETER = re.compile(
     r"(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*"
@@ -64,7 +67,7 @@ def parse_challenges(headers: Sequence[str]) -> list[Challenge]:
 
 
 @dataclass(frozen=True)
-class _Token:
+class _Header:
     value: str = field(repr=False)
     good_until: float
 
@@ -72,8 +75,8 @@ class _Token:
 class Authenticator:
     """The Authorization header for each request to one registry, sent once the registry asks for it.
 
-    The credential source is asked at each use of Basic and for each new token; only tokens are kept, until
-    they expire.
+    The credential source is asked for each new token, which is kept until it expires, and every few seconds for Basic;
+    at once when the registry refuses what is kept.
     """
 
     def __init__(
@@ -90,7 +93,8 @@ class Authenticator:
         self._insecure = insecure
         self._challenge: Challenge | None = None
         self._anonymous = False
-        self._tokens: dict[str, _Token] = {}
+        # Tokens by scope, and Basic, which has none.
+        self._kept: dict[str, _Header] = {}
         self._fetching = asyncio.Lock()
 
     async def header(self, scope: str) -> str | None:
@@ -105,7 +109,11 @@ class Authenticator:
         if challenge is None:
             return None
         self._challenge = challenge
-        self._tokens.pop(scope, None)
+        key = _key(challenge, scope)
+        kept = self._kept.get(key)
+        # Unless another request that was refused has got a new one meanwhile.
+        if kept is not None and kept.value == response.request.headers.get("Authorization"):
+            del self._kept[key]
         # The registry knows best which scope this request needs.
         return await self._answer(challenge, scope, challenge.parameters.get("scope") or scope)
 
@@ -121,16 +129,25 @@ class Authenticator:
         return credential
 
     async def _answer(self, challenge: Challenge, scope: str, asked: str) -> str | None:
-        if challenge.scheme == "basic":
-            credential = await self._credential()
-            return None if credential is None else _basic(credential)
+        key = _key(challenge, scope)
         async with self._fetching:
-            token = self._tokens.get(scope)
-            if token is None or time.monotonic() >= token.good_until:
-                token = self._tokens[scope] = await self._fetch(challenge, asked)
-            return f"Bearer {token.value}"
+            kept = self._kept.get(key)
+            if kept is None or time.monotonic() >= kept.good_until:
+                kept = await (self._password() if key == _BASIC else self._fetch(challenge, asked))
+                if kept is None:
+                    return None
+                self._kept[key] = kept
+            return kept.value
 
-    async def _fetch(self, challenge: Challenge, scope: str) -> _Token:
+    async def _password(self) -> _Header | None:
+        started = time.monotonic()
+        credential = await self._credential()
+        if credential is None:
+            return None
+        asyncio.get_running_loop().call_later(_PASSWORD_S, self._kept.pop, _BASIC, None)
+        return _Header(_basic(credential), started + _PASSWORD_S)
+
+    async def _fetch(self, challenge: Challenge, scope: str) -> _Header:
         realm = self._realm(challenge)
         query = httpx.QueryParams([("scope", each) for each in scope.split()])
         if service := challenge.parameters.get("service"):
@@ -142,7 +159,7 @@ class Authenticator:
         if not response.is_success:
             raise self.explain(error_of(response))
         value, lifetime = token_of(response, self._host)
-        return _Token(value, started + max(lifetime - _MARGIN_S, lifetime / 2))
+        return _Header(f"Bearer {value}", started + max(lifetime - _MARGIN_S, lifetime / 2))
 
     def _realm(self, challenge: Challenge) -> httpx.URL:
         try:
@@ -154,6 +171,10 @@ class Authenticator:
                 f"{self._host} names the token server {realm.host!r} without https: no password is sent there"
             )
         return realm
+
+
+def _key(challenge: Challenge, scope: str) -> str:
+    return _BASIC if challenge.scheme == "basic" else scope
 
 
 def _choose(challenges: Sequence[Challenge]) -> Challenge | None:

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from fastapi.encoders import jsonable_encoder
 
 from prefect_slipway.flows.cli.options import add_request_options, request_of
+from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.base_check import BaseCheck
 from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
@@ -189,6 +191,13 @@ def test_a_request_is_stored_without_nulls_and_read_again() -> None:
         "source": "app",
         "build": {"secrets": ["id=a,vault=kv/a#b"], "compression_level": 3},
     }
+
+
+def test_a_run_is_recorded_as_prefect_records_it() -> None:
+    """What FastAPI makes of a request, without FastAPI."""
+    values = {"source": ".", "bump": "auto", "build_args": {"A": "1"}, "checkout": {"ref": "main"}, "cache": {}}
+    for request in (ReleaseRequest.read(values), ReleaseRequest.read({"bake": {"files": ["a.json"]}})):
+        assert release.serialize_parameters({"request": request}) == {"request": jsonable_encoder(request)}
 
 
 def test_what_is_changed_in_a_section_leaves_the_rest_of_it() -> None:
