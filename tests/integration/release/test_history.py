@@ -21,6 +21,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key, older_history_key
 from prefect_slipway.flows.reporting.history import PastRelease, read_history, remember
+from prefect_slipway.infra.domain.naming import image_title
 from tests.completing import offered
 from tests.integration.release.conftest import Release, commit
 from tests.releases import Traces, complaint
@@ -145,7 +146,7 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
     async with get_client() as client:
         assert [row.trigger for row in await read_history(client, image)] == ["run nightly chain"]
         artifacts = await client.read_artifacts(
-            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[f"{source.name} 0.1.0"])),
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[f"release {image_title(image)} 0.1.0"])),
         )
     shown = {str(artifact.description): str(artifact.data) for artifact in artifacts}
     assert "[nightly chain](http" in shown["Parent"]
