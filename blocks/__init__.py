@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from prefect_slipway.blocks.builder import Builder
     from prefect_slipway.blocks.gate_file import GateFile
     from prefect_slipway.blocks.kubernetes import KubernetesBuilder
+    from prefect_slipway.blocks.policy import Policy
     from prefect_slipway.blocks.registry import Registry
     from prefect_slipway.blocks.source import Source
     from prefect_slipway.blocks.vault import Vault
 
-__all__ = ["Builder", "GateFile", "KubernetesBuilder", "Registry", "Source", "Vault"]
+__all__ = ["Builder", "GateFile", "KubernetesBuilder", "Policy", "Registry", "Source", "Vault"]
 
 # Imported at first use: they import Prefect, which then reads its settings, and the command line must set the server
 # first. Requests use the rest of this package.
@@ -24,6 +25,7 @@ _MODULES = {
     "Builder": "builder",
     "GateFile": "gate_file",
     "KubernetesBuilder": "kubernetes",
+    "Policy": "policy",
     "Registry": "registry",
     "Source": "source",
     "Vault": "vault",

@@ -16,12 +16,16 @@ from prefect_slipway.flows.reporting.artifact_keys import key_of
 from prefect_slipway.flows.request.base_check import Application, BaseCheck
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.flow_run import About, as_run, has_report
-from prefect_slipway.flows.run.open_run import open_run
+from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.run.required import required_of
 from prefect_slipway.flows.run.starting import StartedRun, find_deployment, start_run
+from prefect_slipway.flows.run.trusted_keys import public_keys
+from prefect_slipway.flows.trust.checked import verify_image
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
-from prefect_slipway.infra.domain.reference import repository_name
+from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.version import Bump
+from prefect_slipway.infra.signing import TrustedKeys
 
 TRIGGER_TAG = "trigger: base image"
 """A tag of the runs that a moved base has started."""
@@ -86,13 +90,14 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
     given = deployment.parameters.get("request")
     if not isinstance(given, dict):
         raise InvalidOption(f"the deployment {application.deployment} does not have a release request as a parameter")
-    named = application.model_dump(exclude={"deployment", "path"})
+    named = application.model_dump(exclude={"deployment", "path", "require"})
     path = {"checkout": {"path": application.path}} if application.path is not None else {}
     wanted = ReleaseRequest.read(given).changed({**named, **path})
     async with open_run(wanted) as run:
         release = await latest_release(run)
         if release.digest is None:
             return Checked(application.deployment, release.image, None, "not released yet")
+        await _verify(run, release, application.require)
         found = await sightings(run, release)
         released = released_source(run, release)
     name = _variable(release.image)
@@ -120,6 +125,15 @@ async def _check(client: PrefectClient, application: Application) -> Checked:
         started.run_id if started else None,
         started.url if started else "",
     )
+
+
+async def _verify(run: OpenRun, release: Release, require: Sequence[str]) -> None:
+    """Raises TrustErrors: who may push an image must not choose what is built again."""
+    image = ImageReference.parse(release.image).with_digest(str(release.digest))
+    client = await run.registries(image.registry).client(image)
+    for each in await required_of(require):
+        keys = TrustedKeys(await public_keys(each.requirements.trusted_keys, run.vault))
+        await verify_image(client, image, keys, each.requirements)
 
 
 def _key(release: Release, moves: Sequence[Move]) -> str:

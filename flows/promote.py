@@ -13,6 +13,7 @@ from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.steps.resolve import resolved
+from prefect_slipway.flows.steps.rollout import check_required, place_of
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.infra.domain.errors import ApprovalRefused, NotPromoted, SlipwayError
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
@@ -33,6 +34,7 @@ async def promote(request: PromoteRequest) -> PromoteResult:
 async def _promote(request: PromoteRequest) -> PromoteResult:
     image = await find_image(request)
     await _name_run(image, request)
+    await check_before_any(image, request)
     done: dict[str, DeployResult] = {}
     for before, after in pairwise(request.environments):
         await check_rolled_out(image, before)
@@ -63,6 +65,17 @@ async def check_rolled_out(image: DeployedImage, environment: Environment) -> No
         raise NotPromoted(
             f"{environment.name}: {image.reference} was not rolled out to {state.name} in namespace {state.namespace}"
         )
+
+
+async def check_before_any(image: DeployedImage, request: PromoteRequest) -> None:
+    """Verify the image by what all environments require, before the first of them gets it. Raises as
+    `verify_required`."""
+    places = []
+    for each in request.environments:
+        async with open_api(each.context, each.namespace) as api:
+            places.append(place_of(api))
+    async with open_registries(request, request.environments[0].pull_credentials) as registries:
+        await check_required(registries, image, request.require, places)
 
 
 async def _look(environment: Environment) -> WorkloadState:

@@ -13,10 +13,11 @@ from prefect_slipway.flows.run.approval import approved
 from prefect_slipway.flows.run.interrupts import named, whatever_comes
 from prefect_slipway.flows.steps.announce import cause_of
 from prefect_slipway.flows.steps.rollout import (
+    check_required,
     check_rollout,
-    check_signed,
     confirm,
     look,
+    place_of,
     put_back,
     run_id,
     set_image,
@@ -62,8 +63,9 @@ async def roll_out(course: RolloutCourse, image: DeployedImage, *, rolling_back:
         result = course.result(changed=False)
         await course.record(result)
         return result
-    if deploy.request.require:
-        await check_signed(deploy, image)
+    course.verified = await check_required(
+        deploy.registries, image, deploy.request.require, [place_of(deploy.workload.api)]
+    )
     await check_rollout(deploy, image, before)
     plan = course.plan(rolling_back=rolling_back)
     await course.show_plan(plan)

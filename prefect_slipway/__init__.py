@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prefect_slipway.blocks import Builder as Builder
     from prefect_slipway.blocks import GateFile as GateFile
     from prefect_slipway.blocks import KubernetesBuilder as KubernetesBuilder
+    from prefect_slipway.blocks import Policy as Policy
     from prefect_slipway.blocks import Registry as Registry
     from prefect_slipway.blocks import Source as Source
     from prefect_slipway.blocks import Vault as Vault
@@ -99,6 +100,7 @@ _NAMES = {
     "Builder": "blocks:Builder",
     "GateFile": "blocks:GateFile",
     "KubernetesBuilder": "blocks:KubernetesBuilder",
+    "Policy": "blocks:Policy",
     "Registry": "blocks:Registry",
     "Source": "blocks:Source",
     "Vault": "blocks:Vault",

@@ -26,6 +26,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="Release deployment, FLOW/NAME.")
+    parser.add_argument(
+        "--require",
+        action="append",
+        metavar="REQUIREMENT",
+        help=(
+            "What the last releases must have before their sources are built again, as for `slipway deploy`. Default: "
+            "nothing."
+        ),
+    )
     add_format_option(parser)
     add_progress_option(parser)
 
@@ -37,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         from prefect_slipway.flows.check_bases import check_bases
         from prefect_slipway.flows.request.base_check import Application, BaseCheck
 
-        applications = [Application(deployment=name) for name in args.deployments]
+        applications = [Application(deployment=name, require=args.require or []) for name in args.deployments]
         return check_bases(BaseCheck(applications=applications))
 
     def interrupted(terminal: Terminal) -> list[Checked]:

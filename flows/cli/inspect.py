@@ -49,5 +49,5 @@ async def _inspected(request: InspectRequest) -> InspectedImage:
     from prefect_slipway.flows.inspecting.open import open_image
     from prefect_slipway.flows.inspecting.read import inspect
 
-    async with open_image(request) as (client, image):
+    async with open_image(request) as (client, image, _):
         return await inspect(client, image)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_slipway.flows.request.verified import KeyRequest
+    from prefect_slipway.infra.domain.signing import PublicKey
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -44,14 +49,13 @@ def run(args: argparse.Namespace) -> int:
     """Raises VaultErrors, StackDown, InvalidOption."""
     from prefect_slipway.flows.cli.options import read_request
     from prefect_slipway.flows.request.verified import KeyRequest
-    from prefect_slipway.flows.run.trusted_keys import public_keys
     from prefect_slipway.infra.domain.errors import InvalidOption
     from prefect_slipway.infra.signing.cluster import policy_json, public_key_secret, registries_d
 
     request = read_request(args, KeyRequest)
     if args.form in {"policy", "registries"} and not args.scope:
         raise InvalidOption(f"--as {args.form} needs the images it is about", action="name them with --scope")
-    keys = asyncio.run(public_keys([request.key], request.vault))
+    keys = asyncio.run(_keys(request))
     match args.form:
         case "pem":
             print("".join(key.pem for key in keys), end="")
@@ -63,3 +67,18 @@ def run(args: argparse.Namespace) -> int:
         case "registries":
             print(json.dumps(registries_d(args.scope), indent=2))
     return 0
+
+
+async def _keys(request: KeyRequest) -> tuple[PublicKey, ...]:
+    from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION
+    from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack
+    from prefect_slipway.flows.run.trusted_keys import public_keys
+    from prefect_slipway.infra.domain.errors import StackDown
+    from prefect_slipway.infra.local.config import StackConfig
+    from prefect_slipway.infra.vault import VaultSession
+
+    access = await find_vault(request.vault, running_stack(StackConfig.from_env(os.environ)), os.environ)
+    if access is None:
+        raise StackDown("the key is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)
+    async with VaultSession(access) as session:
+        return await public_keys([request.key], session)

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.request.verified import VerifyRequest
 
     request = read_request(args, VerifyRequest)
-    if not request.keys:
+    if not request.trusted_keys:
         raise InvalidOption("no key is trusted", action="name a key: --key vault:MOUNT/KEY, or --key FILE")
     verified = asyncio.run(_verified(request))
     print(json.dumps(verified.as_dict()) if args.format == "json" else "\n".join(verified.lines()))
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
 async def _verified(request: VerifyRequest) -> Verified:
     from prefect_slipway.flows.inspecting.open import open_image
     from prefect_slipway.flows.inspecting.read import named
-    from prefect_slipway.flows.run.trusted_keys import public_keys
+    from prefect_slipway.flows.run.trusted_keys import in_vault, public_keys
     from prefect_slipway.flows.trust.checked import verify_image
     from prefect_slipway.infra.signing import TrustedKeys
 
-    verifier = TrustedKeys(await public_keys(request.keys, request.vault))
-    async with open_image(request) as (client, image):
+    async with open_image(request, keys_in_vault=in_vault(request.trusted_keys)) as (client, image, vault):
+        verifier = TrustedKeys(await public_keys(request.trusted_keys, vault))
         return await verify_image(client, await named(client, image), verifier, request)

@@ -21,10 +21,10 @@ from prefect_slipway.infra.vault import VaultSession
 
 @asynccontextmanager
 async def open_image(
-    request: InspectRequest, env: Mapping[str, str] = os.environ
-) -> AsyncIterator[tuple[RegistryClient, ImageReference]]:
-    """The client of the image's registry, and the image by its full name. Raises InvalidOption, StackDown,
-    VaultErrors."""
+    request: InspectRequest, env: Mapping[str, str] = os.environ, *, keys_in_vault: bool = False
+) -> AsyncIterator[tuple[RegistryClient, ImageReference, VaultSession | None]]:
+    """The client of the image's registry, the image by its full name, and the session with Vault where it is needed,
+    also for `keys_in_vault`. Raises InvalidOption, StackDown, VaultErrors."""
     stack = running_stack(StackConfig.from_env(env))
     access = await with_registries(request.access)
     here = stack.registry if stack is not None and "/" not in request.reference else None
@@ -32,9 +32,11 @@ async def open_image(
     async with AsyncExitStack() as exits:
         vault = None
         source: CredentialSource = DockerConfigCredentials.from_env(env)
-        if image.registry in secret_paths(access.registries, image.registry, stack):
-            if (found := await find_vault(access.vault, stack, env)) is not None:
-                vault = await exits.enter_async_context(VaultSession(found))
+        credential_there = image.registry in secret_paths(access.registries, image.registry, stack)
+        needed = credential_there or keys_in_vault
+        if needed and (found := await find_vault(access.vault, stack, env)) is not None:
+            vault = await exits.enter_async_context(VaultSession(found))
+        if credential_there:
             named = Registries(access, image.registry, stack, vault, exits).credentials()
             source = EitherOf(named, source)
         client = RegistryClient(
@@ -43,4 +45,4 @@ async def open_image(
             insecure=Registries(access, image.registry, stack, None, exits).insecure(image.registry),
             ca_file=Path(access.registry_ca) if access.registry_ca else None,
         )
-        yield await exits.enter_async_context(client), image
+        yield await exits.enter_async_context(client), image, vault

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from prefect_slipway.blocks.fields import Source
 from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.requirements import Require
 
 
 class Application(Request):
@@ -18,6 +19,13 @@ class Application(Request):
     )
     path: str | None = Field(default=None, description="Directory inside the source. Leave empty for the deployment's.")
     file: str | None = Field(default=None, description="Dockerfile. Leave empty for the deployment's.")
+    require: Require = Field(
+        default_factory=list,
+        description=(
+            "What the last release must have before its source is built again, as for `slipway deploy`. Leave empty to "
+            "trust what the registry has."
+        ),
+    )
 
 
 class BaseCheck(Request):

@@ -3,7 +3,6 @@ policy."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
@@ -13,13 +12,15 @@ from prefect_slipway.blocks.fields import Source
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.options import seconds_of
 
+PEM = "-----BEGIN "
+"""How a key begins that is given as it is, in place of where it is."""
 KEY_FORM = "vault:MOUNT/KEY|FILE"
 
 
 class Requirements(Request):
-    """Trusted keys, and what they must have signed."""
+    """Trusted keys, and what they must have signed. (Prefect takes a value that has `keys` for a mapping.)"""
 
-    keys: Annotated[list[str], Option("key", KEY_FORM, "k")] = Field(
+    trusted_keys: Annotated[list[str], Option("key", KEY_FORM, "k")] = Field(
         default_factory=list,
         description=(
             "Trusted public keys: a PEM file, or `vault:MOUNT/KEY` for the versions of a key in Vault's Transit engine "
@@ -64,7 +65,7 @@ class Requirements(Request):
     @classmethod
     def of_terms(cls, texts: Iterable[str]) -> Self:
         """As `--require` gives them, one each: a key, `provenance`, `gate=NAME`. Raises InvalidOption."""
-        values: dict[str, Any] = {"keys": [], "gates": []}
+        values: dict[str, Any] = {"trusted_keys": [], "gates": []}
         for text in texts:
             name, equals, value = text.partition("=")
             if text in _WORDS:
@@ -74,12 +75,13 @@ class Requirements(Request):
             elif equals and name == "gate":
                 values["gates"].append(value)
             else:
-                values["keys"].append(text)
+                values["trusted_keys"].append(text)
         return cls.read(values)
 
     def lines(self) -> list[str]:
         """What is required, for people."""
-        lines = [f"signed by {' or '.join(self.keys)}"] if self.keys else []
+        keys = [key if not key.startswith(PEM) else "a key of the policy" for key in self.trusted_keys]
+        lines = [f"signed by {' or '.join(keys)}"] if keys else []
         lines += ["SLSA provenance"] * self.provenance + ["SBOM"] * self.sbom
         lines += [f"built from {self.source}"] if self.source else []
         lines += [f"built from the ref {self.ref}"] if self.ref else []
@@ -95,5 +97,6 @@ class Requirements(Request):
 
 _WORDS = {"provenance", "sbom", "rebuilt"}
 _VALUES = {"source": "source", "ref": "ref", "max-age": "max_age"}
-TERMS = re.compile(r"(?:provenance|sbom|rebuilt|(?:source|ref|gate|max-age)=.*)", re.DOTALL)
-"""The terms of `of_terms` that are not keys."""
+
+Require = Annotated[list[str], Option(metavar="REQUIREMENT")]
+"""Terms of `of_terms`, and `block:NAME` of saved policies."""

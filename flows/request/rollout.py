@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.model import InsecureRegistry, Option, RegistryCa, Request, SavedVault
+from prefect_slipway.flows.request.requirements import Require
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.naming import image_title, place_title
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
@@ -74,11 +75,13 @@ class RolloutOptions(RegistryOptions):
         gt=0,
         description="Seconds to wait for an approval before the run fails. Default: 86400, one day.",
     )
-    require: Annotated[list[str], Option(metavar="vault:MOUNT/KEY|FILE")] = Field(
+    require: Require = Field(
         default_factory=list,
         description=(
-            "Keys of which one must have signed the image and each of its platforms: `vault:MOUNT/KEY`, or a PEM file. "
-            "Nothing is rolled out otherwise. Leave empty to roll out any image."
+            "What the image must have before anything is changed: keys of which one must have signed it "
+            "(`vault:MOUNT/KEY` or a PEM file), and `provenance`, `sbom`, `source=URL`, `ref=REF`, `gate=NAME`, "
+            "`max-age=AGE` or `rebuilt` as for `slipway verify`; or `block:NAME` of a saved policy. The namespace's "
+            "policies hold in any case."
         ),
     )
 

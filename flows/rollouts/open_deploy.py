@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from prefect_slipway.flows.request.credentials import RegistryAccess
@@ -12,9 +12,11 @@ from prefect_slipway.flows.run.cluster import open_api
 from prefect_slipway.flows.run.endpoints import secret_paths
 from prefect_slipway.flows.run.registries import Registries, needed
 from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack, with_registries
+from prefect_slipway.flows.run.trusted_keys import public_keys
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import StackDown
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey
 from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
@@ -66,6 +68,10 @@ class DeployRegistries:
             return None
         vault = needed(self._vault, "the pull credentials are in Vault", self._no_vault)
         return await VaultCredentials(vault, secret_paths([self._pull_credentials], host, None)).credential(host)
+
+    async def public_keys(self, texts: Sequence[str]) -> tuple[PublicKey, ...]:
+        """Trusted keys, those in Vault by the open session. Raises as `trusted_keys.public_keys`."""
+        return await public_keys(texts, self._vault, self._no_vault)
 
 
 class OpenDeploy:

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION
-from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack
+from prefect_slipway.flows.request.requirements import PEM
+from prefect_slipway.flows.run.registries import needed
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.signing import read_public_keys
 from prefect_slipway.infra.vault import TransitKey, TransitPath, VaultSession
 
 
+def in_vault(texts: Sequence[str]) -> bool:
+    """Whether any of the keys is in Vault."""
+    return any(text.startswith("vault:") for text in texts)
+
+
 async def public_keys(
-    texts: Sequence[str], vault: str | None, env: Mapping[str, str] = os.environ
+    texts: Sequence[str], vault: VaultSession | None, no_vault: StackDown | None = None
 ) -> tuple[PublicKey, ...]:
-    """The keys that are named: all of a PEM file, or all versions of a key in Vault that are not revoked. `vault`: a
-    saved Vault's name. Raises InvalidOption, InvalidKey, StackDown, VaultErrors."""
+    """The keys that are named: all of a PEM file, or all versions of a key in Vault that are not revoked. `vault`: the
+    run's open session, `no_vault`: why there is none. Raises InvalidOption, InvalidKey, StackDown, VaultErrors."""
     found: list[PublicKey] = []
-    in_vault = [TransitPath.parse(text) for text in texts if text.startswith("vault:")]
     for text in texts:
-        if not text.startswith("vault:"):
+        if text.startswith("vault:"):
+            path = TransitPath.parse(text)
+            found += await TransitKey(needed(vault, "the key is in Vault", no_vault), path).public_keys()
+        elif text.startswith(PEM):
+            found += read_public_keys(text, "the given PEM")
+        else:
             found += read_public_keys(_read(Path(text)), text)
-    if in_vault:
-        access = await find_vault(vault, running_stack(StackConfig.from_env(env)), env)
-        if access is None:
-            raise StackDown("the key is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)
-        async with VaultSession(access) as session:
-            for path in in_vault:
-                found += await TransitKey(session, path).public_keys()
     return tuple(found)
 
 

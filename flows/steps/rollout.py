@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
 
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.reporting.watch import watcher
-from prefect_slipway.flows.request.requirements import Requirements
 from prefect_slipway.flows.rollouts.changes import Changes
-from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
+from prefect_slipway.flows.rollouts.open_deploy import DeployRegistries, OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage
-from prefect_slipway.flows.run.trusted_keys import public_keys
+from prefect_slipway.flows.run.required import Place, Required, required_of
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.trust.checked import verify_image
-from prefect_slipway.infra.domain.errors import StackDown, VaultError
+from prefect_slipway.infra.domain.errors import StackDown, TrustError, VaultError
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret, pull_secret_name
 from prefect_slipway.infra.kubernetes.workloads.rollout import check_rolls, watch_rollout
@@ -33,15 +34,38 @@ async def look(deploy: OpenDeploy) -> WorkloadState:
     return state
 
 
+async def check_required(
+    registries: DeployRegistries, image: DeployedImage, required: Sequence[str], places: Iterable[Place]
+) -> tuple[str, ...]:
+    """What the image has of all that is required of it by the request and by the policies of these places, for people;
+    nothing where nothing is required. Raises as `verify_required`; PrefectErrors."""
+    found = await required_of(required, places)
+    return await verify_required(registries, image, found) if found else ()
+
+
 @step("verify signatures")
-async def check_signed(deploy: OpenDeploy, image: DeployedImage) -> tuple[str, ...]:
-    """The keys that signed the image, of those that the request requires, before anything is written.
+async def verify_required(
+    registries: DeployRegistries, image: DeployedImage, required: Sequence[Required]
+) -> tuple[str, ...]:
+    """Verify an image before anything is written.
 
     Raises NotSigned, UntrustedKey and the other TrustErrors, RegistryErrors, VaultErrors, InvalidOption.
     """
     reference = ImageReference.parse(image.name).with_digest(image.digest)
-    keys = TrustedKeys(await public_keys(deploy.request.require, deploy.request.vault))
-    return (await verify_image(await deploy.registries.client(reference), reference, keys, Requirements())).keys
+    client = await registries.client(reference)
+    for each in required:
+        keys = TrustedKeys(await registries.public_keys(each.requirements.trusted_keys))
+        try:
+            await verify_image(client, reference, keys, each.requirements)
+        except TrustError as error:
+            by = f"the policy {each.policy}" if each.policy is not None else "the request"
+            raise error.adding(f"{by} requires: {', '.join(each.requirements.lines())}") from error
+    return tuple(line for each in required for line in each.lines())
+
+
+def place_of(api: KubernetesApi) -> Place:
+    """For the policies that cover it."""
+    return Place(api.host, api.namespace, api.in_cluster)
 
 
 @step("check rights")

@@ -26,7 +26,8 @@ from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState
 
 class RolloutCourse:
     """Filled in as the rollout continues. `image`: what is rolled out; `before`: the workload as it was; `outcome`:
-    what became of a failure. Nothing can be told before image and workload are known."""
+    what became of a failure; `verified`: what was required of the image, and holds. Nothing can be told before image
+    and workload are known."""
 
     def __init__(self, deploy: OpenDeploy) -> None:
         self.deploy = deploy
@@ -35,6 +36,7 @@ class RolloutCourse:
         self.before: WorkloadState | None = None
         self.changes = Changes()
         self.outcome: str | None = None
+        self.verified: tuple[str, ...] = ()
 
     def plan(self, *, rolling_back: bool) -> Question:
         """What is going to happen, as it is shown and asked."""
@@ -45,6 +47,7 @@ class RolloutCourse:
             + (f" of {request.context}" if request.context else ""),
             f"as {image.reference}",
             f"instead of {before.image}",
+            *(f"verified: {each}" for each in self.verified),
             f"roll back to {before.good} if it fails" if request.rollback else "without a rollback if it fails",
         ]
         return Question(

@@ -76,7 +76,7 @@ class Verified:
 async def verify_image(
     client: RegistryClient, image: ImageReference, verifier: Verifier, required: Requirements
 ) -> Verified:
-    """Verify the image, each of its platforms, and what else is `required` (its `keys` are those of `verifier`).
+    """Verify the image, each of its platforms, and what else is `required` (its keys are those of `verifier`).
 
     An attestation may be about the index, or about each platform. Raises NotSigned, NotAttested, and what was wrong
     with the signature that came furthest (UntrustedKey, OtherRepositorySigned, SignatureInvalid and the like);

@@ -69,7 +69,7 @@ async def place(
         async def revoke(resource: str, *verbs: str) -> None:
             await asyncio.to_thread(revoked, namespace, "slipway-deploy", resource, verbs)
 
-        yield DeployPlace(api, images, stack, options, env, revoke)
+        yield DeployPlace(api, images, stack, options, env, revoke, (USER, PASSWORD))
         gc.collect()
 
 

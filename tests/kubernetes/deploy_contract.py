@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from pathlib import Path
 
 import pytest
 
+from prefect_slipway.blocks import Policy
 from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK
 from prefect_slipway.flows.run.approval import Approval
 from prefect_slipway.infra.domain.errors import (
@@ -13,16 +16,21 @@ from prefect_slipway.infra.domain.errors import (
     ClusterForbidden,
     InvalidOption,
     ManifestUnknown,
+    NotAttested,
     NotPromoted,
+    NotSigned,
     ReleaseUnknown,
     RolloutCrashed,
+    UntrustedKey,
     VaultError,
 )
 from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, SECRET
+from prefect_slipway.infra.signing import TEST_RESULT
 from tests.docs.events_page import EVENTS
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images
+from tests.signers import LocalSigner
 
 YES = Approval(answer="approve", by="Ada", comment="go")
 NO = Approval(answer="refuse", by="Ada", comment="not on a Friday")
@@ -55,6 +63,72 @@ class DeployContract:
         again = await place.deploy("better")
         assert (again.changed, again.reference) == (False, result.reference)
         assert (await place.state()).obj["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+
+    async def test_only_what_a_trusted_key_signed_is_rolled_out(self, place: DeployPlace, tmp_path: Path) -> None:
+        """An image that is not signed, or by another key, is refused before anything is written; the same key lets it
+        in, and a rollback is held to the same."""
+        await place.make()
+        await place.deploy("good")
+        before = (await place.state()).obj["metadata"]["resourceVersion"]
+        signer, pem = LocalSigner(), tmp_path / "release.pem"
+        pem.write_text(signer.key.pem)
+        with pytest.raises(NotSigned, match="is not signed"):
+            await place.deploy("better", require=[str(pem)])
+        await place.sign("better", LocalSigner())
+        with pytest.raises(UntrustedKey):
+            await place.deploy("better", require=[str(pem)])
+        assert (await place.state()).obj["metadata"]["resourceVersion"] == before
+        await place.sign("better", signer)
+        assert (await place.deploy("better", require=[str(pem)])).changed
+        with pytest.raises(NotSigned):
+            await place.rollback(require=[str(pem)])
+        await place.sign("good", signer)
+        assert (await place.rollback(require=[str(pem)])).reference == place.images["good"]
+
+    async def test_a_namespaces_policy_holds_without_an_option(self, place: DeployPlace) -> None:
+        """It is written once; nobody can forget it. Refused before anything is written, with what is missing; the
+        approval's page says what was verified."""
+        await place.make()
+        await place.deploy("good")
+        before = (await place.state()).obj["metadata"]["resourceVersion"]
+        signer = LocalSigner()
+        passed = {"result": "PASSED", "configuration": [{"name": "scan"}]}
+        name = f"policy-{uuid.uuid4().hex[:8]}"
+        with place.prefect():
+            here = {"namespaces": [place.api.namespace], "servers": [place.api.host]}
+            await Policy(trusted_keys=[signer.key.pem], gates=["scan"], **here).asave(name)
+        try:
+            with pytest.raises(NotSigned, match=name):
+                await place.deploy("better")
+            await place.sign("better", signer)
+            with pytest.raises(NotAttested, match="scan"):
+                await place.deploy("better")
+            with pytest.raises(NotAttested, match=name):
+                await place.rollback("1.1.0")
+            assert (await place.state()).obj["metadata"]["resourceVersion"] == before
+            await place.sign("better", signer, (TEST_RESULT, passed))
+            deploying = asyncio.create_task(place.deploy("better", approval=True))
+            assert f"passed the gate scan (policy {name})" in (await place.answer("deploy", YES)).replace("\\", "")
+            assert (await deploying).changed
+        finally:
+            with place.prefect():
+                await Policy.adelete(name)
+
+    async def test_a_promotion_is_verified_before_its_first_environment(
+        self, place: DeployPlace, tmp_path: Path
+    ) -> None:
+        """What no key signed reaches none of them, whatever runs in the first."""
+        for name in ("dev", "production"):
+            await place.make(name)
+        await place.deploy("better", "dev")
+        signer, pem = LocalSigner(), tmp_path / "release.pem"
+        pem.write_text(signer.key.pem)
+        before = (await place.state("production")).obj["metadata"]["resourceVersion"]
+        with pytest.raises(NotSigned):
+            await place.promote("dev", "production", require=[str(pem)])
+        assert (await place.state("production")).obj["metadata"]["resourceVersion"] == before
+        await place.sign("better", signer)
+        assert (await place.promote("dev", "production", require=[str(pem)])).environments["production"].changed
 
     async def test_a_failed_rollout_is_rolled_back_and_fails(self, place: DeployPlace) -> None:
         """The run's final state says the cause, the pod's last lines and what became of it; events tell both."""

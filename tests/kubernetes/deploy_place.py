@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,21 @@ from prefect_slipway.flows.request.rollout import DeployRequest, PromoteRequest,
 from prefect_slipway.flows.rollback import rollback
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
 from prefect_slipway.flows.run.approval import Approval, give_answer
+from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.infra.domain.credentials import Anonymous, Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import Signer
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, Object
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.referrers import Referrers
+from prefect_slipway.infra.registry.signatures import TaggedAttachments
+from prefect_slipway.infra.signing import BUNDLE, Statement
 from tests.conftest import RunningStack
+from tests.contract.registry.conftest import Fixed
 from tests.kubernetes.rollout_parts import Images, make
 from tests.prefect_server import PrefectServer
 from tests.waiting import calm_looks
@@ -31,7 +40,8 @@ from tests.waiting import calm_looks
 class DeployPlace:
     """`options`: of every request here (namespace, credentials, how long to wait). `env`: for commands.
 
-    `revoke`: takes verbs on a resource away from the account that deploys, which has the Role that ships.
+    `revoke`: takes verbs on a resource away from the account that deploys, which has the Role that ships. `login`: user
+    and password of the images' registry.
     """
 
     api: KubernetesApi
@@ -40,6 +50,7 @@ class DeployPlace:
     options: dict[str, Any]
     env: dict[str, str]
     revoke: Callable[..., Awaitable[None]]
+    login: tuple[str, str] | None = None
 
     @property
     def server(self) -> PrefectServer:
@@ -55,6 +66,15 @@ class DeployPlace:
         values = {"reference": self.images[behaviour], "workload": f"deployment/{name}", **self.options, **changes}
         with self.prefect():
             return await deploy(DeployRequest.read(values))
+
+    async def sign(self, behaviour: str, signer: Signer, *statements: tuple[str, Mapping[str, Any]]) -> None:
+        """Sign an image, and predicates of these types about it, as a release does."""
+        image = ImageReference.parse(self.images[behaviour])
+        source = Fixed(Credential(*self.login)) if self.login is not None else Anonymous()
+        stated = [Statement.about(image, kind, predicate) for kind, predicate in statements]
+        async with RegistryClient(image.api_host, source, insecure=True, ca_file=None) as client:
+            await sign(image, signer, TaggedAttachments(client, image.repository))
+            await attest(image, stated, signer, Referrers(client, image.repository, BUNDLE))
 
     async def rollback(self, to: str = "previous", **changes: Any) -> DeployResult:
         values = {"workload": "deployment/app", "to": to, **self.options, **changes}

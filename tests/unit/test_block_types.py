@@ -61,13 +61,16 @@ def test_the_example_makes_a_request_that_names_the_block(block: type[Block]) ->
     tree = compile(example(block), block.__name__, "exec", flags)
     assert isinstance(tree, ast.Module)
     *before, last = tree.body
-    assert ast.unparse(last) == "await release(request)"
+    flow, request = {
+        "await release(request)": ("release", prefect_slipway.ReleaseRequest),
+        "await deploy(request)": ("deploy", prefect_slipway.DeployRequest),
+    }[ast.unparse(last)]
     assert {node.module for node in before if isinstance(node, ast.ImportFrom)} == {"prefect_slipway"}
     made: dict[str, Any] = {}
     exec(compile(ast.Module(before, type_ignores=[]), block.__name__, "exec"), made)
-    assert isinstance(made["request"], prefect_slipway.ReleaseRequest)
+    assert isinstance(made["request"], request)
     assert f"block:{NAME}" in json.dumps(made["request"].model_dump(mode="json"))
-    assert made["release"] is prefect_slipway.release
+    assert made[flow] is getattr(prefect_slipway, flow)
 
 
 def test_prefect_loads_them_where_slipway_is_installed() -> None:

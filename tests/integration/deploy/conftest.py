@@ -94,4 +94,4 @@ async def place(
         deployer.without(resource, *verbs)
 
     async with KubernetesApi(ClusterAccess(str(kubernetes.kubeconfig(tmp_path)))) as api:
-        yield DeployPlace(api, images, stack, options, env, revoke)
+        yield DeployPlace(api, images, stack, options, env, revoke, registry_login(stack.connection))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from prefect_slipway.blocks import Policy
 from prefect_slipway.flows.request.requirements import Requirements
 from prefect_slipway.flows.trust.stated import check_provenance, check_rebuilt, gate_answer
 from prefect_slipway.infra.domain.errors import (
@@ -150,7 +151,7 @@ def test_terms_of_require() -> None:
     ]
     found = Requirements.of_terms(terms)
     assert found == Requirements(
-        keys=["vault:transit/release", "release.pem"],
+        trusted_keys=["vault:transit/release", "release.pem"],
         provenance=True,
         source=SOURCE,
         gates=["scan", "smoke"],
@@ -161,3 +162,15 @@ def test_terms_of_require() -> None:
         with pytest.raises(InvalidOption) as caught:
             Requirements.of_terms([wrong])
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_policy_is_for_its_namespaces() -> None:
+    """By pattern, in its clusters; a run inside a cluster cannot tell which one that is, so it is held to it."""
+    policy = Policy(trusted_keys=[PublicKey("a key", b"x").pem], namespaces=["prod-*"], servers=["https://a:6443/"])
+    assert policy.covers("https://a:6443", "prod-eu", in_cluster=False)
+    assert policy.covers("https://10.0.0.1:443", "prod-eu", in_cluster=True)
+    assert not policy.covers("https://b:6443", "prod-eu", in_cluster=False)
+    assert not policy.covers("https://a:6443", "staging", in_cluster=False)
+    assert Requirements.read(policy.request_fields()).lines() == ["signed by a key of the policy"]
+    with pytest.raises(InvalidOption):
+        Policy(trusted_keys=[])
