@@ -29,7 +29,7 @@ def use_prefect_server() -> None:
             connection = Stack(config).connection()
         except StackDown as error:
             raise StackDown(
-                "no Prefect server is configured to record the release",
+                "no Prefect server is configured",
                 action="run `slipway up`, or set PREFECT_API_URL to your own server",
             ) from error
         _use(connection)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     with display(progress_of(args)) as shown:
 
         def part(name: str, seconds: float | None) -> None:
-            shown.step(StepNews(name, "running" if seconds is None else "completed", seconds))
+            shown.step(StepNews(f"start {name}", "running" if seconds is None else "completed", seconds))
 
         connection = stack.up(shown.say, part)
         if stack.embeds_prefect:

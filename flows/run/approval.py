@@ -38,7 +38,7 @@ from pydantic import Field, ValidationError
 
 from prefect_slipway.flows.reporting import markdown
 from prefect_slipway.flows.reporting.origin import COMMAND_LINE, origin_of_this_run
-from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.flows.reporting.watch import shown_step, watcher
 from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.server.errors import prefect_cause, prefect_client
 from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
@@ -90,8 +90,9 @@ async def approved(question: Question, timeout_s: float) -> Approval:
     with not_counted():
         async with get_client() as client:
             try:
-                async with asyncio.timeout(timeout_s):
-                    answer = await _ask(client, run_id, question, deadline)
+                with shown_step("wait for approval"):
+                    async with asyncio.timeout(timeout_s):
+                        answer = await _ask(client, run_id, question, deadline)
             except TimeoutError as error:
                 raise ApprovalTimedOut(f"nobody approved within {_duration(timeout_s)}") from error
     get_run_logger().info("%s", answer.said)

@@ -102,7 +102,8 @@ def _builder(part: PartStatus) -> Finding:
 
 def _in_use(part: PartStatus) -> Finding:
     whose = "runs" if part.state == "running" else "your own"
-    return Finding(part.name, f"{whose}, {part.address}")
+    # Where the builder is, is not known before all parts have started.
+    return Finding(part.name, ", ".join(filter(None, (whose, part.address))))
 
 
 def _own(part: PartStatus) -> Finding:
