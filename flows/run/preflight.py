@@ -15,11 +15,12 @@ from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.source.resolve import parse_source
+from prefect_slipway.infra.source.directory import existing_directory
+from prefect_slipway.infra.source.resolve import DirectorySpec, parse_source
 
 
 def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> None:
-    """Raises InvalidOption and StackDown, as the run itself would later."""
+    """Raises InvalidOption, SourceMissing and StackDown, as the run itself would later."""
     stack = running_stack(StackConfig.from_env(env))
     checkout, builder, access = request.checkout, request.builder, request.credentials
     _check_files(
@@ -30,7 +31,9 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
         builder_key=builder.key,
     )
     if block_name(request.source) is None:
-        parse_source(request.source, ref=checkout.ref, path=checkout.path, checksum=checkout.checksum)
+        source = parse_source(request.source, ref=checkout.ref, path=checkout.path, checksum=checkout.checksum)
+        if isinstance(source, DirectorySpec):
+            existing_directory(source.path)
     if request.bake is None:
         image_of(request, stack, "any")
     if builder.address == KUBERNETES:

@@ -38,7 +38,7 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
     A directory that git ignores counts as one outside of git. Raises SourceMissing,
     SourceDenied, DirtyTree unless `allow_dirty`, PartMissing when git is needed and not installed.
     """
-    path = _resolve(path)
+    path = existing_directory(path)
     tree = await _work_tree(path)
     if tree is None:
         return Checkout(path, path.name, await _fingerprint(path))
@@ -59,7 +59,8 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
     )
 
 
-def _resolve(path: Path) -> Path:
+def existing_directory(path: Path) -> Path:
+    """Its absolute path. Raises SourceMissing."""
     if not path.is_dir():
         raise SourceMissing(f"{path} {'is not a directory' if path.exists() else 'does not exist'}")
     return path.resolve()

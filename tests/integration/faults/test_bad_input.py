@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,12 +92,12 @@ def test_a_tag_prefix_needs_a_repository(commands: WarmStarter, traces: Traces, 
     traces.assert_failed(folder.name, "needs a source in a git repository")
 
 
-def test_a_missing_source_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
-    """The path, and to check it."""
+def test_a_missing_source_is_said(commands: WarmStarter, tmp_path: Path) -> None:
+    """The path, and to check it, before there is a run or a builder."""
     missing = tmp_path / "app-nowhere"
-    said = complaint(commands.run("release", missing, "--format", "json"))
-    assert said.startswith(f"{missing} does not exist\nNext: check the path")
-    traces.assert_failed("app-nowhere", "does not exist")
+    ended = commands.run("release", missing, "--format", "json")
+    assert complaint(ended).startswith(f"{missing} does not exist\nNext: check the path")
+    assert json.loads(ended.stdout)["flow_run_id"] is None
 
 
 def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
