@@ -41,4 +41,5 @@ def _title(name: str) -> str:
 
 
 def _plain(description: str) -> str:
-    return description.replace("`", "")
+    # Prefect's first UI draws Markdown, in which two asterisks outside of code are emphasis.
+    return description if "*" in description else description.replace("`", "")
