@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from prefect_slipway.flows.trust.signing import attest, sign
+from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import SignatureMalformed
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Signer
@@ -33,13 +34,18 @@ async def sign_manifest(
     cosign's older format; `bundles`: as Sigstore bundles, with the statements. Raises VaultErrors, RegistryErrors,
     SignatureInvalid, and SignatureMalformed for a statement that is none.
     """
-    if older:
-        await sign(image, signer, TaggedAttachments(client, image.repository))
-    if bundles:
+
+    async def bundled() -> None:
         statements = [Statement.signature_of(image)]
         for layer in stated:
             statements.append(_about(image, await read_blob(client, image.repository, layer, min(_LIMIT, layer.size))))
         await attest(image, statements, signer, Referrers(client, image.repository, BUNDLE))
+
+    # Each format has a list of its own, and waits until nobody else can be writing it.
+    await run_concurrently(
+        *([sign(image, signer, TaggedAttachments(client, image.repository))] if older else []),
+        *([bundled()] if bundles else []),
+    )
 
 
 async def attest_gates(
