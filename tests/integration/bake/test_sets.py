@@ -115,7 +115,11 @@ def test_a_failure_between_tags_is_finished_by_the_same_command(commands: WarmSt
 
 def test_two_sets_at_once_get_two_versions(commands: WarmStarter, image_set: ImageSet) -> None:
     """Each whole."""
+    hold_tags(image_set.remote)
     both = [commands.start("bake", "--format", "json", cwd=image_set.source) for _ in range(2)]
+    # A run that begins when the other is done has nothing new to release.
+    wait_until(lambda: len(image_set.reservations()) == 2)
+    let_tags_pass(image_set.remote)
     found = sorted(json.loads(one.end().stdout)["version"] for one in both)
     assert found == ["0.1.0", "0.2.0"]
     image_set.assert_released("0.1.0", "0.2.0")

@@ -51,6 +51,7 @@ TALKING = {
     "promote": ["--environment", "a:workload=deployment/app", "--environment", "b:workload=deployment/app"],
     "approve": ["some-run"],
     "history": ["127.0.0.1:9/app"],
+    "dashboard": [],
     "deploy-flows": [],
     "worker": [],
     "trigger": ["release/any-source"],

@@ -141,5 +141,7 @@ def test_an_interrupted_up_ends_at_once() -> None:
             assert command.poll() is None
         command.send_signal(signal.SIGINT)
         _, errors = command.communicate(timeout=30)
-        assert (command.returncode, errors) == (130, "slipway: interrupted\n")
+        *started, said = errors.splitlines()
+        assert (command.returncode, said) == (130, "slipway: interrupted")
+        assert started and all(line.startswith("> start ") for line in started)
         assert "prefect" in run_slipway("down", env=env).stdout

@@ -50,7 +50,7 @@ async def test_the_command_announces_what_went(place: DeployPlace) -> None:
     """With names and number."""
     await dead_run(place, "left")
     done = await asyncio.to_thread(run_slipway, "sweep", env=place.env)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "removed lease/slipway-left\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "removed lease/slipway-left\n", "> sweep\n")
     assert (await swept(place, "lease/slipway-left"))["count"] == 1
 
 
@@ -70,6 +70,7 @@ async def test_a_server_that_is_away_undoes_no_sweep(place: DeployPlace) -> None
     env = {**place.env, "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}
     done = await asyncio.to_thread(run_slipway, "sweep", env=env)
     assert (done.returncode, done.stdout) == (0, "removed lease/slipway-unheard\n")
-    why, consequence = done.stderr.splitlines()
+    step, why, consequence = done.stderr.splitlines()
+    assert step == "> sweep"
     assert why.endswith("does not answer: connection refused")
     assert consequence == "the Prefect server did not record it, so metrics do not count it"

@@ -13,9 +13,9 @@ from tests.warm import WarmStarter
 
 DEV = ("--environment", "dev:workload=deployment/NAME", "--environment", "live:workload=deployment/NAME")
 EARLY = [
-    (("release", "/no/such/NAME"), "release NAME", "NAME was not released"),
-    (("release", "/no/such", "--image", "r.example/team/NAME"), "release team/NAME", "team/NAME was not released"),
-    (("bake", "--source", "/no/such/NAME"), "release set NAME", "NAME was not released"),
+    (("release", "EMPTY/NAME"), "release NAME", "NAME was not released"),
+    (("release", "EMPTY", "--image", "r.example/team/NAME"), "release team/NAME", "team/NAME was not released"),
+    (("bake", "--source", "EMPTY/NAME"), "release set NAME", "NAME was not released"),
     (
         ("deploy", "r.example/NAME:1.0.0", "--workload", "deployment/app"),
         "deploy NAME:1.0.0 to deployment/app",
@@ -37,7 +37,8 @@ def test_a_run_that_fails_early_is_named_and_reported(
 ) -> None:
     """What is known of its request names it; the report has the cause and the next action; its page is printed."""
     unique = f"app-{uuid.uuid4().hex[:8]}"
-    typed = [argument.replace("NAME", unique) for argument in arguments]
+    (tmp_path / unique).mkdir()  # with no Dockerfile in it
+    typed = [argument.replace("NAME", unique).replace("EMPTY", str(tmp_path)) for argument in arguments]
     # No cluster, for those that would look for one.
     ended = commands.run(*typed, env={"KUBECONFIG": str(tmp_path / "none")})
     said = complaint(ended, ended.code)

@@ -41,7 +41,7 @@ def test_a_wrong_password_is_unauthorized(
 @pytest.mark.parametrize(
     ("method", "status", "code", "action"),
     [
-        ("POST", 403, "DENIED", "give the account permission to push"),
+        ("POST", 403, "DENIED", "give the account permission for this repository: to push for a release"),
         ("POST", 404, "NAME_UNKNOWN", "some registries require you to create it first"),
     ],
 )
@@ -67,7 +67,7 @@ def test_a_right_that_is_lost_during_the_push_is_named(elsewhere: Elsewhere, tra
     elsewhere.front.spoil("PUT", PUSHED, 403, body=body("DENIED"))
     said = complaint(elsewhere.release(folder))
     assert f"registry {elsewhere.front.host}: pushing {folder.name} failed (HTTP 403" in said
-    assert "Next: give the account permission to push" in said
+    assert "Next: give the account permission for this repository: to push" in said
     assert elsewhere.tags(folder) == []
     traces.assert_failed(folder.name, "HTTP 403")
 

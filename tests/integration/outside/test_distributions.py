@@ -60,7 +60,7 @@ def test_its_extras_are_what_the_readme_tells(wheel: Path) -> None:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
         metadata = HeaderParser().parsestr(archive.read(name).decode())
     assert metadata["Name"] == "prefect-slipway"
-    assert metadata.get_all("Provides-Extra") == ["local", "worker", "telemetry"]
+    assert metadata.get_all("Provides-Extra") == ["local", "worker", "policy", "telemetry"]
 
 
 @pytest.fixture(scope="module")
