@@ -38,6 +38,8 @@ _WORDS = {"true": True, "false": False, "null": None}
 _OPERATORS = (("||",), ("&&",), ("==", "!="), ("<=", ">=", "<", ">"), ("+", "-"), ("*", "/", "%"))
 _DEEPEST = 50
 _SHOWN = 80
+# What a step of a loop counts for: it costs more time than a character.
+_OF_AN_ITEM = 16
 
 
 def parse(where: str, source: str, position: int = 0) -> tuple[Expression, int]:
@@ -296,7 +298,7 @@ class _Parser:
         else:
             raise InvalidOption(f"{self._where}: `for` needs a list or an object, not {items!r}")
         for pair in pairs:
-            spent(self._where, 1)
+            spent(self._where, _OF_AN_ITEM)
             known = dict(zip(names, pair[-len(names) :], strict=True))
 
             def inner(name: str, known: dict[str, Any] = known) -> Any:
@@ -343,7 +345,7 @@ class _Parser:
             whole = value(lookup)
             found = []
             for one in whole if isinstance(whole, list) else [] if whole is None else [whole]:
-                spent(self._where, 1)
+                spent(self._where, _OF_AN_ITEM)
                 marker[0] = one
                 found.append(item(lookup))
             return found

@@ -25,8 +25,8 @@ class Config(Request):
     allow: Annotated[list[str], Option("config-allow", "KEY[=PATTERN]")] = Field(
         default_factory=list,
         description=(
-            "What the release file may choose outside the source: image=registry.example/team/*, "
-            "credentials.registries=vault:secret/team/*, trust.sign, builder … Leave empty for nothing."
+            "What the release file may choose outside the source, e.g. `image=registry.example/team/*`, "
+            "`credentials.registries=vault:secret/team/*`, `trust.sign` or `builder`. Leave empty for nothing."
         ),
     )
 

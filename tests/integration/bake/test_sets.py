@@ -11,7 +11,7 @@ from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
 from tests.git_repository import commit
 from tests.integration.bake.conftest import ImageSet, bake_file, unique, versions
-from tests.integration.once.conftest import a_tag_is_held, hold_tags, let_tags_pass
+from tests.integration.once.conftest import a_tag_is_held, hold_tags, hold_tags_for, let_tags_pass
 from tests.releases import complaint, registry_login
 from tests.waiting import wait_until
 from tests.warm import WarmStarter
@@ -115,11 +115,9 @@ def test_a_failure_between_tags_is_finished_by_the_same_command(commands: WarmSt
 
 def test_two_sets_at_once_get_two_versions(commands: WarmStarter, image_set: ImageSet) -> None:
     """Each whole."""
-    hold_tags(image_set.remote)
-    both = [commands.start("bake", "--format", "json", cwd=image_set.source) for _ in range(2)]
     # A run that begins when the other is done has nothing new to release.
-    wait_until(lambda: len(image_set.reservations()) == 2)
-    let_tags_pass(image_set.remote)
+    hold_tags_for(image_set.remote, 2)
+    both = [commands.start("bake", "--format", "json", cwd=image_set.source) for _ in range(2)]
     found = sorted(json.loads(one.end().stdout)["version"] for one in both)
     assert found == ["0.1.0", "0.2.0"]
     image_set.assert_released("0.1.0", "0.2.0")

@@ -49,7 +49,7 @@ def test_releases_are_inspected(commands: WarmStarter, traces: Traces, tmp_path:
     assert platform["labels"]["org.opencontainers.image.revision"] == revisions[1]
     (attestation,) = platform["attestations"]
     assert attestation["provenance"]["run"] == second["flow_run_id"]
-    assert attestation["provenance"]["builder"] == second["ui_url"]
+    assert attestation["provenance"]["builder"] == f"{second['ui_url']}#builder-shared"
     (change,) = shown["previous"]["changes"]
     assert (
         [layer["step"] for layer in change["added"]]

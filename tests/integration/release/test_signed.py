@@ -178,7 +178,8 @@ def test_a_release_that_is_killed_around_its_signature_is_signed_once(
         command.kill()
         assert command.end().code == -9
         if "0.1.0" in traces.tags(source.name):
-            assert commands.run(*verify, env=place.env).code == 0
+            verified = commands.run(*verify, env=place.env)
+            assert verified.code == 0, (moment, verified.stdout, traces.tags(source.name))
     result = result_of(commands.run(*options, env=place.env))
     assert result["version"] == "0.1.0"
     assert [tag for tag in traces.tags(source.name) if not tag.startswith("sha256-")] == ["0.1.0"]
