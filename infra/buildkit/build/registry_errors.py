@@ -71,6 +71,9 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
         method = _METHOD.search(text)
         asked = f" to {method[1]}" if method else ""
         kind = RepositoryUnknown if status == 404 else error_of_status(status)
+        if status == 400 and method is not None and method[1] == "PUT":
+            # DIGEST_INVALID or BLOB_UNKNOWN: distribution 2.8 writes in place what another release pushes as well.
+            kind = UploadBroken
         return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
     if (cause := first(BY_WORDS, lambda words: re.search(words, text, re.IGNORECASE))) is not None:
         return cause.kind(f"registry {host}: {what} failed ({cause.what})", action=cause.action)

@@ -79,6 +79,7 @@ def test_what_ends_a_connection() -> None:
         (PUSH + "unexpected status from POST request to https://r/v2/: 401 Unauthorized", errors.RegistryUnauthorized),
         (PUSH + "unexpected status: 403 Forbidden", errors.RegistryForbidden),
         (PUSH + "unexpected status from PUT request to http://r/v2/: 500 Internal", errors.RegistryUnavailable),
+        (PUSH + "unexpected status from PUT request to http://r/v2/: 400 Bad Request", errors.UploadBroken),
         (PUSH + "push access denied, repository does not exist: insufficient_scope", errors.RegistryForbidden),
         (PUSH + "failed to authorize: no basic auth credentials", errors.RegistryUnauthorized),
         (PUSH + "dial tcp: lookup r on 10.0.0.1:53: no such host", errors.RegistryUnreachable),
