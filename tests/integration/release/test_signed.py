@@ -168,7 +168,7 @@ def test_a_release_that_is_killed_around_its_signature_is_signed_once(
 ) -> None:
     """kill -9 in each step from there on, each time the same command again: one version, one tag, one signature; and
     there is never a tag without it."""
-    source = make_source(tmp_path / "app-killed")
+    source = make_source(tmp_path / "app-killed-around-its-signature")
     image = f"{traces.connection.registry}/{source.name}"
     options: tuple[str | Path, ...] = ("release", source, "--image", image, *SIGNED, *place.credentials)
     verify = ("verify", image, "--key", KEY, *place.credentials)
