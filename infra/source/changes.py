@@ -48,7 +48,8 @@ async def _tracked(path: Path, overlooked: Iterable[str]) -> list[str]:
             # A copy without the marks: what belongs to the user is not written to.
             index = Path(folder, "index")
             place = (await run_git(str(path), "rev-parse", "--git-path", "index", cwd=path)).removesuffix("\n")
-            shutil.copyfile(path / place, index)
+            # With its time: git looks into a file that changed in the second in which the index was written.
+            shutil.copy2(path / place, index)
             for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
                 unmark = ("update-index", "-z", mark, "--stdin")
                 answer = await git(*unmark, cwd=path, stdin=names, index=index)
