@@ -60,32 +60,35 @@ async def sign_images(
 ) -> tuple[str, ...]:
     """Sign the images; what a key has signed before, it does not sign again. Raises the VaultErrors, RegistryErrors
     (ReferrersRefused) and SignatureInvalid."""
-    trust = run.request.trust
-    for each in images:
-        image = ImageReference.parse(each.planned.image)
-        client = await registries.client(image)
-        stated: dict[str, tuple[Descriptor, ...]] = {}
-        named = await _manifests(client, each)
-        for manifest in named:
-            stated.setdefault(manifest.digest, ())
-            for platform in await platform_images(client, image.repository, manifest):
-                digest = platform.manifest.digest
-                stated[digest] = (*stated.get(digest, ()), *platform.statements)
-        # Keys one after the other, as they write the same lists of signatures.
-        for key in keys:
-            await run_concurrently(
-                *(
-                    sign_manifest(
-                        client, image.with_digest(digest), found, key, older=trust.older, bundles=trust.bundles
-                    )
-                    for digest, found in stated.items()
-                )
-            )
-            # About what the gates were given. They may have looked at one platform alone, so nothing is said of each.
-            if trust.bundles:
-                for manifest in named:
-                    await attest_gates(client, image.with_digest(manifest.digest), gated.about(image.name), key)
+    await run_concurrently(*(_sign_image(run, registries, each, keys, gated) for each in images))
     return tuple([str(await key.public_key()) for key in keys])
+
+
+async def _sign_image(
+    run: OpenRun, registries: Registries, each: VerifiedImage, keys: Sequence[TransitKey], gated: Gated
+) -> None:
+    trust = run.request.trust
+    image = ImageReference.parse(each.planned.image)
+    client = await registries.client(image)
+    stated: dict[str, tuple[Descriptor, ...]] = {}
+    named = await _manifests(client, each)
+    for manifest in named:
+        stated.setdefault(manifest.digest, ())
+        for platform in await platform_images(client, image.repository, manifest):
+            digest = platform.manifest.digest
+            stated[digest] = (*stated.get(digest, ()), *platform.statements)
+    # Keys one after the other, as they write the same lists of signatures.
+    for key in keys:
+        await run_concurrently(
+            *(
+                sign_manifest(client, image.with_digest(digest), found, key, older=trust.older, bundles=trust.bundles)
+                for digest, found in stated.items()
+            )
+        )
+        # About what the gates were given. They may have looked at one platform alone, so nothing is said of each.
+        if trust.bundles:
+            for manifest in named:
+                await attest_gates(client, image.with_digest(manifest.digest), gated.about(image.name), key)
 
 
 async def _manifests(client: RegistryClient, image: VerifiedImage) -> list[Manifest]:
