@@ -158,7 +158,7 @@ class _Parser:
             last = self.parts(literal, ended, "endfor", trim=self._close())
             body = self._text(last.found)
             result = lambda lookup: made(  # noqa: E731
-                self._where, "".join(body(inner) for inner, *_ in self._each(names, whole, lookup))
+                self._where, "".join(body(inner) for inner in self._each(names, whole, lookup))
             )
         else:
             raise InvalidOption(f"{self._where}: {self._source!r} has the directive {word!r}, which does not exist")
@@ -267,7 +267,7 @@ class _Parser:
         self._need(end)
 
         def chosen(lookup: Lookup) -> Iterator[Lookup]:
-            for inner, *_ in self._each(names, whole, lookup):
+            for inner in self._each(names, whole, lookup):
                 if condition is None or self._truth(condition(inner)):
                     yield inner
 
@@ -288,7 +288,7 @@ class _Parser:
 
         return made_object
 
-    def _each(self, names: list[str], whole: Expression, lookup: Lookup) -> Iterator[tuple[Lookup]]:
+    def _each(self, names: list[str], whole: Expression, lookup: Lookup) -> Iterator[Lookup]:
         """A lookup for each of the items, in HCL's order."""
         items = whole(lookup)
         if isinstance(items, Mapping):
@@ -304,7 +304,7 @@ class _Parser:
             def inner(name: str, known: dict[str, Any] = known) -> Any:
                 return known[name] if name in known else lookup(name)
 
-            yield (inner,)
+            yield inner
 
     def _accessed(self, value: Expression) -> Expression:
         while True:

@@ -214,14 +214,12 @@ def _element(values: Any, index: Any) -> Any:
 
 
 def _coalesce(*values: Any) -> Any:
-    return next(value for value in [*values, _NOTHING] if value is not None and (value is not _NOTHING or _fail()))
+    found = next((value for value in values if value is not None), None)
+    return _fail() if found is None else found
 
 
 def _coalescelist(*values: Any) -> Any:
     return next((value for value in values if _list(value)), None) or _fail()
-
-
-_NOTHING = object()
 
 
 def _fail() -> Any:
@@ -373,13 +371,8 @@ def _hex(name: str) -> Callable[[Any], str]:
 
 
 def _index(values: Any, value: Any) -> Decimal:
-    return Decimal(
-        next(
-            at
-            for at, each in enumerate([*_list(values), _NOTHING])
-            if equal(each, value) or (each is _NOTHING and _fail())
-        )
-    )
+    found = next((at for at, each in enumerate(_list(values)) if equal(each, value)), None)
+    return _fail() if found is None else Decimal(found)
 
 
 def _sum(*values: Any) -> Decimal:
