@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -29,7 +31,18 @@ class Terminal:
         return [line.rstrip() for line in lines]
 
     def resize(self, columns: int) -> None:
-        self._tmux("resize-window", "-x", str(columns))
+        """Draw nothing meanwhile: what is written before the terminal has told its new size comes out wrong, whoever
+        writes it."""
+        tty, shell = self._tmux("display-message", "-p", "#{pane_tty} #{pane_pid}").split()
+        running = [int(pid) for pid in Path(f"/proc/{shell}/task/{shell}/children").read_text().split()]
+        for pid in running:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            self._tmux("resize-window", "-x", str(columns))
+            wait_until(lambda: _columns(tty) == columns)
+        finally:
+            for pid in running:
+                os.kill(pid, signal.SIGCONT)
 
     def press(self, key: str) -> None:
         self._tmux("send-keys", key)
@@ -48,6 +61,14 @@ class Terminal:
 
     def _tmux(self, *command: str) -> str:
         return tmux(self._socket, *command)
+
+
+def _columns(tty: str) -> int:
+    opened = os.open(tty, os.O_RDONLY | os.O_NOCTTY)
+    try:
+        return os.get_terminal_size(opened).columns
+    finally:
+        os.close(opened)
 
 
 def tmux(socket: Path, *command: str, env: Mapping[str, str] | None = None) -> str:

@@ -9,9 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, ConsoleRenderable, Group
-from rich.control import Control
 from rich.live import Live as RichLive
-from rich.segment import ControlType
 from rich.text import Text
 
 from prefect_slipway.flows.cli.display.lines import retry
@@ -46,8 +44,9 @@ class Live:
     """
 
     def __init__(self, stream: TextIO) -> None:
+        self._stream = _Closable(stream)
         self._console = Console(
-            file=_Closable(stream),  # type: ignore[arg-type]
+            file=self._stream,  # type: ignore[arg-type]
             force_terminal=True,
             force_interactive=True,
             no_color=not shows_colours(stream),
@@ -119,10 +118,12 @@ class Live:
         height = max(1, self._console.height - 1)
         # What does not fit scrolls away from under the cursor: keep the newest.
         self._region.update(Group(*region[-height:]))
-        with self._console:  # one write
+        with self._console.capture() as drawn:
             if lines:
                 self._console.print(*lines, sep="\n", soft_wrap=True)
             self._region.refresh()
+        self._stream.write(self._region.unwrapped() + drawn.get())
+        self._stream.flush()
 
     def _take_ended(self, *, all_of_them: bool) -> None:
         for image, recorder in self._builds.items():
@@ -191,17 +192,23 @@ class _Region(RichLive):
         super().__init__(
             Text(""), console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
-        self._drawn: list[int] = []
-        self._width = console.width
+        self._next: tuple[list[int], int] = ([], console.width)
+        self._drawn = self._next
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        width = self.console.width
-        wrapped = sum((cells - 1) // width for cells in self._drawn if cells) if width < self._width else 0
         options = self.console.options
         lines = self.console.render_lines(self.get_renderable(), options, pad=False)
-        self._drawn, self._width = [sum(segment.cell_length for segment in line) for line in lines], width
-        up = Control(*((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)) * wrapped)
-        return [up, *super().process_renderables(renderables)]
+        self._next = [sum(segment.cell_length for segment in line) for line in lines], options.max_width
+        return super().process_renderables(renderables)
+
+    def unwrapped(self) -> str:
+        """What removes the lines by which the terminal has wrapped the region that is there. To be asked when the next
+        one is about to be written: in between, the terminal may change again."""
+        (cells, drawn_for), self._drawn = self._drawn, self._next
+        width = self.console.width
+        if width >= drawn_for:
+            return ""
+        return "\x1b[2K\x1b[1A" * sum((count - 1) // width for count in cells if count)
 
 
 class _Closable:

@@ -70,9 +70,13 @@ def test_a_build_has_the_same_display(env: Mapping[str, str], tmp_path: Path) ->
 
 
 def test_a_terminal_that_is_resized(env: Mapping[str, str], tmp_path: Path) -> None:
-    """Narrower and wider while it builds: nothing of the region stays in the record, and no step is lost or twice."""
+    """Narrower and wider while it builds: nothing of the region stays in the record, and no step is lost or twice.
+
+    Below a full screen, as in a terminal that has been used: when tmux wraps lines, the topmost ones leave the screen
+    for the scrollback, also where the rows below the cursor are empty."""
     source = _source(tmp_path / "resized", f'RUN ["/busybox", "echo", "{NAME}"]')
-    with in_terminal(SLIPWAY, "build", source, "--no-cache", env=env, columns=120) as terminal:
+    used = ("sh", "-c", 'seq 24; exec "$@"', "sh")
+    with in_terminal(*used, SLIPWAY, "build", source, "--no-cache", env=env, columns=120) as terminal:
         terminal.until("| output 1")
         terminal.resize(50)
         terminal.until("| output 3")
@@ -80,6 +84,7 @@ def test_a_terminal_that_is_resized(env: Mapping[str, str], tmp_path: Path) -> N
         terminal.until("| output 5")
         code, record = terminal.ended()
     assert code == 0, record
+    record = record[24:]
     assert all(ENDED.match(line) for line in record if line and not line.startswith(" ")), "\n".join(record)
     text = "\n".join(record)
     assert "| output" not in text
