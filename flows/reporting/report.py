@@ -83,7 +83,7 @@ class Report:
             facts.append(("failed", self.failed))
         if plan.only is not None and self.verified:
             (one,) = self.verified
-            facts.append(("size", f"{human_size(one.size)} in {one.layers} layer(s)"))
+            facts.append(("size", f"{human_size(one.size)} in {one.layers} layer{'' if one.layers == 1 else 's'}"))
             facts += [(platform or "image", digest) for platform, digest in one.platforms.items()]
             if one.attestations:
                 facts.append(("attestations", ", ".join(map(predicate_name, one.attestations))))
