@@ -22,6 +22,7 @@ from prefect_slipway.flows.planning.next_version import (
     choose,
     same_release,
 )
+from prefect_slipway.flows.planning.notes import with_notes
 from prefect_slipway.flows.planning.source import FetchedSource, Images
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.interrupts import whatever_comes
@@ -30,7 +31,7 @@ from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.values.plan import PlannedCache, PlannedImage, ReleasePlan
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import SLIPWAY_FINGERPRINT, image_labels
-from prefect_slipway.infra.domain.ledger import Claim, VersionLedger
+from prefect_slipway.infra.domain.ledger import Claim, Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import Version, image_tag, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient
@@ -71,10 +72,12 @@ class _Planning:
         self._claim = Claim(claimant, self._fingerprint) if claimant is not None else None
         self._reserved: ReservedVersion | None = None
         self._caches: Mapping[str, PlannedCache] = {}
+        self._released: Sequence[Released] = ()
 
     async def plan(self, earlier: Version | None) -> tuple[ReleasePlan, ReservedVersion | None]:
         try:
-            return await self._plan(earlier), self._reserved
+            plan = await self._plan(earlier)
+            return await with_notes(self._run, self._source, self._images, self._released, plan), self._reserved
         except BaseException:
             if self._reserved is not None:
                 await whatever_comes(self._reserved.end())
@@ -83,7 +86,7 @@ class _Planning:
     async def _plan(self, earlier: Version | None) -> ReleasePlan:
         tags = RegistryLedger([(registry, image.repository) for image, registry in self._images.items()])
         ledger = await _choose_ledger(self._run, self._source, tags)
-        released = await released_versions(ledger)
+        released = self._released = await released_versions(ledger)
         choice = await choose(self._run, ledger, self._source.checkout, self._images, released, self._fingerprint)
         if (
             earlier is not None

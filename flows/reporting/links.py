@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key
 from prefect_slipway.flows.values.plan import SourceFacts
+from prefect_slipway.infra.domain.forge import Forge
 from prefect_slipway.infra.domain.reference import DOCKER_HUB, ImageReference
-
-# Forges by what their host is called; GitLab's pages stand below `/-/`.
-_GITLAB = re.compile(r"(^|\.)gitlab\.")
-_LIKE_GITHUB = re.compile(r"(^|\.)(github|gitea|forgejo|codeberg)\.")
-_SCP_LIKE = re.compile(r"(?:[^@/]+@)?([^:/]+):(?!/)(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +21,10 @@ class Link:
 
 def commit_link(source: SourceFacts) -> Link | None:
     """The commit's page, None if the host name does not tell the kind of forge."""
-    if source.url is None or source.revision is None:
+    forge = Forge.of(source.url)
+    if forge is None or source.revision is None:
         return None
-    host, path = _host_and_path(source.url)
-    path = path.strip("/").removesuffix(".git")
-    if _GITLAB.search(host):
-        url = f"https://{host}/{path}/-/commit/{source.revision}"
-    elif _LIKE_GITHUB.search(host):
-        url = f"https://{host}/{path}/commit/{source.revision}"
-    else:
-        return None
-    return Link("commit", source.revision[:12], url)
+    return Link("commit", source.revision[:12], forge.commit(source.revision))
 
 
 def registry_link(image: ImageReference, version: str) -> Link | None:
@@ -61,12 +48,3 @@ def history_link(image: ImageReference, ui_url: str | None) -> Link | None:
     if not ui_url:
         return None
     return Link("versions", image.name, f"{ui_url.rstrip('/')}/artifacts/key/{history_key(image.name)}")
-
-
-def _host_and_path(url: str) -> tuple[str, str]:
-    if "://" not in url and (match := _SCP_LIKE.fullmatch(url)):
-        return match[1].lower(), match[2]
-    parts = urlsplit(url)
-    # The port of an https page is part of its address, that of ssh is not.
-    port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
-    return f"{(parts.hostname or '').lower()}{port}", parts.path

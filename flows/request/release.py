@@ -18,6 +18,7 @@ from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.gates import Gates
 from prefect_slipway.flows.request.model import Option, Request
+from prefect_slipway.flows.request.notes import Notes
 from prefect_slipway.flows.request.trust import Trust
 from prefect_slipway.flows.request.version import VersionChoice
 from prefect_slipway.infra.domain.errors import InvalidOption, RequestOutdated
@@ -107,6 +108,7 @@ class ReleaseRequest(Request):
     )
     trust: Trust = Field(default_factory=Trust, description="Who signs the image before it gets its tag.")
     gates: Gates = Field(default_factory=Gates, description="What checks the image before it gets its tag.")
+    notes: Notes = Field(default_factory=Notes, description="What is told about the changes since the last version.")
     cache: Cache = Field(
         default_factory=Cache,
         description=(

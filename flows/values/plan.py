@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from prefect_slipway.flows.values.notes import ReleaseNotes
 from prefect_slipway.infra.domain.outside import one_line
 
 
@@ -69,6 +70,7 @@ class ReleasePlan:
     the bump; `deciding_commit_count`: how many did. `warnings`: sentences for the user. `build_options`: those of the
     request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
     sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
+    `notes`: None if they are turned off, or what is new is not known.
     """
 
     source: SourceFacts
@@ -86,6 +88,7 @@ class ReleasePlan:
     sign: tuple[str, ...] = ()
     source_policy: str | None = None
     gates: tuple[str, ...] = ()
+    notes: ReleaseNotes | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.

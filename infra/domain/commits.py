@@ -32,10 +32,11 @@ _SHOWN_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit: its full id, and its whole message."""
+    """One commit: its full id, its whole message, and its author's name."""
 
     revision: str
     message: str
+    author: str = ""
 
     @property
     def subject(self) -> str:
@@ -81,7 +82,7 @@ def decide(
     """
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")
-    wishes = list(_wishes(commits, _Since([commit.revision for commit in commits], parents or {})))
+    wishes = list(_wishes(commits, Since([commit.revision for commit in commits], parents or {})))
     for bump in (Bump.MAJOR, Bump.MINOR, Bump.PATCH):
         deciding = tuple(wish for wish in wishes if wish.bump is bump)
         if deciding:
@@ -102,13 +103,35 @@ def _decision(bump: Bump, deciding: tuple[Wish, ...], current: Version | None) -
     return Decision(bump, deciding, f"{bump}, because of {count}{note}: {shown}{more}")
 
 
-def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
-    """Of the commits that no later one reverts. A revert that was itself reverted does nothing."""
+def _wishes(commits: Iterable[Commit], since: Since) -> Iterator[Wish]:
+    for left in not_reverted(commits, since):
+        commit, type_ = left.commit, type_of(left.commit.message)
+        if (sign := breaking_sign(commit.message)) is not None:
+            yield Wish(commit, Bump.MAJOR, sign)
+        elif type_ in _TYPES:
+            yield Wish(commit, _TYPES[type_])
+        elif left.released:
+            yield Wish(commit, Bump.PATCH, f"reverts {left.released[0][:8]}, which is released")
+        elif type_ == "revert" and not left.reverts:
+            yield Wish(commit, Bump.PATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A commit that no later one reverts. `reverts`: it says that it reverts something; `released`: what of that is not
+    in the series."""
+
+    commit: Commit
+    reverts: bool
+    released: tuple[str, ...]
+
+
+def not_reverted(commits: Iterable[Commit], since: Since) -> Iterator[Left]:
+    """Of a series, each before its parents. A revert that was itself reverted does nothing."""
     cancelled: set[str] = set()
     for commit in commits:
         if commit.revision in cancelled:
             continue
-        type_ = type_of(commit.message)
         reverts = reverted(commit.message)
         released = []
         for named in reverts:
@@ -117,17 +140,10 @@ def _wishes(commits: Iterable[Commit], since: _Since) -> Iterator[Wish]:
                 released.append(named.revision)
             for revision in found:
                 cancelled.update(since.brought_by(revision, named.mainline))
-        if (sign := breaking_sign(commit.message)) is not None:
-            yield Wish(commit, Bump.MAJOR, sign)
-        elif type_ in _TYPES:
-            yield Wish(commit, _TYPES[type_])
-        elif released:
-            yield Wish(commit, Bump.PATCH, f"reverts {released[0][:8]}, which is released")
-        elif type_ == "revert" and not reverts:
-            yield Wish(commit, Bump.PATCH)
+        yield Left(commit, bool(reverts), tuple(released))
 
 
-class _Since:
+class Since:
     """What has come since the last version: `series`, the commits that touch the source, and the `parents` of all."""
 
     def __init__(self, series: Sequence[str], parents: Mapping[str, Sequence[str]]) -> None:

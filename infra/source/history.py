@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import FETCH, Remote, git
 from prefect_slipway.infra.source.url import GitUrl
+
+_NEEDS_PARENTS = re.compile(r"revert|pull request|merge request", re.IGNORECASE)
 
 
 async def remote_of(
@@ -56,7 +59,7 @@ def read_tags(listed: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class Series:
     """Commits that touch the source, each before its parents. `parents`: of all commits since then, if one of `commits`
-    reverts something, else empty (see `prefect_slipway.infra.domain.commits.decide`)."""
+    reverts something or merges a pull request, else empty (see `prefect_slipway.infra.domain.commits.decide`)."""
 
     commits: tuple[Commit, ...]
     parents: Mapping[str, tuple[str, ...]]
@@ -108,19 +111,22 @@ class History:
             return next(iter(revisions))
         return (await self._run("merge-base", "--independent", *revisions)).split()[0]
 
-    async def since(self, start: str | None) -> Series:
-        """The commits after `start`, one of this history, that touch the source; None: all."""
+    async def since(self, start: str | None, *, most: int | None = None) -> Series:
+        """The commits after `start`, one of this history, that touch the source; None: all. `most`: of these, the
+        newest."""
         if start == self._revision:
             return Series((), {})
         await self.complete()
         span = self._revision if start is None else f"{start}..{self._revision}"
         paths = (self._subdirectory,) if self._subdirectory else ()
+        limit = (f"--max-count={most}",) if most is not None else ()
         # Without --full-history git leaves out side branches that ended up without an effect.
-        log = ("log", "--topo-order", "--full-history", "--no-color", "--no-notes", "-z", "--format=%H%n%B")
+        log = ("log", "--topo-order", "--full-history", "--no-color", "--no-notes", "-z", "--format=%H%n%aN%n%B")
         # What is not UTF-8 could be neither shown nor stored.
-        listed = os.fsencode(await self._run(*log, span, "--", *paths)).decode(errors="replace")
-        commits = tuple(Commit(*entry.split("\n", 1)) for entry in listed.split("\0") if entry.strip())
-        if not any("revert" in commit.message.lower() for commit in commits):
+        listed = os.fsencode(await self._run(*log, *limit, span, "--", *paths)).decode(errors="replace")
+        entries = (entry.split("\n", 2) for entry in listed.split("\0") if entry.strip())
+        commits = tuple(Commit(revision, message, author) for revision, author, message in entries)
+        if not any(_NEEDS_PARENTS.search(commit.message) for commit in commits):
             return Series(commits, {})
         listed = await self._run("rev-list", "--topo-order", "--parents", span)
         lines = (line.split() for line in listed.splitlines())

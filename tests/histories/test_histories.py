@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from prefect_slipway.flows.reporting.plan_report import plan_as_text
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
+from prefect_slipway.flows.values.notes import MAX_CHARACTERS
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
@@ -61,7 +62,8 @@ async def test_many_deciding_commits_are_counted(registry: str, tmp_path: Path) 
         await asyncio.to_thread(pusher.image, "1.0.0")
     plan = await _planned(tmp_path, source=str(work), image=f"{registry}/many", bump="auto")
     assert (plan.version, plan.deciding_commit_count, len(plan.deciding_commits)) == ("1.1.0", 2_000, 20)
-    assert len(json.dumps(asdict(plan))) < 5_000
+    assert len(json.dumps(asdict(replace(plan, notes=None)))) < 5_000
+    assert plan.notes is not None and len(plan.notes.markdown) <= MAX_CHARACTERS
     assert "  and 1980 more" in plan_as_text(plan).splitlines()
 
 

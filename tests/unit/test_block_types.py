@@ -61,10 +61,11 @@ def test_the_example_makes_a_request_that_names_the_block(block: type[Block]) ->
     tree = compile(example(block), block.__name__, "exec", flags)
     assert isinstance(tree, ast.Module)
     *before, last = tree.body
-    flow, request = {
+    known: dict[str, tuple[str, type[Any]]] = {
         "await release(request)": ("release", prefect_slipway.ReleaseRequest),
         "await deploy(request)": ("deploy", prefect_slipway.DeployRequest),
-    }[ast.unparse(last)]
+    }
+    flow, request = known[ast.unparse(last)]
     assert {node.module for node in before if isinstance(node, ast.ImportFrom)} == {"prefect_slipway"}
     made: dict[str, Any] = {}
     exec(compile(ast.Module(before, type_ignores=[]), block.__name__, "exec"), made)

@@ -1,0 +1,86 @@
+"""What is new in the version to release: the commits since the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from prefect_slipway.flows.notes.changes import MAX_COMMITS, SECTIONS, UNTYPED, Changes, changes_of
+from prefect_slipway.flows.notes.write import as_markdown, as_text
+from prefect_slipway.flows.planning.lineage import revision_label
+from prefect_slipway.flows.planning.source import FetchedSource, Images
+from prefect_slipway.flows.request.notes import Notes
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.values.notes import ReleaseNotes
+from prefect_slipway.flows.values.plan import ReleasePlan
+from prefect_slipway.infra.domain.errors import SlipwayError
+from prefect_slipway.infra.domain.forge import Forge
+from prefect_slipway.infra.domain.ledger import Released
+from prefect_slipway.infra.domain.version import Version, parse_version
+from prefect_slipway.infra.source import History
+from prefect_slipway.infra.source.history import Series
+
+
+async def with_notes(
+    run: OpenRun, source: FetchedSource, images: Images, released: Sequence[Released], plan: ReleasePlan
+) -> ReleasePlan:
+    """The plan with the notes of its version. A history that cannot be read is a warning: it fails no release.
+
+    `released`: the versions so far. The changes come after the highest one below that is in the history of the source;
+    those of a stable version after the highest stable one.
+    """
+    checkout, request = source.checkout, run.request
+    if plan.version is None or request.notes.mode == "off" or checkout.repository is None or checkout.revision is None:
+        return plan
+    try:
+        history = await History.open(checkout, remote=request.version.git_remote, credentials=run.git_credentials())
+        last = await _version_before(history, images, parse_version(plan.version), released)
+        if last is not None and last.revision is None:
+            return plan
+        series = await history.since(last.revision if last is not None else None, most=MAX_COMMITS)
+    except SlipwayError as error:
+        return replace(plan, warnings=(*plan.warnings, f"there are no release notes: {error.cause}"))
+    span = (last.revision, checkout.revision) if last is not None and last.revision is not None else None
+    previous = str(last.version) if last is not None else None
+    notes = notes_of(request.notes, series, plan.version, previous, Forge.of(checkout.source_url), span)
+    return replace(plan, notes=notes)
+
+
+def notes_of(
+    notes: Notes, series: Series, version: str, previous: str | None, forge: Forge | None, span: tuple[str, str] | None
+) -> ReleaseNotes:
+    """Notes as they were asked for. `series`: the commits that touch what is released, wherever they come from."""
+    changes = told(notes, series)
+    return ReleaseNotes(version, previous, as_markdown(changes, forge, span), as_text(changes))
+
+
+def told(notes: Notes, series: Series) -> Changes:
+    """What the commits tell."""
+    sections = notes.sections or {kind: title for kind, title in SECTIONS.items() if kind != UNTYPED}
+    if not notes.only_typed:
+        sections = {**sections, UNTYPED: SECTIONS[UNTYPED]}
+    return changes_of(series.commits, parents=series.parents, sections=sections)
+
+
+async def _version_before(
+    history: History, images: Images, version: Version, released: Sequence[Released]
+) -> Released | None:
+    """The version that the changes come after; without a revision where its image does not tell it."""
+    below = sorted(
+        (
+            each
+            for each in released
+            if each.version < version and not (each.version.prerelease and not version.prerelease)
+        ),
+        key=lambda each: each.version,
+        reverse=True,
+    )
+    tagged = [each.revision for each in below if each.revision is not None]
+    if tagged or not below:
+        inside = await history.includes(tagged)
+        return next((each for each in below if each.revision in inside), None)
+    for each in below:
+        revision = await revision_label(images, each.version)
+        if revision is None or revision in await history.includes([revision]):
+            return Released(each.version, revision)
+    return None

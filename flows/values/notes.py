@@ -1,0 +1,22 @@
+"""Release notes as a release hands them on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MAX_CHARACTERS = 60_000
+"""Of notes: less than forges take as the text of a release (GitHub: 125,000) and of a pull request (65,536)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNotes:
+    """What is new in a version, without a heading of its own. At most 60,000 characters each.
+
+    `markdown`: no commit can put HTML, pictures or links of its own into it. `text`:
+    the same for a terminal or a tag's message. `previous`: the version that the changes come after, None for the first.
+    """
+
+    version: str
+    previous: str | None
+    markdown: str
+    text: str
