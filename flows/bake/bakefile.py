@@ -12,12 +12,13 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, DecimalException
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_document, too_deep
 from prefect_slipway.flows.bake.definition import Definition
 from prefect_slipway.flows.bake.expression import CONVERT, NAME, Lookup
 from prefect_slipway.flows.bake.fields import Fields, merge, read_fields, text, texts
+from prefect_slipway.flows.bake.functions import FUNCTIONS
 from prefect_slipway.flows.bake.hcl import Repeated, parse_hcl
 from prefect_slipway.flows.bake.template import Attribute, evaluate
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -44,6 +45,22 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
     for name, document in documents:
         whole = _definition(name, document, scope).over(whole)
     return whole
+
+
+class Variable(NamedTuple):
+    """A variable of a file, as it is shown: `value` as text or JSON, None for null."""
+
+    name: str
+    type: str
+    value: str | None
+    description: str
+
+
+def known_variables(files: Sequence[tuple[str, str]], given: Mapping[str, str]) -> list[Variable]:
+    """The variables of all files, by name; as `read_bake_files`."""
+    scope = _Scope([(name, _parse(name, text)) for name, text in files], given)
+    scope.check()
+    return [scope.variable(name) for name in sorted(scope.descriptions)]
 
 
 def _parse(name: str, text: str) -> dict[str, Any]:
@@ -93,6 +110,7 @@ class _Scope:
         self._types: dict[str, str] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._blocks: dict[str, dict[str, dict[str, Any]]] = {"target": {}, "group": {}}
+        self.descriptions: dict[str, Any] = {}
         for name, document in documents:
             for function, body in _blocks(name, document, "function"):
                 self._functions[f"{function}()"] = self._function(f"{name}: function {function}", body)
@@ -100,7 +118,9 @@ class _Scope:
                 for block, body in _blocks(name, document, kind):
                     known[block] = {**known.get(block, {}), **body}
             for variable, body in _blocks(name, document, "variable"):
-                self._defaults[variable] = body.get("default", "")
+                # Of a type it is null without a value.
+                self._defaults[variable] = body.get("default", None if "type" in body else "")
+                self.descriptions[variable] = body.get("description") or self.descriptions.get(variable, "")
                 where = f"{name}: the variable {variable}"
                 if "type" in body:
                     self._types[variable] = _type_of(where, body["type"])
@@ -142,6 +162,14 @@ class _Scope:
             value = _typed(name, value, kind)
         self._known[name] = value
         return value
+
+    def variable(self, name: str) -> Variable:
+        """A variable, with its value."""
+        value, kind = self(name), self._types.get(name, "")
+        shown = value if isinstance(value, str | None) else FUNCTIONS["jsonencode"](value)
+        outer, _, inner = kind.rstrip(")").partition("(")
+        described = text(f"the variable {name}: description", evaluate(name, self.descriptions[name], self))
+        return Variable(name, f"{outer} of {inner}" if inner else kind, shown, described)
 
     def once(self, what: str, value: Any, lookup: Lookup) -> Any:
         """Compute something that nothing it depends on may need."""
@@ -254,6 +282,7 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
     groups: dict[str, tuple[str, ...]] = {}
     targets: dict[str, Fields] = {}
     warnings: list[str] = []
+    descriptions: dict[str, str] = {}
     for name, body in _blocks(file, document, "group"):
         values = evaluate(f"{file}: group {name}", {k: v for k, v in body.items() if k != "description"}, scope)
         warnings += [
@@ -261,6 +290,8 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
             for field in values
             if field != "targets"
         ]
+        if "description" in body:
+            descriptions[name] = text(f"{file}: group {name}", evaluate(file, body["description"], scope))
         groups[name] = tuple(texts(f"{file}: group {name}", values.get("targets", [])))
     for name, body in _blocks(file, document, "target"):
         where = f"{file}: target {name}"
@@ -275,7 +306,7 @@ def _definition(file: str, document: dict[str, Any], scope: _Scope) -> Definitio
             if _NAME.fullmatch(one) is None:
                 raise InvalidOption(f"{where}: {one!r} is not a valid target name (use letters, digits, _ and -)")
             targets[one] = merge(targets[one], fields) if one in targets else fields
-    return Definition(groups, targets, tuple(dict.fromkeys(warnings)))
+    return Definition(groups, targets, tuple(dict.fromkeys(warnings)), descriptions)
 
 
 def _target(where: str, body: Mapping[str, Any], lookup: Lookup, warnings: list[str]) -> Fields:

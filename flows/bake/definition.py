@@ -11,15 +11,21 @@ from prefect_slipway.flows.bake.fields import Fields, merge
 @dataclass(frozen=True, slots=True)
 class Definition:
     """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`:
-    sentences for the user."""
+    sentences for the user. `descriptions`: of groups."""
 
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     targets: Mapping[str, Fields] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    descriptions: Mapping[str, str] = field(default_factory=dict)
 
     def over(self, below: Definition) -> Definition:
         """This definition merged over another: groups are replaced, targets merged."""
         targets = dict(below.targets)
         for name, fields in self.targets.items():
             targets[name] = merge(targets[name], fields) if name in targets else fields
-        return Definition({**below.groups, **self.groups}, targets, below.warnings + self.warnings)
+        return Definition(
+            {**below.groups, **self.groups},
+            targets,
+            below.warnings + self.warnings,
+            {**below.descriptions, **self.descriptions},
+        )

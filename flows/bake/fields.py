@@ -25,7 +25,7 @@ def read_fields(where: str, values: Mapping[str, Any], warnings: list[str]) -> F
     `warnings`. Raises InvalidOption."""
     fields: Fields = {}
     for name, value in values.items():
-        if name == "description" or value is None:
+        if value is None:
             continue
         if name in _NOT_HERE and value not in ("", "build", []):
             raise InvalidOption(f"{where}: the field {name!r} is not supported in a release", action="remove it")
@@ -158,6 +158,7 @@ _LONGEST_NUMBER = 400
 # Fields of bake's that a release cannot use, or must not ignore.
 _NOT_HERE = frozenset({"call", "policy"})
 _READERS: dict[str, Callable[[str, Any], Any]] = {
+    "description": text,
     "inherits": texts,
     "context": text,
     "contexts": text_map,

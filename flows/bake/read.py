@@ -2,54 +2,89 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect_slipway.flows.bake.bakefile import read_bake_files
+from prefect_slipway.flows.bake.bakefile import Variable, known_variables, read_bake_files
 from prefect_slipway.flows.bake.bounds import MOST_BYTES, bounded
-from prefect_slipway.flows.bake.compose import read_compose_files
 from prefect_slipway.flows.bake.definition import Definition
-from prefect_slipway.flows.bake.dotenv import read_dotenv
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 # In the order in which bake looks for them; all that are there are read (bake/bake.go, defaultFilenames).
 _COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _BAKE_FILES = ("docker-bake.json", "docker-bake.hcl", "docker-bake.override.json", "docker-bake.override.hcl")
+_BAKE, _COMPOSE = (".json", ".hcl"), (".yaml", ".yml")
+_Named = tuple[str, str]
 
 
-def read_folder(places: Places, files: Sequence[str], variables: Mapping[str, str]) -> Definition:
+def read_folder(
+    places: Places, files: Sequence[str], variables: Mapping[str, str], stdin: str | None = None
+) -> Definition:
     """What `files` (relative to the places' folder; none: those with the usual names) define; Compose files go first.
 
     `variables`: values for bake's variables and for a Compose file's `${…}`, for which `.env` is read as well.
-    `places`: where the files, and what a Compose file's `env_file` names, may be. Raises InvalidOption.
+    `places`: where the files, and what a Compose file's `env_file` names, may be. `stdin`: the text of the file `-`.
+    Raises InvalidOption.
     """
-    names = list(files) or _usual(places.folder)
-    bake = [name for name in names if name.endswith((".json", ".hcl"))]
-    compose = [name for name in names if name.endswith((".yaml", ".yml"))]
-    for name in names:
-        if name not in bake and name not in compose:
-            raise InvalidOption(
-                f"{name} is neither HCL, JSON nor YAML", action="use a docker-bake file or a Compose file"
-            )
+    compose, bake = _read(places, files, stdin)
     definition = Definition()
 
     def read_file(what: str, name: str) -> str | None:
         found = places.path(what, name)
         return _text(found, name) if found.is_file() else None
 
-    def named(name: str) -> tuple[str, str]:
-        return name, _text(places.path("the bake or Compose file", name), name)
-
     with bounded():
         if compose:
+            # Imported late: YAML takes its time.
+            from prefect_slipway.flows.bake.compose import read_compose_files
+            from prefect_slipway.flows.bake.dotenv import read_dotenv
+
             known = dict(variables)
             if (env := read_file("the environment file", ".env")) is not None:
                 known = {**read_dotenv(".env", env, variables), **variables}
-            definition = read_compose_files([named(name) for name in compose], known, read_file)
+            definition = read_compose_files(compose, known, read_file)
         if bake:
-            definition = read_bake_files([named(name) for name in bake], variables).over(definition)
+            definition = read_bake_files(bake, variables).over(definition)
     return definition
+
+
+def read_variables(
+    places: Places, files: Sequence[str], variables: Mapping[str, str], stdin: str | None = None
+) -> list[Variable]:
+    """The variables of bake files, by name; as `read_folder`."""
+    _, bake = _read(places, files, stdin)
+    with bounded():
+        return known_variables(bake, variables)
+
+
+def _read(places: Places, files: Sequence[str], stdin: str | None) -> tuple[list[_Named], list[_Named]]:
+    """Compose files and bake files, name and text each."""
+    compose: list[_Named] = []
+    bake: list[_Named] = []
+    for name in list(files) or _usual(places.folder):
+        if name == "-":
+            if stdin is None:
+                raise InvalidOption(
+                    "a file on standard input is not part of the source",
+                    action="put it into the source, or only look at it with --print",
+                )
+            named = f"standard input{_kind(stdin)}", stdin
+        elif name.endswith(_BAKE + _COMPOSE):
+            named = name, _text(places.path("the bake or Compose file", name), name)
+        else:
+            raise InvalidOption(
+                f"{name} is neither HCL, JSON nor YAML", action="use a docker-bake file or a Compose file"
+            )
+        (bake if named[0].endswith(_BAKE) else compose).append(named)
+    return compose, bake
+
+
+def _kind(text: str) -> str:
+    if text.lstrip().startswith("{"):
+        return ".json"
+    return ".yaml" if re.search(r"^services\s*:", text, re.MULTILINE) else ".hcl"
 
 
 def usual_files(folder: Path) -> list[str]:

@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_values, too_deep
 from prefect_slipway.flows.bake.definition import Definition
 from prefect_slipway.flows.bake.fields import Fields, merge
+from prefect_slipway.flows.bake.overrides import Overrides, matching, overridden, read_overrides
 from prefect_slipway.flows.build_options import values
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
@@ -28,6 +29,7 @@ class Target:
     """
 
     name: str
+    description: str = ""
     context: str = "."
     contexts: Mapping[str, str] = field(default_factory=dict)
     bases: Mapping[str, str] = field(default_factory=dict)
@@ -66,29 +68,41 @@ class TargetSet:
     warnings: tuple[str, ...] = ()
 
 
-def choose(definition: Definition, names: Sequence[str]) -> TargetSet:
-    """The targets selected by `names` of targets and groups (`default` without any), and their bases.
+def choose(definition: Definition, names: Sequence[str], overrides: Sequence[str] = ()) -> TargetSet:
+    """The targets selected by `names` of targets and groups (`default` without any), or by patterns, and their bases.
 
-    A service's name may have its dots. Raises InvalidOption for unknown names, circles, and a base for other platforms.
+    A service's name may have its dots. `overrides`: `TARGET.KEY=VALUE` each. Raises InvalidOption for unknown names,
+    circles, and a base for other platforms.
     """
-    asked = [name.replace(".", "_") for name in names] or ["default"]
+    asked = [name for text in names for name in _named(definition, text.replace(".", "_"))] or ["default"]
     seen: set[str] = set()
     wanted = tuple(dict.fromkeys(name for each in asked for name in _members(definition, each, (), seen)))
     if not wanted:
         raise InvalidOption("there is nothing to build: the group has no targets")
     found: dict[str, Target] = {}
-    inheritance = _Inheritance(definition)
+    inheritance = _Inheritance(definition, read_overrides(overrides, definition.targets))
     waiting = list(wanted)
     while waiting:
         name = waiting.pop(0)
         if name not in found:
-            found[name] = _target(name, inheritance.fields(name))
+            fields = inheritance.fields(name)
+            # Of what only others are based on, nothing comes out.
+            found[name] = _target(name, fields if name in wanted else {**fields, "output": []})
             waiting += found[name].bases.values()
     for target in found.values():
         _check_values(target)
         for base in target.bases.values():
             _check_platforms(target, found[base])
     return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings)
+
+
+def _named(definition: Definition, text: str) -> list[str]:
+    """A name, or those that a pattern stands for. Raises InvalidOption."""
+    if not set(text) & set("*?["):
+        return [text]
+    if names := matching(text, dict.fromkeys((*definition.groups, *definition.targets))):
+        return names
+    raise _unknown(definition, text)
 
 
 def _members(definition: Definition, name: str, within: tuple[str, ...], seen: set[str]) -> Iterator[str]:
@@ -115,8 +129,9 @@ def _members(definition: Definition, name: str, within: tuple[str, ...], seen: s
 class _Inheritance:
     """The fields of targets with what they inherit, each worked out once."""
 
-    def __init__(self, definition: Definition) -> None:
+    def __init__(self, definition: Definition, overrides: Overrides) -> None:
         self._definition = definition
+        self._overrides = overrides
         self._known: dict[str, Fields] = {}
         self._values = 0
 
@@ -134,7 +149,7 @@ class _Inheritance:
         below: Fields = {}
         for parent in own.get("inherits", []):
             below = merge(below, self.fields(parent, (*heirs, name)))
-        fields = self._known[name] = merge(below, own)
+        fields = self._known[name] = overridden(merge(below, own), self._overrides.get(name, ()))
         self._values += sum(len(value) if isinstance(value, list | dict) else 1 for value in fields.values())
         check_values(f"the target {name}", self._values)
         return fields

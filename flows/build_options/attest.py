@@ -31,8 +31,7 @@ def attestations(texts: Iterable[str], *, provenance: str | None, sbom: str, bui
 
     Daemons before BuildKit 0.23 do not know `version` and attach SLSA v0.2 (frontend/attestations/parse.go).
     """
-    short = {"off": "false", None: None}.get(provenance, f"mode={provenance}")
-    found = _chosen(texts, sbom_text(sbom), short)
+    found = _chosen(texts, sbom_text(sbom), provenance_text(provenance) if provenance else None)
     required = tuple(_enabled(found))
     attributes = found.setdefault("provenance", "mode=max")
     if attributes is not None:
@@ -40,6 +39,11 @@ def attestations(texts: Iterable[str], *, provenance: str | None, sbom: str, bui
         defaults = {"mode": "max", "version": "v1", "builder-id": builder_id}
         found["provenance"] = csv_line(f"{key}={value}" for key, value in {**defaults, **given}.items() if value)
     return Attestations(_enabled(found), required)
+
+
+def provenance_text(text: str) -> str:
+    """`--provenance` of a release, as `attests` takes it: `max`, `min` or `off`, a truth value, or attributes."""
+    return {"off": "false", "max": "mode=max", "min": "mode=min"}.get(text, text)
 
 
 def sbom_text(text: str) -> str:

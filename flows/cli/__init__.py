@@ -88,6 +88,10 @@ def _read(arguments: Sequence[str]) -> Namespace:
         case ["help", name]:
             return _read([name, "--help"])
         case [name, *rest] if name in COMMANDS:
+            # Reading a bake file should not take the time that all options of a release take.
+            quick: Namespace | None = command_module(name).quick(rest) if name == "bake" else None
+            if quick is not None:
+                return quick
             parser = command_parser(name)
             args, unknown = parser.parse_known_args(rest, Namespace(command=name))
             if unknown:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
+import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.bake_files import Typed, add_short_forms, add_shown, quick, shown
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.values.result import ReleaseResult
 
+__all__ = ["FAILED", "add_parser", "quick", "run"]
 
 FAILED = {"released": False}
 """Of the answer in JSON, if it failed."""
+
+# Options of a request that bake has as short forms, for what is typed wins over the files.
+_SHORT = ("build.no_cache", "build.provenance", "build.sbom")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -40,13 +45,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="[FILE] [TARGET...]",
         help="File names end in .hcl, .json, .yaml or .yml.",
     )
-    add_request_options(parser, ReleaseRequest, positional=None, without=OF_ONE_IMAGE)
+    add_request_options(parser, ReleaseRequest, positional=None, without=(*OF_ONE_IMAGE, *_SHORT))
     add_request_options(parser, Bake, positional=None)
-    shown = parser.add_mutually_exclusive_group()
-    shown.add_argument(
-        "--print", action="store_true", help="Print the files' definitions as a bake file, and release nothing."
-    )
-    shown.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
+    add_short_forms(parser)
+    instead = parser.add_mutually_exclusive_group()
+    add_shown(instead)
+    instead.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
     add_format_option(parser)
     add_progress_option(parser)
     add_quiet_option(parser)
@@ -54,13 +58,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: released, or nothing to release. Raises SlipwayError."""
+    typed = Typed.of(args)
+    if args.print or args.list is not None:
+        print(_shown(args, typed))
+        return 0
     from prefect_slipway.flows.cli.run_flow import follow
     from prefect_slipway.flows.run.release_file import with_release_file
 
-    request = with_release_file(_request(args))
-    if args.print:
-        print(json.dumps(asyncio.run(_definition(request)), indent=2))
-        return 0
+    request = with_release_file(_request(args, typed))
     if args.plan:
         from prefect_slipway.flows.cli.display.choice import progress_of
         from prefect_slipway.flows.cli.plan import plan_of
@@ -79,43 +84,49 @@ def run(args: argparse.Namespace) -> int:
     return follow(start, args)
 
 
-def _request(args: argparse.Namespace) -> ReleaseRequest:
-    from prefect_slipway.flows.cli.options import given_options, read_request
+def _request(args: argparse.Namespace, typed: Typed) -> ReleaseRequest:
+    from prefect_slipway.flows.build_options.override import Override
+    from prefect_slipway.flows.build_options.places import ENTITLEMENTS
+    from prefect_slipway.flows.cli.options import given_options
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
-    for word in args.words:
-        if "/" in word or word.endswith((".json", ".yaml", ".yml", ".hcl")):
-            args.files = [*(args.files or []), word]
-        else:
-            args.targets = [*(args.targets or []), word]
-    if args.variables:
-        args.variables = [text if "=" in text else _from_environment(text) for text in args.variables]
-    bake = read_request(args, Bake)
-    values = given_options(args, ReleaseRequest, without=OF_ONE_IMAGE)
-    if values.get("build", {}).get("network") == "host":
-        # What a person types is thereby allowed.
-        bake = bake.changed({"allow": [*bake.allow, "network.host"]})
+    values = given_options(args, ReleaseRequest, without=(*OF_ONE_IMAGE, *_SHORT))
+    # What a person types is thereby allowed.
+    allowed = {override.value for override in map(Override.read, typed.overrides) if override.key == "entitlements"}
+    allowed |= {"network.host"} if values.get("build", {}).get("network") == "host" else set()
+    allow = [*typed.allow, *sorted(allowed & ENTITLEMENTS)]
+    given = {name: value for name, value in typed._replace(allow=allow)._asdict().items() if value}
+    bake = Bake.read({**given_options(args, Bake, without=Typed._fields), **given})
     return ReleaseRequest.read({**values, "bake": bake})
 
 
-def _from_environment(name: str) -> str:
-    if name not in os.environ:
-        raise InvalidOption(
-            f"--var {name} has no value, and the environment variable is not set", action="write NAME=VALUE"
-        )
-    return f"{name}={os.environ[name]}"
+def _shown(args: argparse.Namespace, typed: Typed) -> str:
+    stdin = sys.stdin.read() if "-" in typed.files else None
+    if "quick" in args:
+        folder = Path(args.source).resolve()
+        try:
+            return shown(args.list, typed, folder, None, stdin)
+        except InvalidOption:
+            if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+                raise
+        # A file may be elsewhere in the work tree, which git knows.
+        from prefect_slipway.flows.cli.parser import command_parser
+
+        args = command_parser("bake").parse_args(args.quick)
+    from prefect_slipway.flows.run.release_file import with_release_file
+
+    return asyncio.run(_of_source(args.list, with_release_file(_request(args, typed)), stdin))
 
 
-async def _definition(request: ReleaseRequest) -> dict[str, Any]:
-    from prefect_slipway.flows.bake.printed import as_bake
-    from prefect_slipway.flows.build_options.places import Places
-    from prefect_slipway.flows.planning.source import read_targets
+async def _of_source(wanted: str | None, request: ReleaseRequest, stdin: str | None) -> str:
     from prefect_slipway.flows.run.open_run import open_run
     from prefect_slipway.flows.run.sources import open_source
 
     assert request.bake is not None, "the command asks for several images"
-    # Only a plan, so a work tree may have changes.
+    bake = request.bake
+    typed = Typed(bake.files, bake.targets, bake.variables, bake.overrides, bake.allow)
+    # Only a look, so a work tree may have changes.
     any_tree = request.changed({"checkout": {"allow_dirty": True}})
     async with open_run(any_tree) as run, await open_source(run) as checkout:
-        return as_bake(read_targets(request.bake, Places.of(checkout.path, checkout.top, request.bake.allow)))
+        return shown(wanted, typed, checkout.path, checkout.top, stdin)

@@ -22,9 +22,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises InvalidOption."""
-    from prefect_slipway.flows.request.config import NAME
     from prefect_slipway.flows.run.first_release_file import first_release_file, look
     from prefect_slipway.infra.domain.errors import InvalidOption
+    from prefect_slipway.infra.domain.naming import RELEASE_FILE
 
     folder = Path(args.directory)
     if not folder.is_dir():
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.print:
         print(text, end="")
         return 0
-    path = folder / NAME
+    path = folder / RELEASE_FILE
     try:
         with path.open("x") as file:
             file.write(text)

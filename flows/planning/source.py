@@ -9,7 +9,7 @@ from prefect_slipway.flows.bake.builds import image_of, secrets_in_vault
 from prefect_slipway.flows.bake.read import read_folder
 from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
 from prefect_slipway.flows.build_options.places import ENTITLEMENTS, Places
-from prefect_slipway.flows.build_options.values import hosts
+from prefect_slipway.flows.build_options.values import hosts, platforms
 from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.build import Build
 from prefect_slipway.flows.request.release import ReleaseRequest
@@ -70,7 +70,7 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
         targets = read_targets(request.bake, places)
         images = _names(request.bake, run, targets, checkout.name)
     for target in targets.targets.values():
-        for platform in target.platforms:
+        for platform in platforms(target.platforms):
             check_platform(platform)
     if request.build.network == "host" and not run.builder.has_only_host_network:
         places.entitlement("--network host", "network.host")
@@ -80,7 +80,7 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:
     """Read the targets of the source's files. Raises InvalidOption."""
-    return choose(read_folder(places, bake.files, bake.variables), bake.targets)
+    return choose(read_folder(places, bake.files, bake.variables), bake.targets, bake.overrides)
 
 
 def secrets_of(source: FetchedSource) -> list[SecretField]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from prefect_slipway.flows.build_options.override import Override
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -28,6 +29,13 @@ class Bake(Request):
         default_factory=dict,
         description="Values for the files' variables, never secrets. The environment is not read.",
     )
+    overrides: Annotated[list[str], Option("set", "TARGET.KEY=VALUE")] = Field(
+        default_factory=list,
+        description=(
+            "Fields of targets that replace those of the files, TARGET.KEY=VALUE, or TARGET.KEY+=VALUE to add to a "
+            "list; TARGET may be a pattern such as *. Never secrets."
+        ),
+    )
     repository: str | None = Field(
         default=None,
         description=(
@@ -43,6 +51,13 @@ class Bake(Request):
         ),
     )
     parallel: int = Field(default=16, ge=1, description="Number of images to build at the same time. Default: 16.")
+
+    @field_validator("overrides")
+    @classmethod
+    def _overrides_can_be_read(cls, values: list[str]) -> list[str]:
+        for text in values:
+            Override.read(text)
+        return values
 
     @field_validator("repository")
     @classmethod

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.naming import RELEASE_FILE
 
-NAME = "slipway.toml"
 NO_FILE = "-"
 
 
@@ -17,7 +17,7 @@ class Config(Request):
     """Which release file counts, and for how much: whoever can push to the source can change it."""
 
     file: Annotated[str, Option("config", "FILE")] = Field(
-        default=NAME,
+        default=RELEASE_FILE,
         description=(
             "Release file, relative to the build context; use `-` to ignore it. Default: slipway.toml, if it exists."
         ),

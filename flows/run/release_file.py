@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prefect_slipway.flows.build_options.places import Places
-from prefect_slipway.flows.request.config import NAME, NO_FILE
+from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import MAX_BYTES, ReleaseFile
 from prefect_slipway.infra.common.private_files import write_private
 from prefect_slipway.infra.domain.errors import InvalidOption, ReleaseFileInvalid
+from prefect_slipway.infra.domain.naming import RELEASE_FILE
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.source.resolve import DirectorySpec, parse_source
 
@@ -36,7 +37,7 @@ def find_release_file(request: ReleaseRequest, folder: Path, top: Path | None = 
         return None
     path = Places.of(folder, top, ()).path("--config", name, action="use a file in the source")
     if not path.is_file():
-        if name != NAME:
+        if name != RELEASE_FILE:
             raise InvalidOption(f"the release file {name!r} does not exist", action="check --config")
         return None
     try:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from prefect_slipway.infra.domain.reference import ImageReference
 
+RELEASE_FILE = "slipway.toml"
+"""In the source: what its release needs."""
+
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.[a-z0-9]+)?|t[a-z]z2?|zip)$")
 
 

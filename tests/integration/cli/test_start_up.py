@@ -47,9 +47,10 @@ def test_a_build_imports_none(stack: RunningStack, source: Path) -> None:
     assert loaded_by(stack, "build", str(source), "-q") == set()
 
 
-def test_a_bake_files_definition_takes_the_models_alone(stack: RunningStack, source: Path) -> None:
-    """It asks nobody."""
-    assert loaded_by(stack, "bake", "--source", str(source), "--print") == {"pydantic"}
+def test_a_bake_files_definition_imports_none(stack: RunningStack, source: Path) -> None:
+    """It asks nobody; a release file, or an option of a release, is a request's."""
+    assert loaded_by(stack, "bake", "--source", str(source), "--print") == set()
+    assert loaded_by(stack, "bake", "--source", str(source), "--print", "--bump", "patch") == {"pydantic"}
 
 
 def test_a_plan_takes_what_it_asks_with(stack: RunningStack, source: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,25 +89,28 @@ secrets: {s1: {file: ./s1}, s2: {environment: GIVEN}}
 """
 
 
-def buildx(folder: Path, files: list[str], names: list[str], variables: dict[str, str]) -> Any:
-    command = ["docker", "buildx", "bake", "--print", *(part for file in files for part in ("-f", file)), *names]
+def buildx(
+    folder: Path, files: list[str], names: list[str], variables: dict[str, str], sets: Sequence[str] = ()
+) -> Any:
+    options = [*(part for file in files for part in ("-f", file)), *(part for text in sets for part in ("--set", text))]
+    command = ["docker", "buildx", "bake", "--print", *options, *names]
     env = clean_environment(BUILDX_CONFIG=str(folder / "buildx"), DOCKER_HOST="unix:///nowhere", **variables)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
-def ours(folder: Path, files: list[str], names: list[str], variables: dict[str, str]) -> Any:
+def ours(folder: Path, files: list[str], names: list[str], variables: dict[str, str], sets: Sequence[str] = ()) -> Any:
     try:
-        return as_bake(choose(read_folder(Places.of(folder, None, ()), files, variables), names))
+        return as_bake(choose(read_folder(Places.of(folder, None, ()), files, variables), names, sets))
     except InvalidOption:
         return None
 
 
-def alike(folder: Path, files: dict[str, Any], *names: str, **variables: str) -> Any:
+def alike(folder: Path, files: dict[str, Any], *names: str, sets: Sequence[str] = (), **variables: str) -> Any:
     """Both read the same; given back for further looks."""
     for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    both = [read(folder, list(files), list(names), variables) for read in (buildx, ours)]
+    both = [read(folder, list(files), list(names), variables, sets) for read in (buildx, ours)]
     assert (both[0] is None) == (both[1] is None), both
     if both[0] is not None:
         assert _unescaped(both[1]) == both[0]["target"]
