@@ -8,6 +8,7 @@ from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import NOT_IN_FILE, section
+from prefect_slipway.infra.domain.documentation import SCHEMA
 
 _OF_FORMS = ("position", "propertyNames")
 
@@ -15,7 +16,8 @@ _OF_FORMS = ("position", "propertyNames")
 def release_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
     schema = _table(ReleaseRequest, "")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Slipway release file", **schema}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "Slipway release file"}
+    return {**head, **schema}
 
 
 def _table(model: type[Request], above: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prefect_slipway.flows.bake.read import usual_files
 from prefect_slipway.infra.domain.conventional import parse_message
+from prefect_slipway.infra.domain.documentation import SCHEMA
 from prefect_slipway.infra.domain.naming import source_name
 from prefect_slipway.infra.domain.version import versions_of_git_tags
 from prefect_slipway.infra.source.command import git
@@ -53,6 +54,7 @@ async def look(folder: Path) -> Found:
 def first_release_file(found: Found) -> str:
     """The file's text, with comments that say what it found and what can be chosen."""
     lines = [
+        f"#:schema {SCHEMA}",
         "# How Slipway releases this directory. `slipway config` shows the values in force, `slipway plan` what a",
         "# release would do, `slipway config --schema` everything that can stand here.",
         "",

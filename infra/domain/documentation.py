@@ -2,3 +2,6 @@
 
 SITE = "https://docs.slipway.dev/latest/"
 """Of the newest version; each version has a folder of its own beside it. Ends with a slash."""
+
+SCHEMA = f"{SITE}schema/slipway.schema.json"
+"""Of the release file."""

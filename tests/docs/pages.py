@@ -16,6 +16,7 @@ from tests.docs import (
     metrics_page,
     python_page,
     request_page,
+    schema_page,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,7 @@ GENERATED = [
     errors_page,
     json_page,
     python_page,
+    schema_page,
 ]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
 

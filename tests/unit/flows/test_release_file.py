@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from prefect_slipway.flows.request.release_schema import release_schema
 from prefect_slipway.flows.run.first_release_file import first_release_file, look
 from prefect_slipway.flows.run.release_file import Allowed, find_release_file, with_release_file
 from prefect_slipway.infra.domain.errors import InvalidOption, ReleaseFileInvalid, ReleaseFileRefused
+from tests.docs.pages import GUIDES, blocks
 from tests.git_repository import commit, git, make_repository
 
 WHOLE = """\
@@ -152,6 +154,18 @@ def test_the_schema_takes_what_is_read_and_nothing_else() -> None:
         assert not check.is_valid(tomllib.loads(wrong)), wrong
 
 
+def test_the_schema_takes_each_example_that_is_read() -> None:
+    check = jsonschema.Draft202012Validator(release_schema())
+    taken = 0
+    for page in GUIDES:
+        for text in blocks(page, "toml"):
+            with suppress(ReleaseFileInvalid):
+                read(text)
+                assert check.is_valid(tomllib.loads(text)), text
+                taken += bool(tomllib.loads(text))
+    assert taken >= 1
+
+
 def test_a_person_allows_a_directory_s_values_until_they_change(tmp_path: Path) -> None:
     source, home = tmp_path / "app", tmp_path / "home"
     source.mkdir()
@@ -203,6 +217,7 @@ def test_init_sees_what_is_there(tmp_path: Path) -> None:
         "file": "docker/web.Dockerfile",
         "version": {"tag_prefix": "v"},
     }
+    assert text.startswith("#:schema https://")
     assert "v1.10.0" in text and "compose.yaml" in text and "node_modules" not in text and "team/shop" in text
 
 
