@@ -42,6 +42,10 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             "verify who signed an image, and its attestations",
             ("app --key vault:transit/release", "registry.example/team/app:1.2.0 --key release.pem --provenance"),
         ),
+        "rebuild": Command(
+            "build a released image again from its recorded inputs, and compare",
+            ("app", "registry.example/team/app:1.2.0 --sign vault:transit/rebuild"),
+        ),
         "key": Command(
             "print a signing key's public half, and what a cluster verifies with",
             ("vault:transit/release", "vault:transit/release --as policy --scope registry.example/team"),

@@ -14,6 +14,7 @@ from prefect_slipway.flows.run.saved_blocks import find_vault, running_stack, wi
 from prefect_slipway.infra.domain.credentials import CredentialSource, EitherOf
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.local.config import StackConfig
+from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 from prefect_slipway.infra.vault import VaultSession
@@ -27,8 +28,7 @@ async def open_image(
     also for `keys_in_vault`. Raises InvalidOption, StackDown, VaultErrors."""
     stack = running_stack(StackConfig.from_env(env))
     access = await with_registries(request.access)
-    here = stack.registry if stack is not None and "/" not in request.reference else None
-    image = ImageReference.parse(f"{here}/{request.reference}" if here else request.reference)
+    image = full_name(request.reference, stack)
     async with AsyncExitStack() as exits:
         vault = None
         source: CredentialSource = DockerConfigCredentials.from_env(env)
@@ -46,3 +46,9 @@ async def open_image(
             ca_file=Path(access.registry_ca) if access.registry_ca else None,
         )
         yield await exits.enter_async_context(client), image, vault
+
+
+def full_name(reference: str, stack: StackConnection | None) -> ImageReference:
+    """A name alone is one in the embedded registry."""
+    here = stack.registry if stack is not None and "/" not in reference else None
+    return ImageReference.parse(f"{here}/{reference}" if here else reference)

@@ -6,9 +6,13 @@ other attributes become the request's `args` (solver/llbsolver/provenance/predic
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.outside import one_line
-from prefect_slipway.infra.signing.provenance import REF, RUN, SOURCE_POLICY, TRIGGER, VERSION
+from prefect_slipway.infra.signing.provenance import FILE, INLINE, PATH, REF, RUN, SOURCE_POLICY, TRIGGER, VERSION
 
 
 def builder_id(run_id: str | None, page: str | None, *, of_this_run: bool) -> str:
@@ -38,3 +42,11 @@ def recorded(plan: ReleasePlan, run_id: str, trigger: str, ref: str) -> dict[str
         SOURCE_POLICY: plan.source_policy,
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def recorded_place(source: FetchedSource, name: str) -> dict[str, str]:
+    """Attributes as `recorded`: where a target's build context and Dockerfile are in the source."""
+    target = source.targets.targets[name]
+    path = os.path.normpath(Path(source.checkout.subdirectory) / target.context)
+    file = INLINE if target.dockerfile_inline is not None else target.dockerfile
+    return {FILE: file, **({PATH: path} if path != "." else {})}

@@ -10,7 +10,21 @@ from prefect_slipway.blocks.fields import SecretPlace
 from prefect_slipway.flows.request.model import Option, Request
 
 
-class Checkout(Request):
+class Fetching(Request, title="Checkout"):
+    """How the source is fetched."""
+
+    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
+    credentials: Annotated[SecretPlace | None, Option("git-credentials")] = Field(
+        default=None,
+        description="`vault:MOUNT/PATH` of the git server's username and password. Leave empty for anonymous access.",
+    )
+    ca: Annotated[str | None, Option("source-ca")] = Field(
+        default=None,
+        description="PEM file with the server's CA. Leave empty for the system's CAs, or a directory's git setting.",
+    )
+
+
+class Checkout(Fetching):
     """Which revision of the source to read, and how."""
 
     ref: str | None = Field(
@@ -24,13 +38,4 @@ class Checkout(Request):
         default=None,
         description="Checksum of an archive, `sha256:HEX`, which archives need. Leave empty for other sources.",
     )
-    submodules: bool = Field(default=False, description="Fetch git submodules as well.")
     allow_dirty: bool = Field(default=False, description="Allow uncommitted changes in a git work tree.")
-    credentials: Annotated[SecretPlace | None, Option("git-credentials")] = Field(
-        default=None,
-        description="`vault:MOUNT/PATH` of the git server's username and password. Leave empty for anonymous access.",
-    )
-    ca: Annotated[str | None, Option("source-ca")] = Field(
-        default=None,
-        description="PEM file with the server's CA. Leave empty for the system's CAs, or a directory's git setting.",
-    )

@@ -18,7 +18,7 @@ from prefect_slipway.flows.bake.builds import build_request
 from prefect_slipway.flows.build_options.attest import Attestations, attestations
 from prefect_slipway.flows.build_options.beside import OPTION
 from prefect_slipway.flows.planning.build_cache import cache_of
-from prefect_slipway.flows.planning.provenance import builder_id, recorded
+from prefect_slipway.flows.planning.provenance import builder_id, recorded, recorded_place
 from prefect_slipway.flows.planning.source import FetchedSource
 from prefect_slipway.flows.planning.who_builds import platforms_of
 from prefect_slipway.flows.reporting.live import live_log, live_progress
@@ -231,7 +231,7 @@ class Builds:
             insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
             output=run.request.build.output,
-            recorded=self._recorded,
+            recorded={**self._recorded, **recorded_place(self._source, image.target)},
             source_policy=run.request.build.policy(),
             beside=self.outputs.requested(image.reference, self._same_image),
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from prefect_slipway.flows.run.open_run import OpenRun
-from prefect_slipway.flows.run.registries import Registries, needed
+from prefect_slipway.flows.run.registries import Registries
+from prefect_slipway.flows.run.signing_keys import signing_keys
 from prefect_slipway.flows.steps.gates import Gated
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.trust.releasing import attest_gates, sign_manifest
@@ -16,21 +17,12 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
 from prefect_slipway.infra.registry.model import Manifest
-from prefect_slipway.infra.vault import TransitKey, TransitPath
-
-
-def signing_keys(run: OpenRun, places: Iterable[str]) -> list[TransitKey]:
-    """The keys at these places. Raises InvalidOption, StackDown."""
-    paths = [TransitPath.parse(text) for text in places]
-    if not paths:
-        return []
-    vault = needed(run.vault, "the signing keys are in Vault")
-    return [TransitKey(vault, path) for path in paths]
+from prefect_slipway.infra.vault import TransitKey
 
 
 async def check_signing_keys(run: OpenRun) -> None:
     """See that the requested keys can sign, before anything is built. Raises the VaultErrors as `read_signing_keys`."""
-    if keys := signing_keys(run, run.request.trust.places):
+    if keys := signing_keys(run.vault, run.request.trust.places):
         await read_signing_keys(keys)
 
 
@@ -45,7 +37,7 @@ async def sign(
     run: OpenRun, registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage], gated: Gated
 ) -> tuple[str, ...]:
     """The keys that have signed all public images, each with its version. Raises as `sign_images`."""
-    keys = signing_keys(run, plan.sign)
+    keys = signing_keys(run.vault, plan.sign)
     public = [each for each in images if each.planned.public]
     return await sign_images(run, registries, public, keys, gated) if keys else ()
 

@@ -144,7 +144,8 @@
     │   ├── TooOld                     built longer ago than is allowed
     │   ├── BuildTimeUnknown           no time of the build, or one in the future
     │   ├── GateNotPassed              the newest result of the gate is a failure
-    │   └── NotRebuilt                 no statement that it was rebuilt to the same digest
+    │   ├── NotRebuilt                 not rebuilt to the same digest, or no statement that says so
+    │   └── NotRebuildable             what is known of its build is not enough to repeat it
     ├── PolicyError                    policies in Rego
     │   ├── PolicyInvalid              it does not compile, or a function in it fails
     │   └── PolicyTimedOut             no answer in time
@@ -306,6 +307,7 @@ from prefect_slipway.infra.domain.errors.trust import (
     BuildTimeUnknown,
     GateNotPassed,
     NotAttested,
+    NotRebuildable,
     NotRebuilt,
     NotSigned,
     OtherImageSigned,
@@ -424,6 +426,7 @@ __all__ = [
     "NotAttested",
     "NotOurs",
     "NotPromoted",
+    "NotRebuildable",
     "NotRebuilt",
     "NotSigned",
     "ObjectConflict",

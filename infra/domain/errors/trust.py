@@ -67,7 +67,11 @@ class GateNotPassed(TrustError):
 
 
 class NotRebuilt(TrustError):
-    default_action = "rebuild the image on another builder, and sign a statement if the digests are equal"
+    default_action = "run `slipway rebuild`, with --sign if the digests are equal"
+
+
+class NotRebuildable(TrustError):
+    default_action = "release the image again from a commit, with --reproducible"
 
 
 class OtherPredicateType(TrustError):
