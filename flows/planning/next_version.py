@@ -30,20 +30,23 @@ from prefect_slipway.infra.source import Checkout, GitLedger
 DEFAULT_TAG_PREFIX = "v"
 RELEASED_BEFORE = "an earlier attempt of this run released it"
 _SHOWN_COMMITS = 20
+_BY_COMMITS = {Bump.AUTO, Bump.PRERELEASE}
 
 
 @dataclass(frozen=True)
 class Choice:
     """Which version, and why. `bump` None with a `version` None: there is nothing to release since `last`.
 
-    `line`, `elsewhere`: see Lineage. `previous`: the version that this one comes after. `commits`: the first of those
-    that decided; `commit_count`: how many did.
+    `target`: the stable version that a prerelease leads to, if it is named. `line`, `elsewhere`: see Lineage.
+    `previous`: the version that this one comes after. `commits`: the first of those that decided; `commit_count`: how
+    many did.
     """
 
     why: str
     bump: Bump | None = None
     version: Version | None = None
     prerelease: bool = False
+    target: Version | None = None
     commits: tuple[str, ...] = ()
     commit_count: int = 0
     last: Version | None = None
@@ -67,6 +70,7 @@ class Choice:
                 self.bump,
                 prerelease=self.prerelease,
                 token=token,
+                target=self.target,
                 elsewhere=[version for version in self.elsewhere if version in there],
                 taken=taken,
             )
@@ -161,13 +165,15 @@ async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
     bump, prerelease = request.bump, _asks_for_prerelease(request)
     base, highest = lineage.latest(stable_only=True), lineage.latest()
     if highest is None:
-        bump = Bump.MINOR if bump in {Bump.AUTO, Bump.PRERELEASE} else bump
-        return Choice("the first version", bump=bump, prerelease=prerelease)
+        first = Choice("the first version", bump=Bump.MINOR if bump in _BY_COMMITS else bump, prerelease=prerelease)
+        decision = await _decision(lineage, None) if bump in _BY_COMMITS else None
+        return _as_named(decision, lineage, prerelease=prerelease) or first
     if bump is Bump.AUTO:
         return await _by_commits(request, lineage, base, highest)
     if bump is Bump.PRERELEASE:
-        decision = await _decision_since(lineage, base)
-        return _decided("a prerelease was requested", decision, prerelease=True)
+        decision = await _decision(lineage, base)
+        named = _as_named(decision, lineage, prerelease=True)
+        return named or _decided("a prerelease was requested", decision if base else None, prerelease=True)
     return Choice(f"{bump}{' prerelease' if prerelease else ''} was requested", bump=bump, prerelease=prerelease)
 
 
@@ -178,10 +184,16 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
             "--bump auto reads git commits, but the source is not in a git repository",
             action="use --bump major, minor or patch",
         )
-    last = highest if request.version.prerelease else base
+    prerelease = request.version.prerelease
+    last = highest if prerelease else base
+    # All commits since the last stable version decide what a prerelease leads to.
+    decision = await _decision(lineage, base)
+    named = _as_named(decision, lineage, prerelease=prerelease)
+    news = decision if last is base else await _decision(lineage, last)
+    if named is not None and (news is None or news.bump is not None or news.named is not None):
+        return named
     if last is None:
         return Choice(f"the stable version of {highest.version}", bump=Bump.PATCH)
-    news = await _decision_since(lineage, last)
     if news is None:
         raise InvalidOption(
             f"--bump auto needs the revision of {last.version}, but that image carries no {OCI_REVISION} label",
@@ -189,17 +201,28 @@ async def _by_commits(request: ReleaseRequest, lineage: Lineage, base: Released 
         )
     if news.bump is None and not request.version.again:
         return Choice(news.reason, last=last.version)
-    # All commits since the last stable version decide what a prerelease leads to.
-    decision = news if last is base else await _decision_since(lineage, base)
-    return _decided(news.reason, decision, prerelease=request.version.prerelease)
+    return named or _decided(news.reason, decision if base else None, prerelease=prerelease)
 
 
-async def _decision_since(lineage: Lineage, since: Released | None) -> Decision | None:
-    """What the commits since a version ask for, None if that cannot be known."""
-    if lineage.history is None or since is None or since.revision is None:
+async def _decision(lineage: Lineage, since: Released | None) -> Decision | None:
+    """What the commits since a version ask for (None: all of the history), None if that cannot be known."""
+    if lineage.history is None or (since is not None and since.revision is None):
         return None
-    series = await lineage.history.since(since.revision)
-    return decide(series.commits, current=since.version, parents=series.parents)
+    series = await lineage.history.since(since.revision if since is not None else None)
+    return decide(series.commits, current=since.version if since is not None else None, parents=series.parents)
+
+
+def _as_named(decision: Decision | None, lineage: Lineage, *, prerelease: bool) -> Choice | None:
+    """What a trailer `Release-As:` asks for; of a stable version a prerelease, if one was asked for. Raises
+    ReleaseAsRefused."""
+    line = [release.version for release in lineage.line]
+    version = decision.version_named({*line, *lineage.elsewhere}, line) if decision is not None else None
+    if decision is None or version is None:
+        return None
+    said = Choice(f"Release-As: {version} in {decision.named}", commits=(str(decision.named),), commit_count=1)
+    if prerelease and not version.prerelease:
+        return replace(said, bump=Bump.PATCH, prerelease=True, target=version)
+    return replace(said, version=version)
 
 
 def _decided(why: str, decision: Decision | None, *, prerelease: bool) -> Choice:

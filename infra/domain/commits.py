@@ -11,19 +11,22 @@ The choices that the specification leaves open:
   may begin on the next line (Angular's form), and near misses count (`breaking change:`, `feat!(api): x`).
 - A revert of a commit of the same series cancels both; one of something released is a patch; one that names both does
   both. A revert of a merge cancels all that the merge brought in.
+- `Release-As: 2.0.0` as a trailer names the next version, as release-please has it. The newest one that is not reverted
+  counts, until that version is released.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heappop, heappush
 
-from prefect_slipway.infra.domain.conventional import breaking_sign, reverted, type_of
+from prefect_slipway.infra.domain.conventional import breaking_sign, release_as, reverted, type_of
+from prefect_slipway.infra.domain.errors import InvalidVersion, ReleaseAsRefused
 from prefect_slipway.infra.domain.text import shortened
-from prefect_slipway.infra.domain.version import Bump, Version
+from prefect_slipway.infra.domain.version import Bump, Version, parse_version
 
 _TYPES = {"feat": Bump.MINOR, "fix": Bump.PATCH, "perf": Bump.PATCH}
 _SHOWN_COMMITS = 3
@@ -64,12 +67,34 @@ class Decision:
     """The bump that a series of commits requires.
 
     `bump`: None when there is nothing to release. `deciding`: those that ask for the highest bump, newest first.
-    `reason`: a sentence for people.
+    `reason`: a sentence for people. `named`: the newest commit that names the version (see `version_named`).
     """
 
     bump: Bump | None
     deciding: tuple[Wish, ...]
     reason: str
+    named: Commit | None = None
+
+    def version_named(self, released: Collection[Version], line: Iterable[Version]) -> Version | None:
+        """The version that a trailer `Release-As:` names; None without one, and if it is `released` already.
+
+        Raises ReleaseAsRefused unless it is a semantic version above all those of the `line`.
+        """
+        if self.named is None:
+            return None
+        text = str(release_as(self.named.message))
+        try:
+            version = parse_version(text.removeprefix("v"))
+        except InvalidVersion as error:
+            raise ReleaseAsRefused(f"the commit {self.named} says Release-As, but {error.cause}") from None
+        if version in released:
+            return None
+        highest = max(line, default=None)
+        if highest is not None and version < highest:
+            raise ReleaseAsRefused(
+                f"the commit {self.named} says Release-As: {version}, which is below {highest} in its history"
+            )
+        return version
 
 
 def decide(
@@ -82,14 +107,16 @@ def decide(
     """
     if not commits:
         return Decision(None, (), "no commits since the last version touch the source")
-    wishes = list(_wishes(commits, Since([commit.revision for commit in commits], parents or {})))
+    left = list(not_reverted(commits, Since([commit.revision for commit in commits], parents or {})))
+    named = next((one.commit for one in left if release_as(one.commit.message)), None)
+    wishes = list(_wishes(left))
     for bump in (Bump.MAJOR, Bump.MINOR, Bump.PATCH):
         deciding = tuple(wish for wish in wishes if wish.bump is bump)
         if deciding:
-            return _decision(bump, deciding, current)
+            return replace(_decision(bump, deciding, current), named=named)
     count = "the one commit" if len(commits) == 1 else f"none of {len(commits)} commits"
     verb = "is no" if len(commits) == 1 else "is a"
-    return Decision(None, (), f"{count} since the last version {verb} feature, fix or breaking change")
+    return Decision(None, (), f"{count} since the last version {verb} feature, fix or breaking change", named)
 
 
 def _decision(bump: Bump, deciding: tuple[Wish, ...], current: Version | None) -> Decision:
@@ -103,8 +130,8 @@ def _decision(bump: Bump, deciding: tuple[Wish, ...], current: Version | None) -
     return Decision(bump, deciding, f"{bump}, because of {count}{note}: {shown}{more}")
 
 
-def _wishes(commits: Iterable[Commit], since: Since) -> Iterator[Wish]:
-    for left in not_reverted(commits, since):
+def _wishes(series: Iterable[Left]) -> Iterator[Wish]:
+    for left in series:
         commit, type_ = left.commit, type_of(left.commit.message)
         if (sign := breaking_sign(commit.message)) is not None:
             yield Wish(commit, Bump.MAJOR, sign)

@@ -30,6 +30,9 @@ _GIT_REVERT = re.compile(
     r"(?:, reversing\s+changes made to (?P<mainline>[0-9a-f]{7,64})\b)?",
     re.MULTILINE,
 )
+_RELEASE_AS = re.compile(r"release-as\s*:\s*(\S.*)", re.IGNORECASE)
+# A line of a paragraph that git takes for trailers (trailer.c), or the rule that GitHub draws above co-authors.
+_TRAILER = re.compile(r"[A-Za-z0-9-]+\s*:.*|\s+\S.*|\(cherry picked from commit .*|-{3,}")
 # A number after "#" is an issue's.
 _REVISION = re.compile(r"(?<![\w#])[0-9a-f]{7,64}\b")
 
@@ -115,6 +118,24 @@ def reverted(message: str) -> list[Reverted]:
     if parsed is not None and parsed.type == "revert":
         refs = (value for token, value in parsed.footers if token.lower() == "refs")
         found += [Reverted(revision) for value in refs for revision in _REVISION.findall(value)]
+    return found
+
+
+def release_as(message: str) -> str | None:
+    """What the trailer `Release-As:` of a message says (as release-please has it), of several the first; None without.
+
+    Trailers are in the last paragraph, or in several if these hold nothing else: GitHub adds a paragraph of co-authors.
+    """
+    if "release-as" not in message.lower():
+        return None
+    found = here = None
+    for line in reversed(_lines(message)[1:]):
+        if not line:
+            found, here = here or found, None
+        elif match := _RELEASE_AS.fullmatch(line):
+            here = match[1]
+        elif not _TRAILER.fullmatch(line):
+            break
     return found
 
 

@@ -84,6 +84,7 @@ def next_version(
     *,
     prerelease: bool = False,
     token: str = "rc",  # noqa: S107 (a prerelease's name, no password)
+    target: Version | None = None,
     elsewhere: Collection[Version] = (),
     taken: Collection[Version] = (),
 ) -> Version:
@@ -92,7 +93,8 @@ def next_version(
     major, minor and patch count from the line's highest stable version; without one the first is 0.1.0, whatever the
     bump. A prerelease of what they lead to is finished by them: after 1.2.3 and 1.3.0-rc.2, minor gives 1.3.0.
     `prerelease`: the next prerelease of that version (1.3.0-rc.1), or of a higher one that the line has begun already;
-    `token` names a new series. The bump `prerelease` is the same for a patch. `auto` must be decided by the caller.
+    `token` names a new series; `target`: the stable version that it leads to, whatever the bump. The bump `prerelease`
+    is the same for a patch. `auto` must be decided by the caller.
 
     `elsewhere`: released too, but not in that history; `taken`: all that cannot be had, for whatever reason. What is
     taken is passed over. Raises VersionTaken where the next version belongs to a major or minor version that was begun
@@ -105,9 +107,9 @@ def next_version(
     parse_version(f"0.0.0-{token}.1")
     held = {*line, *elsewhere, *taken}
     stable, highest = latest(line, stable_only=True), latest(line)
-    if stable is not None:
+    if target is None and stable is not None:
         target = _bumped(stable, bump)
-    else:
+    elif target is None:
         target = FIRST_VERSION if highest is None else _finish(highest, bump)
     if prerelease and highest is not None and highest.prerelease:
         target = max(target, highest.finalize_version())

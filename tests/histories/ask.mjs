@@ -38,13 +38,23 @@ async function askSemanticRelease({ folder, remote, branch, prerelease }) {
   }
 }
 
+const namedBy = (parsed) => {
+  const note = parsed.flatMap((commit) => commit.notes).find((note) => note.title === "RELEASE AS");
+  return note && Version.parse(note.text);
+};
+
 // As its base strategy does it: no conventional commits, or notes with nothing in them, are nothing to release.
 async function askReleasePlease({ prerelease, last, commits }) {
   const parsed = parseConventionalCommits(commits, quiet);
   if (!parsed.length) return "nothing";
   const Strategy = prerelease ? PrereleaseVersioningStrategy : DefaultVersioningStrategy;
   const strategy = new Strategy({ prereleaseType: "rc.1", prerelease: true, logger: quiet });
-  const next = last ? strategy.bump(Version.parse(last), parsed) : Version.parse("1.0.0");
+  let next;
+  try {
+    next = last ? strategy.bump(Version.parse(last), parsed) : (namedBy(parsed) ?? Version.parse("1.0.0"));
+  } catch {
+    return "refused"; // it cannot read what a Release-As says
+  }
   const notes = await new DefaultChangelogNotes().buildNotes(parsed, {
     owner: "o", repository: "r", version: next.toString(), currentTag: `v${next}`, previousTag: last && `v${last}`,
     targetBranch: "main", changelogSections: undefined, commits,

@@ -52,30 +52,32 @@ tag_format = "v$version"
 
 def main() -> None:
     bin_folder, modules = (Path(argument).resolve() for argument in sys.argv[1:])
-    table = read_table()
-    answers: dict[str, dict[str, str]] = {}
-    questions: list[dict[str, Any]] = []
+    table = [history for history in read_table() if _can_be_asked(history)]
     with tempfile.TemporaryDirectory() as folder:
+        works = []
         for number, history in enumerate(table):
             place = Path(folder, str(number))
             place.mkdir()
-            work = build(history, place)
-            answers[history.name] = _ask_python(history, work, bin_folder) if _can_be_asked(history) else {}
-            questions.append(_question(history, work))
-        asked = [question for history, question in zip(table, questions, strict=True) if _can_be_asked(history)]
-        answered = subprocess.run(
-            ["node", Path(__file__).with_name("ask.mjs"), modules],
-            input=json.dumps(asked),
-            env=_environment(),
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    names = [history.name for history in table if _can_be_asked(history)]
-    for name, more in zip(names, json.loads(answered.stdout), strict=True):
-        answers[name] |= more
-    said = {"asked": f"{datetime.now(UTC):%Y-%m-%d}", "tools": _versions(bin_folder, modules), "answers": answers}
+            works.append(build(history, place))
+        answers = _ask_python(table, works, Path(folder), bin_folder)
+        questions = [_question(history, work) for history, work in zip(table, works, strict=True)]
+        node = _asked(["node", Path(__file__).with_name("ask.mjs"), modules], questions)
+        for answer, more in zip(answers, node, strict=True):
+            answer |= more
+    everyone = dict(zip((history.name for history in table), answers, strict=True))
+    said = {
+        "asked": f"{datetime.now(UTC):%Y-%m-%d}",
+        "tools": _versions(bin_folder, modules),
+        "answers": {history.name: everyone.get(history.name, {}) for history in read_table()},
+    }
     PEERS.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+
+
+def _asked(command: list[Any], questions: list[dict[str, Any]]) -> list[Any]:
+    done = subprocess.run(
+        command, input=json.dumps(questions), env=_environment(), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return cast("list[Any]", json.loads(done.stdout))
 
 
 def _can_be_asked(history: History) -> bool:
@@ -91,41 +93,54 @@ def _version(history: History) -> Mapping[str, object]:
     return cast("Mapping[str, object]", history.asked.get("version", {}))
 
 
-def _ask_python(history: History, work: Path, bin_folder: Path) -> dict[str, str]:
-    prerelease = _wants_prerelease(history)
-    with tempfile.TemporaryDirectory() as folder:
-        psr, cz = Path(folder, "psr.toml"), Path(folder, "cz.toml")
+def _ask_python(table: list[History], works: list[Path], folder: Path, bin_folder: Path) -> list[dict[str, str]]:
+    """The answers of python-semantic-release, commitizen and git-cliff to each history."""
+    cz = folder / "cz.toml"
+    cz.write_text(_CZ)
+    questions = []
+    for history, work in zip(table, works, strict=True):
+        prerelease = _wants_prerelease(history)
+        psr = folder / f"psr-{prerelease}.toml"
         psr.write_text(_PSR.format(prerelease=str(prerelease).lower()))
-        cz.write_text(_CZ)
-        ours = git(work, "remote")
-        if not ours:
-            git(work, "remote", "add", "origin", "https://github.com/owner/repository.git")
-        version = [bin_folder / "semantic-release", "--config", psr, "--noop", "version"]
-        last = _run(work, [*version, "--print-last-released"])
-        answers = {"python-semantic-release": _next(_run(work, [*version, "--print"]), last)}
-        bump = [bin_folder / "cz", "--config", cz, "bump", "--get-next", "--yes"]
-        answers["commitizen"] = _next(_run(work, [*bump, "--prerelease", "rc"] if prerelease else bump))
-        if not ours:
-            git(work, "remote", "remove", "origin")
-        if not prerelease:
-            last = str(_last(work) or "")
-            answers["git-cliff"] = _next(_run(work, [bin_folder / "git-cliff", "--bumped-version"]), last)
+        if not git(work, "remote"):
+            git(work, "remote", "add", "peers", "https://github.com/owner/repository.git")
+        version = ["--config", str(psr), "--noop", "version"]
+        bump = ["--config", str(cz), "bump", "--get-next", "--yes", *(["--prerelease", "rc"] if prerelease else [])]
+        questions += [
+            {"name": "semantic-release", "args": [*version, "--print-last-released"], "folder": str(work)},
+            {"name": "semantic-release", "args": [*version, "--print"], "folder": str(work)},
+            {"name": "cz", "args": bump, "folder": str(work)},
+        ]
+    said = iter(_asked([bin_folder / "python", Path(__file__).with_name("ask_installed.py")], questions))
+    answers = []
+    for history, work in zip(table, works, strict=True):
+        last, psr_said, cz_said = next(said), next(said), next(said)
+        # commitizen's "no commits" (21) and "nothing to bump" (3, 16)
+        answer = {
+            "python-semantic-release": _next(psr_said[0], psr_said[1], last[1]),
+            "commitizen": "nothing" if cz_said[0] in {3, 16, 21} else _next(*cz_said),
+        }
+        if not _wants_prerelease(history):
+            done = subprocess.run(
+                [bin_folder / "git-cliff", "--bumped-version"],
+                cwd=work,
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            answer["git-cliff"] = _next(done.returncode, done.stdout, str(_last(work) or ""))
+        if "peers" in git(work, "remote").split():
+            git(work, "remote", "remove", "peers")
+        answers.append(answer)
     return answers
 
 
-def _next(said: str | None, last: str | None = None) -> str:
-    if said is None:
+def _next(status: int, said: str, last: str = "") -> str:
+    if status:
         return "refused"
     version = said.strip().removeprefix("v")
-    return "nothing" if not version or version == (last or "").strip().removeprefix("v") else version
-
-
-def _run(work: Path, command: list[Any]) -> str | None:
-    """What it prints, None if it fails; commitizen's "no commits" (21) and "nothing to bump" (3, 16) print nothing."""
-    done = subprocess.run(command, cwd=work, env=_environment(), capture_output=True, text=True, check=False)
-    if done.returncode in {3, 16, 21} and command[0].name == "cz":
-        return ""
-    return done.stdout if done.returncode == 0 else None
+    return "nothing" if not version or version == last.strip().removeprefix("v") else version
 
 
 def _question(history: History, work: Path) -> dict[str, Any]:

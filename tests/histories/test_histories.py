@@ -18,7 +18,7 @@ from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.values.notes import MAX_CHARACTERS
 from prefect_slipway.flows.values.plan import ReleasePlan
-from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionTaken
+from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionError, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag
 from tests.git_repository import commit, git, make_long_history, make_repository
@@ -49,7 +49,7 @@ async def test_the_right_version_is_planned(registry: str, history: History, tmp
     try:
         plan = await _planned(tmp_path, source=str(work), image=f"{registry}/{name}", **history.asked)
         planned, why = plan.version or "nothing", plan.why
-    except (VersionTaken, HistoryIncomplete) as error:
+    except (VersionError, HistoryIncomplete) as error:
         planned, why = "refused", error.cause
     assert planned == history.right, why
 

@@ -26,7 +26,8 @@
     │   └── SourceUnreachable          the network fails on the way to the source      (retry)
     ├── VersionError
     │   ├── VersionTaken               the version exists with another digest
-    │   └── VersionReserved            another release holds the version right now
+    │   ├── VersionReserved            another release holds the version right now
+    │   └── ReleaseAsRefused           a commit names a version that cannot be the next one
     ├── ApprovalError
     │   ├── ApprovalRefused            somebody rejected it, or cancelled the waiting run
     │   ├── ApprovalTimedOut           nobody answered in time
@@ -354,7 +355,7 @@ from prefect_slipway.infra.domain.errors.vault import (
     VaultTokenExpired,
     VaultUnreachable,
 )
-from prefect_slipway.infra.domain.errors.version import VersionError, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.errors.version import ReleaseAsRefused, VersionError, VersionReserved, VersionTaken
 
 __all__ = [
     "AnswerTooLarge",
@@ -462,6 +463,7 @@ __all__ = [
     "RegistryUnauthorized",
     "RegistryUnavailable",
     "RegistryUnreachable",
+    "ReleaseAsRefused",
     "ReleaseFileInvalid",
     "ReleaseFileRefused",
     "ReleaseUnknown",

@@ -15,3 +15,7 @@ class VersionTaken(VersionError):
 
 class VersionReserved(VersionError):
     default_action = "wait for the other release to end, or let Slipway choose the version (--bump)"
+
+
+class ReleaseAsRefused(VersionError):
+    default_action = "commit a newer `Release-As:` with the right version, or choose one with --version or --bump"

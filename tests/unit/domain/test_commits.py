@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.commits import Commit, Decision, decide
+from prefect_slipway.infra.domain.errors import ReleaseAsRefused
 from prefect_slipway.infra.domain.version import Bump, Version, parse_version
 
 STABLE = parse_version("1.4.0")
@@ -177,3 +178,15 @@ def test_another_commit_never_lowers_the_bump(messages: list[str], more: str, cu
     assert ORDER.index(after.bump) >= ORDER.index(before.bump)
     assert (before.bump is None) == (not before.deciding)
     assert set(asking(before)) <= set(series(*messages))
+
+
+@pytest.mark.parametrize(
+    "text", ["2.0", "2.0.0.0", "latest", "2.0.0-", "9" * 5_000 + ".0.0", "2.0.0\x1b[2J", "0.9.0", "1.0.0-rc.1"]
+)
+def test_a_version_that_cannot_be_the_next_one_is_refused(text: str) -> None:
+    """Whoever can push writes it: the error is short and harmless, and names the commit."""
+    decision = decide([Commit("a" * 40, f"chore: a\n\nRelease-As: {text}")], current=Version(1))
+    with pytest.raises(ReleaseAsRefused, match="aaaaaaaa chore: a") as refused:
+        decision.version_named([Version(1)], [Version(1)])
+    assert len(str(refused.value)) < 600 and "\x1b" not in str(refused.value)
+    assert decision.bump is None

@@ -11,6 +11,7 @@ from prefect_slipway.infra.domain.conventional import (
     Reverted,
     breaking_sign,
     parse_message,
+    release_as,
     reverted,
     type_of,
 )
@@ -188,3 +189,27 @@ def test_a_hostile_message_costs_no_time(text: str) -> None:
 def test_reverts_name_what_they_revert(message: str, expected: list[Reverted]) -> None:
     """git's sentence (also that of `revert.reference`, and of merges), and the `Refs:` of the specification."""
     assert reverted(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("chore: a\n\nRelease-As: 2.0.0", "2.0.0"),
+        ("a\n\nRELEASE-AS:   v2.0.0 \r\n", "v2.0.0"),
+        (
+            "a\n\nbody\n\nRefs: #1\n  and more\nRelease-As: 2.0.0\nRelease-As: 3.0.0\n(cherry picked from commit abc)",
+            "2.0.0",
+        ),
+        ("a\n\nRelease-As: 2.0.0\n\n---------\n\nCo-authored-by: A <a@b>\n\n\nCo-authored-by: C <c@d>", "2.0.0"),
+        ("a\n\nRelease-As: 2.0.0\n\nno trailer", None),
+        ("a\n\nsaid:\nRelease-As: 2.0.0 is what I wrote, and\nit was ignored", None),
+        ("a\n\nno trailer\nRelease-As: 2.0.0", None),
+        ("a\nRelease-As: 2.0.0", None),
+        ("Release-As: 2.0.0", None),
+        ("a\n\nRelease-As:", None),
+        ("a\n\nRelease-As 2.0.0", None),
+    ],
+)
+def test_a_trailer_names_the_version(message: str, expected: str | None) -> None:
+    """As git reads trailers: in the last paragraph, and nothing else in it; and with GitHub's co-authors after it."""
+    assert release_as(message) == expected
