@@ -12,11 +12,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from prefect_slipway.flows.check_bases import Checked
 from prefect_slipway.flows.cli.display.lines import BUILD_EVENTS
 from prefect_slipway.flows.inspecting.values import InspectedImage
+from prefect_slipway.flows.rebuilding.rebuild import Rebuilt
 from prefect_slipway.flows.registration.outcome import Registered
 from prefect_slipway.flows.reporting.delivery import Keys
 from prefect_slipway.flows.reporting.history import PastRelease
 from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
+from prefect_slipway.flows.trust.checked import Verified
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.local.findings import Finding
@@ -51,6 +53,8 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
     "deploy, rollback": ("object", DeployResult),
     "promote": ("object", PromoteResult),
     "inspect": ("object", InspectedImage),
+    "verify": ("object, with `verified`: true", Verified),
+    "rebuild": ("object, with `rebuilt`: true", Rebuilt),
     "history": ("array, the newest first", PastRelease),
     "dashboard": ("array, each with `team`, `days`, `url` and `failure_rate`", Keys),
     "check-bases": ("array", Checked),
@@ -60,7 +64,12 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
 }
 """What each command prints: the document's form, and the class of the object, or of each entry."""
 
-_TRIGGER = """\
+_OTHERS = """\
+## config
+
+An object: `directory`, `file` (the release file's name, or null), `values` (an array, each with `key`, `value` and
+`from`), `needs_permission` (an array of keys that lead out of the source) and `allowed` (whether they are).
+
 ## trigger
 
 An object: `deployment`, `run` (its id), `url` (its page), `new` (false if the key had started it before), `state`, and
@@ -104,7 +113,7 @@ def rendered() -> str:
     later: dict[type[Any], None] = {PlannedImage: None}
     for commands, (form, kind) in DOCUMENTS.items():
         sections += [f"## {commands}\n\nAn {form}.\n", _table(kind, later)]
-    sections += [_TRIGGER, _PROGRESS, _event("step", StepNews)]
+    sections += [_OTHERS, _PROGRESS, _event("step", StepNews)]
     sections += [_event(name, kind, "image") for kind, name in BUILD_EVENTS.items()]
     shown: set[type[Any]] = {kind for _, kind in DOCUMENTS.values()}
     sections.append("## Objects within others\n")

@@ -19,7 +19,7 @@ from prefect_slipway.flows.cli.parser import command_parser
 from prefect_slipway.flows.reporting import events
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.documentation import SITE
-from tests.docs import errors_page
+from tests.docs import errors_page, json_page
 from tests.docs.events_page import EVENTS
 from tests.docs.pages import DOCS, GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, named, on_site, prose
 
@@ -165,6 +165,13 @@ def test_the_readme_is_short() -> None:
 def test_generated_pages_are_current(generated: ModuleType) -> None:
     """They are what `make docs` writes."""
     assert generated.PAGE.read_text() == generated.rendered(), "run `make docs`"
+
+
+def test_the_json_of_each_command_is_described() -> None:
+    headings = re.findall(r"^## (.+)$", json_page.rendered(), re.MULTILINE)
+    described = {each for heading in headings for each in heading.split(", ")}
+    with_json = {name for name in COMMANDS if any(each.dest == "format" for each in command_parser(name)._actions)}
+    assert with_json <= described, with_json - described
 
 
 def test_what_the_list_of_errors_leaves_out_exists() -> None:
