@@ -79,6 +79,11 @@ def _check_block(text: str) -> str:
     return text
 
 
+def _check_secret(text: str) -> str:
+    SecretPath.parse(text)
+    return text
+
+
 def _names_a_block(text: str) -> bool:
     return re.fullmatch(_BLOCK, text) is not None
 
@@ -114,6 +119,9 @@ SigningKey = Annotated[str, AfterValidator(_check_key), _pattern(PLACE)]
 
 SignerPlace = Annotated[str, AfterValidator(_check_signer), _pattern(NO_KEY, PLACE)]
 """The same, or `none`."""
+
+TokenPlace = Annotated[str, AfterValidator(_check_secret), _pattern(PLACE)]
+"""`vault:MOUNT/PATH` of a secret."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

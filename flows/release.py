@@ -22,6 +22,7 @@ from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_na
 from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
 from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
+from prefect_slipway.flows.steps.forge import show_on_forge
 from prefect_slipway.flows.steps.gates import check_gates, pass_gates, waiver_warnings
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
@@ -73,6 +74,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
     if plan.nothing_to_release:
         await name_run(plan)
+        course.forge = await show_on_forge(run, registries, plan)
         await course.record()
         return
 
@@ -94,9 +96,10 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         course.pull = await whatever_comes(pull_commands(run, registries, course.references))
         course.verify = verify_commands(run.request, registries, plan.sign, course.references)
         await whatever_comes(course.record())
-        # Everything is public and recorded: this is for the next release, and an interruption ends it.
+        # Everything is public and recorded: what follows is not needed for that, and an interruption ends it.
+        course.forge = await show_on_forge(run, registries, plan, course.references)
         await export_caches(run, registries, builds)
-        await whatever_comes(course.record_caches())
+        await whatever_comes(course.record_more())
 
 
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:

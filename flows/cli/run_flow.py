@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-NOT_CLEANED_UP = 3
-"""Exit code."""
+NOT_CLEANED_UP, NOT_ON_FORGE = 3, 4
+"""Exit codes."""
 
 
 def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argparse.Namespace) -> int:
     """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`.
 
-    0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left. Raises SlipwayError.
+    0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left; NOT_ON_FORGE: so,
+    but the release on the forge is missing. Raises SlipwayError.
     """
     result, terminal = recorded(start, _public_already, progress_of(args))
     if args.format == "json":
@@ -38,7 +39,9 @@ def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argpar
         print("".join(f"{image.reference}\n" for image in result.images), end="")
     else:
         print(terminal.report or result.reason)
-    return NOT_CLEANED_UP if result.left_behind else 0
+    if result.left_behind:
+        return NOT_CLEANED_UP
+    return NOT_ON_FORGE if result.forge is not None and result.forge.warning else 0
 
 
 def recorded(

@@ -14,6 +14,7 @@ from prefect_slipway.flows.bake.printed import as_bake
 from prefect_slipway.flows.bake.targets import Target
 from prefect_slipway.flows.planning.build_cache import plan_caches
 from prefect_slipway.flows.planning.denied import denied_sources
+from prefect_slipway.flows.planning.forge import plan_forge
 from prefect_slipway.flows.planning.lineage import released_versions
 from prefect_slipway.flows.planning.next_version import (
     DEFAULT_TAG_PREFIX,
@@ -219,6 +220,7 @@ class _Planning:
             gates=tuple(gate.shown for gate in request.gates.asked) if version is not None else (),
             sign=self._run.signing_keys(self._images) if version is not None else (),
             source_policy=policy.digest if policy is not None else None,
+            forge=plan_forge(request.forge, source, ledger, version or choice.last, self._released),
         )
 
     def _image(

@@ -30,11 +30,14 @@ async def with_notes(
     those of a stable version after the highest stable one.
     """
     checkout, request = source.checkout, run.request
-    if plan.version is None or request.notes.mode == "off" or checkout.repository is None or checkout.revision is None:
+    version = plan.version
+    if version is None and plan.forge is not None and plan.forge.revision == checkout.revision:
+        version = plan.forge.version  # released already; its release on the forge may be missing
+    if version is None or request.notes.mode == "off" or checkout.repository is None or checkout.revision is None:
         return plan
     try:
         history = await History.open(checkout, remote=request.version.git_remote, credentials=run.git_credentials())
-        last = await _version_before(history, images, parse_version(plan.version), released)
+        last = await _version_before(history, images, parse_version(version), released)
         if last is not None and last.revision is None:
             return plan
         series = await history.since(last.revision if last is not None else None, most=MAX_COMMITS)
@@ -42,7 +45,7 @@ async def with_notes(
         return replace(plan, warnings=(*plan.warnings, f"there are no release notes: {error.cause}"))
     span = (last.revision, checkout.revision) if last is not None and last.revision is not None else None
     previous = str(last.version) if last is not None else None
-    notes = notes_of(request.notes, series, plan.version, previous, Forge.of(checkout.source_url), span)
+    notes = notes_of(request.notes, series, version, previous, Forge.of(checkout.source_url), span)
     return replace(plan, notes=notes)
 
 

@@ -79,6 +79,8 @@ class Report:
         facts += [("why", plan.why), *source_facts(plan), *build_facts(plan)]
         if plan.git_tag and result.released:
             facts.append(("git tag", plan.git_tag))
+        if result.forge is not None and result.forge.page:
+            facts.append(("release page", result.forge.page))
         if self.failed is not None and plan.only is None:
             facts.append(("failed", self.failed))
         if plan.only is not None and self.verified:

@@ -16,6 +16,7 @@ from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
 from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
+from prefect_slipway.flows.request.forge import ForgeChoice
 from prefect_slipway.flows.request.gates import Gates
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.notes import Notes
@@ -109,6 +110,10 @@ class ReleaseRequest(Request):
     trust: Trust = Field(default_factory=Trust, description="Who signs the image before it gets its tag.")
     gates: Gates = Field(default_factory=Gates, description="What checks the image before it gets its tag.")
     notes: Notes = Field(default_factory=Notes, description="What is told about the changes since the last version.")
+    forge: ForgeChoice = Field(
+        default_factory=ForgeChoice,
+        description="Release on GitHub, GitLab, Gitea or Forgejo, made when the images are public.",
+    )
     cache: Cache = Field(
         default_factory=Cache,
         description=(

@@ -12,13 +12,18 @@ from prefect_slipway.infra.domain.reference import ImageReference
 
 
 def verify_commands(
-    request: ReleaseRequest, registries: Registries, keys: Sequence[str], references: Iterable[str]
+    request: ReleaseRequest,
+    registries: Registries,
+    keys: Sequence[str],
+    references: Iterable[str],
+    *,
+    slipway: str | None = None,
 ) -> tuple[str, ...]:
     """`slipway verify` and `cosign verify` of each reference by one of its `keys`, `vault:MOUNT/KEY`; none without a
-    key. They take the registry's login of `pull_commands`."""
+    key. They take the registry's login of `pull_commands`. `slipway`: how it is started elsewhere; None: here."""
     if not keys:
         return ()
-    key, slipway = keys[0], slipway_command()
+    key, slipway = keys[0], slipway or slipway_command()
     vault = ["--vault", request.credentials.vault] if request.credentials.vault is not None else []
     file = f"{key.rpartition('/')[2]}.pem"
     verify, cosign = [], []

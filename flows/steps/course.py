@@ -20,6 +20,7 @@ from prefect_slipway.flows.steps.build import Builds
 from prefect_slipway.flows.steps.cleanup import clean_up
 from prefect_slipway.flows.steps.record import record, record_again
 from prefect_slipway.flows.steps.step import timed_steps
+from prefect_slipway.flows.values.forge import ForgeOutcome
 from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import (
@@ -55,6 +56,7 @@ class Course:
         self.tagged: tuple[Tagged, ...] = ()
         self.pull: tuple[str, ...] = ()
         self.verify: tuple[str, ...] = ()
+        self.forge: ForgeOutcome | None = None
         self.left_behind: tuple[LeftBehind, ...] = ()
         self.recorded: Report | None = None
 
@@ -94,6 +96,7 @@ class Course:
             warnings=(
                 *self.warnings,
                 *(warning for image in images for warning in image.warnings),
+                *([self.forge.warning] if self.forge is not None and self.forge.warning else []),
                 *(cache.warning for cache in caches if cache.warning),
             ),
             caches=caches,
@@ -102,6 +105,7 @@ class Course:
             signed_by=self.signed,
             source_policy=plan.source_policy,
             gates=self.gates,
+            forge=self.forge,
         )
 
     async def record(self, error: BaseException | None = None) -> None:
@@ -121,9 +125,10 @@ class Course:
         )
         await record(self.recorded)
 
-    async def record_caches(self) -> None:
-        """Add to the report what became of the caches; nothing if there are none to export."""
-        if self.recorded is not None and self.builds is not None and self.builds.exports:
+    async def record_more(self) -> None:
+        """Add to the report what became of the release on a forge and of the caches; nothing if there are none."""
+        exports = self.builds is not None and self.builds.exports
+        if self.recorded is not None and (exports or self.forge is not None):
             self.recorded = replace(self.recorded, result=self.result())
             await record_again(self.recorded)
 

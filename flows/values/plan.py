@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from prefect_slipway.flows.values.forge import PlannedForge
 from prefect_slipway.flows.values.notes import ReleaseNotes
 from prefect_slipway.infra.domain.outside import one_line
 
@@ -71,6 +72,7 @@ class ReleasePlan:
     request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
     sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
     `notes`: None if they are turned off, or what is new is not known.
+    `forge`: the release on a forge; None without one.
     """
 
     source: SourceFacts
@@ -89,6 +91,7 @@ class ReleasePlan:
     source_policy: str | None = None
     gates: tuple[str, ...] = ()
     notes: ReleaseNotes | None = None
+    forge: PlannedForge | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -154,6 +157,8 @@ class ReleasePlan:
                 effects[-1] += f"; keep {', '.join(stay)} at a version that this commit does not contain"
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
+        if self.forge is not None:
+            effects.append(self.forge.effect)
         caches = [each.cache.export for each in self.to_build() if each.cache is not None and each.cache.export]
         if caches:
             effects.append(f"export the build cache to {', '.join(caches)}, when the release is public")

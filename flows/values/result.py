@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefect_slipway.flows.values.forge import ForgeOutcome
 from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import PlannedImage
 from prefect_slipway.infra.domain.errors import SlipwayError
@@ -161,7 +162,8 @@ class ReleaseResult:
     `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
-    with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered.
+    with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what
+    became of the release on a forge; None without one.
     """
 
     image: str
@@ -187,13 +189,15 @@ class ReleaseResult:
     signed_by: tuple[str, ...] = ()
     source_policy: str | None = None
     gates: tuple[GateOutcome, ...] = ()
+    forge: ForgeOutcome | None = None
 
     @property
     def summary(self) -> str:
         """A line for states and lists."""
         what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
         done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
-        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind))))
+        forge = self.forge.warning if self.forge is not None else ""
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind), forge)))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -27,10 +27,9 @@ class Forge:
         """The forge of a repository's address; None if the host's name does not tell the kind."""
         if url is None:
             return None
-        host, path = _host_and_path(url)
-        found = _KNOWN.search(host)
-        path = path.strip("/").removesuffix(".git")
-        return cls(_KINDS[found[1]], f"https://{host}/{quote(path, safe='/~')}") if found and path else None
+        host, path = host_and_path(url)
+        kind = kind_of_host(host)
+        return cls(kind, f"https://{host}/{quote(path, safe='/~')}") if kind and path else None
 
     def commit(self, revision: str) -> str:
         return f"{self._pages}/commit/{revision}"
@@ -50,10 +49,21 @@ class Forge:
         return f"{self.web}/-" if self.kind == "gitlab" else self.web
 
 
-def _host_and_path(url: str) -> tuple[str, str]:
+def kind_of_host(host: str) -> str | None:
+    """github, gitlab or gitea; None if the host's name does not tell."""
+    found = _KNOWN.search(host)
+    return _KINDS[found[1]] if found else None
+
+
+def host_and_path(url: str) -> tuple[str, str]:
+    """Of a repository's address: the host, with the port of a page, and the repository's path."""
     if "://" not in url and (match := _SCP_LIKE.fullmatch(url)):
-        return match[1].lower(), match[2]
+        return match[1].lower(), _repository(match[2])
     parts = urlsplit(url)
     # The port of an https page is part of its address, that of ssh is not.
     port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
-    return f"{(parts.hostname or '').lower()}{port}", parts.path
+    return f"{(parts.hostname or '').lower()}{port}", _repository(parts.path)
+
+
+def _repository(path: str) -> str:
+    return path.strip("/").removesuffix(".git")

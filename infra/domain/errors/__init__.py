@@ -147,6 +147,17 @@
     │   ├── GateNotPassed              the newest result of the gate is a failure
     │   ├── NotRebuilt                 not rebuilt to the same digest, or no statement that says so
     │   └── NotRebuildable             what is known of its build is not enough to repeat it
+    ├── ForgeError                     a release on GitHub, GitLab, Gitea or Forgejo
+    │   ├── ForgeUnreachable           refused, no such host, timed out                (retry)
+    │   ├── ForgeTlsError              the certificate is not trusted
+    │   ├── ForgeUnauthorized          401: the token is wrong or has expired
+    │   ├── ForgeForbidden             403: the token lacks a permission
+    │   ├── ForgeRepositoryUnknown     404: no such repository, or the token may not see it
+    │   ├── ForgeThrottled             429, or 403 by a rate limit                     (retry)
+    │   ├── ForgeUnavailable           5xx                                             (retry)
+    │   ├── ForgeConflict              409, 422: somebody else made it at the same time (retry)
+    │   ├── ForgeRefused               400, 422: the forge does not take it
+    │   └── ForgeProtocolError         an answer outside the forge's API, or a redirect to another server
     ├── PolicyError                    policies in Rego
     │   ├── PolicyInvalid              it does not compile, or a function in it fails
     │   └── PolicyTimedOut             no answer in time
@@ -230,6 +241,19 @@ from prefect_slipway.infra.domain.errors.cluster import (
     ObjectConflict,
     ObjectMissing,
     WatchExpired,
+)
+from prefect_slipway.infra.domain.errors.forge import (
+    ForgeConflict,
+    ForgeError,
+    ForgeForbidden,
+    ForgeProtocolError,
+    ForgeRefused,
+    ForgeRepositoryUnknown,
+    ForgeThrottled,
+    ForgeTlsError,
+    ForgeUnauthorized,
+    ForgeUnavailable,
+    ForgeUnreachable,
 )
 from prefect_slipway.infra.domain.errors.gate import (
     GateError,
@@ -404,6 +428,17 @@ __all__ = [
     "DiskFull",
     "DockerfileInvalid",
     "DockerfileMissing",
+    "ForgeConflict",
+    "ForgeError",
+    "ForgeForbidden",
+    "ForgeProtocolError",
+    "ForgeRefused",
+    "ForgeRepositoryUnknown",
+    "ForgeThrottled",
+    "ForgeTlsError",
+    "ForgeUnauthorized",
+    "ForgeUnavailable",
+    "ForgeUnreachable",
     "GateError",
     "GateFailed",
     "GateForbidden",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 import subprocess
 from collections.abc import AsyncIterator
@@ -19,7 +20,9 @@ from tests.conftest import clean_environment
 from tests.contract.buildkit.bridged import bridged_engine, listening_there, may_make_namespaces
 from tests.contract.buildkit.relay import Relay
 from tests.contract.buildkit.test_attestations import SCANNER
+from tests.forges.double import TOKEN, forge_double
 from tests.integration.release.conftest import commit, git
+from tests.integration.release.keys import Place
 from tests.releases import BASE, Traces, complaint, make_source, registry_login, result_of, run_line
 from tests.warm import WarmStarter
 
@@ -201,26 +204,43 @@ async def bridged(traces: Traces, tmp_path: Path) -> AsyncIterator[str]:
             yield address
 
 
-async def test_an_sbom_by_a_generator(commands: WarmStarter, traces: Traces, tmp_path: Path, bridged: str) -> None:
+async def test_an_sbom_by_a_generator(
+    commands: WarmStarter, traces: Traces, tmp_path: Path, bridged: str, place: Place
+) -> None:
     """The generator's image, released and named by digest, scans what is released; its findings come with the
-    provenance."""
+    provenance, and are a file of the release on a forge."""
     scanner = make_source(
         tmp_path / "app-scanner",
         BASE + 'COPY scan.sh /\nENV PATH=/bin\nENTRYPOINT ["/bin/busybox", "sh", "/scan.sh"]\n',
     )
     (scanner / "scan.sh").write_text(SCANNER)
-    on = ("--builder", bridged, "--image", f"{traces.connection.registry}/app-scanner", "--format", "json")
-    generator = result_of(await asyncio.to_thread(commands.run, "release", scanner, *on))
+    generated = ("--builder", bridged, "--image", f"{traces.connection.registry}/app-scanner", "--format", "json")
+    generator = result_of(await asyncio.to_thread(commands.run, "release", scanner, *generated))
     source = make_source(tmp_path / "app-scanned", BASE)
-    on = ("--builder", bridged, "--image", f"{traces.connection.registry}/app-scanned", "--format", "json")
+    git(source, "init", "--quiet", "--initial-branch=main")
+    commit(source, "feat: first")
+    place.vault.put("secret/forge", {"token": TOKEN})
+    image = f"{traces.connection.registry}/app-scanned"
     sbom = f"{generator['image']}@{generator['digest']}"
-    result = result_of(await asyncio.to_thread(commands.run, "release", source, "--sbom", sbom, *on))
+    with forge_double("github") as forge:
+        to = ("--forge", "github", "--forge-url", forge.api, "--forge-repository", "team/app")
+        token = ("--forge-token", "vault:secret/forge", *place.credentials)
+        on = ("--sbom", sbom, "--builder", bridged, "--image", image)
+        result = result_of(
+            await asyncio.to_thread(
+                functools.partial(commands.run, "release", source, *on, *to, *token, env=place.as_root())
+            )
+        )
     kinds = result["images"][0]["attestations"]
     assert SPDX in kinds and any(kind.startswith(SLSA) for kind in kinds)
     (found,) = [
         each["predicate"] for each in Held(traces, source.name).statements("0.1.0") if each["predicateType"] == SPDX
     ]
     assert [file["fileName"] for file in found["files"]] == ["./bin/busybox"]
+    ((name, file),) = forge.files.items()
+    assert name.startswith("app-scanned-0.1.0-linux-") and name.endswith(".spdx.json")
+    assert json.loads(file) == found
+    assert forge.asset_names("v0.1.0") == [name] and not forge.releases["v0.1.0"]["draft"]
 
 
 def test_an_sbom_that_cannot_be_made_fails_the_release(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
