@@ -168,7 +168,7 @@ async def test_five_machines_at_once_get_five_versions(registry: str, repository
     with front(registry) as slow:
         slow.slow_down("PUT", "/manifests/", lambda: chance.choice([0.0, 0.005, 0.02, 0.1]))
         async with a_world(registry, repository) as world:
-            machines = [await world.machine(slow.host, decide_s=10.0, poll_s=0.05) for _ in range(_MACHINES)]
+            machines = [await world.machine(slow.host, decide_s=10.0, poll_s=0.2) for _ in range(_MACHINES)]
             with Pusher(registry, repository, (USER, PASSWORD)) as pusher:
                 images = [pusher.image(labels={"machine": str(number)})["digest"] for number in range(_MACHINES)]
 
