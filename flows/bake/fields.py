@@ -186,6 +186,9 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "extra-hosts": text_map,
     "entitlements": texts,
 }
+FIELDS = frozenset({*_READERS, *_NOT_HERE})
+"""All that bake knows."""
+
 _COLLECTED = frozenset(
     {
         *("inherits", "annotations", "attest", "cache-from", "secret", "ssh"),

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect_slipway.flows.bake.bakefile import Variable
 from prefect_slipway.flows.bake.definition import Definition
 from prefect_slipway.flows.bake.read import read_folder, read_variables
+from prefect_slipway.flows.bake.scope import Variable
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes

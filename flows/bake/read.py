@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from prefect_slipway.flows.bake.bakefile import Variable, known_variables, read_bake_files
+from prefect_slipway.flows.bake.bakefile import known_variables, read_bake_files
 from prefect_slipway.flows.bake.bounds import MOST_BYTES, bounded
 from prefect_slipway.flows.bake.definition import Definition
+from prefect_slipway.flows.bake.scope import Variable
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 
@@ -64,27 +65,23 @@ def _read(places: Places, files: Sequence[str], stdin: str | None) -> tuple[list
     compose: list[_Named] = []
     bake: list[_Named] = []
     for name in list(files) or _usual(places.folder):
-        if name == "-":
-            if stdin is None:
-                raise InvalidOption(
-                    "a file on standard input is not part of the source",
-                    action="put it into the source, or only look at it with --print",
-                )
-            named = f"standard input{_kind(stdin)}", stdin
-        elif name.endswith(_BAKE + _COMPOSE):
-            named = name, _text(places.path("the bake or Compose file", name), name)
+        if name != "-":
+            content = _text(places.path("the bake or Compose file", name), name)
+        elif stdin is not None:
+            name, content = "standard input", stdin
         else:
             raise InvalidOption(
-                f"{name} is neither HCL, JSON nor YAML", action="use a docker-bake file or a Compose file"
+                "a file on standard input is not part of the source",
+                action="put it into the source, or only look at it with --print",
             )
-        (bake if named[0].endswith(_BAKE) else compose).append(named)
+        (compose if _is_compose(name, content) else bake).append((name, content))
     return compose, bake
 
 
-def _kind(text: str) -> str:
-    if text.lstrip().startswith("{"):
-        return ".json"
-    return ".yaml" if re.search(r"^services\s*:", text, re.MULTILINE) else ".hcl"
+def _is_compose(name: str, content: str) -> bool:
+    if name.endswith((*_BAKE, *_COMPOSE)):
+        return name.endswith(_COMPOSE)
+    return re.search(r"^services\s*:", content, re.MULTILINE) is not None
 
 
 def usual_files(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ Semantics: `ResolveGroup`, `ResolveTarget` and `loadLinks` in bake/bake.go (dock
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
@@ -14,6 +15,7 @@ from prefect_slipway.flows.bake.definition import Definition
 from prefect_slipway.flows.bake.fields import Fields, merge
 from prefect_slipway.flows.bake.overrides import Overrides, matching, overridden, read_overrides
 from prefect_slipway.flows.build_options import values
+from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.urls import check_texts
@@ -166,9 +168,16 @@ def _target(name: str, fields: Fields) -> Target:
             found[key] = tuple(value)
     found["contexts"] = {key: place for key, place in contexts.items() if place and not place.startswith(_LINK)}
     found["bases"] = {key: place.removeprefix(_LINK) for key, place in contexts.items() if place.startswith(_LINK)}
-    for key, default in (("context", "."), ("dockerfile", "Dockerfile")):
-        found[key] = found.get(key) or default
+    found["context"] = _context(found.get("context") or ".")
+    found["dockerfile"] = found.get("dockerfile") or "Dockerfile"
     return Target(name, **found)
+
+
+def _context(place: str) -> str:
+    """A directory by its shortest name."""
+    if is_image(place) or is_layout(place) or is_remote(place) or place.startswith(_LINK):
+        return place
+    return posixpath.normpath(place.removeprefix("cwd://"))
 
 
 def _check_values(target: Target) -> None:
