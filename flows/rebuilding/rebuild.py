@@ -148,7 +148,10 @@ async def _same(
         raise NotRebuilt(
             f"the image for {platform} has the digest {recipe.image.manifest.digest}, its rebuild {outcome.digest}",
             details="\n".join(await _differences(client, image, recipe, layout, outcome.digest)),
-            action="see what differs, and whether the Dockerfile downloads something that has changed meanwhile",
+            action=(
+                "see what differs: a download that has changed, or a step that the release took from a cache of before "
+                "the commit (release with --reproducible and --no-cache)"
+            ),
         )
 
 

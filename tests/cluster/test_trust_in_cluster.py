@@ -21,6 +21,7 @@ from tests.cluster import job_gate
 from tests.cluster.conftest import kubectl
 from tests.conftest import RunningStack
 from tests.contract.buildkit.parts import busybox_context
+from tests.git_repository import git
 from tests.kubernetes.cluster import PASSWORD, USER, ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseParts
 from tests.kubernetes.rollout_parts import BEHAVIOURS, make, push_images, running_images
@@ -77,12 +78,13 @@ class TestTrustInCluster(ReleaseParts):
     async def test_from_a_release_to_a_workload(
         self, command: Command, gate: str, pulled_from: str, namespace: str, api: KubernetesApi, tmp_path: Path
     ) -> None:
-        """A failing gate leaves nothing public; what passed and is signed is deployed; what is not signed is refused,
-        and nothing is written."""
+        """A failing gate leaves nothing public; what is signed is rebuilt elsewhere and deployed; what is not
+        signed is refused, and nothing is written."""
         repository = f"{pulled_from}/{namespace}/app"
         access = ("--insecure-registry", "--credentials", f"vault:{SECRET}", "--format", "json")
+        builder = ("--builder", "kubernetes", "--builder-option", "cpu=50m", "--builder-option", "memory=64Mi")
         release = (
-            *("--builder", "kubernetes", "--builder-option", "cpu=50m", "--builder-option", "memory=64Mi"),
+            *(*builder, "--reproducible"),
             *("--image", repository, "--sign", KEY, "--gate", gate, *access),
         )
         command_line = ["/bin/busybox", "sh", "-c", BEHAVIOURS["good"]]
@@ -95,11 +97,18 @@ class TestTrustInCluster(ReleaseParts):
         assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
         (source / "check").write_text("exit 0\n")
+        git(source, "init", "--quiet", "--initial-branch=main")
+        git(source, "add", "--all")
+        git(source, "commit", "--quiet", "--message", "feat: start")
         released = await command("release", source, *release)
         assert released.returncode == 0, released.stderr
         result = json.loads(released.stdout)
         assert result["version"] == "0.1.0" and [each["outcome"] for each in result["gates"]] == ["passed"]
         assert result["signed_by"]
+        rebuilt = await command("rebuild", result["reference"], "--source", source, *builder, *access)
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        assert json.loads(rebuilt.stdout)["platforms"] == result["platforms"]
+        assert await everything(api, f"{MANAGED_BY}={SLIPWAY}") == []
 
         images = await asyncio.to_thread(push_images, pulled_from, f"{namespace}/app", (USER, PASSWORD))
         await make(api, DEPLOYMENT, images["good"])

@@ -25,10 +25,11 @@ def attachables(request: BuildRequest, credentials: CredentialSource) -> list[At
     """Raises errors in the request's directories, secrets, agents and outputs before anything is sent."""
     directories = request.directories()
     offered: list[Attachable] = [Auth(credentials)]
+    modes, time = request.git_modes, request.source_date_epoch if request.git_modes else None
     if request.dockerfile_content is not None:
-        offered.append(_WithDockerfile(directories, request.dockerfile_content, git_modes=request.git_modes))
+        offered.append(_WithDockerfile(directories, request.dockerfile_content, git_modes=modes, clamped_to=time))
     elif directories:
-        offered.append(FileSync(directories, git_modes=request.git_modes))
+        offered.append(FileSync(directories, git_modes=modes, clamped_to=time))
     if not isinstance(request.context, Path | str):
         from prefect_slipway.infra.buildkit.session.upload import Upload
 
@@ -102,8 +103,10 @@ def finish_outputs(offered: Iterable[Attachable]) -> None:
 class _WithDockerfile(FileSync):
     """Directories, and a Dockerfile that is in none of them."""
 
-    def __init__(self, directories: Mapping[str, Path], dockerfile: bytes, *, git_modes: bool) -> None:
-        super().__init__(directories, git_modes=git_modes)
+    def __init__(
+        self, directories: Mapping[str, Path], dockerfile: bytes, *, git_modes: bool, clamped_to: int | None
+    ) -> None:
+        super().__init__(directories, git_modes=git_modes, clamped_to=clamped_to)
         self._dockerfile = dockerfile
 
     def handlers(self) -> dict[str, Handler]:

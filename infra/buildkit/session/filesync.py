@@ -23,15 +23,22 @@ from prefect_slipway.infra.domain.errors import ContextError
 from prefect_slipway.infra.domain.options import parse_bool
 
 _STATS_AT_ONCE = 256
+_NS = 1_000_000_000
+# Less than a second; two times of one file have the same remainder only by an accident.
+_PRIME = 999_999_937
 
 
 class FileSync:
     """Serves directories by name. `failure`: the ContextError that ended a transfer, which the daemon only retells.
-    `git_modes`: see `BuildRequest`."""
+    `git_modes`: see `BuildRequest`. `clamped_to`: seconds, the time that the exporter gives to all files that are newer
+    (rewrite-timestamp); older ones, as a work tree has them, become newer, so that all get that one time."""
 
-    def __init__(self, directories: Mapping[str, Path], *, git_modes: bool = False) -> None:
+    def __init__(
+        self, directories: Mapping[str, Path], *, git_modes: bool = False, clamped_to: int | None = None
+    ) -> None:
         self._directories = directories
         self._git_modes = git_modes
+        self._clamped_to = clamped_to
         self.failure: ContextError | None = None
 
     def handlers(self) -> dict[str, Handler]:
@@ -50,7 +57,7 @@ class FileSync:
             git_modes=self._git_modes,
         )
         try:
-            await _Transfer(call, directory, selection).run()
+            await _Transfer(call, directory, selection, self._clamped_to).run()
         except ContextError as error:
             self.failure = self.failure or error
             packet = Packet(type=Packet.PACKET_ERR, data=error.cause.encode(errors="replace"))
@@ -67,8 +74,9 @@ def decoded(metadata: Mapping[str, list[str]], key: str) -> list[str]:
 
 
 class _Transfer:
-    def __init__(self, call: ServerCall, root: Path, selection: Selection) -> None:
+    def __init__(self, call: ServerCall, root: Path, selection: Selection, clamped_to: int | None) -> None:
         self._call = call
+        self._oldest = clamped_to * _NS + 1 if clamped_to is not None else None
         self._root = root
         self._selection = selection
         self._table = FileTable()
@@ -113,6 +121,9 @@ class _Transfer:
         frames = bytearray()
         for entry in islice(stats, _STATS_AT_ONCE):
             self._table.add(entry.path if has_content(entry.mode) else b"", entry.size, entry.modTime)
+            if self._oldest is not None and entry.modTime < self._oldest:
+                # Within the second, as the daemon compares times to know which files have changed.
+                entry.modTime = self._oldest + entry.modTime % _PRIME
             frames += stat_packet(entry.SerializeToString())
         return bytes(frames)
 

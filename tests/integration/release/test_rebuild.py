@@ -40,8 +40,6 @@ def test_a_release_is_rebuilt_and_that_is_signed(
     how = (
         "--path",
         "services/app",
-        "--ref",
-        "main",
         "--file",
         "Image.dockerfile",
         "--target",

@@ -54,9 +54,11 @@ class Daemon:
 
 
 @asynccontextmanager
-async def syncing(root: Path, *metadata: tuple[str, str]) -> AsyncIterator[tuple[Daemon, FileSync]]:
+async def syncing(
+    root: Path, *metadata: tuple[str, str], clamped_to: int | None = None
+) -> AsyncIterator[tuple[Daemon, FileSync]]:
     near, far = pipe()
-    sync = FileSync({"context": root})
+    sync = FileSync({"context": root}, clamped_to=clamped_to)
     serving = asyncio.create_task(GrpcServer({METHOD: sync.diff_copy}).serve(far))
     async with GrpcClient(near) as client, client.call(METHOD, [("dir-name", "context"), *metadata]) as call:
         yield Daemon(call), sync
@@ -104,6 +106,23 @@ async def test_a_file_that_is_not_what_was_announced(tmp_path: Path, change: str
             await daemon.receive()
     assert sync.failure is not None
     assert "'file'" in sync.failure.cause
+
+
+async def test_files_older_than_the_time_that_all_get(tmp_path: Path) -> None:
+    """They are announced as newer, each in its own way within the second, and are sent all the same."""
+    epoch, second = 1_700_000_000, 1_000_000_000
+    times = {"a-old": 1_000 * second, "b-old": 1_001 * second, "c-same": epoch * second, "d-new": (epoch + 9) * second}
+    for name, time in times.items():
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, ns=(time, time))
+    async with syncing(tmp_path, clamped_to=epoch) as (daemon, _):
+        found = [stat.modTime for stat in await daemon.stats()]
+        assert all(epoch * second < time < (epoch + 1) * second for time in found[:3]), found
+        assert len(set(found)) == 4
+        assert found[3] == times["d-new"]
+        assert [await daemon.content(number) for number in range(4)] == [name.encode() for name in times]
+        await daemon.send(type=Packet.PACKET_FIN)
+        await daemon.receive()
 
 
 @pytest.mark.parametrize("number", [0, 7], ids=["a folder", "beyond the end"])
