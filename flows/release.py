@@ -18,6 +18,7 @@ from prefect_slipway.flows.run.verify_commands import verify_commands
 from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
+from prefect_slipway.flows.steps.components import release_components
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
 from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
 from prefect_slipway.flows.steps.export_cache import export_caches
@@ -48,7 +49,8 @@ from prefect_slipway.infra.common.concurrently import run_concurrently
 async def release(request: ReleaseRequest) -> ReleaseResult:
     """Release container images: build with BuildKit, push under the next semantic version and record the run.
 
-    Several images (`bake`) share one version, and either all or none become public.
+    Several images (`bake`) share one version, and either all or none become public. The components that a release file
+    describes have a version each, and a run each of this flow.
     """
     about = About("release", request.subject, f"{request.called} was not released", request.shown)
     return await as_run(lambda: _release(request), about, lambda result: result.summary, name=cleaned_up_name)
@@ -65,6 +67,9 @@ async def _release(request: ReleaseRequest) -> ReleaseResult:
 
 async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     source, builder = await _begin(run, made)
+    if run.components is not None:
+        course.of_components = await release_components(run, source.checkout, release)
+        return
     registries = source.registries
     await check_secrets_of_files(run, source)
     gates = await check_gates(run, source)
@@ -105,7 +110,9 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
 async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts | None]:
     """Do independent steps at the same time. If there may be nothing to release, or the release waits for an
     approval, no builder is created before that is decided."""
-    source = await fetch_source(run, made) if run.release_file_decides else None
+    source = await fetch_source(run, made) if run.release_file_decides or run.components is not None else None
+    if source is not None and run.components is not None:
+        return source, None
     await check_named_secrets(run)
     await check_signing_keys(run)
     host = known_host(run)

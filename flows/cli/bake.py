@@ -68,10 +68,9 @@ def run(args: argparse.Namespace) -> int:
     request = with_release_file(_request(args, typed))
     if args.plan:
         from prefect_slipway.flows.cli.display.choice import progress_of
-        from prefect_slipway.flows.cli.plan import plan_of
-        from prefect_slipway.flows.reporting.plan_report import plan_as_text
+        from prefect_slipway.flows.cli.plan import plan_of, plan_text
 
-        print(plan_as_text(plan_of(request, progress_of(args))))
+        print(plan_text(plan_of(request, progress_of(args))))
         return 0
 
     def start() -> Coroutine[Any, Any, ReleaseResult]:

@@ -100,6 +100,8 @@ class _Values:
             if place in of_file and self._file is not None and (place not in given or isinstance(value, Mapping)):
                 origins.append(self._file.where(place))
             rows.append((".".join(place), value, " and ".join(origins)))
+        if (file := self._file) is not None:
+            rows += [(".".join(place), value, file.where(place)) for place, value in file.of_components()]
         return rows
 
     def as_dict(self) -> dict[str, Any]:

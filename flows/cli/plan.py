@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
+from prefect_slipway.flows.values.components import ComponentsPlan
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.cli.display.lines import Display
@@ -37,19 +38,26 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps(plan.as_dict()))
     else:
-        from prefect_slipway.flows.reporting.plan_report import plan_as_text
-
-        print(plan_as_text(plan))
+        print(plan_text(plan))
     return 0
 
 
-def plan_of(request: ReleaseRequest, progress: str) -> ReleasePlan:
+def plan_text(plan: ReleasePlan | ComponentsPlan) -> str:
+    """For a terminal."""
+    if isinstance(plan, ComponentsPlan):
+        return plan.as_text()
+    from prefect_slipway.flows.reporting.plan_report import plan_as_text
+
+    return plan_as_text(plan)
+
+
+def plan_of(request: ReleaseRequest, progress: str) -> ReleasePlan | ComponentsPlan:
     """Plan a release without reserving anything. Raises SlipwayErrors."""
     with display(progress) as shown:
         return asyncio.run(_plan_of(request, shown))
 
 
-async def _plan_of(request: ReleaseRequest, shown: Display) -> ReleasePlan:
+async def _plan_of(request: ReleaseRequest, shown: Display) -> ReleasePlan | ComponentsPlan:
     from prefect_slipway.flows.planning.decide import plan_release
     from prefect_slipway.flows.planning.source import look_into, secrets_of
     from prefect_slipway.flows.planning.who_builds import with_nodes
@@ -63,6 +71,10 @@ async def _plan_of(request: ReleaseRequest, shown: Display) -> ReleasePlan:
         async with checkout:
             with shown_step("plan version", shown.step):
                 await run.use_release_file(checkout)
+                if run.components is not None:
+                    from prefect_slipway.flows.planning.components import plan_components
+
+                    return (await plan_components(run, checkout))[0]
                 source = look_into(run, checkout)
                 await run.see_secrets(secrets_of(source))
                 plan, _ = await plan_release(run, source, claimant=None)

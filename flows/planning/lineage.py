@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Protocol
 
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.infra.domain.errors import (
@@ -19,11 +20,19 @@ from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.source import Checkout, GitLedger, History
+from prefect_slipway.infra.source import Checkout, GitLedger, History, Series
 from prefect_slipway.infra.source.url import is_full_id
 
 Images = Mapping[ImageReference, RegistryClient]
 """What is released, a set's first image first."""
+
+
+class Commits(Protocol):
+    """The commits that led to the revision."""
+
+    async def since(self, start: str | None) -> Series:
+        """As of History."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Lineage:
 
     line: tuple[Released, ...]
     elsewhere: tuple[Version, ...] = ()
-    history: History | None = None
+    history: Commits | None = None
 
     def latest(self, *, stable_only: bool = False) -> Released | None:
         """The highest version of the line."""
@@ -58,7 +67,10 @@ async def look_back(
     highest_first = sorted(released, key=lambda release: release.version, reverse=True)
     if checkout.repository is None or checkout.revision is None:
         return Lineage(tuple(highest_first))
-    history = await History.open(checkout, remote=run.request.version.git_remote, credentials=run.git_credentials())
+    choice = run.request.version
+    history = await History.open(
+        checkout, remote=choice.git_remote, credentials=run.git_credentials(), paths=choice.paths
+    )
     if not isinstance(ledger, GitLedger):
         return await _by_labels(history, images, [release.version for release in highest_first])
     if not released and ledger.remote is None:

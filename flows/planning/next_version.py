@@ -97,11 +97,11 @@ async def choose(
     request = run.request
     named = parse_version(request.version.exact) if request.version.exact is not None else None
     if named is not None and not (request.version.only_new or request.version.moving_tags):
-        return _by_name(named, released)
+        return _by_name(request, named, released)
     lineage = await look_back(run, ledger, checkout, images, released)
     found = await _nothing_new(request, ledger, checkout, images, lineage, named, fingerprint)
     if found is None:
-        found = _by_name(named, released) if named is not None else await _by_bump(request, lineage)
+        found = _by_name(request, named, released) if named is not None else await by_bump(request, lineage)
     previous = lineage.latest()
     return replace(
         found,
@@ -111,9 +111,9 @@ async def choose(
     )
 
 
-def _by_name(version: Version, released: Sequence[Released]) -> Choice:
+def _by_name(request: ReleaseRequest, version: Version, released: Sequence[Released]) -> Choice:
     below = latest(release.version for release in released if release.version < version)
-    return Choice(f"--version {version}", version=version, previous=below)
+    return Choice(request.version.reason or f"--version {version}", version=version, previous=below)
 
 
 async def _nothing_new(
@@ -129,7 +129,7 @@ async def _nothing_new(
 
     A prerelease of the same commit does not make a stable release superfluous.
     """
-    prerelease = named.prerelease is not None if named is not None else _asks_for_prerelease(request)
+    prerelease = named.prerelease is not None if named is not None else asks_for_prerelease(request)
     if request.version.only_new and request.bump is not Bump.AUTO:
         last = lineage.latest(stable_only=not prerelease)
         if last is not None and await _is_released(checkout, images, lineage, last, fingerprint):
@@ -161,8 +161,9 @@ async def _has_images(images: Images, version: Version) -> bool:
     return None not in await asyncio.gather(*heads)
 
 
-async def _by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
-    bump, prerelease = request.bump, _asks_for_prerelease(request)
+async def by_bump(request: ReleaseRequest, lineage: Lineage) -> Choice:
+    """Decide by the request's bump alone. Raises InvalidOption, and what git raises."""
+    bump, prerelease = request.bump, asks_for_prerelease(request)
     base, highest = lineage.latest(stable_only=True), lineage.latest()
     if highest is None:
         first = Choice("the first version", bump=Bump.MINOR if bump in _BY_COMMITS else bump, prerelease=prerelease)
@@ -248,5 +249,6 @@ async def same_release(
     return digest if labels.get(SLIPWAY_FINGERPRINT) == fingerprint else None
 
 
-def _asks_for_prerelease(request: ReleaseRequest) -> bool:
+def asks_for_prerelease(request: ReleaseRequest) -> bool:
+    """Whether the request is for a prerelease."""
     return request.version.prerelease or request.bump is Bump.PRERELEASE

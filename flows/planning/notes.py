@@ -36,7 +36,8 @@ async def with_notes(
     if version is None or request.notes.mode == "off" or checkout.repository is None or checkout.revision is None:
         return plan
     try:
-        history = await History.open(checkout, remote=request.version.git_remote, credentials=run.git_credentials())
+        choice, credentials = request.version, run.git_credentials()
+        history = await History.open(checkout, remote=choice.git_remote, credentials=credentials, paths=choice.paths)
         last = await _version_before(history, images, parse_version(version), released)
         if last is not None and last.revision is None:
             return plan

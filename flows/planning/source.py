@@ -57,8 +57,12 @@ class FetchedSource:
 
 
 def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
-    """Find out what to build from a source. Raises InvalidOption and DockerfileMissing."""
+    """Find out what to build from a source; nothing, if its components do. Raises InvalidOption and
+    DockerfileMissing."""
     request = run.request
+    if run.components is not None:
+        nothing = TargetSet({}, ())
+        return FetchedSource(checkout, nothing, Places.of(checkout.path, checkout.top, ()), {}, run.registries(""))
     allowed = request.bake.allow if request.bake is not None else request.build.allowed
     places = Places.of(checkout.path, checkout.top, allowed)
     if request.bake is None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from prefect_slipway.flows.relay.patterns import matches
 from prefect_slipway.flows.relay.push import RESERVATIONS, Push
 from prefect_slipway.flows.relay.template import NAMES, filled, names_in
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.patterns import matches
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.domain.urls import check_texts
 

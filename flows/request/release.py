@@ -14,6 +14,7 @@ from prefect_slipway.flows.request.build import OF_ANY_IMAGE, Build
 from prefect_slipway.flows.request.builder import BuilderChoice
 from prefect_slipway.flows.request.cache import Cache
 from prefect_slipway.flows.request.checkout import Checkout
+from prefect_slipway.flows.request.component import ComponentChoice
 from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.forge import ForgeChoice
@@ -33,6 +34,7 @@ OF_ONE_IMAGE = (
     "file",
     "build_args",
     "platforms",
+    "components",
     *(f"build.{name}" for name in Build.model_fields if name not in OF_ANY_IMAGE),
 )
 """The request's fields that say what one image is made of: those of several are in their files."""
@@ -122,6 +124,9 @@ class ReleaseRequest(Request):
     )
     config: Config = Field(
         default_factory=Config, description="What the release file `slipway.toml` in the source may choose."
+    )
+    components: ComponentChoice = Field(
+        default_factory=ComponentChoice, description="Which components of the release file to release."
     )
     bake: Bake | None = Field(
         default=None,

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from prefect_slipway.flows.request.component import Component
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.wrong import wrong
@@ -24,8 +25,10 @@ from prefect_slipway.infra.domain.near import meant
 
 MAX_BYTES = 256 * 1024
 
-NOT_IN_FILE = frozenset({"source", "checkout", "config", "credentials.vault"})
-"""What is decided before the file is read."""
+NOT_IN_FILE = frozenset({"source", "checkout", "config", "credentials.vault", "components", "version.paths"})
+"""What is decided before the file is read; components have tables of their own."""
+
+WORKSPACES = ("npm", "uv", "cargo", "go")
 
 FREE = frozenset(
     {
@@ -69,11 +72,15 @@ Place = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class ReleaseFile:
-    """`name`: as people know it. `values`: as a request has them. `lines`: where each key is."""
+    """`name`: as people know it. `values`: as a request has them. `lines`: where each key is. `components`: the tables
+    of those that are described, with the keys of a request and those of Component. `workspaces`: the kinds of those
+    whose members are components."""
 
     name: str
     values: Mapping[str, Any] = field(default_factory=dict)
     lines: Mapping[Place, int] = field(default_factory=dict)
+    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    workspaces: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, text: str, name: str) -> ReleaseFile:
@@ -83,9 +90,23 @@ class ReleaseFile:
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             what = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "is nested too deeply"
             raise ReleaseFileInvalid(f"{name} is not valid TOML: {what}") from None
-        file = cls(name, values, _lines(text))
+        lines = _lines(text)
+        workspaces, components = values.pop("workspace", ()), values.pop("components", {})
+        file = cls(name, values, lines, components, (workspaces,) if isinstance(workspaces, str) else tuple(workspaces))
         file._check()
+        file._check_components()
         return file
+
+    @property
+    def has_components(self) -> bool:
+        return bool(self.components or self.workspaces)
+
+    def of_component(self, name: str, values: Mapping[str, Any]) -> ReleaseFile:
+        """What the file says about the release of one component. `values`: of its table, as a request has them."""
+        above = ("components", name)
+        lines = {place[2:]: line for place, line in self.lines.items() if place[:2] == above}
+        common = {key: value for key, value in self.values.items() if key != "image"}
+        return ReleaseFile(self.name, _joined(common, values), {**self.lines, **lines})
 
     def where(self, place: Place) -> str:
         """The file, and the key's line."""
@@ -95,25 +116,42 @@ class ReleaseFile:
     def guarded(self, given: Mapping[str, Any]) -> Iterator[tuple[Place, Any]]:
         """The keys in force that need permission. `given`: what the request has already, which wins."""
         for place, value in places(self.values, ReleaseRequest):
-            dotted = ".".join(place)
-            if dotted in FREE or _FREE_VALUES.get(dotted, _GUARDED) == value:
-                continue
-            if isinstance(value, Mapping) or _at(given, place) is None:
+            if not _is_free(place, value) and (isinstance(value, Mapping) or _at(given, place) is None):
                 yield place, value
+        for place, value in self.of_components():
+            inner = place[2:]
+            if not _is_free(inner, value) and (isinstance(value, Mapping) or _at(given, inner) is None):
+                yield place, value
+
+    def of_components(self) -> Iterator[tuple[Place, Any]]:
+        """The keys of all components, with the components' names."""
+        for name, table in self.components.items():
+            for place, value in places(table, ReleaseRequest):
+                yield ("components", name, *place), value
 
     def applied(self, request: ReleaseRequest, allow: Sequence[str]) -> ReleaseRequest:
         """The request with the file's values where it says nothing itself; tables with free keys (`build_args`,
-        `build.labels`) are joined. Raises ReleaseFileRefused for what `allow` does not cover, ReleaseFileInvalid."""
-        given = request.model_dump(exclude_unset=True)
+        `build.labels`) are joined. Where there are components, the file's image is only the place of theirs. Raises
+        ReleaseFileRefused for what `allow` does not cover, ReleaseFileInvalid."""
+        return self.joined(request.model_dump(exclude_unset=True), allow)
+
+    def joined(self, given: Mapping[str, Any], allow: Sequence[str]) -> ReleaseRequest:
+        """The same of the values that a request has."""
         self.check_allowed(given, allow)
+        values = {name: value for name, value in self.values.items() if name != "image" or not self.has_components}
         try:
-            return ReleaseRequest.read(_joined(self.values, given))
+            return ReleaseRequest.read(_joined(values, given))
         except UsageError as error:
             raise ReleaseFileInvalid(f"{self.name}: {error.cause}", action=error.action) from error
 
     def check_allowed(self, given: Mapping[str, Any], allow: Sequence[str]) -> None:
         """Raises ReleaseFileRefused."""
-        refused = [(place, text) for place, value in self.guarded(given) for text in _denied(place, value, allow)]
+        refused = [
+            (place, text)
+            for place, value in self.guarded(given)
+            if place != ("image",) or not self.has_components
+            for text in _denied(place, value, allow)
+        ]
         if refused:
             place, _ = refused[0]
             patterns = [f"{'.'.join(place)}={text}" for place, text in refused]
@@ -142,6 +180,38 @@ class ReleaseFile:
             except UsageError as error:
                 raise ReleaseFileInvalid(f"{self.where(place)}: {error.cause}", action=error.action) from error
 
+    def _check_components(self) -> None:
+        for kind in self.workspaces:
+            if kind not in WORKSPACES:
+                raise ReleaseFileInvalid(
+                    f"{self.where(('workspace',))}: there is no workspace {kind!r}{meant(str(kind), WORKSPACES)}",
+                    action=f"use {', '.join(WORKSPACES)}",
+                )
+        if not isinstance(self.components, Mapping):
+            raise ReleaseFileInvalid(f"{self.where(('components',))}: write [components.NAME]")
+        for name, table in self.components.items():
+            where = self.where(("components", name))
+            if not isinstance(table, Mapping):
+                raise ReleaseFileInvalid(f"{where}: `components.{name}` is a table: write [components.{name}]")
+            if not _NAME.fullmatch(name):
+                raise ReleaseFileInvalid(
+                    f"{where}: {name!r} cannot be a component's name, which is part of tags and image names",
+                    action="use lower-case letters and digits, divided by single . _ or -",
+                )
+            own, values = own_keys(table)
+            inner = ReleaseFile(self.name, values, self.of_component(name, {}).lines)
+            for key in values:
+                if key not in ReleaseRequest.model_fields:
+                    known = [*Component.model_fields, *ReleaseRequest.model_fields]
+                    raise ReleaseFileInvalid(
+                        f"{inner.where((key,))}: `components.{name}.{key}` is not a key{meant(key, known)}"
+                    )
+            inner._check()
+            try:
+                Component.read(own)
+            except UsageError as error:
+                raise ReleaseFileInvalid(f"{where}: {error.cause}", action=error.action) from error
+
     def _known(self, values: Mapping[str, Any], model: type[Request], above: Place) -> None:
         for name, value in values.items():
             place = (*above, name)
@@ -158,6 +228,20 @@ class ReleaseFile:
 
 
 _GUARDED = object()
+
+# As a part of a repository's name has it (OCI distribution specification, "Pulling manifests").
+_NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|-)[a-z0-9]+)*")
+
+
+def own_keys(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keys of Component, and those of a request."""
+    own = {key: value for key, value in table.items() if key in Component.model_fields}
+    return own, {key: value for key, value in table.items() if key not in own}
+
+
+def _is_free(place: Place, value: Any) -> bool:
+    dotted = ".".join(place)
+    return dotted in FREE or dotted in Component.model_fields or _FREE_VALUES.get(dotted, _GUARDED) == value
 
 
 def section(model: type[Request], name: str) -> type[Request] | None:
@@ -187,12 +271,12 @@ def _at(values: Mapping[str, Any], place: Place) -> Any:
 
 
 def _denied(place: Place, value: Any, allow: Sequence[str]) -> Iterator[str]:
-    """What of a value no pattern allows."""
-    dotted = ".".join(place)
+    """What of a value no pattern allows. A component's key is allowed as the same key of any release is."""
+    names = {".".join(place), ".".join(place[2:] if place[0] == "components" else place)}
     patterns = []
     for entry in allow:
         key, _, pattern = entry.partition("=")
-        if key == "*" or dotted == key or dotted.startswith(f"{key}."):
+        if key == "*" or any(f"{name}.".startswith(f"{key}.") for name in names):
             patterns.append(pattern or "*")
     for text in _texts(value):
         if not any(fnmatchcase(text, pattern) for pattern in patterns):

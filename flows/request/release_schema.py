@@ -5,17 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from prefect_slipway.flows.request.bake import Bake
+from prefect_slipway.flows.request.component import Component
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.request.release_file import NOT_IN_FILE, section
+from prefect_slipway.flows.request.release_file import NOT_IN_FILE, WORKSPACES, section
 from prefect_slipway.infra.domain.documentation import SCHEMA
 
+_KIND = {"type": "string", "enum": list(WORKSPACES)}
 _OF_FORMS = ("position", "propertyNames")
 
 
 def release_schema() -> dict[str, Any]:
     """JSON Schema, draft 2020-12."""
     schema = _table(ReleaseRequest, "")
+    component = _table(Component, "")
+    component["properties"] |= schema["properties"]
+    schema["properties"] |= {
+        "workspace": {
+            "description": "Workspace whose members with a Dockerfile are components.",
+            "anyOf": [_KIND, {"type": "array", "items": _KIND}],
+        },
+        "components": {
+            "description": "Parts of the source that have versions of their own.",
+            "type": "object",
+            "additionalProperties": component,
+        },
+    }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "Slipway release file"}
     return {**head, **schema}
 

@@ -18,6 +18,9 @@ class VersionChoice(Request, title="Version"):
     exact: Annotated[str | None, Option("version")] = Field(
         default=None, description="Release exactly this version. Leave empty for the next one."
     )
+    reason: str | None = Field(
+        default=None, description="Why it is this version, for the report. Leave empty to name --version."
+    )
     prerelease: bool = Field(
         default=False,
         description="Release a prerelease of the next version: 1.3.0-rc.1 instead of 1.3.0.",
@@ -51,6 +54,13 @@ class VersionChoice(Request, title="Version"):
         description=(
             "Git remote of a local repository that keeps the tags; use `-` for no remote. Leave empty for origin, if "
             "it exists."
+        ),
+    )
+    paths: Annotated[list[str], Option("version-path", "PATTERN")] = Field(
+        default_factory=list,
+        description=(
+            "Files whose commits count for the version, from the repository's top, such as `services/api/**` or "
+            "`!docs/**`. Leave empty for the build context."
         ),
     )
     moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")

@@ -26,13 +26,15 @@ from prefect_slipway.infra.vault import VaultSession
 if TYPE_CHECKING:
     from prefect_slipway.blocks import Builder
     from prefect_slipway.blocks import KubernetesBuilder as KubernetesBlock
+    from prefect_slipway.flows.request.release_file import ReleaseFile
 
 
 class OpenRun:
     """The open connections of a run. Steps get it as a parameter, which Prefect neither stores nor copies, as it is a
     plain object.
 
-    `request`: with what its saved blocks say; `home`: the state folder.
+    `request`: with what its saved blocks and the release file say; `asked`: without; `file`: the release file, None if
+    there is none or the source is not fetched yet; `home`: the state folder.
     """
 
     def __init__(
@@ -43,8 +45,12 @@ class OpenRun:
         vault: VaultSession | None,
         exits: AsyncExitStack,
         builder: RunBuilder,
+        asked: ReleaseRequest | None = None,
+        file: ReleaseFile | None = None,
     ) -> None:
         self.request = request
+        self.asked = asked or request
+        self.file = file
         self.home = home
         self.stack = stack
         self.vault = vault
@@ -71,6 +77,11 @@ class OpenRun:
         return self._registries[host]
 
     @property
+    def components(self) -> ReleaseFile | None:
+        """The release file, if it describes components and the request is about them."""
+        return self.file if self.file is not None and self.file.has_components and self.request.bake is None else None
+
+    @property
     def release_file_decides(self) -> bool:
         """Whether the release file of a source that is not fetched yet may choose registry, builder or approval."""
         config = self.request.config
@@ -81,7 +92,7 @@ class OpenRun:
         Raises ReleaseFileInvalid, ReleaseFileRefused, InvalidOption."""
         if directory_of(self.request) is not None:
             return
-        file = find_release_file(self.request, checkout.path, checkout.top)
+        self.file = file = find_release_file(self.request, checkout.path, checkout.top)
         if file is not None:
             decides = self.release_file_decides
             self.request = await _with_saved(file.applied(self.request, self.request.config.allow))
@@ -121,7 +132,8 @@ async def open_run(
     `run`, `attempt`, `session`: as of RunBuilder.
     """
     request = await _with_source(request)
-    if (folder := directory_of(request)) is not None and (file := find_release_file(request, folder)) is not None:
+    asked, folder = request, directory_of(request)
+    if (file := find_release_file(request, folder) if folder is not None else None) is not None:
         request = file.applied(request, request.config.allow)
     request = await _with_saved(request)
     config = StackConfig.from_env(env)
@@ -130,7 +142,7 @@ async def open_run(
         access = await find_vault(request.credentials.vault, stack, env)
         vault = await exits.enter_async_context(VaultSession(access)) if access is not None else None
         builder = RunBuilder(request, stack, exits, run=run, attempt=attempt, session=session)
-        yield OpenRun(request, config.home, stack, vault, exits, builder)
+        yield OpenRun(request, config.home, stack, vault, exits, builder, asked, file)
 
 
 def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name: str) -> ImageReference:

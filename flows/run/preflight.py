@@ -11,6 +11,7 @@ from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.flows.run.builder import builder_tls
 from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builders, vault_access
 from prefect_slipway.flows.run.open_run import image_of
+from prefect_slipway.flows.run.release_file import has_components
 from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
@@ -34,7 +35,7 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
         source = parse_source(request.source, ref=checkout.ref, path=checkout.path, checksum=checkout.checksum)
         if isinstance(source, DirectorySpec):
             existing_directory(source.path)
-    if request.bake is None:
+    if request.bake is None and not has_components(request):
         image_of(request, stack, "any")
     if builder.address == KUBERNETES:
         # The cluster's client takes half a second to import, which a run without one does not pay.

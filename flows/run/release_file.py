@@ -60,8 +60,19 @@ def with_release_file(request: ReleaseRequest, env: Mapping[str, str] = os.envir
     file = find_release_file(request, folder) if folder is not None else None
     if folder is None or file is None:
         return request
+    if file.has_components and request.bake is None:
+        # Each component's values are its own: the flow reads the file.
+        trusted = Allowed(StackConfig.from_env(env).home).covers(folder, file)
+        return request.changed({"config": {"allow": ["*"]}}) if trusted else request
     allow = ["*"] if Allowed(StackConfig.from_env(env).home).covers(folder, file) else request.config.allow
     return file.applied(request, allow)
+
+
+def has_components(request: ReleaseRequest) -> bool:
+    """Whether the release file of its directory, if it is one, describes components. Raises as `find_release_file`."""
+    folder = directory_of(request)
+    file = find_release_file(request, folder) if folder is not None else None
+    return file is not None and file.has_components
 
 
 class Allowed:

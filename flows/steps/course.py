@@ -57,6 +57,7 @@ class Course:
         self.pull: tuple[str, ...] = ()
         self.verify: tuple[str, ...] = ()
         self.forge: ForgeOutcome | None = None
+        self.of_components: ReleaseResult | None = None
         self.left_behind: tuple[LeftBehind, ...] = ()
         self.recorded: Report | None = None
 
@@ -71,6 +72,8 @@ class Course:
 
     def result(self) -> ReleaseResult:
         """The images that are public so far."""
+        if self.of_components is not None:
+            return self.of_components
         plan = self._planned
         images = tuple(map(ReleasedImage.of, self.tagged))
         only = images[0] if len(images) == 1 else None

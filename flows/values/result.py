@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from prefect_slipway.flows.values.components import ComponentOutcome
 from prefect_slipway.flows.values.forge import ForgeOutcome
 from prefect_slipway.flows.values.gates import GateOutcome
 from prefect_slipway.flows.values.plan import PlannedImage
@@ -163,7 +164,8 @@ class ReleaseResult:
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
     with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what
-    became of the release on a forge; None without one.
+    became of the release on a forge; None without one. `components`: what became of each, where the release was of
+    components, which have a version each.
     """
 
     image: str
@@ -190,10 +192,13 @@ class ReleaseResult:
     source_policy: str | None = None
     gates: tuple[GateOutcome, ...] = ()
     forge: ForgeOutcome | None = None
+    components: tuple[ComponentOutcome, ...] = ()
 
     @property
     def summary(self) -> str:
         """A line for states and lists."""
+        if self.components:
+            return "; ".join(filter(None, (f"{self.image}: {self.reason}", not_cleaned_up(self.left_behind))))
         what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
         done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
         forge = self.forge.warning if self.forge is not None else ""

@@ -19,7 +19,7 @@ def human_size(count: int) -> str:
 
 def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
     """A line for each label and value, the values below each other."""
-    width = max(len(label) for label, _ in facts)
+    width = max((len(label) for label, _ in facts), default=0)
     return [f"  {label:<{width}}  {one_line(value)}" for label, value in facts]
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Self
 
 from prefect_slipway.infra.domain.commits import Commit
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import HistoryIncomplete
+from prefect_slipway.infra.domain.patterns import matches
 from prefect_slipway.infra.source.causes import git_error, run_git
+from prefect_slipway.infra.source.changed_files import changed_files
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import FETCH, Remote, git
 from prefect_slipway.infra.source.url import GitUrl
@@ -69,11 +73,12 @@ class History:
     """What led to a checkout's revision. What is missing of it is fetched as soon as it is requested: for a fetched
     source without the contents of files, for a user's shallow clone completely.
 
-    `remote`: where it can be completed from, None if nowhere. All methods raise HistoryIncomplete where it cannot, and
-    the SourceErrors of fetching.
+    `remote`: where it can be completed from, None if nowhere. `paths`: patterns of the files that are the source's
+    (`patterns.matches`), from the repository's top; empty: those below its directory. All methods raise
+    HistoryIncomplete where it cannot be completed, and the SourceErrors of fetching.
     """
 
-    def __init__(self, checkout: Checkout, remote: Remote | None) -> None:
+    def __init__(self, checkout: Checkout, remote: Remote | None, paths: Sequence[str] = ()) -> None:
         if checkout.repository is None or checkout.revision is None:
             raise ValueError("a history needs a checkout with a revision")
         self._revision = checkout.revision
@@ -81,20 +86,26 @@ class History:
         self._subdirectory = checkout.subdirectory
         self._ours = checkout.temporary is not None
         self._remote = remote
+        self._paths = tuple(paths)
         self._whole = False
         self._known: frozenset[str] | None = None
 
     @classmethod
     async def open(
-        cls, checkout: Checkout, *, remote: str | None = None, credentials: CredentialSource | None = None
-    ) -> History:
+        cls,
+        checkout: Checkout,
+        *,
+        remote: str | None = None,
+        credentials: CredentialSource | None = None,
+        paths: Sequence[str] = (),
+    ) -> Self:
         """The history of a checkout; it is completed from its `origin`, or from the remote of that name."""
         for name in ("origin", remote):
             if checkout.repository is not None and name is not None and name != "-":
                 place = await remote_of(checkout.repository, name, credentials, ca_file=checkout.ca_file)
                 if place is not None:
-                    return cls(checkout, place)
-        return cls(checkout, None)
+                    return cls(checkout, place, paths)
+        return cls(checkout, None, paths)
 
     async def includes(self, revisions: Collection[str]) -> Set[str]:
         """Those of the commits that led to the revision, itself included. What is not a commit is none of them."""
@@ -118,6 +129,19 @@ class History:
             return Series((), {})
         await self.complete()
         span = self._revision if start is None else f"{start}..{self._revision}"
+        commits = await (self._touching_paths(span, most) if self._paths else self._touching_directory(span, most))
+        if not any(_NEEDS_PARENTS.search(commit.message) for commit in commits):
+            return Series(commits, {})
+        listed = await self._run("rev-list", "--topo-order", "--parents", span)
+        lines = (line.split() for line in listed.splitlines())
+        return Series(commits, {revision: tuple(parents) for revision, *parents in lines})
+
+    async def _touching_paths(self, span: str, most: int | None) -> tuple[Commit, ...]:
+        changes = await changed_files(self._repository, [span], self._remote)
+        touching = (commit for commit, files in changes if any(matches(self._paths, name) for name in files))
+        return tuple(islice(touching, most))
+
+    async def _touching_directory(self, span: str, most: int | None) -> tuple[Commit, ...]:
         paths = (self._subdirectory,) if self._subdirectory else ()
         limit = (f"--max-count={most}",) if most is not None else ()
         # Without --full-history git leaves out side branches that ended up without an effect.
@@ -125,12 +149,7 @@ class History:
         # What is not UTF-8 could be neither shown nor stored.
         listed = os.fsencode(await self._run(*log, *limit, span, "--", *paths)).decode(errors="replace")
         entries = (entry.split("\n", 2) for entry in listed.split("\0") if entry.strip())
-        commits = tuple(Commit(revision, message, author) for revision, author, message in entries)
-        if not any(_NEEDS_PARENTS.search(commit.message) for commit in commits):
-            return Series(commits, {})
-        listed = await self._run("rev-list", "--topo-order", "--parents", span)
-        lines = (line.split() for line in listed.splitlines())
-        return Series(commits, {revision: tuple(parents) for revision, *parents in lines})
+        return tuple(Commit(revision, message, author) for revision, author, message in entries)
 
     async def complete(self) -> None:
         """Fetch what is missing, if anything is."""
@@ -154,7 +173,9 @@ class History:
             await run_git(remote.url.shown, *fetch, remote.url.text, cwd=self._repository, remote=remote)
             return
         # Directories tell which commits touch a part of the repository. A server may know or allow fewer filters.
-        for without in ("--filter=blob:none",) if self._subdirectory else ("--filter=tree:0", "--filter=blob:none"):
+        for without in (
+            ("--filter=blob:none",) if self._subdirectory or self._paths else ("--filter=tree:0", "--filter=blob:none")
+        ):
             answer = await git(*fetch, without, "origin", cwd=self._repository, remote=remote)
             if answer.status == 0:
                 return

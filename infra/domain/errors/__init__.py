@@ -111,6 +111,7 @@
     │   ├── BuildSourceDenied          the source policy forbids an image, repository or file that the build uses
     │   ├── BuildSecretMissing         a secret or an SSH agent that the Dockerfile wants was not given
     │   └── OutputError                the result cannot be written on this machine
+    ├── ComponentsFailed               some components of a monorepo were not released
     ├── GateError                      an image that does not get its tag
     │   ├── GateFailed                 the image did not pass a gate
     │   ├── GateTimedOut               a gate did not answer in time
@@ -242,6 +243,7 @@ from prefect_slipway.infra.domain.errors.cluster import (
     ObjectMissing,
     WatchExpired,
 )
+from prefect_slipway.infra.domain.errors.components import ComponentsFailed
 from prefect_slipway.infra.domain.errors.forge import (
     ForgeConflict,
     ForgeError,
@@ -420,6 +422,7 @@ __all__ = [
     "ClusterUnauthorized",
     "ClusterUnavailable",
     "ClusterUnreachable",
+    "ComponentsFailed",
     "ContextError",
     "DaemonFailed",
     "DeploymentUnknown",

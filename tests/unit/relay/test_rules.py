@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.flows.relay.patterns import matches
 from prefect_slipway.flows.relay.push import Push
 from prefect_slipway.flows.relay.replay import Remembered
 from prefect_slipway.flows.relay.rules import Rule
+from prefect_slipway.infra.domain.patterns import matches
 
 PUSH = Push("github", "d", "team/app", "refs/heads/main", "b" * 40, "a" * 40, paths=("src/x.py", "docs/y.md"))
 

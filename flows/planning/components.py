@@ -1,0 +1,207 @@
+"""Which components of a source changed since their last version, and the request of each one's release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prefect_slipway.flows.components.described import Component, components, place_of
+from prefect_slipway.flows.components.graph import with_needed
+from prefect_slipway.flows.planning.lineage import Lineage
+from prefect_slipway.flows.planning.next_version import Choice, asks_for_prerelease, by_bump
+from prefect_slipway.flows.request.config import NO_FILE
+from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.open_run import OpenRun
+from prefect_slipway.flows.values.components import ComponentsPlan, PlannedComponent
+from prefect_slipway.infra.domain.errors import InvalidOption, VersionError
+from prefect_slipway.infra.domain.ledger import Released
+from prefect_slipway.infra.domain.reference import repository_name
+from prefect_slipway.infra.domain.version import Bump, Version, parse_version, versions_of_git_tags
+from prefect_slipway.infra.source import Checkout, GitLedger, GitSpec, parse_source, tags
+from prefect_slipway.infra.source.whole_history import WholeHistory
+
+_NO_PREFIX = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentRelease:
+    """`request`: of its release."""
+
+    component: Component
+    planned: PlannedComponent
+    request: ReleaseRequest
+
+
+async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsPlan, dict[str, ComponentRelease]]:
+    """The plan, and by name what it says about each component, each after those that it needs. Nothing is reserved.
+    Raises ReleaseFileInvalid, ReleaseFileRefused, InvalidOption, HistoryIncomplete, VersionTaken, SourceErrors."""
+    file, asked = run.components, run.asked
+    assert file is not None, "components are described"
+    if checkout.repository is None or checkout.revision is None:
+        raise InvalidOption(
+            "components need a source in a git repository with a commit", action="release from the git repository"
+        )
+    _check(asked)
+    found = components(file, checkout.path, asked.image or file.values.get("image"))
+    wanted = with_needed(asked.components.names or list(found), {name: each.needs for name, each in found.items()})
+    planning = _Planning(run, checkout, found)
+    await planning.read()
+    planned = {name: await planning.plan(component) for name, component in found.items() if name in wanted}
+    return ComponentsPlan(checkout.name, checkout.revision, tuple(each.planned for each in planned.values())), planned
+
+
+def _check(asked: ReleaseRequest) -> None:
+    if asked.version.tag_prefix is not None:
+        raise InvalidOption(
+            "--tag-prefix cannot hold for several components", action="set tag_prefix in each component's table"
+        )
+    if asked.version.exact is not None and len(asked.components.names) != 1:
+        raise InvalidOption("--version cannot hold for several components", action="name one with --component")
+
+
+class _Planning:
+    def __init__(self, run: OpenRun, checkout: Checkout, found: Mapping[str, Component]) -> None:
+        self._run = run
+        self._checkout = checkout
+        self._found = found
+        self._common = self._given()
+        self._requests = {name: self._request(component) for name, component in found.items()}
+        self._lines: dict[str, Lineage] = {}
+        self._taken: dict[str, list[Version]] = {}
+        self._released: set[str] = set()
+
+    async def read(self) -> None:
+        """Read tags and history, once for all components. Raises HistoryIncomplete, SourceErrors."""
+        checkout, remote, credentials = (
+            self._checkout,
+            self._run.request.version.git_remote,
+            self._run.git_credentials(),
+        )
+        ledger = await GitLedger.open(checkout, prefix="", remote=remote, credentials=credentials)
+        assert checkout.repository is not None, "it has a repository"
+        listed = await tags(ledger.remote or checkout.repository)
+        self._whole = await WholeHistory.open(checkout, remote=remote, credentials=credentials, paths=("**",))
+        inside = await self._whole.includes(listed.values())
+        lines: dict[str, Lineage] = {}
+        for name, request in self._requests.items():
+            named = versions_of_git_tags(listed, _prefix(request))
+            self._taken[name] = list(named)
+            released = [Released(version, listed[named[version]]) for version in sorted(named, reverse=True)]
+            lines[name] = Lineage(
+                tuple(each for each in released if each.revision in inside),
+                tuple(each.version for each in released if each.revision not in inside),
+            )
+        ends = [last for line in lines.values() for last in (line.latest(), line.latest(stable_only=True))]
+        await self._whole.read(last.revision for last in ends if last is not None and last.revision is not None)
+        parts = self._whole.parts({name: place_of(checkout.subdirectory, each) for name, each in self._found.items()})
+        self._lines = {name: replace(line, history=parts[name]) for name, line in lines.items()}
+
+    async def plan(self, component: Component) -> ComponentRelease:
+        """What becomes of a component, after those that it needs. Raises VersionTaken, InvalidOption."""
+        name, request, line = component.name, self._requests[component.name], self._lines[component.name]
+        try:
+            choice = await self._choose(component)
+            choice = replace(choice, line=tuple(each.version for each in line.line), elsewhere=line.elsewhere)
+            token = request.version.prerelease_token
+            version = None if choice.nothing else choice.pick(self._taken[name], token)
+        except (VersionError, InvalidOption) as error:
+            raise error.adding(f"the component is {name}") from error
+        if version is not None:
+            self._released.add(name)
+        last = line.latest()
+        planned = PlannedComponent(
+            name=name,
+            path=component.path or ".",
+            image=request.image,
+            tag=f"{_prefix(request)}{version}" if version is not None else None,
+            version=str(version) if version is not None else None,
+            previous=str(last.version) if last is not None else None,
+            why=choice.why,
+            needs=component.needs,
+            commits=choice.commits,
+        )
+        if version is not None:
+            # Of two runs at once the later one is refused, instead of releasing the same commit once more.
+            fixed = {"exact": str(version), "reason": choice.why, "prerelease": False}
+            request = request.changed({"version": fixed})
+        return ComponentRelease(component, planned, request)
+
+    async def _choose(self, component: Component) -> Choice:
+        request, line = self._requests[component.name], self._lines[component.name]
+        if request.version.exact is not None:
+            return Choice(f"--version {request.version.exact}", version=parse_version(request.version.exact))
+        base, again = _base(line), request.version.again
+        if base is None:
+            return await by_bump(request, line)
+        here = (each.version for each in line.line if each.revision == self._checkout.revision)
+        done = next((each for each in here if asks_for_prerelease(request) or not each.prerelease), None)
+        if done is not None and not again:
+            return Choice(f"this commit is already released as {done}", last=done)
+        assert line.history is not None, "the history was read"
+        choice = Choice("no commits since the last version touch it", last=base.version)
+        if request.bump is Bump.AUTO or (await line.history.since(base.revision)).commits:
+            choice = await by_bump(request, line)
+        if not choice.nothing:
+            return choice
+        if newer := [need for need in component.needs if self._is_newer(need, base)]:
+            why = f"{', '.join(newer)} {'has' if len(newer) == 1 else 'have'} a new version"
+        elif self._run.asked.components.all:
+            why = "--all was requested"
+        else:
+            return choice
+        return Choice(why, bump=Bump.PATCH, prerelease=asks_for_prerelease(request))
+
+    def _is_newer(self, name: str, base: Released) -> bool:
+        """Whether what a component needs is released now, or was since the component's own last version."""
+        last = _base(self._lines[name])
+        if name in self._released or last is None or last.revision is None or base.revision is None:
+            return name in self._released
+        return not self._whole.holds(base.revision, last.revision)
+
+    def _given(self) -> dict[str, Any]:
+        """What holds for each component's request: the same revision, and no release file, which has been read."""
+        asked, checkout = self._run.asked, self._checkout
+        given = asked.model_dump(exclude_unset=True)
+        # Where an image goes is the file's choice, also below a place that was named: the names are in the file.
+        for key in ("components", "image"):
+            given.pop(key, None)
+        place = {**given.get("checkout", {}), "path": asked.checkout.path}
+        if checkout.temporary is not None:
+            spec = (
+                None
+                if asked.source.startswith("vault:")
+                else parse_source(asked.source, path=asked.checkout.path, ref=asked.checkout.ref)
+            )
+            if isinstance(spec, GitSpec):
+                given["source"], place["path"] = spec.url, spec.subdirectory
+            place["ref"] = checkout.revision
+        version = {**given.get("version", {}), "only_new": False}
+        version.pop("exact", None)
+        config = {**given.get("config", {}), "file": NO_FILE}
+        return {**given, "checkout": place, "version": version, "config": config}
+
+    def _request(self, component: Component) -> ReleaseRequest:
+        """The request of the component's own release. Raises ReleaseFileRefused, ReleaseFileInvalid, InvalidOption."""
+        run, common, values = self._run, self._common, component.values
+        assert run.components is not None, "components are described"
+        place = "/".join(filter(None, (common["checkout"]["path"], component.context)))
+        version = {**common["version"], "paths": list(place_of(self._checkout.subdirectory, component))}
+        if component.name in run.asked.components.names and run.asked.version.exact is not None:
+            version["exact"] = run.asked.version.exact
+        given = {**common, "checkout": {**common["checkout"], "path": place}, "version": version}
+        if "image" not in values and "bake" not in values:
+            given["image"] = run.image(f"{repository_name(self._checkout.name)}/{component.name}").name
+        file = run.components.of_component(component.name, values)
+        if "bump" not in given and "bump" not in file.values:
+            given["bump"] = Bump.AUTO.value
+        return file.joined(given, run.asked.config.allow)
+
+
+def _base(line: Lineage) -> Released | None:
+    """The version since which commits count."""
+    return line.latest(stable_only=True) or line.latest()
+
+
+def _prefix(request: ReleaseRequest) -> str:
+    return (request.version.tag_prefix or "").removeprefix(_NO_PREFIX)

@@ -1,0 +1,98 @@
+"""The components of a repository: each its own version, tag and run, bases by the digest that was just built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from prefect_slipway.infra.registry import RegistryClient
+from tests.git_repository import commit, git, make_repository
+from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
+from tests.warm import WarmStarter
+
+FILE = """\
+[components.base]
+[components.api]
+depends_on = ["base"]
+[components.app]
+depends_on = ["api"]
+[components.web]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """base ← api ← app, and web alone; its name is this test's own."""
+    folder = make_repository(tmp_path / f"shop-{uuid4().hex[:8]}", {"slipway.toml": FILE})
+    make_source(folder / "base", BASE + "COPY message /base\n")
+    (folder / "base/message").write_text("one")
+    for name, below in {"api": "base", "app": "api"}.items():
+        (folder / name).mkdir()
+        (folder / name / "Dockerfile").write_text(f"FROM {below}\nCOPY message /{name}\n")
+        (folder / name / "message").write_text(name)
+    make_source(folder / "web", BASE)
+    commit(folder, "feat: four components", {})
+    return folder
+
+
+def states(result: dict[str, object]) -> dict[str, str]:
+    components = result["components"]
+    assert isinstance(components, list)
+    return {each["name"]: f"{each['state']} {each['version']}" for each in components}
+
+
+async def layers(registry: RegistryClient, repository: str, tag: str) -> list[str]:
+    manifest = await registry.manifest(repository, tag)
+    child = next(child for child in manifest.children if child.is_image) if manifest.is_index else None
+    image = await registry.manifest(repository, child.digest) if child is not None else manifest
+    return [blob.digest for blob in image.blobs[1:]]
+
+
+async def test_a_failing_component_holds_up_what_needs_it_alone(
+    commands: WarmStarter, shop: Path, traces: Traces, registry: RegistryClient
+) -> None:
+    """Exit code and error say which; the same command releases the rest, and nothing twice."""
+    (shop / "api/Dockerfile").write_text("FROM base\n" + run_line("echo broken; exit 3"))
+    commit(shop, "fix: breaks the api", {})
+    ended = commands.run("release", shop, "--format", "json")
+    said = complaint(ended)
+    assert "not released: api, app (2 released, 1 failed, 1 skipped of 4 components)" in said
+    assert "app: skipped: it needs api" in said and "base: 0.1.0 released" in said
+    assert json.loads(ended.stdout)["error"]["cause"] == "ComponentsFailed"
+    assert sorted(git(shop, "tag").split()) == ["base/v0.1.0", "web/v0.1.0"]
+    assert traces.state(f"release {shop.name}")["type"] == "FAILED"
+
+    (shop / "api/Dockerfile").write_text("FROM base\nCOPY message /api\n")
+    commit(shop, "fix: the api builds", {})
+    result = result_of(commands.run("release", shop, "--format", "json"))
+    assert states(result) == {
+        "base": "unchanged 0.1.0",
+        "web": "unchanged 0.1.0",
+        "api": "released 0.1.0",
+        "app": "released 0.1.0",
+    }
+    held = await layers(registry, f"{shop.name}/base", "0.1.0")
+    built = await layers(registry, f"{shop.name}/api", "0.1.0")
+    assert built[: len(held)] == held and len(built) == len(held) + 1
+    assert (await layers(registry, f"{shop.name}/app", "0.1.0"))[: len(built)] == built
+    again = result_of(commands.run("release", shop, "--format", "json"))
+    assert set(states(again).values()) == {"unchanged 0.1.0"} and again["released"] is False
+
+    # What is based on a new version gets a patch, on its new digest.
+    commit(shop, "feat: base", {"base/message": "two"})
+    plan = commands.run("plan", shop, "--format", "json")
+    assert json.loads(plan.stdout)["order"] == [["base"], ["api"], ["app"]]
+    result = result_of(commands.run("release", shop, "--format", "json"))
+    assert states(result) == {
+        "base": "released 0.2.0",
+        "web": "unchanged 0.1.0",
+        "api": "released 0.1.1",
+        "app": "released 0.1.1",
+    }
+    held = await layers(registry, f"{shop.name}/base", "0.2.0")
+    assert (await layers(registry, f"{shop.name}/app", "0.1.1"))[: len(held)] == held
+    run = traces.runs("api 0.1.1")[0]
+    assert run["parameters"]["request"]["version"]["reason"] == "base has a new version"
