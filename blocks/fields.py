@@ -70,6 +70,13 @@ def _check_signer(text: str) -> str:
     return text if text == NO_KEY else _check_key(text)
 
 
+def _check_commit_signer(text: str) -> str:
+    if "#" not in text:
+        return _check_key(text)
+    SecretField.parse(text)
+    return text
+
+
 def _check_block(text: str) -> str:
     if not _names_a_block(text):
         # Not repeated: it may be a token.
@@ -122,6 +129,9 @@ SignerPlace = Annotated[str, AfterValidator(_check_signer), _pattern(NO_KEY, PLA
 
 TokenPlace = Annotated[str, AfterValidator(_check_secret), _pattern(PLACE)]
 """`vault:MOUNT/PATH` of a secret."""
+
+CommitSigner = Annotated[str, AfterValidator(_check_commit_signer), _pattern(rf"{PLACE}(?:#[\w.-]+)?")]
+"""`vault:MOUNT/KEY` of a Transit engine, or `vault:MOUNT/PATH#FIELD` of a private key."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

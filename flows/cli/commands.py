@@ -58,13 +58,21 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
     },
     "Deploy": {
         "deploy": Command(
-            "roll an image out to a workload in Kubernetes, by digest",
+            "roll an image out to a workload in Kubernetes, or write it to a git repository, by digest",
             (
                 "registry.example/team/app:1.2.0 --workload deployment/app",
                 "app --workload deployment/app --namespace prod --approval",
+                "app --git https://git.example/team/config.git --git-path apps/app --git-credentials vault:secret/git",
             ),
         ),
-        "rollback": Command("return a workload to an earlier release", ("deployment/app", "deployment/app --to 1.1.0")),
+        "rollback": Command(
+            "return a workload to an earlier release",
+            (
+                "deployment/app",
+                "deployment/app --to 1.1.0",
+                "--git https://git.example/team/config.git --git-path apps/app",
+            ),
+        ),
         "promote": Command(
             "promote an image from one environment to the next",
             (

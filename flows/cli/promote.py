@@ -20,7 +20,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "promote",
         description=(
             "Roll out the first environment's image to the other environments in order, each after an approval. An "
-            "image that was not rolled out to the previous environment is rejected."
+            "image that was not rolled out to the previous environment is rejected. Environments with `git=URL` are "
+            "places in git repositories."
         ),
     )
     add_request_options(parser, PromoteRequest, positional="reference")
@@ -30,10 +31,23 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: the last environment has it. Raises SlipwayError."""
-    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.cli.git_options import check_git, git_environment
+    from prefect_slipway.flows.cli.options import given_options, read_request
+    from prefect_slipway.flows.request.gitops import GitPromoteRequest
     from prefect_slipway.flows.request.rollout import PromoteRequest
 
     args.environments = [environment(text) for text in args.environments or ()]
+    if any("git" in each for each in args.environments):
+        args.environments = [git_environment(each) for each in args.environments]
+        in_git = GitPromoteRequest.read(given_options(args, PromoteRequest))
+
+        def start_git() -> Coroutine[Any, Any, Result]:
+            from prefect_slipway.flows.promote_git import promote_git
+
+            check_git(in_git, list(in_git.environments))
+            return promote_git(in_git)
+
+        return run_recorded(start_git, args, untouched="the environments it was written to keep it")
     request = read_request(args, PromoteRequest)
 
     def start() -> Coroutine[Any, Any, Result]:

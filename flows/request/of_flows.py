@@ -9,8 +9,11 @@ from prefect_slipway.flows.request.model import Request
 _FLOWS = "prefect_slipway.flows."
 _MODELS = {
     f"{_FLOWS}release.release": ("release", "ReleaseRequest"),
+    f"{_FLOWS}deploy_git.deploy_git": ("gitops", "GitDeployRequest"),
     f"{_FLOWS}deploy.deploy": ("rollout", "DeployRequest"),
+    f"{_FLOWS}promote_git.promote_git": ("gitops", "GitPromoteRequest"),
     f"{_FLOWS}promote.promote": ("rollout", "PromoteRequest"),
+    f"{_FLOWS}rollback_git.rollback_git": ("gitops", "GitRollbackRequest"),
     f"{_FLOWS}rollback.rollback": ("rollout", "RollbackRequest"),
     f"{_FLOWS}check_bases.check_bases": ("base_check", "BaseCheck"),
     f"{_FLOWS}dashboard.dashboard": ("dashboard", "DashboardRequest"),

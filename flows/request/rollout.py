@@ -45,7 +45,26 @@ class RegistryOptions(Request):
         )
 
 
-class RolloutOptions(RegistryOptions):
+class CheckedOptions(RegistryOptions):
+    """What is asked of the image, and of people, before anything is changed."""
+
+    approval_timeout_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        description="Seconds to wait for an approval before the run fails. Default: 86400, one day.",
+    )
+    require: Require = Field(
+        default_factory=list,
+        description=(
+            "What the image must have before anything is changed: keys of which one must have signed it "
+            "(`vault:MOUNT/KEY` or a PEM file), and `provenance`, `sbom`, `source=URL`, `ref=REF`, `gate=NAME`, "
+            "`max-age=AGE` or `rebuilt` as for `slipway verify`; or `block:NAME` of a saved policy. The namespace's "
+            "policies hold in any case."
+        ),
+    )
+
+
+class RolloutOptions(CheckedOptions):
     """How to watch a rollout, and what to do about a failure."""
 
     timeout_s: float = Field(
@@ -69,20 +88,6 @@ class RolloutOptions(RegistryOptions):
     )
     rollback: bool = Field(
         default=True, description="Restore the previous image if the rollout fails or is interrupted."
-    )
-    approval_timeout_s: float = Field(
-        default=86_400.0,
-        gt=0,
-        description="Seconds to wait for an approval before the run fails. Default: 86400, one day.",
-    )
-    require: Require = Field(
-        default_factory=list,
-        description=(
-            "What the image must have before anything is changed: keys of which one must have signed it "
-            "(`vault:MOUNT/KEY` or a PEM file), and `provenance`, `sbom`, `source=URL`, `ref=REF`, `gate=NAME`, "
-            "`max-age=AGE` or `rebuilt` as for `slipway verify`; or `block:NAME` of a saved policy. The namespace's "
-            "policies hold in any case."
-        ),
     )
 
 
@@ -152,7 +157,7 @@ class DeployRequest(TargetRequest):
     @property
     def run_name(self) -> str:
         """The run's name until the workload was looked at."""
-        return f"deploy {_title(self.reference, self.version)} to {self.place_title}"
+        return f"deploy {reference_title(self.reference, self.version)} to {self.place_title}"
 
     @field_validator("version")
     @classmethod
@@ -163,7 +168,7 @@ class DeployRequest(TargetRequest):
 
     @model_validator(mode="after")
     def _image_is_one(self) -> Self:
-        _check_reference(self.reference, self.version)
+        check_reference(self.reference, self.version)
         return self
 
 
@@ -229,7 +234,7 @@ class PromoteRequest(RolloutOptions):
         """What is promoted where, before the image is known."""
         first = self.environments[0]
         if self.reference is not None:
-            return self.promoting(_title(self.reference, self.version))
+            return self.promoting(reference_title(self.reference, self.version))
         return self.promoting(place_title(first.workload, first.namespace, first.context, first.container))
 
     @property
@@ -253,7 +258,7 @@ class PromoteRequest(RolloutOptions):
     @model_validator(mode="after")
     def _image_is_one(self) -> Self:
         if self.reference is not None:
-            _check_reference(self.reference, self.version)
+            check_reference(self.reference, self.version)
         elif self.version is not None:
             raise InvalidOption("a version needs its image", action="add the reference as well")
         names = [each.name for each in self.environments]
@@ -262,11 +267,13 @@ class PromoteRequest(RolloutOptions):
         return self
 
 
-def _title(reference: str, version: str | None) -> str:
+def reference_title(reference: str, version: str | None) -> str:
+    """For the names of runs."""
     return f"{image_title(ImageReference.parse(reference).name)} {version}" if version else image_title(reference)
 
 
-def _check_reference(text: str, version: str | None) -> None:
+def check_reference(text: str, version: str | None) -> None:
+    """Raises InvalidOption for what names no image alone."""
     reference = ImageReference.parse(text)
     if not (reference.tag or reference.digest or version):
         raise InvalidOption(

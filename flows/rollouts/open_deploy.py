@@ -66,8 +66,12 @@ class DeployRegistries:
         """What the nodes are to pull with from `host`, as Vault has it now; None where nothing was named for it."""
         if self._pull_credentials is None or not self.pulls(host):
             return None
-        vault = needed(self._vault, "the pull credentials are in Vault", self._no_vault)
+        vault = self.needed_vault("the pull credentials are in Vault")
         return await VaultCredentials(vault, secret_paths([self._pull_credentials], host, None)).credential(host)
+
+    def needed_vault(self, why: str) -> VaultSession:
+        """The open session. Raises StackDown without one."""
+        return needed(self._vault, why, self._no_vault)
 
     async def public_keys(self, texts: Sequence[str]) -> tuple[PublicKey, ...]:
         """Trusted keys, those in Vault by the open session. Raises as `trusted_keys.public_keys`."""

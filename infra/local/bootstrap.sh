@@ -118,9 +118,10 @@ test_packages() {
         [ -e /usr/lib/docker/cli-plugins/docker-buildx ] || need docker-buildx
     has openssl || need openssl
     has ssh-agent || need openssh-client
+    has sshd || need openssh-server
     has tmux || need tmux
     has chromium || need chromium
-    for program in podman cosign oras prometheus; do
+    for program in podman cosign oras prometheus kustomize; do
         has "$program" || wish "$program"
     done
     install_missing

@@ -114,10 +114,15 @@ def own_words(text: str) -> list[str]:
 
 
 async def run_git(
-    subject: str, *args: str, cwd: Path | None = None, remote: Remote | None = None, stdin: str = ""
+    subject: str,
+    *args: str,
+    cwd: Path | None = None,
+    remote: Remote | None = None,
+    stdin: str = "",
+    index: Path | None = None,
 ) -> str:
     """Run git and return what it printed; raises the SourceError that its failure stands for."""
-    answer = await git(*args, cwd=cwd, remote=remote, stdin=stdin)
+    answer = await git(*args, cwd=cwd, remote=remote, stdin=stdin, index=index)
     if answer.status != 0:
         raise git_error(subject, answer)
     return answer.out

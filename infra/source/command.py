@@ -13,9 +13,10 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prefect_slipway.infra.common.child_process import child_process
@@ -69,15 +70,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class SshIdentity:
+    """A private key in a format that ssh reads, and the known hosts; None for the user's own."""
+
+    key: str = field(repr=False)
+    known_hosts: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """A repository to talk to, and the source of its credential, which is asked at each call.
 
-    `ca_file`: PEM with the CAs that its server's certificate may have, None for git's own settings.
+    `ca_file`: PEM with the CAs that its server's certificate may have, None for git's own settings. `identity`: asked
+    where the repository speaks ssh, None for the user's agent and keys.
     """
 
     url: GitUrl
     credentials: CredentialSource | None = None
     ca_file: Path | None = None
+    identity: Callable[[], Awaitable[SshIdentity]] | None = None
 
     async def credential(self) -> Credential | None:
         if self.url.scheme not in {"https", "http"}:
@@ -105,7 +116,10 @@ async def git(
     """
     credential = await remote.credential() if remote is not None else None
     settings = {**_CONFIG, **(config or {})}
-    with _in_memory(credential) as descriptor:
+    identity = (
+        await remote.identity() if remote is not None and remote.identity and remote.url.scheme == "ssh" else None
+    )
+    with _in_memory(credential) as descriptor, _ssh(identity) as ssh:
         extra = [] if remote is None or descriptor is None else _helper(remote.url, descriptor)
         try:
             async with child_process(
@@ -113,7 +127,7 @@ async def git(
                 "--literal-pathspecs",
                 *args,
                 cwd=cwd,
-                env=_environment(remote, [*settings.items(), *extra], submodules=submodules) | _index(index),
+                env=_environment(remote, [*settings.items(), *extra], submodules=submodules) | _index(index) | ssh,
                 stdin=PIPE,
                 stdout=PIPE,
                 stderr=PIPE,
@@ -192,6 +206,30 @@ def _helper(url: GitUrl, descriptor: int) -> list[tuple[str, str]]:
     scope = f"credential.{url.scheme}://{url.host}"
     # An empty value clears the list of helpers; for the host as well, where a user's own may be set for it.
     return [("credential.helper", ""), (f"{scope}.helper", ""), (f"{scope}.helper", read)]
+
+
+@contextlib.contextmanager
+def _ssh(identity: SshIdentity | None) -> Iterator[dict[str, str]]:
+    """Variables by which ssh uses this key alone. It closes what it inherits, so it opens this process's files."""
+    if identity is None:
+        yield {}
+        return
+    with contextlib.ExitStack() as exits:
+
+        def file(name: str, text: str) -> str:
+            # A key's last line needs its end.
+            descriptor = in_memory(name, f"{text.rstrip()}\n".encode())
+            exits.callback(os.close, descriptor)
+            os.fchmod(descriptor, 0o600)
+            return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+        options = ["-F", "/dev/null", "-i", file("ssh-key", identity.key)]
+        settings = ["IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes", "StrictHostKeyChecking=yes"]
+        if identity.known_hosts is not None:
+            hosts = file("known-hosts", identity.known_hosts)
+            settings += [f"UserKnownHostsFile={hosts}", "GlobalKnownHostsFile=/dev/null"]
+        options += [part for setting in settings for part in ("-o", setting)]
+        yield {"GIT_SSH_COMMAND": shlex.join(["ssh", *options]), "GIT_SSH_VARIANT": "ssh"}
 
 
 @contextlib.contextmanager

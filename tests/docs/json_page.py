@@ -19,6 +19,7 @@ from prefect_slipway.flows.reporting.history import PastRelease
 from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
 from prefect_slipway.flows.trust.checked import Verified
+from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.local.findings import Finding
@@ -52,6 +53,8 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
     "plan": ("object, for one image with the fields of its entry in `images`, and `reference`, `effects`", ReleasePlan),
     "deploy, rollback": ("object", DeployResult),
     "promote": ("object", PromoteResult),
+    "deploy-git, rollback-git": ("object", GitWrite),
+    "promote-git": ("object", GitPromotion),
     "inspect": ("object", InspectedImage),
     "verify": ("object, with `verified`: true", Verified),
     "rebuild": ("object, with `rebuilt`: true", Rebuilt),

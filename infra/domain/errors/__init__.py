@@ -131,6 +131,11 @@
     │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
     │   ├── NotPromoted                not rolled out in the environment before
     │   └── ReleaseUnknown             no earlier release of that name
+    ├── GitOpsError                    an image on its way into a git repository that a cluster follows
+    │   ├── ManifestInvalid            a file that cannot be read, or not be changed in place
+    │   ├── ImagePlaceMissing          no file names the image
+    │   ├── BranchRefused              the server refuses the push
+    │   └── BranchBusy                 others pushed each time                          (retry)
     ├── TrustError                     signatures and attestations
     │   ├── NotSigned                  the registry has no signature of the image
     │   ├── NotAttested                the registry has no attestation of that type about the image
@@ -265,6 +270,13 @@ from prefect_slipway.infra.domain.errors.gate import (
     GateTimedOut,
     WaiverInvalid,
 )
+from prefect_slipway.infra.domain.errors.gitops import (
+    BranchBusy,
+    BranchRefused,
+    GitOpsError,
+    ImagePlaceMissing,
+    ManifestInvalid,
+)
 from prefect_slipway.infra.domain.errors.policy import PolicyError, PolicyInvalid, PolicyTimedOut
 from prefect_slipway.infra.domain.errors.prefect import (
     PrefectError,
@@ -390,6 +402,8 @@ __all__ = [
     "ApprovalRefused",
     "ApprovalTimedOut",
     "BaseImageUnavailable",
+    "BranchBusy",
+    "BranchRefused",
     "BuildError",
     "BuildSecretMissing",
     "BuildSourceDenied",
@@ -448,7 +462,9 @@ __all__ = [
     "GateMissing",
     "GateNotPassed",
     "GateTimedOut",
+    "GitOpsError",
     "HistoryIncomplete",
+    "ImagePlaceMissing",
     "Interrupted",
     "InvalidKey",
     "InvalidOption",
@@ -459,6 +475,7 @@ __all__ = [
     "KubeconfigInvalid",
     "KvVersionMismatch",
     "Leftovers",
+    "ManifestInvalid",
     "ManifestUnknown",
     "NamespaceMissing",
     "NamespaceTerminating",

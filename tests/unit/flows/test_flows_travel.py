@@ -24,6 +24,11 @@ REQUESTS = {
     "deploy": {"reference": "r.example/app:1.0.0", "workload": "deployment/app"},
     "rollback": {"workload": "deployment/app"},
     "promote": {"environments": [{"name": name, "workload": "deployment/app"} for name in ("dev", "live")]},
+    "deploy-git": {"reference": "r.example/app:1.0.0", "git": {"repository": "https://git.example/config"}},
+    "rollback-git": {"git": {"repository": "https://git.example/config"}},
+    "promote-git": {
+        "environments": [{"name": each, "repository": "https://git.example/c"} for each in ("dev", "live")]
+    },
     "check-bases": {"applications": [{"deployment": "release/app"}]},
     "sweep": {},
     "dashboard": {},

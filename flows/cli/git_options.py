@@ -1,0 +1,56 @@
+"""Options of `deploy`, `rollback` and `promote` for git repositories that a cluster follows."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from prefect_slipway.flows.cli.options import Model, add_request_options, given_options
+from prefect_slipway.flows.request.gitops import GitTarget
+from prefect_slipway.flows.request.model import Request
+from prefect_slipway.flows.request.rollout import RegistryOptions
+from prefect_slipway.infra.domain.errors import InvalidOption
+
+# What the command has for the workload is for the one to wait for.
+_SHARED = ("workload", "container", "context", "namespace", "timeout_s")
+_WITHOUT = [f"git.{name}" for name in (*_SHARED, "image")]
+
+
+def add_git_options(parser: argparse.ArgumentParser) -> None:
+    """Those of a GitTarget."""
+    group = parser.add_argument_group(
+        "Git",
+        "Write the image into a git repository that a cluster follows, instead of into the workload. With a workload, "
+        "wait until it runs the image.",
+    )
+    add_request_options(group, GitTarget, positional=None, without=_WITHOUT, section="git")
+
+
+def git_request(args: argparse.Namespace, usual: type[Request], model: type[Model]) -> Model | None:
+    """The request to write to git; None for the command's usual one. Raises InvalidOption."""
+    git = given_options(args, GitTarget, without=_WITHOUT, section="git")
+    if not git:
+        return None
+    if "repository" not in git:
+        raise InvalidOption("options of git need the repository", action="add --git URL")
+    given = given_options(args, usual)
+    git |= {name: given.pop(name) for name in _SHARED if name in given}
+    if others := [f"--{name.replace('_', '-')}" for name in given if name not in model.model_fields]:
+        raise InvalidOption(f"{', '.join(others)} cannot be combined with --git", action=f"remove {others[0]}")
+    return model.read({**given, "git": git})
+
+
+def check_git(request: RegistryOptions, targets: list[GitTarget]) -> None:
+    """Before a run begins. Raises InvalidOption and StackDown."""
+    from prefect_slipway.flows.run.preflight import check_rollout
+
+    places = [place for each in targets for place in (each.credentials, each.sign)]
+    check_rollout(request, [place.partition("#")[0] if place else None for place in places])
+
+
+def git_environment(values: dict[str, Any]) -> dict[str, Any]:
+    """An environment of a promotion in git from NAME:git=URL,…; `values.PATH=PART` are those of a chart."""
+    chart = {key.removeprefix("values."): values[key] for key in values if key.startswith("values.")}
+    plain = {key: value for key, value in values.items() if not key.startswith("values.")}
+    names = {"git": "repository", "repository": ""}
+    return {names.get(key, key): value for key, value in plain.items()} | ({"values": chart} if chart else {})

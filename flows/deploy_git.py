@@ -1,0 +1,53 @@
+"""A deploy by git: an image by digest into files of a repository that a cluster follows."""
+
+from prefect import flow
+
+from prefect_slipway.flows.gitops.open_target import OpenTarget, open_target
+from prefect_slipway.flows.request.gitops import GitDeployRequest
+from prefect_slipway.flows.rollouts.open_deploy import DeployRegistries, open_registries
+from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.run.approval import Question, approved
+from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
+from prefect_slipway.flows.steps.gitops import followed, write_to_git
+from prefect_slipway.flows.steps.resolve import resolve_image
+from prefect_slipway.flows.steps.rollout import check_required
+from prefect_slipway.flows.values.gitops import GitWrite
+
+
+@read_before_recorded
+@flow(name="deploy-git", flow_run_name="{request.run_name}", persist_result=True, result_serializer="json")
+async def deploy_git(request: GitDeployRequest) -> GitWrite:
+    """Write an image by digest into a git repository, and wait until the workload that follows it runs the image.
+
+    Safe to run again: what is written already makes no commit.
+    """
+    about = About("deploy", request.git.place, f"{request.reference} was not written to git", request.shown)
+    return await as_run(lambda: _deploy(request), about, lambda result: result.summary)
+
+
+async def _deploy(request: GitDeployRequest) -> GitWrite:
+    async with open_registries(request, None) as registries:
+        target = open_target("", request.git, registries.needed_vault)
+        image = await resolve_image(registries, request.reference, request.version)
+        timeout_s = request.approval_timeout_s if request.approval else None
+        return await written(registries, target, image, request.require, timeout_s)
+
+
+async def written(
+    registries: DeployRegistries,
+    target: OpenTarget,
+    image: DeployedImage,
+    require: list[str],
+    approval_timeout_s: float | None,
+    *,
+    reverts: str = "",
+) -> GitWrite:
+    """Check, ask, write and wait: what deploys, rollbacks and promotions by git share. `approval_timeout_s`: None to
+    ask nobody. Raises as the steps."""
+    verified = await check_required(registries, image, require, [])
+    if approval_timeout_s is not None:
+        lines = [f"Write {image.shown} to {target.title}", f"  - as {image.reference}", f"  - {target.request.place}"]
+        lines += [f"  - verified: {each}" for each in verified]
+        await approved(Question("\n".join(lines), "\n".join(lines)), approval_timeout_s)
+    return await followed(target, await write_to_git(target, image, reverts=reverts))

@@ -1,0 +1,84 @@
+"""Write an image into a git repository, and wait until the workload that follows it runs the image."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+from prefect.runtime import flow_run
+
+from prefect_slipway.flows.gitops import writing
+from prefect_slipway.flows.gitops.open_target import OpenTarget
+from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.steps.rollout import say
+from prefect_slipway.flows.steps.step import step
+from prefect_slipway.flows.values.gitops import GitWrite
+from prefect_slipway.infra.domain.errors import ClusterError, ObjectMissing, RolloutDeadline
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+
+_LOOK_S = 1.0
+
+
+@step("write to git")
+async def write_to_git(
+    target: OpenTarget, image: DeployedImage, *, reverts: str = "", skip_ci: bool = False, forward: bool = False
+) -> GitWrite:
+    """Raises as `writing.write`."""
+    run = flow_run.ui_url or str(flow_run.id)
+    done = await writing.write(target, image, run=run, reverts=reverts, skip_ci=skip_ci, forward=forward)
+    say(f"{target.name}: {done.line}" if target.name else done.line)
+    return done
+
+
+async def followed(target: OpenTarget, done: GitWrite) -> GitWrite:
+    """What was written, when the workload runs it; as it is where nobody is to wait. Raises as `wait_until_runs`."""
+    if target.request.workload is None or done.commit is None or done.pull_request is not None:
+        return done
+    begin = time.monotonic()
+    settled_s = await wait_until_runs(target, done.digest)
+    seconds = round(time.monotonic() - begin - settled_s, 1)
+    return replace(done, workload=target.request.workload, seconds=seconds)
+
+
+@step("wait for the workload")
+async def wait_until_runs(target: OpenTarget, digest: str) -> float:
+    """Wait until whatever follows the repository has set the image, and its rollout is complete. Returns the seconds
+    for which it had to stay so.
+
+    Raises RolloutDeadline if nobody sets it in time, the other RolloutErrors, and ClusterErrors.
+    """
+    # The cluster's client takes half a second to import.
+    from prefect_slipway.flows.run.cluster import open_api
+    from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules, watch_rollout
+    from prefect_slipway.infra.kubernetes.workloads.workload import Workload
+
+    request = target.request
+    assert request.workload is not None, "a workload is waited for"
+    begin = time.monotonic()
+    async with open_api(request.context, request.namespace) as api:
+        workload = Workload(api, WorkloadName.parse(request.workload), request.container)
+        runs = "nothing"
+        say(f"waiting for {request.workload} to run {digest[:19]}")
+        while True:
+            left = request.timeout_s - (time.monotonic() - begin)
+            try:
+                state = await workload.read()
+                runs = state.image
+                if ImageReference.parse(runs).digest == digest:
+                    break
+            except ObjectMissing:
+                """Whatever follows the repository creates it, too."""
+            except ClusterError as error:
+                if not error.retryable:
+                    raise
+            if left <= 0:
+                raise RolloutDeadline(
+                    f"{request.workload} was not set to {digest} within {request.timeout_s:g} s: it has {runs}",
+                    action="see what follows the repository in the cluster (Argo CD, Flux), and whether it can read it",
+                )
+            await asyncio.sleep(_LOOK_S)
+        rules = RolloutRules(timeout_s=max(left, 1.0))
+        await watch_rollout(api, state, rules, say)
+        return rules.settle_s

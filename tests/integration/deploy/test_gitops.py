@@ -1,0 +1,241 @@
+"""Images written to a real git repository over HTTP, with a credential and a signing key from a real Vault; promoted
+and rolled back there; and the workload that follows the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+
+from prefect_slipway.flows.deploy_git import deploy_git
+from prefect_slipway.flows.promote_git import promote_git
+from prefect_slipway.flows.request.gitops import GitDeployRequest, GitPromoteRequest, GitRollbackRequest
+from prefect_slipway.flows.rollback_git import rollback_git
+from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
+from prefect_slipway.infra.domain.errors import (
+    BranchRefused,
+    ImagePlaceMissing,
+    InvalidOption,
+    NotPromoted,
+    NotSigned,
+    ReleaseUnknown,
+    RolloutDeadline,
+)
+from prefect_slipway.infra.kubernetes.workloads.workload import Workload
+from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from tests.conftest import Run
+from tests.git_repository import git, make_bare, make_repository
+from tests.git_server import GitServer, serve_git
+from tests.kubernetes.deploy_place import DeployPlace
+from tests.servers import VaultServer, vault_server
+from tests.waiting import calm_looks
+
+PASSWORD = "hidden-treasure-4711"
+STAGES = ("staging", "production")
+KUSTOMIZATION = "# kept\nresources: []\n"
+
+
+@dataclass
+class Config:
+    """A repository that a cluster follows, with a folder for each stage."""
+
+    place: DeployPlace
+    bare: Path
+    server: GitServer
+    vault: VaultServer
+
+    def target(self, stage: str = "staging", **more: Any) -> dict[str, Any]:
+        return {
+            "repository": self.server.url("config.git"),
+            "path": f"{stage}/app",
+            "credentials": "vault:secret/git",
+            "author": "Robot <robot@example.com>",
+            **more,
+        }
+
+    async def deploy(
+        self, behaviour: str, stage: str = "staging", require: list[str] | None = None, **more: Any
+    ) -> GitWrite:
+        git_target = self.target(stage, **more)
+        with self.place.prefect():
+            return await deploy_git(
+                GitDeployRequest.read(
+                    {
+                        "reference": self.place.images[behaviour],
+                        "credentials": ["vault:secret/registry"],
+                        "require": require or [],
+                        "git": git_target,
+                    }
+                )
+            )
+
+    async def roll_back(self, **more: Any) -> GitWrite:
+        values = {"credentials": ["vault:secret/registry"], "git": self.target(), **more}
+        with self.place.prefect():
+            return await rollback_git(GitRollbackRequest.read(values))
+
+    async def promote(self, **more: Any) -> GitPromotion:
+        stages = [
+            self.target(stage, name=stage, approval=False, image=self.place.images.repository) for stage in STAGES
+        ]
+        values = {"credentials": ["vault:secret/registry"], "environments": stages, **more}
+        with self.place.prefect():
+            return await promote_git(GitPromoteRequest.read(values))
+
+    def text(self, stage: str = "staging", branch: str = "main") -> str:
+        return git(self.bare, "show", f"{branch}:{stage}/app/kustomization.yaml") + "\n"
+
+    def digest(self, stage: str = "staging", branch: str = "main") -> str | None:
+        images = yaml.safe_load(self.text(stage, branch)).get("images", [{}])
+        return str(images[0].get("digest"))
+
+    @property
+    def commits(self) -> int:
+        return int(git(self.bare, "rev-list", "--count", "main"))
+
+
+@pytest.fixture
+def config(place: DeployPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Config]:
+    files = {f"{stage}/app/kustomization.yaml": KUSTOMIZATION for stage in STAGES}
+    bare = make_bare(tmp_path / "served" / "config.git", make_repository(tmp_path / "work", files))
+    git(bare, "config", "uploadpack.allowFilter", "true")
+    assert place.login is not None
+    with serve_git(bare.parent, password=PASSWORD) as server, vault_server(tmp_path / "vault") as vault:
+        vault.put("secret/git", {"username": "robot", "password": PASSWORD})
+        vault.put("secret/registry", dict(zip(("username", "password"), place.login, strict=True)))
+        vault.root.call("POST", "sys/mounts/transit", {"type": "transit"})
+        vault.root.call("POST", "transit/keys/commits", {"type": "ed25519"})
+        monkeypatch.setenv("VAULT_ADDR", vault.address)
+        monkeypatch.setenv("VAULT_TOKEN", str(vault.token(policies=["root"])["client_token"]))
+        yield Config(place, bare, server, vault)
+
+
+async def test_deploys_and_rollbacks(config: Config, tmp_path: Path) -> None:
+    """Each release is a commit with version and digest, the same again is none; a rollback is a commit that reverts."""
+    place = config.place
+    first = await config.deploy("good")
+    assert first.changed
+    assert first.version == "1.0.0"
+    assert config.text().startswith(KUSTOMIZATION)
+    assert yaml.safe_load(config.text())["images"] == [
+        {"name": place.images.repository, "newTag": "1.0.0", "digest": place.images.digests["good"]}
+    ]
+    assert not (await config.deploy("good")).changed
+    assert config.commits == 2
+    before = config.text()
+
+    second = await config.deploy("better", sign="vault:transit/commits")
+    assert config.digest() == place.images.digests["better"]
+    said = git(config.bare, "log", "-1", "--format=%an %ae%n%B", "main")
+    assert said.startswith("Robot robot@example.com\nchore(deploy): ")
+    for fact in ("1.1.0", place.images.digests["better"], f"Before: {place.images.repository}:1.0.0@", "Slipway-Run: "):
+        assert fact in said
+    root = TokenAuth(str(config.vault.token(policies=["root"])["client_token"]))
+    async with VaultSession(VaultAccess(config.vault.address, root)) as session:
+        (key,) = await TransitKey(session, TransitPath.parse("vault:transit/commits")).public_keys()
+    public = load_der_public_key(key.spki).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    (tmp_path / "allowed").write_text(f"robot@example.com {public}\n")
+    settings = ["-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}"]
+    subprocess.run(["git", *settings, "verify-commit", str(second.commit)], cwd=config.bare, check=True)
+
+    back = await config.roll_back()
+    assert back.version == "1.0.0"
+    assert config.text() == before
+    assert f"This reverts commit {second.commit}." in git(config.bare, "log", "-1", "--format=%B", "main")
+    with pytest.raises(ReleaseUnknown):  # nothing was there before the first, and the second was rolled back
+        await config.roll_back()
+    assert (await config.roll_back(to="1.1.0")).version == "1.1.0"
+    assert config.digest() == place.images.digests["better"]
+
+
+async def test_promotion(config: Config) -> None:
+    """Just what is in the first environment goes on, and only if it has what is required."""
+    place = config.place
+    with pytest.raises(NotPromoted):
+        await config.promote()
+    await config.deploy("good")
+    with pytest.raises(NotPromoted, match="staging"):
+        await config.promote(reference=place.images["better"])
+    with pytest.raises(NotSigned):
+        await config.promote(require=["vault:transit/commits"])
+    assert config.text("production") == KUSTOMIZATION
+    done = await config.promote()
+    assert done.digest == config.digest("production") == place.images.digests["good"]
+    assert done.environments["production"].changed
+    assert not (await config.promote()).environments["production"].changed
+
+
+async def test_a_pull_request(config: Config) -> None:
+    """The branch stays, and another one has the commit."""
+    done = await config.deploy("good", pull_request=True)
+    assert done.branch.startswith("slipway/")
+    assert config.text() == KUSTOMIZATION
+    assert config.digest(branch=done.branch) == config.place.images.digests["good"]
+    assert not (await config.deploy("good", pull_request=True)).changed
+
+
+async def test_the_workload_that_follows(config: Config) -> None:
+    """The run ends when the workload runs what was written; if nobody sets it there, it says so."""
+    place = config.place
+    await place.make(behaviour="good")
+    place.options["pull_credentials"] = "vault:secret/registry"
+    await place.deploy("good")
+
+    async def reconcile() -> None:
+        async for _ in calm_looks():
+            if config.digest() == place.images.digests["better"]:
+                break
+        workload = Workload(place.api, WorkloadName.parse("deployment/app"))
+        await workload.set_image(place.images["better"], version=None, run="whoever follows")
+
+    following: dict[str, Any] = {"workload": "deployment/app", "timeout_s": 60.0, "namespace": place.api.namespace}
+    reconciler = asyncio.create_task(reconcile())
+    done = await config.deploy("better", **following)
+    await reconciler
+    assert done.workload == "deployment/app"
+    assert done.seconds is not None
+    with pytest.raises(RolloutDeadline, match="was not set to"):
+        await config.deploy("good", **{**following, "timeout_s": 0.5})
+    assert config.digest() == place.images.digests["good"]
+
+
+async def test_what_goes_wrong(config: Config) -> None:
+    """Nothing is written, and each has its own cause."""
+    with pytest.raises(ImagePlaceMissing):
+        await config.deploy("good", kind="helm", path="staging/app/kustomization.yaml")
+    with pytest.raises(InvalidOption, match="git ref"):
+        await config.deploy("good", branch="..")
+    config.server.writable = False
+    with pytest.raises(BranchRefused):
+        await config.deploy("good")
+    assert config.commits == 1
+
+
+def test_the_commands(config: Config, slipway: Run, stack: Any) -> None:
+    """`slipway deploy --git`, `rollback --git` and `promote` with `git=` in environments."""
+    url = config.server.url("config.git")
+    config.server.password = None
+    place = config.place
+    options = ("--git", url, "--git-path", "staging/app", "--credentials", stack.connection.registry_secret)
+    done = slipway("deploy", place.images["good"], *options, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["commit"] == git(config.bare, "rev-parse", "main")
+    assert slipway("deploy", place.images["better"], *options).returncode == 0
+    back = slipway("rollback", *options)
+    assert back.returncode == 0, back.stderr
+    assert config.digest() == place.images.digests["good"]
+    stages = [f"{stage}:git={url},path={stage}/app,approval=false" for stage in STAGES]
+    promoted = slipway("promote", place.images["good"], *(f"--environment={each}" for each in stages), *options[-2:])
+    assert promoted.returncode == 0, promoted.stderr
+    assert config.digest("production") == place.images.digests["good"]
+    wrong = slipway("deploy", place.images["good"], *options, "--settle-s", "1")
+    assert (wrong.returncode, "--settle-s cannot be combined with --git" in wrong.stderr) == (2, True)
