@@ -53,8 +53,9 @@ class TaggedAttachments:
         await self._tag(digest).add(layers, _same, self._with_config)
 
     async def _push(self, content: bytes, media_type: str) -> Descriptor:
+        """Without asking for it first: what is added is what the list lacked, and pushing it again does no harm."""
         return await while_others_write(
-            lambda: push_blob(self._client, self._repository, content, media_type), self._pause
+            lambda: push_blob(self._client, self._repository, content, media_type, new=True), self._pause
         )
 
     def _tag(self, digest: str) -> SharedTag:
