@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal, DecimalException
 from typing import Any
 
@@ -41,7 +40,7 @@ def read_bake_files(files: Sequence[tuple[str, str]], variables: Mapping[str, st
         whole = _definition(name, document, scope, named).over(whole)
     # What a block's targets are called instead of its own name is a group of that name.
     renamed = {name: tuple(dict.fromkeys(names)) for name, names in named.items() if set(names) != {name}}
-    return replace(whole, groups={**whole.groups, **renamed})
+    return whole._replace(groups={**whole.groups, **renamed})
 
 
 def known_variables(files: Sequence[tuple[str, str]], given: Mapping[str, str]) -> list[Variable]:

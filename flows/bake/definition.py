@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from prefect_slipway.flows.bake.fields import Fields, merge
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """`groups`: names of targets and groups by a group's name. `targets`: fields by a target's name. `warnings`:
     sentences for the user. `descriptions`: of groups."""
 
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    targets: Mapping[str, Fields] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    targets: Mapping[str, Fields] = MappingProxyType({})
     warnings: tuple[str, ...] = ()
-    descriptions: Mapping[str, str] = field(default_factory=dict)
+    descriptions: Mapping[str, str] = MappingProxyType({})
 
     def over(self, below: Definition) -> Definition:
         """This definition merged over another: groups are replaced, targets merged."""

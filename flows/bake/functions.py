@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import io
 import itertools
 import json
@@ -20,8 +19,6 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 from urllib.parse import quote_plus
-
-import semver
 
 from prefect_slipway.flows.bake.fields import text
 
@@ -323,6 +320,9 @@ def _formatlist(form: Any, *arguments: Any) -> list[str]:
 
 def _semvercmp(version: Any, constraint: Any) -> bool:
     """One comparison (`>=1.2.0`), or several joined by commas, of Masterminds/semver's constraints."""
+    # Imported late, as few files need it.
+    import semver
+
     found = semver.Version.parse(_text(version).removeprefix("v"), optional_minor_and_patch=True)
     for part in re.split(r"[,\s]+(?=[<>=!])", _text(constraint).strip()):
         match = re.fullmatch(r"(<=|>=|!=|=|<|>)?\s*v?([0-9][\w.+-]*)", part.strip())
@@ -367,7 +367,13 @@ def _title(value: Any) -> str:
 
 
 def _hex(name: str) -> Callable[[Any], str]:
-    return lambda value: hashlib.new(name, _text(value).encode(), usedforsecurity=False).hexdigest()
+    def digest(value: Any) -> str:
+        # Imported late, as few files need it.
+        import hashlib
+
+        return hashlib.new(name, _text(value).encode(), usedforsecurity=False).hexdigest()
+
+    return digest
 
 
 def _index(values: Any, value: Any) -> Decimal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from prefect_slipway.flows.bake.targets import Target, TargetSet
@@ -31,10 +30,9 @@ def _escaped(value: Any) -> Any:
 
 def _printed(target: Target) -> dict[str, Any]:
     shown: dict[str, Any] = {}
-    for field in fields(target):
-        value = getattr(target, field.name)
-        if value and field.name not in {"name", "bases"}:
-            name = _NAMES.get(field.name, field.name.replace("_", "-"))
+    for field, value in target._asdict().items():
+        if value and field not in {"name", "bases"}:
+            name = _NAMES.get(field, field.replace("_", "-"))
             shown[name] = list(value) if isinstance(value, tuple) else value
     links = {name: f"target:{base}" for name, base in target.bases.items()}
     if links or target.contexts:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
+from typing import NamedTuple
 
 from prefect_slipway.flows.bake.bounds import MOST_LEVELS, check_values, too_deep
 from prefect_slipway.flows.bake.definition import Definition
@@ -21,10 +22,10 @@ from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.urls import check_texts
 
 _LINK = "target:"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One image to build. Fields as bake's of the same names; places are as they are written in the file.
 
     `bases`: the targets that its contexts are, by the context's name; these are not in `contexts`.
@@ -33,13 +34,13 @@ class Target:
     name: str
     description: str = ""
     context: str = "."
-    contexts: Mapping[str, str] = field(default_factory=dict)
-    bases: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = _NOTHING
+    bases: Mapping[str, str] = _NOTHING
     dockerfile: str = "Dockerfile"
-    dockerfile_inline: str | None = field(default=None, repr=False)
+    dockerfile_inline: str | None = None
     target: str = ""
-    args: Mapping[str, str] = field(default_factory=dict)
-    labels: Mapping[str, str] = field(default_factory=dict)
+    args: Mapping[str, str] = _NOTHING
+    labels: Mapping[str, str] = _NOTHING
     annotations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
@@ -55,13 +56,12 @@ class Target:
     network: str = ""
     shm_size: str = ""
     ulimits: tuple[str, ...] = ()
-    resources: Mapping[str, str] = field(default_factory=dict)
-    extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, str] = _NOTHING
+    extra_hosts: Mapping[str, str] = _NOTHING
     entitlements: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class TargetSet:
+class TargetSet(NamedTuple):
     """`targets`: all that are built, each after its bases. `wanted`: those that were requested; the others are built
     because these are based on them."""
 

@@ -5,15 +5,13 @@ Syntax: "Templates" in spec.md and json/spec.md (hashicorp/hcl).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect_slipway.flows.bake.bounds import too_deep
 from prefect_slipway.flows.bake.expression import Expression, Lookup, parse_template
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(NamedTuple):
     """Of an HCL file. `source`: as it is written."""
 
     expression: Expression

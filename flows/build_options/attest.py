@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, csv_line, key_values, parse_bool
-from prefect_slipway.infra.domain.reference import ImageReference
 
 
 class Attestations(NamedTuple):
@@ -53,6 +52,9 @@ def sbom_text(text: str) -> str:
         return "true" if text == "on" else "false"
     if parse_bool(text) is not None or "=" in text:
         return text
+    # Imported late, so that `slipway bake --print` starts fast.
+    from prefect_slipway.infra.domain.reference import ImageReference
+
     ImageReference.parse(text)
     return f"generator={text}"
 

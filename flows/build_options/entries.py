@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
+from prefect_slipway.infra import buildkit
 from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, csv_fields, pair
-from prefect_slipway.infra.domain.secret_path import SecretField
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
+    from prefect_slipway.infra.domain.secret_path import SecretField
 
 _SECRET_KEYS = {"id", "type", "src", "source", "env", "vault"}
 
@@ -21,12 +25,12 @@ def caches(option: str, texts: Iterable[str]) -> tuple[CacheEntry, ...]:
         if not text:
             continue
         if "=" not in text:
-            found += [CacheEntry("registry", {"ref": ref}) for ref in csv_fields(option, text)]
+            found += [buildkit.CacheEntry("registry", {"ref": ref}) for ref in csv_fields(option, text)]
             continue
         fields = attributes(option, text)
         if not (kind := fields.pop("type", "")):
             raise InvalidOption(f"{option}: an entry has no type", action="write e.g. type=registry,ref=…")
-        found.append(CacheEntry(kind, fields))
+        found.append(buildkit.CacheEntry(kind, fields))
     return tuple(found)
 
 
@@ -36,7 +40,7 @@ def secrets(texts: Iterable[str], env: Container[str]) -> dict[str, SecretFile |
     for text in texts:
         if text:
             name, source = secret("--secret", text, env)
-            if isinstance(source, SecretField):
+            if not isinstance(source, buildkit.SecretFile | buildkit.SecretEnv):
                 raise InvalidOption(
                     f"--secret {name}: `slipway build` does not read Vault",
                     action="use id=ID,src=FILE or id=ID,env=NAME, or release the image",
@@ -64,18 +68,25 @@ def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretFile
     if place := fields.get("vault"):
         if kind or variable or file:
             raise InvalidOption(f"{option} {name}: vault= names the whole place", action="remove type, env and src")
-        return name, SecretField.parse(f"vault:{place.removeprefix('vault:')}")
+        return name, _in_vault(f"vault:{place.removeprefix('vault:')}")
     if kind == "env" and not variable:
         variable, file = file, ""
     if not variable and not file:
         variable, file = (name, "") if name in env else ("", name)
-    return name, SecretEnv(variable) if variable else SecretFile(Path(file))
+    return name, buildkit.SecretEnv(variable) if variable else buildkit.SecretFile(Path(file))
 
 
 def ssh_keys(text: str) -> tuple[str, SecretField] | None:
     """`ID=vault:MOUNT/PATH#FIELD`: a key that is in Vault; None for what is on this machine."""
     name, _, place = text.partition("=")
-    return (name or "default", SecretField.parse(place)) if place.startswith("vault:") else None
+    return (name or "default", _in_vault(place)) if place.startswith("vault:") else None
+
+
+def _in_vault(place: str) -> SecretField:
+    # Imported late, so that `slipway bake --print` starts fast.
+    from prefect_slipway.infra.domain.secret_path import SecretField
+
+    return SecretField.parse(place)
 
 
 def ssh_agents(texts: Iterable[str]) -> dict[str, SshSource]:
@@ -101,7 +112,7 @@ def ssh_agent(text: str) -> tuple[str, SshSource]:
     if any(word not in {"raw=true", "raw=false"} for word in raw):
         raise InvalidOption(f"--ssh {text!r}: raw is true or false")
     paths = tuple(Path(word) for word in words if word not in raw)
-    return name or "default", SshSource(paths, "raw=true" in raw)
+    return name or "default", buildkit.SshSource(paths, "raw=true" in raw)
 
 
 def named_contexts(texts: Iterable[str]) -> dict[str, Path | str]:

@@ -7,23 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from prefect_slipway.infra.buildkit import (
-    DockerEngine,
-    DockerOutput,
-    EngineLoad,
-    ImagePush,
-    ImageStore,
-    LocalOutput,
-    OciOutput,
-    Output,
-    TarOutput,
-)
+from prefect_slipway.infra import buildkit
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, boolean, csv_fields, parse_bool
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit import DockerEngine, ImagePush, LocalOutput, Output
 
 _KINDS = "registry, image, local, tar, oci, docker or cacheonly"
 
@@ -39,17 +31,16 @@ class Surroundings(NamedTuple):
     delete_anywhere: bool = False
 
 
-@dataclass
-class _Entry:
+class _Entry(NamedTuple):
     kind: str
-    dest: str = ""
-    attributes: dict[str, str] = field(default_factory=dict)
+    dest: str
+    attributes: dict[str, str]
 
     @classmethod
     def read(cls, text: str) -> _Entry:
         if csv_fields("--output", text) == [text] and not text.startswith("type="):
             # A folder; `-` is an archive on standard output.
-            return cls("tar" if text == "-" else "local", text)
+            return cls("tar" if text == "-" else "local", text, {})
         values = attributes("--output", text)
         if not (kind := values.pop("type", "")):
             raise InvalidOption(f"--output {text!r} has no type", action=f"write type=…: {_KINDS}")
@@ -75,9 +66,9 @@ def outputs(
         images = [entry for entry in entries if entry.kind in {"image", "registry"}]
         for entry in images:
             entry.attributes["push"] = "true"
-        entries += [] if images else [_Entry("registry")]
+        entries += [] if images else [_Entry("registry", "", {})]
     if load and not any(entry.kind == "docker" and not entry.dest for entry in entries):
-        entries.append(_Entry("docker"))
+        entries.append(_Entry("docker", "", {}))
     if sum(entry.dest == "-" or (entry.kind in {"tar", "oci"} and not entry.dest) for entry in entries) > 1:
         raise InvalidOption("several outputs go to standard output", action="name a file for all but one: dest=FILE")
     return tuple(_output(entry, tags, surroundings) for entry in entries if entry.kind != "cacheonly")
@@ -102,20 +93,20 @@ def _output(entry: _Entry, tags: Sequence[str], surroundings: Surroundings) -> O
             pushes = entry.flag("push") or entry.kind == "registry"
             if pushes:
                 return _push(entry, names, surroundings)
-            return ImageStore(name, entry.attributes)
+            return buildkit.ImageStore(name, entry.attributes)
         case "local":
             return _local(entry, surroundings)
         case "tar":
-            return TarOutput(_file(entry), entry.attributes)
+            return buildkit.TarOutput(_file(entry), entry.attributes)
         case "oci" | "docker":
             tar = entry.flag("tar", default=True)
             context = entry.attributes.pop("context", "")
             if entry.kind == "oci" or entry.dest or not tar:
-                kind = OciOutput if entry.kind == "oci" else DockerOutput
+                kind = buildkit.OciOutput if entry.kind == "oci" else buildkit.DockerOutput
                 return kind(_file(entry) if tar else _folder(entry), name, tar, entry.attributes)
             if surroundings.engine:
-                return ImageStore(name, entry.attributes)
-            return EngineLoad(surroundings.local_engine(context), name, attributes=entry.attributes)
+                return buildkit.ImageStore(name, entry.attributes)
+            return buildkit.EngineLoad(surroundings.local_engine(context), name, attributes=entry.attributes)
     raise InvalidOption(f"--output: there is no type {entry.kind!r}", action=f"use {_KINDS}")
 
 
@@ -127,7 +118,7 @@ def _push(entry: _Entry, names: list[str], surroundings: Surroundings) -> ImageP
 
     plain = surroundings.insecure or all(is_loopback(ImageReference.parse(each).registry) for each in names)
     by_digest = entry.flag("push-by-digest")
-    return ImagePush(
+    return buildkit.ImagePush(
         ",".join(names),
         by_digest=by_digest,
         insecure=plain,
@@ -140,7 +131,7 @@ def _local(entry: _Entry, surroundings: Surroundings) -> LocalOutput:
     mode = entry.attributes.pop("mode", "") or "copy"
     if mode not in {"copy", "delete"}:
         raise InvalidOption(f"--output: there is no mode {mode!r}", action="use copy or delete")
-    return LocalOutput(_folder(entry), mode == "delete", surroundings.delete_anywhere, entry.attributes)
+    return buildkit.LocalOutput(_folder(entry), mode == "delete", surroundings.delete_anywhere, entry.attributes)
 
 
 def _folder(entry: _Entry) -> Path:

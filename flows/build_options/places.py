@@ -7,20 +7,20 @@ source has to be allowed, in words that `docker buildx bake --allow` has as well
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.secret_path import SecretField
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.domain.secret_path import SecretField
 
 _FS, _FS_WRITE, _ENV, _SSH, _VAULT = "fs.read=", "fs.write=", "env=", "ssh", "vault="
 ENTITLEMENTS = frozenset({"network.host", "security.insecure", "device"})
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """`folder`: what relative paths are relative to. `roots`: folders whose content may be read; `writable`:
     folders that may be written to. `vault`: patterns of the places in Vault that may be read, MOUNT/PATH#FIELD."""
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, cast
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, byte_count, csv_fields, pair
 from prefect_slipway.infra.domain.platform import normal_platform
-from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.session.source_policy import SourceCheck
+    from prefect_slipway.infra.domain.source_policy import SourcePolicy
 
 HOST_GATEWAY = "host-gateway"
 EPOCH = "SOURCE_DATE_EPOCH"

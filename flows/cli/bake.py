@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -113,6 +112,9 @@ def _shown(args: argparse.Namespace, typed: Typed) -> str:
         from prefect_slipway.flows.cli.parser import command_parser
 
         args = command_parser("bake").parse_args(args.quick)
+    # Imported late, so that `--print` of a directory starts fast.
+    import asyncio
+
     from prefect_slipway.flows.run.release_file import with_release_file
 
     return asyncio.run(_of_source(args.list, with_release_file(_request(args, typed)), stdin))

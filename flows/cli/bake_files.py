@@ -7,12 +7,22 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import NamedTuple, Self
 
-from prefect_slipway.flows.cli.parser import Parser
 from prefect_slipway.flows.cli.switches import add_switch
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.options import pair
+from prefect_slipway.infra.domain.naming import RELEASE_FILE
+from prefect_slipway.infra.domain.options import pair, parse_bool
+
+_QUICK = {
+    "-f": "files",
+    "--file": "files",
+    "--var": "variables",
+    "--set": "overrides",
+    "--allow": "allow",
+    **{f"--{name}": name for name in ("source", "list", "provenance", "sbom")},
+}
+"""Options with a value, and where they go."""
 
 _SUFFIXES = (".hcl", ".json", ".yaml", ".yml")
 
@@ -70,26 +80,35 @@ def add_shown(group: argparse._MutuallyExclusiveGroup) -> None:
 
 def quick(words: Sequence[str]) -> argparse.Namespace | None:
     """The arguments of `--print` or `--list` for a directory without a release file; None for anything else, which
-    needs the request."""
-    from prefect_slipway.infra.domain.naming import RELEASE_FILE
-
+    needs the request and its parser (a parser alone takes as long as all of this)."""
     if not {word.partition("=")[0] for word in words} & {"--print", "--list"}:
         return None
-    parser = _QuickParser()
-    parser.add_argument("words", nargs="*")
-    for flags, dest in ((("-f", "--file"), "files"), (("--var",), "variables"), (("--set",), "overrides")):
-        parser.add_argument(*flags, dest=dest, action="append")
-    parser.add_argument("--allow", action="append")
-    parser.add_argument("--source", default=".")
-    parser.set_defaults(command="bake", targets=None, quick=list(words))
-    add_short_forms(parser)
-    add_shown(parser.add_mutually_exclusive_group())
-    try:
-        args, unknown = parser.parse_known_args(words)
-    except _Wrong:
+    found: dict[str, list[str]] = {dest: [] for dest in ("words", *_QUICK.values())}
+    flags: dict[str, bool | None] = {"print": False, "push": False, "load": False, "no_cache": None, "pull": None}
+    left = iter(words)
+    for word in left:
+        name, equals, value = word.partition("=")
+        dest = name.removeprefix("--").replace("-", "_")
+        if name in _QUICK:
+            value = value if equals else next(left, "--")
+            if value.startswith("--"):
+                return None
+            found[_QUICK[name]].append(value)
+        elif name.startswith("--") and dest in flags and not (equals and dest == "print"):
+            flags[dest] = parse_bool(value) if equals else True
+            if flags[dest] is None:
+                return None
+        elif word.startswith("-") and word != "-":
+            return None
+        else:
+            found["words"].append(word)
+    alone = {dest: values[-1] if (values := found.pop(dest)) else None for dest in ("list", "provenance", "sbom")}
+    folder = Path((found.pop("source") or ["."])[-1])
+    if (alone["list"] is not None) is flags["print"] or not folder.is_dir() or (folder / RELEASE_FILE).exists():
         return None
-    folder = Path(args.source)
-    return args if not unknown and folder.is_dir() and not (folder / RELEASE_FILE).exists() else None
+    return argparse.Namespace(
+        command="bake", targets=None, source=str(folder), quick=list(words), **found, **flags, **alone
+    )
 
 
 def shown(wanted: str | None, typed: Typed, folder: Path, top: Path | None, stdin: str | None) -> str:
@@ -108,21 +127,6 @@ def shown(wanted: str | None, typed: Typed, folder: Path, top: Path | None, stdi
 
     definition = read_folder(places, typed.files, typed.variables, stdin)
     return json.dumps(as_bake(choose(definition, typed.targets, typed.overrides)), indent=2)
-
-
-class _Wrong(Exception):
-    """The full parser says what is wrong."""
-
-
-class _QuickParser(Parser):
-    def __init__(self) -> None:
-        super().__init__(prog="slipway bake", allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise _Wrong
-
-    def print_help(self, file: Any = None) -> NoReturn:
-        raise _Wrong
 
 
 def _of_env(name: str, env: Mapping[str, str]) -> str:

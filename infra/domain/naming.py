@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from prefect_slipway.infra.domain.reference import ImageReference
-
 RELEASE_FILE = "slipway.toml"
 """In the source: what its release needs."""
 
@@ -50,6 +48,9 @@ def image_title(reference: str) -> str:
 
     Raises InvalidReference.
     """
+    # Imported late, so that `slipway bake --print` starts fast.
+    from prefect_slipway.infra.domain.reference import ImageReference
+
     image = ImageReference.parse(reference)
     tag = f":{image.tag}" if image.tag else ""
     return f"{image.repository}{tag}" + (f"@{image.digest[:19]}" if image.digest and not tag else "")

@@ -8,8 +8,6 @@ github.com/containerd/platforms (`Parse`, `Normalize`, `database.go`).
 
 from __future__ import annotations
 
-import difflib
-import platform
 import re
 
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -79,11 +77,17 @@ def _advice(text: str) -> str:
 
 
 def _nearest(text: str, known: frozenset[str]) -> str | None:
+    # Imported late, as only a typo needs it.
+    import difflib
+
     return text if text in known else next(iter(difflib.get_close_matches(text, sorted(known), n=1)), None)
 
 
 def this_machine() -> str:
     """The platform of this machine."""
+    # Imported late, as few builds name it.
+    import platform
+
     return normal_platform(f"linux/{platform.machine()}")
 
 

@@ -5,15 +5,16 @@ Specifiers: frontend/dockerui/namedcontext.go (moby/buildkit).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from prefect_slipway.infra.buildkit.files.oci_layout import Layout
 from prefect_slipway.infra.domain.errors import ContextError, InvalidOption
+
+if TYPE_CHECKING:
+    from prefect_slipway.infra.buildkit.files.oci_layout import Layout
 
 CONTEXT_DIR = "context"
 DOCKERFILE_DIR = "dockerfile"
@@ -85,6 +86,11 @@ def _layout(name: str, place: str) -> tuple[str, Layout, str]:
     """`PATH[:TAG][@DIGEST]`: an id for it, the layout, the digest."""
     where, _, digest = place.partition("@")
     path, colon, tag = where.partition(":")
+    # Imported late: few builds have one.
+    import hashlib
+
+    from prefect_slipway.infra.buildkit.files.oci_layout import Layout
+
     layout = Layout(Path(path))
     if not digest:
         tag = tag if colon else "latest"

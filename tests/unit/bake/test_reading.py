@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +204,7 @@ def test_a_file_reaches_nothing_beyond_its_source(tmp_path: Path, fields: dict[s
     source = tmp_path / "source"
     source.mkdir()
     (source / "link").symlink_to("/etc")
-    target = replace(Target("web"), **fields)
+    target = Target("web", **fields)
     with pytest.raises(InvalidOption) as error:
         request(source, target)
     assert action in str(error.value)
