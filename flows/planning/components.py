@@ -12,6 +12,7 @@ from prefect_slipway.flows.planning.lineage import Lineage
 from prefect_slipway.flows.planning.next_version import Choice, asks_for_prerelease, by_bump
 from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.release_file import ReleaseFile
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.values.components import ComponentsPlan, PlannedComponent
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionError
@@ -26,11 +27,16 @@ _NO_PREFIX = "-"
 
 @dataclass(frozen=True, slots=True)
 class ComponentRelease:
-    """`request`: of its release."""
-
     component: Component
     planned: PlannedComponent
-    request: ReleaseRequest
+    asked: ReleaseRequest
+
+    def request(self, contexts: Mapping[str, str]) -> ReleaseRequest:
+        """Of its release, with further build contexts."""
+        # Of two runs at once the later one is refused, instead of releasing the same commit once more.
+        version = {"exact": self.planned.version, "reason": self.planned.why, "prerelease": False}
+        build = {"contexts": {**contexts, **self.asked.build.contexts}} if contexts else {}
+        return self.asked.changed({"version": version, "build": build})
 
 
 async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsPlan, dict[str, ComponentRelease]]:
@@ -45,7 +51,7 @@ async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsP
     _check(asked)
     found = components(file, checkout.path, asked.image or file.values.get("image"))
     wanted = with_needed(asked.components.names or list(found), {name: each.needs for name, each in found.items()})
-    planning = _Planning(run, checkout, found)
+    planning = _Planning(run, file, checkout, found)
     await planning.read()
     planned = {name: await planning.plan(component) for name, component in found.items() if name in wanted}
     return ComponentsPlan(checkout.name, checkout.revision, tuple(each.planned for each in planned.values())), planned
@@ -61,11 +67,14 @@ def _check(asked: ReleaseRequest) -> None:
 
 
 class _Planning:
-    def __init__(self, run: OpenRun, checkout: Checkout, found: Mapping[str, Component]) -> None:
+    def __init__(self, run: OpenRun, file: ReleaseFile, checkout: Checkout, found: Mapping[str, Component]) -> None:
         self._run = run
+        self._file = file
         self._checkout = checkout
         self._found = found
         self._common = self._given()
+        whole = replace(file, components={name: component.values for name, component in found.items()})
+        whole.check_allowed(self._common, run.asked.config.allow)
         self._requests = {name: self._request(component) for name, component in found.items()}
         self._lines: dict[str, Lineage] = {}
         self._taken: dict[str, list[Version]] = {}
@@ -121,10 +130,6 @@ class _Planning:
             needs=component.needs,
             commits=choice.commits,
         )
-        if version is not None:
-            # Of two runs at once the later one is refused, instead of releasing the same commit once more.
-            fixed = {"exact": str(version), "reason": choice.why, "prerelease": False}
-            request = request.changed({"version": fixed})
         return ComponentRelease(component, planned, request)
 
     async def _choose(self, component: Component) -> Choice:
@@ -182,9 +187,8 @@ class _Planning:
         return {**given, "checkout": place, "version": version, "config": config}
 
     def _request(self, component: Component) -> ReleaseRequest:
-        """The request of the component's own release. Raises ReleaseFileRefused, ReleaseFileInvalid, InvalidOption."""
+        """The request of the component's own release. Raises ReleaseFileInvalid, InvalidOption."""
         run, common, values = self._run, self._common, component.values
-        assert run.components is not None, "components are described"
         place = "/".join(filter(None, (common["checkout"]["path"], component.context)))
         version = {**common["version"], "paths": list(place_of(self._checkout.subdirectory, component))}
         if component.name in run.asked.components.names and run.asked.version.exact is not None:
@@ -192,10 +196,10 @@ class _Planning:
         given = {**common, "checkout": {**common["checkout"], "path": place}, "version": version}
         if "image" not in values and "bake" not in values:
             given["image"] = run.image(f"{repository_name(self._checkout.name)}/{component.name}").name
-        file = run.components.of_component(component.name, values)
+        file = self._file.of_component(component.name, values)
         if "bump" not in given and "bump" not in file.values:
             given["bump"] = Bump.AUTO.value
-        return file.joined(given, run.asked.config.allow)
+        return file.joined(given, ["*"])
 
 
 def _base(line: Lineage) -> Released | None:

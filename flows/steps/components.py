@@ -115,8 +115,7 @@ class _Releases:
             if planned is not None and planned.image is not None:
                 digest = await self._digest(planned.name, planned.image)
                 contexts[base.removesuffix(":latest")] = f"docker-image://{planned.image}@{digest}"
-        given = each.request.build.contexts
-        return each.request.changed({"build": {"contexts": {**contexts, **given}}}) if contexts else each.request
+        return each.request(contexts)
 
     async def _digest(self, name: str, image: str) -> str:
         """Of what was released just now, or else of the last version."""

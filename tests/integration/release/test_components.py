@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from prefect_slipway.flows.values.components import RELEASED, UNCHANGED
+from prefect_slipway.flows.values.result import ReleaseResult
+from prefect_slipway.infra.domain.errors import ComponentsFailed
 from prefect_slipway.infra.registry import RegistryClient
 from tests.git_repository import commit, git, make_repository
+from tests.integration.release.conftest import Release
 from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
 from tests.warm import WarmStarter
 
@@ -96,3 +102,40 @@ async def test_a_failing_component_holds_up_what_needs_it_alone(
     assert (await layers(registry, f"{shop.name}/app", "0.1.1"))[: len(held)] == held
     run = traces.runs("api 0.1.1")[0]
     assert run["parameters"]["request"]["version"]["reason"] == "base has a new version"
+
+
+async def test_two_runs_at_once_release_nothing_twice(
+    run_release: Release, shop: Path, registry: RegistryClient
+) -> None:
+    """From a git URL at a ref, as a deployment does it: whoever is later is refused, or finds what is public."""
+    url = shop.as_uri()
+    git(shop, "branch", "stable")
+    commit(shop, "feat: not on the branch", {"web/more": ""})
+    both = await asyncio.gather(
+        *(run_release(source=url, checkout={"ref": "stable"}) for _ in range(2)), return_exceptions=True
+    )
+    assert all(isinstance(each, ReleaseResult | ComponentsFailed) for each in both), both
+    last = await run_release(source=url, checkout={"ref": "stable"})
+    assert {each.state for each in last.components} <= {RELEASED, UNCHANGED}
+    assert sorted(git(shop, "tag").split()) == [f"{name}/v0.1.0" for name in ("api", "app", "base", "web")]
+    assert git(shop, "for-each-ref", "refs/slipway") == ""
+    for name in ("api", "app", "base", "web"):
+        assert await registry.tags(f"{shop.name}/{name}") == ["0.1.0"]
+    assert git(shop, "rev-parse", "web/v0.1.0") == git(shop, "rev-parse", "stable")
+
+
+async def test_interrupted_it_goes_on_where_it_was(commands: WarmStarter, shop: Path, traces: Traces) -> None:
+    """What is public stays; nothing else of it is left."""
+    (shop / "api/Dockerfile").write_text("FROM base\n" + run_line("sleep 60"))
+    commit(shop, "fix: slow", {})
+    command = commands.start("release", shop, "--format", "json")
+    command.until("sleep 60")
+    command.signal(signal.SIGINT)
+    ended = command.end()
+    assert ended.code == 130 and "interrupted" in ended.stderr
+    assert "base/v0.1.0" in git(shop, "tag").split() and git(shop, "for-each-ref", "refs/slipway") == ""
+    (shop / "api/Dockerfile").write_text("FROM base\nCOPY message /api\n")
+    commit(shop, "fix: quick", {})
+    result = result_of(commands.run("release", shop, "--format", "json"))
+    assert {each.partition(" ")[2] for each in states(result).values()} == {"0.1.0"}
+    assert states(result)["base"] == "unchanged 0.1.0" and states(result)["app"] == "released 0.1.0"

@@ -265,9 +265,9 @@ def test_images_need_permission_for_each_component(shop: Shop) -> None:
     )
     with pytest.raises(ReleaseFileRefused, match=r"line 4: .*`components\.web\.image`"):
         shop.plan(image=None, config={"allow": ["image=r.example/team/*"]})
-    with pytest.raises(ReleaseFileRefused, match=r"line 1: .*`image`") as refused:
+    with pytest.raises(ReleaseFileRefused, match=r"line 2: .*`components\.api\.image`") as refused:
         shop.plan(image=None, config={"allow": ["image=r.example/other/*"]})
-    assert "r.example/team/api" in refused.value.details
+    assert refused.value.details == "slipway.toml, line 2: components.api.image = r.example/team/api"
     allow = ["image=r.example/team/*", "image=r.example/other/*"]
     assert [each.image for each in shop.plan(image=None, config={"allow": allow}).components] == [
         "r.example/team/api",
