@@ -62,6 +62,12 @@ async def _release(request: ReleaseRequest) -> ReleaseResult:
             made = Made(run.builder)
             async with cleaned_up(course, made):
                 await _in_order(run, course, made)
+            if course.deploys:
+                # The builder is gone, and the version nobody's any more: what follows may take minutes.
+                from prefect_slipway.flows.steps.deploy_targets import follow_targets
+
+                course.deploys = await follow_targets(course.targets, course.deploys)
+                await whatever_comes(course.record_more())
         return course.result()
 
 
@@ -84,6 +90,10 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         return
 
     await run_concurrently(name_run(plan), show_plan(plan))
+    if run.request.deploy:
+        from prefect_slipway.flows.steps.deploy_targets import check_targets
+
+        course.targets = await check_targets(run, plan)
     course.builds = builds = Builds(run, source, plan, made.reserved)
     async with kept_alive(made.reserved):
         async with course.failure_recorded():
@@ -102,6 +112,10 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         course.verify = verify_commands(run.request, registries, plan.sign, course.references)
         await whatever_comes(course.record())
         # Everything is public and recorded: what follows is not needed for that, and an interruption ends it.
+        if course.targets:
+            from prefect_slipway.flows.steps.deploy_targets import write_targets
+
+            course.deploys = await write_targets(course.targets, plan, course.result())
         course.forge = await show_on_forge(run, registries, plan, course.references)
         await export_caches(run, registries, builds)
         await whatever_comes(course.record_more())

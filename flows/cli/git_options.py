@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from prefect_slipway.flows.cli.options import Model, add_request_options, given_options
-from prefect_slipway.flows.request.gitops import GitTarget
+from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -46,11 +45,3 @@ def check_git(request: RegistryOptions, targets: list[GitTarget]) -> None:
 
     places = [place for each in targets for place in (each.credentials, each.sign)]
     check_rollout(request, [place.partition("#")[0] if place else None for place in places])
-
-
-def git_environment(values: dict[str, Any]) -> dict[str, Any]:
-    """An environment of a promotion in git from NAME:git=URL,…; `values.PATH=PART` are those of a chart."""
-    chart = {key.removeprefix("values."): values[key] for key in values if key.startswith("values.")}
-    plain = {key: value for key, value in values.items() if not key.startswith("values.")}
-    names = {"git": "repository", "repository": ""}
-    return {names.get(key, key): value for key, value in plain.items()} | ({"values": chart} if chart else {})

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 from pydantic.fields import FieldInfo
 
 from prefect_slipway.flows.build_options.values import text_of_file
+from prefect_slipway.flows.cli.tables import git_target, typed_table
 from prefect_slipway.flows.cli.typed_build import typed_build
 from prefect_slipway.flows.cli.typed_gates import typed_gates
 from prefect_slipway.flows.request.gates import Gates
@@ -74,7 +75,8 @@ def _add(parser: argparse._ActionsContainer, option: _Typed, positional: str | N
     elif kind is bool:
         parser.add_argument(*flags, dest=dest, action="store_const", const=True, help=text)
     elif get_origin(kind) is dict:
-        parser.add_argument(*flags, dest=dest, action="append", metavar="KEY=VALUE", help=text)
+        metavar = "NAME:KEY=VALUE,…" if _is_tables(kind) else "KEY=VALUE"
+        parser.add_argument(*flags, dest=dest, action="append", metavar=metavar, help=text)
     elif get_origin(kind) is list:
         parser.add_argument(*flags, dest=dest, action="append", metavar=metavar, help=text)
     else:
@@ -113,6 +115,9 @@ def given_options(
 def _value(option: _Typed, given: Any) -> Any:
     if option_of(option.field).of_file:
         return text_of_file(option.flag, given)
+    if _is_tables(option.kind):
+        example = f"{option.flag} production:git=https://git.example/config.git,path=app"
+        return {name: git_target(values) for name, values in (typed_table(example, text) for text in given)}
     return read_pairs(option.flag, given) if get_origin(option.kind) is dict else given
 
 
@@ -130,6 +135,12 @@ def _plain_type(field: FieldInfo) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         return next(part for part in get_args(annotation) if part is not type(None))
     return annotation
+
+
+def _is_tables(kind: Any) -> bool:
+    """Whether a field is a dictionary of tables, which are places in git."""
+    inner = get_args(kind)[1] if get_origin(kind) is dict else None
+    return isinstance(inner, type) and issubclass(inner, Request)
 
 
 def _choices(kind: Any) -> list[str] | None:

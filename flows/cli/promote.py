@@ -9,7 +9,7 @@ from typing import Any
 from prefect_slipway.flows.cli.display.choice import add_progress_option
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.rollouts import Result, run_recorded
-from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.flows.cli.tables import git_target, typed_table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -31,14 +31,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: the last environment has it. Raises SlipwayError."""
-    from prefect_slipway.flows.cli.git_options import check_git, git_environment
+    from prefect_slipway.flows.cli.git_options import check_git
     from prefect_slipway.flows.cli.options import given_options, read_request
     from prefect_slipway.flows.request.gitops import GitPromoteRequest
     from prefect_slipway.flows.request.rollout import PromoteRequest
 
     args.environments = [environment(text) for text in args.environments or ()]
     if any("git" in each for each in args.environments):
-        args.environments = [git_environment(each) for each in args.environments]
+        args.environments = [git_target(each) for each in args.environments]
         in_git = GitPromoteRequest.read(given_options(args, PromoteRequest))
 
         def start_git() -> Coroutine[Any, Any, Result]:
@@ -62,14 +62,5 @@ def run(args: argparse.Namespace) -> int:
 
 def environment(text: str) -> dict[str, Any]:
     """NAME:KEY=VALUE,… as the model's fields. Raises InvalidOption."""
-    name, _, rest = text.partition(":")
-    values: dict[str, Any] = {"name": name}
-    for part in rest.split(","):
-        key, equals, value = part.partition("=")
-        if not (name and equals and key):
-            raise InvalidOption(
-                f"--environment {text!r} is not NAME:KEY=VALUE,…",
-                action="as in staging:workload=deployment/app,namespace=staging",
-            )
-        values[key] = value
-    return values
+    name, values = typed_table("--environment staging:workload=deployment/app,namespace=staging", text)
+    return {"name": name, **values}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-NOT_CLEANED_UP, NOT_ON_FORGE = 3, 4
+NOT_CLEANED_UP, NOT_ON_FORGE, NOT_DEPLOYED = 3, 4, 5
 """Exit codes."""
 
 
@@ -30,7 +30,8 @@ def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argpar
     """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`.
 
     0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left; NOT_ON_FORGE: so,
-    but the release on the forge is missing. Raises SlipwayError.
+    but the release on the forge is missing; NOT_DEPLOYED: so, but a deploy target does not have it. Raises
+    SlipwayError.
     """
     result, terminal = recorded(start, _public_already, progress_of(args))
     if args.format == "json":
@@ -41,6 +42,8 @@ def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argpar
         print(terminal.report or result.reason)
     if result.left_behind:
         return NOT_CLEANED_UP
+    if result.not_deployed:
+        return NOT_DEPLOYED
     return NOT_ON_FORGE if result.forge is not None and result.forge.warning else 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from prefect_slipway.flows.request.gitops import GitTarget
+from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.run.registries import OneSecret
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath

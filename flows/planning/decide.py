@@ -220,6 +220,7 @@ class _Planning:
             gates=tuple(gate.shown for gate in request.gates.asked) if version is not None else (),
             sign=self._run.signing_keys(self._images) if version is not None else (),
             source_policy=policy.digest if policy is not None else None,
+            deploys=tuple(f"{name}: {each.place}" for name, each in request.deploy.items()),
             forge=plan_forge(request.forge, source, ledger, version or choice.last, self._released),
         )
 

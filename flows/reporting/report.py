@@ -79,6 +79,7 @@ class Report:
         facts += [("why", plan.why), *source_facts(plan), *build_facts(plan)]
         if plan.git_tag and result.released:
             facts.append(("git tag", plan.git_tag))
+        facts += [(f"deploy {each.target}", each.line) for each in result.deploys]
         if result.forge is not None and result.forge.page:
             facts.append(("release page", result.forge.page))
         if self.failed is not None and plan.only is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic.fields import FieldInfo
@@ -99,6 +99,13 @@ class Request(BaseModel):
             if first["type"] == "extra_forbidden":
                 raise InvalidOption(f"the request has no field {where!r}", action="check its name") from None
             raise InvalidOption(f"{where}: {wrong(first)}") from None
+
+    @classmethod
+    def table(cls, name: str) -> type[Request] | None:
+        """The model of each value of a field that is a dictionary of tables; None for any other."""
+        field = cls.model_fields.get(name)
+        kinds = get_args(field.annotation) if field is not None and get_origin(field.annotation) is dict else ()
+        return kinds[1] if kinds and isinstance(kinds[1], type) and issubclass(kinds[1], Request) else None
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """The request with these fields instead, those of sections one by one; what nobody has set stays so. Raises as

@@ -19,6 +19,7 @@ from prefect_slipway.flows.request.config import Config
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.forge import ForgeChoice
 from prefect_slipway.flows.request.gates import Gates
+from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.flows.request.notes import Notes
 from prefect_slipway.flows.request.trust import Trust
@@ -115,6 +116,13 @@ class ReleaseRequest(Request):
     forge: ForgeChoice = Field(
         default_factory=ForgeChoice,
         description="Release on GitHub, GitLab, Gitea or Forgejo, made when the images are public.",
+    )
+    deploy: dict[str, GitTarget] = Field(
+        default_factory=dict,
+        description=(
+            "Places in git repositories that a cluster follows, which get the image when it is public: a table each, "
+            "by a name such as production. On the command line: NAME:git=URL,branch=…,path=…,kind=…,credentials=…."
+        ),
     )
     cache: Cache = Field(
         default_factory=Cache,

@@ -168,6 +168,8 @@ class ReleaseFile:
     def _check(self) -> None:
         self._known(self.values, ReleaseRequest, ())
         for place, value in places(self.values, ReleaseRequest):
+            if ReleaseRequest.table(place[0]) is not None:
+                place, value = place[:2], self.values[place[0]][place[1]]
             alone: Any = value
             for name in reversed(place):
                 alone = {name: alone}
@@ -225,6 +227,11 @@ class ReleaseFile:
                 if not isinstance(value, Mapping):
                     raise ReleaseFileInvalid(f"{self.where(place)}: `{name}` is a table: write [{name}]")
                 self._known(value, inner, place)
+            elif (each := model.table(name)) is not None:
+                for key, table in value.items() if isinstance(value, Mapping) else [("NAME", None)]:
+                    if not isinstance(table, Mapping):
+                        raise ReleaseFileInvalid(f"{self.where(place)}: `{name}` has tables: write [{name}.{key}]")
+                    self._known(table, each, (*place, key))
 
 
 _GUARDED = object()
@@ -259,6 +266,9 @@ def places(values: Mapping[str, Any], model: type[Request], above: Place = ()) -
         inner = section(model, name)
         if inner is not None:
             yield from places(value, inner, (*above, name))
+        elif (each := model.table(name)) is not None:
+            for key, table in value.items():
+                yield from places(table, each, (*above, name, key))
         else:
             yield (*above, name), value
 

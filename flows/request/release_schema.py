@@ -47,6 +47,10 @@ def _table(model: type[Request], above: str) -> dict[str, Any]:
             described = {"description": model.model_fields[name].description}
             fields[name] = {**_table(Bake if inner is Bake else inner, f"{name}."), **described}
             continue
+        if (each := model.table(name)) is not None:
+            described = {"description": model.model_fields[name].description}
+            fields[name] = {"type": "object", "additionalProperties": _table(each, f"{name}."), **described}
+            continue
         if reference := field.pop("$ref", None):
             named = whole["$defs"][reference.rpartition("/")[2]]
             field = {**{key: value for key, value in named.items() if key != "title"}, **field}

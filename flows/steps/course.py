@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from prefect.runtime import flow_run
 
@@ -34,10 +35,17 @@ from prefect_slipway.flows.values.result import (
 )
 from prefect_slipway.infra.domain.errors import SlipwayError
 
+if TYPE_CHECKING:
+    from prefect_slipway.flows.steps.deploy_targets import PlannedTarget
+    from prefect_slipway.flows.values.gitops import GitWrite
+
 
 def cleaned_up_name(result: ReleaseResult) -> str | None:
-    """The name of a completed run's state, which tells whether something was left behind; None for the usual one."""
-    return "NotCleanedUp" if result.left_behind else None
+    """The name of a completed run's state, which tells whether something was left behind, or a deploy target does not
+    have the image; None for the usual one."""
+    if result.left_behind:
+        return "NotCleanedUp"
+    return "NotDeployed" if result.not_deployed else None
 
 
 class Course:
@@ -57,6 +65,8 @@ class Course:
         self.pull: tuple[str, ...] = ()
         self.verify: tuple[str, ...] = ()
         self.forge: ForgeOutcome | None = None
+        self.targets: Sequence[PlannedTarget] = ()
+        self.deploys: Sequence[GitWrite] = ()
         self.of_components: ReleaseResult | None = None
         self.left_behind: tuple[LeftBehind, ...] = ()
         self.recorded: Report | None = None
@@ -109,6 +119,7 @@ class Course:
             source_policy=plan.source_policy,
             gates=self.gates,
             forge=self.forge,
+            deploys=tuple(self.deploys),
         )
 
     async def record(self, error: BaseException | None = None) -> None:
@@ -129,9 +140,10 @@ class Course:
         await record(self.recorded)
 
     async def record_more(self) -> None:
-        """Add to the report what became of the release on a forge and of the caches; nothing if there are none."""
+        """Add to the report what became of the release on a forge, of deploy targets and of the caches; nothing if
+        there are none."""
         exports = self.builds is not None and self.builds.exports
-        if self.recorded is not None and (exports or self.forge is not None):
+        if self.recorded is not None and (exports or self.forge is not None or self.deploys):
             self.recorded = replace(self.recorded, result=self.result())
             await record_again(self.recorded)
 

@@ -72,7 +72,7 @@ class ReleasePlan:
     request that are not the default, with places of secrets and never their values. `sign`: the places of the keys that
     sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
     `notes`: None if they are turned off, or what is new is not known.
-    `forge`: the release on a forge; None without one.
+    `forge`: the release on a forge; None without one. `deploys`: the deploy targets, `NAME: PLACE` each.
     """
 
     source: SourceFacts
@@ -92,6 +92,7 @@ class ReleasePlan:
     gates: tuple[str, ...] = ()
     notes: ReleaseNotes | None = None
     forge: PlannedForge | None = None
+    deploys: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -159,6 +160,7 @@ class ReleasePlan:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
         if self.forge is not None:
             effects.append(self.forge.effect)
+        effects += [f"write it to {each}, when it is public" for each in self.deploys]
         caches = [each.cache.export for each in self.to_build() if each.cache is not None and each.cache.export]
         if caches:
             effects.append(f"export the build cache to {', '.join(caches)}, when the release is public")

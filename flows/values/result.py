@@ -9,6 +9,7 @@ from typing import Any
 from prefect_slipway.flows.values.components import ComponentOutcome
 from prefect_slipway.flows.values.forge import ForgeOutcome
 from prefect_slipway.flows.values.gates import GateOutcome
+from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.flows.values.plan import PlannedImage
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.text import human_size
@@ -163,9 +164,9 @@ class ReleaseResult:
     `platforms`: of the only image. `duration_s`: seconds, without those for which people were waited for, and without
     the cache's export. `warnings`: what was requested and not done, though the images are public; `caches`: of each
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
-    with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what
-    became of the release on a forge; None without one. `components`: what became of each, where the release was of
-    components, which have a version each.
+    with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what became of the
+    release on a forge; None without one. `deploys`: what became of each deploy target. `components`: what became of
+    each, where the release was of components, which have a version each.
     """
 
     image: str
@@ -192,6 +193,7 @@ class ReleaseResult:
     source_policy: str | None = None
     gates: tuple[GateOutcome, ...] = ()
     forge: ForgeOutcome | None = None
+    deploys: tuple[GitWrite, ...] = ()
     components: tuple[ComponentOutcome, ...] = ()
 
     @property
@@ -202,7 +204,12 @@ class ReleaseResult:
         what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
         done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
         forge = self.forge.warning if self.forge is not None else ""
-        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind), forge)))
+        return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind), forge, *self.not_deployed)))
+
+    @property
+    def not_deployed(self) -> list[str]:
+        """The deploy targets that do not have the image, a sentence each."""
+        return [f"not deployed to {each.target}: {each.failure}" for each in self.deploys if each.failure is not None]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
