@@ -25,6 +25,7 @@ from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.forge import show_on_forge
 from prefect_slipway.flows.steps.gates import check_gates, pass_gates, waiver_warnings
+from prefect_slipway.flows.steps.notes import attach_notes
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.record import name_run, show_plan
 from prefect_slipway.flows.steps.sign import check_signing_keys, sign
@@ -105,6 +106,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
                 builds.keep_outputs(verified)
             gated = await pass_gates(run, registries, plan, verified, gates, course.tested)
             course.signed = await sign(run, registries, plan, verified, gated)
+            course.warnings += await attach_notes(run, registries, plan, verified)
             # From here on the release becomes public: an interruption is too late.
             course.tagged = await whatever_comes(make_public(registries, plan, verified, made.reserved))
         await whatever_comes(announce_release(plan, course.result(), course.steps_s))

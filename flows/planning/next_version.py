@@ -25,7 +25,7 @@ from prefect_slipway.infra.domain.version import (
     tags_that_stay,
 )
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.source import Checkout, GitLedger
+from prefect_slipway.infra.source import Checkout, GitLedger, History
 
 DEFAULT_TAG_PREFIX = "v"
 RELEASED_BEFORE = "an earlier attempt of this run released it"
@@ -136,12 +136,14 @@ async def _nothing_new(
             return Choice(f"nothing new since {last.version}", last=last.version)
     if named is not None or request.version.again or checkout.dirty or not isinstance(ledger, GitLedger):
         return None
-    here = (release.version for release in lineage.line if release.revision == checkout.revision)
+    tip = await lineage.history.tip() if isinstance(lineage.history, History) else checkout.revision
+    here = (release.version for release in lineage.line if release.revision == tip)
     version = next((version for version in here if prerelease or not version.prerelease), None)
     if version is None or not await _has_images(images, version):
         return None
     image, registry = next(iter(images.items()))
-    same = await same_release(image, registry, version, fingerprint) is not None
+    # The changelog's commit has another fingerprint than the released one.
+    same = tip != checkout.revision or await same_release(image, registry, version, fingerprint) is not None
     said = f"{version}" if same else f"{version} with other build options"
     return Choice(f"this commit is already released as {said}; use --again to release it again", last=version)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,13 +12,14 @@ from prefect_slipway.flows.planning.lineage import revision_label
 from prefect_slipway.flows.planning.source import FetchedSource, Images
 from prefect_slipway.flows.request.notes import Notes
 from prefect_slipway.flows.run.open_run import OpenRun
-from prefect_slipway.flows.values.notes import ReleaseNotes
+from prefect_slipway.flows.values.notes import PlannedChangelog, ReleaseNotes
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.forge import Forge
 from prefect_slipway.infra.domain.ledger import Released
 from prefect_slipway.infra.domain.version import Version, parse_version
-from prefect_slipway.infra.source import History
+from prefect_slipway.infra.source import Checkout, History
+from prefect_slipway.infra.source.branch import ref_of
 from prefect_slipway.infra.source.history import Series
 
 
@@ -47,7 +49,14 @@ async def with_notes(
     span = (last.revision, checkout.revision) if last is not None and last.revision is not None else None
     previous = str(last.version) if last is not None else None
     notes = notes_of(request.notes, series, version, previous, Forge.of(checkout.source_url), span)
-    return replace(plan, notes=notes)
+    return replace(plan, notes=notes, changelog=await _changelog(run, checkout))
+
+
+async def _changelog(run: OpenRun, checkout: Checkout) -> PlannedChangelog | None:
+    if run.request.notes.changelog is None:
+        return None
+    path = posixpath.join(checkout.subdirectory, posixpath.normpath(run.request.notes.changelog))
+    return PlannedChangelog(path, await ref_of(checkout, run.request.checkout.ref))
 
 
 def notes_of(

@@ -25,7 +25,8 @@ class Push:
 
     `delivery`: the forge's name for this message. `repository`: its path on the forge, `team/app`. `before`, `commit`:
     full commit ids, None where there was none (a new ref) or is none any more (a deleted one). `paths`: of all files
-    that the pushed commits touch; None if the forge did not tell all of them.
+    that the pushed commits touch; None if the forge did not tell all of them. `skipped`: the newest commit of a branch
+    asks CI to leave it alone (`[skip ci]`), as that of a changelog does.
     """
 
     forge: str
@@ -39,6 +40,7 @@ class Push:
     ssh_url: str = ""
     pusher: str = ""
     paths: tuple[str, ...] | None = None
+    skipped: bool = False
 
     @property
     def branch(self) -> str | None:
@@ -59,9 +61,9 @@ class Push:
 
     @property
     def kind(self) -> str:
-        """`branch`, `tag`, `version-tag` or `other`: a label of the event, for automations to match."""
+        """`branch`, `skipped`, `tag`, `version-tag` or `other`: a label of the event, for automations to match."""
         if self.branch is not None:
-            return "branch"
+            return "skipped" if self.skipped else "branch"
         if self.tag is not None:
             return "version-tag" if self.is_version_tag else "tag"
         return "other"

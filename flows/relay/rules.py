@@ -121,6 +121,8 @@ class Rule(_Strict):
                 return "another tag"
             if push.is_version_tag and not self.version_tags:
                 return "a version tag, as releases create them; version_tags: true includes these"
+        elif push.skipped:
+            return "its newest commit asks to be skipped: [skip ci]"
         elif push.branch is None:
             return "neither a branch nor a tag"
         elif (self.branch is None and self.tag is not None) or (self.branch and not matches(self.branch, push.branch)):

@@ -17,7 +17,7 @@ def plan_as_markdown(plan: ReleasePlan) -> str:
     lines = [f"# {markdown.text(plan.reference)}", "", *markdown.table(as_rows(_facts(plan)))]
     lines += ["", "## Will", ""]
     lines += [f"{number}. {markdown.text(effect)}" for number, effect in enumerate(plan.effects(), 1)]
-    lines += [*warnings_as_markdown(plan.warnings), *commits_as_markdown(plan)]
+    lines += [*warnings_as_markdown(plan.warnings), *notes_as_markdown(plan), *commits_as_markdown(plan)]
     for image in plan.public:
         if image.labels:
             title = "Labels" if plan.only is not None else f"Labels of {markdown.text(image.target)}"
@@ -43,6 +43,11 @@ def plan_as_text(plan: ReleasePlan) -> str:
     lines += [f"  WARN: {warning}" for warning in plan.warnings]
     lines += ["  would:", *(f"    - {one_line(effect)}" for effect in plan.effects())]
     return "\n".join(lines)
+
+
+def notes_as_markdown(plan: ReleasePlan) -> list[str]:
+    """The section on what is new; empty without notes."""
+    return ["", "## Notes", "", plan.notes.markdown] if plan.notes is not None else []
 
 
 def commits_as_markdown(plan: ReleasePlan) -> list[str]:

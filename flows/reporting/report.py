@@ -14,6 +14,7 @@ from prefect_slipway.flows.reporting.plan_report import (
     build_facts,
     commits_as_markdown,
     deciding_commits,
+    notes_as_markdown,
     source_facts,
     warnings_as_markdown,
 )
@@ -118,6 +119,7 @@ class Report:
             lines += images_as_markdown(self.plan, self.result, self.built, self.verified, self.failed)
         lines += [*warnings_as_markdown(self.warnings), *left_behind_as_markdown(self.result.left_behind)]
         lines += gates_as_markdown(self.result.gates)
+        lines += notes_as_markdown(self.plan)
         lines += commits_as_markdown(self.plan)
         if self.timeline:
             title = "Steps" if self.plan.only is not None else "Times"

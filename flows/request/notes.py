@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -26,6 +27,32 @@ class Notes(Request):
     only_typed: Annotated[bool, Option("notes-only-typed")] = Field(
         default=False, description="Leave out commits without a type."
     )
+    attach: Annotated[Literal["auto", "on", "off"], Option("notes-attach")] = Field(
+        default="auto",
+        description=(
+            "Attach the notes to the image, as an OCI referrer. Default: auto, which leaves it out where the registry "
+            "would need one more tag for it."
+        ),
+    )
+    changelog: Annotated[str | None, Option("notes-changelog", "FILE")] = Field(
+        default=None,
+        description=(
+            "Changelog to add the notes to, relative to the build context, such as `CHANGELOG.md`: a commit on the "
+            "branch, pushed with the git tag. Leave empty for none."
+        ),
+    )
+
+    @field_validator("changelog")
+    @classmethod
+    def _changelog_is_inside(cls, value: str | None) -> str | None:
+        if value is not None:
+            path = PurePosixPath(value)
+            if path.is_absolute() or not {"..", ".git"}.isdisjoint(path.parts) or path.suffix != ".md":
+                raise InvalidOption(
+                    f"the changelog {value!r} is not a Markdown file in the source",
+                    action="use a path relative to the build context, e.g. CHANGELOG.md",
+                )
+        return value
 
     @field_validator("sections")
     @classmethod

@@ -44,6 +44,7 @@ FREE = frozenset(
         "notes.mode",
         "notes.sections",
         "notes.only_typed",
+        "notes.attach",
         "build.target",
         "build.labels",
         "build.no_cache",
@@ -64,8 +65,12 @@ FREE = frozenset(
 """Stays within what a Dockerfile of the same source could do, or only names the version. None of it matters before the
 source is fetched, so that a builder can be made meanwhile."""
 
-# The values that make a build stricter.
-_FREE_VALUES: Mapping[str, Any] = {"build.network": "none", "build.provenance": "max"}
+# The values that make a build stricter, and the changelog by its usual name: it gets nothing but notes.
+_FREE_VALUES: Mapping[str, Any] = {
+    "build.network": "none",
+    "build.provenance": "max",
+    "notes.changelog": "CHANGELOG.md",
+}
 
 Place = tuple[str, ...]
 

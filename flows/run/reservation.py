@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from prefect_slipway.infra.domain.errors import SlipwayError
-from prefect_slipway.infra.domain.ledger import Reservation, VersionLedger
+from prefect_slipway.infra.domain.ledger import NOTHING_TOLD, Announcement, Reservation, VersionLedger
 from prefect_slipway.infra.domain.version import Version
 
 # A reservation that nobody kept for 15 minutes counts as left behind (prefect_slipway.infra.common.claims).
@@ -41,9 +41,9 @@ class ReservedVersion:
         if text and text != self.noted:
             self._reservation = await self._ledger.note_digest(self._reservation, text)
 
-    async def publish(self) -> None:
-        """Publish the version: create the git tag. The images are already public."""
-        await self._ledger.publish(self._reservation)
+    async def publish(self, told: Announcement = NOTHING_TOLD) -> str:
+        """Publish the version: create the git tag. The images are already public. Returns a warning, or ""."""
+        return await self._ledger.publish(self._reservation, told)
 
     async def leave(self) -> None:
         """Keep the reservation, because some tags may be public: the run that finishes them takes it over."""

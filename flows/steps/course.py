@@ -120,6 +120,7 @@ class Course:
             gates=self.gates,
             forge=self.forge,
             deploys=tuple(self.deploys),
+            notes=plan.notes.markdown if plan.notes is not None and images else None,
         )
 
     async def record(self, error: BaseException | None = None) -> None:

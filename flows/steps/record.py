@@ -24,6 +24,7 @@ from prefect_slipway.flows.reporting.report import Report, report_key
 from prefect_slipway.flows.reporting.telemetry import describe_run
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.flow_run import has_report
+from prefect_slipway.flows.steps.notes import show_notes
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleasedImage, ReleaseResult
@@ -73,6 +74,7 @@ async def record(report: Report) -> None:
         if result.released:
             get_run_logger().info("%s", "\n".join([report.title, *(image.reference for image in result.images)]))
             describe_run({"slipway.digest": result.digest or ""})
+            await show_notes(report.plan)
         await run_concurrently(
             show_links(client, report.links),
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images),

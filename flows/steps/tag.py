@@ -10,6 +10,7 @@ from dataclasses import replace
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.registries import Registries
 from prefect_slipway.flows.run.reservation import ReservedVersion
+from prefect_slipway.flows.steps.notes import announcement
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.steps.verify import common_predicates, kinds
 from prefect_slipway.flows.values.order import by_level
@@ -59,9 +60,9 @@ async def tag(
         wanted = [public[name] for name in names if name in public]
         written = await run_concurrently(*(_write_version(registries, one) for one in wanted))
         public |= {one.planned.target: one for one in written}
-    if reserved is not None:
-        await reserved.publish()
-    return tuple(await run_concurrently(*(_move_tags(registries, plan, one) for one in public.values())))
+    untold = await reserved.publish(announcement(plan)) if reserved is not None else ""
+    first, *others = await run_concurrently(*(_move_tags(registries, plan, one) for one in public.values()))
+    return (replace(first, warnings=(*filter(None, (untold,)), *first.warnings)), *others)
 
 
 async def write_tag(registry: RegistryClient, image: ImageReference, digest: str, *, move: bool = False) -> None:

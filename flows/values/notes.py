@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MAX_CHARACTERS = 60_000
 """Of notes: less than forges take as the text of a release (GitHub: 125,000) and of a pull request (65,536)."""
 
+NOTES_ARTIFACT, NOTES_MEDIA = "application/vnd.slipway.release-notes.v1", "text/markdown"
+"""The artifact type of notes that refer to an image, and the media type of its one layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseNotes:
@@ -20,3 +23,12 @@ class ReleaseNotes:
     previous: str | None
     markdown: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChangelog:
+    """Where the notes are committed. `path`: from the repository's root. `ref`: the branch, `HEAD` for the repository's
+    default one, "" if the source is on none."""
+
+    path: str
+    ref: str

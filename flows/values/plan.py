@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from prefect_slipway.flows.values.forge import PlannedForge
-from prefect_slipway.flows.values.notes import ReleaseNotes
+from prefect_slipway.flows.values.notes import PlannedChangelog, ReleaseNotes
 from prefect_slipway.infra.domain.outside import one_line
 
 
@@ -73,6 +73,7 @@ class ReleasePlan:
     sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
     `notes`: None if they are turned off, or what is new is not known.
     `forge`: the release on a forge; None without one. `deploys`: the deploy targets, `NAME: PLACE` each.
+    `changelog`: None if the notes go into none.
     """
 
     source: SourceFacts
@@ -93,6 +94,7 @@ class ReleasePlan:
     notes: ReleaseNotes | None = None
     forge: PlannedForge | None = None
     deploys: tuple[str, ...] = ()
+    changelog: PlannedChangelog | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -158,6 +160,8 @@ class ReleasePlan:
                 effects[-1] += f"; keep {', '.join(stay)} at a version that this commit does not contain"
         if self.git_tag:
             effects.append(f"create the git tag {self.git_tag} on {self.source.revision}")
+            if self.changelog is not None and self.notes is not None:
+                effects[-1] += f", and add its notes to {self.changelog.path} in a commit after that"
         if self.forge is not None:
             effects.append(self.forge.effect)
         effects += [f"write it to {each}, when it is public" for each in self.deploys]

@@ -166,7 +166,8 @@ class ReleaseResult:
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
     with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what became of the
     release on a forge; None without one. `deploys`: what became of each deploy target. `components`: what became of
-    each, where the release was of components, which have a version each.
+    each, where the release was of components, which have a version each. `notes`: what is new, in
+    Markdown.
     """
 
     image: str
@@ -195,6 +196,7 @@ class ReleaseResult:
     forge: ForgeOutcome | None = None
     deploys: tuple[GitWrite, ...] = ()
     components: tuple[ComponentOutcome, ...] = ()
+    notes: str | None = None
 
     @property
     def summary(self) -> str:

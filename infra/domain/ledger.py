@@ -47,6 +47,30 @@ class Released:
     revision: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileEdit:
+    """A commit of one file. `ref`: the branch, or `HEAD` for the repository's default one. `path`: from the
+    repository's root. `edit`: the new text from the old one, None if nothing has to change. `message`: of the commit.
+    """
+
+    ref: str
+    path: str
+    edit: Callable[[str], str | None]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is told with a version. `message`: of its git tag, "" for a tag without one. `changelog`: committed to the
+    branch with the tag."""
+
+    message: str = ""
+    changelog: FileEdit | None = None
+
+
+NOTHING_TOLD = Announcement()
+
+
 def continues(
     left: Claim,
     version: Version,
@@ -102,8 +126,9 @@ class VersionLedger(Protocol):
         """
         ...
 
-    async def publish(self, reservation: Reservation) -> None:
-        """The image is public under its version: record that for good. Safe to run twice.
+    async def publish(self, reservation: Reservation, told: Announcement = NOTHING_TOLD) -> str:
+        """The image is public under its version: record that for good. Safe to run twice. Returns why something of what
+        should be told is not, "" if all is.
 
         The reservation stands until `give_back`: a run that dies before its end is then finished by its rerun, and
         not followed by another version.

@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.errors import (
     VersionReserved,
     VersionTaken,
 )
-from prefect_slipway.infra.domain.ledger import Claim, Reservation, continues
+from prefect_slipway.infra.domain.ledger import NOTHING_TOLD, Announcement, Claim, Reservation, continues
 from prefect_slipway.infra.domain.version import Version, image_tag, version_of_tag
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.markers import Marker, Markers, new_order
@@ -124,8 +124,9 @@ class RegistryLedger:
             # The current reservation: a digest noted at this moment must not be lost.
             await self._hold(own, own.reservation or reservation)
 
-    async def publish(self, reservation: Reservation) -> None:
+    async def publish(self, reservation: Reservation, told: Announcement = NOTHING_TOLD) -> str:
         """Does nothing, because the registry's tag is the public record."""
+        return "" if told.changelog is None else f"{told.changelog.path} is not written, because there is no git tag"
 
     async def give_back(self, reservation: Reservation) -> None:
         own = self._held.get(reservation.version)

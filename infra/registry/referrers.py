@@ -46,7 +46,8 @@ _TAG_ALGORITHM, _TAG_HEX = 32, 64
 
 
 class Referrers:
-    """Attachments of one artifact type, each the one layer of a manifest. `limit`: bytes that one may have."""
+    """Attachments of one artifact type, each the one layer of a manifest. `limit`: bytes that one may have.
+    `media_type`: of the layer, None for the artifact type."""
 
     def __init__(
         self,
@@ -54,12 +55,14 @@ class Referrers:
         repository: str,
         artifact_type: str,
         *,
+        media_type: str | None = None,
         limit: int = 64 * 1024 * 1024,
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._client = client
         self._repository = repository
         self._type = artifact_type
+        self._media_type = media_type or artifact_type
         self._limit = limit
         self._pause = pause
 
@@ -71,13 +74,20 @@ class Referrers:
         looked_at = [await self._look_at(read_entry(each)) for each in vague[-_MAX_LOOKS:]]
         return [*(each for each in looked_at if each), *(read_entry(each, "artifactType") for each in known)]
 
+    async def has_list(self, digest: str) -> bool:
+        """Whether attaching leaves no new tag: the registry lists referrers itself, or the tag with the list exists."""
+        path = f"/v2/{self._repository}/referrers/{digest}"
+        response = await self._client.repository_request("GET", self._repository, path, most=MOST_BYTES)
+        content_type = response.headers.get("Content-Type", "").partition(";")[0]
+        return (response.is_success and content_type == OCI_INDEX) or await self._tag(digest).read() is not None
+
     async def content(self, attached: Attached) -> bytes:
         manifest = await read_manifest(self._client, self._repository, attached.digest)
         if manifest is None:
             raise ManifestUnknown(
                 f"{attached.digest} is listed in {self._client.host}/{self._repository}, but does not exist"
             )
-        layers = [blob for blob in manifest.blobs if blob.media_type == self._type]
+        layers = [blob for blob in manifest.blobs if blob.media_type == self._media_type]
         if len(layers) != 1:
             raise RegistryProtocolError(f"the manifest {manifest.digest} does not hold one {self._type!r}")
         return await read_blob(self._client, self._repository, layers[0], self._limit)
@@ -103,7 +113,7 @@ class Referrers:
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "artifactType": attachment.media_type,
+            "artifactType": self._type,
             "config": entry(config),
             "layers": [entry(layer)],
             "subject": entry(image),
@@ -116,7 +126,7 @@ class Referrers:
             raise ReferrersRefused(f"{error.cause}, for a manifest that refers to an image") from error
         if answer.headers.get("OCI-Subject") == image.digest:
             return None
-        return entry(manifest.descriptor, attachment.annotations, artifactType=attachment.media_type)
+        return entry(manifest.descriptor, attachment.annotations, artifactType=self._type)
 
     async def _look_at(self, listed: Attached) -> Attached | None:
         """What the manifest says where the list does not; None for an artifact of another type, or none at all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.source.causes import run_git
@@ -33,16 +34,7 @@ async def branch_of(
     where = (
         None if remote == "-" and not fetched else await _remote(checkout, "origin" if fetched else remote, credentials)
     )
-    if where is not None:
-        subject = where.url.shown
-        listed = await run_git(
-            subject, "ls-remote", "--symref", "--", where.url.text, "HEAD", f"{_HEADS}*", remote=where
-        )
-    else:
-        listed = await run_git(
-            str(repository), "for-each-ref", "--format=%(objectname)\t%(refname)", _HEADS, cwd=repository
-        )
-    default, heads = _read(listed)
+    default, heads = await heads_of(repository, where)
     name = await _own(checkout) if not fetched else (ref or "").removeprefix(_HEADS)
     if not name or (fetched and heads.get(name) != revision):
         # A tag, a commit id, a detached HEAD.
@@ -56,6 +48,20 @@ async def ref_of(checkout: Checkout, ref: str | None) -> str:
     if checkout.repository is None or checkout.revision is None:
         return ""
     return (ref or "HEAD") if checkout.temporary is not None else await _own(checkout)
+
+
+async def heads_of(repository: Path, remote: Remote | None) -> tuple[str, Mapping[str, str]]:
+    """The default branch ("" if there is none) of `remote`, or else of the repository, and the commit of each branch.
+    Raises SourceErrors."""
+    if remote is not None:
+        text = remote.url.text
+        listed = await run_git(
+            remote.url.shown, "ls-remote", "--symref", "--", text, "HEAD", f"{_HEADS}*", remote=remote
+        )
+    else:
+        show = ("for-each-ref", "--format=%(objectname)\t%(refname)", _HEADS)
+        listed = await run_git(str(repository), *show, cwd=repository)
+    return _read(listed)
 
 
 async def _remote(checkout: Checkout, name: str, credentials: CredentialSource | None) -> Remote | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from prefect_slipway.infra.domain.changelog import is_changelog_commit
 from prefect_slipway.infra.domain.commits import Commit
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.command import Remote
@@ -27,8 +28,8 @@ class ChangedFiles(NamedTuple):
 
 
 async def changed_files(repository: Path, span: Sequence[str], remote: Remote | None) -> list[ChangedFiles]:
-    """The commits of a span (revisions as of git-rev-list(1)), each before its parents, by one run of git. Raises
-    SourceErrors."""
+    """The commits of a span (revisions as of git-rev-list(1)), each before its parents, by one run of git; not
+    those that only bring notes into a changelog. Raises SourceErrors."""
     named = "".join(f"{each}\n" for each in span)
     listed = await run_git(str(repository), *_LOG, cwd=repository, remote=remote, stdin=named)
     # What is not UTF-8 could be neither shown nor stored.
@@ -38,6 +39,8 @@ async def changed_files(repository: Path, span: Sequence[str], remote: Remote | 
         header, _, names = entry.removeprefix("\0").partition("\0")
         if header:
             revision, author, message = header.split("\n", 2)
+            if is_changelog_commit(message):
+                continue
             # A merge is listed once for each parent.
             _, files = found.setdefault(revision, (Commit(revision, message, author), {}))
             files.update(dict.fromkeys(name for name in names.removeprefix("\n").split("\0") if name))

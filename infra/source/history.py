@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
+from prefect_slipway.infra.domain.changelog import is_changelog_commit
 from prefect_slipway.infra.domain.commits import Commit
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import HistoryIncomplete
@@ -123,13 +124,14 @@ class History:
         return (await self._run("merge-base", "--independent", *revisions)).split()[0]
 
     async def since(self, start: str | None, *, most: int | None = None) -> Series:
-        """The commits after `start`, one of this history, that touch the source; None: all. `most`: of these, the
-        newest."""
+        """The commits after `start`, one of this history, that touch the source, without those that only bring notes
+        into the changelog; None: all. `most`: of these, the newest."""
         if start == self._revision:
             return Series((), {})
         await self.complete()
         span = self._revision if start is None else f"{start}..{self._revision}"
-        commits = await (self._touching_paths(span, most) if self._paths else self._touching_directory(span, most))
+        found = await (self._touching_paths(span, most) if self._paths else self._touching_directory(span, most))
+        commits = tuple(commit for commit in found if not is_changelog_commit(commit.message))
         if not any(_NEEDS_PARENTS.search(commit.message) for commit in commits):
             return Series(commits, {})
         listed = await self._run("rev-list", "--topo-order", "--parents", span)
@@ -150,6 +152,15 @@ class History:
         listed = os.fsencode(await self._run(*log, *limit, span, "--", *paths)).decode(errors="replace")
         entries = (entry.split("\n", 2) for entry in listed.split("\0") if entry.strip())
         return tuple(Commit(revision, message, author) for revision, author, message in entries)
+
+    async def tip(self) -> str:
+        """The revision, or the newest commit before it that does more than to bring notes into the changelog."""
+        log = ("log", "-z", "--first-parent", "--max-count=20", "--format=%H%n%B")
+        for entry in (await self._run(*log, self._revision)).split("\0"):
+            revision, _, message = entry.partition("\n")
+            if revision and not is_changelog_commit(message):
+                return revision
+        return self._revision
 
     async def complete(self) -> None:
         """Fetch what is missing, if anything is."""

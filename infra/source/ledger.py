@@ -3,8 +3,7 @@
 A reservation is a ref `refs/slipway/PREFIX+VERSION` to a commit without parents and files whose message is
 the claim as JSON (see `claims`); it is made, changed and removed only on the condition that it is what it was
 seen as, in the remote repository if there is one (`git push --force-with-lease`, githooks never run), else
-here (`git update-ref`). The public tag is lightweight: an annotated one would need a user name and address,
-which a build machine has not.
+here (`git update-ref`). The public tag has the release notes as its message, else it is lightweight.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from prefect_slipway.infra.common.claims import TTL_S, Note
 from prefect_slipway.infra.common.processes import Owner, is_alive
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption, SourceError, VersionReserved, VersionTaken
-from prefect_slipway.infra.domain.ledger import Claim, Released, Reservation, continues
+from prefect_slipway.infra.domain.ledger import NOTHING_TOLD, Announcement, Claim, Released, Reservation, continues
 from prefect_slipway.infra.domain.version import Version, version_of_git_tag, versions_of_git_tags
+from prefect_slipway.infra.source.branch_file import BranchFile
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote
 from prefect_slipway.infra.source.history import remote_of
@@ -57,6 +57,7 @@ class GitLedger:
         self.revision = revision
         self.remote = remote
         self._refs = RefStore(repository, remote)
+        self._repository = repository
         self._owner_alive = owner_alive
         self._ttl_s = ttl_s
 
@@ -136,28 +137,44 @@ class GitLedger:
                 return
         raise self._lost(reservation)
 
-    async def publish(self, reservation: Reservation) -> None:
+    async def publish(self, reservation: Reservation, told: Announcement = NOTHING_TOLD) -> str:
         tag = self.tag_name(reservation.version)
-        for _ in range(_ATTEMPTS):
+        made: str | None = None
+        file = BranchFile(self._repository, self._refs, self.remote, told.changelog, self.revision)
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(random.uniform(0, _PAUSE_S * min(attempt, 10)))  # noqa: S311 (no secret)
             state = await self._refs.read()
-            if tag in state.tags:
-                if state.tags[tag] != self.revision:
-                    raise VersionTaken(
-                        f"the tag {tag} of {self._refs.place} names the commit {state.tags[tag][:12]}, not "
-                        f"{self.revision[:12]}"
-                    )
+            changes: list[Change] = []
+            if tag not in state.tags:
+                if made is None and told.message:
+                    made = await self._refs.store_tag(tag, self.revision, told.message)
+                changes.append(Change(f"refs/tags/{tag}", None, made or self.revision))
+                if (held := await self._own(reservation)) is not None:
+                    # Written again: the tag only appears if nobody has taken over the reservation in the meantime.
+                    new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
+                    changes.append(Change(self._ref(reservation.version), held.revision, new))
+            elif state.tags[tag] != self.revision:
+                raise VersionTaken(
+                    f"the tag {tag} of {self._refs.place} names the commit {state.tags[tag][:12]}, not "
+                    f"{self.revision[:12]}"
+                )
+            entry = await file.next_change()
+            if not changes and entry is None:
                 break
-            held = await self._own(reservation)
-            changes = [Change(f"refs/tags/{tag}", None, self.revision)]
-            if held is not None:
-                # Written again: the tag only appears if nobody has taken over the reservation in the meantime.
-                new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
-                changes.append(Change(self._ref(reservation.version), held.revision, new))
-            if await self._refs.apply(*changes):
-                break
+            try:
+                if await self._refs.apply(*changes, *([entry] if entry is not None else [])):
+                    made = (made or self.revision) if changes else None
+                    await file.arrive()
+                    break
+            except SourceError as error:
+                if entry is None:
+                    raise
+                file.give_up(error.cause)
         else:
             raise self._lost(reservation)
-        await self._refs.copy_tag(tag, self.revision)
+        await self._refs.copy_tag(tag, made)
+        return file.warning
 
     async def give_back(self, reservation: Reservation) -> None:
         for _ in range(_ATTEMPTS):

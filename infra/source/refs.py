@@ -68,12 +68,19 @@ class RefStore:
         reservations = {ref: revision for revision, ref in pairs if ref.startswith("refs/slipway/")}
         return State(read_tags(listed), reservations)
 
-    async def store(self, message: str) -> str:
-        """Store a commit without parents and files, and return its id. Nothing refers to it yet."""
-        tree = (await self._run_here("hash-object", "-w", "-t", "tree", "--stdin")).strip()
+    async def store(self, message: str, *, tree: str | None = None, parent: str | None = None) -> str:
+        """Store a commit, and return its id. Nothing refers to it yet. `tree`: None for one without files."""
+        tree = tree or (await self._run_here("hash-object", "-w", "-t", "tree", "--stdin")).strip()
         who = f"Slipway <slipway@invalid> {int(time.time())} +0000"
-        text = f"tree {tree}\nauthor {who}\ncommitter {who}\n\n{message}"
+        head = f"tree {tree}\nparent {parent}" if parent is not None else f"tree {tree}"
+        text = f"{head}\nauthor {who}\ncommitter {who}\n\n{message}"
         return (await self._run_here("hash-object", "-w", "-t", "commit", "--stdin", stdin=text)).strip()
+
+    async def store_tag(self, name: str, revision: str, message: str) -> str:
+        """Store a tag of a commit with a message, and return its id. Nothing refers to it yet."""
+        who = f"Slipway <slipway@invalid> {int(time.time())} +0000"
+        text = f"object {revision}\ntype commit\ntag {name}\ntagger {who}\n\n{message.rstrip()}\n"
+        return (await self._run_here("hash-object", "-w", "-t", "tag", "--stdin", stdin=text)).strip()
 
     async def texts(self, refs: Mapping[str, str]) -> dict[str, str]:
         """The messages of the commits that `refs` name, fetched if needed; refs that are gone are left out."""
@@ -101,11 +108,17 @@ class RefStore:
             return all([self._judge(await self._push(change, atomic=False)) for change in changes])
         return self._judge(answer)
 
-    async def copy_tag(self, tag: str, revision: str) -> None:
-        """Give a user's own work tree the tag that its remote has now; one that it has already stays."""
+    async def copy_tag(self, tag: str, made: str | None) -> None:
+        """Give a user's own work tree the tag that its remote has now; one that it has already stays. `made`: the
+        object that it names, None if somebody else made it."""
         bare = (await self._run_here("rev-parse", "--is-bare-repository")).strip() == "true"
-        if self._remote is not None and not bare:
-            self._judge(await git("update-ref", f"refs/tags/{tag}", revision, "", cwd=self._repository))
+        if self._remote is None or bare:
+            return
+        if made is not None:
+            self._judge(await git("update-ref", f"refs/tags/{tag}", made, "", cwd=self._repository))
+        elif (await git("show-ref", "--verify", "--quiet", f"refs/tags/{tag}", cwd=self._repository)).status != 0:
+            name = f"refs/tags/{tag}"
+            await self._run(*FETCH, "--no-write-fetch-head", "--", self._remote.url.text, f"{name}:{name}")
 
     def _judge(self, answer: Answer) -> bool:
         if answer.status == 0:

@@ -56,4 +56,5 @@ def push_like_github(
         ssh_url=payload.url(document, "repository", "ssh_url"),
         pusher=payload.text(document, "pusher", "name") or payload.text(document, "pusher", "login"),
         paths=payload.changed_paths(document, total=total, most=most) if follows else None,
+        skipped=payload.skipped(document, payload.commit(document, "after")),
     )

@@ -66,4 +66,5 @@ class GitLab:
             ssh_url=payload.url(document, "project", "git_ssh_url"),
             pusher=payload.text(document, "user_username"),
             paths=payload.changed_paths(document, total=total) if before else None,
+            skipped=payload.skipped(document, payload.commit(document, "after")),
         )

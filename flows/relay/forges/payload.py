@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from prefect_slipway.flows.relay.refusal import malformed
+from prefect_slipway.infra.domain.changelog import skips_ci
 from prefect_slipway.infra.domain.urls import holds_secret
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -92,6 +93,16 @@ def changed_paths(document: Any, *, total: int | None = None, most: int | None =
         for change in ("added", "modified", "removed"):
             found.update(dict.fromkeys(paths(entry, change) or ()))
     return tuple(found)
+
+
+def skipped(document: Any, pushed: str | None) -> bool:
+    """Whether the pushed commit of a branch asks CI to leave it alone."""
+    if not document.get("ref", "").startswith("refs/heads/"):
+        return False
+    commits = document.get("commits")
+    entries = [document.get("head_commit"), *(commits if isinstance(commits, list) else ())]
+    messages = [each.get("message") for each in entries if isinstance(each, dict) and each.get("id") == pushed]
+    return any(isinstance(message, str) and skips_ci(message) for message in messages)
 
 
 def paths(document: Any, name: str) -> Sequence[str] | None:

@@ -38,7 +38,7 @@ def test_four_clones_release_at_once(commands: WarmStarter, remote: Place, tmp_p
     versions = sorted(result["version"] for result in results)
     assert versions == ["0.1.0", "0.2.0", "0.3.0", "0.4.0"]
     for result in results:
-        assert git(remote.git, "rev-parse", f"v{result['version']}") == result["revision"]
+        assert git(remote.git, "rev-parse", f"v{result['version']}^{{commit}}") == result["revision"]
         assert remote.digest(result["version"]) == result["digest"]
     remote.assert_released(*versions)
 

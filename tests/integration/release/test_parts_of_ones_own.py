@@ -68,7 +68,7 @@ async def test_a_private_git_server(
             source=source, image=f"{registry}/app", checkout={"credentials": "vault:secret/own/git"}
         )
         assert result.version == "0.1.0"
-        assert git(tmp_path / "git" / "app.git", "rev-parse", "v0.1.0") == result.revision
+        assert git(tmp_path / "git" / "app.git", "rev-parse", "v0.1.0^{commit}") == result.revision
 
 
 async def test_a_running_engine_is_used(

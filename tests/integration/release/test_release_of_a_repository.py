@@ -35,8 +35,8 @@ async def test_versions_are_git_tags(run_release: Release, repository: Path, reg
     second_revision = commit(repository, "feat: more", message="more\n")
     second = await run_release(source=str(repository))
     assert (first.version, second.version) == ("0.1.0", "0.2.0")
-    assert git(repository, "rev-parse", "v0.1.0") == revision
-    assert git(repository, "rev-parse", "v0.2.0") == second_revision
+    assert git(repository, "rev-parse", "v0.1.0^{commit}") == revision
+    assert git(repository, "rev-parse", "v0.2.0^{commit}") == second_revision
     assert await _label(registry, second, OCI_REVISION) == second.revision == second_revision
     assert git(repository, "for-each-ref", "refs/slipway") == ""
 
@@ -210,7 +210,7 @@ async def test_a_url_is_fetched_at_its_ref(
         source=f"file://{bare}", checkout={"ref": "topic"}, image=f"{registry.host}/{repository.name}"
     )
     assert result.revision == revision
-    assert git(bare, "rev-parse", "v0.1.0") == revision
+    assert git(bare, "rev-parse", "v0.1.0^{commit}") == revision
     commit(repository, "fix: on main")
     git(repository, "push", "--quiet", str(bare), "main")
     with pytest.raises(VersionTaken, match=r"0\.1\.0 was released from a commit outside this history"):

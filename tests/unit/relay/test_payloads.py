@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.flows.relay.forges import FORGES
+from prefect_slipway.flows.relay.forges import FORGES, payload
 from prefect_slipway.flows.relay.push import Push
 from prefect_slipway.flows.relay.refusal import Refused
+from prefect_slipway.infra.domain.changelog import changelog_commit
 
 COMMIT, BEFORE, ZERO = "a" * 40, "b" * 40, "0" * 40
 
@@ -66,6 +67,26 @@ def test_paths_are_those_of_all_commits_once() -> None:
 def test_paths_that_may_not_be_all_are_none(forge: str, document: dict[str, Any]) -> None:
     """A new branch, a forced push, more commits than the forge sends: anything may have changed."""
     assert read(document, forge).paths is None
+
+
+@pytest.mark.parametrize(
+    ("forge", "document", "skipped"),
+    [
+        ("github", github(head_commit={"id": COMMIT, "message": changelog_commit("v1.2.0")}), True),
+        ("gitea", github(commits=[{"id": COMMIT, "message": "docs: x\n\n[ci skip]"}]), True),
+        ("gitlab", gitlab(commits=[{"id": BEFORE, "message": "[skip ci]"}, {"id": COMMIT, "message": "x"}]), False),
+        ("gitlab", gitlab(commits=[{"id": COMMIT, "message": "x [no ci]"}]), True),
+        ("github", github(ref="refs/tags/v1", head_commit={"id": COMMIT, "message": "[skip ci]"}), False),
+        ("github", github(head_commit={"id": COMMIT, "message": ["[skip ci]"]}, commits=["x", None]), False),
+    ],
+)
+def test_a_branch_can_ask_to_be_skipped(forge: str, document: dict[str, Any], skipped: bool) -> None:
+    """By its newest commit, as CI systems have it: the changelog's commit starts nothing."""
+    if not isinstance(document["commits"][0], dict):
+        assert not payload.skipped(document, COMMIT)
+        return
+    push = read(document, forge)
+    assert (push.skipped, push.kind == "skipped") == (skipped, skipped)
 
 
 def test_a_deleted_ref_has_no_commit() -> None:

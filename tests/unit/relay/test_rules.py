@@ -126,6 +126,11 @@ def test_version_tags_when_asked_for() -> None:
     assert not takes(replace(PUSH, ref="refs/slipway/v1.2.3"), tag="**", version_tags=True)
 
 
+def test_a_commit_to_be_skipped_starts_nothing() -> None:
+    """Whatever the branch."""
+    assert not takes(replace(PUSH, skipped=True))
+
+
 def test_a_deleted_ref_starts_nothing() -> None:
     """There is nothing to release."""
     assert not takes(replace(PUSH, commit=None))
