@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
-from prefect import get_run_logger, tags
+from prefect import Flow, Task, get_run_logger, tags
 from prefect.artifacts import MarkdownArtifact
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.components.described import name_of, used_images
@@ -36,8 +38,11 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 from prefect_slipway.infra.source import Checkout
 
-Release = Callable[[ReleaseRequest], Awaitable[ReleaseResult]]
+Release = Flow[[ReleaseRequest], Coroutine[Any, Any, ReleaseResult]]
 """The flow that releases one of them."""
+
+# More than there can be components.
+_APART = 1_000
 
 
 async def release_components(run: OpenRun, checkout: Checkout, release: Release) -> ReleaseResult:
@@ -48,6 +53,7 @@ async def release_components(run: OpenRun, checkout: Checkout, release: Release)
     watcher().say(plan.as_text())
     key = key_of("components", plan.source.lower())
     await _show(key, plan_of_components(plan), plan.title)
+    _runs_of_their_own(release)
     outcomes = await _Releases(run, checkout, releases, release).all()
     report = ComponentsReport(plan, _result(plan, outcomes))
     watcher().show(report)
@@ -57,6 +63,14 @@ async def release_components(run: OpenRun, checkout: Checkout, release: Release)
         details = "\n".join(f"{name}: {what}" for name, what in (each.line() for each in outcomes))
         raise ComponentsFailed(f"not released: {', '.join(missing)} ({report.result.reason})", details=details)
     return report.result
+
+
+def _runs_of_their_own(release: Release) -> None:
+    """A run that is retried gets new runs below it. Prefect knows the earlier ones by their number alone
+    (flow_engine.py, `load_subflow_run`), and would take another component's run for this one's."""
+    if (context := FlowRunContext.get()) is not None and flow_run.run_count > 1:
+        key = Task(fn=release.fn).task_key
+        context.task_run_dynamic_keys[key] = flow_run.run_count * _APART
 
 
 @step("plan components")

@@ -15,7 +15,7 @@ from pathlib import Path
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
-from tests.bench import caches, contexts, histories, platforms, sets, starts
+from tests.bench import caches, components, contexts, histories, platforms, sets, starts
 from tests.bench.measure import Row, Side, in_turn, median, ratio, run
 from tests.conftest import SLIPWAY, run_slipway, stack_home
 from tests.releases import make_source
@@ -87,6 +87,10 @@ class Releases:
         """What the commits ask for, of as many as a monorepo has before its first version by them."""
         return histories.measure(self._folder / "auto", self._env, self._runs, 100_000)
 
+    def components(self, back: int) -> Row:
+        """The components of a monorepo with a long history, `back` commits after their last versions at most."""
+        return components.measure(self._folder / f"components-{back}", self._env, self._runs, 100_000, back)
+
     def cache(self) -> Row:
         """Nothing has changed, and the builder is new."""
         folder = self._folder / "cache"
@@ -156,6 +160,8 @@ CASES: Mapping[str, Callable[[Releases], Row]] = {
     "dag": Releases.dag,
     "dag-long": Releases.dag_long,
     "auto": Releases.auto,
+    "components": partial(Releases.components, back=10_000),
+    "components-old": partial(Releases.components, back=99_000),
     "cache": Releases.cache,
     "cache-line": Releases.cache_line,
     "platforms": Releases.platforms,

@@ -6,14 +6,21 @@ import asyncio
 import json
 import signal
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from prefect import get_client
+from prefect.flow_engine import run_flow_async
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Scheduled
 
+from prefect_slipway.flows.release import release
+from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.components import RELEASED, UNCHANGED
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import ComponentsFailed
 from prefect_slipway.infra.registry import RegistryClient
+from tests.conftest import RunningStack
 from tests.git_repository import commit, git, make_repository
 from tests.integration.release.conftest import Release
 from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
@@ -122,6 +129,35 @@ async def test_two_runs_at_once_release_nothing_twice(
     for name in ("api", "app", "base", "web"):
         assert await registry.tags(f"{shop.name}/{name}") == ["0.1.0"]
     assert git(shop, "rev-parse", "web/v0.1.0") == git(shop, "rev-parse", "stable")
+
+
+async def test_a_retried_run_releases_what_is_missing(
+    run_release: Release, shop: Path, traces: Traces, stack: RunningStack
+) -> None:
+    """As by *Retry* in the UI: the runs of its first attempt are not taken for those of the second."""
+    good = (shop / "api/Dockerfile").read_text()
+    (shop / "api/Dockerfile").write_text("FROM base\n" + run_line("exit 3"))
+    commit(shop, "fix: breaks the api", {})
+    with pytest.raises(ComponentsFailed):
+        await run_release(source=str(shop))
+    (shop / "api/Dockerfile").write_text(good)
+    commit(shop, "fix: the api builds", {})
+    settings = {PREFECT_API_URL: stack.connection.prefect_api_url}
+    with temporary_settings(settings):
+        async with get_client() as client:
+            run = next(UUID(each["id"]) for each in traces.runs(shop.name) if each["name"] == f"release {shop.name}")
+            await client.set_flow_run_state(run, Scheduled(), force=True)
+            again = await client.read_flow_run(run)
+        request = ReleaseRequest.read({"source": str(shop)})
+        result = await run_flow_async(release, flow_run=again, parameters={"request": request})
+    assert isinstance(result, ReleaseResult)
+    assert {each.name: each.state for each in result.components} == {
+        "base": UNCHANGED,
+        "web": UNCHANGED,
+        "api": RELEASED,
+        "app": RELEASED,
+    }
+    assert all(each.name in each.references[0] for each in result.components if each.state == RELEASED)
 
 
 async def test_interrupted_it_goes_on_where_it_was(commands: WarmStarter, shop: Path, traces: Traces) -> None:
