@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Any
 
 from pydantic import ValidationError
@@ -124,9 +125,17 @@ class ReleaseFile:
             if not _is_free(place, value) and (isinstance(value, Mapping) or _at(given, place) is None):
                 yield place, value
         for place, value in self.of_components():
-            inner = place[2:]
+            inner = _own(place)
             if not _is_free(inner, value) and (isinstance(value, Mapping) or _at(given, inner) is None):
                 yield place, value
+
+    def as_allowed(self, image: str | None) -> list[str]:
+        """What allows the values that need permission now (`Config.allow`), and images of components below the file's
+        `image`, or this one."""
+        places = [*self.guarded({}), *([(("image",), image)] if image is not None else [])]
+        keys = [(".".join(_own(place)), text) for place, value in places for text in _texts(value)]
+        below = [f"{key}={escape(text)}/*" for key, text in keys if key == "image"]
+        return list(dict.fromkeys([*(f"{key}={escape(text)}" for key, text in keys), *below]))
 
     def of_components(self) -> Iterator[tuple[Place, Any]]:
         """The keys of all components, with the components' names."""
@@ -251,6 +260,11 @@ def own_keys(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return own, {key: value for key, value in table.items() if key not in own}
 
 
+def _own(place: Place) -> Place:
+    """A component's key without the component."""
+    return place[2:] if place[0] == "components" else place
+
+
 def _is_free(place: Place, value: Any) -> bool:
     dotted = ".".join(place)
     return dotted in FREE or dotted in Component.model_fields or _FREE_VALUES.get(dotted, _GUARDED) == value
@@ -287,7 +301,7 @@ def _at(values: Mapping[str, Any], place: Place) -> Any:
 
 def _denied(place: Place, value: Any, allow: Sequence[str]) -> Iterator[str]:
     """What of a value no pattern allows. A component's key is allowed as the same key of any release is."""
-    names = {".".join(place), ".".join(place[2:] if place[0] == "components" else place)}
+    names = {".".join(place), ".".join(_own(place))}
     patterns = []
     for entry in allow:
         key, _, pattern = entry.partition("=")

@@ -62,8 +62,9 @@ def with_release_file(request: ReleaseRequest, env: Mapping[str, str] = os.envir
         return request
     if file.has_components and request.bake is None:
         # Each component's values are its own: the flow reads the file.
-        trusted = Allowed(StackConfig.from_env(env).home).covers(folder, file)
-        return request.changed({"config": {"allow": ["*"]}}) if trusted else request
+        if Allowed(StackConfig.from_env(env).home).covers(folder, file):
+            return request.changed({"config": {"allow": [*request.config.allow, *file.as_allowed(request.image)]}})
+        return request
     allow = ["*"] if Allowed(StackConfig.from_env(env).home).covers(folder, file) else request.config.allow
     return file.applied(request, allow)
 

@@ -19,6 +19,7 @@ from prefect_slipway.flows.reporting.history import PastRelease
 from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
 from prefect_slipway.flows.trust.checked import Verified
+from prefect_slipway.flows.values.components import ComponentsPlan
 from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
@@ -51,6 +52,10 @@ A command that fails prints this, `release` and `bake` with `"released": false` 
 DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
     "release, bake": ("object", ReleaseResult),
     "plan": ("object, for one image with the fields of its entry in `images`, and `reference`, `effects`", ReleasePlan),
+    "plan, of components": (
+        "object with `order`: the names to release, each array after the one before",
+        ComponentsPlan,
+    ),
     "deploy, rollback": ("object", DeployResult),
     "promote": ("object", PromoteResult),
     "deploy-git, rollback-git": ("object", GitWrite),

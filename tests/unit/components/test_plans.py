@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.release_file import Allowed, find_release_file, with_release_file
 from prefect_slipway.infra.domain.errors import (
     HistoryIncomplete,
     InvalidOption,
@@ -303,3 +304,25 @@ def test_git_runs_as_often_for_many_as_for_few(shop: Shop, monkeypatch: pytest.M
 def test_components_are_not_a_set() -> None:
     with pytest.raises(InvalidOption, match="bake"):
         ReleaseRequest.read({"bake": {}, "components": {"names": ["a"]}})
+
+
+def test_what_was_trusted_in_a_checkout_needs_no_option(shop: Shop, tmp_path: Path) -> None:
+    """As it was then: another image of one component must be allowed again."""
+    home, env = tmp_path / "home", {"SLIPWAY_HOME": str(tmp_path / "home")}
+    request = ReleaseRequest.read({"source": str(shop.folder)})
+
+    def planned(text: str, *, trust: bool = False) -> list[str | None]:
+        shop.write(text, "api")
+        file = find_release_file(request, shop.folder)
+        assert file is not None
+        if trust:
+            Allowed(home).remember(shop.folder, file)
+        asked = with_release_file(request, env).model_dump(exclude_unset=True)
+        return [each.image for each in shop.plan(**{"image": None, "config": {}, **asked}).components]
+
+    text = 'image = "r.example/team"\n[components.api]\n'
+    with pytest.raises(ReleaseFileRefused):
+        planned(text)
+    assert planned(text, trust=True) == ["r.example/team/api"]
+    with pytest.raises(ReleaseFileRefused):
+        planned(text + 'image = "r.example/elsewhere"\n')
