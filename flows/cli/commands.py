@@ -37,6 +37,15 @@ GROUPS: Mapping[str, Mapping[str, Command]] = {
             "show what a registry has of an image, and what changed since the version before",
             ("app", "registry.example/team/app:1.2.0 --format json"),
         ),
+        "notes": Command(
+            "show what is new between two versions, commits, images or deployments",
+            (
+                "",
+                "1.2.0..1.3.0 --format markdown",
+                "registry.example/team/app:1.2.0..HEAD",
+                "--deployed deployment/app",
+            ),
+        ),
         "approve": Command("approve or reject a paused run", ("RUN", "RUN --refuse")),
         "verify": Command(
             "verify who signed an image, and its attestations",

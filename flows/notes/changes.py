@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from prefect_slipway.infra.domain.commits import Commit, Left, Since, not_reverted
-from prefect_slipway.infra.domain.conventional import breaking_sign, parse_message
+from prefect_slipway.infra.domain.conventional import breaking_sign, parse_message, type_of
 from prefect_slipway.infra.domain.outside import one_line, plain
 from prefect_slipway.infra.domain.text import shortened
 
@@ -30,6 +30,9 @@ SECTIONS: Mapping[str, str] = {
     "revert": "Reverts",
     UNTYPED: "Other changes",
 }
+
+# Types whose changes users do not notice. Any other word before a colon is no type (`Report: ...`).
+_QUIET = {"build", "chore", "ci", "docs", "refactor", "style", "test", "tests"}
 
 # Of a message; what is longer was not written for people.
 _LOOKED_AT = 20_000
@@ -101,7 +104,7 @@ def changes_of(
         replace(each, commit=replace(each.commit, message=each.commit.message[:_LOOKED_AT]))
         for each in not_reverted(commits, since)
     ]
-    found = list(_changes(left, since))
+    found = list(_changes(left, since, {*sections, *SECTIONS, *_QUIET}))
     told: dict[str, list[Change]] = {title: [] for title in sections.values() if title}
     for change in found:
         if title := sections.get(change.type):
@@ -128,7 +131,7 @@ class _Merge:
     brought: set[str] = field(default_factory=set)
 
 
-def _changes(left: Sequence[Left], since: Since) -> Iterator[Change]:
+def _changes(left: Sequence[Left], since: Since, known: Set[str]) -> Iterator[Change]:
     merges = {each.commit.revision: merge for each in left if (merge := _merge_of(each.commit.message)) is not None}
     of: dict[str, _Merge] = {}
     # Oldest first: a pull request that was merged into another one's branch keeps its commits.
@@ -136,10 +139,9 @@ def _changes(left: Sequence[Left], since: Since) -> Iterator[Change]:
         merge.brought = since.brought_by(revision, None) - {revision}
         for brought in merge.brought:
             of.setdefault(brought, merge)
-    parsed = {each.commit.revision: parse_message(each.commit.message) for each in left}
-    for revision, message in parsed.items():
-        if message is not None and revision in of:
-            of[revision].typed = True
+    typed = {each.commit.revision for each in left if type_of(each.commit.message) in known}
+    for revision in typed & of.keys():
+        of[revision].typed = True
     for each in left:
         commit = each.commit
         merge = merges.get(commit.revision)
@@ -148,11 +150,11 @@ def _changes(left: Sequence[Left], since: Since) -> Iterator[Change]:
             continue  # what it reverts is not told either
         if merge is not None:
             if breaking or (not merge.typed and merge.title):
-                yield _change(commit, merge.title or commit.subject, breaking, pull=merge.number)
+                yield _change(commit, merge.title or commit.subject, breaking, known, pull=merge.number)
         elif breaking or not _MERGE.fullmatch(commit.subject):
             inside = of.get(commit.revision)
-            if breaking or parsed[commit.revision] is not None or inside is None or not inside.title:
-                yield _change(commit, commit.subject, breaking, pull=inside.number if inside else None)
+            if breaking or commit.revision in typed or inside is None or not inside.title:
+                yield _change(commit, commit.subject, breaking, known, pull=inside.number if inside else None)
 
 
 def _merge_of(message: str) -> _Merge | None:
@@ -166,10 +168,10 @@ def _merge_of(message: str) -> _Merge | None:
     return None
 
 
-def _change(commit: Commit, subject: str, breaking: str, *, pull: str | None) -> Change:
+def _change(commit: Commit, subject: str, breaking: str, known: Set[str], *, pull: str | None) -> Change:
     if found := _SQUASHED.search(subject):
         subject, pull = subject[: found.start()], found["number"]
-    parsed = parse_message(subject)
+    parsed = parse_message(subject) if type_of(subject) in known else None
     type_, scope = (parsed.type, parsed.scope) if parsed is not None else (UNTYPED, None)
     if parsed is not None:
         subject = parsed.subject

@@ -6,21 +6,18 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
-from prefect_slipway.flows.notes.changes import MAX_COMMITS, SECTIONS, UNTYPED, Changes, changes_of
-from prefect_slipway.flows.notes.write import as_markdown, as_text
+from prefect_slipway.flows.notes.asked import told, written
+from prefect_slipway.flows.notes.changes import MAX_COMMITS
 from prefect_slipway.flows.planning.lineage import revision_label
 from prefect_slipway.flows.planning.source import FetchedSource, Images
-from prefect_slipway.flows.request.notes import Notes
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.values.notes import PlannedChangelog, ReleaseNotes
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import SlipwayError
-from prefect_slipway.infra.domain.forge import Forge
 from prefect_slipway.infra.domain.ledger import Released
 from prefect_slipway.infra.domain.version import Version, parse_version
 from prefect_slipway.infra.source import Checkout, History
 from prefect_slipway.infra.source.branch import ref_of
-from prefect_slipway.infra.source.history import Series
 
 
 async def with_notes(
@@ -48,8 +45,9 @@ async def with_notes(
         return replace(plan, warnings=(*plan.warnings, f"there are no release notes: {error.cause}"))
     span = (last.revision, checkout.revision) if last is not None and last.revision is not None else None
     previous = str(last.version) if last is not None else None
-    notes = notes_of(request.notes, series, version, previous, Forge.of(checkout.source_url), span)
-    return replace(plan, notes=notes, changelog=await _changelog(run, checkout))
+    changes = told(request.notes, series)
+    text = await written(request.notes, changes, checkout, span, version=version, previous=previous)
+    return replace(plan, notes=ReleaseNotes(version, previous, *text), changelog=await _changelog(run, checkout))
 
 
 async def _changelog(run: OpenRun, checkout: Checkout) -> PlannedChangelog | None:
@@ -57,22 +55,6 @@ async def _changelog(run: OpenRun, checkout: Checkout) -> PlannedChangelog | Non
         return None
     path = posixpath.join(checkout.subdirectory, posixpath.normpath(run.request.notes.changelog))
     return PlannedChangelog(path, await ref_of(checkout, run.request.checkout.ref))
-
-
-def notes_of(
-    notes: Notes, series: Series, version: str, previous: str | None, forge: Forge | None, span: tuple[str, str] | None
-) -> ReleaseNotes:
-    """Notes as they were asked for. `series`: the commits that touch what is released, wherever they come from."""
-    changes = told(notes, series)
-    return ReleaseNotes(version, previous, as_markdown(changes, forge, span), as_text(changes))
-
-
-def told(notes: Notes, series: Series) -> Changes:
-    """What the commits tell."""
-    sections = notes.sections or {kind: title for kind, title in SECTIONS.items() if kind != UNTYPED}
-    if not notes.only_typed:
-        sections = {**sections, UNTYPED: SECTIONS[UNTYPED]}
-    return changes_of(series.commits, parents=series.parents, sections=sections)
 
 
 async def _version_before(

@@ -27,6 +27,13 @@ class Notes(Request):
     only_typed: Annotated[bool, Option("notes-only-typed")] = Field(
         default=False, description="Leave out commits without a type."
     )
+    template: Annotated[str | None, Option("notes-template", "FILE")] = Field(
+        default=None,
+        description=(
+            "Template in Jinja's syntax, relative to the build context, for notes of your own form. Leave empty for "
+            "the usual form."
+        ),
+    )
     attach: Annotated[Literal["auto", "on", "off"], Option("notes-attach")] = Field(
         default="auto",
         description=(

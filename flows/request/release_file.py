@@ -46,6 +46,7 @@ FREE = frozenset(
         "notes.sections",
         "notes.only_typed",
         "notes.attach",
+        "notes.template",
         "build.target",
         "build.labels",
         "build.no_cache",

@@ -59,6 +59,24 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
     )
 
 
+async def repository_at(path: Path) -> Checkout:
+    """A directory in a git work tree, to read its history: its files are not looked at, so `fingerprint` is "". Raises
+    SourceMissing, SourceDenied, PartMissing."""
+    path = existing_directory(path)
+    tree = await _work_tree(path)
+    if tree is None or tree.revision is None:
+        raise SourceMissing(f"{path} is not in a git repository with a commit")
+    return Checkout(
+        path=path,
+        name=path.name,
+        fingerprint="",
+        revision=tree.revision,
+        source_url=await _source_url(tree.top),
+        repository=tree.top,
+        subdirectory=tree.subdirectory,
+    )
+
+
 def existing_directory(path: Path) -> Path:
     """Its absolute path. Raises SourceMissing."""
     if not path.is_dir():

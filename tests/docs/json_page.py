@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from prefect_slipway.flows.check_bases import Checked
 from prefect_slipway.flows.cli.display.lines import BUILD_EVENTS
+from prefect_slipway.flows.inspecting.between import NotesBetween
 from prefect_slipway.flows.inspecting.values import InspectedImage
 from prefect_slipway.flows.rebuilding.rebuild import Rebuilt
 from prefect_slipway.flows.registration.outcome import Registered
@@ -63,6 +64,7 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
     "inspect": ("object", InspectedImage),
     "verify": ("object, with `verified`: true", Verified),
     "rebuild": ("object, with `rebuilt`: true", Rebuilt),
+    "notes": ("object", NotesBetween),
     "history": ("array, the newest first", PastRelease),
     "dashboard": ("array, each with `team`, `days`, `url` and `failure_rate`", Keys),
     "check-bases": ("array", Checked),

@@ -73,6 +73,7 @@ PLANTED = {
     "pydantic only for what people and servers fill in: blocks and flows": [
         ("infra/local/planted_pydantic.py", "pydantic", PLAIN)
     ],
+    "strangers' templates only in flows.notes": [("flows/trust/planted_jinja.py", "jinja2", DEFERRED)],
     "Rego only in infra.rego": [("flows/trust/planted_regopy.py", "regopy", DEFERRED)],
     "rich only in the command line's display": [("flows/reporting/planted_rich.py", "rich.console", DEFERRED)],
     "strangers' regular expressions only in flows.bake": [("flows/relay/planted_re2.py", "re2", PLAIN)],

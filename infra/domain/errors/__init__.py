@@ -9,6 +9,7 @@
     │   ├── InvalidTag                 not an OCI tag
     │   ├── InvalidOption              a bump, address, checksum, credential reference ... that cannot be read
     │   ├── RequestOutdated            the fields of a request of before it had sections
+    │   ├── NotesTemplateInvalid       a template of release notes that cannot be filled in
     │   ├── ReleaseFileInvalid         a slipway.toml that cannot be read
     │   ├── ReleaseFileRefused         a slipway.toml that chooses what whoever runs the release has not allowed
     │   ├── InvalidKey                 not a public key that signatures can be verified with
@@ -368,6 +369,7 @@ from prefect_slipway.infra.domain.errors.usage import (
     InvalidReference,
     InvalidTag,
     InvalidVersion,
+    NotesTemplateInvalid,
     ParametersRefused,
     ReleaseFileInvalid,
     ReleaseFileRefused,
@@ -485,6 +487,7 @@ __all__ = [
     "NotRebuildable",
     "NotRebuilt",
     "NotSigned",
+    "NotesTemplateInvalid",
     "ObjectConflict",
     "ObjectMissing",
     "OtherImageSigned",

@@ -37,6 +37,10 @@ class ReleaseFileRefused(UsageError):
     default_action = "allow it with --config-allow KEY=PATTERN, or remove it from the release file"
 
 
+class NotesTemplateInvalid(UsageError):
+    default_action = "fix the template of the notes, or remove `notes.template`"
+
+
 class InvalidKey(UsageError):
     default_action = "use a PEM file with a public key (ECDSA P-256 or P-384, Ed25519, RSA of 2048 bits or more)"
 

@@ -39,6 +39,13 @@ def test_changes_are_in_sections_by_type() -> None:
     assert changes.commits == 6
 
 
+def test_a_word_before_a_colon_is_no_type() -> None:
+    """Only the types that people agree on, and those that have a section."""
+    assert _told(_changes("Report: layers are counted", "tests: x")) == {
+        "Other changes": ["Report: layers are counted"]
+    }
+
+
 def test_breaking_changes_come_first_with_their_text() -> None:
     """Of any type, by the footer or by `!`; the text is the footer's, else the subject."""
     changes = _changes(
