@@ -8,6 +8,7 @@ from prefect_slipway.flows.gitops.open_target import OpenTarget
 from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.infra.domain.errors import ReleaseUnknown
+from prefect_slipway.infra.domain.forge import Forge
 from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -136,7 +137,8 @@ def _is_ahead(before: list[ImageReference | None], image: DeployedImage) -> bool
 
 def _page(target: OpenTarget, branch: str) -> str | None:
     """Where a pull request can be opened, if the host's name tells the kind of forge."""
-    return None
+    forge = Forge.of(target.remote.url.label)
+    return forge.compare(target.request.branch, branch) if forge is not None else None
 
 
 def _word(text: str) -> str:

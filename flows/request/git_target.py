@@ -10,7 +10,6 @@ from pydantic import Field, field_validator, model_validator
 from prefect_slipway.blocks.fields import CommitSigner, GitRemote, ImageName, SecretPlace
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f]*[^<>\s\x00-\x1f]) <(?P<email>[^<>\s\x00-\x1f]+)>")
 
@@ -91,6 +90,9 @@ class GitTarget(Request, title="Git"):
     @field_validator("workload")
     @classmethod
     def _workload_is_one(cls, value: str | None) -> str | None:
+        # A release that waits for no workload does without.
+        from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+
         return None if value is None else str(WorkloadName.parse(value))
 
     @field_validator("author")

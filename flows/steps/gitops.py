@@ -34,7 +34,7 @@ async def write_to_git(
 
 async def followed(target: OpenTarget, done: GitWrite) -> GitWrite:
     """What was written, when the workload runs it; as it is where nobody is to wait. Raises as `wait_until_runs`."""
-    if target.request.workload is None or done.commit is None or done.pull_request is not None:
+    if target.request.workload is None or done.commit is None or done.branch != target.request.branch:
         return done
     begin = time.monotonic()
     settled_s = await wait_until_runs(target, done.digest)
