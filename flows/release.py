@@ -27,6 +27,7 @@ from prefect_slipway.flows.steps.forge import show_on_forge
 from prefect_slipway.flows.steps.gates import check_gates, pass_gates, waiver_warnings
 from prefect_slipway.flows.steps.notes import attach_notes
 from prefect_slipway.flows.steps.provision import provision_builder
+from prefect_slipway.flows.steps.pull_request import propose_release
 from prefect_slipway.flows.steps.record import name_run, show_plan
 from prefect_slipway.flows.steps.sign import check_signing_keys, sign
 from prefect_slipway.flows.steps.tag import make_public
@@ -82,11 +83,14 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     gates = await check_gates(run, source)
     course.warnings = waiver_warnings(gates)
     course.plan = plan = await plan_version(run, source, made)
+    if plan.pull_request is not None:
+        plan, course.forge = await propose_release(run, source, plan)
+        course.plan = plan
     if builder is not None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
     if plan.nothing_to_release:
         await name_run(plan)
-        course.forge = await show_on_forge(run, registries, plan)
+        course.forge = course.forge or await show_on_forge(run, registries, plan)
         await course.record()
         return
 
@@ -138,7 +142,7 @@ async def _begin(run: OpenRun, made: Made) -> tuple[FetchedSource, BuilderFacts 
         return source, None
     # Before a builder is made: a place in Vault that is wrong is told at once.
     await read_credentials(run.registries(host))
-    if run.request.version.only_new or run.request.approval.required:
+    if run.request.version.only_new or run.request.approval.required or run.request.approval.pull_request:
         return await fetch_source(run, made), None
     builder, source = await run_concurrently(provision_builder(run, host), fetch_source(run, made))
     return source, builder

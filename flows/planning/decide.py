@@ -24,6 +24,7 @@ from prefect_slipway.flows.planning.next_version import (
     same_release,
 )
 from prefect_slipway.flows.planning.notes import with_notes
+from prefect_slipway.flows.planning.pull_request import merged_into, plan_pull_request
 from prefect_slipway.flows.planning.source import FetchedSource, Images
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.interrupts import whatever_comes
@@ -74,6 +75,7 @@ class _Planning:
         self._reserved: ReservedVersion | None = None
         self._caches: Mapping[str, PlannedCache] = {}
         self._released: Sequence[Released] = ()
+        self._base = ""
 
     async def plan(self, earlier: Version | None) -> tuple[ReleasePlan, ReservedVersion | None]:
         try:
@@ -85,6 +87,7 @@ class _Planning:
             raise
 
     async def _plan(self, earlier: Version | None) -> ReleasePlan:
+        self._base = await merged_into(self._run, self._source.checkout)
         tags = RegistryLedger([(registry, image.repository) for image, registry in self._images.items()])
         ledger = await _choose_ledger(self._run, self._source, tags)
         released = self._released = await released_versions(ledger)
@@ -97,6 +100,8 @@ class _Planning:
             choice = replace(choice, why=RELEASED_BEFORE, version=earlier)
         if choice.nothing:
             return await self._unfinished(ledger, choice)
+        if self._base and not choice.approved:
+            self._claim = None  # it is proposed only
         self._caches = await plan_caches(self._run, self._source)
         try:
             version, found = await self._settle(ledger, choice)
@@ -193,6 +198,7 @@ class _Planning:
         found: Mapping[ImageReference, str],
     ) -> ReleasePlan:
         request, source, targets = self._run.request, self._source.facts, self._source.targets
+        forge = plan_forge(request.forge, source, ledger, version or choice.last, self._released)
         policy = request.build.policy()
         epoch = (source.committed_at or 0) if request.build.reproducible else None
         created = datetime.fromtimestamp(epoch, UTC) if epoch is not None else datetime.now(UTC)
@@ -221,7 +227,8 @@ class _Planning:
             sign=self._run.signing_keys(self._images) if version is not None else (),
             source_policy=policy.digest if policy is not None else None,
             deploys=tuple(f"{name}: {each.place}" for name, each in request.deploy.items()),
-            forge=plan_forge(request.forge, source, ledger, version or choice.last, self._released),
+            forge=forge,
+            pull_request=plan_pull_request(request, choice, forge, self._source.checkout, self._base),
         )
 
     def _image(

@@ -14,6 +14,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION, SLIPWAY_FINGERPRINT
 from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.release_commit import approves
 from prefect_slipway.infra.domain.version import (
     Bump,
     Version,
@@ -39,7 +40,7 @@ class Choice:
 
     `target`: the stable version that a prerelease leads to, if it is named. `line`, `elsewhere`: see Lineage.
     `previous`: the version that this one comes after. `commits`: the first of those that decided; `commit_count`: how
-    many did.
+    many did. `approved`: a merged release pull request names the version.
     """
 
     why: str
@@ -47,6 +48,7 @@ class Choice:
     version: Version | None = None
     prerelease: bool = False
     target: Version | None = None
+    approved: bool = False
     commits: tuple[str, ...] = ()
     commit_count: int = 0
     last: Version | None = None
@@ -222,7 +224,12 @@ def _as_named(decision: Decision | None, lineage: Lineage, *, prerelease: bool) 
     version = decision.version_named({*line, *lineage.elsewhere}, line) if decision is not None else None
     if decision is None or version is None:
         return None
-    said = Choice(f"Release-As: {version} in {decision.named}", commits=(str(decision.named),), commit_count=1)
+    said = Choice(
+        f"Release-As: {version} in {decision.named}",
+        approved=decision.named is not None and approves(decision.named.message, version),
+        commits=(str(decision.named),),
+        commit_count=1,
+    )
     if prerelease and not version.prerelease:
         return replace(said, bump=Bump.PATCH, prerelease=True, target=version)
     return replace(said, version=version)

@@ -28,7 +28,7 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.forges import Asset
+    from prefect_slipway.infra.forges import Asset, Published
 
 _LARGEST_SBOM = 32 << 20
 
@@ -84,14 +84,24 @@ async def release_on_forge(
         prerelease=bool(version.prerelease),
         latest=forge.latest,
     )
-    vault = needed(run.vault, "the forge's token is in Vault")
-    token = (await vault.read(SecretPath.parse(choice.token))).text("token")
+    token = await read_token(run)
     async with open_forge(forge.place, token, Path(choice.ca) if choice.ca else None) as opened:
         # What is known of a release that was made before is less than what its text says.
         done = await publish(opened, wanted, assets, keep=before)
-    page = shown(done.page) if done.page.startswith(("https://", "http://")) else ""
+    page = page_of(done)
     get_run_logger().info("release %s of %s: %s %s", forge.tag, forge.place, done.did, page)
     return ForgeOutcome(page, done.did)
+
+
+async def read_token(run: OpenRun) -> str:
+    """The forge's token, as Vault has it now. Raises VaultErrors and StackDown."""
+    vault = needed(run.vault, "the forge's token is in Vault")
+    return (await vault.read(SecretPath.parse(str(run.request.forge.token)))).text("token")
+
+
+def page_of(done: Published) -> str:
+    """The page as it may be shown."""
+    return shown(done.page) if done.page.startswith(("https://", "http://")) else ""
 
 
 async def _released(registries: Registries, image: str, tag: str) -> str:

@@ -33,7 +33,7 @@ async def plan_version(run: OpenRun, source: FetchedSource, made: Made) -> Relea
 
 async def _check_rights(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:
     """Find a missing permission now, not after a long build or an approval."""
-    if plan.nothing_to_release or not (to_build := plan.to_build()):
+    if plan.nothing_to_release or plan.pull_request is not None or not (to_build := plan.to_build()):
         return
     images = {ImageReference.parse(image.image) for image in to_build}
     clients = {image: await source.registries.client(image) for image in images}

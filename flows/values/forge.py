@@ -1,4 +1,4 @@
-"""A release on a forge: what is planned, and what became of it."""
+"""A release on a forge, and its pull request: what is planned, and what became of it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,27 @@ class PlannedForge:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedPullRequest:
+    """A release pull request, whose merge into `base` approves the version. `files`: what it changes, from the
+    repository's root: the changelog first."""
+
+    place: ForgePlace
+    base: str
+    title: str
+    version: str
+    files: tuple[str, ...]
+
+    @property
+    def effect(self) -> str:
+        """The change that the run will make."""
+        what = f"the pull request `{self.title}` into {self.base} of {self.place}"
+        return f"open or update {what}, and release nothing until it is merged"
+
+
+@dataclass(frozen=True, slots=True)
 class ForgeOutcome:
-    """`page`: of the release, "" if it is not known; `did`: `created`, `updated`, `unchanged`, or "" where it failed;
-    `warning`: what failed, and what to do."""
+    """`page`: of the release or of its pull request, "" if it is not known; `did`: `created`, `updated`,
+    `unchanged`, or "" where it failed; `warning`: what failed, and what to do."""
 
     page: str = ""
     did: str = ""

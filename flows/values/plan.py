@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from prefect_slipway.flows.values.forge import PlannedForge
+from prefect_slipway.flows.values.forge import PlannedForge, PlannedPullRequest
 from prefect_slipway.flows.values.notes import PlannedChangelog, ReleaseNotes
 from prefect_slipway.infra.domain.outside import one_line
 
@@ -73,6 +73,7 @@ class ReleasePlan:
     sign the images. `source_policy`: the digest of its text. `gates`: those that check the images, `NAME (KIND)` each.
     `notes`: None if they are turned off, or what is new is not known.
     `forge`: the release on a forge; None without one. `deploys`: the deploy targets, `NAME: PLACE` each.
+    `pull_request`: what has to be merged first; None for nothing.
     `changelog`: None if the notes go into none.
     """
 
@@ -95,6 +96,7 @@ class ReleasePlan:
     forge: PlannedForge | None = None
     deploys: tuple[str, ...] = ()
     changelog: PlannedChangelog | None = None
+    pull_request: PlannedPullRequest | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.
@@ -138,6 +140,8 @@ class ReleasePlan:
         """The changes that the run will make, a sentence each."""
         if self.nothing_to_release:
             return []
+        if self.pull_request is not None:
+            return [self.pull_request.effect]
         built = {image.target for image in self.to_build()}
         effects = [self._effect(image, built) for image in self.images if image.target in built or image.public]
         if built and self.source_policy:

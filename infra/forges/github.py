@@ -12,7 +12,10 @@ from urllib.parse import quote
 
 from prefect_slipway.infra.domain.errors import ForgeProtocolError
 from prefect_slipway.infra.forges.http import ForgeHttp
+from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest
 from prefect_slipway.infra.forges.release import Asset, ForgeRelease, Found, text_at
+
+_PAGE, _MOST_PAGES = 50, 40
 
 
 class GitHub:
@@ -23,6 +26,7 @@ class GitHub:
 
     def __init__(self, http: ForgeHttp, repository: str) -> None:
         self._http = http
+        self._repository = repository
         self._base = f"/repos/{quote(repository)}"
 
     async def find(self, tag: str) -> Found | None:
@@ -83,6 +87,25 @@ class GitHub:
             upload=text_at(answer, "upload_url"),
         )
 
+    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
+        owner = self._repository.partition("/")[0]
+        asked = {"head": f"{owner}:{branch}", "base": base, "state": "open"}
+        found = await self._call("GET", "/pulls", params=asked)
+        return self._pull(found[0]) if isinstance(found, list) and found else None
+
+    async def open_pull(self, wanted: PullRequest, body: str) -> FoundPull:
+        new = {"title": wanted.title, "head": wanted.branch, "base": wanted.base, "body": body}
+        return self._pull(await self._call("POST", "/pulls", body=new))
+
+    async def edit_pull(self, found: FoundPull, title: str, body: str) -> None:
+        await self._call("PATCH", f"/pulls/{found.number}", body={"title": title, "body": body})
+
+    def _pull(self, answer: Any) -> FoundPull:
+        number = answer.get("number") if isinstance(answer, dict) else None
+        if not isinstance(number, int):
+            raise ForgeProtocolError(f"{self._http.api}: an answer that is not a pull request")
+        return FoundPull(number, text_at(answer, "title"), text_at(answer, "body"), text_at(answer, "html_url"))
+
 
 class Gitea(GitHub):
     """Which release is the latest it decides by itself: the newest that is not a prerelease."""
@@ -99,6 +122,18 @@ class Gitea(GitHub):
 
     async def finish(self, found: Found, wanted: ForgeRelease) -> None:
         await self._call("PATCH", f"/releases/{found.key}", body={"draft": False})
+
+    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
+        # By branch one would also get those that are closed.
+        for page in range(1, _MOST_PAGES + 1):
+            asked = {"state": "open", "sort": "recentupdate", "page": page, "limit": _PAGE}
+            listed = await self._call("GET", "/pulls", params=asked)
+            for each in listed if isinstance(listed, list) else []:
+                if (text_at(each, "head", "ref"), text_at(each, "base", "ref")) == (branch, base):
+                    return self._pull(each)
+            if not isinstance(listed, list) or len(listed) < _PAGE:
+                break
+        return None
 
     def _new(self, wanted: ForgeRelease, body: str, *, draft: bool) -> dict[str, Any]:
         new = super()._new(wanted, body, draft=False)

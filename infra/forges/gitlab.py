@@ -1,4 +1,4 @@
-"""GitLab's releases. Files are in the project's generic packages, and a release links to them.
+"""GitLab's releases and merge requests. Files are in the project's generic packages, and a release links to them.
 
 Sources: docs.gitlab.com "Project release API", "Release links API", "GitLab generic packages repository". GitLab knows
 no prereleases, and takes the newest by its date for the latest.
@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from prefect_slipway.infra.domain.errors import ForgeProtocolError
 from prefect_slipway.infra.forges.http import ForgeHttp
+from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest
 from prefect_slipway.infra.forges.release import Asset, ForgeRelease, Found, text_at
 
 _PACKAGE = "release-files"
@@ -41,6 +42,31 @@ class GitLab:
 
     async def finish(self, found: Found, wanted: ForgeRelease) -> None:
         """There are no drafts."""
+
+    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
+        asked = {"source_branch": branch, "target_branch": base, "state": "opened"}
+        found = await self._call("GET", "/merge_requests", params=asked)
+        return self._pull(found[0]) if isinstance(found, list) and found else None
+
+    async def open_pull(self, wanted: PullRequest, body: str) -> FoundPull:
+        new = {
+            "source_branch": wanted.branch,
+            "target_branch": wanted.base,
+            "title": wanted.title,
+            "description": body,
+            # GitLab's squash keeps the title alone, and so not what approves the version.
+            "squash": False,
+        }
+        return self._pull(await self._call("POST", "/merge_requests", body=new))
+
+    async def edit_pull(self, found: FoundPull, title: str, body: str) -> None:
+        await self._call("PUT", f"/merge_requests/{found.number}", body={"title": title, "description": body})
+
+    def _pull(self, answer: Any) -> FoundPull:
+        number = answer.get("iid") if isinstance(answer, dict) else None
+        if not isinstance(number, int):
+            raise ForgeProtocolError(f"{self._http.api}: an answer that is not a merge request")
+        return FoundPull(number, text_at(answer, "title"), text_at(answer, "description"), text_at(answer, "web_url"))
 
     async def _call(self, method: str, path: str, **sent: Any) -> Any:
         return await self._http.call(method, self._base + path, **sent)

@@ -161,6 +161,10 @@ class RemoteBranch:
         """What `git log` says of the fetched commits that touch the path."""
         return await self._git("log", "--no-show-signature", *args, self.revision, "--", *([path] if path else []))
 
+    async def message(self, revision: str) -> str:
+        """Of a fetched commit."""
+        return await self._git("show", "--no-show-signature", "-s", "--format=%B", revision)
+
     async def parent(self, revision: str) -> str | None:
         """None for the first commit, or the last that was fetched."""
         parents = (await self._git("show", "-s", "--format=%P", revision)).split()

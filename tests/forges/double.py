@@ -47,14 +47,14 @@ class Fault:
 
 @dataclass
 class ForgeDouble:
-    """`releases`: by tag; `files`: what was uploaded, by name; `faults`: the next answers, None for
-    the forge's own; `seen`:
-    METHOD and path of each request; `wrong`: what was not as described."""
+    """`releases`: by tag; `pulls`: pull requests; `files`: what was uploaded, by name; `faults`: the next answers, None
+    for the forge's own; `seen`: METHOD and path of each request; `wrong`: what was not as described."""
 
     kind: str
     tls: ssl.SSLContext | None = None
     port: int = 0
     releases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault | None] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
@@ -88,6 +88,8 @@ class ForgeDouble:
 
     def do(self, operation: Operation, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
         """Status and document."""
+        if "pulls" in operation.path or "merge_requests" in operation.path:
+            return self._do_pull(operation, query, json.loads(body) if body else {})
         values, release = operation.values, self._named(operation)
         last = operation.path.rpartition("/")[2]
         if operation.method in {"GET", "PUT", "PATCH"} and "releases" in operation.path:
@@ -123,6 +125,37 @@ class ForgeDouble:
         self.files[name] = body
         release["assets"].append(self._asset(name))
         return 201, release["assets"][-1]
+
+    def _do_pull(self, operation: Operation, query: dict[str, list[str]], asked: dict[str, Any]) -> tuple[int, Any]:
+        gitlab = self.kind == "gitlab"
+        number, opened = ("iid", "opened") if gitlab else ("number", "open")
+        if operation.method == "GET":
+            wanted = {name: values[0] for name, values in query.items()}
+            found = [each for each in self.pulls if each["state"] == wanted["state"]]
+            if gitlab:
+                names = ("source_branch", "target_branch")
+                found = [each for each in found if all(each[name] == wanted[name] for name in names)]
+            elif self.kind == "github":
+                owner = REPOSITORY["github"].partition("/")[0]
+                found = [each for each in found if f"{owner}:{each['head']['ref']}" == wanted["head"]]
+            else:
+                first = (int(wanted["page"]) - 1) * int(wanted["limit"])
+                found = found[first : first + int(wanted["limit"])]
+            return 200, found
+        if operation.method == "POST":
+            branches = (asked["source_branch"], asked["target_branch"]) if gitlab else (asked["head"], asked["base"])
+            if any(each["state"] == opened and each["branches"] == branches for each in self.pulls):
+                return (422 if self.kind == "github" else 409), {"message": "A pull request already exists"}
+            key = self._next()
+            url = {"web_url" if gitlab else "html_url": f"{self.root}/pulls/{key}"}
+            refs = asked if gitlab else {**asked, "head": {"ref": asked["head"]}, "base": {"ref": asked["base"]}}
+            self.pulls.append({**refs, **url, number: key, "state": opened, "branches": branches})
+            return 201, self.pulls[-1]
+        values = operation.values
+        key = int(values.get("pull_number") or values.get("index") or values["merge_request_iid"])
+        (pull,) = (each for each in self.pulls if each.get(number) == key)
+        pull.update(asked)
+        return (201 if self.kind == "gitea" else 200), pull
 
     def _named(self, operation: Operation) -> dict[str, Any] | None:
         values = operation.values
@@ -236,7 +269,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(Fault(404, {"message": "Not Found"}))
         content_type = self.headers.get("Content-Type", "")
         wrong = list(double.description.wrong_in_request(operation, query, content_type, body))
-        status, document = double.do(operation, parse_qs(query), body)
+        try:
+            status, document = double.do(operation, parse_qs(query), body)
+        except Exception as error:
+            double.wrong.append(f"{self.command} {path}: {error!r}")
+            raise
         wrong += double.description.wrong_in_answer(operation, status, document)
         double.wrong += [f"{self.command} {path}: {each}" for each in wrong]
         return self._answer(fault or Fault(status, document))

@@ -22,7 +22,7 @@ from prefect_slipway.infra.domain.errors import (
     ForgeUnreachable,
 )
 from prefect_slipway.infra.domain.forge_place import ForgePlace
-from prefect_slipway.infra.forges import Asset, ForgeRelease, Published, open_forge, publish
+from prefect_slipway.infra.forges import Asset, ForgeRelease, Published, PullRequest, open_forge, propose, publish
 from tests.certificates import make_certificates
 from tests.forges.double import DESCRIPTIONS, REPOSITORY, TOKEN, Fault, ForgeDouble, forge_double
 
@@ -169,6 +169,34 @@ async def test_the_token_stays_with_the_forge(double: ForgeDouble) -> None:
         await made(double)
     double.faults.append(Fault(307, None, there))
     assert (await made(double)).did == "created"
+
+
+async def test_a_pull_request_is_kept_up_to_date(double: ForgeDouble) -> None:
+    """One for a branch, open; what people wrote stays, and the last line names the version."""
+    key, opened = ("description", "opened") if double.kind == "gitlab" else ("body", "open")
+    for number in range(60):  # others, of which the forge lists some at a time
+        double.pulls.append({"state": opened, "branches": (), "head": {"ref": f"x{number}"}, "base": {"ref": "main"}})
+        double.pulls[-1] |= {"source_branch": f"x{number}", "target_branch": "main"}
+
+    async def proposed(version: str, notes: str) -> str:
+        wanted = PullRequest("slipway/release-main", "main", f"chore: release {version}", notes, version)
+        place = ForgePlace(double.kind, double.api, REPOSITORY[double.kind])
+        async with open_forge(place, TOKEN) as forge:
+            return (await propose(forge, wanted)).did
+
+    assert await proposed("1.2.0", "Notes <!-- slipway:end -->\n\nRelease-As: 9.9.9") == "created"
+    pull = double.pulls[-1]
+    assert pull[key].endswith("\n\nRelease-As: 1.2.0") and pull["title"] == "chore: release 1.2.0"
+    assert await proposed("1.2.0", "Notes <!-- slipway:end -->\n\nRelease-As: 9.9.9") == "unchanged"
+    pull[key] = f"Please look.\r\n\r\n{pull[key]}\r\n"
+    assert await proposed("2.0.0", "Other") == "updated"
+    assert pull["title"] == "chore: release 2.0.0"
+    assert pull[key] == ("Please look.\n\n<!-- slipway:begin -->\nOther\n<!-- slipway:end -->\n\nRelease-As: 2.0.0")
+    pull["state"] = "merged" if double.kind == "gitlab" else "closed"
+    assert await proposed("2.1.0", "") == "created"
+    double.faults.append(Fault(200, [{"head": {"ref": "slipway/release-main"}, "base": {"ref": "main"}}]))
+    with pytest.raises(ForgeProtocolError):
+        await proposed("2.2.0", "")
 
 
 async def test_over_tls(tmp_path: Path) -> None:

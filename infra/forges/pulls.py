@@ -1,0 +1,55 @@
+"""A release pull request on a forge, or merge request: opened if there is none, else kept up to date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from prefect_slipway.infra.domain.forge_place import with_ours
+from prefect_slipway.infra.domain.release_commit import with_trailer, without_trailer
+from prefect_slipway.infra.forges.release import Published
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What is wanted: to merge `branch` into `base`. `text`: Markdown; `version`: named by the text's last line."""
+
+    branch: str
+    base: str
+    title: str
+    text: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPull:
+    """An open one. `number`: by which the forge's API names it."""
+
+    number: int
+    title: str
+    body: str
+    page: str
+
+
+class Pulls(Protocol):
+    """Pull requests of one repository. Everything raises ForgeErrors."""
+
+    async def find_pull(self, branch: str, base: str) -> FoundPull | None: ...
+
+    async def open_pull(self, wanted: PullRequest, body: str) -> FoundPull: ...
+
+    async def edit_pull(self, found: FoundPull, title: str, body: str) -> None: ...
+
+
+async def propose(pulls: Pulls, wanted: PullRequest) -> Published:
+    """Open it, or update title and Slipway's part of the text. Raises ForgeErrors."""
+    found = await pulls.find_pull(wanted.branch, wanted.base)
+    there = without_trailer(found.body) if found is not None else ""
+    body = with_trailer(with_ours(there, wanted.text), wanted.version)
+    if found is None:
+        found = await pulls.open_pull(wanted, body)
+        return Published(found.page, "created")
+    if (found.title, found.body.replace("\r\n", "\n").rstrip()) == (wanted.title, body):
+        return Published(found.page, "unchanged")
+    await pulls.edit_pull(found, wanted.title, body)
+    return Published(found.page, "updated")
