@@ -93,6 +93,9 @@ def _use(connection: StackConnection) -> None:
     # interfere.
     os.environ.setdefault("PREFECT_HOME", str(_client_folder(connection)))
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    # It is this installation's Prefect, and has no CSRF tokens: each client would ask for its version and for one.
+    os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")
+    os.environ.setdefault("PREFECT_CLIENT_CSRF_SUPPORT_ENABLED", "false")
 
 
 def _client_folder(connection: StackConnection) -> Path:

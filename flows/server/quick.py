@@ -27,6 +27,9 @@ _PLAIN = {
     "PREFECT_CLIENT_MAX_RETRIES",
     "PREFECT_CLIENT_RETRY_JITTER_FACTOR",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES",
+    # What Prefect's client asks first; here the version is always asked for, and a server that wants a token refuses.
+    "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED",
 }
 # Files in which Prefect finds further settings, and how those begin there (prefect/settings/sources.py).
 _FILES = {".env": b"PREFECT_", "prefect.toml": b"", "pyproject.toml": b"[tool.prefect"}

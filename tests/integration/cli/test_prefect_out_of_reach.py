@@ -70,6 +70,7 @@ OTHERS = {
     "key",
     "verify",
     "manifests",
+    "rebuild",
     "sweep",
     "shell",
     "up",
