@@ -18,7 +18,6 @@ from prefect_slipway.flows.run.verify_commands import verify_commands
 from prefect_slipway.flows.steps.announce import announce_release
 from prefect_slipway.flows.steps.approve import wait_for_approval
 from prefect_slipway.flows.steps.build import Builds
-from prefect_slipway.flows.steps.components import release_components
 from prefect_slipway.flows.steps.course import Course, cleaned_up, cleaned_up_name, told
 from prefect_slipway.flows.steps.credentials import check_named_secrets, check_secrets_of_files, read_credentials
 from prefect_slipway.flows.steps.export_cache import export_caches
@@ -76,6 +75,8 @@ async def _release(request: ReleaseRequest) -> ReleaseResult:
 async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     source, builder = await _begin(run, made)
     if run.components is not None:
+        from prefect_slipway.flows.steps.components import release_components  # no other release needs it
+
         course.of_components = await release_components(run, source.checkout, release)
         return
     registries = source.registries

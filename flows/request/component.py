@@ -8,7 +8,6 @@ from pydantic import Field, field_validator
 
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.source.url import check_subdirectory
 
 
 class ComponentChoice(Request, title="Components"):
@@ -47,16 +46,17 @@ class Component(Request):
 
     @field_validator("path", "context")
     @classmethod
-    def _inside(cls, value: str | None) -> str | None:
-        return value if value is None else check_subdirectory(value)
+    def _is_inside(cls, value: str | None) -> str | None:
+        return value if value is None else _inside(value)
 
     @field_validator("depends_on")
     @classmethod
-    def _each_inside(cls, values: list[str]) -> list[str]:
-        for value in values:
-            if not value or value.startswith(("!", "/")) or ".." in value.split("/"):
-                raise InvalidOption(
-                    f"{value!r} is neither a component nor a path below the release file",
-                    action="name a component, or a path such as libs/common or go.*",
-                )
-        return [value.removeprefix("./").rstrip("/") for value in values]
+    def _each_is_inside(cls, values: list[str]) -> list[str]:
+        return [_inside(value) for value in values]
+
+
+def _inside(path: str) -> str:
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if path.startswith(("/", "!")) or ".." in parts or "\0" in path:
+        raise InvalidOption(f"{path!r} is not a path below the release file", action="use a path such as services/api")
+    return "/".join(parts)
