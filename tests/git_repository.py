@@ -27,6 +27,7 @@ def git(folder: Path, *args: str, stdin: str = "", **env: str) -> str:
         check=True,
         capture_output=True,
         text=True,
+        errors="replace",
     )
     return done.stdout.rstrip("\n")
 

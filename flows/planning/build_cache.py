@@ -79,9 +79,8 @@ def _is_on(run: OpenRun, target: Target) -> bool:
 
 
 async def _branch(run: OpenRun, source: FetchedSource) -> str | None:
-    ref, remote = run.request.checkout.ref, run.request.version.git_remote or "origin"
     try:
-        return await branch_of(source.checkout, ref, remote, run.git_credentials())
+        return await branch_of(source.checkout, run.request.version.git_remote or "origin", run.git_credentials())
     except SlipwayError as error:
         # Without it there is still the default branch's cache to read.
         logger.warning("the branch is not known, so no build cache is exported: %s", error.cause)

@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect_slipway.flows.components.described import Component, components, place_of
 from prefect_slipway.flows.components.graph import with_needed
+from prefect_slipway.flows.planning.branch import Branch, name_of_branch, needs_branch
 from prefect_slipway.flows.planning.lineage import Lineage
 from prefect_slipway.flows.planning.next_version import Choice, asks_for_prerelease, by_bump
 from prefect_slipway.flows.request.config import NO_FILE
@@ -78,6 +79,7 @@ class _Planning:
         self._requests = {name: self._request(component) for name, component in found.items()}
         self._lines: dict[str, Lineage] = {}
         self._taken: dict[str, list[Version]] = {}
+        self._branches: dict[str, Branch] = {}
         self._released: set[str] = set()
 
     async def read(self) -> None:
@@ -101,19 +103,37 @@ class _Planning:
                 tuple(each for each in released if each.revision in inside),
                 tuple(each.version for each in released if each.revision not in inside),
             )
+        await self._read_branch(lines)
         ends = [last for line in lines.values() for last in (line.latest(), line.latest(stable_only=True))]
         await self._whole.read(last.revision for last in ends if last is not None and last.revision is not None)
         parts = self._whole.parts({name: place_of(checkout.subdirectory, each) for name, each in self._found.items()})
         self._lines = {name: replace(line, history=parts[name]) for name, line in lines.items()}
+
+    async def _read_branch(self, lines: dict[str, Lineage]) -> None:
+        """Note what the branch says about each version."""
+        needed = any(map(needs_branch, self._requests.values()))
+        on = await name_of_branch(self._run, self._checkout, needed=needed)
+        for name, request in self._requests.items():
+            self._branches[name] = branch = Branch.of(on, request)
+            self._requests[name] = branch.applied(request)
+            if self._requests[name] is not request:
+                lines[name] = lines[name].of_series(str(branch.channel))
+            if on and self._checkout.temporary is not None:  # its own release would not know the branch of a commit
+                self._requests[name] = self._requests[name].changed({"checkout": {"branch": on}})
 
     async def plan(self, component: Component) -> ComponentRelease:
         """What becomes of a component, after those that it needs. Raises VersionTaken, InvalidOption."""
         name, request, line = component.name, self._requests[component.name], self._lines[component.name]
         try:
             choice = await self._choose(component)
-            choice = replace(choice, line=tuple(each.version for each in line.line), elsewhere=line.elsewhere)
-            token = request.version.prerelease_token
-            version = None if choice.nothing else choice.pick(self._taken[name], token)
+            choice = replace(
+                choice,
+                token=request.version.prerelease_token,
+                line=tuple(each.version for each in line.line),
+                elsewhere=line.elsewhere,
+                branch=self._branches[name],
+            )
+            version = None if choice.nothing else choice.pick(self._taken[name])
         except (VersionError, InvalidOption) as error:
             raise error.adding(f"the component is {name}") from error
         if version is not None:

@@ -136,7 +136,7 @@ class _Planning:
         elsewhere: list[Version] = []
 
         def pick(taken: Sequence[Version]) -> Version:
-            return choice.pick([*taken, *elsewhere], self._run.request.version.prerelease_token)
+            return choice.pick([*taken, *elsewhere])
 
         while True:
             if self._claim is not None:
@@ -211,6 +211,7 @@ class _Planning:
                 for target in targets.targets.values()
             ),
             moving_tags=request.version.moving_tags,
+            channel=choice.channel_of(version),
             git_tag=ledger.tag_name(version) if isinstance(ledger, GitLedger) and version is not None else None,
             deciding_commits=choice.commits,
             deciding_commit_count=choice.commit_count,

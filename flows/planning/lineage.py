@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.version import Version, image_tag
+from prefect_slipway.infra.domain.version import Version, image_tag, is_of_series
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.source import Checkout, GitLedger, History, Series
 from prefect_slipway.infra.source.url import is_full_id
@@ -47,6 +47,12 @@ class Lineage:
     def latest(self, *, stable_only: bool = False) -> Released | None:
         """The highest version of the line."""
         return next((release for release in self.line if not (stable_only and release.version.prerelease)), None)
+
+    def of_series(self, token: str) -> Lineage:
+        """Without the prereleases of other channels, which this one does not follow."""
+        return replace(
+            self, line=tuple(one for one in self.line if not one.version.prerelease or is_of_series(one.version, token))
+        )
 
 
 async def released_versions(ledger: VersionLedger) -> Sequence[Released]:

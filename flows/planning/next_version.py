@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from prefect_slipway.flows.planning.branch import Branch, name_of_branch, needs_branch
 from prefect_slipway.flows.planning.lineage import Images, Lineage, image_labels, look_back
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun
@@ -19,6 +20,7 @@ from prefect_slipway.infra.domain.version import (
     Bump,
     Version,
     image_tag,
+    is_of_series,
     latest,
     lines_left_out,
     next_version,
@@ -38,6 +40,7 @@ _BY_COMMITS = {Bump.AUTO, Bump.PRERELEASE}
 class Choice:
     """Which version, and why. `bump` None with a `version` None: there is nothing to release since `last`.
 
+    `token`: names a prerelease.
     `target`: the stable version that a prerelease leads to, if it is named. `line`, `elsewhere`: see Lineage.
     `previous`: the version that this one comes after. `commits`: the first of those that decided; `commit_count`: how
     many did. `approved`: a merged release pull request names the version.
@@ -47,6 +50,7 @@ class Choice:
     bump: Bump | None = None
     version: Version | None = None
     prerelease: bool = False
+    token: str = ""
     target: Version | None = None
     approved: bool = False
     commits: tuple[str, ...] = ()
@@ -55,13 +59,14 @@ class Choice:
     previous: Version | None = None
     line: tuple[Version, ...] = ()
     elsewhere: tuple[Version, ...] = ()
+    branch: Branch = field(default_factory=Branch)
 
     @property
     def nothing(self) -> bool:
         return self.bump is None and self.version is None
 
-    def pick(self, taken: Sequence[Version], token: str) -> Version:
-        """The version to reserve, given those that are released or reserved. Raises VersionTaken."""
+    def pick(self, taken: Sequence[Version]) -> Version:
+        """The version to reserve, given those that are released or reserved. Raises VersionTaken, VersionOutOfLine."""
         if self.version is None:
             assert self.bump is not None, "there is nothing to release"
             # A version released since the line was read is taken, no matter by whom. Others do not count:
@@ -71,14 +76,22 @@ class Choice:
                 [version for version in self.line if version in there],
                 self.bump,
                 prerelease=self.prerelease,
-                token=token,
+                token=self.token,
                 target=self.target,
+                within=self.branch.line,
                 elsewhere=[version for version in self.elsewhere if version in there],
                 taken=taken,
             )
+        if self.branch.line is not None:
+            self.branch.line.check(self.version)
         if self.version in taken:
             raise VersionTaken(f"the version {self.version} is released or reserved already")
         return self.version
+
+    def channel_of(self, version: Version | None) -> str | None:
+        """The branch's channel, if this is a prerelease of it."""
+        channel = self.branch.channel
+        return channel if version is not None and channel is not None and is_of_series(version, channel) else None
 
     def tags_that_stay(self, version: Version) -> tuple[str, ...]:
         """Moving tags that this version must not take from another line."""
@@ -95,21 +108,29 @@ async def choose(
     fingerprint: str,
 ) -> Choice:
     """Decide by the request and what is released. `fingerprint`: of what would be built. Raises InvalidOption,
-    and what registry and git raise."""
-    request = run.request
+    BranchUnknown, and what registry and git raise."""
+    name = await name_of_branch(run, checkout, needed=needs_branch(run.request))
+    branch = Branch.of(name, run.request)
+    request = branch.applied(run.request)
     named = parse_version(request.version.exact) if request.version.exact is not None else None
     if named is not None and not (request.version.only_new or request.version.moving_tags):
-        return _by_name(request, named, released)
+        return replace(_by_name(request, named, released), branch=branch)
     lineage = await look_back(run, ledger, checkout, images, released)
+    token = request.version.prerelease_token
+    if request is not run.request:
+        lineage = lineage.of_series(token)
     found = await _nothing_new(request, ledger, checkout, images, lineage, named, fingerprint)
     if found is None:
         found = _by_name(request, named, released) if named is not None else await by_bump(request, lineage)
     previous = lineage.latest()
     return replace(
         found,
+        why=found.why if found.nothing else found.why + branch.why,
+        token=token,
         previous=found.previous or (previous.version if previous is not None else None),
         line=tuple(release.version for release in lineage.line),
         elsewhere=lineage.elsewhere,
+        branch=branch,
     )
 
 

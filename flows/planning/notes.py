@@ -54,7 +54,7 @@ async def _changelog(run: OpenRun, checkout: Checkout) -> PlannedChangelog | Non
     if run.request.notes.changelog is None:
         return None
     path = posixpath.join(checkout.subdirectory, posixpath.normpath(run.request.notes.changelog))
-    return PlannedChangelog(path, await ref_of(checkout, run.request.checkout.ref))
+    return PlannedChangelog(path, run.request.checkout.branch or await ref_of(checkout))
 
 
 async def _version_before(

@@ -37,7 +37,7 @@ async def merged_into(run: OpenRun, checkout: Checkout) -> str:
             "--pull-request needs a version that the commits decide", action="use --bump auto, without --version"
         )
     remote = await remote_for_pulls(run, checkout)
-    ref = (await ref_of(checkout, request.checkout.ref)).removeprefix("refs/heads/")
+    ref = (request.checkout.branch or await ref_of(checkout)).removeprefix("refs/heads/")
     default, heads = await heads_of(remote[0], remote[1])
     name = default if ref == "HEAD" else ref
     if is_full_id(ref):

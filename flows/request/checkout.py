@@ -31,6 +31,13 @@ class Checkout(Fetching):
         default=None,
         description="Git branch, tag or commit. Leave empty for a URL's default branch, or a directory as it is.",
     )
+    branch: str | None = Field(
+        default=None,
+        description=(
+            "Git branch that is released, if the source does not tell: a detached HEAD, or a `ref` that is a commit. "
+            "Channels and maintenance branches go by it. Leave empty for a work tree's branch, or the `ref`."
+        ),
+    )
     path: str = Field(
         default="", description="Directory inside the source with the build context. Leave empty for the source itself."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,9 @@ from prefect_slipway.blocks.fields import GitRemote
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.version import parse_version
+
+# An identifier of SemVer that is a tag as well, and none of those that registries, caches or reservations have.
+_CHANNEL = re.compile(r"(?!latest$|sha256-|buildcache|slipway-)[A-Za-z][0-9A-Za-z-]{0,63}")
 
 
 class VersionChoice(Request, title="Version"):
@@ -27,6 +31,13 @@ class VersionChoice(Request, title="Version"):
     )
     prerelease_token: str = Field(
         default="rc", description="Name of the prerelease series. Default: rc, as in 1.3.0-rc.1."
+    )
+    channels: Annotated[dict[str, str], Option("channel")] = Field(
+        default_factory=dict,
+        description=(
+            "Prerelease channels by branch, `beta=beta`: releases of the branch are prereleases of the channel "
+            "(2.0.0-beta.1), and `moving_tags` moves the channel's tag to the highest one."
+        ),
     )
     again: bool = Field(
         default=False,
@@ -63,7 +74,9 @@ class VersionChoice(Request, title="Version"):
             "`!docs/**`. Leave empty for the build context."
         ),
     )
-    moving_tags: bool = Field(default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest.")
+    moving_tags: bool = Field(
+        default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest; of a channel, its tag."
+    )
 
     @field_validator("exact")
     @classmethod
@@ -77,6 +90,17 @@ class VersionChoice(Request, title="Version"):
     def _token_is_an_identifier(cls, value: str) -> str:
         parse_version(f"0.0.0-{value}.1")
         return value
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_can_be_tags(cls, values: dict[str, str]) -> dict[str, str]:
+        for branch, channel in values.items():
+            if not _CHANNEL.fullmatch(channel):
+                raise InvalidOption(
+                    f"the channel {channel!r} of the branch {branch!r} cannot be both a prerelease's name and a tag",
+                    action="use letters, digits and hyphens, such as beta or next; not latest, nor a tag of Slipway's",
+                )
+        return values
 
     @model_validator(mode="after")
     def _options_agree(self) -> Self:

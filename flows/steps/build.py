@@ -103,7 +103,7 @@ class Builds:
         return tuple(self.built[image.target] for image in self._plan.images if image.target in self.built)
 
     async def _ref(self) -> str:
-        return await ref_of(self._source.checkout, self._run.request.checkout.ref)
+        return await ref_of(self._source.checkout)
 
     async def _one(self, image: PlannedImage, builder: BuilderFacts, *, found: bool) -> BuiltImage:
         bases = {base: _by_digest(await self._building[base]) for base in image.bases if not found}

@@ -154,11 +154,11 @@ async def _move_tags(registries: Registries, plan: ReleasePlan, image: VerifiedI
             return False
         return True
 
-    for name in moving_tags(version, await _stable_versions(registry, repository)):
+    for name in moving_tags(version, await _versions(registry, repository), plan.channel):
         if name not in image.planned.tags_that_stay and await point(name, version):
             moved.append(name)
     for name in list(moved):
-        scope = [v for v in await _stable_versions(registry, repository) if name in moving_tags(v, [v])]
+        scope = [v for v in await _versions(registry, repository) if name in moving_tags(v, [v], plan.channel)]
         highest = latest(scope)
         if highest is not None and highest > version and await point(name, highest):
             moved.remove(name)
@@ -198,6 +198,6 @@ async def _point(registry: RegistryClient, repository: str, name: str, version: 
         await registry.put_tag(repository, name, manifest)
 
 
-async def _stable_versions(registry: RegistryClient, repository: str) -> list[Version]:
+async def _versions(registry: RegistryClient, repository: str) -> list[Version]:
     found = (version_of_tag(name) for name in await registry.tags(repository))
-    return [version for version in found if version is not None and not version.prerelease]
+    return [version for version in found if version is not None]

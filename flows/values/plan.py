@@ -75,6 +75,7 @@ class ReleasePlan:
     `forge`: the release on a forge; None without one. `deploys`: the deploy targets, `NAME: PLACE` each.
     `pull_request`: what has to be merged first; None for nothing.
     `changelog`: None if the notes go into none.
+    `channel`: the version is a prerelease of it.
     """
 
     source: SourceFacts
@@ -82,6 +83,7 @@ class ReleasePlan:
     why: str
     images: tuple[PlannedImage, ...]
     moving_tags: bool = False
+    channel: str | None = None
     git_tag: str | None = None
     deciding_commits: tuple[str, ...] = ()
     deciding_commit_count: int = 0
@@ -157,7 +159,9 @@ class ReleasePlan:
         else:
             references = ", ".join(image.reference for image in self.public)
             effects.append(f"tag all of them when they are built and verified: {references}")
-        if self.moving_tags:
+        if self.moving_tags and self.channel is not None:
+            effects.append(f"move the tag {self.channel}, unless it would move backwards")
+        elif self.moving_tags:
             stay = tuple(dict.fromkeys(tag for image in self.public for tag in image.tags_that_stay))
             effects.append("move the tags MAJOR, MAJOR.MINOR and latest, unless they would move backwards")
             if stay:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import semver
 
-from prefect_slipway.infra.domain.errors import InvalidVersion, VersionTaken
+from prefect_slipway.infra.domain.errors import InvalidVersion, VersionOutOfLine, VersionTaken
 from prefect_slipway.infra.domain.reference import check_tag
 from prefect_slipway.infra.domain.text import shortened
 
@@ -19,6 +20,8 @@ Version = semver.Version  # equality, order and hash ignore build metadata, as s
 _CHARACTERS = re.compile(r"[0-9A-Za-z.+-]+")
 # Longer than any tag: git allows file names of 255 bytes, an image tag 128. Python reads no number of 4,300 digits.
 _MOST_CHARACTERS = 255
+# As semantic-release has maintenance branches, after what people put before it: release/1.x, v1.2.x, stable-1.x.x.
+_MAINTENANCE = re.compile(r"(?:.*[/_-])?v?(?P<major>0|[1-9][0-9]{0,9})\.(?:x|x\.x|(?P<minor>0|[1-9][0-9]{0,9})\.x)")
 
 FIRST_VERSION = Version(0, 1, 0)
 
@@ -31,6 +34,31 @@ class Bump(StrEnum):
     PATCH = "patch"
     PRERELEASE = "prerelease"
     AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceLine:
+    """The versions 1.x or 1.2.x, that alone may be released from `branch`."""
+
+    branch: str
+    major: int
+    minor: int | None
+
+    @classmethod
+    def of(cls, branch: str) -> MaintenanceLine | None:
+        """The line that a branch is named after; None for any other name."""
+        found = _MAINTENANCE.fullmatch(branch) if len(branch) <= _MOST_CHARACTERS else None
+        if found is None:
+            return None
+        return cls(branch, int(found["major"]), int(found["minor"]) if found["minor"] else None)
+
+    def check(self, version: Version) -> None:
+        """Raises VersionOutOfLine."""
+        if version.major != self.major or self.minor not in {None, version.minor}:
+            raise VersionOutOfLine(f"the branch {self.branch} takes versions {self} only, and this would be {version}")
+
+    def __str__(self) -> str:
+        return f"{self.major}.x" if self.minor is None else f"{self.major}.{self.minor}.x"
 
 
 def parse_version(text: str) -> Version:
@@ -85,6 +113,7 @@ def next_version(
     prerelease: bool = False,
     token: str = "rc",  # noqa: S107 (a prerelease's name, no password)
     target: Version | None = None,
+    within: MaintenanceLine | None = None,
     elsewhere: Collection[Version] = (),
     taken: Collection[Version] = (),
 ) -> Version:
@@ -98,7 +127,8 @@ def next_version(
 
     `elsewhere`: released too, but not in that history; `taken`: all that cannot be had, for whatever reason. What is
     taken is passed over. Raises VersionTaken where the next version belongs to a major or minor version that was begun
-    elsewhere: its number would promise what is not in it. Raises InvalidVersion for a token that SemVer does not allow.
+    elsewhere: its number would promise what is not in it. Raises VersionOutOfLine for one that the maintenance line
+    `within` does not take, InvalidVersion for a token that SemVer does not allow.
     """
     if bump is Bump.AUTO:
         raise ValueError("decide `auto` from the commits first")
@@ -114,6 +144,8 @@ def next_version(
     if prerelease and highest is not None and highest.prerelease:
         target = max(target, highest.finalize_version())
     while True:
+        if within is not None:
+            within.check(target)
         _check_line(target, stable, elsewhere)
         if target not in held:
             if not prerelease:
@@ -126,13 +158,16 @@ def next_version(
         target = _bumped(target, bump)
 
 
-def moving_tags(version: Version, versions: Iterable[Version]) -> list[str]:
+def moving_tags(version: Version, versions: Iterable[Version], channel: str | None = None) -> list[str]:
     """The tags that move to `version`: `1`, `1.2`, `latest`, each unless a higher stable version holds it.
 
-    None for a prerelease. `0` is left out: below 1.0.0 every minor may break (SemVer section 4).
+    For a prerelease only the tag of its `channel`, unless a higher one of the channel holds it. `0` is left out: below
+    1.0.0 every minor may break (SemVer section 4).
     """
     if version.prerelease:
-        return []
+        if channel is None or not is_of_series(version, channel):
+            return []
+        return [] if any(other > version and is_of_series(other, channel) for other in versions) else [channel]
     stable = [v for v in versions if not v.prerelease and v > version]
     tags = []
     if version.major > 0 and not any(v.major == version.major for v in stable):
@@ -161,6 +196,11 @@ def tags_that_stay(version: Version, left_out: Iterable[Version]) -> list[str]:
     """Those of `moving_tags` that stand for one of the versions that are left out of `version`, too."""
     others = {name for other in left_out for name in moving_tags(other, [])}
     return [name for name in moving_tags(version, []) if name in others]
+
+
+def is_of_series(version: Version, token: str) -> bool:
+    """Whether a version is a prerelease of that name, as 1.3.0-rc.1 is of `rc`."""
+    return bool(version.prerelease) and f"{version.prerelease}.".startswith(f"{token}.")
 
 
 def _parse(text: str) -> Version | None:

@@ -10,22 +10,21 @@ from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote, git
 from prefect_slipway.infra.source.history import remote_of
+from prefect_slipway.infra.source.url import is_full_id
 
 _HEADS = "refs/heads/"
 _USUAL = ("main", "master")
 """Default branches of repositories that name none (git-init(1), `init.defaultBranch`)."""
 
 
-async def branch_of(
-    checkout: Checkout, ref: str | None, remote: str, credentials: CredentialSource | None
-) -> str | None:
+async def branch_of(checkout: Checkout, remote: str, credentials: CredentialSource | None) -> str | None:
     """The name of the branch; "" for the default branch and for sources without git; None if it is not known.
 
-    A work tree has a branch, unless its HEAD is detached. A fetched revision belongs to the branch `ref`, or else to a
-    branch whose head it is, the default branch first. `remote`: of a work tree, `-` for none; it names the default
-    branch. Raises SourceErrors, if it cannot be asked.
+    A work tree has a branch, unless its HEAD is detached. A fetched revision belongs to the branch that was asked for,
+    or else to a branch whose head it is, the default branch first. `remote`: of a work tree, `-` for none; it names the
+    default branch. Raises SourceErrors, if it cannot be asked.
     """
-    repository, revision = checkout.repository, checkout.revision
+    repository, revision, ref = checkout.repository, checkout.revision, checkout.ref
     if repository is None or revision is None:
         return ""
     fetched = checkout.temporary is not None
@@ -42,12 +41,30 @@ async def branch_of(
     return (name if name != default else "") if name else None
 
 
-async def ref_of(checkout: Checkout, ref: str | None) -> str:
-    """The ref that was fetched, as it was asked for (`ref`; HEAD if none was), or the branch of a work tree; "" without
-    git, or with a detached HEAD."""
+async def branch_name(checkout: Checkout, credentials: CredentialSource | None, *, default: bool) -> str:
+    """The branch that a source was read from, "" if that is not known: a tag, a commit id, a detached HEAD, no git.
+
+    `default`: ask the server of a fetched source for the name of its default branch. A short ref counts as a branch.
+    """
+    name = await ref_of(checkout)
+    if checkout.temporary is None or checkout.repository is None:
+        return name
+    if name == "HEAD":
+        remote = await _remote(checkout, "origin", credentials) if default else None
+        if remote is None:
+            return ""
+        subject = remote.url.shown
+        return _read(await run_git(subject, "ls-remote", "--symref", "--", remote.url.text, "HEAD", remote=remote))[0]
+    name = name.removeprefix(_HEADS)
+    return "" if name.startswith("refs/") or is_full_id(name) else name
+
+
+async def ref_of(checkout: Checkout) -> str:
+    """The ref that was fetched, as it was asked for (HEAD if none was), or the branch of a work tree; "" without git,
+    or with a detached HEAD."""
     if checkout.repository is None or checkout.revision is None:
         return ""
-    return (ref or "HEAD") if checkout.temporary is not None else await _own(checkout)
+    return (checkout.ref or "HEAD") if checkout.temporary is not None else await _own(checkout)
 
 
 async def heads_of(repository: Path, remote: Remote | None) -> tuple[str, Mapping[str, str]]:

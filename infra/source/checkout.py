@@ -28,7 +28,8 @@ class Checkout:
     directory. `dirty`: the directory differs from `revision`. `repository`: where git finds the repository (a
     work tree's top, or a fetched repository's own directory). `subdirectory`: of `path` in the repository or
     archive, "" at its root. `temporary`: the folder that closing removes. `ca_file`: trusted for the repository's
-    server, None for git's own settings.
+    server, None for git's own settings. `ref`: what was fetched, as it was asked for; None for a default branch, and
+    where nothing was fetched.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Checkout:
     subdirectory: str = ""
     temporary: Path | None = None
     ca_file: Path | None = None
+    ref: str | None = None
 
     @property
     def is_repository_root(self) -> bool:

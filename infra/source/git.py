@@ -43,7 +43,7 @@ async def fetch_git(
     """
     address = GitUrl.parse(url)
     check_no_user(url)
-    ref = "HEAD" if ref is None else check_ref(ref)
+    asked, ref = ref, "HEAD" if ref is None else check_ref(ref)
     subdirectory = check_subdirectory(subdirectory)
     remote = Remote(address, credentials, _existing(ca_file))
     async with fetch_folder(workdir) as folder:
@@ -66,6 +66,7 @@ async def fetch_git(
             subdirectory=subdirectory,
             temporary=folder,
             ca_file=ca_file,
+            ref=asked,
         )
 
 

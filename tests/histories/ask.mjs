@@ -1,7 +1,8 @@
 // Asks semantic-release and release-please about repositories: `node ask.mjs NODE_MODULES < questions.json`.
 //
-// A question: `folder` (a work tree, with `remote` beside it), `branch`, `prerelease`, and for release-please, which asks
-// GitHub for them, `last` (the highest version in the history, or null) and the `commits` since then.
+// A question: `folder` (a work tree, with `remote` beside it), `prerelease` (what it is named, or null), `channels`, and
+// for release-please, which asks GitHub for them, `last` (the highest version in the history, or null) and the
+// `commits` since then.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { Writable } from "node:stream";
@@ -19,9 +20,10 @@ const { DefaultChangelogNotes } = please("changelog-notes/default.js");
 const { Version } = please("version.js");
 const quiet = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
-async function askSemanticRelease({ folder, remote, branch, prerelease }) {
-  const lines = ["+([0-9])?(.{+([0-9]),x}).x", "next", "next-major"];
-  const main = prerelease ? ["stable", { name: branch, prerelease: "rc" }] : ["main"];
+async function askSemanticRelease({ folder, remote, channels }) {
+  const lines = ["+([0-9])?(.{+([0-9]),x}).x", "next", "next-major"].filter((name) => !(name in channels));
+  const stable = "main" in channels ? "stable" : "main";
+  const main = [stable, ...Object.entries(channels).map(([name, prerelease]) => ({ name, prerelease }))];
   const said = [];
   const stream = new Writable({ write: (chunk, _, done) => (said.push(String(chunk)), done()) });
   try {
@@ -48,7 +50,7 @@ async function askReleasePlease({ prerelease, last, commits }) {
   const parsed = parseConventionalCommits(commits, quiet);
   if (!parsed.length) return "nothing";
   const Strategy = prerelease ? PrereleaseVersioningStrategy : DefaultVersioningStrategy;
-  const strategy = new Strategy({ prereleaseType: "rc.1", prerelease: true, logger: quiet });
+  const strategy = new Strategy({ prereleaseType: `${prerelease}.1`, prerelease: true, logger: quiet });
   let next;
   try {
     next = last ? strategy.bump(Version.parse(last), parsed) : (namedBy(parsed) ?? Version.parse("1.0.0"));

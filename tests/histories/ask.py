@@ -37,6 +37,7 @@ allow_zero_version = true
 [semantic_release.branches.any]
 match = ".*"
 prerelease = {prerelease}
+prerelease_token = "{token}"
 [semantic_release.remote]
 type = "github"
 url = "https://github.com/owner/repository.git"
@@ -81,12 +82,24 @@ def _asked(command: list[Any], questions: list[dict[str, Any]]) -> list[Any]:
 
 
 def _can_be_asked(history: History) -> bool:
-    """Only for what the commits decide: a bump that is named is none of these tools' decisions."""
-    return history.asked.get("bump") in {"auto", "prerelease"} and "again" not in _version(history)
+    """Only for what commits and branches decide: what a human names is none of these tools' decisions."""
+    named = {"again", "prerelease_token"} & {*_version(history)}
+    return history.asked.get("bump") in {"auto", "prerelease"} and not named and "> detach" not in history.steps
 
 
-def _wants_prerelease(history: History) -> bool:
-    return history.asked.get("bump") == "prerelease" or "prerelease" in _version(history)
+def _prerelease(history: History, branch: str) -> str | None:
+    """The name of the prereleases that are released from the branch; None: stable versions are."""
+    if history.asked.get("bump") == "prerelease" or "prerelease" in _version(history):
+        return "rc"
+    return _channels(history).get(branch)
+
+
+def _channels(history: History) -> Mapping[str, str]:
+    return cast("Mapping[str, str]", _version(history).get("channels", {}))
+
+
+def _branch(work: Path) -> str:
+    return git(work, "symbolic-ref", "--short", "HEAD")
 
 
 def _version(history: History) -> Mapping[str, object]:
@@ -99,13 +112,20 @@ def _ask_python(table: list[History], works: list[Path], folder: Path, bin_folde
     cz.write_text(_CZ)
     questions = []
     for history, work in zip(table, works, strict=True):
-        prerelease = _wants_prerelease(history)
+        prerelease = _prerelease(history, _branch(work))
         psr = folder / f"psr-{prerelease}.toml"
-        psr.write_text(_PSR.format(prerelease=str(prerelease).lower()))
+        psr.write_text(_PSR.format(prerelease=str(prerelease is not None).lower(), token=prerelease or "rc"))
         if not git(work, "remote"):
             git(work, "remote", "add", "peers", "https://github.com/owner/repository.git")
         version = ["--config", str(psr), "--noop", "version"]
-        bump = ["--config", str(cz), "bump", "--get-next", "--yes", *(["--prerelease", "rc"] if prerelease else [])]
+        bump = [
+            "--config",
+            str(cz),
+            "bump",
+            "--get-next",
+            "--yes",
+            *(["--prerelease", prerelease] if prerelease else []),
+        ]
         questions += [
             {"name": "semantic-release", "args": [*version, "--print-last-released"], "folder": str(work)},
             {"name": "semantic-release", "args": [*version, "--print"], "folder": str(work)},
@@ -120,7 +140,7 @@ def _ask_python(table: list[History], works: list[Path], folder: Path, bin_folde
             "python-semantic-release": _next(psr_said[0], psr_said[1], last[1]),
             "commitizen": "nothing" if cz_said[0] in {3, 16, 21} else _next(*cz_said),
         }
-        if not _wants_prerelease(history):
+        if _prerelease(history, _branch(work)) is None:
             done = subprocess.run(
                 [bin_folder / "git-cliff", "--bumped-version"],
                 cwd=work,
@@ -146,12 +166,18 @@ def _next(status: int, said: str, last: str = "") -> str:
 def _question(history: History, work: Path) -> dict[str, Any]:
     remote = work.parent / "peers-origin.git"
     make_bare(remote, work)
-    if _wants_prerelease(history):
+    branch = _branch(work)
+    prerelease = _prerelease(history, branch)
+    channels = _channels(history) or ({branch: prerelease} if prerelease is not None else {})
+    if branch in channels and branch == "main":
+        # semantic-release needs a branch that releases stable versions.
         git(remote, "branch", "stable", git(work, "rev-list", "--max-parents=0", "HEAD").split()[0])
-        for tag in git(work, "tag").split():
-            if "-rc." in tag:
-                note = ("notes", "--ref", f"semantic-release-{tag}", "add", "--force", "--message")
-                git(remote, *note, json.dumps({"channels": [git(work, "symbolic-ref", "--short", "HEAD")]}), tag)
+    for tag in git(work, "tag").split():
+        version = version_of_git_tag(tag, "v")
+        if version is not None and version.prerelease is not None:
+            series = version.prerelease.partition(".")[0]
+            told = {"channels": [next((name for name, channel in channels.items() if channel == series), branch)]}
+            git(remote, "notes", "--ref", f"semantic-release-{tag}", "add", "--force", "-m", json.dumps(told), tag)
     last = _last(work)
     span = f"v{last}..HEAD" if last is not None else "HEAD"
     listed = git(work, "log", "-z", "--format=%H%n%B", span).split("\0")
@@ -159,8 +185,9 @@ def _question(history: History, work: Path) -> dict[str, Any]:
     return {
         "folder": str(work),
         "remote": str(remote),
-        "branch": git(work, "symbolic-ref", "--short", "HEAD"),
-        "prerelease": _wants_prerelease(history),
+        "branch": branch,
+        "prerelease": prerelease,
+        "channels": channels,
         "last": str(last) if last is not None else None,
         "commits": [{**commit, "message": commit["message"].strip(), "files": []} for commit in commits],
     }

@@ -29,6 +29,8 @@ def ask(name: str, args: list[str], folder: str) -> tuple[int, str]:
             commitizen.main()
     except CommitizenException as ended:  # it ends each command with one
         return int(ended.exit_code), said.getvalue()
+    except Exception:  # a traceback on the command line, as for tags of another scheme
+        return 1, said.getvalue()
     return 0, said.getvalue()
 
 

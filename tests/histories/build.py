@@ -8,6 +8,12 @@ A step is a commit's message, or one of these; `{NAME}` in either is the id of a
     > branch NAME [COMMIT]      begun, and gone to
     > switch NAME
     > merge NAME [MESSAGE]      the branch of that name into this one
+    > octopus NAME NAME         both branches into this one
+    > orphan NAME               a branch that begins without a parent
+    > latin1 MESSAGE            a commit whose message is no UTF-8
+    > encoded NAME MESSAGE      the same, with git's header that says so
+    > message                   a commit without one
+    > detach                    HEAD names the commit, and no branch
     > origin                    as it is by now, the remote `origin`
     > shallow DEPTH             a clone of that depth, without a remote
 """
@@ -74,6 +80,7 @@ class _Repository:
         self._branch = "main"
         self._names: dict[str, str] = {}
         self._second = _FIRST_SECOND
+        self._detached = False
 
     def take(self, step: str) -> None:
         step = step.format_map(self._names)
@@ -96,6 +103,19 @@ class _Repository:
                 self._branch = name
             case "merge":
                 self._commit(more or f"Merge branch '{name}'", self._heads[name])
+            case "octopus":
+                self._commit(f"Merge branches '{name}' and '{more}'", self._heads[name], self._heads[more])
+            case "orphan":
+                self._branch = name
+                self._commit("chore: begin anew")
+            case "latin1":
+                self._commit(rest, encoding="latin1")
+            case "encoded":
+                self._commit(more, encoding="latin1", header=name)
+            case "message":
+                self._commit("")
+            case "detach":
+                self._detached = True
             case "origin":
                 self.check_out()
                 git(self.folder, "clone", "--quiet", "--bare", ".", "../origin.git")
@@ -112,14 +132,19 @@ class _Repository:
         for branch, head in self._heads.items():
             git(self.folder, "update-ref", f"refs/heads/{branch}", head)
         git(self.folder, "symbolic-ref", "HEAD", f"refs/heads/{self._branch}")
+        if self._detached:
+            git(self.folder, "update-ref", "--no-deref", "HEAD", self._heads[self._branch])
         git(self.folder, "read-tree", "-u", "--reset", "HEAD")
 
-    def _commit(self, message: str, *merged: str) -> None:
+    def _commit(self, message: str, *merged: str, encoding: str = "utf-8", header: str = "utf-8") -> None:
         parents = [*([self._heads[self._branch]] if self._branch in self._heads else []), *merged]
         self._second += 60
         dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{self._second} +0000")
         options = [option for parent in parents for option in ("-p", parent)]
-        self._heads[self._branch] = git(self.folder, "commit-tree", self._tree, *options, stdin=message, **dates)
+        file = self.folder.parent / "message"
+        file.write_bytes(message.encode(encoding))
+        make = ("-c", f"i18n.commitEncoding={header}", "commit-tree", self._tree, "-F", str(file))
+        self._heads[self._branch] = git(self.folder, *make, *options, **dates)
 
     def _object(self, text: str) -> str:
         return (text or "HEAD").replace("HEAD", self._heads[self._branch])

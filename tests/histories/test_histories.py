@@ -18,7 +18,7 @@ from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.values.notes import MAX_CHARACTERS
 from prefect_slipway.flows.values.plan import ReleasePlan
-from prefect_slipway.infra.domain.errors import HistoryIncomplete, InvalidOption, VersionError, VersionTaken
+from prefect_slipway.infra.domain.errors import InvalidOption, SourceError, VersionError, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.version import image_tag, version_of_git_tag
 from tests.git_repository import commit, git, make_long_history, make_repository
@@ -49,7 +49,7 @@ async def test_the_right_version_is_planned(registry: str, history: History, tmp
     try:
         plan = await _planned(tmp_path, source=str(work), image=f"{registry}/{name}", **history.asked)
         planned, why = plan.version or "nothing", plan.why
-    except (VersionError, HistoryIncomplete) as error:
+    except (VersionError, SourceError) as error:
         planned, why = "refused", error.cause
     assert planned == history.right, why
 
@@ -83,10 +83,10 @@ async def test_images_tell_their_line_by_their_revision(registry: str, tmp_path:
     """Where the registry keeps the versions: those of other commits are elsewhere, those that do not say are not."""
     mono = make_repository(tmp_path / "mono", {"app/Dockerfile": "FROM scratch\n"})
     begin = git(mono, "rev-parse", "HEAD")
-    git(mono, "branch", "1.x")
+    git(mono, "branch", "legacy")
     two = commit(mono, "feat!: two", {"app/two": ""})
     three = commit(mono, "feat!: three", {"app/three": ""})
-    git(mono, "switch", "--quiet", "1.x")
+    git(mono, "switch", "--quiet", "legacy")
     later = commit(mono, "feat: one", {"app/one": ""})
     commit(mono, "fix: one", {"app/one": "1"})
     revisions = {"1.0.0": begin, "2.0.0": two, "3.0.0": three, "1.1.0_a": begin, "1.1.0_b": later, "0.9.0": "x"}

@@ -19,6 +19,7 @@
     │   ├── SourceMissing              the directory, repository or archive does not exist
     │   ├── RefUnknown                 the repository has no such ref
     │   ├── HistoryIncomplete          a shallow clone that nothing can complete
+    │   ├── BranchUnknown              prerelease channels are by branch, and it is not known which one this is
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
     │   ├── ChecksumMismatch           the archive is not the one that was named
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
@@ -28,7 +29,8 @@
     ├── VersionError
     │   ├── VersionTaken               the version exists with another digest
     │   ├── VersionReserved            another release holds the version right now
-    │   └── ReleaseAsRefused           a commit names a version that cannot be the next one
+    │   ├── ReleaseAsRefused           a commit names a version that cannot be the next one
+    │   └── VersionOutOfLine           a maintenance branch does not take versions of another line
     ├── ApprovalError
     │   ├── ApprovalRefused            somebody rejected it, or cancelled the waiting run
     │   ├── ApprovalTimedOut           nobody answered in time
@@ -322,6 +324,7 @@ from prefect_slipway.infra.domain.errors.rollout import (
     RolloutVolumeMissing,
 )
 from prefect_slipway.infra.domain.errors.source import (
+    BranchUnknown,
     ChecksumMismatch,
     DirtyTree,
     HistoryIncomplete,
@@ -395,7 +398,13 @@ from prefect_slipway.infra.domain.errors.vault import (
     VaultTokenExpired,
     VaultUnreachable,
 )
-from prefect_slipway.infra.domain.errors.version import ReleaseAsRefused, VersionError, VersionReserved, VersionTaken
+from prefect_slipway.infra.domain.errors.version import (
+    ReleaseAsRefused,
+    VersionError,
+    VersionOutOfLine,
+    VersionReserved,
+    VersionTaken,
+)
 
 __all__ = [
     "AnswerTooLarge",
@@ -406,6 +415,7 @@ __all__ = [
     "BaseImageUnavailable",
     "BranchBusy",
     "BranchRefused",
+    "BranchUnknown",
     "BuildError",
     "BuildSecretMissing",
     "BuildSourceDenied",
@@ -575,6 +585,7 @@ __all__ = [
     "VaultTokenExpired",
     "VaultUnreachable",
     "VersionError",
+    "VersionOutOfLine",
     "VersionReserved",
     "VersionTaken",
     "WaiverInvalid",

@@ -17,6 +17,10 @@ class RefUnknown(SourceError):
     default_action = "check the ref with `git ls-remote`; use a branch, a tag or a full commit id"
 
 
+class BranchUnknown(SourceError):
+    default_action = "name the branch with --branch"
+
+
 class HistoryIncomplete(SourceError):
     default_action = "run `git fetch --unshallow`, or release with --version and without --moving-tags"
 

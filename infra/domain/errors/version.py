@@ -19,3 +19,7 @@ class VersionReserved(VersionError):
 
 class ReleaseAsRefused(VersionError):
     default_action = "commit a newer `Release-As:` with the right version, or choose one with --version or --bump"
+
+
+class VersionOutOfLine(VersionError):
+    default_action = "release it from the branch of its own line; here a fix gets the next patch (--bump patch)"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import open_run
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.values.result import ReleaseResult
-from prefect_slipway.infra.domain.errors import DirtyTree, RefUnknown, VersionTaken
+from prefect_slipway.infra.domain.errors import BranchUnknown, DirtyTree, RefUnknown, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.registry import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
@@ -79,12 +80,12 @@ async def test_a_released_commit_is_not_released_again(
 
 
 async def test_a_line_goes_on_beside_another(run_release: Release, repository: Path, registry: RegistryClient) -> None:
-    """A fix on 1.x, with 2.0.0 on main, is 1.0.1: it comes after 1.0.0, and moves the tags of its own line alone."""
+    """A fix beside 2.0.0 on main is 1.0.1: it comes after 1.0.0, and moves the tags of its own line alone."""
     await run_release(source=str(repository), version={"exact": "1.0.0"})
-    git(repository, "branch", "1.x")
+    git(repository, "branch", "legacy")
     commit(repository, "feat!: two", message="two\n")
     two = await run_release(source=str(repository), bump="auto", version={"moving_tags": True})
-    git(repository, "switch", "--quiet", "1.x")
+    git(repository, "switch", "--quiet", "legacy")
     commit(repository, "fix: one", message="one\n")
     async with open_run(ReleaseRequest(source=str(repository), bump="auto")) as run:
         plan, _ = await plan_release(run, look_into(run, await open_source(run)), claimant=None)
@@ -106,6 +107,35 @@ async def test_a_line_goes_on_beside_another(run_release: Release, repository: P
     commit(repository, "feat!: also two")
     with pytest.raises(VersionTaken, match=r"after 1\.0\.1 would be 2\.0\.0, but 2\.0\.0 was released"):
         await run_release(source=str(repository), bump="auto")
+
+
+async def test_a_channel_has_prereleases_and_a_tag_of_its_own(
+    run_release: Release, repository: Path, registry: RegistryClient
+) -> None:
+    """From the branch of a work tree and of a URL; `latest` waits until the channel is merged."""
+    asked: dict[str, Any] = {"bump": "auto", "version": {"channels": {"beta": "beta"}, "moving_tags": True}}
+    one = await run_release(source=str(repository), **{**asked, "version": {"exact": "1.0.0", "moving_tags": True}})
+    git(repository, "switch", "--quiet", "--create", "beta")
+    commit(repository, "feat!: two", message="two\n")
+    first = await run_release(source=str(repository), **asked)
+    commit(repository, "fix: two", message="2\n")
+    image = {"image": first.image}
+    second = await run_release(source=repository.as_uri(), checkout={"ref": "beta"}, **image, **asked)
+    assert (first.tags, second.tags) == (("2.0.0-beta.1", "beta"), ("2.0.0-beta.2", "beta"))
+    assert second.reason.endswith("; the branch beta releases to the channel beta")
+
+    async def held() -> dict[str, str]:
+        heads = {tag: await registry.head(repository.name, tag) for tag in ("1", "2", "latest", "beta")}
+        return {tag: head.digest for tag, head in heads.items() if head is not None}
+
+    assert await held() == {"1": one.digest, "latest": one.digest, "beta": second.digest}
+    git(repository, "switch", "--quiet", "main")
+    git(repository, "merge", "--quiet", "--no-edit", "--no-ff", "beta")
+    final = await run_release(source=str(repository), **asked)
+    assert final.tags == ("2.0.0", "2", "2.0", "latest")
+    assert await held() == {"1": one.digest, "2": final.digest, "latest": final.digest, "beta": second.digest}
+    with pytest.raises(BranchUnknown, match="depends on its branch"):
+        await run_release(source=repository.as_uri(), checkout={"ref": git(repository, "rev-parse", "beta")}, **asked)
 
 
 async def test_a_part_of_a_repository_has_lines_too(run_release: Release, tmp_path: Path) -> None:

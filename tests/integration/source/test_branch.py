@@ -8,7 +8,7 @@ import pytest
 
 from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.source import fetch_git, open_directory
-from prefect_slipway.infra.source.branch import branch_of
+from prefect_slipway.infra.source.branch import branch_name, branch_of
 from tests.git_repository import commit, git, make_bare, make_repository
 
 
@@ -27,11 +27,11 @@ def work(tmp_path: Path) -> Path:
 
 async def of_url(work: Path, ref: str | None) -> str | None:
     async with await fetch_git(f"file://{work.parent / 'bare'}", ref=ref, workdir=work.parent / "fetched") as checkout:
-        return await branch_of(checkout, ref, "origin", None)
+        return await branch_of(checkout, "origin", None)
 
 
 async def of_directory(work: Path, remote: str = "origin") -> str | None:
-    return await branch_of(await open_directory(work, allow_dirty=False), None, remote, None)
+    return await branch_of(await open_directory(work, allow_dirty=False), remote, None)
 
 
 async def test_of_a_fetched_revision(work: Path) -> None:
@@ -79,3 +79,24 @@ async def test_a_remote_that_does_not_answer(work: Path) -> None:
     git(work, "remote", "set-url", "origin", str(work.parent / "gone"))
     with pytest.raises(SourceError):
         await of_directory(work)
+
+
+async def test_the_branch_that_decides_about_versions(work: Path, tmp_path: Path) -> None:
+    """It is never guessed: a commit may be the head of several branches, and a stable version cannot be taken back."""
+
+    async def fetched(ref: str | None, *, default: bool = True) -> str:
+        async with await fetch_git(f"file://{tmp_path / 'bare'}", ref=ref, workdir=tmp_path / "fetched") as checkout:
+            return await branch_name(checkout, None, default=default)
+
+    async def here() -> str:
+        return await branch_name(await open_directory(work, allow_dirty=False), None, default=True)
+
+    git(work, "tag", "sometag")
+    git(work, "push", "--quiet", "origin", "sometag")
+    assert await fetched(None) == "next"
+    assert await fetched(None, default=False) == ""
+    assert await fetched("topic/x") == await fetched("refs/heads/topic/x") == "topic/x"
+    assert await fetched("refs/tags/sometag") == await fetched(git(work, "rev-parse", "next")) == ""
+    assert await here() == "topic/x"
+    git(work, "switch", "--quiet", "--detach")
+    assert await here() == ""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.release_file import Allowed, find_release_file, with_release_file
 from prefect_slipway.infra.domain.errors import (
+    BranchUnknown,
     HistoryIncomplete,
     InvalidOption,
     ReleaseFileInvalid,
     ReleaseFileRefused,
+    VersionOutOfLine,
     VersionTaken,
 )
 from prefect_slipway.infra.source import command
@@ -107,6 +110,27 @@ def test_prereleases(three: Shop) -> None:
     three.tag("web/v0.2.0-rc.1")
     assert three.versions(version={"prerelease": True}) == {}
     assert three.versions() == {"web": "0.2.0"}
+
+
+def test_channels_and_maintenance_branches(three: Shop) -> None:
+    """The branch is the source's, also of a URL with the ref in it; channels may be a component's own."""
+    three.git("switch", "--quiet", "--create", "beta")
+    three.commit("feat!: web and lib", "web/x", "lib/x")
+    channels: dict[str, Any] = {"version": {"channels": {"beta": "beta"}}}
+    expected = {"lib": "2.0.0-beta.1", "web": "0.2.0-beta.1", "api": "1.2.4-beta.1"}
+    assert three.versions(**channels) == expected
+    url = three.folder.as_uri()
+    three.git("switch", "--quiet", "--detach")
+    assert three.versions(source=f"{url}#beta", **channels) == expected
+    assert (
+        three.versions(source=url, checkout={"ref": three.git("rev-parse", "beta"), "branch": "beta"}, **channels)
+        == expected
+    )
+    with pytest.raises(BranchUnknown):
+        three.plan(**channels)
+    three.git("switch", "--quiet", "--create", "release/1.x")
+    with pytest.raises(VersionOutOfLine, match=r"release/1\.x takes versions 1\.x only, and this would be 2\.0\.0"):
+        three.plan(components={"names": ["lib"]})
 
 
 def test_files_belong_to_the_inner_component(shop: Shop) -> None:

@@ -114,6 +114,10 @@ def test_options_become_fields() -> None:
         ({"version": {"exact": "1.2"}}, InvalidVersion),
         ({"version": {"exact": "v1.2.3"}}, InvalidVersion),
         ({"version": {"prerelease_token": "r c"}}, InvalidVersion),
+        *(
+            ({"version": {"channels": {"beta": name}}}, InvalidOption)
+            for name in ("latest", "1", "", "a.b", "a_b", "sha256-" + "a" * 57, "buildcache", "slipway-reservation-1")
+        ),
         ({"bump": "huge"}, InvalidOption),
         ({"version": {"only_new": True, "again": True}}, InvalidOption),
         ({"version": {"exact": "1.0.0", "prerelease": True}}, InvalidOption),
