@@ -50,6 +50,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     instead = parser.add_mutually_exclusive_group()
     add_shown(instead)
     instead.add_argument("--plan", action="store_true", help="Print what the release would do, and release nothing.")
+    instead.add_argument(
+        "--call", metavar="METHOD", help="Instead of releasing, check, outline or list targets of each Dockerfile."
+    )
+    instead.add_argument("--check", action="store_const", dest="call", const="check", help="Short for --call check.")
+    parser.add_argument("--metadata-file", metavar="FILE", help="Write each target's result to this file, as JSON.")
     add_format_option(parser)
     add_progress_option(parser)
     add_quiet_option(parser)
@@ -61,9 +66,12 @@ def run(args: argparse.Namespace) -> int:
     if args.print or args.list is not None:
         print(_shown(args, typed))
         return 0
+    from prefect_slipway.flows.build_options import values
+    from prefect_slipway.flows.cli.build_results import result_files
     from prefect_slipway.flows.cli.run_flow import follow
     from prefect_slipway.flows.run.release_file import with_release_file
 
+    asked = values.call(args.call or "")
     request = with_release_file(_request(args, typed))
     if args.plan:
         from prefect_slipway.flows.cli.display.choice import progress_of
@@ -79,7 +87,15 @@ def run(args: argparse.Namespace) -> int:
         check_release(request)
         return release(request)
 
-    return follow(start, args)
+    with result_files(None, args.metadata_file) as (_, metadata):
+        if asked is not None:
+            import asyncio
+
+            from prefect_slipway.flows.cli.bake_call import call
+            from prefect_slipway.flows.cli.display.choice import progress_of
+
+            return asyncio.run(call(_of_any_tree(request), asked, progress_of(args), metadata))
+        return follow(start, args, metadata)
 
 
 def _request(args: argparse.Namespace, typed: Typed) -> ReleaseRequest:
@@ -127,7 +143,10 @@ async def _of_source(wanted: str | None, request: ReleaseRequest, stdin: str | N
     assert request.bake is not None, "the command asks for several images"
     bake = request.bake
     typed = Typed(bake.files, bake.targets, bake.variables, bake.overrides, bake.allow)
-    # Only a look, so a work tree may have changes.
-    any_tree = request.changed({"checkout": {"allow_dirty": True}})
-    async with open_run(any_tree) as run, await open_source(run) as checkout:
+    async with open_run(_of_any_tree(request)) as run, await open_source(run) as checkout:
         return shown(wanted, typed, checkout.path, checkout.top, stdin)
+
+
+def _of_any_tree(request: ReleaseRequest) -> ReleaseRequest:
+    """Only a look, so a work tree may have changes."""
+    return request.changed({"checkout": {"allow_dirty": True}})

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
@@ -112,7 +112,7 @@ async def _run(
     with interruptible(), display(progress) as shown:
         for warning in asked.warnings:
             shown.say(f"slipway: {warning}")
-        async with _credentials(args, stack) as credentials, BuildKit(builder) as buildkit:
+        async with open_credentials(args.credentials, stack) as credentials, BuildKit(builder) as buildkit:
             with build_news(shown) as news:
                 if asked.dockerfile:
                     request = asked.request
@@ -179,12 +179,12 @@ async def _call(
 
 
 @contextlib.asynccontextmanager
-async def _credentials(args: argparse.Namespace, stack: StackConnection | None) -> AsyncIterator[CredentialSource]:
+async def open_credentials(named: Sequence[str], stack: StackConnection | None) -> AsyncIterator[CredentialSource]:
     """Vault for the registries that were named and the embedded one, docker's configuration for all others."""
     from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 
     async with contextlib.AsyncExitStack() as exits:
-        yield _Credentials(args, stack, DockerConfigCredentials.from_env(os.environ), exits)
+        yield _Credentials(named, stack, DockerConfigCredentials.from_env(os.environ), exits)
 
 
 class _Credentials:
@@ -192,12 +192,12 @@ class _Credentials:
 
     def __init__(
         self,
-        args: argparse.Namespace,
+        named: Sequence[str],
         stack: StackConnection | None,
         docker: CredentialSource,
         exits: contextlib.AsyncExitStack,
     ) -> None:
-        self._named = args.credentials
+        self._named = named
         self._stack = stack
         self._docker = docker
         self._exits = exits

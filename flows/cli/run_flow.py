@@ -17,6 +17,7 @@ from prefect_slipway.flows.cli.display.choice import display, progress_of
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
+    from prefect_slipway.flows.cli.build_results import ResultFile
     from prefect_slipway.flows.cli.release_display import Terminal
     from prefect_slipway.flows.values.result import ReleaseResult
 
@@ -26,14 +27,21 @@ NOT_CLEANED_UP, NOT_ON_FORGE, NOT_DEPLOYED = 3, 4, 5
 """Exit codes."""
 
 
-def follow(start: Callable[[], Coroutine[Any, Any, ReleaseResult]], args: argparse.Namespace) -> int:
-    """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`.
+def follow(
+    start: Callable[[], Coroutine[Any, Any, ReleaseResult]],
+    args: argparse.Namespace,
+    metadata: ResultFile | None = None,
+) -> int:
+    """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`. `metadata`: a file
+    for the images by target.
 
     0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left; NOT_ON_FORGE: so,
     but the release on the forge is missing; NOT_DEPLOYED: so, but a deploy target does not have it. Raises
     SlipwayError.
     """
     result, terminal = recorded(start, _public_already, progress_of(args))
+    if metadata is not None:
+        metadata.write(json.dumps(result.metadata, indent=2))
     if args.format == "json":
         print(json.dumps(result.as_dict()))
     elif args.quiet:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect_slipway.flows.bake.read import usual_files
+from prefect_slipway.flows.components.workspaces import members
+from prefect_slipway.flows.request.release_file import WORKSPACES
 from prefect_slipway.infra.domain.conventional import parse_message
 from prefect_slipway.infra.domain.documentation import SCHEMA
+from prefect_slipway.infra.domain.errors import ReleaseFileInvalid
 from prefect_slipway.infra.domain.naming import source_name
 from prefect_slipway.infra.domain.version import versions_of_git_tags
 from prefect_slipway.infra.source.command import git
 from prefect_slipway.infra.source.history import read_tags
 
 _DOCKERFILE = re.compile(r"(?i)(?:dockerfile|containerfile)(?:\.[\w-]+)?|[\w-]+\.dockerfile")
+_REMOTE = re.compile(r"(?:https?://|ssh://)?(?:[\w.-]+@)?(?P<host>[\w.-]+)[:/](?P<path>[\w./-]+?)(?:\.git)?/?")
 _SKIPPED = {"node_modules", "vendor", "target", "dist", "build", "venv", "__pycache__"}
 _DEPTH, _MOST, _COMMITS = 3, 2_000, 50
 
@@ -24,7 +29,8 @@ _DEPTH, _MOST, _COMMITS = 3, 2_000, 50
 @dataclass(frozen=True, slots=True)
 class Found:
     """`dockerfiles`, `several`: paths relative to the folder. `prefix`: of the version tags, None without any;
-    `newest`: one of those. `conventional`: whether most commits follow Conventional Commits."""
+    `newest`: one of those. `conventional`: whether most commits follow Conventional Commits. `workspaces`: kinds of
+    those that have members with a Dockerfile. `remote`: HOST/PATH of the remote repository."""
 
     name: str
     dockerfiles: tuple[str, ...] = ()
@@ -32,6 +38,24 @@ class Found:
     prefix: str | None = None
     newest: str = ""
     conventional: bool = False
+    workspaces: tuple[str, ...] = ()
+    remote: str = ""
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether there are several images and none at the top: each has a version of its own."""
+        return "Dockerfile" not in self.dockerfiles and bool(self.workspaces or len(self.parts) > 1)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Dockerfiles in folders of their own, by a component's name."""
+        found: dict[str, str] = {}
+        for path in self.dockerfiles:
+            folder = path.rpartition("/")[0]
+            name = re.sub(r"[^a-z0-9]+", "-", folder.rpartition("/")[2].lower()).strip("-")
+            if name and name not in found and not any(folder == each.rpartition("/")[0] for each in found.values()):
+                found[name] = path
+        return found
 
 
 async def look(folder: Path) -> Found:
@@ -47,6 +71,8 @@ async def look(folder: Path) -> Found:
         several=tuple(usual_files(folder)),
         prefix=prefix,
         newest=newest,
+        workspaces=tuple(kind for kind in WORKSPACES if _has_images(kind, folder)),
+        remote=await _remote(folder),
         conventional=bool(messages) and 2 * sum(parse_message(text) is not None for text in messages) > len(messages),
     )
 
@@ -58,21 +84,57 @@ def first_release_file(found: Found) -> str:
         "# How Slipway releases this directory. `slipway config` shows the values in force, `slipway plan` what a",
         "# release would do, `slipway config --schema` everything that can stand here.",
         "",
+        *_components(found),
         "# Where the image goes; without it, to the embedded registry of `slipway up`. Whoever runs the release must",
         "# allow this key, in your own checkout with `slipway config --trust`.",
-        f'# image = "registry.example/team/{found.name}"',
+        f'# image = "{_registry(found)}"',
         "",
         *_bump(found),
         *_dockerfile(found),
         '# platforms = ["linux/amd64", "linux/arm64"]',
         *_version(found),
         *_several(found),
+        *_tables(found),
         "",
         "# Where Vault keeps the registry's credential, never the credential itself; to be allowed like the image.",
         "# [credentials]",
         '# registries = ["vault:secret/registry"]',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _registry(found: Found) -> str:
+    """The place that goes with the repository's."""
+    host, _, path = found.remote.partition("/")
+    known = {"github.com": "ghcr.io", "gitlab.com": "registry.gitlab.com"}
+    return f"{known[host]}/{path.lower()}" if host in known and path else f"registry.example/team/{found.name}"
+
+
+def _components(found: Found) -> list[str]:
+    if not found.in_parts or not found.workspaces:
+        return []
+    kinds = ", ".join(f'"{kind}"' for kind in found.workspaces)
+    return [
+        "# Members of the workspace that have a Dockerfile are released each with a version of its own, when they, or",
+        "# what they depend on, have changed.",
+        f"workspace = {kinds if len(found.workspaces) == 1 else f'[{kinds}]'}",
+        "",
+    ]
+
+
+def _tables(found: Found) -> list[str]:
+    """Without a workspace, a component for each folder with a Dockerfile."""
+    if not found.in_parts or found.workspaces:
+        return []
+    lines = [
+        "",
+        "# Parts with a version of their own: `slipway release` finds those that changed. `depends_on` names others.",
+    ]
+    for name, path in found.parts.items():
+        folder, _, file = path.rpartition("/")
+        lines += ["", f"[components.{name}]", *([f'path = "{folder}"'] if folder != name else [])]
+        lines += [f'file = "{file}"'] if file != "Dockerfile" else []
+    return lines
 
 
 def _bump(found: Found) -> list[str]:
@@ -82,6 +144,8 @@ def _bump(found: Found) -> list[str]:
 
 
 def _dockerfile(found: Found) -> list[str]:
+    if found.in_parts:
+        return []
     if not found.dockerfiles:
         return ["# There is no Dockerfile here yet.", '# file = "Dockerfile"', ""]
     first, *others = found.dockerfiles
@@ -90,7 +154,7 @@ def _dockerfile(found: Found) -> list[str]:
 
 
 def _version(found: Found) -> list[str]:
-    if found.prefix is None:
+    if found.prefix is None or found.in_parts:
         return []
     return [
         "",
@@ -127,6 +191,20 @@ def _dockerfiles(folder: Path) -> list[str]:
             break
         found += [(here / name).as_posix() for name in sorted(files) if _DOCKERFILE.fullmatch(name)]
     return sorted(found, key=lambda path: (path.count("/"), path != "Dockerfile", path))
+
+
+def _has_images(kind: str, folder: Path) -> bool:
+    """Whether the workspace, if there is one, has members with a Dockerfile."""
+    with suppress(ReleaseFileInvalid, OSError):
+        return any(member.path and (folder / member.path / "Dockerfile").is_file() for member in members(kind, folder))
+    return False
+
+
+async def _remote(folder: Path) -> str:
+    """HOST/PATH of the remote repository, "" without one."""
+    answer = await git("remote", "get-url", "origin", cwd=folder)
+    match = _REMOTE.fullmatch(answer.out.strip()) if answer.status == 0 else None
+    return f"{match['host'].lower()}/{match['path']}" if match is not None else ""
 
 
 def _series(tags: Iterable[str], folder: Path, top: Path) -> tuple[str | None, str]:

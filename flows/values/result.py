@@ -83,7 +83,7 @@ class Tagged:
 @dataclass(frozen=True, slots=True)
 class ReleasedImage:
     """A public image. `reference` pins the digest; `tags`: all written tags; `platforms`, `attestations`: as of
-    VerifiedImage."""
+    VerifiedImage. `target`: its name in the request."""
 
     image: str
     reference: str
@@ -95,6 +95,7 @@ class ReleasedImage:
     warnings: tuple[str, ...] = ()
     platforms: dict[str, str] = field(default_factory=dict)
     attestations: tuple[str, ...] = ()
+    target: str = ""
 
     @classmethod
     def of(cls, tagged: Tagged) -> ReleasedImage:
@@ -110,6 +111,7 @@ class ReleasedImage:
             warnings=(*tagged.image.warnings, *tagged.warnings),
             platforms=tagged.image.platforms,
             attestations=tagged.image.attestations,
+            target=image.target,
         )
 
 
@@ -212,6 +214,17 @@ class ReleaseResult:
     def not_deployed(self) -> list[str]:
         """The deploy targets that do not have the image, a sentence each."""
         return [f"not deployed to {each.target}: {each.failure}" for each in self.deploys if each.failure is not None]
+
+    @property
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """Each target's image, in the words of `docker buildx bake --metadata-file`."""
+        return {
+            image.target: {
+                "containerimage.digest": image.digest,
+                "image.name": ",".join(f"{image.image}:{tag}" for tag in image.tags),
+            }
+            for image in self.images
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from prefect_slipway.flows.reporting.watch import Nobody
 from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk, Progress, Step, Warned
 
 if TYPE_CHECKING:
@@ -39,25 +40,13 @@ class Display(Protocol):
         """Nothing more comes. May be called twice."""
 
 
-class Quiet:
+class Quiet(Nobody):
     """Shows nothing."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def run(self, run: str | None, page: str | None) -> None:
-        pass
-
-    def step(self, news: StepNews) -> None:
-        pass
-
-    def build(self, image: str, event: BuildEvent) -> None:
-        pass
-
-    def log(self, text: str) -> None:
-        pass
-
-    def say(self, text: str) -> None:
         pass
 
     def close(self) -> None:

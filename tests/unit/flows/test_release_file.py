@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefect_slipway.flows.cli import main
+from prefect_slipway.flows.components.described import components
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import FREE, MAX_BYTES, NOT_IN_FILE, ReleaseFile, section
 from prefect_slipway.flows.request.release_schema import release_schema
@@ -230,3 +232,83 @@ def test_init_in_a_part_of_a_repository_and_outside_of_git(tmp_path: Path) -> No
     plain = tmp_path / "plain"
     plain.mkdir()
     assert values(first_release_file(asyncio.run(look(plain)))) == {"bump": "minor"}
+
+
+DOCKERFILE = "FROM scratch\n"
+REPOSITORIES: dict[str, dict[str, str]] = {
+    "one at the top": {"Dockerfile": DOCKERFILE},
+    "none": {"main.py": ""},
+    "one below": {"docker/Dockerfile": DOCKERFILE},
+    "several at the top": {"Dockerfile": DOCKERFILE, "Dockerfile.dev": DOCKERFILE, "Containerfile": DOCKERFILE},
+    "several beside each other": {"docker/web.Dockerfile": DOCKERFILE, "docker/api.Dockerfile": DOCKERFILE},
+    "in folders": {"web/Dockerfile": DOCKERFILE, "api/Dockerfile": DOCKERFILE},
+    "in folders with hard names": {"svc/Öl & Gas/Dockerfile": DOCKERFILE, "svc/API_2/Dockerfile": DOCKERFILE},
+    "in folders and at the top": {"Dockerfile": DOCKERFILE, "web/Dockerfile": DOCKERFILE},
+    "in folders of the same name": {"a/web/Dockerfile": DOCKERFILE, "b/web/Dockerfile": DOCKERFILE, "c/Dockerfile": ""},
+    "with other names": {"web/prod.Dockerfile": DOCKERFILE, "api/Containerfile": DOCKERFILE},
+    "Compose": {"compose.yaml": "services: {web: {build: .}}\n", "Dockerfile": DOCKERFILE},
+    "bake files": {"docker-bake.hcl": 'target "default" {}\n', "docker-bake.override.json": "{}"},
+    "an npm workspace": {
+        "package.json": '{"workspaces": ["packages/*"]}',
+        "packages/web/package.json": '{"name": "@team/web"}',
+        "packages/web/Dockerfile": DOCKERFILE,
+        "packages/lib/package.json": '{"name": "@team/lib"}',
+    },
+    "a uv workspace": {
+        "pyproject.toml": '[tool.uv.workspace]\nmembers = ["apps/*"]\n',
+        "apps/api/pyproject.toml": '[project]\nname = "api"\n',
+        "apps/api/Dockerfile": DOCKERFILE,
+    },
+    "a Cargo workspace": {
+        "Cargo.toml": '[workspace]\nmembers = ["crates/*"]\n',
+        "crates/one/Cargo.toml": '[package]\nname = "one"\n',
+        "crates/one/Dockerfile": DOCKERFILE,
+    },
+    "a Go workspace": {
+        "go.work": "go 1.22\n\nuse (\n\t./cmd/one\n)\n",
+        "cmd/one/go.mod": "module example.com/one\n",
+        "cmd/one/Dockerfile": DOCKERFILE,
+    },
+    "a workspace that cannot be read": {"package.json": "{", "a/Dockerfile": DOCKERFILE, "b/Dockerfile": DOCKERFILE},
+}
+
+
+@pytest.mark.parametrize("files", REPOSITORIES.values(), ids=REPOSITORIES)
+def test_what_init_writes_is_read(
+    tmp_path: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is there; it needs no permission, editors take it, and it is never replaced."""
+    monkeypatch.setenv("SLIPWAY_HOME", str(tmp_path / "home"))
+    folder = make_repository(tmp_path / "shop", files)
+    assert main(["init", str(folder)]) == 0
+    text = (folder / "slipway.toml").read_text()
+    file = read(text)
+    assert jsonschema.Draft202012Validator(release_schema()).is_valid(tomllib.loads(text)), text
+    assert not list(file.guarded({})), text
+    assert main(["config", str(folder)]) == 0
+    assert "not allowed yet" not in capsys.readouterr().out
+    if file.has_components:
+        found = components(file, folder, "registry.example/team/shop")
+        assert all(
+            (folder / each.context / str(each.values.get("file", "Dockerfile"))).is_file() for each in found.values()
+        )
+    assert main(["init", str(folder)]) == 2
+    assert (folder / "slipway.toml").read_text() == text
+
+
+def test_init_proposes_components(tmp_path: Path) -> None:
+    """Of a workspace by one line, else a table for each folder with a Dockerfile; none with one at the top."""
+    written = {}
+    for name in ("an npm workspace", "a Go workspace", "in folders", "with other names", "in folders and at the top"):
+        folder = make_repository(tmp_path / name, REPOSITORIES[name])
+        git(folder, "remote", "add", "origin", "git@github.com:Team/Shop.git")
+        text = first_release_file(asyncio.run(look(folder)))
+        assert '# image = "ghcr.io/team/shop"' in text
+        written[name] = {key: value for key, value in tomllib.loads(text).items() if key != "bump"}
+    assert written == {
+        "an npm workspace": {"workspace": "npm"},
+        "a Go workspace": {"workspace": "go"},
+        "in folders": {"components": {"api": {}, "web": {}}},
+        "with other names": {"components": {"api": {"file": "Containerfile"}, "web": {"file": "prod.Dockerfile"}}},
+        "in folders and at the top": {"file": "Dockerfile"},
+    }
