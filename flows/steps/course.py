@@ -138,7 +138,7 @@ class Course:
             pull=self.pull,
             verify=self.verify,
         )
-        await record(self.recorded)
+        self.recorded = await record(self.recorded)
 
     async def record_more(self) -> None:
         """Add to the report what became of the release on a forge, of deploy targets and of the caches; nothing if

@@ -61,9 +61,9 @@ async def show_plan(plan: ReleasePlan) -> None:
 
 
 @step("record")
-async def record(report: Report) -> None:
+async def record(report: Report) -> Report:
     """Record the report as an artifact of this run (one key for each image or set), links, and a row in each image's
-    history."""
+    history. Returns it with its links."""
     watcher().show(report)
     result = report.result
     async with get_client() as client:
@@ -79,6 +79,7 @@ async def record(report: Report) -> None:
             show_links(client, report.links),
             *(remember(client, image.image, _past_release(result, image, origin)) for image in result.images),
         )
+    return report
 
 
 async def record_again(report: Report) -> None:

@@ -53,6 +53,8 @@ def test_a_release_is_on_its_forge(
     assert f"`{result['reference']}`" in text and f"\nslipway verify {result['reference']} --key" in text
     assert TOKEN not in traces.report(result["flow_run_id"]) + str(traces.log(result["flow_run_id"]))
     assert result["forge"]["page"] in traces.report(result["flow_run_id"]).replace("\u2060", "").replace("\\", "")
+    # What was added to the report left its links.
+    assert "/artifacts/key/" in traces.reports(f"{source.name} 0.1.0")[0]
     before = list(double.writes)
     again = json.loads(commands.run("release", source, *options, env=env).stdout)
     assert (again["released"], again["forge"]["did"]) == (False, "unchanged")
