@@ -20,7 +20,7 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.changelog import changelog_commit
-from prefect_slipway.infra.domain.errors import RegistryError
+from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.domain.ledger import NOTHING_TOLD, Announcement, FileEdit
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -55,7 +55,7 @@ async def _attach(registries: Registries, notes: ReleaseNotes, image: VerifiedIm
         if not any(each.annotations.get(OCI_VERSION) == notes.version for each in there):
             content = f"{notes.markdown}\n".encode()
             await referrers.add(image.digest, [Attachment(NOTES_MEDIA, content, {OCI_VERSION: notes.version})])
-    except RegistryError as error:
+    except SlipwayError as error:
         warning = f"the notes are not attached to {image.planned.reference}: {error.cause}"
         watcher().say(f"WARN: {warning}")
         logger.warning("%s", warning)

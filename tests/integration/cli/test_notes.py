@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from prefect_slipway.flows.inspecting.between import notes_between
+from prefect_slipway.flows.request.noted import NotesRequest
 from prefect_slipway.infra.domain.labels import OCI_REVISION
+from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
+from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT
+from prefect_slipway.infra.kubernetes.access.kubeconfig import ClusterAccess
 from tests.conftest import run_slipway
 from tests.git_repository import commit, git, make_repository
 from tests.images import Pusher
+from tests.kubernetes.rollout_parts import make
+from tests.kubernetes.server import KubernetesServer
 from tests.servers import registry_server
 
 Notes = Callable[..., subprocess.CompletedProcess[str]]
@@ -103,6 +111,24 @@ def test_images_are_ends(notes: Notes, work: Path, registry: str) -> None:
     assert notes(f"{image}:1.0.0..{image}:1.1.0").stdout == notes("1.0.0..1.1.0").stdout
     assert "does not say which commit" in notes(f"{image}:bare").stderr
     assert "does not have the commit" in notes(f"{image}:foreign").stderr
+
+
+async def test_what_a_workload_runs_is_the_beginning(
+    env: dict[str, str], work: Path, registry: str, tmp_path: Path
+) -> None:
+    """By the label of its image; the end is said as well."""
+    with Pusher(registry, "app", None) as pusher:
+        labels = {OCI_REVISION: git(work, "rev-parse", "v1.0.0")}
+        digest = (await asyncio.to_thread(lambda: pusher.image("1.0.0", labels=labels)))["digest"]
+    async with KubernetesServer(None) as server:
+        env["KUBECONFIG"] = str(server.kubeconfig(tmp_path))
+        async with KubernetesApi(ClusterAccess.from_env(env)) as api:
+            await make(api, DEPLOYMENT, f"{registry}/app@{digest}")
+        asked = {"source": str(work), "deployed": "deployment/app"}
+        told = await notes_between(NotesRequest.read(asked), env)
+        assert [section.title for section in told.changes.sections] == ["Features", "Bug fixes"]
+        until = await notes_between(NotesRequest.read({**asked, "span": "..1.1.0"}), env)
+        assert [section.title for section in until.changes.sections] == ["Features"]
 
 
 @pytest.mark.parametrize("span", ["--output=x..HEAD", "9.9.9", "nowhere..HEAD", "HEAD..-x"])
