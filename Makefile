@@ -94,10 +94,12 @@ format: $(STAMP) ## format, and fix what the linter can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+# Extras stay in the lock: pip (23.2) would refuse a package that is needed with extras and pinned without, once there is a
+# newer release of it.
 lock: $(STAMP) ## refresh requirements.lock (versions and hashes for every supported Python); UPGRADE= keeps the versions
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	  --no-header --no-emit-index-url --group dev --all-extras pyproject.toml $(UPGRADE) --output-file requirements.lock
-	echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
 	  --no-header --no-emit-index-url --extra worker --extra telemetry \
 	  --constraints requirements.lock pyproject.toml - --output-file deployments/worker/requirements.lock
 

@@ -16,7 +16,7 @@ def pins(lock: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for entry in re.split(r"\n(?=\S)", lock.read_text()):
         name, _, rest = entry.partition("==")
-        found.setdefault(name.strip(), set()).update([rest.split()[0], *re.findall(r"sha256:\w+", rest)])
+        found.setdefault(name.partition("[")[0].strip(), set()).update([rest.split()[0], *re.findall(r"sha256:\w+", rest)])
     return found
 
 
@@ -29,6 +29,13 @@ def test_its_lock_is_a_part_of_the_projects() -> None:
     whole = pins(ROOT / "requirements.lock")
     for name, pin in pins(WORKER / "requirements.lock").items():
         assert pin <= whole[name], f"{name}: run `make lock`"
+
+
+def test_what_is_needed_with_extras_is_locked_with_them() -> None:
+    """Otherwise pip (23.2) refuses the lock once there is a newer release of it."""
+    locked = (ROOT / "requirements.lock").read_text()
+    assert re.search(r"^coverage\[toml\]==", locked, re.MULTILINE)
+    assert re.search(r"^sqlalchemy\[asyncio\]==", locked, re.MULTILINE)
 
 
 def test_its_lock_has_what_slipway_needs_there_and_nothing_for_development() -> None:
