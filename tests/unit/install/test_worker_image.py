@@ -16,7 +16,8 @@ def pins(lock: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for entry in re.split(r"\n(?=\S)", lock.read_text()):
         name, _, rest = entry.partition("==")
-        found.setdefault(name.partition("[")[0].strip(), set()).update([rest.split()[0], *re.findall(r"sha256:\w+", rest)])
+        pin = found.setdefault(name.partition("[")[0].strip(), set())
+        pin.update([rest.split()[0], *re.findall(r"sha256:\w+", rest)])
     return found
 
 
