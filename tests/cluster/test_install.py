@@ -20,6 +20,7 @@ import httpx
 import pytest
 import yaml
 
+from prefect_slipway.infra.domain.version import version_of_tag
 from tests import patient
 from tests.cluster.conftest import kubectl
 from tests.cluster.exposed import exposed
@@ -53,10 +54,11 @@ class Application:
 
     @property
     def versions(self) -> list[str]:
-        """The image's tags."""
+        """Of the image; the registry has its build cache as well."""
         auth = (USER, PASSWORD)
         answer = patient.get(f"http://{self.registry}/v2/team/{self.name}/tags/list", auth=auth)
-        return sorted(answer.json().get("tags") or []) if answer.status_code == 200 else []
+        tags = answer.json().get("tags") or [] if answer.status_code == 200 else []
+        return sorted(tag for tag in tags if version_of_tag(tag) is not None)
 
     @property
     def git_tags(self) -> list[str]:
