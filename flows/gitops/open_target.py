@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.run.registries import OneSecret
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.forge_place import ForgePlace
 from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
 from prefect_slipway.infra.gitops.places import Kind, Part, Wanted
 from prefect_slipway.infra.local.home import stack_home
@@ -25,7 +26,8 @@ NeededVault = Callable[[str], VaultSession]
 
 @dataclass(frozen=True)
 class OpenTarget:
-    """A target with its connections. `name`: for people, "" without one. `workdir`: for what is fetched."""
+    """A target with its connections. `name`: for people, "" without one. `workdir`: for what is fetched. `forge`: where
+    pull requests are opened, and its token, read when it is needed; None: nowhere."""
 
     name: str
     request: GitTarget
@@ -34,6 +36,7 @@ class OpenTarget:
     remote: Remote
     author: Author
     workdir: Path
+    forge: tuple[ForgePlace, Callable[[], Awaitable[str]]] | None = None
 
     @property
     def title(self) -> str:
@@ -60,8 +63,24 @@ def open_target(name: str, target: GitTarget, vault: NeededVault) -> OpenTarget:
     values = {path: Part(part) for path, part in target.values.items()}
     wanted = Wanted(Kind(target.kind), target.image_name, target.container, values, target.policy)
     remote = Remote(url, credentials, ca, identity)
+    forge = None
+    if target.forge_token is not None:
+        session, secret = vault("the forge's token is in Vault"), SecretPath.parse(target.forge_token)
+        forge = _forge(target, url), partial(_token, session, secret)
     workdir = stack_home(os.environ) / "work"
-    return OpenTarget(name, target, check_subdirectory(target.path), wanted, remote, author, workdir)
+    return OpenTarget(name, target, check_subdirectory(target.path), wanted, remote, author, workdir, forge)
+
+
+def _forge(target: GitTarget, url: GitUrl) -> ForgePlace:
+    try:
+        return ForgePlace.of(target.forge, target.forge_url, target.forge_repository, url.label)
+    except InvalidOption as error:
+        action = "set forge, forge_url and forge_repository (--git-forge, --git-forge-url, --git-forge-repository)"
+        raise InvalidOption(error.cause, action=action) from None
+
+
+async def _token(vault: VaultSession, place: SecretPath) -> str:
+    return (await vault.read(place)).text("token")
 
 
 async def _identity(vault: VaultSession, place: SecretPath) -> SshIdentity:

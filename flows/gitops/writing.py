@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from prefect_slipway.flows.gitops.open_target import OpenTarget
 from prefect_slipway.flows.rollouts.values import DeployedImage
@@ -12,6 +13,7 @@ from prefect_slipway.infra.domain.forge import Forge
 from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.domain.version import image_tag, parse_version, version_of_tag
 from prefect_slipway.infra.gitops.places import edit, find
 from prefect_slipway.infra.gitops.yaml_text import YamlText
@@ -48,6 +50,9 @@ async def write(
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
         pushed = await write_branch(branch, change, target.author, to=own if target.request.pull_request else None)
     ahead = forward and _is_ahead(before, image)
+    page = None
+    if pushed.branch != target.request.branch:
+        page = await _pull_request(target, image, pushed.branch, before, reverts)
     return GitWrite(
         target=target.name,
         repository=target.remote.url.shown,
@@ -60,7 +65,7 @@ async def write(
         commit=None if ahead else pushed.revision,
         changed=pushed.new,
         previous=str(before[0]) if before and before[0] is not None else None,
-        pull_request=_page(target, pushed.branch) if pushed.branch != target.request.branch else None,
+        pull_request=page,
     )
 
 
@@ -135,10 +140,24 @@ def _is_ahead(before: list[ImageReference | None], image: DeployedImage) -> bool
     return any(each is not None and each > parse_version(image.version) for each in there)
 
 
-def _page(target: OpenTarget, branch: str) -> str | None:
-    """Where a pull request can be opened, if the host's name tells the kind of forge."""
-    forge = Forge.of(target.remote.url.label)
-    return forge.compare(target.request.branch, branch) if forge is not None else None
+async def _pull_request(
+    target: OpenTarget, image: DeployedImage, branch: str, before: list[ImageReference | None], reverts: str
+) -> str | None:
+    """The page of the pull request, or where one can be opened, if the host's name tells the kind of forge. Raises
+    ForgeErrors and VaultErrors."""
+    if target.forge is None:
+        forge = Forge.of(target.remote.url.label)
+        return forge.compare(target.request.branch, branch) if forge is not None else None
+    # Imported late: few targets need a forge.
+    from prefect_slipway.infra.forges import PullRequest, open_forge, propose
+
+    place, token = target.forge
+    title, _, body = _message(target.name, image, before, "", reverts, skip_ci=False).partition("\n")
+    asked = PullRequest(branch, target.request.branch, title, f"```text\n{body.strip()}\n```")
+    ca = Path(target.request.ca) if target.request.ca is not None else None
+    async with open_forge(place, await token(), ca) as opened:
+        done = await propose(opened, asked)
+    return shown(done.page) if done.page.startswith(("https://", "http://")) else None
 
 
 def _word(text: str) -> str:

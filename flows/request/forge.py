@@ -10,6 +10,8 @@ from prefect_slipway.blocks.fields import TokenPlace
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.urls import check_address
 
+ForgeKind = Literal["github", "gitlab", "gitea"]
+
 
 class ForgeChoice(Request, title="Forge"):
     """The repository whose page of releases shows this one."""
@@ -20,7 +22,7 @@ class ForgeChoice(Request, title="Forge"):
             "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's. Leave empty for no release on a forge."
         ),
     )
-    kind: Annotated[Literal["github", "gitlab", "gitea"] | None, Option("forge")] = Field(
+    kind: Annotated[ForgeKind | None, Option("forge")] = Field(
         default=None,
         description="Kind of forge; `gitea` is Forgejo, too. Leave empty if the host's name or the API's path tells.",
     )

@@ -7,9 +7,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import CommitSigner, GitRemote, ImageName, SecretPlace
+from prefect_slipway.blocks.fields import CommitSigner, GitRemote, ImageName, SecretPlace, TokenPlace
+from prefect_slipway.flows.request.forge import ForgeKind
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.urls import check_address
 
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f]*[^<>\s\x00-\x1f]) <(?P<email>[^<>\s\x00-\x1f]+)>")
 
@@ -51,7 +53,24 @@ class GitTarget(Request, title="Git"):
         default=None, description="Image policy of the markers, e.g. `flux-system:app`."
     )
     pull_request: Annotated[bool, Option("git-pull-request")] = Field(
-        default=False, description="Push to a branch of its own, for a pull request, instead of to the branch."
+        default=False,
+        description="Push to a branch of its own instead of to the branch, and open a pull request with `forge_token`.",
+    )
+    forge_token: Annotated[TokenPlace | None, Option("git-forge-token", "vault:MOUNT/PATH")] = Field(
+        default=None,
+        description=(
+            "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's. Leave empty to open pull requests "
+            "yourself."
+        ),
+    )
+    forge: Annotated[ForgeKind | None, Option("git-forge")] = Field(
+        default=None, description="Kind of forge. Leave empty if the host's name or the API's path tells."
+    )
+    forge_url: Annotated[str | None, Option("git-forge-url", "URL")] = Field(
+        default=None, description="URL of the forge's REST API. Leave empty for that of the repository's host."
+    )
+    forge_repository: Annotated[str | None, Option("git-forge-repository", "OWNER/NAME")] = Field(
+        default=None, description="Repository on the forge. Leave empty for the path of the repository's URL."
     )
     credentials: Annotated[SecretPlace | None, Option("git-credentials")] = Field(
         default=None,
@@ -101,6 +120,17 @@ class GitTarget(Request, title="Git"):
         if value is not None and _AUTHOR.fullmatch(value) is None:
             raise InvalidOption(f"the author {value!r} has no e-mail address", action="write NAME <EMAIL>")
         return value
+
+    @field_validator("forge_url")
+    @classmethod
+    def _url_holds_no_secret(cls, value: str | None) -> str | None:
+        return check_address("the forge's API", value) if value is not None else None
+
+    @model_validator(mode="after")
+    def _a_token_is_for_a_pull_request(self) -> Self:
+        if self.forge_token is not None and not self.pull_request:
+            raise InvalidOption("a forge's token opens pull requests", action="add pull_request (--git-pull-request)")
+        return self
 
     @model_validator(mode="after")
     def _a_marker_has_a_policy(self) -> Self:

@@ -1,4 +1,4 @@
-"""A release pull request on a forge, or merge request: opened if there is none, else kept up to date."""
+"""A pull request on a forge, or merge request: opened if there is none, else kept up to date."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from prefect_slipway.infra.forges.release import Published
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """What is wanted: to merge `branch` into `base`. `text`: Markdown; `version`: named by the text's last line."""
+    """What is wanted: to merge `branch` into `base`. `text`: Markdown; `version`: named by the text's last line; ""
+    for one that merging approves nothing."""
 
     branch: str
     base: str
     title: str
     text: str
-    version: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ async def propose(pulls: Pulls, wanted: PullRequest) -> Published:
     """Open it, or update title and Slipway's part of the text. Raises ForgeErrors."""
     found = await pulls.find_pull(wanted.branch, wanted.base)
     there = without_trailer(found.body) if found is not None else ""
-    body = with_trailer(with_ours(there, wanted.text), wanted.version)
+    body = with_ours(there, wanted.text)
+    body = with_trailer(body, wanted.version) if wanted.version else body
     if found is None:
         found = await pulls.open_pull(wanted, body)
         return Published(found.page, "created")

@@ -22,6 +22,7 @@ from prefect_slipway.flows.rollback_git import rollback_git
 from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
 from prefect_slipway.infra.domain.errors import (
     BranchRefused,
+    ForgeUnreachable,
     ImagePlaceMissing,
     InvalidOption,
     NotPromoted,
@@ -33,6 +34,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload import Workload
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
 from tests.conftest import Run
+from tests.forges.double import REPOSITORY, TOKEN, forge_double
 from tests.git_repository import git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.kubernetes.deploy_place import DeployPlace
@@ -174,13 +176,34 @@ async def test_promotion(config: Config) -> None:
     assert not (await config.promote()).environments["production"].changed
 
 
-async def test_a_pull_request(config: Config) -> None:
-    """The branch stays, and another one has the commit."""
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+async def test_a_pull_request(config: Config, kind: str) -> None:
+    """The branch stays, and another one has the commit; the forge gets one pull request, also after it was out of
+    reach."""
     done = await config.deploy("good", pull_request=True)
-    assert done.branch.startswith("slipway/")
+    assert done.branch.startswith("slipway/") and done.pull_request is None
     assert config.text() == KUSTOMIZATION
     assert config.digest(branch=done.branch) == config.place.images.digests["good"]
-    assert not (await config.deploy("good", pull_request=True)).changed
+    config.vault.put("secret/forge", {"token": TOKEN})
+    with forge_double(kind) as double:
+        forge = {"forge": kind, "forge_url": double.api, "forge_repository": REPOSITORY[kind]}
+        asked: dict[str, Any] = {"pull_request": True, "forge_token": "vault:secret/forge", **forge}
+        again = await config.deploy("good", **asked)
+        (pull,) = double.pulls
+        assert (again.changed, again.commit) == (False, done.commit)
+        assert again.pull_request is not None and again.pull_request.startswith("http://127.0.0.1")
+        assert pull["title"].startswith("chore(deploy): ")
+        writes = list(double.writes)
+        assert (await config.deploy("good", **asked)).pull_request == again.pull_request
+        assert double.writes == writes
+    with pytest.raises(ForgeUnreachable):
+        await config.deploy("better", **asked)
+    assert TOKEN not in str(git(config.bare, "log", "--all", "--format=%B"))
+
+
+async def test_a_token_without_a_pull_request(config: Config) -> None:
+    with pytest.raises(InvalidOption):
+        await config.deploy("good", forge_token="vault:secret/forge")
 
 
 async def test_the_workload_that_follows(config: Config) -> None:
