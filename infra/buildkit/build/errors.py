@@ -24,6 +24,7 @@ from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation, StreamReset
 from prefect_slipway.infra.domain.errors import (
     BaseImageUnavailable,
+    BuilderConflict,
     BuilderDiskFull,
     BuilderError,
     BuilderLost,
@@ -71,6 +72,9 @@ CALL_ERRORS: dict[Code, type[BuilderError]] = {
 
 _PUSH = re.compile(r"failed to push (?P<name>\S+): ")
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+# Two builds that finish the same step of the cache at the same time (seen with Docker 26): the second one's snapshot is
+# gone when it is committed (cache/refs.go, `finalize`; core/metadata in containerd).
+_CONFLICT = re.compile(r"failed to commit \S+ to \S+ during finalize: .*does not exist")
 # executor/runcexecutor/executor_linux.go, detectOOM: where the step has a cgroup (v2) of its own.
 _NO_MEMORY = re.compile(r"did not complete successfully: cannot allocate memory")
 _NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
@@ -216,6 +220,12 @@ def _disk_full(failure: _Failure) -> SlipwayError | None:
         return None
     where = f" in step {step.name!r}" if step is not None else ""
     return BuilderDiskFull(f"builder {failure.address}: no space left on its disk{where}", details=lines)
+
+
+def _met_in_the_cache(failure: _Failure) -> SlipwayError | None:
+    if not _CONFLICT.search(failure.message):
+        return None
+    return BuilderConflict(f"builder {failure.address}: another build finished the same step: {scrub(failure.message)}")
 
 
 def _process_failed(failure: _Failure) -> SlipwayError | None:
@@ -368,6 +378,7 @@ def _step_failed(failure: _Failure) -> SlipwayError | None:
 _RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
     _push_failed,
     _disk_full,
+    _met_in_the_cache,
     _process_failed,
     _source_denied,
     _dockerfile_missing,

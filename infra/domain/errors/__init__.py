@@ -72,6 +72,7 @@
     │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
     │   ├── BuilderTlsError            wrong CA, certificate or name
     │   ├── BuilderLost                the daemon went away mid-build                  (retry)
+    │   ├── BuilderConflict            two builds met in the daemon's cache            (retry)
     │   ├── BuilderTooOld              the daemon lacks a feature that was requested
     │   ├── BuilderDiskFull            no space left on the daemon's disk
     │   ├── BuilderImagePull           its pod's image cannot be pulled
@@ -212,6 +213,7 @@ from prefect_slipway.infra.domain.errors.build import (
     StepOutOfMemory,
 )
 from prefect_slipway.infra.domain.errors.builder import (
+    BuilderConflict,
     BuilderCrashed,
     BuilderDeleted,
     BuilderDied,
@@ -420,6 +422,7 @@ __all__ = [
     "BuildSecretMissing",
     "BuildSourceDenied",
     "BuildTimeUnknown",
+    "BuilderConflict",
     "BuilderCrashed",
     "BuilderDeleted",
     "BuilderDied",

@@ -25,6 +25,11 @@ class BuilderLost(BuilderError):
     default_action = "look at the daemon's log; it is safe to run the same command again"
 
 
+class BuilderConflict(BuilderError):
+    retryable = True
+    default_action = "run the command again: what was built is in the builder's cache"
+
+
 class BuilderTooOld(BuilderError):
     default_action = "use BuildKit 0.12 or newer"
 

@@ -70,6 +70,7 @@ OTHERS = {
     "key",
     "verify",
     "manifests",
+    "notes",
     "rebuild",
     "sweep",
     "shell",

@@ -89,19 +89,18 @@ class Probe:
 
 def make_deployment(api: str, flow: str, name: str, **more: Any) -> str:
     """A deployment without a work pool; its id."""
-    with httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_S) as client:
-        flow_id = client.post("/flows/", json={"name": flow}).raise_for_status().json()["id"]
-        made = client.post(
-            "/deployments/",
-            json={
-                "name": name,
-                "flow_id": flow_id,
-                "parameter_openapi_schema": SCHEMA,
-                "enforce_parameter_schema": True,
-                **more,
-            },
-        )
-        return str(made.raise_for_status().json()["id"])
+    flow_id = patient.post(f"{api}/flows/", json={"name": flow}).raise_for_status().json()["id"]
+    made = patient.post(
+        f"{api}/deployments/",
+        json={
+            "name": name,
+            "flow_id": flow_id,
+            "parameter_openapi_schema": SCHEMA,
+            "enforce_parameter_schema": True,
+            **more,
+        },
+    )
+    return str(made.raise_for_status().json()["id"])
 
 
 @pytest.fixture(scope="session")

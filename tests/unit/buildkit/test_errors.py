@@ -64,6 +64,11 @@ def test_what_ends_a_connection() -> None:
         ("dockerfile parse error on line 2: unknown instruction: FOO", errors.DockerfileInvalid),
         ('target stage "x" could not be found', errors.DockerfileInvalid),
         ("write /var/lib/x: no space left on device", errors.BuilderDiskFull),
+        (
+            "failed to commit udw7 to epfx during finalize: failed to stat active key during commit: "
+            "snapshot udw7 does not exist: not found",
+            errors.BuilderConflict,
+        ),
         ('exporter "image" could not be found', errors.BuilderTooOld),
         ("failed to solve: secret token: not found", errors.BuildSecretMissing),
         ('failed to solve: no SSH key "" forwarded from the client', errors.BuildSecretMissing),
