@@ -61,7 +61,9 @@ def test_what_it_does_not_tell_is_asked_for(
 @given(st.text(), st.text(), st.text(), st.text())
 def test_only_slipways_part_changes(before: str, after: str, old: str, new: str) -> None:
     """Whatever is in the notes, and whatever people wrote."""
-    before, after = (text.replace("\r", "").replace("<!--", "") for text in (before, after))
+    before, after = (text.replace("<!--", "") for text in (before, after))
+    # Forges give both ends of lines, and get one.
+    before, after, old = (text.replace("\r", "") for text in (before, after, old))
     there = f"{before}{marked(old)}{after}"
     assert with_ours(there, new) == f"{before}{marked(new)}{after}"
     assert with_ours(with_ours(there, new), new) == with_ours(there, new)

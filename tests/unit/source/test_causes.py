@@ -72,7 +72,7 @@ def test_every_row_is_reached() -> None:
 
 def test_every_cause_of_a_source_has_a_row() -> None:
     """All SourceErrors come from git or from an archive's server, or are found by Slipway itself."""
-    found_here = {"DirtyTree", "ChecksumMismatch", "HistoryIncomplete"}
+    found_here = {"BranchUnknown", "DirtyTree", "ChecksumMismatch", "HistoryIncomplete"}
     from_outside = {cause.kind.__name__ for cause in CAUSES} | {rule.kind.__name__ for rule in STATUSES}
     assert from_outside | found_here == {kind.__name__ for kind in SourceError.__subclasses__()}
 
