@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     instead.add_argument("--check", action="store_const", dest="call", const="check", help="Short for --call check.")
     parser.add_argument("--metadata-file", metavar="FILE", help="Write each target's result to this file, as JSON.")
     add_format_option(parser)
-    add_progress_option(parser)
+    add_progress_option(parser, as_buildx=True)
     add_quiet_option(parser)
 
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
+from prefect_slipway.flows.cli.display.choice import FORMS, OF_BUILDX
 from prefect_slipway.flows.cli.switches import add_switch
 from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, StackDown
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
 
 
-_PROGRESS = ("auto", "plain", "tty", "json", "rawjson", "quiet", "none")
+_PROGRESS = (*FORMS, *OF_BUILDX)
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -92,7 +93,7 @@ def _progress(args: argparse.Namespace) -> str:
     args.quiet = args.quiet or progress == "quiet"
     if args.quiet and progress not in {"auto", "quiet", "none"}:
         raise InvalidOption(f"--progress {progress} and --quiet cannot be used together", action="remove one")
-    return {"none": "quiet", "rawjson": "json"}.get(progress, "quiet" if args.quiet else progress)
+    return "quiet" if args.quiet else OF_BUILDX.get(progress, progress)
 
 
 async def _run(

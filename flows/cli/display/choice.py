@@ -13,13 +13,15 @@ from prefect_slipway.flows.cli.guarded_output import Guarded, is_capable
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 FORMS = ("auto", "plain", "json", "quiet")
+OF_BUILDX = {"tty": "tty", "rawjson": "json", "none": "quiet"}
+"""Further words of docker buildx, and the form that each is here."""
 
 
-def add_progress_option(parser: argparse.ArgumentParser) -> None:
-    """To commands that take long."""
+def add_progress_option(parser: argparse.ArgumentParser, *, as_buildx: bool = False) -> None:
+    """To commands that take long. `as_buildx`: of a command of docker buildx, with its words."""
     parser.add_argument(
         "--progress",
-        choices=FORMS,
+        choices=(*FORMS, *OF_BUILDX) if as_buildx else FORMS,
         default="auto",
         help=(
             "Progress on standard error: a live display (auto, in a terminal), lines (plain), a JSON object per event "
@@ -30,9 +32,10 @@ def add_progress_option(parser: argparse.ArgumentParser) -> None:
 
 def progress_of(args: argparse.Namespace) -> str:
     """The form for a command that also has `--quiet`. Raises InvalidOption."""
-    if args.quiet and args.progress not in {"auto", "quiet"}:
+    progress = OF_BUILDX.get(args.progress, str(args.progress))
+    if args.quiet and progress not in {"auto", "quiet"}:
         raise InvalidOption(f"--progress {args.progress} and --quiet cannot be used together", action="remove one")
-    return "quiet" if args.quiet else str(args.progress)
+    return "quiet" if args.quiet else progress
 
 
 @contextmanager

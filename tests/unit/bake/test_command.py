@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from prefect_slipway.flows.cli import main
+from prefect_slipway.flows.cli.display.choice import progress_of
+from prefect_slipway.flows.cli.parser import command_parser
 
 FILE = """
 variable "TAG" {
@@ -135,6 +137,12 @@ def test_a_request_reads_the_same(capsys: pytest.CaptureFixture[str], folder: Pa
     assert "whoever runs the release must allow" in said(capsys, "--print", code=2)
     allowed = json.loads(said(capsys, "--print", "--config-allow", "bake"))
     assert allowed["target"]["web"]["tags"] == ["r.example/web:of-the-file"]
+
+
+@pytest.mark.parametrize(("word", "form"), [("rawjson", "json"), ("none", "quiet"), ("tty", "tty"), ("plain", "plain")])
+def test_progress_in_the_words_of_buildx(word: str, form: str) -> None:
+    args = command_parser("bake").parse_args(["--progress", word])
+    assert progress_of(args) == form
 
 
 def test_a_file_elsewhere_in_the_work_tree(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
