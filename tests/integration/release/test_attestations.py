@@ -177,7 +177,7 @@ def test_it_is_what_docker_buildx_attaches(commands: WarmStarter, traces: Traces
 def test_a_set_has_provenance_too(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """Each image of a bake file. A target's own attestations win over the default, and what is typed over both, as with
     docker buildx bake."""
-    source = make_source(tmp_path / "app-set", BASE)
+    source = make_source(tmp_path / "attested-set", BASE)
     registry = traces.connection.registry
     targets = {
         "one": {"tags": [f"{registry}/{source.name}/one"]},

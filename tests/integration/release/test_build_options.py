@@ -215,7 +215,7 @@ def test_outputs_and_caches_are_written_where_somebody_types(
     the report say so, and nothing else is left beside them."""
     here = tmp_path / "here"
     here.mkdir()
-    source = make_source(tmp_path / "app-beside", BASE + run_line("echo built > /made"))
+    source = make_source(tmp_path / "options-beside", BASE + run_line("echo built > /made"))
     options = (
         "--output", "type=oci,dest=air/app.tar", "--output", "type=local,dest=files",
         "--cache-to", "type=local,dest=cache,mode=max", "--cache-from", "type=local,src=cache",
@@ -268,7 +268,7 @@ def test_what_cannot_be_read_is_refused_at_once(
     commands: WarmStarter, tmp_path: Path, options: tuple[str, ...], cause: str
 ) -> None:
     """As a usage error, before there is a run."""
-    source = make_source(tmp_path / "app-refused")
+    source = make_source(tmp_path / "options-refused")
     ended = commands.run("release", source, *options)
     assert ended.code == 2, ended.stderr
     assert cause in ended.stderr and ">" not in ended.stderr.splitlines()[0]

@@ -121,16 +121,16 @@ def test_a_branch_falls_back_to_the_default_branch(commands: WarmStarter, traces
 
 def test_each_image_of_a_set_has_its_own(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """In its repository; a base that has none, and all images in a repository for caches, by the target's name."""
-    source = make_source(tmp_path / "app-set", two_stages("app-set"))
+    source = make_source(tmp_path / "cached-set", two_stages("cached-set"))
     (source / "heir").write_text("FROM base\nCOPY heir /\n")
     heir = {"dockerfile": "heir", "contexts": {"base": "target:base"}}
     (source / "docker-bake.json").write_text(json.dumps({"target": {"base": {}, "web": heir}}))
-    place = f"{traces.connection.registry}/app-set"
+    place = f"{traces.connection.registry}/cached-set"
     options = ("bake", "web", "--source", source, "--repository", place, *ON)
     released = commands.run(*options)
     exported = {cache["target"]: cache["exported"] for cache in result_of(released)["caches"]}
     assert exported == {"base": f"{place}/web:buildcache.base", "web": f"{place}/web:buildcache"}
-    assert traces.tags("app-set/web") == ["0.1.0", "buildcache", "buildcache.base"]
+    assert traces.tags("cached-set/web") == ["0.1.0", "buildcache", "buildcache.base"]
 
     plan = commands.run(*options[:-2], "--plan", "--cache-repository", f"{place}/caches", "--again")
     assert f"export the build cache to {place}/caches:buildcache.base, {place}/caches:buildcache.web" in plan.stdout

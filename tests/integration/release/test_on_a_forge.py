@@ -81,7 +81,7 @@ def test_a_release_is_on_its_forge(
 def test_what_is_needed_is_said_first(commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path) -> None:
     """Before anything is built: a forge that cannot be told, and versions without git."""
     env = place.as_root()
-    source = make_source(tmp_path / "app-nowhere")
+    source = make_source(tmp_path / "forge-nowhere")
     on = ("--image", f"{traces.connection.registry}/{source.name}", *place.credentials)
     options = ("--forge-token", "vault:secret/forge", *on)
     said = complaint(commands.run("release", source, *options, env=env), code=2)

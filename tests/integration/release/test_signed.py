@@ -273,7 +273,7 @@ def test_nothing_is_public_where_vault_refuses_to_sign(
 ) -> None:
     """The public key can be read, so the image is built; without the signature it gets no tag, and its version is
     free."""
-    source = make_source(tmp_path / "app-refused")
+    source = make_source(tmp_path / "sign-refused")
     image = f"{traces.connection.registry}/{source.name}"
     options = ("--image", image, *place.credentials)
     readable = ("transit/keys/release", "secret/data/registry")

@@ -27,7 +27,7 @@ def policy_file(folder: Path, *rules: Mapping[str, object]) -> Path:
 
 def test_a_denied_base_fails_the_release(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The plan says it in advance; the release fails with source, rule and line, and leaves nothing."""
-    source = make_source(tmp_path / "app-denied", "ARG FROM=alpine:3\nFROM ${FROM}\n")
+    source = make_source(tmp_path / "denied-base-app", "ARG FROM=alpine:3\nFROM ${FROM}\n")
     options = ("--source-policy", policy_file(tmp_path, rule("DENY", HUB)), "--format", "json")
     plan = json.loads(commands.run("plan", source, *options).stdout)
     said = f"the source policy denies docker-image://docker.io/library/alpine:3 (rule 1, DENY {HUB})"
@@ -62,7 +62,7 @@ def test_what_is_allowed_is_released_and_recorded(commands: WarmStarter, traces:
 
 def test_every_target_of_a_set_follows_it(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """A set's targets, with the one that is to blame."""
-    source = make_source(tmp_path / "app-set")
+    source = make_source(tmp_path / "policy-set")
     (source / "b.Dockerfile").write_text("FROM busybox\n")
     targets = {"a": {}, "b": {"dockerfile": "b.Dockerfile"}}
     definition = {"target": targets, "group": {"default": {"targets": list(targets)}}}
