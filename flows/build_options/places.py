@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from prefect_slipway.infra.domain.errors import InvalidOption
+from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.domain.secret_path import SecretField
@@ -106,6 +106,22 @@ class Places(NamedTuple):
         if name not in self.entitlements:
             raise InvalidOption(f"{what}: it needs the entitlement {name}", action=f"allow it with --allow {name}")
         return name
+
+
+def read_text(path: Path, name: str, most_bytes: int, error: type[SlipwayError]) -> str:
+    """A text file of a source, which anybody may have made as large as they like. `name`: as people know it. Raises
+    `error`."""
+    try:
+        with path.open("rb") as opened:
+            content = opened.read(most_bytes + 1)
+        text = content.decode()
+    except OSError as failure:
+        raise error(f"{name} cannot be read: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise error(f"{name} is not UTF-8 text") from None
+    if len(content) > most_bytes:
+        raise error(f"{name} is larger than {most_bytes >> 10} KiB")
+    return text
 
 
 def _check_below(what: str, text: str, path: Path, roots: Sequence[Path], action: str) -> None:

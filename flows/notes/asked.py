@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prefect_slipway.flows.build_options.places import Places
+from prefect_slipway.flows.build_options.places import Places, read_text
 from prefect_slipway.flows.notes.changes import SECTIONS, UNTYPED, Changes, changes_of
 from prefect_slipway.flows.notes.write import as_markdown, as_text
 from prefect_slipway.flows.request.notes import Notes
@@ -47,14 +47,4 @@ def _read(name: str, checkout: Checkout) -> str:
 
     if not path.is_file():
         raise NotesTemplateInvalid(f"the template {name} does not exist")
-    try:
-        with path.open("rb") as opened:
-            content = opened.read(MOST_BYTES + 1)
-        text = content.decode()
-    except OSError as error:
-        raise NotesTemplateInvalid(f"the template {name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise NotesTemplateInvalid(f"the template {name} is not UTF-8 text") from None
-    if len(content) > MOST_BYTES:
-        raise NotesTemplateInvalid(f"the template {name} is larger than {MOST_BYTES >> 10} KiB")
-    return text
+    return read_text(path, f"the template {name}", MOST_BYTES, NotesTemplateInvalid)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from prefect_slipway.flows.build_options.places import Places
+from prefect_slipway.flows.build_options.places import Places, read_text
 from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import MAX_BYTES, ReleaseFile
@@ -40,17 +40,7 @@ def find_release_file(request: ReleaseRequest, folder: Path, top: Path | None = 
         if name != RELEASE_FILE:
             raise InvalidOption(f"the release file {name!r} does not exist", action="check --config")
         return None
-    try:
-        with path.open("rb") as opened:
-            content = opened.read(MAX_BYTES + 1)
-        text = content.decode()
-    except OSError as error:
-        raise ReleaseFileInvalid(f"{name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ReleaseFileInvalid(f"{name} is not UTF-8 text") from None
-    if len(content) > MAX_BYTES:
-        raise ReleaseFileInvalid(f"{name} is larger than {MAX_BYTES >> 10} KiB")
-    return ReleaseFile.read(text, name)
+    return ReleaseFile.read(read_text(path, name, MAX_BYTES, ReleaseFileInvalid), name)
 
 
 def with_release_file(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> ReleaseRequest:
