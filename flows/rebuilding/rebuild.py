@@ -103,14 +103,16 @@ async def rebuild(request: RebuildRequest, step: Step, on_event: OnEvent) -> Reb
 async def _recipes(client: RegistryClient, image: ImageReference, manifest: Manifest) -> Sequence[Recipe]:
     """Of each platform, never none. Raises NotRebuildable."""
     found: list[Recipe] = []
+    predicates: list[Mapping[str, Any]] = []
+
+    def seen(kind: str, predicate: Mapping[str, Any]) -> None:
+        if kind.startswith(SLSA):
+            predicates.append(predicate)
+
+    # One reader: its limit is for all attestations of the index.
+    reader = Attestations(client, image.repository, seen=seen)
     for each in await platform_images(client, image.repository, manifest):
-        predicates: list[Mapping[str, Any]] = []
-
-        def seen(kind: str, predicate: Mapping[str, Any], to: list[Mapping[str, Any]] = predicates) -> None:
-            if kind.startswith(SLSA):
-                to.append(predicate)
-
-        reader = Attestations(client, image.repository, seen=seen)
+        predicates.clear()
         await reader.about(each.manifest.digest, each.statements)
         if not predicates:
             raise NotRebuildable(f"the image for {each.platform} has no provenance")

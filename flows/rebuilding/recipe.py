@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from prefect_slipway.flows.run.endpoints import Network
 from prefect_slipway.infra.buildkit import BuildRequest
 from prefect_slipway.infra.buildkit.build.outputs import OciOutput
 from prefect_slipway.infra.domain.errors import NotRebuildable, SlipwayError
-from prefect_slipway.infra.domain.options import csv_fields
+from prefect_slipway.infra.domain.options import csv_fields, pair
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.source_policy import SourcePolicy
 from prefect_slipway.infra.registry.images import PlatformImage
 from prefect_slipway.infra.registry.model import OCI_MANIFEST
-from prefect_slipway.infra.signing.provenance import FILE, INLINE, PATH, asked_of, provenance_of
+from prefect_slipway.infra.signing.provenance import FILE, INLINE, PATH, Material, asked_of, provenance_of
 from prefect_slipway.infra.source import Checkout
 
 _EPOCH = "build-arg:SOURCE_DATE_EPOCH"
@@ -83,7 +83,6 @@ class Recipe:
                 "the build used " + (f"the directory {one_line(local[0])}" if local else "an inline Dockerfile")
             )
         left = dict(args)
-        contexts = {name: place for name, place in _taken(left, _CONTEXT) if _pinned(name, place)}
         recipe = cls(
             image,
             found.revision,
@@ -94,9 +93,9 @@ class Recipe:
             args=dict(_taken(left, "build-arg:")),
             labels=dict(_taken(left, "label:")),
             annotations=_annotations(image),
-            contexts=contexts,
-            bases=_pins(predicate),
-            add_hosts=tuple(_host(each) for each in _list(left, "add-hosts")),
+            contexts={name: _pinned(name, place) for name, place in _taken(left, _CONTEXT)},
+            bases=_pins(found.materials),
+            add_hosts=tuple(pair("add-hosts", each) for each in _list(left, "add-hosts")),
             shm_size=int(size) if (size := left.pop("shm-size", "0")).isdecimal() else 0,
             ulimits=_list(left, "ulimit"),
         )
@@ -110,8 +109,11 @@ class Recipe:
         """The build, of the source that has the commit, into an OCI layout. Raises InvalidOption for a path outside of
         the source."""
         places = Places.of(checkout.path, checkout.top, ())
+        context = places.path("the recorded build context", self.path or ".")
+        # Not through a link either: the commit was chosen by whoever wrote the provenance.
+        places.path("the recorded Dockerfile", self.file, context)
         return BuildRequest(
-            context=places.path("the recorded build context", self.path or "."),
+            context=context,
             dockerfile=Path(self.file),
             contexts=self.contexts,
             target=self.target,
@@ -150,17 +152,17 @@ def _list(args: dict[str, str], key: str) -> tuple[str, ...]:
     return tuple(csv_fields(key, text)) if text else ()
 
 
-def _pinned(name: str, place: str) -> bool:
+def _pinned(name: str, place: str) -> str:
     if not re.fullmatch(r"docker-image://[^\s@]+@sha256:[0-9a-f]{64}", place):
         raise NotRebuildable(f"the build's context {one_line(name)} is not an image by its digest")
-    return True
+    return place
 
 
-def _pins(predicate: Mapping[str, Any]) -> SourcePolicy | None:
+def _pins(materials: Iterable[Material]) -> SourcePolicy | None:
     """The base images as they were then. A named context would do the same, but BuildKit then takes their layers for
     the image's own, whose times it rewrites (v0.13)."""
     rules = []
-    for material in provenance_of(predicate).materials:
+    for material in materials:
         match = _BASE.fullmatch(material.uri)
         if match is None or not is_digest(material.digest):
             continue
@@ -185,8 +187,3 @@ def _annotations(image: PlatformImage) -> dict[str, str]:
     given = image.manifest.document.get("annotations")
     named = given if isinstance(given, dict) else {}
     return {f"manifest:{key}": value for key, value in named.items() if isinstance(value, str)}
-
-
-def _host(text: str) -> tuple[str, str]:
-    name, _, address = text.partition("=")
-    return name, address

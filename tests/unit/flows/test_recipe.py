@@ -116,3 +116,14 @@ def test_a_path_that_leads_out_of_the_source(tmp_path: Path) -> None:
     found = Recipe.read(image(), predicate(args={"slipway:path": "../.."}))
     with pytest.raises(InvalidOption):
         found.request(Checkout(tmp_path, "app", "git:1"), None, tmp_path)
+
+
+def test_a_dockerfile_that_is_a_link_out_of_the_source(tmp_path: Path) -> None:
+    """The commit is the provenance's choice, of all that the repository ever had."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (tmp_path / "secret").write_text("FROM scratch\n")
+    (source / "app.dockerfile").symlink_to(tmp_path / "secret")
+    found = Recipe.read(image(), predicate(args={"slipway:path": None}))
+    with pytest.raises(InvalidOption):
+        found.request(Checkout(source, "app", "git:1"), None, tmp_path)
