@@ -34,6 +34,9 @@ from prefect_slipway.infra.domain.reference import ImageReference
 
 logger = logging.getLogger(__name__)
 
+# More than these are one artifact.
+_MOST_LINKS = 6
+
 
 async def name_run(plan: ReleasePlan) -> None:
     """Show images and version where people look first: the run's name and tags."""
@@ -99,11 +102,18 @@ async def _write(client: PrefectClient, report: Report) -> None:
 
 
 async def show_links(client: PrefectClient, links: Sequence[Link]) -> None:
-    """Record each link as an artifact of this run."""
-    for link in links:
-        # Prefect writes Markdown around it.
-        shown = markdown.text(link.text)
-        await LinkArtifact(link=link.url, link_text=shown, description=link.what.capitalize()).acreate(client)
+    """Record the links as artifacts of this run: one each, or one list of many, as those of a set's images are."""
+    if len(links) > _MOST_LINKS:
+        lines = [f"- {link.what.capitalize()}: {markdown.link(link.text, link.url)}" for link in links]
+        await MarkdownArtifact(markdown="\n".join(lines), description="Links").acreate(client)
+        return
+    await run_concurrently(*(_show_link(client, link) for link in links))
+
+
+async def _show_link(client: PrefectClient, link: Link) -> None:
+    # Prefect writes Markdown around it.
+    shown = markdown.text(link.text)
+    await LinkArtifact(link=link.url, link_text=shown, description=link.what.capitalize()).acreate(client)
 
 
 def _links(plan: ReleasePlan, result: ReleaseResult, origin: Origin) -> tuple[Link, ...]:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias, TypeVar
-from urllib.parse import quote
 
 import httpx
 
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, DigestMismatch, RegistryUnavailable, UploadBroken
 from prefect_slipway.infra.domain.reference import is_digest
-from prefect_slipway.infra.registry.answers import upload_of
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.errors import error_of
 from prefect_slipway.infra.registry.model import MANIFEST_TYPES, Descriptor, Manifest, digest_of
@@ -48,38 +46,19 @@ async def push_blob(
     client: RegistryClient, repository: str, content: bytes, media_type: str, *, new: bool = False
 ) -> Descriptor:
     """Push a blob in one piece, unless it is there already. `new`: it cannot be. Raises RegistryErrors."""
-    descriptor = Descriptor(media_type, digest_of(content), len(content))
-    path = f"/v2/{repository}/blobs/"
-    if not new:
-        held = await client.repository_request("HEAD", repository, path + descriptor.digest, push=True)
-        if held.is_success:
-            return descriptor
-    begun = await client.repository_request("POST", repository, path + "uploads/", push=True)
-    if not begun.is_success:
-        raise error_of(begun)
-    upload = upload_of(begun)
-    upload += ("&" if "?" in upload else "?") + f"digest={quote(descriptor.digest, safe='')}"
-    headers = {"Content-Type": "application/octet-stream"}
-    done = await client.repository_request("PUT", repository, upload, push=True, headers=headers, content=content)
-    if not done.is_success:
-        raise error_of(done)
-    return descriptor
+    return Descriptor(media_type, await client.put_blob(repository, content, new=new), len(content))
 
 
 async def put_manifest(
     client: RegistryClient, repository: str, manifest: Manifest, tag: str | None = None
 ) -> httpx.Response:
     """Push exactly a manifest's bytes, under `tag` or by its digest; the registry's answer. Raises RegistryErrors."""
-    path = f"/v2/{repository}/manifests/{tag or manifest.digest}"
-    headers = {"Content-Type": manifest.media_type}
-    response = await client.repository_request(
-        "PUT", repository, path, push=True, headers=headers, content=manifest.raw
-    )
-    if not response.is_success:
-        raise error_of(response, tag_write=tag is not None)
+    reference = tag or manifest.digest
+    response = await client.put_manifest(repository, reference, manifest.raw, manifest.media_type)
     stored = response.headers.get("Docker-Content-Digest", manifest.digest)
     if stored != manifest.digest:
-        raise DigestMismatch(f"{client.host} stored {path} as {stored}, not as {manifest.digest}")
+        where = f"{repository}/manifests/{reference}"
+        raise DigestMismatch(f"{client.host} stored {where} as {stored}, not as {manifest.digest}")
     return response
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 import httpx
 
@@ -42,6 +43,8 @@ _TAGS_PER_PAGE = "1000"
 # Registries without pages give all tags at once.
 _MOST_OF_TAGS = 32 << 20
 _MOST_PAGES = 10_000
+# Manifests that are not read again: their number, and the bytes of one.
+_MOST_KEPT, _MOST_KEPT_BYTES = 1000, 1 << 16
 # What a registry says to a manifest that it would store if it were right.
 _REFUSED_FOR_ITS_CONTENT = {
     "DIGEST_INVALID",
@@ -74,6 +77,8 @@ class RegistryClient:
         timeout_s: float = 30.0,
     ) -> None:
         self.host = host
+        self._manifests: dict[tuple[str, str], Manifest] = {}
+        self._blobs: set[tuple[str, str]] = set()
         self._wire = Wire(host, credentials, insecure=insecure, ca_file=ca_file, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
@@ -149,11 +154,18 @@ class RegistryClient:
             return None
 
     async def manifest(self, repository: str, reference: str) -> Manifest:
-        """The manifest under a tag or digest. Raises DigestMismatch if the bytes are not what was named."""
+        """The manifest under a tag or digest. Raises DigestMismatch if the bytes are not what was named.
+
+        By digest each is read once, as its bytes never change, and it is as good as there for the length of a run.
+        """
+        if (read := self._manifests.get((repository, reference))) is not None:
+            return read
         manifest, claimed = await self._read(repository, reference)
         claimed = reference if is_digest(reference) else claimed
         if claimed is not None:
             self._check_digest(manifest.raw, claimed, f"/v2/{repository}/manifests/{reference}")
+        if is_digest(reference) and len(manifest.raw) <= _MOST_KEPT_BYTES and len(self._manifests) < _MOST_KEPT:
+            self._manifests[repository, reference] = manifest
         return manifest
 
     async def image_config(self, repository: str, manifest: Manifest) -> ImageConfig:
@@ -191,24 +203,27 @@ class RegistryClient:
                 return shown.digest
         raise RegistryUnavailable(f"{self.host} accepted the tag {tag} of {repository}, but does not list it")
 
-    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> None:
-        """Write a manifest under a tag or its digest. Raises TagImmutable."""
+    async def put_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> httpx.Response:
+        """Write a manifest under a tag or its digest; the registry's answer. Raises TagImmutable."""
         path = f"/v2/{repository}/manifests/{reference}"
         headers = {"Content-Type": media_type}
         response = await self._wire.request("PUT", path, scope=_push(repository), headers=headers, content=content)
         if not response.is_success:
-            raise self._wire.error(response, tag_write=True)
+            raise self._wire.error(response, tag_write=not is_digest(reference))
+        return response
 
-    async def put_blob(self, repository: str, content: bytes) -> str:
-        """Store a small blob unless it is there already; its digest."""
+    async def put_blob(self, repository: str, content: bytes, *, new: bool = False) -> str:
+        """Store a small blob in one piece, unless it is there already; its digest. `new`: it cannot be."""
         digest = digest_of(content)
-        there = await self._wire.request("HEAD", f"/v2/{repository}/blobs/{digest}", scope=_pull(repository))
-        if not there.is_success:
-            begun = await self._send("POST", f"/v2/{repository}/blobs/uploads/", scope=_push(repository))
-            path = upload_of(begun)
-            path += f"{'&' if '?' in path else '?'}digest={digest}"
+        if (repository, digest) in self._blobs:
+            return digest
+        path, scope = f"/v2/{repository}/blobs/", _push(repository)
+        if new or not (await self._wire.request("HEAD", path + digest, scope=scope)).is_success:
+            upload = upload_of(await self._send("POST", path + "uploads/", scope=scope))
+            upload += f"{'&' if '?' in upload else '?'}digest={quote(digest, safe='')}"
             headers = {"Content-Type": "application/octet-stream"}
-            await self._send("PUT", path, scope=_push(repository), headers=headers, content=content)
+            await self._send("PUT", upload, scope=scope, headers=headers, content=content)
+        self._blobs.add((repository, digest))
         return digest
 
     async def delete(self, repository: str, reference: str) -> bool:
@@ -216,6 +231,7 @@ class RegistryClient:
 
         True for what does not exist. Raises the RegistryErrors that a retry may help.
         """
+        self._manifests.pop((repository, reference), None)
         try:
             await self._send("DELETE", f"/v2/{repository}/manifests/{reference}", scope=_delete(repository))
         except (ManifestUnknown, RepositoryUnknown):

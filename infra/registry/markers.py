@@ -78,7 +78,6 @@ class Markers:
         self.registry = registry
         self.repository = repository
         self._deletes = True
-        self._has_content = False
 
     @property
     def place(self) -> str:
@@ -116,12 +115,10 @@ class Markers:
         content = _manifest({**note.values, "order": order, "decides": decides})
 
         async def put() -> None:
-            if not self._has_content:
-                await self.registry.put_blob(self.repository, EMPTY_JSON)
+            await self.registry.put_blob(self.repository, EMPTY_JSON)
             await self.registry.put_manifest(self.repository, tag, content, OCI_MANIFEST)
 
         await self._settled(put)
-        self._has_content = True
         return digest_of(content)
 
     def new_tag(self, order: str, markers: Sequence[Marker], quiet_s: float) -> str:

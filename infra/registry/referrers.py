@@ -93,9 +93,7 @@ class Referrers:
         return await read_blob(self._client, self._repository, layers[0], self._limit)
 
     async def add(self, digest: str, attachments: Sequence[Attachment]) -> None:
-        image = await self._client.head(self._repository, digest)
-        if image is None:
-            raise ManifestUnknown(f"the image {digest} does not exist in {self._client.host}/{self._repository}")
+        image = (await self._client.manifest(self._repository, digest)).descriptor
         config = await while_others_write(self._push_config, self._pause)
         push = [while_others_write(partial(self._push, image, config, each), self._pause) for each in attachments]
         pushed = await run_concurrently(*push)

@@ -1,8 +1,8 @@
 """A manifest under a tag that many writers extend, in a registry without conditional writes.
 
-Each writer reads, adds, writes and looks again. That alone is not enough: who has read before another's write and
-writes after that one's look would undo it unseen. So a writer keeps what lies between its reading and its writing
-short, and looks once more when every writer that had read before its own write has written.
+Each writer reads, adds, writes and looks again. Who has read before another's write and writes after that one's look
+would undo it unseen. So a writer keeps what lies between its reading and its writing short, and looks only when every
+writer that had read before its own write has written.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class SharedTag:
         self._kind = kind
         self._key = key
         self._pause = pause
+        self._has_read = False
+        self._seen: Manifest | None = None
 
     async def read(self) -> Manifest | None:
         """What is there, None for nothing. Raises RegistryProtocolError if it is another kind of manifest."""
@@ -62,6 +64,7 @@ class SharedTag:
                 f"{where} is a manifest of the type {manifest.media_type!r}, not {self._kind[0]!r}",
                 action=f"find out what wrote it; the tag {self._tag} is reserved for signatures",
             )
+        self._has_read, self._seen = True, manifest
         return manifest
 
     async def entries(self) -> list[Entry]:
@@ -78,33 +81,31 @@ class SharedTag:
         `same`: whether two entries are one. `complete`: what else a changed manifest needs, given and returned as a
         document. Raises WritesCollide, TagImmutable and the client's RegistryErrors.
         """
-        wrote = settled = False
+        wrote = False
         window_s = 0.0
         for attempt in range(1, _ATTEMPTS + 1):
             started = time.monotonic()
-            held = await self.read()
+            # What was read before will do to begin with, if it is compared before the write.
+            held = self._seen if attempt == 1 and complete is not None and self._has_read else await self.read()
             listed = entries_of(held, self._key)
             missing = [entry for entry in entries if not any(same(entry, each) for each in listed)]
-            if missing:
-                if wrote:  # another writer has undone it; not all of them should try again at the same moment
-                    await self._pause(random.uniform(0, window_s * min(attempt, 10)))  # noqa: S311 (no secret)
-                base = held.document if held is not None else {"schemaVersion": 2, "mediaType": self._kind[0]}
-                document = {**base, self._key: [*listed, *missing]}
-                if complete is not None:
-                    document = await complete(document)
-                if complete is not None or wrote:
-                    started = time.monotonic()
-                    again = await self.read()
-                    if (again and again.digest) != (held and held.digest):
-                        continue
-                await self._write(document)
-                window_s = time.monotonic() - started
-                wrote, settled = True, False
-            elif settled or not wrote:
+            if not missing:
                 return
-            else:
-                await self._pause(max(_SETTLE_S, window_s * _SLOWER))
-                settled = True
+            if wrote:  # another writer has undone it; not all of them should try again at the same moment
+                await self._pause(random.uniform(0, window_s * min(attempt, 10)))  # noqa: S311 (no secret)
+            base = held.document if held is not None else {"schemaVersion": 2, "mediaType": self._kind[0]}
+            document = {**base, self._key: [*listed, *missing]}
+            if complete is not None:
+                document = await complete(document)
+            if complete is not None or wrote:
+                started = time.monotonic()
+                again = await self.read()
+                if (again and again.digest) != (held and held.digest):
+                    continue
+            await self._write(document)
+            window_s = time.monotonic() - started
+            wrote = True
+            await self._pause(max(_SETTLE_S, window_s * _SLOWER))
         raise WritesCollide(f"{self._tag} in {self._client.host}/{self._repository} is overwritten repeatedly")
 
     async def _write(self, document: Entry) -> None:

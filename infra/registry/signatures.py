@@ -38,6 +38,7 @@ class TaggedAttachments:
         self._suffix = suffix
         self._limit = limit
         self._pause = pause
+        self._tags: dict[str, SharedTag] = {}
 
     async def attached(self, digest: str) -> Sequence[Attached]:
         return [read_entry(layer) for layer in await self._tag(digest).entries()]
@@ -60,8 +61,11 @@ class TaggedAttachments:
 
     def _tag(self, digest: str) -> SharedTag:
         name = digest.replace(":", "-") + self._suffix
-        kind = (OCI_MANIFEST, DOCKER_MANIFEST)
-        return SharedTag(self._client, self._repository, name, kind=kind, key="layers", pause=self._pause)
+        if name not in self._tags:
+            kind = (OCI_MANIFEST, DOCKER_MANIFEST)
+            tag = SharedTag(self._client, self._repository, name, kind=kind, key="layers", pause=self._pause)
+            self._tags[name] = tag
+        return self._tags[name]
 
     async def _with_config(self, document: Entry) -> Entry:
         """An image needs a configuration that names its layers; this one has nothing else in it, as cosign's."""

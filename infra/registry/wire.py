@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Self
@@ -33,6 +34,7 @@ _MAX_SENDS = 3
 _MOST_REDIRECTS = 10
 # How many of its time-outs an answer that comes drop by drop may take as a whole.
 _PATIENCE = 10
+_MOST_CONNECTIONS = 32
 
 
 class Wire:
@@ -47,24 +49,18 @@ class Wire:
         self._ca_file = ca_file
         self._timeout_s = timeout_s
         self._clock: tuple[float, float] | None = None
+        self._base = httpx.URL(f"{'http' if insecure else 'https'}://{host}")
+        self._idle: list[httpx.AsyncClient] = []
+        self._slots = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
-        self._http = httpx.AsyncClient(
-            base_url=f"{'http' if self._insecure else 'https'}://{self._host}",
-            verify=trusting_also(f"the registry {self._host}", self._ca_file) if not self._insecure else False,
-            timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
-            # Many servers close a connection that was idle for five seconds: it must not be used just then.
-            limits=httpx.Limits(keepalive_expiry=4.0),
-            headers={"User-Agent": "slipway"},
-            max_redirects=_MOST_REDIRECTS,
-            # A proxy of the environment has no business with this machine's own ports.
-            trust_env=not is_loopback(self._host),
-        )
+        self._tls = trusting_also(f"the registry {self._host}", self._ca_file) if not self._insecure else False
         self._auth = Authenticator(self._get, self._host, self._credentials, insecure=self._insecure)
+        self._exits = await AsyncExitStack().__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._exits.aclose()
 
     def now(self) -> float:
         """Seconds since the epoch by the registry's clock as its answers show it, else by this machine's."""
@@ -92,10 +88,9 @@ class Wire:
             sent = dict(headers or {})
             if authorization is not None:
                 sent["Authorization"] = authorization
-            request = self._http.build_request(method, path, headers=sent, content=content)
             # Blobs may come from elsewhere: httpx drops Authorization when a redirect leaves this origin
             # (scheme, host and port).
-            response = await self._exchange(request, most, follow=method in {"GET", "HEAD"})
+            response = await self._exchange(method, path, sent, content, most, follow=method in {"GET", "HEAD"})
             ours = self.is_own(response.url)
             if ours:
                 self._look_at_the_clock(response)
@@ -109,7 +104,7 @@ class Wire:
 
     def is_own(self, url: httpx.URL) -> bool:
         """Whether an answer is the registry's own: to no other is a password offered, nor to itself in plain HTTP."""
-        own = self._http.base_url
+        own = self._base
         return (url.scheme, url.host, url.port) == (own.scheme, own.host, own.port)
 
     def error(self, response: httpx.Response, *, tag_write: bool = False) -> RegistryError:
@@ -117,25 +112,63 @@ class Wire:
         return self._auth.explain(error_of(response, tag_write=tag_write))
 
     async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:
-        return await self._exchange(self._http.build_request("GET", url, headers=headers), MOST_BYTES, follow=False)
+        return await self._exchange("GET", url, headers, None, MOST_BYTES, follow=False)
 
-    async def _exchange(self, request: httpx.Request, most: int, *, follow: bool) -> httpx.Response:
+    async def _exchange(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        most: int,
+        *,
+        follow: bool,
+    ) -> httpx.Response:
         """An answer with its body, which has been read."""
-        host = request.url.netloc.decode("ascii")
-        try:
-            async with asyncio.timeout(_PATIENCE * self._timeout_s):
-                response = await self._http.send(request, stream=True, follow_redirects=follow)
-                try:
-                    body = await _body(response, most)
-                finally:
-                    await response.aclose()
-        except httpx.RequestError as error:
-            raise transport_error(error, host, request.method) from error
-        except TimeoutError as error:
-            raise RegistryUnreachable(f"{host} sends its answer too slowly") from error
+        async with self._connection() as http:
+            request = http.build_request(method, url, headers=headers, content=content)
+            host = request.url.netloc.decode("ascii")
+            try:
+                async with asyncio.timeout(_PATIENCE * self._timeout_s):
+                    response = await http.send(request, stream=True, follow_redirects=follow)
+                    try:
+                        body = await _body(response, most)
+                    finally:
+                        await response.aclose()
+            except httpx.RequestError as error:
+                raise transport_error(error, host, method) from error
+            except TimeoutError as error:
+                raise RegistryUnreachable(f"{host} sends its answer too slowly") from error
         # What was read is decoded already.
         kept = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
         return httpx.Response(response.status_code, headers=kept, content=body, request=response.request)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[httpx.AsyncClient]:
+        """An idle connection to the registry, the last used one first, or a new one.
+
+        A client each, because httpcore's pool looks at all its connections for each request: with twenty at once that
+        takes more than twice the time of the request itself.
+        """
+        async with self._slots:
+            http = self._idle.pop() if self._idle else await self._exits.enter_async_context(self._new_client())
+            try:
+                yield http
+            finally:
+                self._idle.append(http)
+
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self._base,
+            verify=self._tls,
+            timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
+            # Many servers close a connection that was idle for five seconds: it must not be used just then.
+            limits=httpx.Limits(keepalive_expiry=4.0),
+            headers={"User-Agent": "slipway"},
+            max_redirects=_MOST_REDIRECTS,
+            # A proxy of the environment has no business with this machine's own ports.
+            trust_env=not is_loopback(self._host),
+        )
 
     def _look_at_the_clock(self, response: httpx.Response) -> None:
         try:
