@@ -36,8 +36,10 @@ class Releases:
         self._runs = runs
 
     def release(self) -> Row:
-        """All cached: what a release costs beyond the build and push that are in it."""
-        sides = self._sides(make_source(self._folder / "source"))
+        """All cached: what a release costs beyond the build and push that are in it. What signing adds to that is the
+        case `sign`."""
+        release, build = self._sides(make_source(self._folder / "source"))
+        sides = replace(release, command=[*release.command, "--sign", "none"]), build
         for side in sides:
             run(side)
         runs = in_turn(*sides, self._runs)
@@ -76,12 +78,20 @@ class Releases:
         return replace(row, ours=row.ours - fixed, value=(row.ours - fixed) / row.theirs, note=note)
 
     def dag(self) -> Row:
-        """Twenty images as one DAG, of short steps."""
-        return sets.measure(self._folder / "dag", self._connection, self._env, self._runs, 2)
+        """Twenty images as one DAG, of short steps; neither side attests or signs anything."""
+        return self._dag(2)
+
+    def dag_signed(self) -> Row:
+        """The same with what buildx does not do: signed, with provenance."""
+        return self._dag(2, signed=True)
 
     def dag_long(self) -> Row:
-        """The same with steps that take as long as those of many an application do."""
-        return sets.measure(self._folder / "dag-long", self._connection, self._env, self._runs, 10)
+        """Unsigned, with steps that take as long as those of many an application do."""
+        return self._dag(10)
+
+    def _dag(self, seconds: int, *, signed: bool = False) -> Row:
+        folder = self._folder / f"dag-{seconds}{'-signed' if signed else ''}"
+        return sets.measure(folder, self._connection, self._env, self._runs, seconds, signed=signed)
 
     def auto(self) -> Row:
         """What the commits ask for, of as many as a monorepo has before its first version by them."""
@@ -158,6 +168,7 @@ CASES: Mapping[str, Callable[[Releases], Row]] = {
     "sign": Releases.sign,
     "logs": Releases.logs,
     "dag": Releases.dag,
+    "dag-signed": Releases.dag_signed,
     "dag-long": Releases.dag_long,
     "auto": Releases.auto,
     "components": partial(Releases.components, back=10_000),

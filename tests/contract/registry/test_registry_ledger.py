@@ -8,6 +8,7 @@ import asyncio
 import random
 import re
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -197,24 +198,32 @@ async def test_five_machines_at_once_get_five_versions(registry: str, repository
             assert world.markers() == []
 
 
-async def test_a_marker_that_arrives_late_gives_way(world: RegistryWorld) -> None:
-    """The earlier release's marker is on its way while a later one looks, finds nobody and has the version: the earlier
-    one waits until the later must have decided, and takes the next.
-    """
-    arriving = asyncio.Event()
+def _held_back(slow: Front) -> tuple[asyncio.Event, threading.Event]:
+    """Markers that are written through `slow` are on their way from the first event until the second is set."""
+    arriving, decided = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def late() -> float:
         loop.call_soon_threadsafe(arriving.set)
-        return 0.5
+        decided.wait(60)
+        return 0.0
 
+    slow.slow_down("PUT", "/manifests/", late)
+    return arriving, decided
+
+
+async def test_a_marker_that_arrives_late_gives_way(world: RegistryWorld) -> None:
+    """The earlier release's marker is on its way while a later one looks, finds nobody and has the version: the earlier
+    one waits until the later must have decided, and takes the next.
+    """
     with front(world.place[0]) as slow:
-        slow.slow_down("PUT", "/manifests/", late)
+        arriving, has_decided = _held_back(slow)
         first, _ = await world.machine(slow.host, decide_s=0.5, poll_s=0.02)
         second, _ = await world.machine(decide_s=0.5, poll_s=0.02)
         one = asyncio.create_task(first.reserve(Claim("one", "a"), minor))
         await arriving.wait()
         two = await second.reserve(Claim("two", "b"), minor)
+        has_decided.set()
         assert (str(two.version), str((await one).version)) == ("0.1.0", "0.2.0")
 
 
@@ -400,19 +409,13 @@ async def test_where_no_tag_ever_changes_each_version_that_is_tried_has_a_marker
 ) -> None:
     """A release that gives way says so under another tag."""
     with front(world.place[0]) as slow:
-        arriving = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def late() -> float:
-            loop.call_soon_threadsafe(arriving.set)
-            return 0.5
-
-        slow.slow_down("PUT", "/manifests/", late)
+        arriving, has_decided = _held_back(slow)
         first, registry = await world.machine(slow.host, decide_s=0.5, poll_s=0.02)
         second, _ = await world.machine(decide_s=0.5, poll_s=0.02)
         reserving = asyncio.create_task(first.reserve(Claim("one", "a"), minor))
         await arriving.wait()
         await second.reserve(Claim("two", "b"), minor)
+        has_decided.set()
         markers = Markers(registry, world.place[1])
         own: list[str] = []
         while not own:
