@@ -9,7 +9,6 @@ from prefect_slipway.flows.request.component import Component
 from prefect_slipway.flows.request.model import Request
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import NOT_IN_FILE, WORKSPACES, section
-from prefect_slipway.infra.domain.documentation import SCHEMA
 
 _KIND = {"type": "string", "enum": list(WORKSPACES)}
 _OF_FORMS = ("position", "propertyNames")
@@ -31,7 +30,7 @@ def release_schema() -> dict[str, Any]:
             "additionalProperties": component,
         },
     }
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA, "title": "Slipway release file"}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Slipway release file"}
     return {**head, **schema}
 
 

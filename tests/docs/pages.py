@@ -6,7 +6,6 @@ import re
 import textwrap
 from pathlib import Path
 
-from prefect_slipway.infra.domain.documentation import SITE
 from tests.docs import (
     blocks_page,
     commands_page,
@@ -17,6 +16,7 @@ from tests.docs import (
     python_page,
     request_page,
     schema_page,
+    site_address,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +34,7 @@ GENERATED = [
     json_page,
     python_page,
     schema_page,
+    site_address,
 ]
 PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY"))]
 
@@ -41,11 +42,6 @@ PAGES = [README, *GUIDES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CO
 def named(page: Path) -> str:
     """How a test's id and messages name it."""
     return str(page.relative_to(ROOT))
-
-
-def on_site(url: str) -> Path:
-    """The page that the site has at this address of its own, without the anchor."""
-    return DOCS / f"{url.removeprefix(SITE).strip('/') or 'index'}.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,10 +20,9 @@ from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.cli.parser import command_parser
 from prefect_slipway.flows.reporting import events
 from prefect_slipway.infra.domain import errors
-from prefect_slipway.infra.domain.documentation import SITE
-from tests.docs import errors_page, json_page
+from tests.docs import errors_page, json_page, site_address
 from tests.docs.events_page import EVENTS
-from tests.docs.pages import DOCS, GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, named, on_site, prose
+from tests.docs.pages import DOCS, GENERATED, GUIDES, PAGES, README, ROOT, blocks, inline, lines, named, prose
 
 TROUBLESHOOTING = DOCS / "guides" / "troubleshooting.md"
 # A screen and a half: the rest is on the site.
@@ -114,13 +115,13 @@ def test_make_targets_exist(page: Path) -> None:
 
 @pages
 def test_links_lead_somewhere(page: Path) -> None:
-    """To a heading of the site or of the page, or to a file. Within docs/ the site's build looks (`make docs-site`)."""
+    """To a heading of the page, or to a file. Within docs/ the site's build looks (`make docs-site`)."""
     for target in re.findall(r"\]\(([^)]+)", prose(page)):
         address, _, anchor = target.partition("#")
-        if address.startswith("http") and not address.startswith(SITE):
+        if address.startswith("http"):
             assert re.fullmatch(r"https://[a-z0-9.-]+(/\S*)?", address), target
-        elif page not in GUIDES or address.startswith(SITE):
-            there = on_site(address) if address.startswith(SITE) else page.parent / address if address else page
+        elif page not in GUIDES:
+            there = page.parent / address if address else page
             assert there.exists(), target
             assert not anchor or anchor in anchors(there), target
 
@@ -151,9 +152,10 @@ def test_code_and_tests_that_are_named_exist(page: Path) -> None:
 
 
 def test_the_site_has_one_address() -> None:
-    """In its configuration, on the package's page, and in the code."""
-    assert f"\nsite_url: {SITE.removesuffix('latest/')}\n" in (ROOT / "mkdocs.yml").read_text()
-    assert f'\nDocumentation = "{SITE}"\n' in (ROOT / "pyproject.toml").read_text()
+    """On the package's page, from where the code has it; nobody else names the host."""
+    host = urlsplit(site_address.newest()).netloc
+    found = subprocess.run(["git", "grep", "-lF", host], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert found.stdout.splitlines() == ["infra/domain/documentation.py", "pyproject.toml"]
 
 
 def test_the_readme_is_short() -> None:
