@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason
+from prefect_slipway.infra.common.reasons import reason, tls_reason, unreachable
 from prefect_slipway.infra.domain.errors import (
     PrefectError,
     PrefectNotFound,
@@ -106,10 +106,10 @@ def prefect_cause(error: BaseException) -> PrefectError | None:
         # Prefect's client makes it of a 404 for things that are asked for by name.
         return PrefectNotFound(f"a requested object does not exist on the Prefect server {_server()}")
     if isinstance(error, httpx.TransportError):
-        return PrefectUnreachable(
-            f"the Prefect server {_host(error)} does not answer: {reason(error)}",
-            action=_TLS_ACTION if tls_reason(error) is not None else remedy(error, "PREFECT_API_URL"),
-        )
+        what = f"the Prefect server {_host(error)} does not answer"
+        if tls_reason(error) is not None:
+            return PrefectUnreachable(f"{what}: {reason(error)}", action=_TLS_ACTION)
+        return unreachable(PrefectUnreachable, what, error, "PREFECT_API_URL")
     if isinstance(error, RuntimeError) and str(error).startswith(_NOT_REACHED):
         return _not_reached(error.__cause__)
     if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_VERSION):

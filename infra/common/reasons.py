@@ -6,8 +6,17 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import TypeVar
 
-_NO_HOST, _SILENT = "no such host", "no answer in time"
+from prefect_slipway.infra.domain.errors import SlipwayError
+
+E = TypeVar("E", bound=SlipwayError)
+
+NO_HOST, NO_NAME_SERVER = "no such host", "the name server gave no answer"
+_SILENT = "no answer in time"
+# What a name server answers of a name that it does not know, or knows without an address. All else may pass: it is away
+# (EAI_AGAIN), or refuses for a moment.
+_UNKNOWN = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 # By the class's name, as this knows no HTTP library (httpx, aiohttp, requests, http.client); the first that fits.
 _WORDS = (
@@ -25,7 +34,8 @@ _WORDS = (
 )
 _WAY = "check {address}, and the firewalls and proxies between this machine and it"
 _REMEDIES = (
-    (_NO_HOST, "check the host name in {address}, and this machine's DNS"),
+    (NO_HOST, "check the host name in {address}, and this machine's DNS"),
+    (NO_NAME_SERVER, "check this machine's network and DNS"),
     (_SILENT, _WAY),
     ("no route to host", _WAY),
     ("network is unreachable", _WAY),
@@ -42,8 +52,9 @@ def reason(error: BaseException) -> str:
     if (trust := tls_reason(error)) is not None:
         return f"TLS: {trust}"
     chain = list(_causes(error))
-    if any(isinstance(link, socket.gaierror) for link in chain):
-        return _NO_HOST
+    for link in chain:
+        if isinstance(link, socket.gaierror):
+            return NO_HOST if link.errno in _UNKNOWN else NO_NAME_SERVER
     for link in chain:
         if isinstance(link, TimeoutError):
             return _SILENT
@@ -52,6 +63,21 @@ def reason(error: BaseException) -> str:
             text = os.strerror(link.errno)
             return text[0].lower() + text[1:]
     return next((words for link in chain for name, words in _WORDS if name in type(link).__name__), _BROKEN)
+
+
+def unreachable(kind: type[E], what: str, error: BaseException, address: str, *, details: str = "") -> E:
+    """The cause of a request that got no answer: `what`, why, and what to do about it. `address`: as of `remedy`.
+
+    A host that does not exist is tried once: name servers keep that answer for longer than a step is tried.
+    """
+    found = kind(f"{what}: {reason(error)}", action=remedy(error, address), details=details)
+    return once(found) if reason(error) == NO_HOST else found
+
+
+def once(error: E) -> E:
+    """The cause, as one that no second try helps within a run's patience."""
+    error.most_tries = 1
+    return error
 
 
 def remedy(error: BaseException, address: str) -> str | None:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason
+from prefect_slipway.infra.common.reasons import tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.common.tls import trusting_also
 from prefect_slipway.infra.domain.errors import (
@@ -154,9 +154,7 @@ class ForgeHttp:
         except httpx.RequestError as error:
             if (tls := tls_reason(error)) is not None:
                 raise ForgeTlsError(f"no TLS connection with {host}: {tls}") from error
-            raise ForgeUnreachable(
-                f"{host} cannot be reached: {reason(error)}", action=remedy(error, "--forge-url")
-            ) from error
+            raise unreachable(ForgeUnreachable, f"{host} cannot be reached", error, "--forge-url") from error
         if len(read) > most and response.is_success:
             raise ForgeProtocolError(f"{host}{request.url.path}: the answer has more than {most} bytes")
         kept = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]

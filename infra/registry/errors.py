@@ -11,7 +11,7 @@ import re
 
 import httpx
 
-from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason
+from prefect_slipway.infra.common.reasons import reason, tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import (
     DigestMismatch,
@@ -104,9 +104,7 @@ def transport_error(error: httpx.RequestError, host: str, method: str) -> Regist
         return RegistryProtocolError(f"{host} gave an invalid answer: {reason(error)}")
     if method in {"PUT", "POST", "PATCH"} and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
         return UploadBroken(f"the connection to {host} broke during an upload: {reason(error)}")
-    return RegistryUnreachable(
-        f"{host} cannot be reached: {reason(error)}", action=remedy(error, "the registry's address")
-    )
+    return unreachable(RegistryUnreachable, f"{host} cannot be reached", error, "the registry's address")
 
 
 def code_of(response: httpx.Response) -> str | None:

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import httpx
 
 from prefect_slipway.infra.common.causes import Cause, first
-from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.reasons import tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.common.tls import trusting_also
 from prefect_slipway.infra.domain.credentials import CredentialSource
@@ -157,7 +157,7 @@ async def _open(
                 f"{shown}: the server's certificate is not trusted",
                 action="add the server's CA to this machine's trusted CAs",
             ) from error
-        raise SourceUnreachable(f"{shown} cannot be reached: {reason(error)}") from error
+        raise unreachable(SourceUnreachable, f"{shown} cannot be reached", error, "the source's address") from error
 
 
 def status_error(shown: str, response: httpx.Response) -> SourceError:

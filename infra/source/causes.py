@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from pathlib import Path
 
 from prefect_slipway.infra.common.causes import Cause, first
+from prefect_slipway.infra.common.reasons import unreachable
 from prefect_slipway.infra.domain.errors import (
     RefUnknown,
     SourceDenied,
@@ -88,24 +91,41 @@ CAUSES: tuple[Cause[str, SourceError], ...] = (
         "no git repository was found",
     ),
     Cause(
-        r"Could not resolve host|Failed to connect|Couldn't connect|Connection (?:refused|timed out|reset|closed)"
+        r"Failed to connect|Couldn't connect|Connection (?:refused|timed out|reset|closed)"
         r"|timed out|Operation too slow|returned error: (?:408|429|5\d\d)|unable to access|early EOF|RPC failed"
         r"|hung up unexpectedly|unexpected disconnect|Network is unreachable|No route to host"
-        r"|Could not read from remote repository|Temporary failure in name resolution",
+        r"|Could not read from remote repository",
         SourceUnreachable,
         "the server does not answer",
     ),
 )
 
 
-def git_error(subject: str, answer: Answer) -> SourceError:
+_NO_ADDRESS = re.compile(r"Could not resolve host(?:name)?:? (?P<host>[^\s:]+)")
+
+
+async def git_error(subject: str, answer: Answer) -> SourceError:
     """The error that git's answer stands for. `subject`: what it is about, in words for people."""
     lines = own_words(answer.err)
     details = without_secrets("\n".join(lines[-_EXCERPT_LINES:]))
+    if (match := _NO_ADDRESS.search("\n".join(lines))) is not None:
+        why = await _lookup(match["host"])
+        return unreachable(SourceUnreachable, subject, why, "the source's address", details=details)
     if (cause := first(CAUSES, lambda pattern: any(re.search(pattern, line) for line in lines))) is not None:
         return cause.kind(f"{subject}: {cause.what}", action=cause.action, details=details)
     command = f"git failed with exit status {answer.status}"
     return SourceError(f"{subject}: {command}", action="git's own message is shown above", details=details)
+
+
+async def _lookup(host: str) -> socket.gaierror:
+    """What this machine's resolver says of a host that git found no address for: curl does not pass that on."""
+    try:
+        await asyncio.get_running_loop().getaddrinfo(host, None)
+    except socket.gaierror as error:
+        return error
+    except UnicodeError:  # no name that DNS could know
+        return socket.gaierror(socket.EAI_NONAME, "")
+    return socket.gaierror(socket.EAI_AGAIN, "")  # it has an address by now
 
 
 def own_words(text: str) -> list[str]:
@@ -124,5 +144,5 @@ async def run_git(
     """Run git and return what it printed; raises the SourceError that its failure stands for."""
     answer = await git(*args, cwd=cwd, remote=remote, stdin=stdin, index=index)
     if answer.status != 0:
-        raise git_error(subject, answer)
+        raise await git_error(subject, answer)
     return answer.out

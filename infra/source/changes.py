@@ -54,10 +54,10 @@ async def _tracked(path: Path, overlooked: Iterable[str]) -> list[str]:
                 unmark = ("update-index", "-z", mark, "--stdin")
                 answer = await git(*unmark, cwd=path, stdin=names, index=index)
                 if answer.status != 0:
-                    raise git_error(str(path), answer)
+                    raise await git_error(str(path), answer)
         answer = await git(*_STATUS, "--", ".", cwd=path, index=index)
     if answer.status != 0:
-        raise git_error(str(path), answer)
+        raise await git_error(str(path), answer)
     top = (await run_git(str(path), "rev-parse", "--show-prefix", cwd=path)).removesuffix("\n")
     return [entry[3:].removeprefix(top) for entry in _split(answer.out)]
 

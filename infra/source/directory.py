@@ -106,7 +106,7 @@ async def _work_tree(path: Path) -> _WorkTree | None:
     if answer.status != 0:
         if any(words in answer.err for words in _NO_WORK_TREE):
             return None
-        raise git_error(str(path), answer)
+        raise await git_error(str(path), answer)
     inside, top, prefix = answer.out.removesuffix("\n").split("\n")
     if inside != "true":
         return None
@@ -119,7 +119,7 @@ async def _work_tree(path: Path) -> _WorkTree | None:
         return _WorkTree(Path(top), prefix.rstrip("/"), revision, int(committed_at))
     if _is_unborn(head):
         return _WorkTree(Path(top), prefix.rstrip("/"), None, None)
-    raise git_error(str(path), head)
+    raise await git_error(str(path), head)
 
 
 def _is_unborn(answer: Answer) -> bool:

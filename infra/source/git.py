@@ -86,7 +86,7 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     subject = f"{remote.url.shown}, ref {ref}" if ref != "HEAD" else remote.url.shown
     answer = await git(*FETCH, "--depth=1", "origin", ref, cwd=repository, remote=remote)
     if answer.status != 0:
-        error = git_error(subject, answer)
+        error = await git_error(subject, answer)
         if not isinstance(error, RefUnknown) or not is_full_id(ref):
             raise error
         # Servers may refuse commit ids that no ref shows: then the commit has to be among all there is.
@@ -129,7 +129,7 @@ async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str
         )
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
-            raise git_error(f"{what}{remote.url.shown}", answer)
+            raise await git_error(f"{what}{remote.url.shown}", answer)
     if submodules:
         await in_thread(lambda check: _forget_submodules(tree, remote.url.shown, check))
 

@@ -46,7 +46,7 @@ async def tags(source: Path | Remote) -> dict[str, str]:
     else:
         answer = await git("show-ref", "--tags", "--dereference", cwd=source)
         if answer.status > 1 or answer.err:
-            raise git_error(str(source), answer)
+            raise await git_error(str(source), answer)
         listed = answer.out
     return read_tags(listed)
 
@@ -191,7 +191,7 @@ class History:
             if answer.status == 0:
                 return
             if "filter" not in answer.err:
-                raise git_error(remote.url.shown, answer)
+                raise await git_error(remote.url.shown, answer)
         await run_git(remote.url.shown, *fetch, "--no-filter", "origin", cwd=self._repository, remote=remote)
 
     async def _is_shallow(self) -> bool:

@@ -62,7 +62,7 @@ class RefStore:
             answer = await git("show-ref", "--dereference", cwd=self._repository)
             # Status 1 and no word: there are no refs.
             if answer.status > 1 or answer.err:
-                raise git_error(self.place, answer)
+                raise await git_error(self.place, answer)
             listed = answer.out.replace(" ", "\t")
         pairs = (line.partition("\t")[::2] for line in listed.splitlines())
         reservations = {ref: revision for revision, ref in pairs if ref.startswith("refs/slipway/")}
@@ -89,7 +89,7 @@ class RefStore:
             text = await self._message(revision)
             if text is None and self._remote is not None:
                 answer = await self._git(*FETCH, "--no-write-fetch-head", "--", self._remote.url.text, ref)
-                if answer.status != 0 and not isinstance(error := git_error(self.place, answer), RefUnknown):
+                if answer.status != 0 and not isinstance(error := await git_error(self.place, answer), RefUnknown):
                     raise error
                 text = await self._message(revision)
             if text is not None:
@@ -100,13 +100,13 @@ class RefStore:
         """Make all changes or none; False if a ref is not what it was seen as. Raises SourceErrors."""
         if self._remote is None:
             lines = "".join(_instruction(change) for change in changes)
-            return self._judge(await git("update-ref", "--stdin", "-z", cwd=self._repository, stdin=lines))
+            return await self._judge(await git("update-ref", "--stdin", "-z", cwd=self._repository, stdin=lines))
         answer = await self._push(*changes, atomic=len(changes) > 1)
         if "does not support --atomic" in answer.err:
             # One after the other, the public tag first: what is left if the second fails is seen as finished
             # later.
-            return all([self._judge(await self._push(change, atomic=False)) for change in changes])
-        return self._judge(answer)
+            return all([await self._judge(await self._push(change, atomic=False)) for change in changes])
+        return await self._judge(answer)
 
     async def copy_tag(self, tag: str, made: str | None) -> None:
         """Give a user's own work tree the tag that its remote has now; one that it has already stays. `made`: the
@@ -115,12 +115,12 @@ class RefStore:
         if self._remote is None or bare:
             return
         if made is not None:
-            self._judge(await git("update-ref", f"refs/tags/{tag}", made, "", cwd=self._repository))
+            await self._judge(await git("update-ref", f"refs/tags/{tag}", made, "", cwd=self._repository))
         elif (await git("show-ref", "--verify", "--quiet", f"refs/tags/{tag}", cwd=self._repository)).status != 0:
             name = f"refs/tags/{tag}"
             await self._run(*FETCH, "--no-write-fetch-head", "--", self._remote.url.text, f"{name}:{name}")
 
-    def _judge(self, answer: Answer) -> bool:
+    async def _judge(self, answer: Answer) -> bool:
         if answer.status == 0:
             return True
         said = answer.out + answer.err
@@ -128,7 +128,7 @@ class RefStore:
         if _OUTDATED.search(ours) and not _REFUSED.search(said):
             self.last_refusal = ours
             return False
-        raise git_error(self.place, Answer(answer.status, "", said))
+        raise await git_error(self.place, Answer(answer.status, "", said))
 
     async def _push(self, *changes: Change, atomic: bool) -> Answer:
         assert self._remote is not None, "only a remote is pushed to"

@@ -11,7 +11,7 @@ import hvac.exceptions as hvac_errors
 import requests.exceptions as requests_errors
 
 from prefect_slipway.infra.common.causes import Cause, first
-from prefect_slipway.infra.common.reasons import reason, remedy
+from prefect_slipway.infra.common.reasons import unreachable
 from prefect_slipway.infra.domain.errors import (
     SecretMissing,
     VaultDenied,
@@ -85,7 +85,6 @@ def vault_error(error: Exception, address: str, doing: str, *, login: bool = Fal
     if (found := first(_TABLE, lambda library: isinstance(error, library))) is not None:
         if isinstance(error, requests_errors.ConnectionError):
             # Also of a certificate, and of an answer that did not come.
-            why, action = reason(error), remedy(error, "VAULT_ADDR")
-            return found.kind(f"{doing}: Vault at {address} {found.what} ({why})", action=action)
+            return unreachable(found.kind, f"{doing}: Vault at {address} {found.what}", error, "VAULT_ADDR")
         return found.kind(f"{doing}: Vault at {address} {found.what}")
     raise TypeError(f"{type(error).__name__} is not an error of hvac or requests") from error

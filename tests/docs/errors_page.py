@@ -24,7 +24,7 @@ _HEAD = """\
 
 Each failure of Slipway has a named cause. The command line prints what happened and, after `Next:`, what to do. The
 name of the error is in events, in metrics and in Python (`from prefect_slipway import errors`). *Retried*: Slipway
-tries the step again by itself before it fails.
+tries the step again by itself before it fails, unless it is because a host name does not exist.
 
 Exit codes are in [Settings](settings.md#exit-codes); [Troubleshooting](../guides/troubleshooting.md)
 starts from what you see.

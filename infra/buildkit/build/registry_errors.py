@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from prefect_slipway.infra.common.causes import Cause, first
+from prefect_slipway.infra.common.reasons import NO_HOST, NO_NAME_SERVER, once
 from prefect_slipway.infra.domain.errors import (
     RegistryError,
     RegistryForbidden,
@@ -50,7 +51,8 @@ BY_WORDS: tuple[Cause[str, RegistryError], ...] = (
     Cause(r"\bunknown: unknown error", RegistryUnavailable, "an error of its own"),
     Cause(r"blob upload (?:unknown|invalid)", UploadBroken, "the upload broke off"),
     Cause(r"connection refused", RegistryUnreachable, "connection refused", _PORT),
-    Cause(r"no such host|name resolution|server misbehaving", RegistryUnreachable, "no such host", _NAME),
+    Cause(r"no such host", RegistryUnreachable, NO_HOST, _NAME),
+    Cause(r"name resolution|server misbehaving", RegistryUnreachable, NO_NAME_SERVER, _NAME),
     Cause(r"unreachable|no route to host", RegistryUnreachable, "no network route to it", _WAY),
     Cause(r"timeout|deadline exceeded", RegistryUnreachable, "timed out", _WAY),
     Cause(
@@ -76,5 +78,6 @@ def registry_error(host: str, what: str, text: str) -> RegistryError:
             kind = UploadBroken
         return kind(f"registry {host}: {what} failed (HTTP {status}{asked})")
     if (cause := first(BY_WORDS, lambda words: re.search(words, text, re.IGNORECASE))) is not None:
-        return cause.kind(f"registry {host}: {what} failed ({cause.what})", action=cause.action)
+        found = cause.kind(f"registry {host}: {what} failed ({cause.what})", action=cause.action)
+        return once(found) if cause.what == NO_HOST else found
     return RegistryProtocolError(f"registry {host}: {what} failed, and the daemon gives no reason")

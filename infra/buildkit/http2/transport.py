@@ -10,7 +10,7 @@ import ssl
 from typing import Protocol
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
-from prefect_slipway.infra.common.reasons import remedy
+from prefect_slipway.infra.common.reasons import remedy, unreachable
 from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import (
     BuilderProtocolError,
@@ -204,12 +204,8 @@ def _connection_error(address: BuilderAddress, error: OSError) -> SlipwayError:
     if isinstance(error, ConnectionResetError | ConnectionAbortedError) and address.tls is not None:
         # A server that requires a client certificate may close the connection instead of sending an alert.
         return BuilderTlsError(f"builder {address}: the connection broke during the TLS handshake")
-    action = remedy(error, "the builder's address") if isinstance(error, socket.gaierror) else None
-    return BuilderUnreachable(f"builder {address}: {_reason(error)}", action=action)
-
-
-def _reason(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
-        return "no such host"
+        return unreachable(BuilderUnreachable, f"builder {address}", error, "the builder's address")
     # asyncio puts the address into its text, and several attempts into one error without a number.
-    return os.strerror(error.errno).lower() if error.errno else "connection refused by all its addresses"
+    why = os.strerror(error.errno).lower() if error.errno else "connection refused by all its addresses"
+    return BuilderUnreachable(f"builder {address}: {why}")

@@ -188,9 +188,10 @@
     │   └── StackDown                  nothing is running and nothing else was named
     └── Interrupted                    Ctrl-C or SIGTERM, exit code 130
 
-Each class answers `retryable` ("would the same again help?"); tasks retry on that alone. Messages are composed by
-Slipway from allow-listed fields (host, path, step, HTTP status, server's error code); where a server's free text has
-to be shown (BuildKit's), what could be a credential in it is taken out first (`buildkit.build.scrub`).
+Each class answers `retryable` ("would the same again help?"); tasks retry on that alone, as often as `most_tries`
+says. Messages are composed by Slipway from allow-listed fields (host, path, step, HTTP status, server's error code);
+where a server's free text has to be shown (BuildKit's), what could be a credential in it is taken out first
+(`buildkit.build.scrub`).
 """
 
 from prefect_slipway.infra.domain.errors.approval import (

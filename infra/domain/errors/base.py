@@ -18,7 +18,7 @@ class SlipwayError(Exception):
     """
 
     retryable: ClassVar[bool] = False
-    most_tries: ClassVar[int | None] = None
+    most_tries: int | None = None
     """How often the same is worth a try where nobody says how long to wait; None: as often as a step is tried."""
     default_action: ClassVar[str] = ""
     exit_code: ClassVar[int] = 1

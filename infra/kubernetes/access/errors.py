@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason
+from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import (
     ClusterError,
@@ -121,12 +121,12 @@ def transport_error(error: BaseException, host: str) -> ClusterError:
     """The cause for a request that got no answer from `host`."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
         return ClusterTlsError(f"no TLS connection with the API server at {host}: {tls_reason(error) or reason(error)}")
-    action = remedy(error, "the kubeconfig")
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        action = remedy(error, "the kubeconfig")
         return ClusterUnreachable(f"the API server at {host} did not answer in time", action=action)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects | aiohttp.ContentTypeError):
         return ClusterProtocolError(f"{host} gave an invalid answer: {reason(error)}")
-    return ClusterUnreachable(f"the API server at {host} cannot be reached: {reason(error)}", action=action)
+    return unreachable(ClusterUnreachable, f"the API server at {host} cannot be reached", error, "the kubeconfig")
 
 
 def _status(body: bytes | str) -> dict[str, Any]:

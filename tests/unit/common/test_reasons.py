@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import ssl
 import threading
@@ -13,7 +14,8 @@ import httpx
 import pytest
 import requests
 
-from prefect_slipway.infra.common.reasons import reason, tls_reason
+from prefect_slipway.infra.common.reasons import reason, tls_reason, unreachable
+from prefect_slipway.infra.domain.errors import VaultUnreachable
 from tests.waiting import PATIENCE_S
 
 Get = Callable[[str], Awaitable[None]]
@@ -100,6 +102,25 @@ def test_the_system_is_quoted_in_its_own_words() -> None:
         Path("/no/such/file").read_text()
     except OSError as error:
         assert reason(error) == "no such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "most"),
+    [
+        (socket.EAI_NONAME, "no such host", 1),
+        (socket.EAI_AGAIN, "the name server gave no answer", None),
+        (socket.EAI_FAIL, "the name server gave no answer", None),
+    ],
+)
+def test_only_a_name_that_does_not_exist_is_tried_once(number: int, words: str, most: int | None) -> None:
+    """A name server that is away comes back; its no stays for minutes. Also after a run has passed the error on."""
+    outer = httpx.ConnectError("secret")
+    outer.__cause__ = socket.gaierror(number, "secret")
+    error = pickle.loads(pickle.dumps(unreachable(VaultUnreachable, "Vault cannot be reached", outer, "VAULT_ADDR")))
+    assert error.cause == f"Vault cannot be reached: {words}"
+    assert error.retryable
+    assert error.most_tries == most
+    assert "DNS" in error.action
 
 
 def test_tls_is_told_by_openssl() -> None:

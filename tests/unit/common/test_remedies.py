@@ -137,6 +137,7 @@ async def test_an_answer_is_told_by_its_status(ask: Ask, status: int, what: str)
     ("words", "what"),
     [
         ("dial tcp: lookup registry.invalid: no such host", "DNS of the builder"),
+        ("dial tcp: lookup registry.invalid: Temporary failure in name resolution", "DNS of the builder"),
         ("dial tcp 127.0.0.1:1: connect: connection refused", "port"),
         ("dial tcp 10.0.0.1:443: i/o timeout", "firewalls"),
     ],
@@ -146,3 +147,4 @@ def test_what_the_builder_cannot_reach_is_a_matter_of_its_network(words: str, wh
     error = registry_error("registry.invalid", "pushing app", words)
     assert isinstance(error, RegistryUnreachable)
     assert what in error.action
+    assert error.most_tries == (1 if "no such host" in words else None)

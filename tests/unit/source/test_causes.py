@@ -45,7 +45,7 @@ SAID = [
     ("fatal: repository 'https://h/app.git/' not found", SourceMissing),
     ("fatal: '/srv/none' does not appear to be a git repository", SourceMissing),
     ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", SourceMissing),
-    ("fatal: unable to access 'https://h/': Could not resolve host: h", SourceUnreachable),
+    ("fatal: unable to access 'https://h/': Failed to connect to h port 443", SourceUnreachable),
     (
         "ssh: connect to host h port 22: Connection refused\nfatal: Could not read from remote repository.",
         SourceUnreachable,
@@ -56,17 +56,29 @@ SAID = [
 
 
 @pytest.mark.parametrize(("said", "kind"), SAID)
-def test_git_is_understood(said: str, kind: type[SourceError]) -> None:
+async def test_git_is_understood(said: str, kind: type[SourceError]) -> None:
     """The most specific cause that git names."""
-    error = git_error("https://h/app.git", Answer(128, "", said))
+    error = await git_error("https://h/app.git", Answer(128, "", said))
     assert type(error) is kind
     assert error.cause.startswith("https://h/app.git: ")
     assert error.action
 
 
-def test_every_row_is_reached() -> None:
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b"])
+@pytest.mark.parametrize("said", ["Could not resolve host: {}", "ssh: Could not resolve hostname {}: Name or service"])
+async def test_a_host_that_does_not_exist_is_told_from_a_name_server_that_is_away(said: str, host: str) -> None:
+    """curl says the same of both, so the resolver is asked."""
+    error = await git_error("https://h/app.git", Answer(128, "", f"fatal: {said.format(host)}"))
+    assert error.cause == "https://h/app.git: no such host"
+    assert error.most_tries == 1
+    passed = await git_error("x", Answer(128, "", f"fatal: {said.format('localhost')}"))
+    assert passed.cause == "x: the name server gave no answer"
+    assert passed.retryable and passed.most_tries is None
+
+
+async def test_every_row_is_reached() -> None:
     """No row of the table is hidden by one above it."""
-    reached = {git_error("x", Answer(128, "", said)).cause for said, _ in SAID}
+    reached = {(await git_error("x", Answer(128, "", said))).cause for said, _ in SAID}
     assert reached == {f"x: {cause.what}" for cause in CAUSES}
 
 
@@ -77,18 +89,18 @@ def test_every_cause_of_a_source_has_a_row() -> None:
     assert from_outside | found_here == {kind.__name__ for kind in SourceError.__subclasses__()}
 
 
-def test_unknown_words_are_shown() -> None:
+async def test_unknown_words_are_shown() -> None:
     """What the table lacks is a SourceError with git's last words."""
-    error = git_error("x", Answer(129, "", "error: something new\nusage: ..."))
+    error = await git_error("x", Answer(129, "", "error: something new\nusage: ..."))
     assert type(error) is SourceError
     assert "exit status 129" in error.cause
     assert "something new" in error.details
 
 
-def test_the_other_side_is_not_believed() -> None:
+async def test_the_other_side_is_not_believed() -> None:
     """What a server prints decides nothing and is not repeated, nor is user information in a URL."""
     said = "remote: not our ref, password=hunter2\nfatal: unable to access 'https://u:hunter3@h/': odd"
-    error = git_error("x", Answer(128, "", said))
+    error = await git_error("x", Answer(128, "", said))
     assert type(error) is SourceUnreachable
     assert "hunter" not in str(error)
 
