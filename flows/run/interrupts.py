@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from prefect_slipway.flows.reporting.watch import watcher
+from prefect_slipway.infra.common.account import login_name
 from prefect_slipway.infra.domain.errors import Interrupted
 
 R = TypeVar("R")
@@ -186,8 +186,4 @@ def _give_back() -> None:
 
 
 def _who() -> str:
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # before Python 3.13 KeyError: a user id without a name, as containers have it
-        user = f"user {os.getuid()}"
-    return f"{user} on {socket.gethostname()}"
+    return f"{login_name() or f'user {os.getuid()}'} on {socket.gethostname()}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 from pathlib import Path
 
+from prefect_slipway.infra.common.account import login_name
 from prefect_slipway.infra.local.findings import Finding, install, program
 
 _PART = "user namespaces"
@@ -23,7 +24,10 @@ def user_namespaces() -> Finding:
     for name, forbids, allows in _SWITCHES:
         if _switch(name) == forbids:
             return Finding(_PART, f"{name} is {forbids}", fix=f"sudo sysctl -w {name}={allows}")
-    user = getpass.getuser()
+    user = login_name()
+    if user is None:
+        fix = "run as a user that has an entry in /etc/passwd"
+        return Finding(_PART, f"the user id {os.getuid()} has no name, which a rootless engine needs", fix=fix)
     for file in ("/etc/subuid", "/etc/subgid"):
         if not _has_range(Path(file), user):
             fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
