@@ -108,7 +108,10 @@ def overview() -> str:
             lines += textwrap.wrap(
                 command.summary, width, initial_indent=f"  {name}".ljust(column), subsequent_indent=" " * column
             )
-    codes = "0 done, 1 failed, 2 wrong usage, 3 released but not cleaned up, 130 interrupted"
+    codes = (
+        "0 done, 1 failed, 2 wrong usage, 130 interrupted; after a release, 3 not cleaned up, 4 not on the forge, "
+        "5 not deployed"
+    )
     rest = (
         "`slipway help COMMAND` shows a command's options and examples; `slipway version` shows Slipway's version.",
         f"Exit codes: {codes}. SLIPWAY_DEBUG=1 shows tracebacks.",

@@ -21,7 +21,9 @@ class ComponentChoice(Request, title="Components"):
         ),
     )
     all: bool = Field(default=False, description="Release components that have not changed, too.")
-    at_once: int = Field(default=4, ge=1, description="Number of components to release at the same time. Default: 4.")
+    at_once: Annotated[int, Option(metavar="NUMBER")] = Field(
+        default=4, ge=1, description="Number of components to release at the same time. Default: 4."
+    )
 
 
 class Component(Request):

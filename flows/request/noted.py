@@ -40,7 +40,7 @@ class NotesRequest(RegistryOptions):
         default=None, description="Kubeconfig context. Leave empty for the current one, or the pod's own cluster."
     )
     namespace: str | None = Field(default=None, description="Namespace. Leave empty for the context's.")
-    notes: Notes = Field(default_factory=Notes, description="What is told, as in a release.")
+    notes: Notes = Field(default_factory=Notes, description="What the notes contain, as in a release.")
 
     @model_validator(mode="after")
     def _one_beginning(self) -> NotesRequest:

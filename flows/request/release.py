@@ -112,7 +112,7 @@ class ReleaseRequest(Request):
     )
     trust: Trust = Field(default_factory=Trust, description="Who signs the image before it gets its tag.")
     gates: Gates = Field(default_factory=Gates, description="What checks the image before it gets its tag.")
-    notes: Notes = Field(default_factory=Notes, description="What is told about the changes since the last version.")
+    notes: Notes = Field(default_factory=Notes, description="Release notes: what has changed since the last version.")
     forge: ForgeChoice = Field(
         default_factory=ForgeChoice,
         description="Release on GitHub, GitLab, Gitea or Forgejo, made when the images are public.",

@@ -23,7 +23,7 @@ class VersionChoice(Request, title="Version"):
         default=None, description="Release exactly this version. Leave empty for the next one."
     )
     reason: str | None = Field(
-        default=None, description="Why it is this version, for the report. Leave empty to name --version."
+        default=None, description="Why it is this version, for the report. Default: that you named it."
     )
     prerelease: bool = Field(
         default=False,

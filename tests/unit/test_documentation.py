@@ -158,6 +158,15 @@ def test_the_site_has_one_address() -> None:
     assert found.stdout.splitlines() == ["infra/domain/documentation.py", "pyproject.toml"]
 
 
+def test_the_help_names_each_exit_code() -> None:
+    """Those of the settings' page."""
+    with redirect_stdout(StringIO()) as printed:
+        main(["--help"])
+    (said,) = re.findall(r"^Exit codes: .*?\.\s", printed.getvalue(), re.MULTILINE | re.DOTALL)
+    table = re.findall(r"^\| (\d+) \|", (DOCS / "reference" / "settings.md").read_text(), re.MULTILINE)
+    assert sorted(re.findall(r"\d+", said)) == sorted(table)
+
+
 def test_the_readme_is_short() -> None:
     """What does not fit is a guide."""
     assert len(README.read_text().splitlines()) <= MOST_LINES
