@@ -23,8 +23,8 @@ class Branch:
 
     @classmethod
     def of(cls, name: str, request: ReleaseRequest) -> Branch:
-        """What the request says about the branch of that name."""
-        return cls(name, request.version.channels.get(name), MaintenanceLine.of(name))
+        """What the request says about the branch of that name. Raises InvalidOption."""
+        return cls(name, request.version.channel_of(name), MaintenanceLine.of(name))
 
     def applied(self, request: ReleaseRequest) -> ReleaseRequest:
         """The request, as one for a prerelease of the channel. A version or prerelease that it names itself wins."""

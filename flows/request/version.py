@@ -15,6 +15,9 @@ from prefect_slipway.infra.domain.version import parse_version
 # An identifier of SemVer that is a tag as well, and none of those that registries, caches or reservations have.
 _CHANNEL = re.compile(r"(?!latest$|sha256-|buildcache|slipway-)[A-Za-z][0-9A-Za-z-]{0,63}")
 
+# What the * of a branch's pattern matched.
+_MATCHED = "{branch}"
+
 
 class VersionChoice(Request, title="Version"):
     """Which version a release gets, and where versions are kept."""
@@ -36,7 +39,8 @@ class VersionChoice(Request, title="Version"):
         default_factory=dict,
         description=(
             "Prerelease channels by branch, `beta=beta`: releases of the branch are prereleases of the channel "
-            "(2.0.0-beta.1), and `moving_tags` moves the channel's tag to the highest one."
+            "(2.0.0-beta.1), and `moving_tags` moves the channel's tag to the highest one. In `feature/*={branch}`, "
+            "`*` matches the rest of a branch's name, which `{branch}` stands for."
         ),
     )
     again: bool = Field(
@@ -94,13 +98,44 @@ class VersionChoice(Request, title="Version"):
     @field_validator("channels")
     @classmethod
     def _channels_can_be_tags(cls, values: dict[str, str]) -> dict[str, str]:
+        patterns: dict[str, str] = {}
         for branch, channel in values.items():
-            if not _CHANNEL.fullmatch(channel):
+            if branch.count("*") > 1 or (branch.count("*"), channel.count(_MATCHED)) not in {(0, 0), (1, 1)}:
                 raise InvalidOption(
-                    f"the channel {channel!r} of the branch {branch!r} cannot be both a prerelease's name and a tag",
-                    action="use letters, digits and hyphens, such as beta or next; not latest, nor a tag of Slipway's",
+                    f"the channel {channel!r} of the branch {branch!r} is not one for each branch",
+                    action=f"use one * in the branch and {_MATCHED} in the channel, such as feature/*={_MATCHED}, or "
+                    "neither",
                 )
+            _check_channel(branch, channel.replace(_MATCHED, "x"))
+            if "*" in branch:
+                other = next((each for each in patterns if _may_be_equal(patterns[each], channel)), None)
+                if other is not None:
+                    raise InvalidOption(
+                        f"branches of {other!r} and of {branch!r} may have the same channel",
+                        action=f"begin their channels differently, such as fix-{_MATCHED}",
+                    )
+                patterns[branch] = channel
         return values
+
+    def channel_of(self, branch: str) -> str | None:
+        """The channel of a branch: by its name, or else by the first pattern that matches it; None without one. Raises
+        InvalidOption if what matched cannot be a channel, or is another branch's."""
+        if branch in self.channels and "*" not in branch:
+            return self.channels[branch]
+        for pattern, form in self.channels.items():
+            before, star, after = pattern.partition("*")
+            inner = branch[len(before) : len(branch) - len(after)]
+            if not (star and inner and branch.startswith(before) and branch.endswith(after)):
+                continue
+            channel = form.replace(_MATCHED, inner)
+            _check_channel(branch, channel)
+            if channel in self.channels.values():
+                raise InvalidOption(
+                    f"the channel {channel!r} of the branch {branch!r} is another branch's",
+                    action="name this branch's channel with --channel, or rename the branch",
+                )
+            return channel
+        return None
 
     @model_validator(mode="after")
     def _options_agree(self) -> Self:
@@ -112,3 +147,17 @@ class VersionChoice(Request, title="Version"):
                 action="use the prerelease itself, e.g. --version 2.0.0-rc.1, or remove --version",
             )
         return self
+
+
+def _check_channel(branch: str, channel: str) -> None:
+    if not _CHANNEL.fullmatch(channel):
+        raise InvalidOption(
+            f"the channel {channel!r} of the branch {branch!r} cannot be both a prerelease's name and a tag",
+            action="use letters, digits and hyphens, such as beta or next; not latest, nor a tag of Slipway's",
+        )
+
+
+def _may_be_equal(one: str, other: str) -> bool:
+    """Whether two forms of channels can make the same one of different branches."""
+    (before, _, after), (begin, _, end) = one.partition(_MATCHED), other.partition(_MATCHED)
+    return (before.startswith(begin) or begin.startswith(before)) and (after.endswith(end) or end.endswith(after))

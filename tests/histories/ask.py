@@ -84,6 +84,9 @@ def _asked(command: list[Any], questions: list[dict[str, Any]]) -> list[Any]:
 def _can_be_asked(history: History) -> bool:
     """Only for what commits and branches decide: what a human names is none of these tools' decisions."""
     named = {"again", "prerelease_token"} & {*_version(history)}
+    patterns = any("*" in branch for branch in _channels(history))
+    if patterns:  # each has its own language for them
+        return False
     return history.asked.get("bump") in {"auto", "prerelease"} and not named and "> detach" not in history.steps
 
 

@@ -49,7 +49,7 @@ async def test_the_right_version_is_planned(registry: str, history: History, tmp
     try:
         plan = await _planned(tmp_path, source=str(work), image=f"{registry}/{name}", **history.asked)
         planned, why = plan.version or "nothing", plan.why
-    except (VersionError, SourceError) as error:
+    except (VersionError, SourceError, InvalidOption) as error:
         planned, why = "refused", error.cause
     assert planned == history.right, why
 

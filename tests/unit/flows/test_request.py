@@ -118,6 +118,20 @@ def test_options_become_fields() -> None:
             ({"version": {"channels": {"beta": name}}}, InvalidOption)
             for name in ("latest", "1", "", "a.b", "a_b", "sha256-" + "a" * 57, "buildcache", "slipway-reservation-1")
         ),
+        *(
+            ({"version": {"channels": channels}}, InvalidOption)
+            for channels in (
+                {"feature/*": "next"},
+                {"beta": "{branch}"},
+                {"*/*": "{branch}"},
+                {"feature/*": "{branch}-{branch}"},
+                {"feature/*": "{branch}.x"},
+                {"feature/*": "1-{branch}"},
+                {"feature/*": "{branch}", "fix/*": "{branch}"},
+                {"feature/*": "{branch}", "fix/*": "fix-{branch}"},
+                {"feature/*": "a-{branch}", "fix/*": "{branch}-b"},
+            )
+        ),
         ({"bump": "huge"}, InvalidOption),
         ({"version": {"only_new": True, "again": True}}, InvalidOption),
         ({"version": {"exact": "1.0.0", "prerelease": True}}, InvalidOption),
