@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from prefect_slipway.blocks.policy import Policy
     from prefect_slipway.blocks.registry import Registry
     from prefect_slipway.blocks.source import Source
+    from prefect_slipway.blocks.source_policy import SourcePolicy
     from prefect_slipway.blocks.vault import Vault
 
-__all__ = ["Builder", "GateFile", "KubernetesBuilder", "Policy", "Registry", "Source", "Vault"]
+__all__ = ["Builder", "GateFile", "KubernetesBuilder", "Policy", "Registry", "Source", "SourcePolicy", "Vault"]
 
 # Imported at first use: they import Prefect, which then reads its settings, and the command line must set the server
 # first. Requests use the rest of this package.
@@ -28,6 +29,7 @@ _MODULES = {
     "Policy": "policy",
     "Registry": "registry",
     "Source": "source",
+    "SourcePolicy": "source_policy",
     "Vault": "vault",
 }
 

@@ -6,4 +6,5 @@ from prefect_slipway.blocks.kubernetes import KubernetesBuilder as KubernetesBui
 from prefect_slipway.blocks.policy import Policy as Policy
 from prefect_slipway.blocks.registry import Registry as Registry
 from prefect_slipway.blocks.source import Source as Source
+from prefect_slipway.blocks.source_policy import SourcePolicy as SourcePolicy
 from prefect_slipway.blocks.vault import Vault as Vault

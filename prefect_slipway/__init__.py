@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prefect_slipway.blocks import Policy as Policy
     from prefect_slipway.blocks import Registry as Registry
     from prefect_slipway.blocks import Source as Source
+    from prefect_slipway.blocks import SourcePolicy as SourcePolicy
     from prefect_slipway.blocks import Vault as Vault
     from prefect_slipway.flows.request.base_check import Application as Application
     from prefect_slipway.flows.request.base_check import BaseCheck as BaseCheck
@@ -103,6 +104,7 @@ _NAMES = {
     "Policy": "blocks:Policy",
     "Registry": "blocks:Registry",
     "Source": "blocks:Source",
+    "SourcePolicy": "blocks:SourcePolicy",
     "Vault": "blocks:Vault",
 }
 __all__ = [*_NAMES]

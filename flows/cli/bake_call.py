@@ -42,7 +42,7 @@ async def call(request: ReleaseRequest, asked: Call, progress: str, metadata: Re
     async with open_run(request) as run, await open_source(run) as checkout:
         places = Places.of(checkout.path, checkout.top, request.bake.allow)
         targets = read_targets(request.bake, places)
-        answers = await _answers(request, asked[0], targets, places, progress)
+        answers = await _answers(run.request, asked[0], targets, places, progress)
     print(_text(asked, targets, answers))
     if metadata is not None:
         texts = {

@@ -113,7 +113,7 @@ def given_options(
 
 
 def _value(option: _Typed, given: Any) -> Any:
-    if option_of(option.field).of_file:
+    if option_of(option.field).of_file and not given.startswith("block:"):
         return text_of_file(option.flag, given)
     if _is_tables(option.kind):
         example = f"{option.flag} production:git=https://git.example/config.git,path=app"

@@ -53,10 +53,19 @@ def register_blocks(connection: StackConnection) -> None:
     if mark.exists() and mark.read_text() == known:
         return
     _use(connection)
-    from prefect_slipway.blocks import Builder, GateFile, KubernetesBuilder, Policy, Registry, Source, Vault
+    from prefect_slipway.blocks import (
+        Builder,
+        GateFile,
+        KubernetesBuilder,
+        Policy,
+        Registry,
+        Source,
+        SourcePolicy,
+        Vault,
+    )
 
     async def register() -> None:
-        for block in (Builder, GateFile, KubernetesBuilder, Policy, Registry, Source, Vault):
+        for block in (Builder, GateFile, KubernetesBuilder, Policy, Registry, Source, SourcePolicy, Vault):
             await block.aregister_type_and_schema()
 
     asyncio.run(register())

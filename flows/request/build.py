@@ -100,7 +100,7 @@ class Build(Request):
         default=None,
         description=(
             "Source policy of the build, the text of BuildKit's JSON or Rego: what allows, denies or pins images, git "
-            "repositories and URLs. The option names its file. Leave empty to allow all."
+            "repositories and URLs. The option names its file. `block:NAME` is a saved one. Leave empty to allow all."
         ),
     )
     compression: Literal["uncompressed", "gzip", "zstd", "estargz"] | None = Field(
@@ -155,12 +155,19 @@ class Build(Request):
         byte_count("--shm-size", self.shm_size or "0")
         values.ulimits("--ulimit", self.ulimits)
         Places.check(self.allow)
-        self.policy()
+        if self.saved_policy is None:
+            self.policy()
         return self
 
     def policy(self) -> SourcePolicy | None:
-        """The source policy, None without one. Raises InvalidOption."""
+        """The source policy, None without one; a saved one was read before. Raises InvalidOption."""
         return SourcePolicy.read("the source policy", self.source_policy) if self.source_policy is not None else None
+
+    @property
+    def saved_policy(self) -> str | None:
+        """The name of a saved source policy, None for any other."""
+        text = self.source_policy or ""
+        return text.removeprefix("block:") if text.startswith("block:") else None
 
     @property
     def in_vault(self) -> list[SecretField]:

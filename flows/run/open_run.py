@@ -185,5 +185,9 @@ async def _with_saved(request: ReleaseRequest) -> ReleaseRequest:
             # Whoever saved the builder has allowed it.
             fields["build"]["allow"] = [*request.build.allow, "network.host"]
         request = request.changed(fields)
+    if (name := request.build.saved_policy) is not None:
+        from prefect_slipway.blocks import SourcePolicy
+
+        request = request.changed({"build": {"source_policy": (await load(SourcePolicy, name)).text}})
     access = await with_registries(request.credentials)
     return request.changed({"credentials": access.model_dump(exclude_unset=True)})

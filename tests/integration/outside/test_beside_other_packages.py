@@ -240,9 +240,18 @@ def test_prefect_registers_the_blocks(installed: Installed, theirs: Path, env: d
     known = server.ask("GET", "/block_types/slug/slipway-source")
     server.ask("DELETE", f"/block_types/{known['id']}")
     said = run(theirs, env, installed.bin / "prefect", "block", "register", "-m", "prefect_slipway")
-    assert "Successfully registered 7 blocks" in said
+    assert "Successfully registered 8 blocks" in said
     types = {each["slug"]: each for each in server.ask("POST", "/block_types/filter", {})}
-    for slug in ("builder", "kubernetes-builder", "registry", "source", "vault", "policy", "gate-file"):
+    for slug in (
+        "builder",
+        "kubernetes-builder",
+        "registry",
+        "source",
+        "vault",
+        "policy",
+        "gate-file",
+        "source-policy",
+    ):
         registered = types[f"slipway-{slug}"]
         assert registered["logo_url"]
         assert registered["documentation_url"]

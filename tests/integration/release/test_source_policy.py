@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -9,7 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from prefect_slipway.blocks import SourcePolicy
+from prefect_slipway.infra.domain.errors import BuildSourceDenied, InvalidOption
+from tests.integration.release.conftest import Release
 from tests.integration.release.test_attestations import Held, parameters
 from tests.integration.release.test_build_options import manifest
 from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
@@ -58,6 +63,34 @@ def test_what_is_allowed_is_released_and_recorded(commands: WarmStarter, traces:
     same = ("release", source, "--format", "json", "--version", result["version"])
     assert "is released or reserved already" in complaint(commands.run(*same))
     assert result_of(commands.run(*same, *options[:2]))["digest"] == result["digest"]
+
+
+async def test_a_saved_policy(
+    commands: WarmStarter, run_release: Release, traces: Traces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, in a request as in the option, for one image and for a set; what cannot be read fails closed."""
+    source = make_source(tmp_path / "app-saved-policy", "FROM busybox\n")
+    text = rules_text(rule("DENY", HUB))
+    monkeypatch.setenv("PREFECT_API_URL", traces.connection.prefect_api_url)
+    with pytest.raises(InvalidOption):
+        SourcePolicy(text='{"rules": [{"deny": "*"}]}')
+    with pytest.raises(InvalidOption, match="no 'Slipway Source Policy' block named 'strict-none'"):
+        await run_release(source=str(source), build={"source_policy": "block:strict-none"})
+    with temporary_settings({PREFECT_API_URL: traces.connection.prefect_api_url}):
+        await SourcePolicy(text=text).asave("strict", overwrite=True)
+    with pytest.raises(BuildSourceDenied, match=r"rule 1, DENY"):
+        await run_release(source=str(source), build={"source_policy": "block:strict"})
+    (source / "docker-bake.json").write_text(json.dumps({"target": {"default": {}}}))
+    said = "the source policy denies docker-image://docker.io/library/busybox:latest"
+    option = ("--source-policy", "block:strict")
+    plan = json.loads((await asyncio.to_thread(commands.run, "plan", source, *option, "--format", "json")).stdout)
+    assert plan["warnings"] == [f"{said} (rule 1, DENY {HUB})"]
+    assert plan["source_policy"] == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    assert said in (await asyncio.to_thread(commands.run, "bake", "--plan", *option, cwd=source)).stdout
+    (source / "Dockerfile").write_text(BASE)
+    result = await run_release(source=str(source), build={"source_policy": "block:strict"})
+    assert result.source_policy == plan["source_policy"]
+    assert traces.runs(source.name)[0]["parameters"]["request"]["build"]["source_policy"] == "block:strict"
 
 
 def test_every_target_of_a_set_follows_it(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
