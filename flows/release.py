@@ -92,6 +92,11 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
     if plan.nothing_to_release:
         await name_run(plan)
         course.forge = course.forge or await show_on_forge(run, registries, plan)
+        if run.request.deploy and plan.last_version is not None:
+            from prefect_slipway.flows.steps.deploy_targets import targets_to_finish, write_targets
+
+            course.targets, images = await targets_to_finish(run, registries, plan)
+            course.deploys = await write_targets(course.targets, plan, images)
         await course.record()
         return
 
@@ -120,9 +125,9 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         await whatever_comes(course.record())
         # Everything is public and recorded: what follows is not needed for that, and an interruption ends it.
         if course.targets:
-            from prefect_slipway.flows.steps.deploy_targets import write_targets
+            from prefect_slipway.flows.steps.deploy_targets import released_images, write_targets
 
-            course.deploys = await write_targets(course.targets, plan, course.result())
+            course.deploys = await write_targets(course.targets, plan, released_images(course.result()))
         course.forge = await show_on_forge(run, registries, plan, course.references)
         await export_caches(run, registries, builds)
         await whatever_comes(course.record_more())

@@ -76,6 +76,20 @@ async def current(target: OpenTarget, image: str | None = None) -> ImageReferenc
         return _named(target, await _files(target, branch), image)
 
 
+async def never_had(target: OpenTarget, image: DeployedImage) -> bool:
+    """Whether the target lacks the image, and no commit of Slipway's ever wrote it: what was written once was rolled
+    back or replaced since. Raises as `write`."""
+    async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
+        now = _named(target, await _files(target, branch), image.name)
+        if now is not None and (now.digest == image.digest or _is_ahead([now], image)):
+            return False
+        for depth in _DEPTHS:
+            await branch.deepen(depth)
+            if await _commits_of(branch, target.path, written(image)):
+                return False
+        return True
+
+
 async def earlier(target: OpenTarget, image: str | None = None) -> tuple[ImageReference, str]:
     """The release before the one that the target names now, and the commit that replaced it. What was rolled back does
     not count. Raises ReleaseUnknown, and as `write`."""

@@ -42,10 +42,11 @@ class Branch:
         return f"; the branch {self.name} takes versions {self.line} only" if self.line is not None else ""
 
 
-async def name_of_branch(run: OpenRun, checkout: Checkout, *, needed: bool) -> str:
+async def name_of_branch(run: OpenRun, checkout: Checkout, *, needed: bool, wanted: bool = False) -> str:
     """The branch's name, "" if it is not known. A CI's environment is not asked: it may tell of another repository.
-    Raises BranchUnknown if it is `needed`, SourceErrors."""
-    name = run.request.checkout.branch or await branch_name(checkout, run.git_credentials(), default=needed)
+    `needed`, `wanted`: the remote is asked which branch is its default. Raises BranchUnknown if it is `needed`,
+    SourceErrors."""
+    name = run.request.checkout.branch or await branch_name(checkout, run.git_credentials(), default=needed or wanted)
     if needed and not name:
         raise BranchUnknown(
             "which channel this release belongs to depends on its branch, which is not known: a detached HEAD, a tag, "

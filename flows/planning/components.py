@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from prefect_slipway.flows.components.graph import with_needed
 from prefect_slipway.flows.planning.branch import Branch, name_of_branch, needs_branch
 from prefect_slipway.flows.planning.lineage import Lineage
 from prefect_slipway.flows.planning.next_version import Choice, asks_for_prerelease, by_bump
+from prefect_slipway.flows.planning.pull_request import CHANGELOG
 from prefect_slipway.flows.request.config import NO_FILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.request.release_file import ReleaseFile
@@ -28,16 +30,25 @@ _NO_PREFIX = "-"
 
 @dataclass(frozen=True, slots=True)
 class ComponentRelease:
+    """`finishes`: its last version is of this commit, and what follows a release may be missing: its own run looks."""
+
     component: Component
     planned: PlannedComponent
     asked: ReleaseRequest
+    finishes: bool = False
 
     def request(self, contexts: Mapping[str, str]) -> ReleaseRequest:
         """Of its release, with further build contexts."""
         # Of two runs at once the later one is refused, instead of releasing the same commit once more.
-        version = {"exact": self.planned.version, "reason": self.planned.why, "prerelease": False}
-        build = {"contexts": {**contexts, **self.asked.build.contexts}} if contexts else {}
-        return self.asked.changed({"version": version, "build": build})
+        changes: dict[str, Any] = {"approval": {"pull_request": self.planned.pull_request}}
+        if self.planned.version is not None:
+            changes["version"] = {"exact": self.planned.version, "reason": self.planned.why, "prerelease": False}
+        if self.asked.bake is not None:
+            named = [f"*.contexts.{name}={context}" for name, context in contexts.items()]
+            changes["bake"] = self.asked.bake.changed({"overrides": [*named, *self.asked.bake.overrides]})
+        elif contexts:
+            changes["build"] = {"contexts": {**contexts, **self.asked.build.contexts}}
+        return self.asked.changed(changes)
 
 
 async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsPlan, dict[str, ComponentRelease]]:
@@ -49,7 +60,7 @@ async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsP
         raise InvalidOption(
             "components need a source in a git repository with a commit", action="release from the git repository"
         )
-    _check(asked)
+    _check(asked, run.request)
     found = components(file, checkout.path, asked.image or file.values.get("image"))
     wanted = with_needed(asked.components.names or list(found), {name: each.needs for name, each in found.items()})
     planning = _Planning(run, file, checkout, found)
@@ -58,13 +69,17 @@ async def plan_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsP
     return ComponentsPlan(checkout.name, checkout.revision, tuple(each.planned for each in planned.values())), planned
 
 
-def _check(asked: ReleaseRequest) -> None:
+def _check(asked: ReleaseRequest, request: ReleaseRequest) -> None:
     if asked.version.tag_prefix is not None:
         raise InvalidOption(
             "--tag-prefix cannot hold for several components", action="set tag_prefix in each component's table"
         )
     if asked.version.exact is not None and len(asked.components.names) != 1:
         raise InvalidOption("--version cannot hold for several components", action="name one with --component")
+    if asked.version.exact is not None and request.approval.pull_request:
+        raise InvalidOption(
+            "--pull-request needs versions that the commits decide", action="remove --version or --pull-request"
+        )
 
 
 class _Planning:
@@ -81,6 +96,7 @@ class _Planning:
         self._taken: dict[str, list[Version]] = {}
         self._branches: dict[str, Branch] = {}
         self._released: set[str] = set()
+        self._tip = checkout.revision
 
     async def read(self) -> None:
         """Read tags and history, once for all components. Raises HistoryIncomplete, SourceErrors."""
@@ -105,14 +121,18 @@ class _Planning:
             )
         await self._read_branch(lines)
         ends = [last for line in lines.values() for last in (line.latest(), line.latest(stable_only=True))]
-        await self._whole.read(last.revision for last in ends if last is not None and last.revision is not None)
+        starts = [last.revision for last in ends if last is not None and last.revision is not None]
+        await self._whole.read(starts, from_the_beginning=any(not line.line for line in lines.values()))
+        # What only brings notes into changelogs is no other commit.
+        self._tip = await self._whole.tip()
         parts = self._whole.parts({name: place_of(checkout.subdirectory, each) for name, each in self._found.items()})
         self._lines = {name: replace(line, history=parts[name]) for name, line in lines.items()}
 
     async def _read_branch(self, lines: dict[str, Lineage]) -> None:
         """Note what the branch says about each version."""
         needed = any(map(needs_branch, self._requests.values()))
-        on = await name_of_branch(self._run, self._checkout, needed=needed)
+        wanted = any(request.notes.changelog is not None for request in self._requests.values())
+        on = await name_of_branch(self._run, self._checkout, needed=needed, wanted=wanted)
         for name, request in self._requests.items():
             self._branches[name] = branch = Branch.of(on, request)
             self._requests[name] = branch.applied(request)
@@ -136,7 +156,8 @@ class _Planning:
             version = None if choice.nothing else choice.pick(self._taken[name])
         except (VersionError, InvalidOption) as error:
             raise error.adding(f"the component is {name}") from error
-        if version is not None:
+        proposed = version is not None and request.approval.pull_request and not choice.approved
+        if version is not None and not proposed:
             self._released.add(name)
         last = line.latest()
         planned = PlannedComponent(
@@ -149,8 +170,11 @@ class _Planning:
             why=choice.why,
             needs=component.needs,
             commits=choice.commits,
+            pull_request=proposed,
         )
-        return ComponentRelease(component, planned, request)
+        after = bool(request.deploy) or request.forge.token is not None
+        finishes = version is None and after and last is not None and last.revision == self._tip
+        return ComponentRelease(component, planned, request, finishes)
 
     async def _choose(self, component: Component) -> Choice:
         request, line = self._requests[component.name], self._lines[component.name]
@@ -159,7 +183,7 @@ class _Planning:
         base, again = _base(line), request.version.again
         if base is None:
             return await by_bump(request, line)
-        here = (each.version for each in line.line if each.revision == self._checkout.revision)
+        here = (each.version for each in line.line if each.revision == self._tip)
         done = next((each for each in here if asks_for_prerelease(request) or not each.prerelease), None)
         if done is not None and not again:
             return Choice(f"this commit is already released as {done}", last=done)
@@ -219,7 +243,17 @@ class _Planning:
         file = self._file.of_component(component.name, values)
         if "bump" not in given and "bump" not in file.values:
             given["bump"] = Bump.AUTO.value
-        return file.joined(given, ["*"])
+        request = file.joined(given, ["*"])
+        # All of them are approved at once; one whose table asks for it, once more by itself.
+        approval: dict[str, Any] = {"required": bool(values.get("approval", {}).get("required"))}
+        notes: dict[str, Any] = {}
+        inside = posixpath.relpath(component.path or ".", component.context or ".")
+        if inside != "." and not inside.startswith(".."):
+            # Where commits count for it: a release pull request is one.
+            approval["version_files"] = [f"{inside}/{each}" for each in request.approval.version_files]
+            changelog = request.notes.changelog or (CHANGELOG if request.approval.pull_request else None)
+            notes["changelog"] = f"{inside}/{changelog}" if changelog is not None else None
+        return request.changed({"approval": approval, "notes": notes})
 
 
 def _base(line: Lineage) -> Released | None:

@@ -229,6 +229,7 @@ class _Planning:
             source_policy=policy.digest if policy is not None else None,
             deploys=tuple(f"{name}: {each.place}" for name, each in request.deploy.items()),
             forge=forge,
+            last_version=str(choice.last) if version is None and choice.last is not None else None,
             pull_request=plan_pull_request(request, choice, forge, self._source.checkout, self._base),
         )
 

@@ -21,7 +21,8 @@ from prefect_slipway.infra.source.url import is_full_id
 BRANCH = "slipway/release"
 """How the branches of release pull requests begin."""
 
-_CHANGELOG = "CHANGELOG.md"
+CHANGELOG = "CHANGELOG.md"
+"""The changelog of a release pull request, if the request names none."""
 
 
 async def merged_into(run: OpenRun, checkout: Checkout) -> str:
@@ -32,7 +33,9 @@ async def merged_into(run: OpenRun, checkout: Checkout) -> str:
         return ""
     if request.forge.token is None:
         raise InvalidOption("--pull-request needs the forge's token", action="pass --forge-token vault:MOUNT/PATH")
-    if request.bump not in {Bump.AUTO, Bump.PRERELEASE} or request.version.exact is not None:
+    # The version of a component, which has a reason, was decided by the commits before its own release began.
+    named = request.version.exact is not None and request.version.reason is None
+    if named or request.bump not in {Bump.AUTO, Bump.PRERELEASE}:
         raise InvalidOption(
             "--pull-request needs a version that the commits decide", action="use --bump auto, without --version"
         )
@@ -72,7 +75,7 @@ def plan_pull_request(
     """None where none is needed: there is nothing to release, or the merged one names the version."""
     if not base or choice.nothing or choice.approved or forge is None:
         return None
-    files = (request.notes.changelog or _CHANGELOG, *request.approval.version_files)
+    files = (request.notes.changelog or CHANGELOG, *request.approval.version_files)
     return PlannedPullRequest(
         forge.place,
         base,

@@ -30,11 +30,17 @@ class ComponentsReport:
 
     def as_text(self, width: int) -> str:
         """For a terminal."""
-        return "\n".join([self.title, *aligned([each.line() for each in self.result.components])])
+        warnings = [f"WARN: {warning}" for warning in self._warnings]
+        return "\n".join([self.title, *aligned([each.line() for each in self.result.components]), *warnings])
 
     def as_markdown(self) -> str:
         """For Prefect's UI."""
-        return _page(self.title, [each.line() for each in self.result.components])
+        page = _page(self.title, [each.line() for each in self.result.components])
+        return "\n".join([page, *markdown.items(self._warnings), ""]) if self._warnings else page
+
+    @property
+    def _warnings(self) -> list[str]:
+        return [*self.result.warnings, *self.result.not_deployed]
 
 
 def plan_of_components(plan: ComponentsPlan) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from glob import escape
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from prefect_slipway.flows.request.component import Component
 from prefect_slipway.flows.request.model import Request
-from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import ReleaseFileInvalid, ReleaseFileRefused, UsageError
 from prefect_slipway.infra.domain.near import meant
@@ -113,6 +113,8 @@ class ReleaseFile:
         above = ("components", name)
         lines = {place[2:]: line for place, line in self.lines.items() if place[:2] == above}
         common = {key: value for key, value in self.values.items() if key != "image"}
+        if "bake" in values:  # its files say what each image is made of
+            common = _without(common, OF_ONE_IMAGE)
         return ReleaseFile(self.name, _joined(common, values), {**self.lines, **lines})
 
     def where(self, place: Place) -> str:
@@ -319,6 +321,15 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, list):
         return [str(inner) for inner in value]
     return [str(value).lower() if isinstance(value, bool) else str(value)]
+
+
+def _without(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Without these keys, of which one in a section is SECTION.KEY."""
+    kept = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+    for name in names:
+        section, _, key = name.rpartition(".")
+        (kept.get(section, {}) if section else kept).pop(key, None)
+    return kept
 
 
 def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

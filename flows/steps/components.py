@@ -19,15 +19,18 @@ from prefect_slipway.flows.reporting.components import ComponentsReport, Labelle
 from prefect_slipway.flows.reporting.rows import describe
 from prefect_slipway.flows.reporting.watch import watcher, watching
 from prefect_slipway.flows.request.release import ReleaseRequest
+from prefect_slipway.flows.run.approval import Question
 from prefect_slipway.flows.run.flow_run import has_report
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.server.errors import prefect_cause
+from prefect_slipway.flows.steps.approve import ask
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.components import (
     FAILED,
     RELEASED,
     SKIPPED,
     UNCHANGED,
+    WAITING,
     ComponentOutcome,
     ComponentsPlan,
 )
@@ -37,6 +40,7 @@ from prefect_slipway.infra.domain.errors import ComponentsFailed, ManifestUnknow
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.history import remote_of
 
 Release = Flow[[ReleaseRequest], Coroutine[Any, Any, ReleaseResult]]
 """The flow that releases one of them."""
@@ -53,9 +57,12 @@ async def release_components(run: OpenRun, checkout: Checkout, release: Release)
     watcher().say(plan.as_text())
     key = key_of("components", plan.source.lower())
     await _show(key, plan_of_components(plan), plan.title)
+    if run.request.approval.required and plan.releases_any:
+        await ask(run, checkout, Question(plan_of_components(plan), plan.as_text()))
     _runs_of_their_own(release)
-    outcomes = await _Releases(run, checkout, releases, release).all()
-    report = ComponentsReport(plan, _result(plan, outcomes))
+    releasing = _Releases(run, checkout, releases, release, await _at_once(run, checkout))
+    outcomes = await releasing.all()
+    report = ComponentsReport(plan, _result(plan, outcomes, releasing.results))
     watcher().show(report)
     await _show(key, report.as_markdown(), report.title)
     has_report()
@@ -73,6 +80,16 @@ def _runs_of_their_own(release: Release) -> None:
         context.task_run_dynamic_keys[key] = flow_run.run_count * _APART
 
 
+async def _at_once(run: OpenRun, checkout: Checkout) -> int:
+    """Where changelogs are committed in the work tree that is released, one after the other."""
+    version, repository = run.request.version, checkout.repository
+    if checkout.temporary is None and run.request.notes.changelog is not None and repository is not None:
+        name = version.git_remote or "origin"
+        if await remote_of(repository, name, run.git_credentials(), push=True) is None:
+            return 1
+    return run.asked.components.at_once
+
+
 @step("plan components")
 async def read_components(run: OpenRun, checkout: Checkout) -> tuple[ComponentsPlan, dict[str, ComponentRelease]]:
     """Raises as `plan_components`."""
@@ -83,18 +100,24 @@ class _Releases:
     """Each begins when those that it needs are public, as many at once as the request says."""
 
     def __init__(
-        self, run: OpenRun, checkout: Checkout, releases: Mapping[str, ComponentRelease], release: Release
+        self,
+        run: OpenRun,
+        checkout: Checkout,
+        releases: Mapping[str, ComponentRelease],
+        release: Release,
+        at_once: int,
     ) -> None:
         self._run = run
         self._folder = checkout.path
         self._releases = releases
         self._release = release
-        self._slots = asyncio.Semaphore(run.asked.components.at_once)
+        self._slots = asyncio.Semaphore(at_once)
         self._tasks: dict[str, asyncio.Task[ComponentOutcome]] = {}
+        self.results: dict[str, ReleaseResult] = {}
 
     async def all(self) -> tuple[ComponentOutcome, ...]:
         for name, each in self._releases.items():
-            if each.planned.version is not None:
+            if each.planned.version is not None or each.finishes:
                 self._tasks[name] = asyncio.ensure_future(self._one(each))
         outcomes = dict(zip(self._tasks, await run_concurrently(*self._tasks.values()), strict=True))
         return tuple(
@@ -107,24 +130,36 @@ class _Releases:
         needed = [await self._tasks[need] for need in each.planned.needs if need in self._tasks]
         if missing := [need.name for need in needed if need.state in {FAILED, SKIPPED}]:
             return ComponentOutcome(name, SKIPPED, version, why=f"it needs {', '.join(missing)}")
+        first = [
+            need.name for need in needed if need.state == WAITING and self._releases[need.name].planned.previous is None
+        ]
+        if first and not each.planned.pull_request:
+            return ComponentOutcome(name, WAITING, why=f"{version} needs a version of {', '.join(first)}")
         async with self._slots:
             try:
                 with watching(Labelled(name, watcher())), tags("slipway"):
-                    result = await self._release(await self._on_its_bases(each))
+                    self.results[name] = result = await self._release(await self._on_its_bases(each))
             except Exception as error:
                 cause = error if isinstance(error, SlipwayError) else prefect_cause(error) or error
                 why = cause.cause if isinstance(cause, SlipwayError) else describe(cause)
                 return ComponentOutcome(name, FAILED, version, why=why)
         references = tuple(image.reference for image in result.images)
-        state, why = (RELEASED, "") if result.released else (UNCHANGED, result.reason)
+        waits = each.planned.pull_request and not result.released
+        state, why = (RELEASED, "") if result.released else (WAITING if waits else UNCHANGED, result.reason)
+        if state == UNCHANGED and version is None:
+            return ComponentOutcome(name, state, each.planned.previous, why=each.planned.why, page=result.ui_url)
         return ComponentOutcome(name, state, result.version, references, why, result.ui_url)
 
     async def _on_its_bases(self, each: ComponentRelease) -> ReleaseRequest:
         """The request, with the images of components that the Dockerfile names, by digest. Raises RegistryErrors."""
+        if each.planned.pull_request:
+            return each.request({})  # nothing is built
         needs = {need: self._releases[need].planned for need in each.planned.needs}
         by_image = {planned.image: planned for planned in needs.values()}
         contexts = {}
-        for base in used_images(self._folder, each.component):
+        # The targets of a set say by themselves what they are based on.
+        bases = used_images(self._folder, each.component) if each.asked.bake is None else list(needs)
+        for base in bases:
             planned = needs.get(base) or by_image.get(name_of(base) or None)
             if planned is not None and planned.image is not None:
                 digest = await self._digest(planned.name, planned.image)
@@ -145,8 +180,12 @@ class _Releases:
         raise ManifestUnknown(f"{image} has no version {planned.previous}, on which another component is based")
 
 
-def _result(plan: ComponentsPlan, outcomes: Sequence[ComponentOutcome]) -> ReleaseResult:
-    count = {state: sum(each.state == state for each in outcomes) for state in (RELEASED, FAILED, SKIPPED)}
+def _result(
+    plan: ComponentsPlan, outcomes: Sequence[ComponentOutcome], results: Mapping[str, ReleaseResult]
+) -> ReleaseResult:
+    """What became of all, with what was not done of each."""
+    states = (RELEASED, WAITING, FAILED, SKIPPED)
+    count = {state: sum(each.state == state for each in outcomes) for state in states}
     said = [f"{number} {state}" for state, number in count.items() if number]
     return ReleaseResult(
         image=plan.source,
@@ -157,6 +196,10 @@ def _result(plan: ComponentsPlan, outcomes: Sequence[ComponentOutcome]) -> Relea
         ui_url=flow_run.ui_url,
         source=plan.source,
         components=tuple(outcomes),
+        warnings=tuple(f"{name}: {warning}" for name, each in results.items() for warning in each.warnings),
+        left_behind=tuple(left for each in results.values() for left in each.left_behind),
+        deploys=tuple(write for each in results.values() for write in each.deploys),
+        forge=next((each.forge for each in results.values() if each.forge is not None and each.forge.warning), None),
     )
 
 

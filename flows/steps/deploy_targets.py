@@ -3,7 +3,7 @@ told, and undoes nothing of the release."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +13,7 @@ from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.run.interrupts import unless_interrupted
 from prefect_slipway.flows.run.open_run import OpenRun
-from prefect_slipway.flows.run.registries import needed
+from prefect_slipway.flows.run.registries import Registries, needed
 from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.steps.gitops import followed, write_to_git
 from prefect_slipway.flows.steps.step import step
@@ -22,6 +22,8 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.version import image_tag, parse_version
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,45 @@ async def check_targets(run: OpenRun, plan: ReleasePlan) -> tuple[PlannedTarget,
     return tuple(found)
 
 
-async def write_targets(planned: Sequence[PlannedTarget], plan: ReleasePlan, result: ReleaseResult) -> list[GitWrite]:
+@step("look for deploy targets to finish")
+async def targets_to_finish(
+    run: OpenRun, registries: Registries, plan: ReleasePlan
+) -> tuple[tuple[PlannedTarget, ...], list[DeployedImage]]:
+    """The targets that the last version has never reached, because its release was interrupted there or refused, and
+    its images. Raises as `check_targets`, and RegistryErrors."""
+    assert plan.last_version is not None, "a version is released"
+    images = []
+    for planned in plan.public:
+        reference = ImageReference.parse(planned.image)
+        client = await registries.client(reference)
+        found = await client.head(reference.repository, image_tag(parse_version(plan.last_version)))
+        if found is not None:
+            images.append(DeployedImage(planned.image, found.digest, plan.last_version))
+    by_name = {image.name: image for image in images}
+    targets = [each for each in await check_targets(run, plan) if each.image in by_name]
+    lacking = await run_concurrently(*(writing.never_had(each.target, by_name[each.image]) for each in targets))
+    return tuple(each for each, lacks in zip(targets, lacking, strict=True) if lacks), images
+
+
+async def write_targets(
+    planned: Sequence[PlannedTarget], plan: ReleasePlan, images: Iterable[DeployedImage]
+) -> list[GitWrite]:
     """Write the public images, one target after the other. Never fails; an interruption ends it."""
-    released = {image.image: image for image in result.images}
+    public = {image.name: image for image in images}
     done = []
     with not_counted():
         for each in planned:
-            target, image = each.target, DeployedImage(each.image, released[each.image].digest, plan.version)
+            target, image = each.target, public[each.image]
             # The push must not start the next release where the source is what is written to.
             same = plan.source.url is not None and plan.source.url == target.remote.url.label
             done.append(await _tried(target, image, partial(write_to_git, target, image, skip_ci=same, forward=True)))
     return done
+
+
+def released_images(result: ReleaseResult) -> Iterator[DeployedImage]:
+    """The images of a release, as deploys have them."""
+    for image in result.images:
+        yield DeployedImage(image.image, image.digest, result.version)
 
 
 async def follow_targets(planned: Sequence[PlannedTarget], done: Sequence[GitWrite]) -> Sequence[GitWrite]:

@@ -13,7 +13,8 @@ from prefect_slipway.infra.domain.text import aligned
 @dataclass(frozen=True, slots=True)
 class PlannedComponent:
     """`path`: relative to the release file; `image`: None for a set. `version` None: it is not released, `why` says so.
-    `needs`: the components that are released before it. `commits`: the newest of those that decided."""
+    `needs`: the components that are released before it. `commits`: the newest of those that decided. `pull_request`:
+    its release pull request is opened or brought up to date; merging that releases it."""
 
     name: str
     path: str
@@ -24,11 +25,13 @@ class PlannedComponent:
     why: str
     needs: tuple[str, ...] = ()
     commits: tuple[str, ...] = ()
+    pull_request: bool = False
 
     def line(self) -> tuple[str, str]:
         """For people."""
         before = self.previous or "no version yet"
         what = f"{before} → {self.version}" if self.version is not None else before
+        what += " by a pull request" if self.pull_request else ""
         after = f" (after {', '.join(self.needs)})" if self.needs and self.version is not None else ""
         return self.name, f"{what}{after}: {one_line(self.why)}"
 
@@ -44,6 +47,11 @@ class ComponentsPlan:
     @property
     def to_release(self) -> tuple[PlannedComponent, ...]:
         return tuple(each for each in self.components if each.version is not None)
+
+    @property
+    def releases_any(self) -> bool:
+        """Whether a version becomes public, and not only a pull request for it."""
+        return any(not each.pull_request for each in self.to_release)
 
     @property
     def title(self) -> str:
@@ -68,14 +76,14 @@ class ComponentsPlan:
         return "\n".join(lines)
 
 
-RELEASED, UNCHANGED, FAILED, SKIPPED = "released", "unchanged", "failed", "skipped"
+RELEASED, UNCHANGED, WAITING, FAILED, SKIPPED = "released", "unchanged", "waiting", "failed", "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentOutcome:
-    """`state`: released, unchanged (there was nothing to release, or it was released before), failed, or skipped,
-    because what it needs failed. `references`: its images by digest. `why`: the cause of a failure, or why there was
-    nothing to release. `page`: of its run."""
+    """`state`: released, unchanged (there was nothing to release, or it was released before), waiting (for its release
+    pull request, or for one of what it needs), failed, or skipped, because what it needs failed. `references`: its
+    images by digest. `why`: the cause of a failure, or why there was nothing to release. `page`: of its run."""
 
     name: str
     state: str

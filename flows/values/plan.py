@@ -75,7 +75,8 @@ class ReleasePlan:
     `forge`: the release on a forge; None without one. `deploys`: the deploy targets, `NAME: PLACE` each.
     `pull_request`: what has to be merged first; None for nothing.
     `changelog`: None if the notes go into none.
-    `channel`: the version is a prerelease of it.
+    `channel`: the version is a prerelease of it. `last_version`: the one that is released already, where there is
+    nothing to release.
     """
 
     source: SourceFacts
@@ -99,6 +100,7 @@ class ReleasePlan:
     deploys: tuple[str, ...] = ()
     changelog: PlannedChangelog | None = None
     pull_request: PlannedPullRequest | None = None
+    last_version: str | None = None
 
     def __post_init__(self) -> None:
         # They quote commit messages and files, and stand in states, results and logs.

@@ -168,8 +168,8 @@ class ReleaseResult:
     build that used a registry cache; `left_behind`: what the clean-up could not remove. `signed_by`: the keys, each
     with its version. `source_policy`: as of ReleasePlan. `gates`: what each answered. `forge`: what became of the
     release on a forge; None without one. `deploys`: what became of each deploy target. `components`: what became of
-    each, where the release was of components, which have a version each. `notes`: what is new, in
-    Markdown.
+    each, where the release was of components, which have a version each; then `forge` is of the first one that is
+    missing there. `notes`: what is new, in Markdown.
     """
 
     image: str
@@ -204,9 +204,10 @@ class ReleaseResult:
     def summary(self) -> str:
         """A line for states and lists."""
         if self.components:
-            return "; ".join(filter(None, (f"{self.image}: {self.reason}", not_cleaned_up(self.left_behind))))
-        what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
-        done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
+            done = f"{self.image}: {self.reason}"
+        else:
+            what = self.image if len(self.images) == 1 else f"{len(self.images)} images of {self.image}"
+            done = f"{what} {self.version} released" if self.released else f"nothing to release: {self.reason}"
         forge = self.forge.warning if self.forge is not None else ""
         return "; ".join(filter(None, (done, not_cleaned_up(self.left_behind), forge, *self.not_deployed)))
 

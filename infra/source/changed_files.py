@@ -27,11 +27,15 @@ class ChangedFiles(NamedTuple):
     files: tuple[str, ...]
 
 
-async def changed_files(repository: Path, span: Sequence[str], remote: Remote | None) -> list[ChangedFiles]:
+async def changed_files(
+    repository: Path, span: Sequence[str], remote: Remote | None, *, saying: Sequence[str] = ()
+) -> list[ChangedFiles]:
     """The commits of a span (revisions as of git-rev-list(1)), each before its parents, by one run of git; not
-    those that only bring notes into a changelog. Raises SourceErrors."""
+    those that only bring notes into a changelog. `saying`: only those whose message holds one of these words. Raises
+    SourceErrors."""
     named = "".join(f"{each}\n" for each in span)
-    listed = await run_git(str(repository), *_LOG, cwd=repository, remote=remote, stdin=named)
+    words = (*("--fixed-strings", "--regexp-ignore-case"), *(f"--grep={word}" for word in saying)) if saying else ()
+    listed = await run_git(str(repository), *_LOG, *words, cwd=repository, remote=remote, stdin=named)
     # What is not UTF-8 could be neither shown nor stored.
     entries = os.fsencode(listed).decode(errors="replace").split("\0\0")
     found: dict[str, tuple[Commit, dict[str, None]]] = {}

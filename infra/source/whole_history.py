@@ -12,8 +12,8 @@ from prefect_slipway.infra.source.history import History, Series
 
 
 class WholeHistory(History):
-    """All commits that led to a revision. Git runs twice, however many parts there are: in the first of `includes` and
-    `read`, and in `read`, which comes before `holds` and `parts`."""
+    """All commits that led to a revision. Git runs two or three times, however many parts there are: in the first of
+    `includes` and `read`, and in `read`, which comes before `holds` and `parts`."""
 
     _parents: Mapping[str, Sequence[str]] | None = None
 
@@ -21,8 +21,10 @@ class WholeHistory(History):
         known = await self._all()
         return {revision for revision in revisions if revision in known}
 
-    async def read(self, starts: Iterable[str]) -> None:
-        """Read the commits after each of `starts`, for which `since` may be asked. Raises as `includes`."""
+    async def read(self, starts: Iterable[str], *, from_the_beginning: bool = False) -> None:
+        """Read the commits after each of `starts`, for which `since` may be asked. `from_the_beginning`: of those
+        before as well what names a version, or takes that back; it is all that a first version depends on. Raises as
+        `includes`."""
         parents = await self._all()
         self._bits = {revision: 1 << number for number, revision in enumerate(dict.fromkeys(starts))}
         self._within = within = {revision: self._bits.get(revision, 0) for revision in parents}
@@ -35,6 +37,11 @@ class WholeHistory(History):
         edge = {parent for each in new for parent in parents[each] if within[parent] & every == every}
         span = [self._revision, *(f"^{revision}" for revision in sorted(edge))]
         self._changes: list[ChangedFiles] = await changed_files(self._repository, span, self._remote) if new else []
+        before = sorted(edge) if new else [self._revision]
+        if from_the_beginning and before:
+            self._changes += await changed_files(
+                self._repository, before, self._remote, saying=("Release-As", "revert")
+            )
 
     def holds(self, later: str, earlier: str) -> bool:
         """Whether `earlier` is, or led to, `later`, one of the `starts`."""

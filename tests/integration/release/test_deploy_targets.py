@@ -90,6 +90,50 @@ def test_a_target_that_refuses_leaves_a_public_image(
     assert yaml.safe_load(git(config, "show", "main:app/values.yaml"))["images"][0]["digest"] == result["digest"]
 
 
+def test_the_same_release_finishes_its_targets(
+    commands: WarmStarter, tmp_path: Path, config: Path, server: GitServer
+) -> None:
+    """A target that never got the image gets it, of a component as well; one that was rolled back stays so."""
+    source = make_repository(tmp_path / "app-finished", {"README": ""})
+    target = f'repository = "{server.url("config.git")}"\npath = "app/values.yaml"\nkind = "kustomize"\n'
+    make_source(tmp_path / "parts")
+    for name in ("Dockerfile", "busybox"):
+        (tmp_path / "parts" / name).rename(source / name)
+    commit(source, "feat: one", {"slipway.toml": f"[deploy.live]\n{target}"})
+    options = (source, "--config-allow", "deploy", "--format", "json")
+    server.writable = False
+    ended = commands.run("release", *options)
+    assert ended.code == 5, ended.stderr
+    digest = json.loads(ended.stdout)["digest"]
+    ended = commands.run("release", *options)
+    assert ended.code == 5 and not json.loads(ended.stdout)["released"]
+
+    server.writable = True
+    result = result_of(commands.run("release", *options))
+    assert not result["released"] and result["deploys"][0]["digest"] == digest
+    assert yaml.safe_load(git(config, "show", "main:app/values.yaml"))["images"][0]["digest"] == digest
+    assert result_of(commands.run("release", *options))["deploys"] == []
+    work = tmp_path / "rolled-back"
+    git(tmp_path, "clone", "--quiet", str(config), str(work))
+    git(work, "revert", "--no-edit", "HEAD")
+    git(work, "push", "--quiet", "origin", "main")
+    before = git(config, "rev-parse", "main")
+    assert result_of(commands.run("release", *options))["deploys"] == []
+    assert git(config, "rev-parse", "main") == before
+
+    (source / "part").mkdir()
+    for name in ("Dockerfile", "busybox"):
+        (source / name).rename(source / "part" / name)
+    commit(source, "feat: a component", {"slipway.toml": f"[components.part]\n[components.part.deploy.live]\n{target}"})
+    server.writable = False
+    ended = commands.run("release", *options)
+    assert ended.code == 5, ended.stderr
+    assert json.loads(ended.stdout)["deploys"][0]["failure"].startswith("BranchRefused: ")
+    server.writable = True
+    result = result_of(commands.run("release", *options))
+    assert result["components"][0]["state"] == "unchanged" and result["deploys"][0]["changed"]
+
+
 def test_components_and_the_source_itself(
     commands: WarmStarter, tmp_path: Path, config: Path, server: GitServer
 ) -> None:
