@@ -24,7 +24,7 @@ from prefect_slipway.flows.steps.export_cache import export_caches
 from prefect_slipway.flows.steps.fetch import fetch_source
 from prefect_slipway.flows.steps.forge import show_on_forge
 from prefect_slipway.flows.steps.gates import check_gates, pass_gates, waiver_warnings
-from prefect_slipway.flows.steps.notes import attach_notes
+from prefect_slipway.flows.steps.notes import attach_missing_notes, attach_notes
 from prefect_slipway.flows.steps.provision import provision_builder
 from prefect_slipway.flows.steps.pull_request import propose_release
 from prefect_slipway.flows.steps.record import name_run, show_plan
@@ -91,6 +91,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         course.plan = plan = with_nodes(plan, source, builder, emulate=run.request.builder.emulate)
     if plan.nothing_to_release:
         await name_run(plan)
+        course.warnings += await attach_missing_notes(run, registries, plan)
         course.forge = course.forge or await show_on_forge(run, registries, plan)
         if run.request.deploy and plan.last_version is not None:
             from prefect_slipway.flows.steps.deploy_targets import targets_to_finish, write_targets

@@ -25,7 +25,7 @@ class Fault:
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
     (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on, so many
     seconds later; `until`: it is passed on once that has happened; `rewritten`: it is passed on, and these headers of
-    the answer are replaced.
+    the answer are replaced. `agent`: only of clients that call themselves so.
     """
 
     method: str
@@ -38,6 +38,11 @@ class Fault:
     rewritten: Mapping[str, str] | None = None
     until: threading.Event | None = None
     times: int = 1_000_000
+    agent: str = ""
+
+    def is_for(self, request: Seen) -> bool:
+        ours = self.method in {"*", request.method} and self.path.search(request.path) is not None
+        return ours and self.times > 0 and request.headers.get("User-Agent", "").startswith(self.agent)
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,12 @@ class Front:
         hang: bool = False,
         until: threading.Event | None = None,
         times: int = 1_000_000,
+        agent: str = "",
     ) -> None:
         """Spoil requests with this method (`*`: any) whose path has a match of the regular expression."""
         with self._lock:
             self._faults.append(
-                Fault(method, re.compile(path), status, headers or {}, body, hang, until=until, times=times)
+                Fault(method, re.compile(path), status, headers or {}, body, hang, None, None, until, times, agent)
             )
 
     def slow_down(self, method: str, path: str, late: Callable[[], float]) -> None:
@@ -96,7 +102,7 @@ class Front:
         with self._lock:
             self.seen.append(request)
             for fault in self._faults:
-                if fault.times > 0 and fault.method in {"*", request.method} and fault.path.search(request.path):
+                if fault.is_for(request):
                     fault.times -= 1
                     return fault
         return None

@@ -29,14 +29,17 @@ async def with_notes(
     those of a stable version after the highest stable one.
     """
     checkout, request = source.checkout, run.request
-    version = plan.version
-    if version is None and plan.forge is not None and plan.forge.revision == checkout.revision:
-        version = plan.forge.version  # released already; its release on the forge may be missing
+    version = plan.version or plan.last_version
     if version is None or request.notes.mode == "off" or checkout.repository is None or checkout.revision is None:
         return plan
     try:
         choice, credentials = request.version, run.git_credentials()
         history = await History.open(checkout, remote=choice.git_remote, credentials=credentials, paths=choice.paths)
+        if plan.version is None:
+            # Released already; beside its images, or on the forge, they may be missing.
+            known = {str(each.version): each.revision for each in released}
+            if known.get(version) not in {checkout.revision, await history.tip()}:
+                return plan
         last = await _version_before(history, images, parse_version(version), released)
         if last is not None and last.revision is None:
             return plan

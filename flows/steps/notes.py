@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,6 +25,7 @@ from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.domain.ledger import NOTHING_TOLD, Announcement, FileEdit
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attachment
+from prefect_slipway.infra.domain.version import image_tag, parse_version
 from prefect_slipway.infra.registry.referrers import Referrers
 
 logger = logging.getLogger(__name__)
@@ -34,29 +35,47 @@ async def attach_notes(
     run: OpenRun, registries: Registries, plan: ReleasePlan, images: Sequence[VerifiedImage]
 ) -> tuple[str, ...]:
     """Attach the notes to the public images; returns warnings, as no release fails for them."""
+    return await _attached(
+        run, registries, plan, {each.planned.image: each.digest for each in images if each.planned.public}
+    )
+
+
+async def attach_missing_notes(run: OpenRun, registries: Registries, plan: ReleasePlan) -> tuple[str, ...]:
+    """The same for the version that is released already: what failed then."""
+    released = plan.public if plan.last_version is not None else ()
+    return await _attached(run, registries, plan, {image.image: None for image in released})
+
+
+async def _attached(
+    run: OpenRun, registries: Registries, plan: ReleasePlan, images: Mapping[str, str | None]
+) -> tuple[str, ...]:
     attach = run.request.notes.attach
     if plan.notes is None or attach == "off":
         return ()
-    public = [each for each in images if each.planned.public]
-    attached = (_attach(registries, plan.notes, each, always=attach == "on") for each in public)
+    attached = (_attach(registries, plan.notes, *image, always=attach == "on") for image in images.items())
     return tuple(filter(None, await run_concurrently(*attached)))
 
 
-async def _attach(registries: Registries, notes: ReleaseNotes, image: VerifiedImage, *, always: bool) -> str:
-    """A warning, or "". An image that has notes of this version gets none again. `always`: also where the registry
-    needs a tag for that."""
-    reference = ImageReference.parse(image.planned.image)
+async def _attach(registries: Registries, notes: ReleaseNotes, image: str, digest: str | None, *, always: bool) -> str:
+    """A warning, or "". An image that has notes of this version gets none again. `digest`: None for that of the
+    version's tag. `always`: also where the registry needs a tag for that."""
+    tag = image_tag(parse_version(notes.version))
+    reference = ImageReference.parse(image)
     try:
         client = await registries.client(reference)
+        if digest is None:
+            if (found := await client.head(reference.repository, tag)) is None:
+                return ""
+            digest = found.digest
         referrers = Referrers(client, reference.repository, NOTES_ARTIFACT, media_type=NOTES_MEDIA)
-        if not (always or await referrers.has_list(image.digest)):
+        if not (always or await referrers.has_list(digest)):
             return ""
-        there = await referrers.attached(image.digest)
+        there = await referrers.attached(digest)
         if not any(each.annotations.get(OCI_VERSION) == notes.version for each in there):
             content = f"{notes.markdown}\n".encode()
-            await referrers.add(image.digest, [Attachment(NOTES_MEDIA, content, {OCI_VERSION: notes.version})])
+            await referrers.add(digest, [Attachment(NOTES_MEDIA, content, {OCI_VERSION: notes.version})])
     except SlipwayError as error:
-        warning = f"the notes are not attached to {image.planned.reference}: {error.cause}"
+        warning = f"the notes are not attached to {reference.with_tag(tag)}: {error.cause}; run the same release again"
         watcher().say(f"WARN: {warning}")
         logger.warning("%s", warning)
         return warning

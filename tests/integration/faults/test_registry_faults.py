@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.git_repository import commit, git
 from tests.integration.faults.conftest import SECRET, USER, Elsewhere, Make
 from tests.releases import Traces, complaint, result_of
 from tests.servers import VaultServer
@@ -23,6 +24,46 @@ def body(code: str) -> bytes:
 def sent(elsewhere: Elsewhere, method: str) -> int:
     """How often a request with this method came to a place that uploads begin at."""
     return sum(seen.method == method and seen.path.endswith(UPLOADS) for seen in elsewhere.front.seen)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413])
+def test_notes_that_are_refused_are_a_warning(elsewhere: Elsewhere, source: Make, status: int) -> None:
+    """The image is public; the same release again attaches them, and after that does nothing more."""
+    folder = source()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "feat: notes", {})
+    elsewhere.front.spoil("PUT", PUSHED, status, body=body("DENIED"), agent="slipway")
+    result = result_of(elsewhere.release(folder, "--notes-attach", "on"))
+    assert result["released"] and elsewhere.tags(folder) == ["0.1.0"]
+    (warning,) = result["warnings"]
+    assert warning.startswith(f"the notes are not attached to {elsewhere.front.host}/{folder.name}:0.1.0: ")
+    assert str(status) in warning and warning.endswith("run the same release again")
+
+    (still,) = result_of(elsewhere.release(folder, "--notes-attach", "on"))["warnings"]
+    assert still == warning
+    elsewhere.front.heal()
+    again = result_of(elsewhere.release(folder, "--notes-attach", "on"))
+    assert not again["released"] and again["warnings"] == []
+    listed = f"sha256-{result['digest'].removeprefix('sha256:')}"
+    assert elsewhere.tags(folder) == ["0.1.0", listed]
+    elsewhere.front.seen.clear()
+    assert result_of(elsewhere.release(folder, "--notes-attach", "on"))["warnings"] == []
+    assert not [seen for seen in elsewhere.front.seen if seen.method in {"PUT", "PATCH"}]
+
+
+@pytest.mark.parametrize("status", [404, 405, 400, 403, 501])
+def test_a_registry_without_the_referrers_api(elsewhere: Elsewhere, source: Make, status: int) -> None:
+    """However it says so: it gets no tag for notes that nobody asked for, and that is no warning; if they are asked
+    for, the tag has the list."""
+    folder = source()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, "feat: notes", {})
+    elsewhere.front.spoil("GET", "/referrers/", status, body=body("UNSUPPORTED"))
+    result = result_of(elsewhere.release(folder))
+    assert result["released"] and result["warnings"] == [] and elsewhere.tags(folder) == ["0.1.0"]
+    asked = result_of(elsewhere.release(folder, "--notes-attach", "on"))
+    assert len(elsewhere.tags(folder)) == (2 if status in {400, 404, 405} else 1)
+    assert bool(asked["warnings"]) == (status in {403, 501})
 
 
 def test_a_wrong_password_is_unauthorized(
