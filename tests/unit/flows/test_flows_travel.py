@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -12,6 +13,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import pytest
@@ -53,12 +55,16 @@ def modules_with_flows() -> list[str]:
     return found
 
 
-FLOWS = {
-    value.name: value
-    for name in modules_with_flows()
-    for value in vars(importlib.import_module(name)).values()
-    if isinstance(value, Flow)
-}
+@functools.cache
+def flows() -> dict[str, Flow[..., Any]]:
+    """By name; not looked for while tests are collected, which each of pytest's processes does."""
+    return {
+        value.name: value
+        for name in modules_with_flows()
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, Flow)
+    }
+
 
 # Each flow is unpickled for itself, as its own process would do it.
 _THERE = """
@@ -74,21 +80,21 @@ print(json.dumps(told))
 
 def test_every_flow_is_known_here() -> None:
     """Whoever adds a flow gives it a request here."""
-    assert FLOWS.keys() == REQUESTS.keys()
+    assert flows().keys() == REQUESTS.keys()
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_its_annotations_are_types(name: str) -> None:
     """With `from __future__ import annotations` they would be strings, which nobody can read where it was unpickled:
     "ReleaseModel is not fully defined"."""
-    for parameter in inspect.signature(FLOWS[name].fn).parameters.values():
+    for parameter in inspect.signature(flows()[name].fn).parameters.values():
         assert isinstance(parameter.annotation, type), parameter
 
 
 def test_they_arrive_whole(tmp_path: Path) -> None:
     """In another process and folder parameters are validated and runs get their names; changed flows as well."""
     sent = {}
-    for name, flow in FLOWS.items():
+    for name, flow in flows().items():
         parameters = {"request": REQUESTS[name]}
         sent[name] = cloudpickle.dumps((flow, parameters))
         sent[f"{name}, changed"] = cloudpickle.dumps((flow.with_options(description="mine"), parameters))
@@ -99,6 +105,6 @@ def test_they_arrive_whole(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told.keys() == sent.keys()
     for name, (kind, shown) in told.items():
-        flow = FLOWS[name.partition(",")[0]]
+        flow = flows()[name.partition(",")[0]]
         assert kind == inspect.signature(flow.fn).parameters["request"].annotation.__name__
         assert shown and "None" not in shown
