@@ -108,14 +108,13 @@ class DeployPlace:
     async def events(self, name: str) -> list[Object]:
         """The events of that name about the images here; the server writes them down some time after it took them."""
         about = {"id": [resource_id(self.images.repository)]}
-        for _ in range(100):
+        async for _ in calm_looks():
             answer = await self.ask(
                 "/events/filter", {"filter": {"event": {"name": [name]}, "any_resource": about}, "limit": 50}
             )
             if answer["events"]:
                 return list(answer["events"])
-            await asyncio.sleep(0.2)
-        return []
+        raise AssertionError(f"no event {name} came")
 
     async def report(self, run: str) -> str:
         """The Markdown of a run's report."""

@@ -13,15 +13,15 @@ from prefect_slipway.flows.dashboard import dashboard
 from prefect_slipway.flows.reporting.delivery import team_of
 from prefect_slipway.flows.request.dashboard import DashboardRequest
 from prefect_slipway.infra.domain.errors import RolloutError
-from tests.conftest import run_slipway
 from tests.kubernetes.deploy_place import DeployPlace
-from tests.releases import make_source
+from tests.releases import make_source, result_of
 from tests.waiting import calm_looks
+from tests.warm import WarmStarter
 
 
-async def shown(place: DeployPlace, team: str) -> dict[str, Any]:
-    done = await asyncio.to_thread(run_slipway, "dashboard", "--format", "json", env=place.env)
-    assert (done.returncode, done.stderr) == (0, "")
+async def shown(commands: WarmStarter, team: str) -> dict[str, Any]:
+    done = await asyncio.to_thread(commands.run, "dashboard", "--format", "json")
+    assert (done.code, done.stderr) == (0, "")
     return next((page for page in json.loads(done.stdout) if page["team"] == team), {})
 
 
@@ -30,7 +30,7 @@ async def content(place: DeployPlace, page: dict[str, Any]) -> str:
     return str((await asyncio.to_thread(place.server.ask, "GET", f"/artifacts/{artifact}"))["data"])
 
 
-async def test_a_teams_page_follows_its_deploys(place: DeployPlace) -> None:
+async def test_a_teams_page_follows_its_deploys(place: DeployPlace, commands: WarmStarter) -> None:
     """A deploy, one that fails and goes back, and a rollback by a person: counted once, with what runs now; a second
     update keeps the page's address, and the flow writes the same page."""
     await place.make()
@@ -41,7 +41,7 @@ async def test_a_teams_page_follows_its_deploys(place: DeployPlace) -> None:
     await place.rollback()
     team = team_of(place.images["good"]) or ""
     async for _ in calm_looks():
-        page = await shown(place, team)  # the server files events some seconds late
+        page = await shown(commands, team)  # the server files events some seconds late
         if page.get("rolled_back") == 1 and page["restored"] == 2:
             break
     assert (page["deploys"], page["failed_deploys"], page["failure_rate"]) == (2, 1, pytest.approx(2 / 3))
@@ -51,17 +51,16 @@ async def test_a_teams_page_follows_its_deploys(place: DeployPlace) -> None:
     assert "/deployment/app | " in text and " | 1.0.0 | " in text
     with place.prefect():
         assert team in await dashboard(DashboardRequest(days=7))
-    again = await shown(place, team)
+    again = await shown(commands, team)
     assert (again["url"], again["deploys"]) == (page["url"], 2)
 
 
-async def test_a_release_is_on_its_page(place: DeployPlace, tmp_path: Path) -> None:
+async def test_a_release_is_on_its_page(place: DeployPlace, commands: WarmStarter, tmp_path: Path) -> None:
     """With its version and how long it took, also when the server has no events any more."""
     source = make_source(tmp_path / "boarded")
-    done = await asyncio.to_thread(run_slipway, "release", source, "--format", "json", env=place.env)
-    result = json.loads(done.stdout)
+    result = result_of(await asyncio.to_thread(commands.run, "release", source, "--format", "json"))
     team = team_of(result["image"]) or ""
-    page = await shown(place, team)
+    page = await shown(commands, team)
     assert page["releases"] >= 1 and page["release_s"] > 0
     text = await content(place, page)
     assert "| [boarded](<" in text and "| 0.1.0 |" in text
