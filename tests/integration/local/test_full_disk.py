@@ -12,6 +12,7 @@ import pytest
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.stack import Stack
 from tests.conftest import SLIPWAY, run_slipway, stack_home
+from tests.migrated import use_database
 from tests.releases import BASE, make_source, run_line
 from tests.small_disk import small_disk
 
@@ -42,12 +43,13 @@ def complaint(*arguments: str | Path, env: dict[str, str]) -> str:
     return said
 
 
-def test_a_full_disk_is_named(disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_named(disk: Path, migrated: Path, tmp_path: Path) -> None:
     """By each command that needs space on it, by Vault's HTTP 500 as well as by its own look; a prune works, and when
     there is space again all goes on as before."""
     simple, big = make_source(tmp_path / "simple"), tmp_path / "big"
     make_source(big, BASE + run_line("dd if=/dev/zero of=/big bs=1M count=400"))
     with stack_home(SLIPWAY_HOME=str(disk / "home")) as env:
+        use_database(migrated, env)
         try:
             assert run_slipway("up", env=env).returncode == 0
             assert run_slipway("release", simple, env=env).returncode == 0

@@ -14,6 +14,7 @@ from prefect_slipway.infra.domain.errors import StateFolderUnusable
 from prefect_slipway.infra.local.home import stack_home
 from tests.conftest import clean_environment, run_slipway
 from tests.conftest import stack_home as empty_home
+from tests.migrated import use_database
 from tests.ports import free_port
 from tests.releases import make_source
 
@@ -24,9 +25,10 @@ NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
-def env() -> Iterator[dict[str, str]]:
+def env(migrated: Path) -> Iterator[dict[str, str]]:
     """A home in which `slipway up` ran once, in a folder that had no version yet."""
     with empty_home() as environment:
+        use_database(migrated, environment)
         assert run_slipway("up", env=environment).returncode == 0
         version = Path(environment["SLIPWAY_HOME"]) / "version.json"
         version.unlink()
