@@ -10,6 +10,7 @@ import psutil
 
 from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.engine import engine_address, engine_daemon
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -39,4 +40,4 @@ def kill(daemon: Daemon) -> None:
     for member in family:
         with suppress(psutil.NoSuchProcess):
             member.kill()
-    psutil.wait_procs(family, timeout=60)
+    psutil.wait_procs(family, timeout=PATIENCE_S)

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.certificates import Certificates
+from tests.waiting import PATIENCE_S
 
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "host"}
 
@@ -165,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.rewritten is not None:
             self._pass_on(self._body(), fault.rewritten)
         elif fault.until is not None:
-            fault.until.wait(60)
+            fault.until.wait(PATIENCE_S)
             self._pass_on(self._body())
         elif fault.hang:
             self.front.closing.wait()
@@ -178,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.status, list(fault.headers.items()), fault.body)
 
     def _pass_on(self, body: bytes, rewritten: Mapping[str, str] | None = None) -> None:
-        upstream = http.client.HTTPConnection(self.target, timeout=30.0)
+        upstream = http.client.HTTPConnection(self.target, timeout=PATIENCE_S)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

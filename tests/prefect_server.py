@@ -23,7 +23,7 @@ class PrefectServer:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON; SQLite's 503 (locked, nothing was done) is tried again. Raises httpx.HTTPStatusError."""
-        answer = patient.request(method, self.api + path, json=body, timeout=60.0)
+        answer = patient.request(method, self.api + path, json=body)
         if answer.is_error:
             raise httpx.HTTPStatusError(answer.text, request=answer.request, response=answer)
         return answer.json() if answer.content else None

@@ -15,6 +15,7 @@ from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.vault_api import VaultApi
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
+from tests.waiting import PATIENCE_S
 from tests.warm import Ended
 
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
@@ -152,7 +153,7 @@ def digest_of_tag(host: str, repository: str, tag: str, login: tuple[str, str] |
 
 def docker(address: str, path: str) -> Any:
     """GET of a Docker engine's API."""
-    connection = http.client.HTTPConnection("docker", timeout=10.0)
+    connection = http.client.HTTPConnection("docker", timeout=PATIENCE_S)
     connection.sock = socket.socket(socket.AF_UNIX)
     try:
         connection.sock.connect(address.removeprefix("docker://"))

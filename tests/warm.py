@@ -171,7 +171,7 @@ def _starter(env: Mapping[str, str], kind: str) -> Iterator[WarmStarter]:
     there.close()
     with here:
         yield WarmStarter(here)
-    program.wait(30)
+    program.wait(PATIENCE_S)
 
 
 def _import_all() -> None:

@@ -19,6 +19,7 @@ from prefect_slipway.infra.kubernetes.install.passwords import make_passwords
 from prefect_slipway.infra.kubernetes.install.wait_for import wait_for
 from tests.kubernetes.server import KubernetesServer
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -84,5 +85,5 @@ def test_waiting_ends_when_something_listens(
             waiting.join(0.02)
     finally:
         with socket.create_server(("127.0.0.1", port)):
-            waiting.join(60)
+            waiting.join(PATIENCE_S)
     assert not waiting.is_alive()

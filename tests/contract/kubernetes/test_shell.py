@@ -23,7 +23,7 @@ from tests.kubernetes.contract import OURS
 from tests.kubernetes.release_contract import ReleaseParts
 from tests.kubernetes.script import Script
 from tests.unit.kubernetes.test_manifests import RUN, baseline_violations
-from tests.waiting import soon
+from tests.waiting import PATIENCE_S, soon
 
 PAST = "2020-01-01T00:00:00.000000Z"
 
@@ -151,7 +151,7 @@ class TestCommand:
             while not seen.endswith((b"# ", b"$ ")):  # what was typed before would be thrown away
                 seen += await soon(asyncio.to_thread(os.read, ours, 1 << 12))
             os.write(ours, b"exit $(( ${#REPOSITORY} + 3 ))\n")
-            _, errors = await asyncio.to_thread(process.communicate, timeout=120)
+            _, errors = await asyncio.to_thread(process.communicate, timeout=PATIENCE_S)
             assert process.returncode == len("team") + 3, errors
         finally:
             process.kill()

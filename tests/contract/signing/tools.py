@@ -18,6 +18,7 @@ from platformdirs import user_cache_path
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import PublicKey
 from prefect_slipway.infra.signing.cluster import policy_json, registries_d
+from tests.waiting import PATIENCE_S
 
 Done = subprocess.CompletedProcess[str]
 
@@ -125,7 +126,7 @@ class Tools:
             cwd=self._folder,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
             stdin=subprocess.DEVNULL,
         )

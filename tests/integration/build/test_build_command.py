@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import SLIPWAY, Run, RunningStack
+from tests.waiting import PATIENCE_S
 
 
 def _source(folder: Path, *lines: str) -> Path:
@@ -110,7 +111,7 @@ def test_sigterm_ends_the_build_on_the_daemon_too(stack: RunningStack, tmp_path:
     process.send_signal(signal.SIGTERM)
     rest = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=60) == 130, rest
+    assert process.wait(timeout=PATIENCE_S) == 130, rest
     assert not _runs(mark)
 
 

@@ -17,6 +17,7 @@ from prefect_slipway.infra.local.registry import write_users
 from tests.conftest import SLIPWAY, RunningStack, clean_environment, run_slipway
 from tests.releases import make_source
 from tests.servers import VaultServer, registry_server, vault_server
+from tests.waiting import PATIENCE_S
 
 HELPER = "docker-credential-slipway"
 TOOLS = ("docker", "podman", "skopeo", "cosign", "oras")
@@ -47,7 +48,13 @@ class User:
     def run(self, *command: str | Path, text: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         """In the new shell."""
         return subprocess.run(
-            command, input=text, env={**self.env, **more}, capture_output=True, text=True, timeout=120, check=False
+            command,
+            input=text,
+            env={**self.env, **more},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
 
     def helper(self, action: str, text: str = "", **more: str) -> subprocess.CompletedProcess[str]:

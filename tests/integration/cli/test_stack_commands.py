@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SLIPWAY, clean_environment, run_slipway, stack_home
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_an_interrupted_up_ends_at_once() -> None:
         while not pid_file.exists():
             assert command.poll() is None
         command.send_signal(signal.SIGINT)
-        _, errors = command.communicate(timeout=30)
+        _, errors = command.communicate(timeout=PATIENCE_S)
         *started, said = errors.splitlines()
         assert (command.returncode, said) == (130, "slipway: interrupted")
         assert started and all(line.startswith("> start ") for line in started)

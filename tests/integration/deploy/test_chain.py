@@ -20,7 +20,7 @@ from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import running_images
 from tests.prefect_server import PrefectServer
 from tests.releases import make_source, result_of
-from tests.waiting import calm_looks
+from tests.waiting import PATIENCE_S, calm_looks
 from tests.warm import WarmStarter
 
 
@@ -39,7 +39,7 @@ def server(place: DeployPlace) -> Iterator[PrefectServer]:
     process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=folder, stdout=subprocess.DEVNULL)
     yield place.server
     process.terminate()
-    process.wait(30)
+    process.wait(PATIENCE_S)
 
 
 async def deployment(server: PrefectServer) -> str:

@@ -29,6 +29,7 @@ from tests.integration.faults.haystack import Needles
 from tests.integration.faults.watcher import Sightings, watched_processes
 from tests.releases import BASE, make_source, registry_login, run_line
 from tests.servers import registry_server, vault_server
+from tests.waiting import PATIENCE_S
 
 POLICY = 'path "secret/data/*" { capabilities = ["read"] }'
 
@@ -64,7 +65,7 @@ def run(
             if stop_at in line:
                 process.send_signal(signal.SIGINT)
                 break
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
     return Release(process.pid, process.returncode, stdout, said + stderr, own)
 
 

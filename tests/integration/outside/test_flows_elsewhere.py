@@ -25,7 +25,7 @@ from tests.kubernetes.rbac import Authorizer, least_role
 from tests.kubernetes.rollout_parts import running_images
 from tests.kubernetes.server import KubernetesServer
 from tests.releases import make_source
-from tests.waiting import calm_looks
+from tests.waiting import PATIENCE_S, calm_looks
 
 MODULE = Path(__file__).with_name("everything.py")
 NAMES = ("release", "deploy", "rollback", "promote", "check-bases", "sweep", "pipeline")
@@ -92,7 +92,7 @@ def running(place: DeployPlace, folder: Path, *command: str | Path) -> Iterator[
         yield Elsewhere(place, process, log)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 @pytest.fixture(params=["served", "from source"])

@@ -16,6 +16,7 @@ from tests.conftest import RunningStack
 from tests.installed import Installed
 from tests.prefect_server import PrefectServer
 from tests.releases import BASE, Traces, make_source, run_line
+from tests.waiting import PATIENCE_S
 
 SERVE = (
     'from prefect_slipway.flows.release import release\nrelease.serve(name="terminal", print_starting_message=False)\n'
@@ -59,7 +60,7 @@ def served(stack: RunningStack, installed: Installed, tmp_path: Path) -> Iterato
         yield Served(process, log)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 @pytest.mark.timeout(900)

@@ -19,7 +19,7 @@ import pytest
 from tests import patient
 from tests.integration.faults.haystack import Needles
 from tests.integration.relay.conftest import Probe, RunningRelay, commit_id, github_push, hex_hmac, running_relay
-from tests.waiting import looks
+from tests.waiting import PATIENCE_S, looks
 from tests.warm import WarmStarter
 
 CANARY = secrets.token_urlsafe(24)
@@ -179,7 +179,7 @@ def test_a_body_without_an_end(relay: RunningRelay) -> None:
     chunk = b"100000\r\n" + CANARY.encode().ljust(1 << 20, b"x") + b"\r\n"
     process = psutil.Process(relay.command.pid)
     before = process.memory_info().rss
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head(relay, "Transfer-Encoding: chunked"))
         answer = b""
         try:
@@ -197,7 +197,7 @@ def test_a_body_that_is_cut_off(relay: RunningRelay) -> None:
     """The sender goes away in the middle: nothing happens, and the next is served."""
     body = push()
     headers = relay.github_headers(body)
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE_S) as connection:
         lines = [f"{name}: {value}" for name, value in headers.items()]
         start = ["POST /hooks/github HTTP/1.1", "Host: relay", "Content-Type: application/json", *lines]
         request = "\r\n".join([*start, f"Content-Length: {len(body)}"]) + "\r\n\r\n"
@@ -207,7 +207,7 @@ def test_a_body_that_is_cut_off(relay: RunningRelay) -> None:
 
 def test_a_slow_body(relay: RunningRelay) -> None:
     """408 after the time for it, though a byte comes now and then."""
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head(relay, "Content-Length: 1000"))
         stop = threading.Event()
 
@@ -230,7 +230,8 @@ def test_headers_without_an_end(relay: RunningRelay) -> None:
     """The connection is closed after the time for them, though a byte comes now and then, and so is a silent one."""
     with ExitStack() as exits:
         silent, slow = (
-            exits.enter_context(socket.create_connection(("127.0.0.1", relay.port), timeout=20)) for _ in range(2)
+            exits.enter_context(socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE_S))
+            for _ in range(2)
         )
         slow.sendall(b"POST /hooks/github HTTP/1.1\r\n")
         stop = threading.Event()
@@ -254,7 +255,7 @@ def test_too_many_connections(relay: RunningRelay) -> None:
     """One too many is told to come again, at once; when the silent ones are gone all is well."""
     with ExitStack() as exits:
         address = ("127.0.0.1", relay.port)
-        silent = [exits.enter_context(socket.create_connection(address, timeout=20)) for _ in range(25)]
+        silent = [exits.enter_context(socket.create_connection(address, timeout=PATIENCE_S)) for _ in range(25)]
         answer = rest_of(silent[-1])
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After" in answer
@@ -270,7 +271,7 @@ def test_one_client_does_not_silence_the_others(commands: WarmStarter, tmp_path:
     with ExitStack() as exits:
         relay = exits.enter_context(running_relay(commands, tmp_path, "--headers-timeout", "60"))
         address = ("127.0.0.1", relay.port)
-        silent = [exits.enter_context(socket.create_connection(address, timeout=20)) for _ in range(130)]
+        silent = [exits.enter_context(socket.create_connection(address, timeout=PATIENCE_S)) for _ in range(130)]
         assert rest_of(silent[-1]).startswith(b"HTTP/1.1 503 ")
         relay.command.until("refused: too many connections from 127.0.0.1")
         body = push()

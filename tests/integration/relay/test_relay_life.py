@@ -28,7 +28,7 @@ from tests.integration.relay.conftest import (
 )
 from tests.releases import complaint
 from tests.servers import VaultServer, vault_server
-from tests.waiting import looks
+from tests.waiting import PATIENCE_S, looks
 from tests.warm import WarmStarter, warm_starter
 
 PLACE = "vault:secret/webhooks/forgejo"
@@ -193,7 +193,7 @@ def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
     lines = ["POST /hooks/github HTTP/1.1", "Host: relay", "Content-Type: application/json", "Expect: 100-continue"]
     lines += [f"{name}: {value}" for name, value in relay.github_headers(body).items()]
     head = "\r\n".join([*lines, f"Content-Length: {len(body)}"]) + "\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", relay.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=PATIENCE_S) as connection:
         connection.sendall(head.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 "), "it is at work on it"
         connection.sendall(body[:10])

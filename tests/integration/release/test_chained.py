@@ -30,7 +30,7 @@ from tests.integration.release import chained
 from tests.integration.release.chained import NAME, pipeline
 from tests.integration.release.conftest import Release
 from tests.releases import result_of
-from tests.waiting import calm_looks
+from tests.waiting import PATIENCE_S, calm_looks
 from tests.warm import WarmStarter
 
 
@@ -50,7 +50,7 @@ def runner(stack: RunningStack) -> Iterator[None]:
     process = subprocess.Popen([sys.executable, "-c", program], env=env, cwd=folder, stdout=subprocess.DEVNULL)
     yield
     process.terminate()
-    process.wait(30)
+    process.wait(PATIENCE_S)
 
 
 async def _events(name: str, image: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from tests import patient
 from tests.conftest import RunningStack
 from tests.integration.release import gated
 from tests.releases import Traces, make_source, result_of
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from tests.warm import WarmStarter
 
 
@@ -37,7 +37,7 @@ def served(stack: RunningStack) -> Iterator[str]:
     wait_until(lambda: patient.get(f"{api}/deployments/name/smoke/{gated.WAYS[-1]}").status_code == 200)
     yield api
     process.terminate()
-    process.wait(30)
+    process.wait(PATIENCE_S)
 
 
 def child(api: str, url: str) -> dict[str, Any]:

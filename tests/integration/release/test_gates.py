@@ -23,7 +23,7 @@ from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.signing import BUNDLE, TEST_RESULT, GateResult, TrustedKeys, read_public_keys
 from tests.integration.release.keys import KEY, SIGNED, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
-from tests.waiting import looks
+from tests.waiting import PATIENCE_S, looks
 from tests.warm import Ended, WarmStarter
 
 PROBE = """\
@@ -326,7 +326,7 @@ def test_gates_are_signed_with_the_image_once(
     cosign += ["--new-bundle-format", "--trusted-root", str(root), "--type", TEST_RESULT]
     login = ["--registry-username", user, "--registry-password", password]
     shown = subprocess.run(
-        [*cosign, *login, f"{image}@{result['digest']}"], capture_output=True, text=True, timeout=120
+        [*cosign, *login, f"{image}@{result['digest']}"], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert shown.returncode == 0, shown.stderr
 

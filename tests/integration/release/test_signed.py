@@ -15,6 +15,7 @@ from tests.git_repository import commit, git, make_bare
 from tests.git_server import serve_git
 from tests.integration.release.keys import KEY, SIGNED, USUAL, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
+from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter
 
 
@@ -57,7 +58,7 @@ def test_a_release_is_signed_before_its_tag_and_verified_by_others(
     user, password = registry_login(traces.connection)
     cosign = ["cosign", "verify", "--key", str(pem), "--insecure-ignore-tlog", "--allow-http-registry"]
     login = ["--registry-username", user, "--registry-password", password]
-    shown = subprocess.run([*cosign, *login, f"{image}:1.0.0"], capture_output=True, text=True, timeout=120)
+    shown = subprocess.run([*cosign, *login, f"{image}:1.0.0"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)[0]["critical"]["image"]["docker-manifest-digest"] == result["digest"]
 
@@ -90,7 +91,9 @@ def test_a_newcomers_first_release_is_signed(commands: WarmStarter, traces: Trac
     (home / ".docker" / "config.json").write_text(json.dumps({"auths": {traces.connection.registry: {"auth": auth}}}))
     env = {**clean_environment(), "SLIPWAY_HOME": str(traces.connection.home), "HOME": str(home)}
     for line in commands_shown:
-        done = subprocess.run(["/bin/sh", "-c", line], cwd=home, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["/bin/sh", "-c", line], cwd=home, env=env, capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert done.returncode == 0, (line, done.stderr)
 
 
@@ -145,7 +148,7 @@ def test_where_a_release_comes_from_is_verified(commands: WarmStarter, traces: T
 
     def cosign(*arguments: str) -> None:
         done = subprocess.run(
-            ["cosign", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
+            ["cosign", *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert done.returncode == 0, done.stderr
 

@@ -29,6 +29,7 @@ from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S
 
 PASSWORD = "hidden-treasure-4711"
 
@@ -386,7 +387,7 @@ async def test_cancelling_ends_git_and_removes_everything(tmp_path: Path) -> Non
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetching
-        psutil.wait_procs(running, timeout=60)
+        psutil.wait_procs(running, timeout=PATIENCE_S)
         assert not any(process.is_running() for process in running)
     assert left(workdir) == []
 

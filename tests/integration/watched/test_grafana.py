@@ -20,7 +20,7 @@ from tests.docs.metrics_page import rendered
 from tests.integration.watched.test_metrics import Exporter
 from tests.ports import free_port
 from tests.releases import DOCKERFILE, complaint, make_source, result_of, run_line
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_S, wait_until
 from tests.warm import WarmStarter
 
 DASHBOARD = json.loads((SHIPPED / "grafana" / "slipway.json").read_text())
@@ -89,7 +89,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
         yield f"http://{address}"
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(PATIENCE_S)
 
 
 def asked(address: str, expression: str) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Exporter:
 
     def until(self, name: str, value: float, **labels: str) -> None:
         """Wait until a sample has this value: the server files an event some seconds after it happened."""
-        PrefectServer.until(lambda: self.value(name, **labels) == value, 60.0)
+        PrefectServer.until(lambda: self.value(name, **labels) == value)
 
     def value(self, name: str, **labels: str) -> float:
         """A sample; 0 for one that is not there."""

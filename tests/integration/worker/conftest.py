@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import SLIPWAY, Run, RunningStack
 from tests.prefect_server import PrefectServer
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def worker(env: Mapping[str, str], log: Path, *options: str) -> Iterator[psutil.
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(120)
+            process.wait(PATIENCE_S)
         finally:
             # One that would not end fails this test; left alone, it would fail the next one as well.
             process.kill()

@@ -16,6 +16,7 @@ from prefect_slipway.flows.registration.files import PREFECT_FILE
 from tests.conftest import Run, RunningStack
 from tests.integration.worker.receiver import notifying
 from tests.prefect_server import PrefectServer
+from tests.waiting import PATIENCE_S
 
 Outcomes = dict[tuple[str, str], tuple[str, list[str]]]
 
@@ -122,7 +123,9 @@ def test_prefects_own_command_registers_the_same(slipway: Run, stack: RunningSta
     prefect = [sys.executable, "-m", "prefect", "--no-prompt", "deploy"]
     named = [*prefect, "--name", "any-source", "--prefect-file", "deployments/prefect.yaml"]
     for command, folder in (([*prefect, "--all"], PREFECT_FILE.parent), (named, PREFECT_FILE.parents[1])):
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=220, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "release/any-source" in done.stdout
     again = register(slipway, "--only", "deployments", *EVERYTHING)

@@ -32,6 +32,7 @@ from tests.integration.worker.cases import BUILDING, DEPLOYMENT, MOMENTS, Case, 
 from tests.integration.worker.conftest import worker
 from tests.prefect_server import PrefectServer
 from tests.releases import Traces, digest_of_tag, registry_login, result_of
+from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter
 
 # Heartbeats are waited for.
@@ -118,7 +119,7 @@ def drill(
 
             start_all([seen.told], server)
             second.send_signal(signal.SIGTERM)
-            psutil.wait_procs([second], timeout=60)
+            psutil.wait_procs([second], timeout=PATIENCE_S)
             seen.told.ended = server.state(seen.told.run)
 
         asked = {}
@@ -140,7 +141,7 @@ def _restart(stack: RunningStack, at_work: list[Case]) -> None:
     for case in at_work:
         case.go()
     time.sleep(_AWAY_S)
-    subprocess.run([SLIPWAY, "up", "--quiet"], env=dict(stack.env), check=True, capture_output=True, timeout=200)
+    subprocess.run([SLIPWAY, "up", "--quiet"], env=dict(stack.env), check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 def _approve(commands: WarmStarter, case: Case) -> None:
@@ -214,7 +215,7 @@ def test_nothing_is_left(drill: Drill, traces: Traces) -> None:
 
 def test_a_worker_without_a_pool_says_so(slipway: Run) -> None:
     """A pool that Slipway does not ship is not made up."""
-    done = slipway("worker", "--pool", "no-such-pool", timeout=60)
+    done = slipway("worker", "--pool", "no-such-pool")
     assert done.returncode == 2
     assert "there is no work pool 'no-such-pool'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,6 +16,7 @@ import pytest
 from prefect_slipway.infra.domain.errors import DaemonFailed, PartMissing, PortTaken
 from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S
 
 Make = Callable[..., Daemon]
 
@@ -122,7 +123,7 @@ def test_a_killed_daemon_is_started_again(make: Make, tmp_path: Path) -> None:
     first = daemon.process()
     assert first is not None
     os.kill(first.pid, signal.SIGKILL)
-    first.wait(5)
+    first.wait(PATIENCE_S)
     (tmp_path / "ready").unlink()
     daemon.start()
     second = daemon.process()

@@ -18,6 +18,7 @@ from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.stack import Stack
 from prefect_slipway.infra.local.start_up import ThreadedJobs
 from tests.ports import free_port
+from tests.waiting import PATIENCE_S
 
 
 def silent(line: str) -> None:
@@ -59,9 +60,9 @@ def test_changes_of_the_stack_happen_one_after_another(tmp_path: Path) -> None:
     thread = threading.Thread(target=second)
     with home_lock(tmp_path, silent):
         thread.start()
-        assert said.wait(10)
+        assert said.wait(PATIENCE_S)
         order.append("first")
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert order == ["first", "second"]
 
 
@@ -79,10 +80,10 @@ def test_a_lock_in_a_purged_home_is_taken_anew(tmp_path: Path) -> None:
     thread = threading.Thread(target=second)
     with home_lock(home, silent):
         thread.start()
-        assert waiting.wait(10)
+        assert waiting.wait(PATIENCE_S)
         remove_state(home)
         assert not home.exists()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert held.is_set()
 
 
