@@ -13,7 +13,7 @@ from typing import TypeVar
 
 PATIENCE_S = 300.0
 # A look may ask a server, which has other work: what takes long is looked at more rarely, and seen a tenth later.
-_FIRST_LOOKS_S, _LAST_LOOKS_S, _PART = 0.05, 0.5, 0.1
+_FIRST_LOOKS_S, _LAST_LOOKS_S, _PART = 0.05, 1.0, 0.1
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ def worker(env: Mapping[str, str], log: Path, *options: str) -> Iterator[psutil.
     """A worker that takes runs; at the end it is stopped as a service manager does it, and leaves no process."""
     with log.open("a") as output:
         process = subprocess.Popen(
-            [SLIPWAY, "worker", "--poll", "0.5", "--name", log.stem, *options],
+            [SLIPWAY, "worker", "--poll", "2", "--name", log.stem, *options],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
