@@ -36,7 +36,7 @@ from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter
 
 # Heartbeats are waited for.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 # With the time it takes to start, the server is away for less than a minute.
 _AWAY_S = 45.0
