@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
-from contextlib import suppress
 from typing import Any
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "approve",
-        description="Let a run that waits for an approval continue, or end it. The UI's Resume button does the same.",
+        description="Let a run that waits for an approval continue, or end it. Resume in the UI does the same.",
     )
     parser.add_argument("run", metavar="RUN", help="Id or name of the run.")
     parser.add_argument(
@@ -30,18 +28,12 @@ def run(args: argparse.Namespace) -> int:
 
     use_prefect_server()
     from prefect_slipway.flows.run.approval import Approval, give_answer
+    from prefect_slipway.infra.common.account import login_name
 
     answer = Approval(
         answer="refuse" if args.refuse else "approve",
         comment=args.comment,
-        by=_login() if args.by is None else args.by,
+        by=(login_name() or "") if args.by is None else args.by,
     )
     print(f"{asyncio.run(give_answer(args.run, answer))}: {answer.said}")
     return 0
-
-
-def _login() -> str:
-    # OSError, before Python 3.13 KeyError: a user id without a name, as containers have it.
-    with suppress(OSError, KeyError):
-        return getpass.getuser()
-    return ""

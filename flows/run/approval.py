@@ -8,7 +8,6 @@ on waiting for a run that was cancelled, and fails when the server is away for a
 from __future__ import annotations
 
 import asyncio
-import getpass
 import logging
 import platform
 import uuid
@@ -41,12 +40,15 @@ from prefect_slipway.flows.reporting.origin import COMMAND_LINE, origin_of_this_
 from prefect_slipway.flows.reporting.watch import shown_step, watcher
 from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.server.errors import prefect_cause, prefect_client
+from prefect_slipway.infra.common.account import login_name
 from prefect_slipway.infra.domain.errors import ApprovalRefused, ApprovalTimedOut, InvalidOption
 from prefect_slipway.infra.domain.outside import one_line
 
 _POLL_S = 1.0
 # After a pause's deadline the server ends the run with its own message: Slipway's comes first, with the cause.
 _SERVER_GRACE_S = 3600
+# Prefect's two UIs have it in two places.
+_IN_THE_UI = "Resume in the UI (a button, or in the menu ⋮)"
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +150,7 @@ async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline
     paused: State[Any] = Paused(
         pause_key=str(uuid.uuid4()),
         pause_expiration_time=deadline + timedelta(seconds=_SERVER_GRACE_S),
-        message=f"waiting for an approval until {until}",
+        message=f"waiting for an approval until {until}: {_IN_THE_UI}, or slipway approve {run_id}",
     )
     keys = keyset_from_paused_state(paused)
     paused.state_details.run_input_keyset = cast(dict[str, str], keys)
@@ -171,7 +173,7 @@ def how_to_answer(run_id: str, ui_url: str | None) -> str:
     """The commands, and the page in the UI."""
     lines = [f"approve: slipway approve {run_id}", f"refuse:  slipway approve {run_id} --refuse --comment WHY"]
     if ui_url:
-        lines.append(f"or in the UI, Resume: {ui_url}")
+        lines.append(f"or {_IN_THE_UI}: {ui_url}")
     return "\n".join(lines)
 
 
@@ -182,10 +184,8 @@ async def _asker(client: PrefectClient) -> str:
 
 
 def _user() -> str:
-    try:
-        return f"{getpass.getuser()} on {platform.node()}"
-    except (OSError, KeyError):  # a user id without a name
-        return platform.node()
+    name = login_name()
+    return f"{name} on {platform.node()}" if name else platform.node()
 
 
 async def _answered(client: PrefectClient, run_id: UUID) -> None:

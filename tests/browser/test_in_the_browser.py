@@ -201,24 +201,45 @@ def test_what_is_wrong_is_refused_in_the_form(page: Page, stack: RunningStack, s
         form_field(page, name).fill(right)
 
 
+def answer_in_v1(page: Page, dialog: Locator) -> Locator:
+    """Choose `approve`; the button that sends the answer."""
+    dialog.locator(".p-select-button__control").first.focus()
+    # The keyboard, because headless chromium's click does not open the list.
+    page.keyboard.press("ArrowDown")
+    page.get_by_text("approve", exact=True).last.click()
+    return dialog.get_by_role("button", name="Submit")
+
+
+def answer_in_v2(page: Page, dialog: Locator) -> Locator:
+    """The same in the UI that has Resume in a menu."""
+    dialog.get_by_text("Select", exact=True).click()
+    page.get_by_role("option", name="approve", exact=True).click()
+    return dialog.get_by_role("button", name="Resume")
+
+
+@pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
 def test_an_approval_given_in_the_ui_lets_the_release_go_on(
-    page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path
+    page: Page, commands: WarmStarter, traces: Traces, tmp_path: Path, ui: str
 ) -> None:
-    """The dialog shows the plan and asks; the answer is taken, and the release ends as any other."""
-    releasing = commands.start("release", make_source(tmp_path / "asking"), "--approval", "--format", "json")
+    """The run says where its Resume is; the dialog shows the plan and asks; the answer is taken, and the release ends
+    as any other."""
+    name = f"asking{ui.strip('/')}"
+    releasing = commands.start("release", make_source(tmp_path / name), "--approval", "--format", "json")
     releasing.until("waiting until")
-    run = traces.runs("asking")[0]["id"]
+    run = traces.runs(name)[0]["id"]
     for _ in range(3):
-        page.goto(f"{traces.connection.prefect_ui_url}/runs/flow-run/{run}")
-        page.get_by_role("button", name="Resume").first.click()
+        page.goto(f"{traces.connection.prefect_ui_url}{ui}/runs/flow-run/{run}")
+        expect(page.get_by_text("Resume in the UI (a button, or in the menu ⋮)").first).to_be_attached()
+        if ui:
+            page.get_by_role("button", name="Open menu").first.click()
+            page.get_by_role("menuitem", name="Resume").click()
+        else:
+            page.get_by_role("button", name="Resume").first.click()
         dialog = page.get_by_role("dialog")
-        expect(dialog.get_by_text("/asking:0.1.0").first).to_be_visible()
-        dialog.locator(".p-select-button__control").first.focus()
-        # The keyboard, because headless chromium's click does not open the list.
-        page.keyboard.press("ArrowDown")
-        page.get_by_text("approve", exact=True).last.click()
+        expect(dialog.get_by_text(f"/{name}:0.1.0").first).to_be_visible()
+        submit = answer_in_v2(page, dialog) if ui else answer_in_v1(page, dialog)
         with page.expect_response(lambda response: response.url.endswith("/resume")) as answered:
-            dialog.get_by_role("button", name="Submit").click()
+            submit.click()
         if answered.value.ok:
             break  # else SQLite was locked, and a person would try again as well
     assert answered.value.ok and answered.value.json()["status"] == "ACCEPT", answered.value.text()
