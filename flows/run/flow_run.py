@@ -56,17 +56,27 @@ class _Run:
     reported: bool = False
 
 
-class _Causes(logging.Filter):
-    """Prefect logs what a task or a run failed with as a traceback: a named cause says all by itself."""
+class _Words(logging.Filter):
+    """Prefect logs what a task or a run failed with as a traceback: a named cause says all by itself. That a step of
+    Slipway's own flows is over, it logs as `Finished in state Completed()`, without the step's name."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], SlipwayError) and not os.environ.get("SLIPWAY_DEBUG"):
             record.exc_info = None
+        if record.msg == "Finished in state Completed()" and (step := vars(record).get("task_run_name")) and _ours():
+            record.msg = f"{step}: completed"
         return True
 
 
+def _ours() -> bool:
+    """Whether the flow that runs here is one of Slipway's."""
+    context = FlowRunContext.get()
+    module = context.flow.fn.__module__ if context is not None and context.flow is not None else ""
+    return module.partition(".")[0] == __name__.partition(".")[0]
+
+
 for _logger in ("prefect.task_runs", "prefect.flow_runs"):
-    logging.getLogger(_logger).addFilter(_Causes())
+    logging.getLogger(_logger).addFilter(_Words())
 
 _current: ContextVar[_Run | None] = ContextVar("run", default=None)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect import get_client, tags
+from prefect import flow, get_client, tags, task
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -22,6 +22,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import Artifact, FlowRun, Log
 from prefect.logging.handlers import APILogHandler
+from prefect.runtime import flow_run
 
 from prefect_slipway.blocks import Builder, Registry, Source
 from prefect_slipway.infra.domain.errors import InvalidOption, StepFailed
@@ -105,6 +106,25 @@ async def test_the_complete_build_log_is_in_the_run(run_release: Release, source
     assert numbers == list(range(1, 20001))
 
 
+async def test_the_log_names_the_steps_that_are_over(run_release: Release, source: Path) -> None:
+    """Each by its name; a task of somebody's own flow as Prefect does it."""
+    result = await run_release(source=str(source))
+    log = (await _log_of(UUID(result.flow_run_id))).splitlines()
+    assert {"plan version: completed", "build and push: completed", "verify: completed"} <= set(log)
+    assert "Finished in state Completed()" not in log
+
+    @task
+    async def own() -> None:
+        """One that is not Slipway's."""
+
+    @flow
+    async def somebodys() -> str:
+        await own()
+        return str(flow_run.id)
+
+    assert "Finished in state Completed()" in (await _log_of(UUID(await somebodys()))).splitlines()
+
+
 async def test_the_report_is_an_artifact_with_a_picture(run_release: Release, source: Path) -> None:
     """A Markdown report under the image's own key, its timeline a well-formed picture; progress ended at 100."""
     (source / "Dockerfile").write_text('FROM scratch\nCOPY busybox /busybox\nRUN ["/busybox", "sleep", "1.5"]\n')
@@ -134,7 +154,9 @@ async def test_a_failed_run_keeps_its_report_and_cause(run_release: Release, sou
     reports = [artifact for artifact in await _artifacts_of(run.id) if str(artifact.key).startswith("release-")]
     assert "the real reason" in str(reports[0].data)
     assert "#d64545" in base64.b64decode(str(reports[0].data).partition("base64,")[2].partition(")")[0]).decode()
-    assert "the real reason" in await _log_of(run.id)
+    log = await _log_of(run.id)
+    assert "the real reason" in log
+    assert re.search(r"^Finished in state Failed\(", log, re.MULTILINE)
     (source / "Dockerfile").write_text("FROM scratch\nCOPY busybox /busybox\n")
     assert (await run_release(source=str(source))).version == "0.1.0"
 

@@ -40,7 +40,7 @@ class Holding(Nobody, logging.Handler):
                 time.sleep(_LOOK_EVERY_S)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("Finished in state"):
+        if record.getMessage().endswith(": completed"):
             self.say(f"< {vars(record)['task_run_name']}")
 
 
