@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.run.open_run import OpenRun
 
 
-# It builds and releases nothing: what is left says which image, cluster and credentials. Without an image the source's
-# name is the repository.
-_NOT_HERE = {"bump", "file", "build_args", "platforms", "checkout", "version", "build", "approval"}
+# It builds and releases nothing: these say which image, cluster and credentials. Without an image the source's name is
+# the repository.
+_HERE = {"source", "image", "builder", "credentials"}
+# Its address is `kubernetes`, where the certificates are Slipway's own.
+_NOT_OF_THE_BUILDER = {f"builder.{name}" for name in ("address", "emulate", "ca", "cert", "key", "name")}
+
+
+def _not_here() -> set[str]:
+    from prefect_slipway.flows.request.release import ReleaseRequest
+
+    return {*ReleaseRequest.model_fields} - _HERE | _NOT_OF_THE_BUILDER
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -32,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "its last session."
         ),
     )
-    add_request_options(parser, without=_NOT_HERE)
+    add_request_options(parser, without=_not_here())
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not sys.stdin.isatty():
         raise InvalidOption("a shell needs a terminal", action="run it in a terminal, or use `kubectl exec`")
-    request = request_of(args, without=_NOT_HERE)
+    request = request_of(args, without=_not_here())
     options = {**request.builder.options, "lifetime": "shared"}
     return asyncio.run(_shell(request.changed({"builder": {"address": "kubernetes", "options": options}})))
 

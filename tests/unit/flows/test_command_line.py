@@ -93,6 +93,14 @@ def test_a_typo_is_told_with_what_was_meant(
     assert ended(capsys, *words) == (2, "", said)
 
 
+def test_a_shell_has_only_the_options_that_it_needs() -> None:
+    """It builds and releases nothing, so a new section of a release's request gives it none."""
+    flags = {flag for action in command_parser("shell")._actions for flag in action.option_strings}
+    where = {"--image", "-t", "--context", "--namespace", "--builder-option", "--run-label"}
+    credentials = {"--credentials", "--vault", "--registry-ca", "--insecure-registry"}
+    assert flags == {"--help", "-h", *where, *credentials}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_in_sentences(name: str) -> None:
     """Each option and argument has a text that begins with a capital letter and ends with a period."""
