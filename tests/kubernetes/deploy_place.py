@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prefect import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from prefect_slipway.flows.deploy import deploy
@@ -126,6 +128,18 @@ class DeployPlace:
         query = {"artifacts": {"flow_run_id": {"any_": [run]}}}
         found = [str(each["data"]) for each in await self.ask("/artifacts/filter", query) if each["key"] is None]
         return sorted(each for each in found if each.startswith("["))
+
+    async def question(self, run: Object) -> str:
+        """What the page of a paused run asks, once the form is there: a moment after the pause."""
+        key = run["state"]["state_details"]["run_input_keyset"]["description"]
+        with self.prefect():
+            async with get_client() as client:
+                async for _ in calm_looks():
+                    try:
+                        return str(await client.read_flow_run_input(run["id"], key))
+                    except ObjectNotFound:
+                        pass
+        raise AssertionError("the run does not say what it asks")
 
     async def answer(self, flow: str, answer: Approval) -> str:
         """Answer the newest run of a flow that waits for an approval; gives its question."""

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests import patient
 from tests.conftest import RunningStack
 from tests.git_repository import commit, git
 from tests.integration.relay.conftest import Probe
 from tests.releases import BASE, make_source, result_of
-from tests.waiting import PATIENCE_S
 from tests.warm import WarmStarter
 
 
@@ -50,8 +48,8 @@ class Application:
             self.commands.run("release", source, "--image", self.image, "--format", "json", "--bump", "patch", *more)
         )
 
-    def check(self) -> dict[str, Any]:
-        ended = self.commands.run("check-bases", self.probe.name, "--format", "json")
+    def check(self, *more: str) -> dict[str, Any]:
+        ended = self.commands.run("check-bases", self.probe.name, "--format", "json", *more)
         assert ended.code == 0, ended.stderr
         [result] = json.loads(ended.stdout)
         assert isinstance(result, dict)
@@ -68,10 +66,8 @@ def make_application(
     git(work, "init", "--quiet", "--initial-branch=main")
     revision = commit(work, "feat: begin", {"Dockerfile": dockerfile.replace("PLACE", place)})
     api = stack.connection.prefect_api_url
-    with httpx.Client(base_url=api, trust_env=False, timeout=PATIENCE_S) as client:
-        flow = client.post("/flows/", json={"name": "release"}).raise_for_status().json()["id"]
-        request = {"source": str(work), "image": f"{place}/app", "bump": "auto", "version": {"only_new": True}}
-        made = client.post(
-            "/deployments/", json={"name": name, "flow_id": flow, "parameters": {"request": request}}
-        ).raise_for_status()
+    flow = patient.post(f"{api}/flows/", json={"name": "release"}).raise_for_status().json()["id"]
+    request = {"source": str(work), "image": f"{place}/app", "bump": "auto", "version": {"only_new": True}}
+    deployment = {"name": name, "flow_id": flow, "parameters": {"request": request}}
+    made = patient.post(f"{api}/deployments/", json=deployment).raise_for_status()
     return Application(commands, Probe(api, f"release/{name}", made.json()["id"]), folder, place, revision)

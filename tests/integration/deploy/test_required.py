@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from prefect_slipway.blocks import Policy
+from prefect_slipway.flows.run.approval import Approval
 from prefect_slipway.infra.domain.errors import InvalidOption, NotSigned
 from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import vault_server
+from tests.signers import LocalSigner
 
 KEY = "vault:transit/release"
 
@@ -60,3 +64,23 @@ async def test_what_cannot_be_required_is_told(place: DeployPlace, require: list
     with pytest.raises(InvalidOption, match=said):
         await place.deploy("better", require=require)
     assert (await place.state()).obj == before
+
+
+async def test_the_question_says_what_was_verified(place: DeployPlace, tmp_path: Path) -> None:
+    """Each requirement that the image meets, with the policy that asks for it; of an unsigned image nobody is asked."""
+    await place.make()
+    signer = LocalSigner()
+    key = tmp_path / "key.pem"
+    key.write_text(signer.key.pem)
+    with pytest.raises(NotSigned):
+        await place.deploy("better", require=[str(key)], approval=True)
+    await place.sign("better", signer)
+    with place.prefect():
+        await Policy(trusted_keys=[signer.key.pem]).asave("asked-about", overwrite=True)
+    deploying = asyncio.create_task(place.deploy("better", require=[str(key), "block:asked-about"], approval=True))
+    run = await place.until("deploy", lambda run: run["state"]["type"] == "PAUSED")
+    question = await place.question(run)
+    assert f"verified: signed by {key}" in question.replace("\\", "")
+    assert "verified: signed by a key of the policy (policy asked-about)" in question.replace("\\", "")
+    await place.answer("deploy", Approval(answer="approve", by="Ada"))
+    assert (await deploying).changed
