@@ -19,6 +19,7 @@ from prefect_slipway.flows.deploy_git import deploy_git
 from prefect_slipway.flows.promote_git import promote_git
 from prefect_slipway.flows.request.gitops import GitDeployRequest, GitPromoteRequest, GitRollbackRequest
 from prefect_slipway.flows.rollback_git import rollback_git
+from prefect_slipway.flows.run.approval import Approval
 from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
 from prefect_slipway.infra.domain.errors import (
     BranchRefused,
@@ -39,6 +40,7 @@ from tests.git_repository import git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import VaultServer, vault_server
+from tests.ssh_server import serve_ssh, ssh_key
 from tests.waiting import calm_looks
 
 PASSWORD = "hidden-treasure-4711"
@@ -65,7 +67,12 @@ class Config:
         }
 
     async def deploy(
-        self, behaviour: str, stage: str = "staging", require: list[str] | None = None, **more: Any
+        self,
+        behaviour: str,
+        stage: str = "staging",
+        require: list[str] | None = None,
+        approval: bool = False,
+        **more: Any,
     ) -> GitWrite:
         git_target = self.target(stage, **more)
         with self.place.prefect():
@@ -75,6 +82,7 @@ class Config:
                         "reference": self.place.images[behaviour],
                         "credentials": ["vault:secret/registry"],
                         "require": require or [],
+                        "approval": approval,
                         "git": git_target,
                     }
                 )
@@ -262,3 +270,57 @@ def test_the_commands(config: Config, slipway: Run, stack: Any) -> None:
     assert config.digest("production") == place.images.digests["good"]
     wrong = slipway("deploy", place.images["good"], *options, "--settle-s", "1")
     assert (wrong.returncode, "--settle-s cannot be combined with --git" in wrong.stderr) == (2, True)
+
+
+def test_over_ssh_with_keys_from_vault(config: Config, slipway: Run, stack: Any, tmp_path: Path) -> None:
+    """One key of a secret opens the connection, another one signs the commit; neither is anywhere afterwards."""
+    place = config.place
+    (tmp_path / "ssh").mkdir()
+    signing = ssh_key(tmp_path, "signing")
+    with serve_ssh(tmp_path / "ssh") as server:
+        secret = {"ssh_key": server.key, "known_hosts": server.known_hosts, "signing_key": signing.read_text()}
+        config.vault.put("secret/ssh", secret)
+        options = (
+            *("--git", server.url(config.bare), "--git-path", "staging/app", "--git-credentials", "vault:secret/ssh"),
+            *("--git-author", "Robot <robot@example.com>", "--credentials", "vault:secret/registry"),
+        )
+        env = {
+            "VAULT_ADDR": config.vault.address,
+            "VAULT_TOKEN": str(config.vault.token(policies=["root"])["client_token"]),
+        }
+        signed = ("--git-sign", "vault:secret/ssh#signing_key", "--format", "json")
+        done = slipway("deploy", place.images["good"], *options, *signed, env=env)
+        assert done.returncode == 0, done.stderr
+        written = json.loads(done.stdout)
+        assert written["commit"] == git(config.bare, "rev-parse", "main")
+        (tmp_path / "allowed").write_text(f"robot@example.com {Path(f'{signing}.pub').read_text()}")
+        settings = ["-c", "gpg.format=ssh", "-c", f"gpg.ssh.allowedSignersFile={tmp_path / 'allowed'}"]
+        subprocess.run(["git", *settings, "verify-commit", written["commit"]], cwd=config.bare, check=True)
+        again = slipway("deploy", place.images["good"], *options, *signed, env=env)
+        assert (again.returncode, json.loads(again.stdout)["changed"]) == (0, False)
+
+        config.vault.put("secret/ssh", {**secret, "ssh_key": signing.read_text()})
+        refused = slipway("deploy", place.images["better"], *options, *signed, env=env)
+        assert refused.returncode == 1 and "Next: " in refused.stderr
+        config.vault.put("secret/ssh", {**secret, "signing_key": "not a key"})
+        unsigned = slipway("deploy", place.images["better"], *options, *signed, env=env)
+        assert unsigned.returncode != 0 and "Next: " in unsigned.stderr
+        assert config.digest() == place.images.digests["good"]
+        for ended in (done, again, refused, unsigned):
+            assert "PRIVATE KEY" not in ended.stdout + ended.stderr and "not a key" not in ended.stderr
+
+
+async def test_the_question_says_what_was_verified(config: Config) -> None:
+    """Before anything is written, whoever is asked reads what the image has of what is required."""
+    place = config.place
+    with pytest.raises(NotSigned):
+        await config.deploy("good", require=["vault:transit/commits"], approval=True)
+    root = TokenAuth(str(config.vault.token(policies=["root"])["client_token"]))
+    async with VaultSession(VaultAccess(config.vault.address, root)) as session:
+        await place.sign("good", TransitKey(session, TransitPath.parse("vault:transit/commits")))
+    deploying = asyncio.create_task(config.deploy("good", require=["vault:transit/commits"], approval=True))
+    run = await place.until("deploy-git", lambda run: run["state"]["type"] == "PAUSED")
+    assert "verified: signed by vault:transit/commits" in await place.question(run)
+    assert config.commits == 1
+    await place.answer("deploy-git", Approval(answer="approve", by="Ada"))
+    assert (await deploying).changed
