@@ -15,8 +15,8 @@ from prefect_slipway.infra.domain.forge_place import ForgePlace
 from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
 from prefect_slipway.infra.gitops.places import Kind, Part, Wanted
 from prefect_slipway.infra.local.home import stack_home
-from prefect_slipway.infra.source.branch_writer import Author
 from prefect_slipway.infra.source.command import Remote, SshIdentity
+from prefect_slipway.infra.source.commits import Author
 from prefect_slipway.infra.source.url import GitUrl, check_subdirectory
 from prefect_slipway.infra.vault import VaultSession
 

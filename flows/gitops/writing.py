@@ -17,7 +17,8 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.domain.version import image_tag, parse_version, version_of_tag
 from prefect_slipway.infra.gitops.places import edit, find
 from prefect_slipway.infra.gitops.yaml_text import YamlText
-from prefect_slipway.infra.source.branch_writer import Commit, RemoteBranch, remote_branch, write_branch
+from prefect_slipway.infra.source.branch_writer import RemoteBranch, remote_branch, write_branch
+from prefect_slipway.infra.source.commits import Commit
 
 _DIGEST_LINE = "Slipway-Digest"
 _REVERTS = "This reverts commit"

@@ -20,8 +20,9 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import BranchRefused, InvalidOption, SourceMissing
 from prefect_slipway.infra.domain.release_commit import is_release_commit, release_message, with_version
 from prefect_slipway.infra.source import Checkout
-from prefect_slipway.infra.source.branch_writer import Author, Commit, RemoteBranch, remote_branch, write_branch
+from prefect_slipway.infra.source.branch_writer import RemoteBranch, remote_branch, write_branch
 from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.commits import Author, Commit
 
 
 @step("open pull request")

@@ -13,11 +13,11 @@ from prefect_slipway.infra.domain.ledger import FileEdit
 from prefect_slipway.infra.source.branch import heads_of
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.command import FETCH, Remote, git
+from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries
 from prefect_slipway.infra.source.refs import Change, RefStore
 
 _MOST_BYTES = 4 << 20
 _MOST_REFUSALS = 3
-_FILES = {"100644", "100755"}
 
 
 class BranchFile:
@@ -87,19 +87,13 @@ class BranchFile:
             unchanged = await git("diff-index", "--quiet", head, "--", edit.path, cwd=self._repository)
             if unchanged.status != 0:
                 raise SourceError(f"{edit.path} has uncommitted changes")
-        trees, blob = await self._find(f"{head}^{{tree}}", PurePosixPath(edit.path))
-        old = await self._read(blob, edit.path) if blob is not None else ""
+        there = await self._find(head, PurePosixPath(edit.path))
+        old = await self._read(there, edit.path) if there is not None else ""
         new = edit.edit(old)
         if new is None or new == old:
             return None
-        mode = blob[0] if blob is not None else "100644"
-        written = (await self._run("hash-object", "-w", "--stdin", stdin=new)).strip()
-        entry = f"{mode} blob {written}\t{PurePosixPath(edit.path).name}"
-        for listed, name in reversed(trees):
-            kept = [line for line in listed if line.partition("\t")[2] != entry.partition("\t")[2]]
-            tree = await self._run("mktree", "-z", "--missing", stdin="".join(f"{line}\0" for line in [*kept, entry]))
-            entry = f"040000 tree {tree.strip()}\t{name}"
-        return Change(ref, head, await self._refs.store(edit.message, tree=tree.strip(), parent=head))
+        change = Commit({edit.path: new}, edit.message)
+        return Change(ref, head, await commit_files(self._repository, head, change, remote=self._remote))
 
     async def _head(self, ref: str) -> tuple[str, str]:
         """The branch's whole name and its commit. Raises SourceError if there is none."""
@@ -109,29 +103,22 @@ class BranchFile:
             raise SourceError(f"{name or 'a detached HEAD'} is not a branch of {self._refs.place}")
         return f"refs/heads/{name}", heads[name]
 
-    async def _find(self, tree: str, path: PurePosixPath) -> tuple[list[tuple[list[str], str]], tuple[str, str] | None]:
-        """The entries of each folder on the way, the root first, with the folder's name; the file's mode and id."""
-        trees: list[tuple[list[str], str]] = []
-        here: str | None = tree
-        name = ""
-        for part in path.parts:
-            listed = (await self._run("ls-tree", "-z", here)).split("\0") if here is not None else []
-            entries = [line for line in listed if line]
-            trees.append((entries, name))
-            found = next((line.split("\t")[0].split(" ") for line in entries if line.partition("\t")[2] == part), None)
-            last = part is path.parts[-1]
-            if found is not None and (found[1] != ("blob" if last else "tree") or (last and found[0] not in _FILES)):
-                raise SourceError(f"{path} leads through something that is not a {'file' if last else 'folder'}")
-            if last:
-                return trees, (found[0], found[2]) if found is not None else None
-            here, name = (found[2] if found is not None else None), part
-        raise SourceError(f"{path} is not the name of a file")
+    async def _find(self, head: str, path: PurePosixPath) -> Entry | None:
+        """The file, None if there is none yet. Raises SourceError for a path that cannot be one."""
+        way = [str(folder) for folder in path.parents if folder.name]
+        there = entries(await self._run("ls-tree", "-z", "-t", head, "--", str(path), *way))
+        if any(name in there and there[name].kind != "tree" for name in way):
+            raise SourceError(f"{path} leads through something that is not a folder")
+        file = there.get(str(path))
+        if file is not None and not file.is_file:
+            raise SourceError(f"{path} leads through something that is not a file")
+        return file
 
-    async def _read(self, blob: tuple[str, str], path: str) -> str:
-        size = int(await self._run("cat-file", "-s", blob[1]))
+    async def _read(self, file: Entry, path: str) -> str:
+        size = int(await self._run("cat-file", "-s", file.id))
         if size > _MOST_BYTES:
             raise SourceError(f"{path} has {size} bytes; the limit is {_MOST_BYTES}")
-        return await self._run("cat-file", "blob", blob[1])
+        return await self._run("cat-file", "blob", file.id)
 
-    async def _run(self, *args: str, stdin: str = "") -> str:
-        return await run_git(self._refs.place, *args, cwd=self._repository, remote=self._remote, stdin=stdin)
+    async def _run(self, *args: str) -> str:
+        return await run_git(self._refs.place, *args, cwd=self._repository, remote=self._remote)

@@ -1,5 +1,4 @@
-"""Commits on a branch of a remote repository, without a work tree: nothing is checked out, so that no link, filter or
-hook of the repository's can do anything, and the bytes are those of the repository.
+"""Commits on a branch of a remote repository, without a work tree.
 
 Only the branch's newest commit is fetched, and of its files only those that are read (git-clone(1), "partial clone"),
 as far as the server lets choose.
@@ -10,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import (
@@ -27,6 +25,7 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.checkout import remove
 from prefect_slipway.infra.source.command import FETCH, Remote
+from prefect_slipway.infra.source.commits import Author, Commit, commit_files, entries
 from prefect_slipway.infra.source.refs import Change, RefStore
 from prefect_slipway.infra.source.url import check_ref
 from prefect_slipway.infra.source.workdir import fetch_folder
@@ -40,27 +39,6 @@ _TRACKING = "refs/remotes/origin/branch"
 _OURS = "refs/remotes/origin/ours"
 # Without telling what is here: a server takes a commit to be here with its files.
 _ALL = ("-c", "fetch.negotiationAlgorithm=noop")
-_FILE_MODES = {"100644", "100755"}
-
-SignCommit = Callable[[bytes], Awaitable[str]]
-"""The armored signature of a commit's text (git's header `gpgsig`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What a commit changes: files by their path, whole. `message`: with its subject, and a line break at its end."""
-
-    files: Mapping[str, str]
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who commits, and with what it is signed. An address that nobody has, as no person wrote it."""
-
-    name: str = "Slipway"
-    email: str = "slipway@invalid"
-    sign: SignCommit | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +60,6 @@ class RemoteBranch:
         self.revision = ""
         self._folder = folder
         self._refs = RefStore(folder, remote)
-        self._modes: dict[str, str] = {}
 
     @property
     def shown(self) -> str:
@@ -102,14 +79,7 @@ class RemoteBranch:
         """The texts of the regular files at a path or below it, of those that `reads` chooses; bytes that are not UTF-8
         are surrogates. Raises SourceMissing without one, ManifestInvalid if they are too many or too large."""
         listed = await self._git("ls-tree", "-r", "-z", revision or self.revision, "--", *([path] if path else []))
-        objects = {}
-        for line in filter(None, listed.split("\0")):
-            facts, _, name = line.partition("\t")
-            mode, _, blob = facts.split(" ")
-            # No symbolic links: git follows none, and what they name may be anything.
-            if mode in _FILE_MODES and reads(name):
-                objects[name] = blob
-                self._modes[name] = mode
+        objects = {name: entry.id for name, entry in entries(listed).items() if entry.is_file and reads(name)}
         if not objects:
             raise SourceMissing(f"{self.shown} has no such file at {path or '/'}", action="check --path")
         if len(objects) > MOST_FILES:
@@ -120,23 +90,7 @@ class RemoteBranch:
 
     async def commit(self, change: Commit, author: Author, *, parent: str | None = None) -> str:
         """Store a commit on top of the newest one and return its id. Nothing refers to it yet."""
-        index = self._folder / "index"
-        parent = parent or self.revision
-        entries = []
-        for name, text in change.files.items():
-            blob = (await self._git("hash-object", "-w", "--stdin", stdin=text)).strip()
-            entries.append(f"{self._modes.get(name, '100644')} {blob}\t{name}\0")
-        await self._git("read-tree", parent, index=index)
-        await self._git("update-index", "-z", "--add", "--index-info", stdin="".join(entries), index=index)
-        tree = (await self._git("write-tree", "--missing-ok", index=index)).strip()
-        when = f"{int(time.time())} +0000"
-        who = f"{author.name} <{author.email}> {when}"
-        head = f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n"
-        body = f"\n{change.message}"
-        if author.sign is not None:
-            signature = (await author.sign(os.fsencode(head + body))).rstrip("\n").replace("\n", "\n ")
-            head += f"gpgsig {signature}\n"
-        return (await self._git("hash-object", "-w", "-t", "commit", "--stdin", stdin=head + body)).strip()
+        return await commit_files(self._folder, parent or self.revision, change, author, remote=self.remote)
 
     async def push(self, revision: str, branch: str, old: str | None) -> bool:
         """Move a branch from `old` (None: it must not exist) to a commit; False if it has moved. Raises
@@ -202,8 +156,8 @@ class RemoteBranch:
             at = start + size + 1
         return found
 
-    async def _git(self, *args: str, stdin: str = "", index: Path | None = None) -> str:
-        return await run_git(self.shown, *args, cwd=self._folder, remote=self.remote, stdin=stdin, index=index)
+    async def _git(self, *args: str, stdin: str = "") -> str:
+        return await run_git(self.shown, *args, cwd=self._folder, remote=self.remote, stdin=stdin)
 
 
 @asynccontextmanager

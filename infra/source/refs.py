@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from prefect_slipway.infra.domain.errors import RefUnknown
 from prefect_slipway.infra.source.causes import git_error, own_words, run_git
 from prefect_slipway.infra.source.command import FETCH, Answer, Remote, git
+from prefect_slipway.infra.source.commits import SLIPWAY, store_commit
 from prefect_slipway.infra.source.history import read_tags
 
 _READ = ("refs/tags/*", "refs/slipway/*")
@@ -68,18 +68,13 @@ class RefStore:
         reservations = {ref: revision for revision, ref in pairs if ref.startswith("refs/slipway/")}
         return State(read_tags(listed), reservations)
 
-    async def store(self, message: str, *, tree: str | None = None, parent: str | None = None) -> str:
-        """Store a commit, and return its id. Nothing refers to it yet. `tree`: None for one without files."""
-        tree = tree or (await self._run_here("hash-object", "-w", "-t", "tree", "--stdin")).strip()
-        who = f"Slipway <slipway@invalid> {int(time.time())} +0000"
-        head = f"tree {tree}\nparent {parent}" if parent is not None else f"tree {tree}"
-        text = f"{head}\nauthor {who}\ncommitter {who}\n\n{message}"
-        return (await self._run_here("hash-object", "-w", "-t", "commit", "--stdin", stdin=text)).strip()
+    async def store(self, message: str) -> str:
+        """Store a commit without parents and files, and return its id. Nothing refers to it yet."""
+        return await store_commit(self._repository, message)
 
     async def store_tag(self, name: str, revision: str, message: str) -> str:
         """Store a tag of a commit with a message, and return its id. Nothing refers to it yet."""
-        who = f"Slipway <slipway@invalid> {int(time.time())} +0000"
-        text = f"object {revision}\ntype commit\ntag {name}\ntagger {who}\n\n{message.rstrip()}\n"
+        text = f"object {revision}\ntype commit\ntag {name}\ntagger {SLIPWAY.now}\n\n{message.rstrip()}\n"
         return (await self._run_here("hash-object", "-w", "-t", "tag", "--stdin", stdin=text)).strip()
 
     async def texts(self, refs: Mapping[str, str]) -> dict[str, str]:

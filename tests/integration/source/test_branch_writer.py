@@ -13,14 +13,14 @@ import pytest
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import BranchRefused, RefUnknown, SourceDenied, SourceMissing
 from prefect_slipway.infra.signing.ssh import PrivateKeySigner, ssh_signature
-from prefect_slipway.infra.source.branch_writer import Author, Commit, Pushed, RemoteBranch, remote_branch, write_branch
+from prefect_slipway.infra.source.branch_writer import Pushed, RemoteBranch, remote_branch, write_branch
 from prefect_slipway.infra.source.command import Remote, SshIdentity
+from prefect_slipway.infra.source.commits import SLIPWAY, Author, Commit
 from prefect_slipway.infra.source.url import GitUrl
 from tests.git_repository import git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.ssh_server import serve_ssh, ssh_key
 
-SLIPWAY = Author()
 PASSWORD = "hidden-treasure-4711"
 
 
