@@ -22,7 +22,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 
 @read_before_recorded
 @flow(name="promote", flow_run_name="{request.run_name}", persist_result=True, result_serializer="json")
-async def promote(request: PromoteRequest) -> PromoteResult:
+async def promote(request: PromoteRequest) -> PromoteResult[DeployResult]:
     """Roll out the first environment's image to the other environments in order.
 
     The first failure or rejection ends it; environments reached so far keep the image. Safe to run again.
@@ -31,7 +31,7 @@ async def promote(request: PromoteRequest) -> PromoteResult:
     return await as_run(lambda: _promote(request), about, lambda result: result.summary)
 
 
-async def _promote(request: PromoteRequest) -> PromoteResult:
+async def _promote(request: PromoteRequest) -> PromoteResult[DeployResult]:
     image = await find_image(request)
     await _name_run(image, request)
     await check_before_any(image, request)

@@ -10,20 +10,20 @@ from prefect_slipway.flows.gitops import writing
 from prefect_slipway.flows.gitops.open_target import OpenTarget, open_target
 from prefect_slipway.flows.request.gitops import GitPromoteRequest
 from prefect_slipway.flows.rollouts.open_deploy import open_registries
-from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.rollouts.values import DeployedImage, PromoteResult
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.steps.gitops import wait_until_runs
 from prefect_slipway.flows.steps.resolve import resolve_image
 from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.steps.step import step
-from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
+from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.infra.domain.errors import NotPromoted
 
 
 @read_before_recorded
 @flow(name="promote-git", flow_run_name="{request.run_name}", persist_result=True, result_serializer="json")
-async def promote_git(request: GitPromoteRequest) -> GitPromotion:
+async def promote_git(request: GitPromoteRequest) -> PromoteResult[GitWrite]:
     """Write the first environment's image to the other environments in git, in order.
 
     The first failure or rejection ends it; environments reached so far keep the image. Safe to run again.
@@ -32,7 +32,7 @@ async def promote_git(request: GitPromoteRequest) -> GitPromotion:
     return await as_run(lambda: _promote(request), about, lambda result: result.summary)
 
 
-async def _promote(request: GitPromoteRequest) -> GitPromotion:
+async def _promote(request: GitPromoteRequest) -> PromoteResult[GitWrite]:
     done: dict[str, GitWrite] = {}
     async with open_registries(request, None) as registries:
         targets = [open_target(each.name, each, registries.needed_vault) for each in request.environments]
@@ -46,7 +46,7 @@ async def _promote(request: GitPromoteRequest) -> GitPromotion:
                 await wait_until_runs(before, image.digest)
             timeout_s = request.approval_timeout_s if environment.approval else None
             done[after.name] = await written(registries, after, image, request.require, timeout_s)
-    return GitPromotion(image.name, image.digest, done, image.version, str(flow_run.id), flow_run.ui_url)
+    return PromoteResult(image.name, image.digest, done, image.version, str(flow_run.id), flow_run.ui_url)
 
 
 @step("find the image")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Coroutine
 from typing import Any
 
-from prefect_slipway.flows.cli.display.choice import add_progress_option
-from prefect_slipway.flows.cli.formats import add_format_option
-from prefect_slipway.flows.cli.rollouts import Result, run_recorded
+from prefect_slipway.flows.cli.rollouts import Run, add_rollout_options, run_recorded
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.git_options import add_git_options
-    from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.rollout import DeployRequest
 
     parser = subparsers.add_parser(
@@ -23,35 +18,24 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "back, and the command fails with the reason."
         ),
     )
-    add_request_options(parser, DeployRequest, positional="reference")
-    add_git_options(parser)
-    add_format_option(parser)
-    add_progress_option(parser)
+    add_rollout_options(parser, DeployRequest, positional="reference")
 
 
 def run(args: argparse.Namespace) -> int:
     """0: rolled out, now or before. Raises SlipwayError."""
-    from prefect_slipway.flows.cli.git_options import check_git, git_request
-    from prefect_slipway.flows.cli.options import read_request
+    from prefect_slipway.flows.cli.git_options import read_either
     from prefect_slipway.flows.request.gitops import GitDeployRequest
     from prefect_slipway.flows.request.rollout import DeployRequest
 
-    if (in_git := git_request(args, DeployRequest, GitDeployRequest)) is not None:
+    request = read_either(args, DeployRequest, GitDeployRequest)
 
-        def start_git() -> Coroutine[Any, Any, Result]:
+    def begin() -> Run:
+        if isinstance(request, GitDeployRequest):
             from prefect_slipway.flows.deploy_git import deploy_git
 
-            check_git(in_git, [in_git.git])
-            return deploy_git(in_git)
-
-        return run_recorded(start_git, args)
-    request = read_request(args, DeployRequest)
-
-    def start() -> Coroutine[Any, Any, Result]:
+            return deploy_git(request)
         from prefect_slipway.flows.deploy import deploy
-        from prefect_slipway.flows.run.preflight import check_rollout
 
-        check_rollout(request, [request.pull_credentials])
         return deploy(request)
 
-    return run_recorded(start, args)
+    return run_recorded(request, begin, args)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypeVar
 
-from prefect_slipway.flows.cli.options import Model, add_request_options, given_options
+from prefect_slipway.flows.cli.options import Model, add_request_options, given_options, read_request
 from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.request.model import Request
-from prefect_slipway.flows.request.rollout import RegistryOptions
 from prefect_slipway.infra.domain.errors import InvalidOption
+
+Usual = TypeVar("Usual", bound=Request)
 
 # What the command has for the workload is for the one to wait for.
 _SHARED = ("workload", "container", "context", "namespace", "timeout_s")
@@ -25,11 +27,11 @@ def add_git_options(parser: argparse.ArgumentParser) -> None:
     add_request_options(group, GitTarget, positional=None, without=_WITHOUT, section="git")
 
 
-def git_request(args: argparse.Namespace, usual: type[Request], model: type[Model]) -> Model | None:
-    """The request to write to git; None for the command's usual one. Raises InvalidOption."""
+def read_either(args: argparse.Namespace, usual: type[Usual], model: type[Model]) -> Usual | Model:
+    """The command's usual request, or the one to write to git. Raises InvalidOption."""
     git = given_options(args, GitTarget, without=_WITHOUT, section="git")
     if not git:
-        return None
+        return read_request(args, usual)
     if "repository" not in git:
         raise InvalidOption("options of git need the repository", action="add --git URL")
     given = given_options(args, usual)
@@ -37,11 +39,3 @@ def git_request(args: argparse.Namespace, usual: type[Request], model: type[Mode
     if others := [f"--{name.replace('_', '-')}" for name in given if name not in model.model_fields]:
         raise InvalidOption(f"{', '.join(others)} cannot be combined with --git", action=f"remove {others[0]}")
     return model.read({**given, "git": git})
-
-
-def check_git(request: RegistryOptions, targets: list[GitTarget]) -> None:
-    """Before a run begins. Raises InvalidOption and StackDown."""
-    from prefect_slipway.flows.run.preflight import check_rollout
-
-    places = [place for each in targets for place in (each.credentials, each.sign)]
-    check_rollout(request, [place.partition("#")[0] if place else None for place in places])

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Coroutine
 from typing import Any
 
-from prefect_slipway.flows.cli.display.choice import add_progress_option
-from prefect_slipway.flows.cli.formats import add_format_option
-from prefect_slipway.flows.cli.rollouts import Result, run_recorded
+from prefect_slipway.flows.cli.rollouts import Run, add_rollout_options, run_recorded
 from prefect_slipway.flows.cli.tables import git_target, typed_table
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.rollout import PromoteRequest
 
     parser = subparsers.add_parser(
@@ -24,14 +20,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
             "places in git repositories."
         ),
     )
-    add_request_options(parser, PromoteRequest, positional="reference")
-    add_format_option(parser)
-    add_progress_option(parser)
+    add_rollout_options(parser, PromoteRequest, positional="reference", git=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """0: the last environment has it. Raises SlipwayError."""
-    from prefect_slipway.flows.cli.git_options import check_git
     from prefect_slipway.flows.cli.options import given_options, read_request
     from prefect_slipway.flows.request.gitops import GitPromoteRequest
     from prefect_slipway.flows.request.rollout import PromoteRequest
@@ -41,23 +34,20 @@ def run(args: argparse.Namespace) -> int:
         args.environments = [git_target(each) for each in args.environments]
         in_git = GitPromoteRequest.read(given_options(args, PromoteRequest))
 
-        def start_git() -> Coroutine[Any, Any, Result]:
+        def begin_git() -> Run:
             from prefect_slipway.flows.promote_git import promote_git
 
-            check_git(in_git, list(in_git.environments))
             return promote_git(in_git)
 
-        return run_recorded(start_git, args, untouched="the environments it was written to keep it")
+        return run_recorded(in_git, begin_git, args, untouched="the environments it was written to keep it")
     request = read_request(args, PromoteRequest)
 
-    def start() -> Coroutine[Any, Any, Result]:
+    def begin() -> Run:
         from prefect_slipway.flows.promote import promote
-        from prefect_slipway.flows.run.preflight import check_rollout
 
-        check_rollout(request, [environment.pull_credentials for environment in request.environments])
         return promote(request)
 
-    return run_recorded(start, args, untouched="the environments it was rolled out to keep it")
+    return run_recorded(request, begin, args, untouched="the environments it was rolled out to keep it")
 
 
 def environment(text: str) -> dict[str, Any]:

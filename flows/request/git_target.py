@@ -150,3 +150,13 @@ class GitTarget(Request, title="Git"):
     def place(self) -> str:
         """For people."""
         return f"{self.path or 'the top'} of {self.repository} ({self.branch})"
+
+    @property
+    def shown(self) -> tuple[tuple[str, str | None], ...]:
+        """The same as labels and values."""
+        return (("repository", self.repository), ("branch", self.branch), ("path", self.path))
+
+    @property
+    def vault_places(self) -> list[str | None]:
+        """What has to be in Vault before it is written to."""
+        return [self.credentials, self.sign.partition("#")[0] if self.sign else None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -62,6 +62,11 @@ class CheckedOptions(RegistryOptions):
             "policies hold in any case."
         ),
     )
+
+    @property
+    def vault_places(self) -> list[str | None]:
+        """What is read beside the registry's credentials: places in Vault, saved blocks, None for nothing."""
+        return []
 
 
 class RolloutOptions(CheckedOptions):
@@ -139,9 +144,13 @@ class TargetRequest(Target, RolloutOptions):
         where = (("workload", self.workload), ("namespace", self.namespace), ("context", self.context))
         return (*where, ("container", self.container))
 
+    @property
+    def vault_places(self) -> list[str | None]:
+        return [self.pull_credentials]
 
-class DeployRequest(TargetRequest):
-    """One image to one workload."""
+
+class OneImage(Request):
+    """The image of a deploy."""
 
     reference: str = Field(
         description=(
@@ -153,11 +162,6 @@ class DeployRequest(TargetRequest):
     version: str | None = Field(
         default=None, description="Version to deploy; with a digest, the version that it was released as."
     )
-
-    @property
-    def run_name(self) -> str:
-        """The run's name until the workload was looked at."""
-        return f"deploy {reference_title(self.reference, self.version)} to {self.place_title}"
 
     @field_validator("version")
     @classmethod
@@ -172,8 +176,17 @@ class DeployRequest(TargetRequest):
         return self
 
 
-class RollbackRequest(TargetRequest):
-    """Return one workload to an earlier release."""
+class DeployRequest(OneImage, TargetRequest):
+    """One image to one workload."""
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until the workload was looked at."""
+        return f"deploy {reference_title(self.reference, self.version)} to {self.place_title}"
+
+
+class EarlierRelease(Request):
+    """The release that a rollback returns to."""
 
     to: str = Field(
         default=PREVIOUS,
@@ -182,11 +195,6 @@ class RollbackRequest(TargetRequest):
     image: str | None = Field(
         default=None, description="REGISTRY/REPOSITORY of the version. Leave empty for the running image's."
     )
-
-    @property
-    def run_name(self) -> str:
-        """The run's name until the release is found."""
-        return f"roll back {self.place_title} to {self.to}"
 
     @field_validator("to")
     @classmethod
@@ -206,6 +214,15 @@ class RollbackRequest(TargetRequest):
         return value
 
 
+class RollbackRequest(EarlierRelease, TargetRequest):
+    """Return one workload to an earlier release."""
+
+    @property
+    def run_name(self) -> str:
+        """The run's name until the release is found."""
+        return f"roll back {self.place_title} to {self.to}"
+
+
 class Environment(Target):
     """A stage of a promotion."""
 
@@ -213,7 +230,32 @@ class Environment(Target):
     approval: bool = Field(default=True, description="Wait for an approval before this environment. Default: true.")
 
 
-class PromoteRequest(RolloutOptions):
+class Promotion(Request):
+    """What goes through which environments."""
+
+    environments: list[Any] = Field(min_length=2, description="Environments in order.")
+    reference: str | None = Field(
+        default=None,
+        description="Image to promote, as for `slipway deploy`. Leave empty for the image in the first environment.",
+    )
+    version: str | None = Field(default=None, description="Version to promote; needs a reference without a tag.")
+
+    @property
+    def way(self) -> str:
+        return " → ".join(each.name for each in self.environments)
+
+    @model_validator(mode="after")
+    def _image_is_one(self) -> Self:
+        if self.reference is not None:
+            check_reference(self.reference, self.version)
+        elif self.version is not None:
+            raise InvalidOption("a version needs its image", action="add the reference as well")
+        if len({each.name for each in self.environments}) < len(self.environments):
+            raise InvalidOption("two environments have the same name", action="use different names")
+        return self
+
+
+class PromoteRequest(Promotion, RolloutOptions):
     """The same digest through environments, in their order."""
 
     environments: Annotated[list[Environment], Option("environment", "ENVIRONMENT")] = Field(
@@ -223,11 +265,6 @@ class PromoteRequest(RolloutOptions):
             "NAME:workload=deployment/app,context=…,namespace=…,container=…,pull_credentials=…,approval=true."
         ),
     )
-    reference: str | None = Field(
-        default=None,
-        description="Image to promote, as for `slipway deploy`. Leave empty for the image in the first environment.",
-    )
-    version: str | None = Field(default=None, description="Version to promote; needs a reference without a tag.")
 
     @property
     def called(self) -> str:
@@ -244,7 +281,7 @@ class PromoteRequest(RolloutOptions):
 
     def promoting(self, image: str) -> str:
         """The image's way through the environments."""
-        return f"{image}: {' → '.join(environment.name for environment in self.environments)}"
+        return f"{image}: {self.way}"
 
     @property
     def shown(self) -> tuple[tuple[str, str | None], ...]:
@@ -255,16 +292,9 @@ class PromoteRequest(RolloutOptions):
             *((each.name, f"{each.workload} {each.namespace or ''}".rstrip()) for each in self.environments),
         )
 
-    @model_validator(mode="after")
-    def _image_is_one(self) -> Self:
-        if self.reference is not None:
-            check_reference(self.reference, self.version)
-        elif self.version is not None:
-            raise InvalidOption("a version needs its image", action="add the reference as well")
-        names = [each.name for each in self.environments]
-        if len(set(names)) != len(names):
-            raise InvalidOption("two environments have the same name", action="use different names")
-        return self
+    @property
+    def vault_places(self) -> list[str | None]:
+        return [each.pull_credentials for each in self.environments]
 
 
 def reference_title(reference: str, version: str | None) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.infra.domain.naming import image_title
 
 
@@ -69,13 +70,16 @@ class DeployResult:
         return asdict(self)
 
 
+Outcome = TypeVar("Outcome", DeployResult, GitWrite)
+
+
 @dataclass(frozen=True, slots=True)
-class PromoteResult:
+class PromoteResult(Generic[Outcome]):
     """An image that went through environments. `environments`: their names in order, with what was done in each."""
 
     image: str
     digest: str
-    environments: dict[str, DeployResult]
+    environments: dict[str, Outcome]
     version: str | None = None
     flow_run_id: str | None = None
     ui_url: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.flows.request.rollout import RegistryOptions
+from prefect_slipway.flows.request.rollout import CheckedOptions
 from prefect_slipway.flows.run.builder import builder_tls
 from prefect_slipway.flows.run.endpoints import KUBERNETES, NO_VAULT_ACTION, find_builders, vault_access
 from prefect_slipway.flows.run.open_run import image_of
@@ -48,13 +48,11 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
     _check_vault([*access.registries, checkout.credentials, *secrets], access.vault, stack, env)
 
 
-def check_rollout(
-    request: RegistryOptions, pull_credentials: Sequence[str | None], env: Mapping[str, str] = os.environ
-) -> None:
+def check_rollout(request: CheckedOptions, env: Mapping[str, str] = os.environ) -> None:
     """The same for a deploy, a rollback, a promotion."""
     _check_files(registry_ca=request.registry_ca)
     stack = running_stack(StackConfig.from_env(env))
-    _check_vault([*request.credentials, *pull_credentials], request.vault, stack, env)
+    _check_vault([*request.credentials, *request.vault_places], request.vault, stack, env)
 
 
 def _check_files(**files: str | None) -> None:

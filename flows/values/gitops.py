@@ -58,22 +58,3 @@ class GitWrite:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class GitPromotion:
-    """An image that went through environments in git. `environments`: their names in order."""
-
-    image: str
-    digest: str
-    environments: dict[str, GitWrite]
-    version: str | None = None
-    flow_run_id: str | None = None
-    ui_url: str | None = None
-
-    @property
-    def summary(self) -> str:
-        return f"{self.image} {self.version or self.digest} is in {', '.join(self.environments)}"
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)

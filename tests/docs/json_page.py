@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prefect_slipway.flows.check_bases import Checked
 from prefect_slipway.flows.cli.display.lines import BUILD_EVENTS
@@ -21,7 +21,7 @@ from prefect_slipway.flows.reporting.watch import StepNews
 from prefect_slipway.flows.rollouts.values import DeployResult, PromoteResult
 from prefect_slipway.flows.trust.checked import Verified
 from prefect_slipway.flows.values.components import ComponentsPlan
-from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
+from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.local.findings import Finding
@@ -58,9 +58,8 @@ DOCUMENTS: Mapping[str, tuple[str, type[Any]]] = {
         ComponentsPlan,
     ),
     "deploy, rollback": ("object", DeployResult),
-    "promote": ("object", PromoteResult),
+    "promote, promote-git": ("object", PromoteResult),
     "deploy-git, rollback-git": ("object", GitWrite),
-    "promote-git": ("object", GitPromotion),
     "inspect": ("object", InspectedImage),
     "verify": ("object, with `verified`: true", Verified),
     "rebuild": ("object, with `rebuilt`: true", Rebuilt),
@@ -155,6 +154,8 @@ def _words(kind: type[Any]) -> str:
 
 def _shown(kind: Any, later: dict[type[Any], None]) -> str:
     origin, inner = get_origin(kind), get_args(kind)
+    if isinstance(kind, TypeVar):
+        return " or ".join(_shown(each, later) for each in kind.__constraints__)
     if origin in (Union, types.UnionType):
         return " or ".join("null" if each is type(None) else _shown(each, later) for each in inner)
     if origin in (tuple, list):

@@ -83,7 +83,7 @@ class DeployPlace:
         with self.prefect():
             return await rollback(RollbackRequest.read(values))
 
-    async def promote(self, *names: str, approval: bool = False, **changes: Any) -> PromoteResult:
+    async def promote(self, *names: str, approval: bool = False, **changes: Any) -> PromoteResult[DeployResult]:
         """Through the Deployments of these names."""
         target = {key: self.options[key] for key in ("namespace", "pull_credentials") if key in self.options}
         environments = [

@@ -19,8 +19,9 @@ from prefect_slipway.flows.deploy_git import deploy_git
 from prefect_slipway.flows.promote_git import promote_git
 from prefect_slipway.flows.request.gitops import GitDeployRequest, GitPromoteRequest, GitRollbackRequest
 from prefect_slipway.flows.rollback_git import rollback_git
+from prefect_slipway.flows.rollouts.values import PromoteResult
 from prefect_slipway.flows.run.approval import Approval
-from prefect_slipway.flows.values.gitops import GitPromotion, GitWrite
+from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.infra.domain.errors import (
     BranchRefused,
     ForgeUnreachable,
@@ -93,7 +94,7 @@ class Config:
         with self.place.prefect():
             return await rollback_git(GitRollbackRequest.read(values))
 
-    async def promote(self, **more: Any) -> GitPromotion:
+    async def promote(self, **more: Any) -> PromoteResult[GitWrite]:
         stages = [
             self.target(stage, name=stage, approval=False, image=self.place.images.repository) for stage in STAGES
         ]
