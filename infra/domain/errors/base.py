@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 
 from prefect_slipway.infra.domain.outside import plain
 
+__all__ = ["Interrupted", "SlipwayError"]
+
 
 class SlipwayError(Exception):
     """A named cause. `str()` is "what happened" and, on a second line, the next action.

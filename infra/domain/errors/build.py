@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect_slipway.infra.domain.errors.base import SlipwayError
 
 
@@ -22,17 +24,8 @@ class StepFailed(BuildError):
 
     default_action = "fix the step; its last lines are shown above"
 
-    def __init__(
-        self,
-        cause: str,
-        *,
-        step: str = "",
-        status: int | None = None,
-        action: str | None = None,
-        retry_after: float | None = None,
-        details: str = "",
-    ) -> None:
-        super().__init__(cause, action=action, retry_after=retry_after, details=details)
+    def __init__(self, cause: str, *, step: str = "", status: int | None = None, **more: Any) -> None:
+        super().__init__(cause, **more)
         self.step = step
         self.status = status
 
@@ -54,16 +47,8 @@ class BuildSourceDenied(BuildError):
 
     default_action = "use another source, or add a rule after that one which allows it, if you may"
 
-    def __init__(
-        self,
-        cause: str,
-        *,
-        source: str = "",
-        action: str | None = None,
-        retry_after: float | None = None,
-        details: str = "",
-    ) -> None:
-        super().__init__(cause, action=action, retry_after=retry_after, details=details)
+    def __init__(self, cause: str, *, source: str = "", **more: Any) -> None:
+        super().__init__(cause, **more)
         self.source = source
 
 
