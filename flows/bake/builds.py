@@ -14,18 +14,11 @@ from prefect_slipway.flows.build_options import entries, values
 from prefect_slipway.flows.build_options.attest import Attestations
 from prefect_slipway.flows.build_options.outputs import kind_of
 from prefect_slipway.flows.build_options.places import Places
-from prefect_slipway.infra.buildkit import (
-    BuildRequest,
-    CacheEntry,
-    ImagePush,
-    Output,
-    SecretCall,
-    SecretEnv,
-    SecretFile,
-    SecretSource,
-    SshSource,
-)
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
 from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_layout
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, Output
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.session.sources import SecretCall, SecretEnv, SecretFile, SecretSource, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from prefect_slipway.infra import buildkit
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
 from prefect_slipway.infra.buildkit.build.contexts import is_image, is_layout, is_remote
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, csv_fields, pair
-
-if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
-    from prefect_slipway.infra.domain.secret_path import SecretField
+from prefect_slipway.infra.domain.secret_path import SecretField
 
 _SECRET_KEYS = {"id", "type", "src", "source", "env", "vault"}
 
@@ -25,12 +22,12 @@ def caches(option: str, texts: Iterable[str]) -> tuple[CacheEntry, ...]:
         if not text:
             continue
         if "=" not in text:
-            found += [buildkit.CacheEntry("registry", {"ref": ref}) for ref in csv_fields(option, text)]
+            found += [CacheEntry("registry", {"ref": ref}) for ref in csv_fields(option, text)]
             continue
         fields = attributes(option, text)
         if not (kind := fields.pop("type", "")):
             raise InvalidOption(f"{option}: an entry has no type", action="write e.g. type=registry,ref=…")
-        found.append(buildkit.CacheEntry(kind, fields))
+        found.append(CacheEntry(kind, fields))
     return tuple(found)
 
 
@@ -40,7 +37,7 @@ def secrets(texts: Iterable[str], env: Container[str]) -> dict[str, SecretFile |
     for text in texts:
         if text:
             name, source = secret("--secret", text, env)
-            if not isinstance(source, buildkit.SecretFile | buildkit.SecretEnv):
+            if not isinstance(source, SecretFile | SecretEnv):
                 raise InvalidOption(
                     f"--secret {name}: `slipway build` does not read Vault",
                     action="use id=ID,src=FILE or id=ID,env=NAME, or release the image",
@@ -73,7 +70,7 @@ def secret(option: str, text: str, env: Container[str]) -> tuple[str, SecretFile
         variable, file = file, ""
     if not variable and not file:
         variable, file = (name, "") if name in env else ("", name)
-    return name, buildkit.SecretEnv(variable) if variable else buildkit.SecretFile(Path(file))
+    return name, SecretEnv(variable) if variable else SecretFile(Path(file))
 
 
 def ssh_keys(text: str) -> tuple[str, SecretField] | None:
@@ -112,7 +109,7 @@ def ssh_agent(text: str) -> tuple[str, SshSource]:
     if any(word not in {"raw=true", "raw=false"} for word in raw):
         raise InvalidOption(f"--ssh {text!r}: raw is true or false")
     paths = tuple(Path(word) for word in words if word not in raw)
-    return name or "default", buildkit.SshSource(paths, "raw=true" in raw)
+    return name or "default", SshSource(paths, "raw=true" in raw)
 
 
 def named_contexts(texts: Iterable[str]) -> dict[str, Path | str]:

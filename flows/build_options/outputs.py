@@ -10,12 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from prefect_slipway.infra import buildkit
+from prefect_slipway.infra.buildkit.build.outputs import (
+    DockerOutput,
+    EngineLoad,
+    ImagePush,
+    ImageStore,
+    LocalOutput,
+    OciOutput,
+    Output,
+    TarOutput,
+)
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes, boolean, csv_fields, parse_bool
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit import DockerEngine, ImagePush, LocalOutput, Output
+    from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
 
 _KINDS = "registry, image, local, tar, oci, docker or cacheonly"
 
@@ -93,20 +102,20 @@ def _output(entry: _Entry, tags: Sequence[str], surroundings: Surroundings) -> O
             pushes = entry.flag("push") or entry.kind == "registry"
             if pushes:
                 return _push(entry, names, surroundings)
-            return buildkit.ImageStore(name, entry.attributes)
+            return ImageStore(name, entry.attributes)
         case "local":
             return _local(entry, surroundings)
         case "tar":
-            return buildkit.TarOutput(_file(entry), entry.attributes)
+            return TarOutput(_file(entry), entry.attributes)
         case "oci" | "docker":
             tar = entry.flag("tar", default=True)
             context = entry.attributes.pop("context", "")
             if entry.kind == "oci" or entry.dest or not tar:
-                kind = buildkit.OciOutput if entry.kind == "oci" else buildkit.DockerOutput
+                kind = OciOutput if entry.kind == "oci" else DockerOutput
                 return kind(_file(entry) if tar else _folder(entry), name, tar, entry.attributes)
             if surroundings.engine:
-                return buildkit.ImageStore(name, entry.attributes)
-            return buildkit.EngineLoad(surroundings.local_engine(context), name, attributes=entry.attributes)
+                return ImageStore(name, entry.attributes)
+            return EngineLoad(surroundings.local_engine(context), name, attributes=entry.attributes)
     raise InvalidOption(f"--output: there is no type {entry.kind!r}", action=f"use {_KINDS}")
 
 
@@ -118,7 +127,7 @@ def _push(entry: _Entry, names: list[str], surroundings: Surroundings) -> ImageP
 
     plain = surroundings.insecure or all(is_loopback(ImageReference.parse(each).registry) for each in names)
     by_digest = entry.flag("push-by-digest")
-    return buildkit.ImagePush(
+    return ImagePush(
         ",".join(names),
         by_digest=by_digest,
         insecure=plain,
@@ -131,7 +140,7 @@ def _local(entry: _Entry, surroundings: Surroundings) -> LocalOutput:
     mode = entry.attributes.pop("mode", "") or "copy"
     if mode not in {"copy", "delete"}:
         raise InvalidOption(f"--output: there is no mode {mode!r}", action="use copy or delete")
-    return buildkit.LocalOutput(_folder(entry), mode == "delete", surroundings.delete_anywhere, entry.attributes)
+    return LocalOutput(_folder(entry), mode == "delete", surroundings.delete_anywhere, entry.attributes)
 
 
 def _folder(entry: _Entry) -> Path:

@@ -69,7 +69,7 @@ async def _answers(
     from prefect_slipway.flows.cli.builder_address import chosen_builder, embedded_stack
     from prefect_slipway.flows.cli.display.building import build_news
     from prefect_slipway.flows.cli.display.choice import display
-    from prefect_slipway.infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit.client import BuildKit
 
     stack, at = embedded_stack(), request.builder
     named = argparse.Namespace(

@@ -17,7 +17,8 @@ from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, Stac
 if TYPE_CHECKING:
     from prefect_slipway.flows.cli.build_options import Asked
     from prefect_slipway.flows.cli.display.building import BuildNews
-    from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+    from prefect_slipway.infra.buildkit.address import BuilderAddress
+    from prefect_slipway.infra.buildkit.client import BuildKit
     from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
     from prefect_slipway.infra.local.connection import StackConnection
 
@@ -108,7 +109,7 @@ async def _run(
     from prefect_slipway.flows.cli.display.building import build_news
     from prefect_slipway.flows.cli.display.choice import display
     from prefect_slipway.flows.run.interrupts import interruptible
-    from prefect_slipway.infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit.client import BuildKit
 
     with interruptible(), display(progress) as shown:
         for warning in asked.warnings:
@@ -143,7 +144,7 @@ async def _build(
     engine: bool,
 ) -> str:
     from prefect_slipway.flows.cli.build_results import as_metadata, image_id, result_files, told
-    from prefect_slipway.infra.buildkit import EngineLoad
+    from prefect_slipway.infra.buildkit.build.outputs import EngineLoad
 
     request = asked.request
     if any(isinstance(output, EngineLoad) for output in request.outputs):

@@ -17,8 +17,11 @@ from prefect_slipway.flows.build_options.attest import attests
 from prefect_slipway.flows.build_options.outputs import Surroundings, outputs, stays_in_engine
 from prefect_slipway.flows.cli.switches import add_switch
 from prefect_slipway.flows.run.endpoints import Network
-from prefect_slipway.infra.buildkit import BuildRequest, CacheEntry, ImageStore, LocalOutput, SshSource, TarOutput
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
 from prefect_slipway.infra.buildkit.build.contexts import is_git_over_ssh, is_remote
+from prefect_slipway.infra.buildkit.build.outputs import ImageStore, LocalOutput, TarOutput
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.session.sources import SshSource
 from prefect_slipway.infra.buildkit.session.upload import HEAD, Archive, is_archive
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import byte_count, parse_bool

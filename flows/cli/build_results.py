@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prefect_slipway.infra.buildkit import EngineLoad, ImagePush, ImageStore
+from prefect_slipway.infra.buildkit.build.outputs import EngineLoad, ImagePush, ImageStore
 from prefect_slipway.infra.domain.errors import BuilderTooOld, OutputError
 from prefect_slipway.infra.domain.options import parse_bool
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit import BuildKit, BuildOutcome, BuildRequest, Output
+    from prefect_slipway.infra.buildkit.build.outputs import Output
+    from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+    from prefect_slipway.infra.buildkit.client import BuildKit
 
 _CONFIG = "containerimage.config.digest"
 _DIGEST = "containerimage.digest"

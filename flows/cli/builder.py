@@ -12,7 +12,7 @@ from prefect_slipway.flows.cli.builder_address import add_address_options, chose
 from prefect_slipway.infra.domain.text import human_size
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit.client import BuildKit
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _show(args: argparse.Namespace) -> None:
-    from prefect_slipway.infra.buildkit import BuildKit
+    from prefect_slipway.infra.buildkit.client import BuildKit
 
     address, _ = chosen_builder(args, embedded_stack())
     async with BuildKit(address) as buildkit:

@@ -11,7 +11,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.run.endpoints import Network
-    from prefect_slipway.infra.buildkit import BuilderAddress
+    from prefect_slipway.infra.buildkit.address import BuilderAddress
     from prefect_slipway.infra.local.connection import StackConnection
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect_slipway.flows.build_options import entries
 from prefect_slipway.flows.build_options.beside import Beside
-from prefect_slipway.infra.buildkit import SecretEnv, SecretFile
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile
 from prefect_slipway.infra.domain.options import attributes, csv_line
 
 

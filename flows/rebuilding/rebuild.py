@@ -20,8 +20,10 @@ from prefect_slipway.flows.run.signing_keys import signing_keys
 from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.trust.signing import attest
 from prefect_slipway.flows.values.builder import BuilderFacts
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.events import BuildEvent
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.errors import NotRebuildable, NotRebuilt
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.predicates import SLSA

@@ -16,8 +16,8 @@ from urllib.parse import unquote
 
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.run.endpoints import Network
-from prefect_slipway.infra.buildkit import BuildRequest
 from prefect_slipway.infra.buildkit.build.outputs import OciOutput
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.domain.errors import NotRebuildable, SlipwayError
 from prefect_slipway.infra.domain.options import csv_fields, pair
 from prefect_slipway.infra.domain.outside import one_line

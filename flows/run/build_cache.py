@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from prefect_slipway.flows.run.registries import Registries
-from prefect_slipway.infra.buildkit import CacheEntry
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference

@@ -9,7 +9,8 @@ from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.builder import BuilderNode
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.values.builder import BuilderFacts
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import BuilderUnreachable
 from prefect_slipway.infra.domain.nodes import Node

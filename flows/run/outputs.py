@@ -13,7 +13,7 @@ from types import TracebackType
 from prefect_slipway.flows.build_options.beside import OPTION, Beside
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.values.result import VerifiedImage
-from prefect_slipway.infra.buildkit import LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit.build.outputs import LocalOutput, OciOutput
 from prefect_slipway.infra.domain.errors import DigestMismatch, OutputError
 from prefect_slipway.infra.registry.model import INDEX_TYPES
 

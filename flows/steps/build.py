@@ -37,9 +37,11 @@ from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.builder import BuilderFacts
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage, CacheUse, VerifiedImage
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.buildkit.build.outputs import annotations_without
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption
 from prefect_slipway.infra.domain.nodes import Share

@@ -18,7 +18,8 @@ from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.steps.build import Builds, Key
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.result import CacheUse
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference

@@ -11,7 +11,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.local.connection import StackConnection
 from tests.bench.measure import Row
 from tests.conftest import SLIPWAY

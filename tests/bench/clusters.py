@@ -16,7 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, Step, TlsFiles
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, Step
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import POD

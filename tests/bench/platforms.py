@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from prefect_slipway.infra.buildkit import BuilderAddress
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.local.connection import StackConnection
 from tests.bench.measure import Row, Side, ratio
 from tests.conftest import SLIPWAY

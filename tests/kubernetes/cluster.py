@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildOutcome, BuildRequest, ImagePush, TlsFiles
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import name_of

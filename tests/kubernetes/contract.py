@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, TlsFiles
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import (
     BuilderCrashed,

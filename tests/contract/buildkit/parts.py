@@ -11,15 +11,11 @@ from typing import Any
 
 import httpx
 
-from prefect_slipway.infra.buildkit import (
-    BuilderAddress,
-    BuildEvent,
-    BuildKit,
-    BuildOutcome,
-    BuildRequest,
-    LogChunk,
-    Output,
-)
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk
+from prefect_slipway.infra.buildkit.build.outputs import Output
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous, Credential
 from tests import patient
 from tests.contract.buildkit.relay import Streams

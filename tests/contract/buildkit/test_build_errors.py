@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import (
     BaseImageUnavailable,

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, BuildRequest, ImagePush, Step, TlsFiles
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, Step
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous
 from tests.certificates import make_certificates
 from tests.contract.buildkit.parts import BASE, Engine, Registry, build, older_than, output_of, run

@@ -12,15 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import (
-    BuilderAddress,
-    BuildEvent,
-    BuildKit,
-    BuildOutcome,
-    BuildRequest,
-    ImagePush,
-    OciOutput,
-)
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, OciOutput
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing, InvalidOption
 from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, Registry, build, output_of, run

@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 
-from prefect_slipway.infra.buildkit import (
-    BuilderAddress,
-    BuildEvent,
-    BuildKit,
-    BuildRequest,
-    ImagePush,
-    LocalOutput,
-    RecordedBuild,
-    Warned,
-)
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, Warned
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, LocalOutput
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
+from prefect_slipway.infra.buildkit.housekeeping import RecordedBuild
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
 from prefect_slipway.infra.buildkit.http2.transport import AsyncioStream
 from prefect_slipway.infra.buildkit.http2.unary import send, unary

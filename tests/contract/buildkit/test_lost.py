@@ -17,20 +17,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from prefect_slipway.infra.buildkit import (
-    BuilderAddress,
-    BuildEvent,
-    BuildKit,
-    BuildOutcome,
-    BuildRequest,
-    CacheEntry,
-    Keepalive,
-    LocalOutput,
-    LogChunk,
-    SecretEnv,
-    TarOutput,
-    TlsFiles,
-)
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.events import BuildEvent, LogChunk
+from prefect_slipway.infra.buildkit.build.outputs import LocalOutput, TarOutput
+from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
+from prefect_slipway.infra.buildkit.http2.connection import Keepalive
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import (
     BuilderLost,

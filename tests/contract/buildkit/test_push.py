@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import pytest
 
-from prefect_slipway.infra.buildkit import ImagePush
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import (
     RegistryError,

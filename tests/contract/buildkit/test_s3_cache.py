@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildEvent, BuildKit, CacheEntry
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.errors import BuildError, InvalidOption
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of, run
 from tests.contract.buildkit.s3 import s3

@@ -11,15 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import (
-    BuilderAddress,
-    BuildEvent,
-    BuildKit,
-    BuildRequest,
-    SecretEnv,
-    SecretFile,
-    SshSource,
-)
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of

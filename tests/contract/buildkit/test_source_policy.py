@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, BuildRequest, ImagePush
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import (
     BaseImageUnavailable,

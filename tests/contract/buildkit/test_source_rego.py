@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.flows.build_options.source_rego import source_check
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, ImagePush
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.buildkit.session.source_policy import SourceCheck
 from prefect_slipway.infra.domain.errors import BuilderTooOld, BuildSourceDenied, PolicyInvalid
 from prefect_slipway.infra.domain.source_policy import SourcePolicy

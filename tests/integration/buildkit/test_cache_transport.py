@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit, CacheEntry, ImagePush
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.errors import OutputError
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, run
 from tests.integration.buildkit.buildx import buildx

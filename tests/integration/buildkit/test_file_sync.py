@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import SecretEnv
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context
 from tests.integration.buildkit.buildx import buildx, copy_everything
 from tests.integration.buildkit.trees import listing, make_tree

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuildEvent
+from prefect_slipway.infra.buildkit.build.events import BuildEvent
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.engine import engine_address, engine_daemon

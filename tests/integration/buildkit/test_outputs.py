@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
+from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
 from prefect_slipway.infra.domain.errors import BuildError, BuilderTooOld, InvalidOption, OutputError
 from prefect_slipway.infra.local.engine import engine_address
 from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, older_than, run

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.client import BuildKit
 from tests import patient
 from tests.git_repository import commit, git, make_bare
 from tests.releases import BASE, Traces, make_source, registry_login, result_of, run_line

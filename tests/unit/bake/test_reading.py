@@ -15,7 +15,8 @@ from prefect_slipway.flows.bake.targets import Target, TargetSet, choose
 from prefect_slipway.flows.build_options.attest import attestations
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.flows.values.plan import PlannedImage, ReleasePlan, SourceFacts
-from prefect_slipway.infra.buildkit import CacheEntry, SecretEnv, SecretFile, SshSource
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidReference, StackDown
 from prefect_slipway.infra.domain.secret_path import SecretField
 

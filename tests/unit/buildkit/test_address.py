@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, TlsFiles
+from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 

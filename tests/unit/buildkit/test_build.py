@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuildRequest, CacheEntry, ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, LocalOutput, OciOutput
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.build.solve import solve_request
 from prefect_slipway.infra.buildkit.proto.generate import differences
 from prefect_slipway.infra.domain.errors import InvalidOption

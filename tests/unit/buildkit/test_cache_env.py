@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.infra.buildkit import CacheEntry
-from prefect_slipway.infra.buildkit.build.cache import resolved_exports, resolved_imports
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry, resolved_exports, resolved_imports
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 FIRST = {"ACTIONS_CACHE_URL": "https://one/", "ACTIONS_RUNTIME_TOKEN": "hush"}

@@ -7,25 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import (
-    BuildRequest,
-    CacheEntry,
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry, resolved_exports, resolved_imports
+from prefect_slipway.infra.buildkit.build.events import LogChunk, Progress, Step, Warned, events_of
+from prefect_slipway.infra.buildkit.build.outputs import (
     DockerOutput,
     ImagePush,
     ImageStore,
     LocalOutput,
-    LogChunk,
     OciOutput,
     Output,
-    Progress,
-    Step,
     TarOutput,
-    Warned,
+    exporter,
 )
-from prefect_slipway.infra.buildkit.build.cache import resolved_exports, resolved_imports
-from prefect_slipway.infra.buildkit.build.events import events_of
-from prefect_slipway.infra.buildkit.build.outputs import exporter
 from prefect_slipway.infra.buildkit.build.provenance import provenances
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BuildHistoryRecord, StatusResponse
 from prefect_slipway.infra.domain.errors import ContextError, DockerfileMissing
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildRequest, ImagePush, LogChunk, Step
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.error_details import SolveDetails, excerpt
 from prefect_slipway.infra.buildkit.build.errors import CALL_ERRORS, build_error, call_error
+from prefect_slipway.infra.buildkit.build.events import LogChunk, Step
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush
 from prefect_slipway.infra.buildkit.build.record import BuildRecord
 from prefect_slipway.infra.buildkit.build.registry_errors import registry_error
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.build.scrub import scrub
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation

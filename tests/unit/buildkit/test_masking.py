@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.infra.buildkit import LogChunk, Step, Warned
+from prefect_slipway.infra.buildkit.build.events import LogChunk, Step, Warned
 from prefect_slipway.infra.buildkit.build.masking import Masking
 
 SECRET = b'p4ss word/"\\+='

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_slipway.infra.buildkit import SshSource
 from prefect_slipway.infra.buildkit.http2.grpc import ClientCall, Code, GrpcClient, GrpcError, GrpcServer
+from prefect_slipway.infra.buildkit.session.sources import SshSource
 from prefect_slipway.infra.buildkit.session.ssh_agent import SshAgents
 from prefect_slipway.infra.buildkit.wire.sshforward_pb2 import BytesMessage, CheckAgentRequest, CheckAgentResponse
 from tests.unit.buildkit.pipe import pipe

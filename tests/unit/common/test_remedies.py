@@ -12,8 +12,9 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_slipway.flows.server.errors import check_server
-from prefect_slipway.infra.buildkit import BuilderAddress, BuildKit
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.registry_errors import registry_error
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import RegistryUnreachable, SlipwayError
 from prefect_slipway.infra.domain.secret_path import SecretPath

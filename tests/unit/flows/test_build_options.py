@@ -13,10 +13,9 @@ import pytest
 from prefect_slipway.flows.build_options.outputs import Surroundings
 from prefect_slipway.flows.cli.build import _progress, add_parser
 from prefect_slipway.flows.cli.build_options import Asked, build_request
-from prefect_slipway.infra.buildkit import (
-    BuildRequest,
-    CacheEntry,
-    DockerEngine,
+from prefect_slipway.infra.buildkit.build.cache import CacheEntry
+from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+from prefect_slipway.infra.buildkit.build.outputs import (
     DockerOutput,
     EngineLoad,
     ImagePush,
@@ -24,11 +23,10 @@ from prefect_slipway.infra.buildkit import (
     LocalOutput,
     OciOutput,
     Output,
-    SecretEnv,
-    SecretFile,
-    SshSource,
     TarOutput,
 )
+from prefect_slipway.infra.buildkit.build.request import BuildRequest
+from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile, SshSource
 from prefect_slipway.infra.domain.errors import InvalidOption, UsageError
 from prefect_slipway.infra.domain.platform import this_machine
 
