@@ -1,7 +1,7 @@
 """The command line. Kept light: `slipway up`, `build` and the like must start without Prefect and pydantic.
 
-A command is a module with `add_parser(subparsers)` and `run(args) -> int`, named in `commands`. Only the module of the
-command that was typed is imported.
+A command is a module with `add_options(parser)` and `run(args) -> int`, named in `commands`; its docstring is what the
+command's help says first. Only the module of the command that was typed is imported.
 """
 
 from __future__ import annotations

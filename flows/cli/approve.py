@@ -1,17 +1,12 @@
-"""`slipway approve`: approve or reject a paused run without a browser."""
+"""Let a run that waits for an approval continue, or end it. Resume in the UI does the same."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import Any
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "approve",
-        description="Let a run that waits for an approval continue, or end it. Resume in the UI does the same.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="Id or name of the run.")
     parser.add_argument(
         "--refuse", action="store_true", help="Reject: end the run before anything is built, pushed or rolled out."

@@ -1,4 +1,5 @@
-"""`slipway bake`: release several images of one source, described by a bake file or a Compose file."""
+"""Build the targets of bake files (docker-bake.hcl, docker-bake.json) or Compose files, each after its bases, and tag
+either all of them with one version or none."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.values.result import ReleaseResult
 
-__all__ = ["FAILED", "add_parser", "quick", "run"]
+__all__ = ["FAILED", "add_options", "quick", "run"]
 
 FAILED = {"released": False}
 """Of the answer in JSON, if it failed."""
@@ -24,20 +25,13 @@ FAILED = {"released": False}
 _SHORT = ("build.no_cache", "build.provenance", "build.sbom")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.display.choice import add_progress_option
     from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.bake import Bake
     from prefect_slipway.flows.request.release import OF_ONE_IMAGE, ReleaseRequest
 
-    parser = subparsers.add_parser(
-        "bake",
-        description=(
-            "Build the targets of bake files (docker-bake.hcl, docker-bake.json) or Compose files, each after its "
-            "bases, and tag either all of them with one version or none."
-        ),
-    )
     parser.add_argument(
         "words",
         nargs="*",

@@ -1,4 +1,4 @@
-"""`slipway build`: build with BuildKit only, without Prefect, with the options of `docker buildx build`."""
+"""Build like `docker buildx build`, on any BuildKit daemon, without Prefect, a version or a record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
 from prefect_slipway.flows.cli.display.choice import FORMS, OF_BUILDX
@@ -26,14 +26,10 @@ if TYPE_CHECKING:
 _PROGRESS = (*FORMS, *OF_BUILDX)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.build_options import add_build_options
 
-    parser = subparsers.add_parser(
-        "build",
-        description="Build like `docker buildx build`, on any BuildKit daemon, without Prefect, a version or a record.",
-        allow_abbrev=False,
-    )
+    parser.allow_abbrev = False
     add_build_options(parser)
     add_address_options(parser)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""`slipway builder`: show a BuildKit daemon's workers, disk usage and history, and prune its cache."""
+"""Show or clean a builder, like `buildctl debug workers`, `du`, `prune` and `debug histories`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
 from prefect_slipway.infra.domain.text import human_size
@@ -15,11 +15,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.client import BuildKit
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "builder",
-        description="Show or clean a builder, like `buildctl debug workers`, `du`, `prune` and `debug histories`.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["info", "du", "prune", "history"], help="What to do.")
     parser.add_argument(
         "--filter", action="append", default=[], metavar="EXPRESSION", help="Filter of the records, e.g. type==regular."

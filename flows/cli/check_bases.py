@@ -1,4 +1,5 @@
-"""`slipway check-bases`: run the check of base images here, recorded by the Prefect server."""
+"""Check whether the base images of the deployments' latest releases have changed in their registries, and start a patch
+release of the same commit if one has. The flow check-bases does the same on a schedule."""
 
 from __future__ import annotations
 
@@ -17,14 +18,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.cli.release_display import Terminal
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "check-bases",
-        description=(
-            "Check whether the base images of the deployments' latest releases have changed in their registries, and "
-            "start a patch release of the same commit if one has. The flow check-bases does the same on a schedule."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("deployments", nargs="+", metavar="DEPLOYMENT", help="Release deployment, FLOW/NAME.")
     parser.add_argument(
         "--require",

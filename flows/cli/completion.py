@@ -1,19 +1,13 @@
-"""`slipway completion`: print a shell's code for completion. What Tab asks then is answered by `complete`."""
+"""Print the code that lets a shell complete commands, options and values: contexts and namespaces of a cluster, saved
+blocks, deployments, waiting runs, and released images with their versions."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
+from typing import NoReturn
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "completion",
-        description=(
-            "Print the code that lets a shell complete commands, options and values: contexts and namespaces of a "
-            "cluster, saved blocks, deployments, waiting runs, and released images with their versions."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="Your shell.")
 
 
@@ -39,10 +33,9 @@ def complete(line: str) -> NoReturn:
     commands = parser.add_subparsers(dest="command")
     typed = line.split()[1:2]
     for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.summary)
         if typed == [name]:
-            command_module(name).add_parser(commands)
-            with_completers(commands.choices[name])
-        else:
-            commands.add_parser(name, help=command.summary)
+            command_module(name).add_options(one)
+            with_completers(one)
     argcomplete.autocomplete(parser, always_complete_options="long")
     raise SystemExit(1)  # it exits itself

@@ -1,4 +1,5 @@
-"""`slipway config`: show what a release of a source would use, and where each value comes from."""
+"""Print the values that `slipway release` with the same options would use and where each comes from: an option, or a
+line of the directory's release file. Everything else has its default."""
 
 from __future__ import annotations
 
@@ -16,16 +17,9 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.request.release_file import ReleaseFile
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
 
-    parser = subparsers.add_parser(
-        "config",
-        description=(
-            "Print the values that `slipway release` with the same options would use and where each comes from: an "
-            "option, or a line of the directory's release file. Everything else has its default."
-        ),
-    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--trust",

@@ -1,4 +1,6 @@
-"""`slipway dashboard`: write each team's dashboard in Prefect."""
+"""Write a page in Prefect for each team (the registry and path that its images share): last versions, what runs where,
+deployment frequency, lead time, change failure rate and time to restore. The deployment dashboard/of-each-team does the
+same on a schedule."""
 
 from __future__ import annotations
 
@@ -16,15 +18,7 @@ if TYPE_CHECKING:
 _DAYS = 30
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "dashboard",
-        description=(
-            "Write a page in Prefect for each team (the registry and path that its images share): last versions, what "
-            "runs where, deployment frequency, lead time, change failure rate and time to restore. The deployment "
-            "dashboard/of-each-team does the same on a schedule."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--days", metavar="DAYS", type=_days, default=_DAYS, help="Days to look back. Default: 30.")
     add_format_option(parser)
 

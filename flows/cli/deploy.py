@@ -1,23 +1,16 @@
-"""`slipway deploy`: roll an image out to a workload in Kubernetes by digest, and watch the rollout."""
+"""Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled back, and the
+command fails with the reason."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from prefect_slipway.flows.cli.rollouts import Run, add_rollout_options, run_recorded
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.request.rollout import DeployRequest
 
-    parser = subparsers.add_parser(
-        "deploy",
-        description=(
-            "Set the image of a workload's container by digest and watch the rollout. A failed rollout is rolled "
-            "back, and the command fails with the reason."
-        ),
-    )
     add_rollout_options(parser, DeployRequest, positional="reference")
 
 

@@ -1,4 +1,5 @@
-"""`slipway deploy-flows`: register Slipway's work pools, blocks, deployments and automations with a Prefect server."""
+"""Register work pools, block types, deployments and automations with the Prefect server. It changes only what differs,
+so you can run it at any time."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import asyncio
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
 _KINDS = ("pools", "blocks", "deployments", "automations")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "deploy-flows",
-        description=(
-            "Register work pools, block types, deployments and automations with the Prefect server. It changes only "
-            "what differs, so you can run it at any time."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file",
         type=Path,

@@ -1,4 +1,5 @@
-"""`slipway doctor`: what each part needs, what exists, and how to fix the rest; permissions in a cluster."""
+"""Check each part of the embedded stack and, if KUBECONFIG, --context or --namespace names a cluster, the permissions
+there that a release with --builder kubernetes needs. Exits with 1 if something is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import asyncio
 import dataclasses
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.cluster_options import add_cluster_options
 from prefect_slipway.flows.cli.formats import add_format_option
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.local.findings import Finding
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "doctor",
-        description=(
-            "Check each part of the embedded stack and, if KUBECONFIG, --context or --namespace names a cluster, the "
-            "permissions there that a release with --builder kubernetes needs. Exits with 1 if something is missing."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_format_option(parser)
     add_cluster_options(parser)
     parser.add_argument(

@@ -1,18 +1,13 @@
-"""`slipway down`: stop the embedded stack."""
+"""Stop the parts that `slipway up` started, and nothing else."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from prefect_slipway.flows.cli.stack_options import stack_config
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "down",
-        description="Stop the parts that `slipway up` started, and nothing else.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--purge", action="store_true", help="Also remove all state: images, secrets and the record of runs."
     )

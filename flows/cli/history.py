@@ -1,4 +1,4 @@
-"""`slipway history`: the released versions of an image, newest first."""
+"""Print each release of an image: version, time, duration, cached share, trigger and digest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import ReleaseUnknown
@@ -20,11 +20,7 @@ _NEAR = 5
 _COLUMNS = ("VERSION", "WHEN", "TOOK", "CACHED", "TRIGGER", "DIGEST")
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "history",
-        description="Print each release of an image: version, time, duration, cached share, trigger and digest.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "image", metavar="IMAGE", help="Image: REGISTRY/REPOSITORY, or a name in the embedded registry."
     )

@@ -1,21 +1,14 @@
-"""`slipway init`: write a slipway.toml by what the directory has."""
+"""Look at a directory (Dockerfiles, Compose and bake files, version tags, commit messages), and write a release file
+with comments. An existing one is never replaced."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 from pathlib import Path
-from typing import Any
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "init",
-        description=(
-            "Look at a directory (Dockerfiles, Compose and bake files, version tags, commit messages), and write a "
-            "release file with comments. An existing one is never replaced."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", nargs="?", default=".", metavar="DIRECTORY", help="Default: the current one.")
     parser.add_argument("--print", action="store_true", help="Print the file, and write nothing.")
 

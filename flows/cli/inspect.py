@@ -1,4 +1,5 @@
-"""`slipway inspect`: what a registry has of an image, and what changed since the version before."""
+"""Print what the registry has of an image: platforms, digests, sizes, layers with the steps that made them, labels,
+provenance and SBOM, and what changed since the version before."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import argparse
 import asyncio
 import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 
@@ -15,17 +16,10 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.request.inspected import InspectRequest
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.inspected import InspectRequest
 
-    parser = subparsers.add_parser(
-        "inspect",
-        description=(
-            "Print what the registry has of an image: platforms, digests, sizes, layers with the steps that made them, "
-            "labels, provenance and SBOM, and what changed since the version before."
-        ),
-    )
     add_request_options(parser, InspectRequest, positional="reference")
     add_format_option(parser)
 

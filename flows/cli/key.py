@@ -1,4 +1,5 @@
-"""`slipway key`: the public half of a signing key, and what verifies with it in a cluster."""
+"""Print the public key of a key in Vault as PEM, all versions that are not revoked; or what a cluster's admission
+policy and its nodes verify with."""
 
 from __future__ import annotations
 
@@ -6,24 +7,17 @@ import argparse
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.request.verified import KeyRequest
     from prefect_slipway.infra.domain.signing import PublicKey
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.verified import KeyRequest
 
-    parser = subparsers.add_parser(
-        "key",
-        description=(
-            "Print the public key of a key in Vault as PEM, all versions that are not revoked; or what a cluster's "
-            "admission policy and its nodes verify with."
-        ),
-    )
     add_request_options(parser, KeyRequest, positional="key")
     parser.add_argument(
         "--as",

@@ -1,4 +1,7 @@
-"""`slipway login`: let docker, podman, skopeo, cosign and oras get a registry's credential from Vault."""
+"""Add the credential helper docker-credential-slipway for a registry to the configuration of docker (DOCKER_CONFIG, or
+~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own (REGISTRY_AUTH_FILE,
+containers/auth.json) if it exists. The helper reads the credential from Vault at each use and does not store it.
+`slipway logout` undoes it."""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
@@ -22,16 +25,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "login",
-        description=(
-            "Add the credential helper docker-credential-slipway for a registry to the configuration of docker "
-            "(DOCKER_CONFIG, or ~/.docker), which podman, skopeo, cosign and oras also read, and to podman's own "
-            "(REGISTRY_AUTH_FILE, containers/auth.json) if it exists. The helper reads the credential from Vault at "
-            "each use and does not store it. `slipway logout` undoes it."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]. Default: the embedded registry.")
     parser.add_argument(
         "--credentials",

@@ -1,21 +1,17 @@
-"""`slipway logout`: undo `slipway login`."""
+"""Remove the credential helper from the configurations that `slipway login` added it to."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.run.logins import Login, Logins
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "logout",
-        description="Remove the credential helper from the configurations that `slipway login` added it to.",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("registry", nargs="?", metavar="REGISTRY", help="HOST[:PORT]. Default: the embedded registry.")
     parser.add_argument("--all", action="store_true", help="Log out of every registry.")
 

@@ -1,23 +1,16 @@
-"""`slipway manifests`: a builder's Kubernetes objects as YAML, for people who apply them themselves."""
+"""Print a shared builder's objects for kubectl or GitOps, with new certificates (the output contains their keys).
+Slipway never removes these objects; releases reach the builder with --builder tcp://..."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from prefect_slipway.flows.cli.cluster_options import add_builder_options, add_cluster_options, builder_options
 from prefect_slipway.infra.domain.errors import KubeconfigInvalid
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "manifests",
-        description=(
-            "Print a shared builder's objects for kubectl or GitOps, with new certificates (the output contains "
-            "their keys). Slipway never removes these objects; releases reach the builder with --builder tcp://..."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_cluster_options(parser)
     add_builder_options(parser)
     parser.add_argument("--no-secrets", action="store_true", help="Do not print the Secrets.")

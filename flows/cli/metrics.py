@@ -1,4 +1,5 @@
-"""`slipway metrics`: serve Slipway's events as Prometheus metrics until it is stopped."""
+"""Follow Slipway's events on the Prefect server and serve them at http://HOST:PORT/metrics: releases, durations by
+step, failures by cause, deploys and swept objects. Counting begins with the start of this command."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway import deployments
 from prefect_slipway.flows.cli.listen_address import listen_address
@@ -21,15 +22,7 @@ _LISTEN = "127.0.0.1:9469"
 _INTERVAL_S = 5.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "metrics",
-        description=(
-            "Follow Slipway's events on the Prefect server and serve them at http://HOST:PORT/metrics: releases, "
-            "durations by step, failures by cause, deploys and swept objects. Counting begins with the start of this "
-            "command."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen", metavar="HOST:PORT", default=_LISTEN, help=f"Address to listen on. Default: {_LISTEN}."
     )

@@ -1,4 +1,5 @@
-"""`slipway notes`: what is new between two versions, commits, images or deployments."""
+"""Print release notes from the commits between two versions, commits or images; without arguments, what is new since
+the last version."""
 
 from __future__ import annotations
 
@@ -6,20 +7,12 @@ import argparse
 import asyncio
 import json
 from dataclasses import asdict
-from typing import Any
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.noted import NotesRequest
 
-    parser = subparsers.add_parser(
-        "notes",
-        description=(
-            "Print release notes from the commits between two versions, commits or images; without arguments, what is "
-            "new since the last version."
-        ),
-    )
     add_request_options(parser, NotesRequest, positional="span", without=("notes.mode", "notes.changelog"))
     parser.add_argument(
         "--format", choices=["text", "json", "markdown"], default="text", help="Output format. Default: text."

@@ -69,9 +69,9 @@ class _Formatter(argparse.HelpFormatter):
 
 def command_parser(name: str) -> Parser:
     """The parser of a command, whose module is imported."""
-    commands = Parser(prog="slipway").add_subparsers()
-    command_module(name).add_parser(commands)
-    parser: Parser = commands.choices[name]
+    parser, module = Parser(prog=f"slipway {name}"), command_module(name)
+    parser.description = " ".join((module.__doc__ or "").split())
+    module.add_options(parser)
     if lines := [f"  {line}" for line in examples(name)]:
         parser.epilog = _EXAMPLES + "\n".join(lines)
     return parser

@@ -1,11 +1,11 @@
-"""`slipway plan`: show what a release would do, without doing it."""
+"""Print what `slipway release` with the same options would do, without doing it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
@@ -17,13 +17,9 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.values.plan import ReleasePlan
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
 
-    parser = subparsers.add_parser(
-        "plan",
-        description="Print what `slipway release` with the same options would do, without doing it.",
-    )
     add_request_options(parser)
     add_format_option(parser)
     add_progress_option(parser)

@@ -1,4 +1,5 @@
-"""`slipway promote`: promote an image from one environment to the next."""
+"""Roll out the first environment's image to the other environments in order, each after an approval. An image that was
+not rolled out to the previous environment is rejected. Environments with `git=URL` are places in git repositories."""
 
 from __future__ import annotations
 
@@ -9,17 +10,9 @@ from prefect_slipway.flows.cli.rollouts import Run, add_rollout_options, run_rec
 from prefect_slipway.flows.cli.tables import git_target, typed_table
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.request.rollout import PromoteRequest
 
-    parser = subparsers.add_parser(
-        "promote",
-        description=(
-            "Roll out the first environment's image to the other environments in order, each after an approval. An "
-            "image that was not rolled out to the previous environment is rejected. Environments with `git=URL` are "
-            "places in git repositories."
-        ),
-    )
     add_rollout_options(parser, PromoteRequest, positional="reference", git=False)
 
 

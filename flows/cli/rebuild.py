@@ -1,11 +1,13 @@
-"""`slipway rebuild`: build a released image again and compare the digests."""
+"""Build an image that was released with --reproducible again, from the commit, options and base images that its
+provenance names, without a cache, and compare each platform's digest. It pushes no image and needs no Prefect server.
+With --sign, a key states that the digests are equal, for `slipway verify --rebuilt`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
@@ -20,18 +22,10 @@ FAILED = {"rebuilt": False}
 """Of the answer in JSON, if it failed."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.rebuild import RebuildRequest
 
-    parser = subparsers.add_parser(
-        "rebuild",
-        description=(
-            "Build an image that was released with --reproducible again, from the commit, options and base images that "
-            "its provenance names, without a cache, and compare each platform's digest. It pushes no image and needs "
-            "no Prefect server. With --sign, a key states that the digests are equal, for `slipway verify --rebuilt`."
-        ),
-    )
     add_request_options(parser, RebuildRequest, positional="reference")
     add_format_option(parser)
     add_progress_option(parser)

@@ -1,4 +1,6 @@
-"""`slipway relay`: receive webhooks from git forges and start runs by rules."""
+"""Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. A push becomes the
+event slipway.push and starts a run for each rule that applies. The rule file is reloaded when it changes or on SIGHUP;
+SIGTERM finishes the deliveries in progress. Run it behind a proxy that terminates TLS."""
 
 from __future__ import annotations
 
@@ -25,16 +27,7 @@ _RELOAD_S = 2.0
 _CHECK_S = 2.0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "relay",
-        description=(
-            "Serve POST /hooks/SOURCE for the sources of the rule file, and GET /healthz at a separate address. A "
-            "push becomes the event slipway.push and starts a run for each rule that applies. The rule file is "
-            "reloaded when it changes or on SIGHUP; SIGTERM finishes the deliveries in progress. Run it behind a "
-            "proxy that terminates TLS."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen", default=_LISTEN, metavar="HOST:PORT", help=f"Address to listen on. Default: {_LISTEN}."
     )

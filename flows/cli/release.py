@@ -1,4 +1,4 @@
-"""`slipway release`: run the release flow here, recorded by the Prefect server, and show how it ended."""
+"""Build the source, push the image under the next semantic version, verify it and record it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,11 @@ FAILED = {"released": False}
 """Of the answer in JSON, if it failed."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.display.choice import add_progress_option
     from prefect_slipway.flows.cli.formats import add_format_option, add_quiet_option
     from prefect_slipway.flows.cli.options import add_request_options
 
-    parser = subparsers.add_parser(
-        "release",
-        description="Build the source, push the image under the next semantic version, verify it and record it.",
-    )
     add_request_options(parser)
     add_format_option(parser)
     add_progress_option(parser)

@@ -1,20 +1,15 @@
-"""`slipway rollback`: return a workload to an earlier release."""
+"""Roll out an earlier release again by its digest, and watch the rollout."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from prefect_slipway.flows.cli.rollouts import Run, add_rollout_options, run_recorded
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.request.rollout import RollbackRequest
 
-    parser = subparsers.add_parser(
-        "rollback",
-        description="Roll out an earlier release again by its digest, and watch the rollout.",
-    )
     add_rollout_options(parser, RollbackRequest, positional="workload")
 
 

@@ -1,11 +1,12 @@
-"""`slipway shell`: a session in the `buildkit-cli` pod next to a shared builder."""
+"""Open a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and REGISTRY and
+REPOSITORY in its environment. The builder is shared and stays; the pod is removed with its last session."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from prefect_slipway.flows.cli.raw_terminal import Tty
@@ -29,17 +30,9 @@ def _not_here() -> set[str]:
     return {*ReleaseRequest.model_fields} - _HERE | _NOT_OF_THE_BUILDER
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
 
-    parser = subparsers.add_parser(
-        "shell",
-        description=(
-            "Open a shell in a pod with buildctl, the registry credentials at /root/.docker/config.json, and "
-            "REGISTRY and REPOSITORY in its environment. The builder is shared and stays; the pod is removed with "
-            "its last session."
-        ),
-    )
     add_request_options(parser, without=_not_here())
 
 

@@ -1,4 +1,5 @@
-"""`slipway status`: show which parts of the embedded stack are running."""
+"""Show each part's state: running, stopped, or foreign (you use your own). Exits with 1 if a part is stopped, or if
+your own part does not answer."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import argparse
 import dataclasses
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.stack_options import stack_config
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.local.stack import PartStatus
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "status",
-        description=(
-            "Show each part's state: running, stopped, or foreign (you use your own). Exits with 1 if a part is "
-            "stopped, or if your own part does not answer."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_format_option(parser)
 
 

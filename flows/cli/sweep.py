@@ -1,10 +1,12 @@
-"""`slipway sweep`: remove resources left behind by expired runs from a namespace."""
+"""Remove the objects of runs whose Lease has expired, and shared builders that were unused for their idle time.
+Everything in use stays, so you can run it at any time. Removals are reported to the Prefect server (PREFECT_API_URL, or
+else the embedded one) for `slipway metrics`; it also works without a server."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.cluster_options import add_cluster_options
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
@@ -14,16 +16,7 @@ if TYPE_CHECKING:
     from prefect_slipway.flows.cli.display.lines import Display
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "sweep",
-        description=(
-            "Remove the objects of runs whose Lease has expired, and shared builders that were unused for their idle "
-            "time. Everything in use stays, so you can run it at any time. Removals are reported to the Prefect "
-            "server (PREFECT_API_URL, or else the embedded one) for `slipway metrics`; it also works without a "
-            "server."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     add_cluster_options(parser)
     add_progress_option(parser)
 

@@ -1,4 +1,5 @@
-"""`slipway trigger`: start a run of a deployment, or emit an event, from any CI."""
+"""Start a run and print its id and page. With --wait, wait until the run has ended and use its exit code: 0 completed,
+1 failed or crashed, 130 cancelled."""
 
 from __future__ import annotations
 
@@ -27,14 +28,7 @@ _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _SUBJECT = "command-line"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "trigger",
-        description=(
-            "Start a run and print its id and page. With --wait, wait until the run has ended and use its exit code: "
-            "0 completed, 1 failed or crashed, 130 cancelled."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("deployment", nargs="?", metavar="DEPLOYMENT", help="FLOW/NAME.")
     parser.add_argument(
         "--param",

@@ -1,9 +1,10 @@
-"""`slipway up`: start the missing parts of the embedded stack."""
+"""Start the missing parts of the embedded stack and wait until all of them answer. To use your own servers instead, set
+PREFECT_API_URL and VAULT_ADDR."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display, progress_of
 from prefect_slipway.flows.cli.prefect_settings import register_blocks, rename_histories
@@ -13,14 +14,7 @@ if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "up",
-        description=(
-            "Start the missing parts of the embedded stack and wait until all of them answer. To use your own "
-            "servers instead, set PREFECT_API_URL and VAULT_ADDR."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="Print nothing unless something fails.")
     add_progress_option(parser)
     add_stack_options(parser)

@@ -1,11 +1,12 @@
-"""`slipway verify`: who signed a released image, and what they stated about it."""
+"""Verify that a trusted key signed the image and each of its platforms, and the attestations that you require. It
+verifies signatures of cosign with a key as well, and needs no Prefect server, nor Vault if the key is in a file."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -18,18 +19,10 @@ FAILED = {"verified": False}
 """Of the answer in JSON, if it failed."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     from prefect_slipway.flows.cli.options import add_request_options
     from prefect_slipway.flows.request.verified import VerifyRequest
 
-    parser = subparsers.add_parser(
-        "verify",
-        description=(
-            "Verify that a trusted key signed the image and each of its platforms, and the attestations that you "
-            "require. It verifies signatures of cosign with a key as well, and needs no Prefect server, nor Vault if "
-            "the key is in a file."
-        ),
-    )
     add_request_options(parser, VerifyRequest, positional="reference")
     add_format_option(parser)
 

@@ -1,4 +1,5 @@
-"""`slipway worker`: run the deployments of a process pool on this machine."""
+"""Take runs from a work pool and start a process for each. Ctrl-C, SIGTERM or closing the terminal stops taking runs,
+lets the current ones clean up, reports them and exits; a second signal kills them."""
 
 from __future__ import annotations
 
@@ -7,19 +8,11 @@ import asyncio
 import os
 import signal
 import socket
-from typing import Any
 
 _POOL = "slipway"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
-    parser = subparsers.add_parser(
-        "worker",
-        description=(
-            "Take runs from a work pool and start a process for each. Ctrl-C, SIGTERM or closing the terminal stops "
-            "taking runs, lets the current ones clean up, reports them and exits; a second signal kills them."
-        ),
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool", default=_POOL, help="Process work pool. Default: slipway, created if it does not exist."
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prefect_slipway.flows.build_options.outputs import Surroundings
-from prefect_slipway.flows.cli.build import _progress, add_parser
+from prefect_slipway.flows.cli.build import _progress, add_options
 from prefect_slipway.flows.cli.build_options import Asked, build_request
 from prefect_slipway.infra.buildkit.build.cache import CacheEntry
 from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
@@ -35,8 +35,8 @@ HERE = DockerEngine(Path("/here.sock"))
 
 def typed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    return parser.parse_args(["build", *arguments])
+    add_options(parser)
+    return parser.parse_args(arguments)
 
 
 def asked(*arguments: str, engine: bool = False, proxies: dict[str, str] | None = None, **env: str) -> Asked:
