@@ -45,18 +45,16 @@ def find_release_file(request: ReleaseRequest, folder: Path, top: Path | None = 
 
 def with_release_file(request: ReleaseRequest, env: Mapping[str, str] = os.environ) -> ReleaseRequest:
     """The request with what the release file of its directory says, if it is a directory, for the person who runs this
-    command. Raises ReleaseFileInvalid, ReleaseFileRefused, InvalidOption."""
-    folder = directory_of(request)
-    file = find_release_file(request, folder) if folder is not None else None
-    if folder is None or file is None:
+    command. Nobody reads the file again, unless it describes components. Raises ReleaseFileInvalid, ReleaseFileRefused,
+    InvalidOption."""
+    if (folder := directory_of(request)) is None or (file := find_release_file(request, folder)) is None:
         return request
-    if file.has_components and request.bake is None:
-        # Each component's values are its own: the flow reads the file.
-        if Allowed(StackConfig.from_env(env).home).covers(folder, file):
-            return request.changed({"config": {"allow": [*request.config.allow, *file.as_allowed(request.image)]}})
-        return request
-    allow = ["*"] if Allowed(StackConfig.from_env(env).home).covers(folder, file) else request.config.allow
-    return file.applied(request, allow)
+    allowed = Allowed(StackConfig.from_env(env).home).covers(folder, file)
+    if not file.has_components or request.bake is not None:
+        return file.applied(request, ["*"] if allowed else request.config.allow).changed({"config": {"file": NO_FILE}})
+    # Each component's values are its own: the flow reads the file.
+    given = file.as_allowed(request.image) if allowed else []
+    return request.changed({"config": {"allow": [*request.config.allow, *given]}}) if given else request
 
 
 def has_components(request: ReleaseRequest) -> bool:
