@@ -6,6 +6,7 @@ The same rule stands in the fields' JSON schema, by which the Prefect server ref
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,6 +16,19 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import IMAGE_NAME
 from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """The command line's option of a field: its name without dashes, "" for the field's own, what its help shows in
+    place of a value, "" for the usual, and its letter, "" without one. `of_file`: it names a file, whose text is the
+    value."""
+
+    name: str = ""
+    metavar: str = ""
+    letter: str = ""
+    of_file: bool = False
+
 
 NO_KEY = "none"
 """What stands for no signature. Not `off`, which YAML reads as false."""

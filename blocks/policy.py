@@ -9,10 +9,11 @@ from prefect.blocks.core import Block
 from pydantic import Field, model_validator
 
 from prefect_slipway.blocks.addresses import documentation, logo
+from prefect_slipway.blocks.requirements import RequiredOfAnImage
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 
-class Policy(Block):
+class Policy(Block, RequiredOfAnImage):
     """What an image must have before Slipway rolls it out to certain namespaces, whoever deploys it and how.
 
     Each deploy, rollback and promotion into one of the namespaces is verified, without an option. Elsewhere the policy
@@ -56,13 +57,6 @@ class Policy(Block):
             "them. Leave empty for every cluster."
         ),
     )
-    provenance: bool = Field(default=False, description="Require a signed SLSA provenance.")
-    sbom: bool = Field(default=False, description="Require a signed SBOM.")
-    source: str | None = Field(default=None, description="Git repository that the image must be built from.")
-    ref: str | None = Field(default=None, description="Branch, tag or commit that the image must be built from.")
-    gates: list[str] = Field(default_factory=list, description="Gates that the image must have passed.")
-    max_age: str | None = Field(default=None, description="Time since the build finished, such as 30d.")
-    rebuilt: bool = Field(default=False, description="Require a signed statement that the image was rebuilt.")
 
     @model_validator(mode="after")
     def _somebody_is_trusted(self) -> Policy:
@@ -78,6 +72,4 @@ class Policy(Block):
 
     def request_fields(self) -> dict[str, Any]:
         """The fields of Requirements that this block sets."""
-        return self.model_dump(
-            include={"trusted_keys", "provenance", "sbom", "source", "ref", "gates", "max_age", "rebuilt"}
-        )
+        return self.model_dump(include=set(RequiredOfAnImage.model_fields))

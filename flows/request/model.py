@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 from pydantic.fields import FieldInfo
 
+from prefect_slipway.blocks.fields import Option as Option
 from prefect_slipway.blocks.fields import SavedBlock, without_leaks
 from prefect_slipway.flows.request.form import as_form
 from prefect_slipway.flows.request.wrong import wrong
@@ -29,18 +29,6 @@ SavedVault = Annotated[
 ]
 
 _ADDRESSES = {"source", "git_remote", "address"}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """The command line's option of a field: its name without dashes, "" for the field's own, what its help shows in
-    place of a value, "" for the usual, and its letter, "" without one. `of_file`: it names a file, whose text is the
-    value."""
-
-    name: str = ""
-    metavar: str = ""
-    letter: str = ""
-    of_file: bool = False
 
 
 class Request(BaseModel):
