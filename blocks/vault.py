@@ -12,7 +12,7 @@ from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+    from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
 
 
 class Vault(Block):
@@ -68,14 +68,13 @@ class Vault(Block):
 
     def access(self) -> VaultAccess:
         """The adapter's configuration. Raises InvalidOption when the secret id's file cannot be read."""
-        from prefect_slipway.infra.vault import (
-            VaultAccess,
-        )  # its client would be loaded wherever Prefect knows the block
+        # Its client would be loaded wherever Prefect knows the block.
+        from prefect_slipway.infra.vault.access import VaultAccess
 
         return VaultAccess(self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth())
 
     def _auth(self) -> TokenAuth | AppRoleAuth | KubernetesAuth:
-        from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth
+        from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth
 
         if self.method == "token":
             assert self.token is not None, "validated"

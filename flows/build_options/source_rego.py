@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from prefect_slipway.infra.buildkit.session.source_policy import Document, SourceCheck
 from prefect_slipway.infra.domain.errors import PolicyInvalid
 from prefect_slipway.infra.domain.source_policy import SourcePolicy
-from prefect_slipway.infra.rego import check_engine, evaluate, package_of
+from prefect_slipway.infra.rego.evaluator import check_engine, evaluate, package_of
 
 _NAME = "source policy"
 _TIMEOUT_S = 10.0

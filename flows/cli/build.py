@@ -210,7 +210,8 @@ class _Credentials:
 
     async def _open_vault(self) -> CredentialSource:
         from prefect_slipway.flows.run.endpoints import secret_paths, vault_access
-        from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+        from prefect_slipway.infra.vault.credentials import VaultCredentials
+        from prefect_slipway.infra.vault.session import VaultSession
 
         access = vault_access(self._stack, os.environ)
         if access is None:

@@ -69,7 +69,7 @@ async def _keys(request: KeyRequest) -> tuple[PublicKey, ...]:
     from prefect_slipway.flows.run.trusted_keys import public_keys
     from prefect_slipway.infra.domain.errors import StackDown
     from prefect_slipway.infra.local.config import StackConfig
-    from prefect_slipway.infra.vault import VaultSession
+    from prefect_slipway.infra.vault.session import VaultSession
 
     access = await find_vault(request.vault, running_stack(StackConfig.from_env(os.environ)), os.environ)
     if access is None:

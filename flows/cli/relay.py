@@ -19,7 +19,7 @@ from prefect_slipway.infra.domain.errors import PrefectError
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.relay.connections import Address
-    from prefect_slipway.infra.vault import VaultAccess
+    from prefect_slipway.infra.vault.access import VaultAccess
 
 _LISTEN = "127.0.0.1:8080"
 _HEALTH_LISTEN = "127.0.0.1:8081"
@@ -83,7 +83,7 @@ async def _serve(args: argparse.Namespace, address: Address, health: Address) ->
     from prefect_slipway.flows.relay.rulefile import RuleFile
     from prefect_slipway.flows.relay.secrets import SourceSecrets
     from prefect_slipway.flows.relay.server import Relay
-    from prefect_slipway.infra.vault import VaultSession
+    from prefect_slipway.infra.vault.session import VaultSession
 
     rules = RuleFile(args.rules)
     given = {

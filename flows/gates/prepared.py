@@ -16,9 +16,9 @@ from prefect_slipway.flows.request.gates import BLOCK, SOURCE, Gate
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.saved_blocks import load_text
 from prefect_slipway.infra.domain.errors import GateForbidden, GateMissing
-from prefect_slipway.infra.rego import check_engine, package_of
+from prefect_slipway.infra.rego.evaluator import check_engine, package_of
 from prefect_slipway.infra.signing import Waiver
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 ALLOWED = "SLIPWAY_GATE_COMMANDS"
 """The environment variable of a worker with the programs that gates may start there, separated by commas; `*` for any.

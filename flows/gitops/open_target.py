@@ -18,7 +18,7 @@ from prefect_slipway.infra.local.home import stack_home
 from prefect_slipway.infra.source.command import Remote, SshIdentity
 from prefect_slipway.infra.source.commits import Author
 from prefect_slipway.infra.source.url import GitUrl, check_subdirectory
-from prefect_slipway.infra.vault import VaultSession
+from prefect_slipway.infra.vault.session import VaultSession
 
 NeededVault = Callable[[str], VaultSession]
 """Raises StackDown without one, with what it is needed for."""

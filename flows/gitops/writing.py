@@ -164,7 +164,8 @@ async def _pull_request(
         forge = Forge.of(target.remote.url.label)
         return forge.compare(target.request.branch, branch) if forge is not None else None
     # Imported late: few targets need a forge.
-    from prefect_slipway.infra.forges import PullRequest, open_forge, propose
+    from prefect_slipway.infra.forges.open import open_forge
+    from prefect_slipway.infra.forges.pulls import PullRequest, propose
 
     place, token = target.forge
     title, _, body = _message(target.name, image, before, "", reverts, skip_ci=False).partition("\n")

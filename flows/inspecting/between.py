@@ -16,10 +16,10 @@ from prefect_slipway.flows.run.release_file import find_release_file
 from prefect_slipway.infra.domain.errors import InvalidOption, InvalidVersion, RefUnknown
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.version import Version, latest, parse_version, versions_of_git_tags
-from prefect_slipway.infra.source import Checkout, History
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import git
 from prefect_slipway.infra.source.directory import repository_at
-from prefect_slipway.infra.source.history import tags
+from prefect_slipway.infra.source.history import History, tags
 from prefect_slipway.infra.source.url import is_full_id
 
 _HEAD = "HEAD"

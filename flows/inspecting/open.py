@@ -17,7 +17,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
-from prefect_slipway.infra.vault import VaultSession
+from prefect_slipway.infra.vault.session import VaultSession
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from prefect_slipway.flows.notes.write import as_markdown, as_text
 from prefect_slipway.flows.request.notes import Notes
 from prefect_slipway.infra.domain.errors import NotesTemplateInvalid
 from prefect_slipway.infra.domain.forge import Forge
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.history import Series
 
 

@@ -8,8 +8,8 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.infra.domain.errors import BranchUnknown
 from prefect_slipway.infra.domain.version import MaintenanceLine
-from prefect_slipway.infra.source import Checkout
 from prefect_slipway.infra.source.branch import branch_name
+from prefect_slipway.infra.source.checkout import Checkout
 
 
 @dataclass(frozen=True, slots=True)

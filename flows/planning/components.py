@@ -22,7 +22,10 @@ from prefect_slipway.infra.domain.errors import InvalidOption, VersionError
 from prefect_slipway.infra.domain.ledger import Released
 from prefect_slipway.infra.domain.reference import repository_name
 from prefect_slipway.infra.domain.version import Bump, Version, parse_version, versions_of_git_tags
-from prefect_slipway.infra.source import Checkout, GitLedger, GitSpec, parse_source, tags
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.history import tags
+from prefect_slipway.infra.source.ledger import GitLedger
+from prefect_slipway.infra.source.resolve import GitSpec, parse_source
 from prefect_slipway.infra.source.whole_history import WholeHistory
 
 _NO_PREFIX = "-"

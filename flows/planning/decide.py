@@ -38,7 +38,7 @@ from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import Version, image_tag, version_of_tag
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.ledger import RegistryLedger
-from prefect_slipway.infra.source import GitLedger
+from prefect_slipway.infra.source.ledger import GitLedger
 
 
 async def plan_release(

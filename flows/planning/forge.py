@@ -11,7 +11,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.forge_place import ForgePlace
 from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.version import Version
-from prefect_slipway.infra.source import GitLedger
+from prefect_slipway.infra.source.ledger import GitLedger
 
 
 def plan_forge(

@@ -20,7 +20,9 @@ from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, is_of_series
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.source import Checkout, GitLedger, History, Series
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.history import History, Series
+from prefect_slipway.infra.source.ledger import GitLedger
 from prefect_slipway.infra.source.url import is_full_id
 
 Images = Mapping[ImageReference, RegistryClient]

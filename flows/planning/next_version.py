@@ -28,7 +28,9 @@ from prefect_slipway.infra.domain.version import (
     tags_that_stay,
 )
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.source import Checkout, GitLedger, History
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.history import History
+from prefect_slipway.infra.source.ledger import GitLedger
 
 DEFAULT_TAG_PREFIX = "v"
 RELEASED_BEFORE = "an earlier attempt of this run released it"

@@ -16,8 +16,9 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import SlipwayError
 from prefect_slipway.infra.domain.ledger import Released
 from prefect_slipway.infra.domain.version import Version, parse_version
-from prefect_slipway.infra.source import Checkout, History
 from prefect_slipway.infra.source.branch import ref_of
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.history import History
 
 
 async def with_notes(

@@ -12,8 +12,8 @@ from prefect_slipway.flows.values.forge import PlannedForge, PlannedPullRequest
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.release_commit import release_title
 from prefect_slipway.infra.domain.version import Bump
-from prefect_slipway.infra.source import Checkout
 from prefect_slipway.infra.source.branch import heads_of, ref_of
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote
 from prefect_slipway.infra.source.history import remote_of
 from prefect_slipway.infra.source.url import is_full_id

@@ -21,7 +21,7 @@ from prefect_slipway.infra.domain.errors import DockerfileMissing, InvalidOption
 from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import SecretField
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.registry import RegistryClient

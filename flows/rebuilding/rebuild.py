@@ -34,7 +34,7 @@ from prefect_slipway.infra.registry.model import ImageConfig, Manifest
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.signing import BUNDLE, Statement
 from prefect_slipway.infra.signing.statement import REBUILT
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 Step = Callable[[str], AbstractContextManager[None]]
 OnEvent = Callable[[str, BuildEvent], None]

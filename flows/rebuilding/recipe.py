@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.source_policy import SourcePolicy
 from prefect_slipway.infra.registry.images import PlatformImage
 from prefect_slipway.infra.registry.model import OCI_MANIFEST
 from prefect_slipway.infra.signing.provenance import FILE, INLINE, PATH, Material, asked_of, provenance_of
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 _EPOCH = "build-arg:SOURCE_DATE_EPOCH"
 # What does not change the image, or is chosen by who builds again.

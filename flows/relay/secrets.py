@@ -13,7 +13,7 @@ from prefect_slipway.flows.relay.rules import Source
 from prefect_slipway.infra.common.reasons import reason
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import VaultSession
+from prefect_slipway.infra.vault.session import VaultSession
 
 # How long a secret is cached: after a change the old one soon stops working.
 _KEPT_S = 5.0

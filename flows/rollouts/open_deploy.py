@@ -23,7 +23,8 @@ from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadNam
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.session import VaultSession
 
 
 class DeployRegistries:

@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.secret_path import SecretPath, split_host
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
-    from prefect_slipway.infra.vault import VaultAccess
+    from prefect_slipway.infra.vault.access import VaultAccess
 
 KUBERNETES = "kubernetes"
 """What `--builder` says for a builder that is made in a cluster."""
@@ -60,7 +60,7 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
     Raises InvalidOption for an incomplete environment, StackDown when the role's file cannot be read.
     """
     # hvac takes 0.1 s to import, which a build that needs no Vault does not pay.
-    from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess
+    from prefect_slipway.infra.vault.access import AppRoleAuth, VaultAccess
 
     if stack is None or stack.approle_file is None:
         # A stack that runs with your own Vault has no role file; VAULT_ADDR may also name the embedded one.

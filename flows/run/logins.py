@@ -21,7 +21,7 @@ from prefect_slipway.infra.registry.helper_config import config_files, keys_of, 
 if TYPE_CHECKING:
     from prefect_slipway.infra.domain.credentials import Credential
     from prefect_slipway.infra.local.connection import StackConnection
-    from prefect_slipway.infra.vault import VaultAccess
+    from prefect_slipway.infra.vault.access import VaultAccess
 
 
 HELPER = "slipway"
@@ -69,7 +69,8 @@ class Login:
     async def credential(self, env: Mapping[str, str]) -> Credential:
         """The current credential from Vault. Raises VaultErrors, InvalidOption, StackDown."""
         from prefect_slipway.infra.domain.secret_path import SecretPath
-        from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+        from prefect_slipway.infra.vault.credentials import VaultCredentials
+        from prefect_slipway.infra.vault.session import VaultSession
 
         try:
             async with VaultSession(self.access(env), outlived=True) as vault:

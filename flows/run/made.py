@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect_slipway.flows.run.builder import RunBuilder
 from prefect_slipway.flows.run.reservation import ReservedVersion
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 
 class Made:

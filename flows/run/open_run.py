@@ -20,8 +20,8 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.source import Checkout
-from prefect_slipway.infra.vault import VaultSession
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.vault.session import VaultSession
 
 if TYPE_CHECKING:
     from prefect_slipway.blocks import Builder

@@ -13,7 +13,8 @@ from prefect_slipway.infra.domain.errors import StackDown
 from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.vault import VaultCredentials, VaultSession
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.session import VaultSession
 
 if TYPE_CHECKING:
     # It brings the HTTP client, which whoever asks no registry does without.

@@ -11,7 +11,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.stack import Stack
-from prefect_slipway.infra.vault import VaultAccess
+from prefect_slipway.infra.vault.access import VaultAccess
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block

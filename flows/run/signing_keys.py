@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from prefect_slipway.flows.run.registries import needed
-from prefect_slipway.infra.vault import TransitKey, TransitPath, VaultSession
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 
 
 def signing_keys(vault: VaultSession | None, places: Iterable[str]) -> list[TransitKey]:

@@ -10,7 +10,9 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import needed
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretField
-from prefect_slipway.infra.source import Checkout, fetch_git, open_directory
+from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
 from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, parse_source
 
 

@@ -10,7 +10,7 @@ from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import ApprovalOutdated
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 
 async def wait_for_approval(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> None:

@@ -12,7 +12,7 @@ from prefect_slipway.flows.run.reservation import ReservedVersion
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.result import LeftBehind
 from prefect_slipway.infra.domain.errors import SlipwayError
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import ComponentsFailed, ManifestUnknown, SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, parse_version
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.history import remote_of
 
 Release = Flow[[ReleaseRequest], Coroutine[Any, Any, ReleaseResult]]

@@ -28,7 +28,7 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.forges import Asset, Published
+    from prefect_slipway.infra.forges.release import Asset, Published
 
 _LARGEST_SBOM = 32 << 20
 
@@ -64,7 +64,8 @@ async def release_on_forge(
     run: OpenRun, registries: Registries, plan: ReleasePlan, references: Sequence[str]
 ) -> ForgeOutcome:
     """Raises ForgeErrors, VaultErrors, RegistryErrors, InvalidOption and StackDown."""
-    from prefect_slipway.infra.forges import ForgeRelease, open_forge, publish
+    from prefect_slipway.infra.forges.open import open_forge
+    from prefect_slipway.infra.forges.release import ForgeRelease, publish
 
     forge, choice = plan.forge, run.request.forge
     assert forge is not None and choice.token is not None, "a forge was asked for"
@@ -113,7 +114,7 @@ async def _released(registries: Registries, image: str, tag: str) -> str:
 
 async def _sboms(registries: Registries, image: ImageReference) -> list[Asset]:
     """The SBOMs that are attached to the image, a file each."""
-    from prefect_slipway.infra.forges import Asset
+    from prefect_slipway.infra.forges.release import Asset
     from prefect_slipway.infra.registry.blobs import read_blob
     from prefect_slipway.infra.registry.images import platform_images
     from prefect_slipway.infra.signing.reading import read_object

@@ -19,8 +19,8 @@ from prefect_slipway.flows.values.forge import ForgeOutcome
 from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import BranchRefused, InvalidOption, SourceMissing
 from prefect_slipway.infra.domain.release_commit import is_release_commit, release_message, with_version
-from prefect_slipway.infra.source import Checkout
 from prefect_slipway.infra.source.branch_writer import RemoteBranch, remote_branch, write_branch
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote
 from prefect_slipway.infra.source.commits import Author, Commit
 
@@ -29,7 +29,8 @@ from prefect_slipway.infra.source.commits import Author, Commit
 async def propose_release(run: OpenRun, source: FetchedSource, plan: ReleasePlan) -> tuple[ReleasePlan, ForgeOutcome]:
     """The plan as it is now: nothing to release. Raises ForgeErrors, VaultErrors, SourceErrors, GitOpsErrors and
     InvalidOption."""
-    from prefect_slipway.infra.forges import PullRequest, open_forge, propose
+    from prefect_slipway.infra.forges.open import open_forge
+    from prefect_slipway.infra.forges.pulls import PullRequest, propose
 
     wanted, choice = plan.pull_request, run.request.forge
     assert wanted is not None, "there is a version to propose"

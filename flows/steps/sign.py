@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
 from prefect_slipway.infra.registry.model import Manifest
-from prefect_slipway.infra.vault import TransitKey
+from prefect_slipway.infra.vault.transit import TransitKey
 
 
 async def check_signing_keys(run: OpenRun) -> None:

@@ -10,7 +10,9 @@ import pytest
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import VaultLoginRefused
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import KubernetesAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.vault.access import KubernetesAuth, VaultAccess
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.session import VaultSession
 from tests.cluster.conftest import kubectl
 from tests.servers import VaultServer, vault_server
 

@@ -22,7 +22,9 @@ from prefect_slipway.infra.domain.errors import (
     ForgeUnreachable,
 )
 from prefect_slipway.infra.domain.forge_place import ForgePlace
-from prefect_slipway.infra.forges import Asset, ForgeRelease, Published, PullRequest, open_forge, propose, publish
+from prefect_slipway.infra.forges.open import open_forge
+from prefect_slipway.infra.forges.pulls import PullRequest, propose
+from prefect_slipway.infra.forges.release import Asset, ForgeRelease, Published, publish
 from tests.certificates import make_certificates
 from tests.forges.double import DESCRIPTIONS, REPOSITORY, TOKEN, Fault, ForgeDouble, forge_double
 

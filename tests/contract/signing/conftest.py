@@ -16,7 +16,9 @@ from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
 from prefect_slipway.infra.signing import BUNDLE
-from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.contract.signing.tools import Tools
 from tests.images import Pusher
 from tests.servers import VaultServer, registry_server, vault_server

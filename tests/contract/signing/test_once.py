@@ -16,7 +16,8 @@ from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.signing import SIGNED, Attestation, Signature, Statement, TrustedKeys
 from prefect_slipway.infra.signing.statement import PROVENANCE, TEST_RESULT
-from prefect_slipway.infra.vault import TransitKey, TransitPath, VaultSession
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.contract.signing.conftest import Stores
 from tests.faults import front
 from tests.images import Pusher

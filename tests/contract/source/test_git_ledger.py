@@ -14,7 +14,9 @@ from prefect_slipway.infra.common.processes import Owner, is_alive, this_process
 from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption, SourceDenied, VersionReserved, VersionTaken
 from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
-from prefect_slipway.infra.source import GitLedger, fetch_git, open_directory
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.ledger import GitLedger
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git

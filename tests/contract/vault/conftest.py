@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from prefect_slipway.infra.vault import AppRoleAuth, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import AppRoleAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
 from tests.servers import VaultServer, vault_server
 
 

@@ -9,7 +9,9 @@ import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultCredentials, VaultSession
+from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.session import VaultSession
 from tests.accounts import Accounts, accounts_at
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer

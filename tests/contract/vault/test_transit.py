@@ -24,14 +24,9 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.signing import TrustedKeys
-from prefect_slipway.infra.vault import (
-    AppRoleAuth,
-    TokenAuth,
-    TransitKey,
-    TransitPath,
-    VaultAccess,
-    VaultSession,
-)
+from prefect_slipway.infra.vault.access import AppRoleAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.faults import front
 from tests.servers import VaultServer, vault_server
 from tests.signers import KEY_TYPES

@@ -5,7 +5,7 @@ import pytest
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption, SecretFieldMissing
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import VaultCredentials
+from prefect_slipway.infra.vault.credentials import VaultCredentials
 from tests.contract.vault.conftest import reader
 from tests.servers import VaultServer
 

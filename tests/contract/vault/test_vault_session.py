@@ -22,7 +22,8 @@ from prefect_slipway.infra.domain.errors import (
     VaultUnreachable,
 )
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
 from tests.faults import Front, front

@@ -34,7 +34,9 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
-from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.conftest import Run
 from tests.forges.double import REPOSITORY, TOKEN, forge_double
 from tests.git_repository import git, make_bare, make_repository

@@ -10,7 +10,9 @@ import pytest
 from prefect_slipway.blocks import Policy
 from prefect_slipway.flows.run.approval import Approval
 from prefect_slipway.infra.domain.errors import InvalidOption, NotSigned
-from prefect_slipway.infra.vault import TokenAuth, TransitKey, TransitPath, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import vault_server
 from tests.signers import LocalSigner

@@ -20,8 +20,9 @@ import pytest
 
 from prefect_slipway.infra.common.removal import remove_tree
 from prefect_slipway.infra.domain.errors import SourceError
-from prefect_slipway.infra.source import fetch_git, open_directory
 from prefect_slipway.infra.source.archive import fetch_archive
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
 from prefect_slipway.infra.source.limits import UnpackLimits
 from prefect_slipway.infra.source.unpack import unpack
 from prefect_slipway.infra.source.workdir import _new_folder

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.infra.domain.errors import SourceError
-from prefect_slipway.infra.source import fetch_git, open_directory
 from prefect_slipway.infra.source.branch import branch_name, branch_of
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
 from tests.git_repository import commit, git, make_bare, make_repository
 
 

@@ -11,7 +11,9 @@ import pytest
 from prefect_slipway.flows.notes.changelog import with_notes
 from prefect_slipway.infra.domain.changelog import changelog_commit
 from prefect_slipway.infra.domain.ledger import Announcement, Claim, FileEdit
-from prefect_slipway.infra.source import GitLedger, fetch_git, open_directory
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.ledger import GitLedger
 from tests.contract.ledger_contract import exactly
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import serve_git

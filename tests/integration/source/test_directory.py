@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.infra.domain.errors import DirtyTree, PartMissing, SourceDenied, SourceMissing
-from prefect_slipway.infra.source import open_directory
+from prefect_slipway.infra.source.directory import open_directory
 from tests.git_repository import commit, git, make_repository
 
 

@@ -24,7 +24,8 @@ from prefect_slipway.infra.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
-from prefect_slipway.infra.source import GitLedger, fetch_git
+from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.ledger import GitLedger
 from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git

@@ -10,8 +10,11 @@ import pytest
 from prefect_slipway.infra.domain.commits import Commit
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import HistoryIncomplete
-from prefect_slipway.infra.source import Checkout, History, fetch_git, open_directory, tags
+from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.directory import open_directory
+from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.history import History, tags
 from prefect_slipway.infra.source.url import GitUrl
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git

@@ -18,14 +18,10 @@ from prefect_slipway.infra.local.vault import REGISTRY_SECRET, SIGNING_KEY, appr
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token
 from prefect_slipway.infra.registry import RegistryClient
 from prefect_slipway.infra.signing import TrustedKeys
-from prefect_slipway.infra.vault import (
-    AppRoleAuth,
-    TransitKey,
-    TransitPath,
-    VaultAccess,
-    VaultCredentials,
-    VaultSession,
-)
+from prefect_slipway.infra.vault.access import AppRoleAuth, VaultAccess
+from prefect_slipway.infra.vault.credentials import VaultCredentials
+from prefect_slipway.infra.vault.session import VaultSession
+from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.ports import free_port
 from tests.servers import running
 

@@ -19,7 +19,8 @@ from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import RegistryUnreachable, SlipwayError
 from prefect_slipway.infra.domain.secret_path import SecretPath
 from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.vault import TokenAuth, VaultAccess, VaultSession
+from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.session import VaultSession
 from tests.certificates import Certificates, make_certificates
 from tests.ports import free_port
 from tests.serving import serving

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.patterns import matches
-from prefect_slipway.infra.source import open_directory
+from prefect_slipway.infra.source.directory import open_directory
 from prefect_slipway.infra.source.history import History
 from prefect_slipway.infra.source.whole_history import WholeHistory, touching
 from tests.git_repository import commit, git, make_repository

@@ -17,7 +17,7 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.values.plan import PlannedCache
 from prefect_slipway.infra.domain.reference import is_tag
 from prefect_slipway.infra.domain.version import version_of_tag
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 # What git allows a branch to be called, as far as it matters here, and bake a target.
 branches = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=200)

@@ -9,7 +9,7 @@ import pytest
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.sources import dockerfile_of
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from prefect_slipway.flows.rebuilding.recipe import Recipe
 from prefect_slipway.infra.domain.errors import InvalidOption, NotRebuildable
 from prefect_slipway.infra.registry.images import PlatformImage
 from prefect_slipway.infra.registry.model import OCI_MANIFEST, Manifest
-from prefect_slipway.infra.source import Checkout
+from prefect_slipway.infra.source.checkout import Checkout
 
 DIGEST = "sha256:" + "1" * 64
 REVISION = "a" * 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefect_slipway.infra.domain.errors import PolicyInvalid, PolicyTimedOut
-from prefect_slipway.infra.rego import evaluate, package_of
+from prefect_slipway.infra.rego.evaluator import evaluate, package_of
 
 RULES = """\
 package main

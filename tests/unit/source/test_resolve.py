@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.source import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
+from prefect_slipway.infra.source.resolve import ArchiveSpec, DirectorySpec, GitSpec, SourceSpec, parse_source
 
 SUM = f"sha256:{'0' * 64}"
 

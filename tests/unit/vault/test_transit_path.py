@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.vault import TransitPath
+from prefect_slipway.infra.vault.transit import TransitPath
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault import AppRoleAuth, KubernetesAuth, SecretValues, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.secrets import SecretValues
 
 SECRET = "s.a-secret-of-a-test"
 ADDRESS = {"VAULT_ADDR": "https://vault.example.com:8200/"}
