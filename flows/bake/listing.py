@@ -15,6 +15,7 @@ from prefect_slipway.flows.bake.scope import Variable
 from prefect_slipway.flows.build_options.places import Places
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import attributes
+from prefect_slipway.infra.domain.text import columns
 
 
 def listed(
@@ -40,7 +41,7 @@ def listed(
     if form == "json":
         members = [{key: value for key, value in each.items() if key != "targets"} for each in found]
         return json.dumps(members, indent=2)
-    return "\n".join(_table(rows))
+    return "\n".join(columns(rows, gap=3))
 
 
 def _targets(definition: Definition) -> list[dict[str, Any]]:
@@ -68,8 +69,3 @@ def _variable(variable: Variable) -> dict[str, str]:
     known = {"name": variable.name, "description": variable.description, "type": variable.type}
     found = {key: text for key, text in known.items() if text}
     return found if variable.value is None else {**found, "value": variable.value}
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.bake_files import Typed, add_short_forms, add_shown, quick, shown
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
-    from prefect_slipway.flows.values.result import ReleaseResult
 
 __all__ = ["FAILED", "add_options", "quick", "run"]
 
@@ -74,13 +72,6 @@ def run(args: argparse.Namespace) -> int:
         print(plan_text(plan_of(request, progress_of(args))))
         return 0
 
-    def start() -> Coroutine[Any, Any, ReleaseResult]:
-        from prefect_slipway.flows.release import release
-        from prefect_slipway.flows.run.preflight import check_release
-
-        check_release(request)
-        return release(request)
-
     with result_files(None, args.metadata_file) as (_, metadata):
         if asked is not None:
             import asyncio
@@ -89,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             from prefect_slipway.flows.cli.display.choice import progress_of
 
             return asyncio.run(call(_of_any_tree(request), asked, progress_of(args), metadata))
-        return follow(start, args, metadata)
+        return follow(request, args, metadata)
 
 
 def _request(args: argparse.Namespace, typed: Typed) -> ReleaseRequest:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.formats import add_format_option
+from prefect_slipway.infra.domain.text import columns
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.request.release import ReleaseRequest
@@ -113,8 +114,7 @@ class _Values:
         rows = [(key, _shown(value), origin) for key, value, origin in self.rows()]
         if not rows:
             return ["All values have their defaults." if self._file else "There is no slipway.toml: `slipway init`."]
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        lines = [f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}" for key, value, origin in rows]
+        lines = columns(rows)
         if self._guarded:
             said = "allowed" if self._covered else "not allowed yet; read the file, then run `slipway config --trust`"
             lines += ["", f"Outside the source: {', '.join(self._guarded)}: {said}"]

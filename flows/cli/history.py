@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.infra.domain.errors import ReleaseUnknown
+from prefect_slipway.infra.domain.text import columns
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.reporting.history import PastRelease
@@ -39,31 +40,21 @@ def run(args: argparse.Namespace) -> int:
 
 def as_text(rows: list[PastRelease]) -> str:
     """One line per release, with aligned columns."""
-    lines = [
-        _COLUMNS,
-        *((row.version, row.when, f"{row.seconds:.1f} s", row.share, row.trigger, row.digest) for row in rows),
-    ]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    cells = [(row.version, row.when, f"{row.seconds:.1f} s", row.share, row.trigger, row.digest) for row in rows]
+    return "\n".join(columns([_COLUMNS, *cells]))
 
 
 def _image(text: str) -> str:
     """The image's full name: as a release of a source named `text` would have it."""
-    from prefect_slipway.infra.domain.errors import StackDown
     from prefect_slipway.infra.domain.reference import ImageReference
 
     if "/" not in text:
+        from prefect_slipway.flows.run.saved_blocks import running_stack
         from prefect_slipway.infra.local.config import StackConfig
-        from prefect_slipway.infra.local.stack import Stack
 
-        try:
-            registry = Stack(StackConfig.from_env(os.environ)).connection().registry
-        except StackDown:
-            registry = None
-        if registry is not None:
-            text = f"{registry}/{text}"
+        stack = running_stack(StackConfig.from_env(os.environ))
+        if stack is not None and stack.registry is not None:
+            text = f"{stack.registry}/{text}"
     return ImageReference.parse(text).name
 
 

@@ -22,7 +22,6 @@ from prefect_slipway.infra.domain.errors import (
 if TYPE_CHECKING:
     from prefect_slipway.flows.run.logins import Login
     from prefect_slipway.infra.domain.credentials import Credential
-    from prefect_slipway.infra.local.connection import StackConnection
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +52,12 @@ def _login(registry: str | None, credentials: str | None) -> Login:
     """What to note. Raises InvalidOption, StackDown."""
     from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths, vault_access
     from prefect_slipway.flows.run.logins import Login
+    from prefect_slipway.flows.run.saved_blocks import running_stack
     from prefect_slipway.infra.domain.reference import ImageReference
     from prefect_slipway.infra.domain.secret_path import split_host
+    from prefect_slipway.infra.local.config import StackConfig
 
-    stack = _running_stack()
+    stack = running_stack(StackConfig.from_env(os.environ))
     named = _without_block(credentials)
     if registry is None:
         registry = split_host(named)[0] or (stack.registry if stack is not None else None)
@@ -76,16 +77,6 @@ def _login(registry: str | None, credentials: str | None) -> Login:
     if access is None:
         raise StackDown(f"{path} is in Vault, but no Vault is configured", action=NO_VAULT_ACTION)
     return Login.at(registry, str(path), stack, access)
-
-
-def _running_stack() -> StackConnection | None:
-    from prefect_slipway.infra.local.config import StackConfig
-    from prefect_slipway.infra.local.stack import Stack
-
-    try:
-        return Stack(StackConfig.from_env(os.environ)).connection()
-    except StackDown:
-        return None
 
 
 def _without_block(credentials: str | None) -> str:

@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from prefect_slipway.flows.values.result import ReleaseResult
-
 
 FAILED = {"released": False}
 """Of the answer in JSON, if it failed."""
@@ -31,13 +25,4 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.cli.run_flow import follow
     from prefect_slipway.flows.run.release_file import with_release_file
 
-    request = with_release_file(request_of(args))
-
-    def start() -> Coroutine[Any, Any, ReleaseResult]:
-        from prefect_slipway.flows.release import release
-        from prefect_slipway.flows.run.preflight import check_release
-
-        check_release(request)
-        return release(request)
-
-    return follow(start, args)
+    return follow(with_release_file(request_of(args)), args)

@@ -19,6 +19,7 @@ from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 if TYPE_CHECKING:
     from prefect_slipway.flows.cli.build_results import ResultFile
     from prefect_slipway.flows.cli.release_display import Terminal
+    from prefect_slipway.flows.request.release import ReleaseRequest
     from prefect_slipway.flows.values.result import ReleaseResult
 
 R = TypeVar("R")
@@ -27,18 +28,22 @@ NOT_CLEANED_UP, NOT_ON_FORGE, NOT_DEPLOYED = 3, 4, 5
 """Exit codes."""
 
 
-def follow(
-    start: Callable[[], Coroutine[Any, Any, ReleaseResult]],
-    args: argparse.Namespace,
-    metadata: ResultFile | None = None,
-) -> int:
-    """Run a release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`. `metadata`: a file
-    for the images by target.
+def follow(request: ReleaseRequest, args: argparse.Namespace, metadata: ResultFile | None = None) -> int:
+    """Check the request, run the release's flow and print how it ended. `args`: with `format`, `progress` and `quiet`.
+    `metadata`: a file for the images by target.
 
     0: released, or nothing to release; NOT_CLEANED_UP: so, but something of it is left; NOT_ON_FORGE: so,
     but the release on the forge is missing; NOT_DEPLOYED: so, but a deploy target does not have it. Raises
     SlipwayError.
     """
+
+    def start() -> Coroutine[Any, Any, ReleaseResult]:
+        from prefect_slipway.flows.release import release
+        from prefect_slipway.flows.run.preflight import check_release
+
+        check_release(request)
+        return release(request)
+
     result, terminal = recorded(start, _public_already, progress_of(args))
     if metadata is not None:
         metadata.write(json.dumps(result.metadata, indent=2))

@@ -7,10 +7,12 @@ import argparse
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.stack_options import stack_config
+from prefect_slipway.infra.domain.text import columns
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.local.stack import PartStatus
@@ -30,25 +32,15 @@ def run(args: argparse.Namespace) -> int:
         shown = [dataclasses.asdict(part) | {"problem": found[part.name]} for part in parts]
         print(json.dumps(shown, default=str, indent=2))
     else:
-        _show(parts)
+        print("\n".join(columns(list(_rows(parts)))))
         for name, wrong in found.items():
             if wrong is not None:
                 print(f"{name} {wrong.what}\nNext: {wrong.action}")
     return 1 if any(part.state == "stopped" for part in parts) or any(found.values()) else 0
 
 
-def _show(parts: list[PartStatus]) -> None:
-    rows = [("PART", "STATE", "PID", "SINCE", "ADDRESS")]
-    rows += [
-        (
-            part.name,
-            part.state,
-            str(part.pid or "-"),
-            f"{part.since:%Y-%m-%d %H:%M}" if part.since else "-",
-            part.address or "-",
-        )
-        for part in parts
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
+def _rows(parts: list[PartStatus]) -> Iterator[tuple[str, ...]]:
+    yield "PART", "STATE", "PID", "SINCE", "ADDRESS"
+    for part in parts:
+        since = f"{part.since:%Y-%m-%d %H:%M}" if part.since else "-"
+        yield part.name, part.state, str(part.pid or "-"), since, part.address or "-"

@@ -23,6 +23,13 @@ def aligned(facts: Sequence[tuple[str, str]]) -> list[str]:
     return [f"  {label:<{width}}  {one_line(value)}" for label, value in facts]
 
 
+def columns(rows: Sequence[Sequence[str]], gap: int = 2) -> list[str]:
+    """A line for each row, the cells of a column below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return [(" " * gap).join(row).rstrip() for row in padded]
+
+
 def with_rest(shown: Sequence[str], count: int) -> list[str]:
     """What is shown of `count` entries, and how many more there are."""
     more = count - len(shown)
