@@ -16,6 +16,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import IMAGE_NAME
 from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
+from prefect_slipway.infra.domain.version import parse_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,18 @@ def _check_secret(text: str) -> str:
     return text
 
 
+def _check_version(text: str) -> str:
+    parse_version(text)
+    return text
+
+
+def _workload(text: str) -> str:
+    # Most requests name none.
+    from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
+
+    return str(WorkloadName.parse(text))
+
+
 def _names_a_block(text: str) -> bool:
     return re.fullmatch(_BLOCK, text) is not None
 
@@ -146,6 +159,14 @@ TokenPlace = Annotated[str, AfterValidator(_check_secret), _pattern(PLACE)]
 
 CommitSigner = Annotated[str, AfterValidator(_check_commit_signer), _pattern(rf"{PLACE}(?:#[\w.-]+)?")]
 """`vault:MOUNT/KEY` of a Transit engine, or `vault:MOUNT/PATH#FIELD` of a private key."""
+
+SemanticVersion = Annotated[str, AfterValidator(_check_version)]
+
+Workload = Annotated[str, AfterValidator(_workload)]
+"""KIND/NAME."""
+
+ForgeUrl = Annotated[str, AfterValidator(partial(check_address, "the forge's API"))]
+"""Of a REST API, without a secret."""
 
 SavedBlock = Annotated[str, AfterValidator(_check_block), _pattern(_BLOCK)]
 """`block:NAME`."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from prefect_slipway.blocks.fields import TokenPlace
+from prefect_slipway.blocks.fields import ForgeUrl, TokenPlace
 from prefect_slipway.flows.request.model import Option, Request
-from prefect_slipway.infra.domain.urls import check_address
 
 ForgeKind = Literal["github", "gitlab", "gitea"]
 
@@ -26,7 +25,7 @@ class ForgeChoice(Request, title="Forge"):
         default=None,
         description="Kind of forge; `gitea` is Forgejo, too. Leave empty if the host's name or the API's path tells.",
     )
-    url: Annotated[str | None, Option("forge-url", "URL")] = Field(
+    url: Annotated[ForgeUrl | None, Option("forge-url", "URL")] = Field(
         default=None,
         description="URL of the forge's REST API. Leave empty for that of the source's host.",
     )
@@ -36,8 +35,3 @@ class ForgeChoice(Request, title="Forge"):
     ca: Annotated[str | None, Option("forge-ca", "FILE")] = Field(
         default=None, description="PEM file with the CA of the forge's certificate. Leave empty for the system's CAs."
     )
-
-    @field_validator("url")
-    @classmethod
-    def _url_holds_no_secret(cls, value: str | None) -> str | None:
-        return check_address("the forge's API", value) if value is not None else None

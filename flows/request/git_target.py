@@ -7,11 +7,18 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import CommitSigner, GitRemote, ImageName, SecretPlace, TokenPlace
+from prefect_slipway.blocks.fields import (
+    CommitSigner,
+    ForgeUrl,
+    GitRemote,
+    ImageName,
+    SecretPlace,
+    TokenPlace,
+    Workload,
+)
 from prefect_slipway.flows.request.forge import ForgeKind
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.urls import check_address
 
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f]*[^<>\s\x00-\x1f]) <(?P<email>[^<>\s\x00-\x1f]+)>")
 
@@ -66,7 +73,7 @@ class GitTarget(Request, title="Git"):
     forge: Annotated[ForgeKind | None, Option("git-forge")] = Field(
         default=None, description="Kind of forge. Leave empty if the host's name or the API's path tells."
     )
-    forge_url: Annotated[str | None, Option("git-forge-url", "URL")] = Field(
+    forge_url: Annotated[ForgeUrl | None, Option("git-forge-url", "URL")] = Field(
         default=None, description="URL of the forge's REST API. Leave empty for that of the repository's host."
     )
     forge_repository: Annotated[str | None, Option("git-forge-repository", "OWNER/NAME")] = Field(
@@ -95,7 +102,7 @@ class GitTarget(Request, title="Git"):
     image: ImageName | None = Field(
         default=None, description="Image that is written there, of a release of several. Leave empty for the only one."
     )
-    workload: str | None = Field(
+    workload: Workload | None = Field(
         default=None,
         description="Workload to wait for until it runs the image, e.g. deployment/app. Leave empty not to wait.",
     )
@@ -106,25 +113,12 @@ class GitTarget(Request, title="Git"):
     namespace: str | None = Field(default=None, description="Namespace of the workload.")
     timeout_s: float = Field(default=600.0, gt=0, description="Seconds to wait for the workload. Default: 600.")
 
-    @field_validator("workload")
-    @classmethod
-    def _workload_is_one(cls, value: str | None) -> str | None:
-        # A release that waits for no workload does without.
-        from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
-
-        return None if value is None else str(WorkloadName.parse(value))
-
     @field_validator("author")
     @classmethod
     def _author_has_an_address(cls, value: str | None) -> str | None:
         if value is not None and _AUTHOR.fullmatch(value) is None:
             raise InvalidOption(f"the author {value!r} has no e-mail address", action="write NAME <EMAIL>")
         return value
-
-    @field_validator("forge_url")
-    @classmethod
-    def _url_holds_no_secret(cls, value: str | None) -> str | None:
-        return check_address("the forge's API", value) if value is not None else None
 
     @model_validator(mode="after")
     def _a_token_is_for_a_pull_request(self) -> Self:

@@ -12,7 +12,7 @@ PEM = "-----BEGIN "
 """How a key begins that is given as it is, in place of where it is."""
 
 
-class Requirements(Request, RequiredOfAnImage):
+class Requirements(RequiredOfAnImage, Request):
     """Trusted keys, and what they must have signed. (Prefect takes a value that has `keys` for a mapping.)"""
 
     @classmethod

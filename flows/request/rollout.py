@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace
+from prefect_slipway.blocks.fields import CredentialPlace, SecretPlace, SemanticVersion, Workload
 from prefect_slipway.flows.request.credentials import RegistryAccess
 from prefect_slipway.flows.request.model import InsecureRegistry, Option, RegistryCa, Request, SavedVault
 from prefect_slipway.flows.request.requirements import Require
@@ -14,7 +14,6 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.naming import image_title, place_title
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import image_tag, parse_version
-from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 PREVIOUS = "previous"
 """What `to` says for the release before the one that runs."""
@@ -99,7 +98,7 @@ class RolloutOptions(CheckedOptions):
 class Target(Request):
     """A container of a workload, and where it is."""
 
-    workload: str = Field(
+    workload: Workload = Field(
         description="Workload: deployment/NAME, statefulset/NAME, daemonset/NAME or cronjob/NAME.",
         examples=["deployment/app"],
     )
@@ -118,11 +117,6 @@ class Target(Request):
         ),
     )
     approval: bool = Field(default=False, description="Wait for an approval before the rollout.")
-
-    @field_validator("workload")
-    @classmethod
-    def _workload_is_one(cls, value: str) -> str:
-        return str(WorkloadName.parse(value))
 
 
 class TargetRequest(Target, RolloutOptions):
@@ -159,16 +153,9 @@ class OneImage(Request):
         ),
         examples=["registry.example.com/team/app:1.2.3"],
     )
-    version: str | None = Field(
+    version: SemanticVersion | None = Field(
         default=None, description="Version to deploy; with a digest, the version that it was released as."
     )
-
-    @field_validator("version")
-    @classmethod
-    def _version_is_semver(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_version(value)
-        return value
 
     @model_validator(mode="after")
     def _image_is_one(self) -> Self:
@@ -238,7 +225,9 @@ class Promotion(Request):
         default=None,
         description="Image to promote, as for `slipway deploy`. Leave empty for the image in the first environment.",
     )
-    version: str | None = Field(default=None, description="Version to promote; needs a reference without a tag.")
+    version: SemanticVersion | None = Field(
+        default=None, description="Version to promote; needs a reference without a tag."
+    )
 
     @property
     def way(self) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from prefect_slipway.blocks.fields import GitRemote
+from prefect_slipway.blocks.fields import GitRemote, SemanticVersion
 from prefect_slipway.flows.request.model import Option, Request
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.version import parse_version
@@ -22,7 +22,7 @@ _MATCHED = "{branch}"
 class VersionChoice(Request, title="Version"):
     """Which version a release gets, and where versions are kept."""
 
-    exact: Annotated[str | None, Option("version")] = Field(
+    exact: Annotated[SemanticVersion | None, Option("version")] = Field(
         default=None, description="Release exactly this version. Leave empty for the next one."
     )
     reason: str | None = Field(
@@ -81,13 +81,6 @@ class VersionChoice(Request, title="Version"):
     moving_tags: bool = Field(
         default=False, description="Also move the tags MAJOR, MAJOR.MINOR and latest; of a channel, its tag."
     )
-
-    @field_validator("exact")
-    @classmethod
-    def _version_is_semver(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse_version(value)
-        return value
 
     @field_validator("prerelease_token")
     @classmethod
