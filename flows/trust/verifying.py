@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prefect_slipway.flows.trust.attached import read
-from prefect_slipway.infra.domain.errors import (
-    NotAttested,
-    NotSigned,
-    OtherImageSigned,
-    OtherPayloadType,
-    OtherPredicateType,
-    OtherRepositorySigned,
-    SignatureInvalid,
-    SlipwayError,
-    UntrustedKey,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attached, Attachments, Verifier
 from prefect_slipway.infra.signing import (
@@ -29,14 +19,14 @@ from prefect_slipway.infra.signing import (
 )
 
 # Of several rejections, the one that came furthest says most: signed by a trusted key, but not for this image.
-_FURTHEST: tuple[type[SlipwayError], ...] = (
-    OtherPredicateType,
-    OtherRepositorySigned,
-    OtherImageSigned,
-    SignatureInvalid,
-    OtherPayloadType,
-    UntrustedKey,
-    SlipwayError,
+_FURTHEST: tuple[type[errors.SlipwayError], ...] = (
+    errors.OtherPredicateType,
+    errors.OtherRepositorySigned,
+    errors.OtherImageSigned,
+    errors.SignatureInvalid,
+    errors.OtherPayloadType,
+    errors.UntrustedKey,
+    errors.SlipwayError,
 )
 
 
@@ -57,7 +47,7 @@ async def verify_signed(
     newer, refused = await _attestations(image, SIGNED, verifier, referrers)
     accepted: list[Signature | Attestation] = [*older.accepted, *newer]
     if not accepted:
-        _refuse([*older.refused, *refused], NotSigned(f"{image} is not signed"))
+        _refuse([*older.refused, *refused], errors.NotSigned(f"{image} is not signed"))
     return accepted
 
 
@@ -87,13 +77,13 @@ async def verify_attested(
         older = await read(listed, envelopes, old)
         accepted, refused = [*accepted, *older.accepted], [*refused, *older.refused]
     if not accepted:
-        _refuse(refused, NotAttested(f"{image} has no attestation of the type {predicate_type}"))
+        _refuse(refused, errors.NotAttested(f"{image} has no attestation of the type {predicate_type}"))
     return accepted
 
 
 async def _attestations(
     image: ImageReference, predicate_type: str, verifier: Verifier, store: Attachments
-) -> tuple[list[Attestation], list[SlipwayError]]:
+) -> tuple[list[Attestation], list[errors.SlipwayError]]:
     assert image.digest is not None
 
     def verify(content: bytes, attached: Attached) -> Attestation:
@@ -111,7 +101,7 @@ def _may_be(predicate_type: str, attached: Attached, annotation: str) -> bool:
     return attached.annotations.get(annotation, predicate_type) == predicate_type
 
 
-def _refuse(refused: Sequence[SlipwayError], nothing: SlipwayError) -> None:
+def _refuse(refused: Sequence[errors.SlipwayError], nothing: errors.SlipwayError) -> None:
     if not refused:
         raise nothing
     best = min(refused, key=lambda error: next(at for at, kind in enumerate(_FURTHEST) if isinstance(error, kind)))

@@ -19,19 +19,7 @@ import httpx
 from prefect_slipway.infra.common.reasons import tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.common.tls import trusting_also
-from prefect_slipway.infra.domain.errors import (
-    ForgeConflict,
-    ForgeError,
-    ForgeForbidden,
-    ForgeProtocolError,
-    ForgeRefused,
-    ForgeRepositoryUnknown,
-    ForgeThrottled,
-    ForgeTlsError,
-    ForgeUnauthorized,
-    ForgeUnavailable,
-    ForgeUnreachable,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.reference import is_loopback
 from prefect_slipway.infra.domain.urls import shown
 
@@ -44,18 +32,18 @@ _MOST_SAID = 300
 _PATIENCE = 10
 _REDIRECTS = {301, 302, 307, 308}
 _MOST_REDIRECTS = 3
-_BY_STATUS: Mapping[int, type[ForgeError]] = {
-    400: ForgeRefused,
-    401: ForgeUnauthorized,
-    403: ForgeForbidden,
-    404: ForgeRepositoryUnknown,
-    405: ForgeRefused,
-    408: ForgeUnavailable,
-    409: ForgeConflict,
-    413: ForgeRefused,
-    422: ForgeRefused,
-    423: ForgeRefused,
-    429: ForgeThrottled,
+_BY_STATUS: Mapping[int, type[errors.ForgeError]] = {
+    400: errors.ForgeRefused,
+    401: errors.ForgeUnauthorized,
+    403: errors.ForgeForbidden,
+    404: errors.ForgeRepositoryUnknown,
+    405: errors.ForgeRefused,
+    408: errors.ForgeUnavailable,
+    409: errors.ForgeConflict,
+    413: errors.ForgeRefused,
+    422: errors.ForgeRefused,
+    423: errors.ForgeRefused,
+    429: errors.ForgeThrottled,
 }
 
 
@@ -76,7 +64,7 @@ class ForgeHttp:
         secure = self.api.startswith("https:")
         host = urlsplit(self.api).netloc
         if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
-            raise ForgeUnauthorized("the forge's token has characters that no token has")
+            raise errors.ForgeUnauthorized("the forge's token has characters that no token has")
         self._http = httpx.AsyncClient(
             verify=trusting_also(f"the forge {host}", self._ca_file) if secure else False,
             timeout=httpx.Timeout(self._timeout_s, connect=min(10.0, self._timeout_s)),
@@ -122,14 +110,14 @@ class ForgeHttp:
         try:
             return json.loads(response.content)
         except (ValueError, RecursionError):
-            raise ForgeProtocolError(f"{_asked(response)}: the answer is not JSON") from None
+            raise errors.ForgeProtocolError(f"{_asked(response)}: the answer is not JSON") from None
 
     def _check_ours(self, method: str, url: str) -> None:
         """The token goes to the API's server, and to where GitHub takes files."""
         own, there = urlsplit(self.api), urlsplit(url)
         hosts = {own.netloc, f"uploads.{own.netloc.removeprefix('api.')}"}
         if there.scheme != own.scheme or there.netloc not in hosts:
-            raise ForgeProtocolError(
+            raise errors.ForgeProtocolError(
                 f"{own.netloc} leads to {shown(url)} for {method}: another server does not get the token",
                 action="if the forge has moved, pass its new address with --forge-url",
             )
@@ -150,29 +138,29 @@ class ForgeHttp:
                 finally:
                     await response.aclose()
         except TimeoutError as error:
-            raise ForgeUnreachable(f"{host} sends its answer too slowly") from error
+            raise errors.ForgeUnreachable(f"{host} sends its answer too slowly") from error
         except httpx.RequestError as error:
             if (tls := tls_reason(error)) is not None:
-                raise ForgeTlsError(f"no TLS connection with {host}: {tls}") from error
-            raise unreachable(ForgeUnreachable, f"{host} cannot be reached", error, "--forge-url") from error
+                raise errors.ForgeTlsError(f"no TLS connection with {host}: {tls}") from error
+            raise unreachable(errors.ForgeUnreachable, f"{host} cannot be reached", error, "--forge-url") from error
         if len(read) > most and response.is_success:
-            raise ForgeProtocolError(f"{host}{request.url.path}: the answer has more than {most} bytes")
+            raise errors.ForgeProtocolError(f"{host}{request.url.path}: the answer has more than {most} bytes")
         kept = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
         return httpx.Response(response.status_code, headers=kept, content=bytes(read[:most]), request=request)
 
-    def _error(self, response: httpx.Response) -> ForgeError:
+    def _error(self, response: httpx.Response) -> errors.ForgeError:
         status = response.status_code
         wait_s = retry_after(response.headers.get("Retry-After"))
         limited = status == 403 and (wait_s is not None or response.headers.get("x-ratelimit-remaining") == "0")
         if (limited or status == 429) and wait_s is None:
             reset = response.headers.get("x-ratelimit-reset", "")
             wait_s = max(0.0, int(reset) - time.time()) if reset.isdigit() and len(reset) < 12 else None
-        kind = ForgeThrottled if limited else _BY_STATUS.get(status, ForgeProtocolError)
+        kind = errors.ForgeThrottled if limited else _BY_STATUS.get(status, errors.ForgeProtocolError)
         said = self._said(response)
         if status >= 500:
-            kind = ForgeUnavailable
+            kind = errors.ForgeUnavailable
         elif status in {400, 422} and "already" in said and "exist" in said:
-            kind = ForgeConflict
+            kind = errors.ForgeConflict
         asked = f" and asks to wait {wait_s:.0f} s" if wait_s is not None else ""
         quoted = f": {said!r}" if said else ""
         return kind(f"{_asked(response)}: HTTP {status}{quoted}{asked}", retry_after=wait_s)
@@ -184,9 +172,9 @@ class ForgeHttp:
         except (ValueError, RecursionError):
             return ""
         said = document.get("message") or document.get("error") if isinstance(document, dict) else None
-        errors = document.get("errors") if isinstance(document, dict) else None
+        more = document.get("errors") if isinstance(document, dict) else None
         text = " ".join(
-            str(each) for each in (said, json.dumps(errors) if errors else None) if isinstance(each, str | list | dict)
+            str(each) for each in (said, json.dumps(more) if more else None) if isinstance(each, str | list | dict)
         )
         return text.replace(self._token, "***")[:_MOST_SAID]
 

@@ -16,17 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_slipway.infra.common.sign_policy import sign_policy
-from prefect_slipway.infra.domain.errors import (
-    InvalidOption,
-    KeyVersionRefused,
-    SecretMissing,
-    SigningKeyMissing,
-    SigningKeyUnsuitable,
-    TransitMissing,
-    VaultDenied,
-    VaultError,
-    VaultProtocolError,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.secret_path import SEGMENT
 from prefect_slipway.infra.domain.signing import PublicKey
 from prefect_slipway.infra.vault.answers import says
@@ -50,19 +40,19 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 # Vault answers these with the statuses 400, 404, 413 and 500.
-_SAID: tuple[tuple[str, type[VaultError], str, str | None], ...] = (
-    ("no handler for route", TransitMissing, "nothing is mounted there", None),
-    ("signing key not found", SigningKeyMissing, "the engine has no such key", None),
+_SAID: tuple[tuple[str, type[errors.VaultError], str, str | None], ...] = (
+    ("no handler for route", errors.TransitMissing, "nothing is mounted there", None),
+    ("signing key not found", errors.SigningKeyMissing, "the engine has no such key", None),
     (
         "soft-deleted key",
-        SigningKeyMissing,
+        errors.SigningKeyMissing,
         "the key is soft-deleted",
         "restore it (MOUNT/keys/KEY/soft-delete-restore)",
     ),
-    ("version for signing", KeyVersionRefused, "Vault does not sign with this version of the key", None),
+    ("version for signing", errors.KeyVersionRefused, "Vault does not sign with this version of the key", None),
     (
         "request body too large",
-        SigningKeyUnsuitable,
+        errors.SigningKeyUnsuitable,
         "an Ed25519 key signs the whole message, and this one is larger than Vault accepts",
         "sign with a key of another type, e.g. ecdsa-p256",
     ),
@@ -82,7 +72,7 @@ class TransitPath:
         match = _PATH.fullmatch(text)
         # A quotation mark or a backslash would mean something else in a policy.
         if match is None or {".", ".."} & set(match["mount"].split("/")) or set('"\\') & set(match["mount"]):
-            raise InvalidOption(
+            raise errors.InvalidOption(
                 "a signing key's place in Vault is not of the form vault:MOUNT/KEY",
                 action="write e.g. vault:transit/release",
             )
@@ -140,7 +130,7 @@ class TransitKey:
         data = await self._request("POST", "sign", doing, body)
         match = _SIGNATURE.fullmatch(str(data.get("signature")))
         if match is None or int(match["version"]) != key.version:
-            raise VaultProtocolError(f"{doing}: Vault's answer contains no signature by version {key.version}")
+            raise errors.VaultProtocolError(f"{doing}: Vault's answer contains no signature by version {key.version}")
         return base64.b64decode(match["signature"])
 
     async def _pin(self) -> tuple[str, PublicKey]:
@@ -150,7 +140,7 @@ class TransitKey:
                 version = self._wanted if self._wanted is not None else max(key.versions, default=0)
                 if version not in key.versions or version < key.oldest:
                     may = ", ".join(str(each) for each in sorted(key.versions) if each >= key.oldest) or "none"
-                    raise KeyVersionRefused(
+                    raise errors.KeyVersionRefused(
                         f"version {version} of {self.path} does not exist or must not sign; usable versions: {may}"
                     )
                 self._pinned = key.kind, key.versions[version]
@@ -163,9 +153,9 @@ class TransitKey:
         if kind not in _PARAMETERS or data.get("derived"):
             await self._check_mount(doing)
             derived = " with key derivation" if data.get("derived") else ""
-            raise SigningKeyUnsuitable(f"{self.path} is a key of the type {kind}{derived}")
+            raise errors.SigningKeyUnsuitable(f"{self.path} is a key of the type {kind}{derived}")
         if data.get("soft_deleted"):
-            raise SigningKeyMissing(
+            raise errors.SigningKeyMissing(
                 f"{self.path} is soft-deleted",
                 action=f"restore it ({self.path.mount}/keys/{self.path.key}/soft-delete-restore)",
             )
@@ -178,7 +168,7 @@ class TransitKey:
             }
             return _Key(kind, versions, int(data.get("min_encryption_version") or 0))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise VaultProtocolError(f"{doing}: Vault's answer contains no public key") from error
+            raise errors.VaultProtocolError(f"{doing}: Vault's answer contains no public key") from error
 
     async def _request(
         self, method: str, operation: str, doing: str, body: Mapping[str, Any] | None = None
@@ -187,19 +177,19 @@ class TransitKey:
             return await self._session.request(
                 method, f"{self.path.mount}/{operation}/{self.path.key}", body, doing=doing
             )
-        except VaultDenied as error:
-            raise VaultDenied(
+        except errors.VaultDenied as error:
+            raise errors.VaultDenied(
                 error.cause,
                 action="check the mount and the key, and give the role a policy with these rules",
                 details=self.path.policy,
             ) from error
-        except VaultError as error:
+        except errors.VaultError as error:
             for phrase, cause, what, action in _SAID:
                 if says(error, phrase):
                     raise cause(f"{doing}: {what}", action=action) from error
-            if isinstance(error, SecretMissing):
+            if isinstance(error, errors.SecretMissing):
                 await self._check_mount(doing)
-                raise SigningKeyMissing(f"{doing}: the engine has no such key") from error
+                raise errors.SigningKeyMissing(f"{doing}: the engine has no such key") from error
             raise
 
     async def _check_mount(self, doing: str) -> None:
@@ -207,10 +197,10 @@ class TransitKey:
         path = f"sys/internal/ui/mounts/{self.path.mount}/keys/{self.path.key}"
         try:
             kind = (await self._session.request("GET", path, doing="looking up the mount")).get("type")
-        except VaultError:
+        except errors.VaultError:
             return
         if kind != "transit":
-            raise TransitMissing(f"{doing}: the mount {self.path.mount!r} is an engine of the type {kind}")
+            raise errors.TransitMissing(f"{doing}: the mount {self.path.mount!r} is an engine of the type {kind}")
 
 
 def _public_key(name: str, version: int, text: str) -> PublicKey:

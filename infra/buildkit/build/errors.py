@@ -22,52 +22,26 @@ from prefect_slipway.infra.buildkit.build.scrub import scrub
 from prefect_slipway.infra.buildkit.build.source_policy import source_denied
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError
 from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation, StreamReset
-from prefect_slipway.infra.domain.errors import (
-    BaseImageUnavailable,
-    BuilderConflict,
-    BuilderDiskFull,
-    BuilderError,
-    BuilderLost,
-    BuilderProtocolError,
-    BuildError,
-    BuilderTlsError,
-    BuilderTooOld,
-    BuildSecretMissing,
-    DockerfileInvalid,
-    DockerfileMissing,
-    InvalidOption,
-    RegistryError,
-    RegistryForbidden,
-    RegistryProtocolError,
-    RegistryThrottled,
-    RegistryTlsError,
-    RegistryUnauthorized,
-    RegistryUnavailable,
-    RegistryUnreachable,
-    SlipwayError,
-    StepFailed,
-    StepOutOfMemory,
-    UploadBroken,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.registry_status import NO_CREDENTIALS
 
-CALL_ERRORS: dict[Code, type[BuilderError]] = {
-    Code.CANCELLED: BuilderLost,
-    Code.UNKNOWN: BuilderError,
-    Code.INVALID_ARGUMENT: BuilderProtocolError,
-    Code.DEADLINE_EXCEEDED: BuilderLost,
-    Code.NOT_FOUND: BuilderProtocolError,
-    Code.ALREADY_EXISTS: BuilderProtocolError,
-    Code.PERMISSION_DENIED: BuilderError,
-    Code.RESOURCE_EXHAUSTED: BuilderError,
-    Code.FAILED_PRECONDITION: BuilderError,
-    Code.ABORTED: BuilderLost,
-    Code.OUT_OF_RANGE: BuilderProtocolError,
-    Code.UNIMPLEMENTED: BuilderTooOld,
-    Code.INTERNAL: BuilderError,
-    Code.UNAVAILABLE: BuilderLost,
-    Code.DATA_LOSS: BuilderLost,
-    Code.UNAUTHENTICATED: BuilderError,
+CALL_ERRORS: dict[Code, type[errors.BuilderError]] = {
+    Code.CANCELLED: errors.BuilderLost,
+    Code.UNKNOWN: errors.BuilderError,
+    Code.INVALID_ARGUMENT: errors.BuilderProtocolError,
+    Code.DEADLINE_EXCEEDED: errors.BuilderLost,
+    Code.NOT_FOUND: errors.BuilderProtocolError,
+    Code.ALREADY_EXISTS: errors.BuilderProtocolError,
+    Code.PERMISSION_DENIED: errors.BuilderError,
+    Code.RESOURCE_EXHAUSTED: errors.BuilderError,
+    Code.FAILED_PRECONDITION: errors.BuilderError,
+    Code.ABORTED: errors.BuilderLost,
+    Code.OUT_OF_RANGE: errors.BuilderProtocolError,
+    Code.UNIMPLEMENTED: errors.BuilderTooOld,
+    Code.INTERNAL: errors.BuilderError,
+    Code.UNAVAILABLE: errors.BuilderLost,
+    Code.DATA_LOSS: errors.BuilderLost,
+    Code.UNAUTHENTICATED: errors.BuilderError,
 }
 
 _PUSH = re.compile(r"failed to push (?P<name>\S+): ")
@@ -148,23 +122,23 @@ class _Failure:
         return self.error.message
 
 
-def call_error(error: Exception, address: BuilderAddress) -> BuilderError:
+def call_error(error: Exception, address: BuilderAddress) -> errors.BuilderError:
     """The cause for a call that failed other than by its build (a GrpcError or an exception of `http2`)."""
     if isinstance(error, GrpcError):
-        kind = CALL_ERRORS.get(error.code, BuilderError)
+        kind = CALL_ERRORS.get(error.code, errors.BuilderError)
         return kind(f"builder {address}: {error.code.name.lower().replace('_', ' ')}: {scrub(error.message)}")
     if isinstance(error, ProtocolViolation):
-        return BuilderProtocolError(f"builder {address}: {error}")
+        return errors.BuilderProtocolError(f"builder {address}: {error}")
     if isinstance(error.__cause__, ssl.SSLError):
         # TLS 1.3 servers refuse a client's certificate only after the handshake.
         reason = (error.__cause__.reason or "no reason given").lower().replace("_", " ")
-        return BuilderTlsError(f"builder {address}: the TLS connection was refused ({reason})")
+        return errors.BuilderTlsError(f"builder {address}: the TLS connection was refused ({reason})")
     if isinstance(error, ConnectionLost) and error.mute and address.tls is not None:
-        return BuilderTlsError(
+        return errors.BuilderTlsError(
             f"builder {address}: the connection ended right after the TLS handshake",
             action="check the client certificate: the builder may require one, or a different one",
         )
-    return BuilderLost(f"builder {address}: {error}")
+    return errors.BuilderLost(f"builder {address}: {error}")
 
 
 def build_error(
@@ -187,11 +161,11 @@ def build_error(
         if (cause := rule(failure)) is not None:
             return cause
     if error.code is Code.UNKNOWN:
-        return BuildError(f"the build failed: {scrub(error.message)}", details=failure.details.excerpt)
+        return errors.BuildError(f"the build failed: {scrub(error.message)}", details=failure.details.excerpt)
     return call_error(error, address)
 
 
-def _push_failed(failure: _Failure) -> SlipwayError | None:
+def _push_failed(failure: _Failure) -> errors.SlipwayError | None:
     match = _PUSH.search(failure.message)
     if match is None or not any(isinstance(output, ImagePush) for output in failure.request.outputs):
         return None
@@ -202,9 +176,9 @@ def _push_failed(failure: _Failure) -> SlipwayError | None:
     return error
 
 
-def _asks_for_login(failure: _Failure, error: RegistryError, registry: str) -> str | None:
+def _asks_for_login(failure: _Failure, error: errors.RegistryError, registry: str) -> str | None:
     """What to do where a registry refused who came without a credential."""
-    if not isinstance(error, RegistryUnauthorized | RegistryForbidden):
+    if not isinstance(error, errors.RegistryUnauthorized | errors.RegistryForbidden):
         return None
     # The daemon asks for Docker Hub's by the name of its API's host.
     asked = registry in failure.anonymous or (
@@ -213,22 +187,24 @@ def _asks_for_login(failure: _Failure, error: RegistryError, registry: str) -> s
     return NO_CREDENTIALS.format(host=registry) if asked else None
 
 
-def _disk_full(failure: _Failure) -> SlipwayError | None:
+def _disk_full(failure: _Failure) -> errors.SlipwayError | None:
     step = failure.record.failed_step(failure.details.vertex)
     lines = failure.record.last_lines(step) if step is not None else ""
     if not _DISK_FULL.search(failure.message) and not (step is not None and _DISK_FULL.search(lines)):
         return None
     where = f" in step {step.name!r}" if step is not None else ""
-    return BuilderDiskFull(f"builder {failure.address}: no space left on its disk{where}", details=lines)
+    return errors.BuilderDiskFull(f"builder {failure.address}: no space left on its disk{where}", details=lines)
 
 
-def _met_in_the_cache(failure: _Failure) -> SlipwayError | None:
+def _met_in_the_cache(failure: _Failure) -> errors.SlipwayError | None:
     if not _CONFLICT.search(failure.message):
         return None
-    return BuilderConflict(f"builder {failure.address}: another build finished the same step: {scrub(failure.message)}")
+    return errors.BuilderConflict(
+        f"builder {failure.address}: another build finished the same step: {scrub(failure.message)}"
+    )
 
 
-def _process_failed(failure: _Failure) -> SlipwayError | None:
+def _process_failed(failure: _Failure) -> errors.SlipwayError | None:
     if failure.details.exit_code is None:
         return None
     code = failure.details.exit_code
@@ -238,9 +214,9 @@ def _process_failed(failure: _Failure) -> SlipwayError | None:
     details = "\n".join(part for part in (lines, failure.details.excerpt) if part)
     if _NO_MEMORY.search(failure.message):
         text = f"step {name!r} was killed because memory ran out (exit code {code})"
-        return StepOutOfMemory(text, step=name, status=code, details=details)
+        return errors.StepOutOfMemory(text, step=name, status=code, details=details)
     killed = "the process was killed by the system (out of memory) or by something in the step"
-    return StepFailed(
+    return errors.StepFailed(
         f"step {name!r} failed with exit code {code}",
         step=name,
         status=code,
@@ -249,17 +225,17 @@ def _process_failed(failure: _Failure) -> SlipwayError | None:
     )
 
 
-def _dockerfile_missing(failure: _Failure) -> SlipwayError | None:
+def _dockerfile_missing(failure: _Failure) -> errors.SlipwayError | None:
     if (match := _NO_DOCKERFILE.search(failure.message)) is None:
         return None
-    return DockerfileMissing(f"the source has no {match['name']} (or .dockerignore excludes it)")
+    return errors.DockerfileMissing(f"the source has no {match['name']} (or .dockerignore excludes it)")
 
 
-def _source_denied(failure: _Failure) -> SlipwayError | None:
+def _source_denied(failure: _Failure) -> errors.SlipwayError | None:
     return source_denied(failure.message, failure.request, failure.details)
 
 
-def _base_image(failure: _Failure) -> SlipwayError | None:
+def _base_image(failure: _Failure) -> errors.SlipwayError | None:
     match, old = _BASE_IMAGE.search(failure.message), False
     if match is None and failure.details.excerpt and failure.details.vertex is None:
         match, old = _OLD_BASE_IMAGE.match(failure.message), True
@@ -274,17 +250,20 @@ def _base_image(failure: _Failure) -> SlipwayError | None:
         if old and not (slash and re.search(r"[.:]|^localhost$", registry)):
             registry = "docker.io"
         error = registry_error(registry, "asking for its manifest", rest)
-        if old and isinstance(error, RegistryProtocolError):
+        if old and isinstance(error, errors.RegistryProtocolError):
             return None
         reason = error.cause
         action = _asks_for_login(failure, error, registry)
-        if isinstance(error, RegistryUnreachable | RegistryUnavailable | RegistryThrottled | UploadBroken):
+        if isinstance(
+            error,
+            errors.RegistryUnreachable | errors.RegistryUnavailable | errors.RegistryThrottled | errors.UploadBroken,
+        ):
             action = error.action  # nothing about the image
-        if isinstance(error, RegistryTlsError):
+        if isinstance(error, errors.RegistryTlsError):
             action = f'give the builder the CA of {registry} ([registry."{registry}"] ca in buildkitd.toml)'
         if PLAIN_HTTP in reason:
             action = _plain_http(failure.address, registry)
-    return BaseImageUnavailable(
+    return errors.BaseImageUnavailable(
         f"the image {name} cannot be pulled: {reason}", details=failure.details.excerpt, action=action
     )
 
@@ -300,74 +279,76 @@ def _plain_http(address: BuilderAddress, registry: str) -> str:
     return f'set `http = true` in [registry."{registry}"] in the builder\'s buildkitd.toml, or build with {cluster}'
 
 
-def _dockerfile_invalid(failure: _Failure) -> SlipwayError | None:
+def _dockerfile_invalid(failure: _Failure) -> errors.SlipwayError | None:
     blamed = failure.details.excerpt and failure.details.vertex is None
     if not blamed and not _BAD_DOCKERFILE.search(failure.message):
         return None
     action = None if failure.details.excerpt else "fix the Dockerfile"
-    return DockerfileInvalid(scrub(failure.message), details=failure.details.excerpt, action=action)
+    return errors.DockerfileInvalid(scrub(failure.message), details=failure.details.excerpt, action=action)
 
 
-def _option_refused(failure: _Failure) -> SlipwayError | None:
+def _option_refused(failure: _Failure) -> errors.SlipwayError | None:
     if failure.details.vertex is not None or not _BAD_OPTION.search(failure.message):
         return None
-    return InvalidOption(
+    return errors.InvalidOption(
         f"the builder refuses the request: {scrub(failure.message)}",
         action="change the option, or allow it in the daemon's configuration",
     )
 
 
-def _exporter_missing(failure: _Failure) -> SlipwayError | None:
+def _exporter_missing(failure: _Failure) -> errors.SlipwayError | None:
     if (match := _NO_EXPORTER.search(failure.message)) is None:
         return None
     action = None
     if failure.address.kind == "docker":
         action = 'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true})'
-    return BuilderTooOld(f"builder {failure.address} has no exporter {match['name']!r}", action=action)
+    return errors.BuilderTooOld(f"builder {failure.address} has no exporter {match['name']!r}", action=action)
 
 
-def _cache_missing(failure: _Failure) -> SlipwayError | None:
+def _cache_missing(failure: _Failure) -> errors.SlipwayError | None:
     if (match := _NO_CACHE.search(failure.message)) is None:
         return None
-    return InvalidOption(
+    return errors.InvalidOption(
         f"builder {failure.address} does not support the cache type {match['name']!r}",
         action="a Docker engine supports registry, inline, local and gha; buildkitd also supports s3 and azblob",
     )
 
 
-def _question_unknown(failure: _Failure) -> SlipwayError | None:
+def _question_unknown(failure: _Failure) -> errors.SlipwayError | None:
     if (match := _NO_ANSWER.search(failure.message)) is None:
         return None
     name = {"lint": "check"}.get(match["name"], match["name"])
-    return BuilderTooOld(
+    return errors.BuilderTooOld(
         f"builder {failure.address}: its frontend does not support the call {name!r}",
         action="outline and targets need BuildKit 0.11, check needs 0.15; or use a newer frontend with `# syntax=`",
     )
 
 
-def _secret_missing(failure: _Failure) -> SlipwayError | None:
+def _secret_missing(failure: _Failure) -> errors.SlipwayError | None:
     if match := _NO_SECRET.search(failure.message):
         what = f"the secret {match['name']!r}"
     elif match := _NO_AGENT.search(failure.message):
         what = f"the SSH agent {match['name'] or match['other'] or 'default'!r}"
     else:
         return None
-    return BuildSecretMissing(f"the Dockerfile needs {what}, which was not given", details=failure.details.excerpt)
+    return errors.BuildSecretMissing(
+        f"the Dockerfile needs {what}, which was not given", details=failure.details.excerpt
+    )
 
 
-def _lost(failure: _Failure) -> SlipwayError | None:
+def _lost(failure: _Failure) -> errors.SlipwayError | None:
     if failure.details.vertex is None and _SESSION_LOST.search(failure.message):
-        return BuilderLost(f"builder {failure.address} gave up the build ({scrub(failure.message)})")
+        return errors.BuilderLost(f"builder {failure.address} gave up the build ({scrub(failure.message)})")
     return None
 
 
-def _step_failed(failure: _Failure) -> SlipwayError | None:
+def _step_failed(failure: _Failure) -> errors.SlipwayError | None:
     step = failure.record.failed_step(failure.details.vertex)
     if step is None or failure.details.vertex is None:
         return None
     lines = failure.record.last_lines(step)
     fitting = (action for pattern, action in _HINTS if pattern.search(failure.message))
-    return StepFailed(
+    return errors.StepFailed(
         f"step {step.name!r} failed: {scrub(failure.message)}",
         step=step.name,
         details="\n".join(part for part in (lines, failure.details.excerpt) if part),
@@ -375,7 +356,7 @@ def _step_failed(failure: _Failure) -> SlipwayError | None:
     )
 
 
-_RULES: tuple[Callable[[_Failure], SlipwayError | None], ...] = (
+_RULES: tuple[Callable[[_Failure], errors.SlipwayError | None], ...] = (
     _push_failed,
     _disk_full,
     _met_in_the_cache,

@@ -18,33 +18,18 @@ import aiohttp
 
 from prefect_slipway.infra.common.reasons import reason, remedy, tls_reason, unreachable
 from prefect_slipway.infra.common.retry_after import retry_after
-from prefect_slipway.infra.domain.errors import (
-    ClusterError,
-    ClusterForbidden,
-    ClusterProtocolError,
-    ClusterRefused,
-    ClusterThrottled,
-    ClusterTlsError,
-    ClusterUnauthorized,
-    ClusterUnavailable,
-    ClusterUnreachable,
-    NamespaceMissing,
-    NamespaceTerminating,
-    ObjectConflict,
-    ObjectMissing,
-    WatchExpired,
-)
+from prefect_slipway.infra.domain import errors
 
-_BY_STATUS: dict[int, type[ClusterError]] = {
-    400: ClusterProtocolError,
-    401: ClusterUnauthorized,
-    403: ClusterForbidden,
-    404: ObjectMissing,
-    408: ClusterUnavailable,
-    409: ObjectConflict,
-    410: WatchExpired,
-    422: ClusterRefused,
-    429: ClusterThrottled,
+_BY_STATUS: dict[int, type[errors.ClusterError]] = {
+    400: errors.ClusterProtocolError,
+    401: errors.ClusterUnauthorized,
+    403: errors.ClusterForbidden,
+    404: errors.ObjectMissing,
+    408: errors.ClusterUnavailable,
+    409: errors.ObjectConflict,
+    410: errors.WatchExpired,
+    422: errors.ClusterRefused,
+    429: errors.ClusterThrottled,
 }
 _REASON = re.compile(r"[A-Za-z]{1,60}")
 _NO_NAMESPACE = re.compile(r'^namespaces "[^"]*" not found$')
@@ -71,7 +56,7 @@ class Asked:
     namespace: str
 
 
-def answer_error(asked: Asked, code: int, body: bytes | str, wait: str | None = None) -> ClusterError:
+def answer_error(asked: Asked, code: int, body: bytes | str, wait: str | None = None) -> errors.ClusterError:
     """The cause an unsuccessful answer stands for.
 
     `wait`: the header Retry-After. The API's own message names objects and rules, never their content; it is shown as
@@ -83,50 +68,54 @@ def answer_error(asked: Asked, code: int, body: bytes | str, wait: str | None = 
     shown = f"HTTP {code}" + (f" {reason}" if _REASON.fullmatch(reason) else "")
     cause = f"{asked.verb} {asked.what} in namespace {asked.namespace}: the API server answered {shown}"
     kind = classify(code, status)
-    if kind is ClusterUnauthorized and code == 403:
-        return ClusterUnauthorized(f"{cause} to system:anonymous", action=NO_LOGIN)
-    if kind is ClusterForbidden:
+    if kind is errors.ClusterUnauthorized and code == 403:
+        return errors.ClusterUnauthorized(f"{cause} to system:anonymous", action=NO_LOGIN)
+    if kind is errors.ClusterForbidden:
         found = _RBAC.search(message)
         missing = f"{found['verb']} on {found['resource']}" if found else f"{asked.verb} on {asked.resource}"
-        return ClusterForbidden(
+        return errors.ClusterForbidden(
             f"{cause}; missing: {missing}", action=f"grant {missing} (the whole Role: infra/kubernetes/role.yaml)"
         )
-    if kind is NamespaceMissing:
-        return NamespaceMissing(f"the namespace {asked.namespace} does not exist")
-    if kind is NamespaceTerminating:
-        return NamespaceTerminating(f"namespace {asked.namespace} is being deleted")
-    if kind is ClusterRefused:
-        return ClusterRefused(cause, details=message[:2000])
+    if kind is errors.NamespaceMissing:
+        return errors.NamespaceMissing(f"the namespace {asked.namespace} does not exist")
+    if kind is errors.NamespaceTerminating:
+        return errors.NamespaceTerminating(f"namespace {asked.namespace} is being deleted")
+    if kind is errors.ClusterRefused:
+        return errors.ClusterRefused(cause, details=message[:2000])
     return kind(cause, retry_after=_seconds(wait, status))
 
 
-def classify(code: int, status: dict[str, Any]) -> type[ClusterError]:
+def classify(code: int, status: dict[str, Any]) -> type[errors.ClusterError]:
     """The class for an HTTP status and the `Status` object in its body ({} for none)."""
     message = str(status.get("message") or "")
     causes = {cause.get("reason") for cause in _details(status).get("causes") or () if isinstance(cause, dict)}
     if code == 403 and _CAUSE_TERMINATING in causes:
-        return NamespaceTerminating
+        return errors.NamespaceTerminating
     if code == 403 and _ANONYMOUS in message:
-        return ClusterUnauthorized
+        return errors.ClusterUnauthorized
     if code == 403 and message and not _RBAC.search(message):
-        return ClusterRefused
+        return errors.ClusterRefused
     if code == 404 and _NO_NAMESPACE.match(message):
-        return NamespaceMissing
+        return errors.NamespaceMissing
     if code >= 500:
-        return ClusterUnavailable
-    return _BY_STATUS.get(code, ClusterProtocolError)
+        return errors.ClusterUnavailable
+    return _BY_STATUS.get(code, errors.ClusterProtocolError)
 
 
-def transport_error(error: BaseException, host: str) -> ClusterError:
+def transport_error(error: BaseException, host: str) -> errors.ClusterError:
     """The cause for a request that got no answer from `host`."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return ClusterTlsError(f"no TLS connection with the API server at {host}: {tls_reason(error) or reason(error)}")
+        return errors.ClusterTlsError(
+            f"no TLS connection with the API server at {host}: {tls_reason(error) or reason(error)}"
+        )
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         action = remedy(error, "the kubeconfig")
-        return ClusterUnreachable(f"the API server at {host} did not answer in time", action=action)
+        return errors.ClusterUnreachable(f"the API server at {host} did not answer in time", action=action)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.TooManyRedirects | aiohttp.ContentTypeError):
-        return ClusterProtocolError(f"{host} gave an invalid answer: {reason(error)}")
-    return unreachable(ClusterUnreachable, f"the API server at {host} cannot be reached", error, "the kubeconfig")
+        return errors.ClusterProtocolError(f"{host} gave an invalid answer: {reason(error)}")
+    return unreachable(
+        errors.ClusterUnreachable, f"the API server at {host} cannot be reached", error, "the kubeconfig"
+    )
 
 
 def _status(body: bytes | str) -> dict[str, Any]:

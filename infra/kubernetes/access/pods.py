@@ -11,18 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from prefect_slipway.infra.domain.errors import (
-    BuilderCrashed,
-    BuilderDeleted,
-    BuilderError,
-    BuilderEvicted,
-    BuilderImagePull,
-    BuilderNodeLost,
-    BuilderOutOfMemory,
-    BuilderRefused,
-    BuilderUnschedulable,
-    BuilderVolumeMissing,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.kubernetes.access.kinds import Object, name_of
 
 PULL_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
@@ -42,7 +31,7 @@ class Verdict:
     in a while (a node that is still coming). `ended`: when the container ended, "" if it did not; `again`: it runs now.
     """
 
-    cause: type[BuilderError]
+    cause: type[errors.BuilderError]
     text: str
     details: str = ""
     wants_log: bool = False
@@ -62,26 +51,26 @@ def verdict(pod: Object) -> Verdict | None:
     status = pod.get("status") or {}
     reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
     if reason in _NODE_GONE:
-        return Verdict(BuilderNodeLost, f"the node of {name} is gone ({reason})", message)
+        return Verdict(errors.BuilderNodeLost, f"the node of {name} is gone ({reason})", message)
     disrupted = condition(pod, "DisruptionTarget")
     if reason == "Evicted" or (disrupted.get("status") == "True"):
         why = str(disrupted.get("reason") or reason)
-        cause = BuilderNodeLost if why in _NODE_DISRUPTIONS else BuilderEvicted
+        cause = errors.BuilderNodeLost if why in _NODE_DISRUPTIONS else errors.BuilderEvicted
         told = message or str(disrupted.get("message") or "")
-        return Verdict(cause, f"{name} was evicted ({why})", told, wants_log=cause is BuilderEvicted)
+        return Verdict(cause, f"{name} was evicted ({why})", told, wants_log=cause is errors.BuilderEvicted)
     container: dict[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
     if (found := _container_verdict(name, container, memory_limit(pod))) is not None:
         return found
     if pod["metadata"].get("deletionTimestamp"):
-        return Verdict(BuilderDeleted, f"{name} is being deleted", wants_log=True)
+        return Verdict(errors.BuilderDeleted, f"{name} is being deleted", wants_log=True)
     if status.get("phase") == "Failed":  # the kubelet did not admit it: OutOfcpu, NodeAffinity ...
-        return Verdict(BuilderRefused, f"the node rejects {name} ({reason or 'no reason given'})", message)
+        return Verdict(errors.BuilderRefused, f"the node rejects {name} ({reason or 'no reason given'})", message)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == _UNSCHEDULABLE:
         told = str(scheduled.get("message") or "")
         if NO_VOLUME.search(told):
-            return Verdict(BuilderVolumeMissing, f"{name} waits for its volume", told, may_pass=True)
-        return Verdict(BuilderUnschedulable, f"no node can run {name}", told, may_pass=True)
+            return Verdict(errors.BuilderVolumeMissing, f"{name} waits for its volume", told, may_pass=True)
+        return Verdict(errors.BuilderUnschedulable, f"no node can run {name}", told, may_pass=True)
     return None
 
 
@@ -91,18 +80,18 @@ def _container_verdict(name: str, container: dict[str, Any], limit: str | None) 
     reason, message = str(waiting.get("reason") or ""), str(waiting.get("message") or "")
     if reason in PULL_REASONS:
         image = container.get("image") or "its image"
-        return Verdict(BuilderImagePull, f"{name}: {image} cannot be pulled ({reason})", message)
+        return Verdict(errors.BuilderImagePull, f"{name}: {image} cannot be pulled ({reason})", message)
     if reason in REFUSED_REASONS:
-        return Verdict(BuilderRefused, f"the kubelet cannot create the container of {name} ({reason})", message)
+        return Verdict(errors.BuilderRefused, f"the kubelet cannot create the container of {name} ({reason})", message)
     last = container.get("lastState") or {}
     ended, previous = (state["terminated"], False) if "terminated" in state else (last.get("terminated"), True)
     if not ended:
         return None
     if ended.get("reason") == "OOMKilled":
-        cause: type[BuilderError] = BuilderOutOfMemory
+        cause: type[errors.BuilderError] = errors.BuilderOutOfMemory
         how = f"was killed at its memory limit{f' of {limit}' if limit else ''} (OOMKilled)"
     else:
-        cause = BuilderCrashed
+        cause = errors.BuilderCrashed
         how = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason') or 'no reason given'})"
     return Verdict(
         cause,

@@ -8,20 +8,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from prefect_slipway.infra.domain.errors import (
-    BuilderCrashed,
-    BuilderDied,
-    BuilderError,
-    BuilderLost,
-    BuilderNodeLost,
-    BuilderTlsError,
-    BuilderUnreachable,
-    ClusterError,
-    ClusterUnavailable,
-    ObjectMissing,
-    StepFailed,
-    StepOutOfMemory,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import POD, Object, name_of
 from prefect_slipway.infra.kubernetes.access.pods import Verdict, memory_limit, summary
@@ -67,15 +54,15 @@ class Diagnosis:
             if not task.done():
                 raise await self._cause(self._sentinel.found.result())
             return task.result()
-        except (BuilderLost, BuilderUnreachable, BuilderTlsError) as error:
+        except (errors.BuilderLost, errors.BuilderUnreachable, errors.BuilderTlsError) as error:
             raise await self.lost(error) from error
-        except StepFailed as error:
+        except errors.StepFailed as error:
             raise self._with_memory(error) from error
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def lost(self, error: BuilderError) -> BuilderError:
+    async def lost(self, error: errors.BuilderError) -> errors.BuilderError:
         """Why the connection was lost; what `error` says, with the pod's status, if the pod is well."""
         found = await self._sentinel.verdict(_DIAGNOSIS_S)
         if found is not None:
@@ -83,29 +70,29 @@ class Diagnosis:
         pod = self._sentinel.pod
         try:
             await self._api.logs(name_of(pod), lines=1)
-        except ClusterUnavailable:  # the API server asks the node's kubelet for it
+        except errors.ClusterUnavailable:  # the API server asks the node's kubelet for it
             return await self._node_lost(pod, "does not answer")
-        except ObjectMissing:  # of a pod that is there, or the sentinel would have told: its node is not
+        except errors.ObjectMissing:  # of a pod that is there, or the sentinel would have told: its node is not
             return await self._node_lost(pod, "is gone")
-        except ClusterError:
+        except errors.ClusterError:
             pass  # the log itself does not matter
-        kind = BuilderLost if isinstance(error, BuilderTlsError) else type(error)
+        kind = errors.BuilderLost if isinstance(error, errors.BuilderTlsError) else type(error)
         return kind(error.cause, details="\n".join(part for part in (error.details, summary(pod)) if part))
 
-    async def _cause(self, found: Verdict) -> BuilderError:
+    async def _cause(self, found: Verdict) -> errors.BuilderError:
         pod = self._sentinel.pod
         if found.ended:
             self.ends.add(ended(pod, found))
         cause = await error_of(self._api, found, pod)
-        if isinstance(cause, BuilderCrashed):
+        if isinstance(cause, errors.BuilderCrashed):
             # It had been well: the kubelet starts it again, and the next try may find it so.
-            cause = BuilderDied(cause.cause, details=cause.details)
-        if isinstance(cause, BuilderNodeLost):
+            cause = errors.BuilderDied(cause.cause, details=cause.details)
+        if isinstance(cause, errors.BuilderNodeLost):
             await self._abandon(pod)
         cause.details = "\n".join(part for part in (cause.details, summary(pod)) if part)
         return cause
 
-    def _with_memory(self, error: StepFailed) -> StepFailed:
+    def _with_memory(self, error: errors.StepFailed) -> errors.StepFailed:
         """A kernel with cgroup v1 kills the process that takes most, which is the step's: its exit code is all there is
         to see of it. With cgroup v2 all of the container is killed, and the pod tells.
         """
@@ -114,17 +101,19 @@ class Diagnosis:
         if limit is None:
             return error
         where = f"the memory limit of {limit} that pod/{name_of(pod)} has"
-        if isinstance(error, StepOutOfMemory):
+        if isinstance(error, errors.StepOutOfMemory):
             text = f"{error.cause} at {where}"
         elif error.status == 128 + signal.SIGKILL:
             text = f"step {error.step!r} was killed (exit code {error.status}), most likely at {where}"
         else:
             return error
-        return StepOutOfMemory(text, step=error.step, status=error.status, action=_MORE_MEMORY, details=error.details)
+        return errors.StepOutOfMemory(
+            text, step=error.step, status=error.status, action=_MORE_MEMORY, details=error.details
+        )
 
-    async def _node_lost(self, pod: Object, what: str) -> BuilderError:
+    async def _node_lost(self, pod: Object, what: str) -> errors.BuilderError:
         await self._abandon(pod)
-        return BuilderNodeLost(f"the node of pod/{name_of(pod)} {what}", details=summary(pod))
+        return errors.BuilderNodeLost(f"the node of pod/{name_of(pod)} {what}", details=summary(pod))
 
     async def _abandon(self, pod: Object) -> None:
         """Give up a pod whose node is gone: it would stay until that node confirmed its end, and no other one come.
@@ -132,5 +121,5 @@ class Diagnosis:
         A shared builder's is left to the cluster: others may reach it still.
         """
         if self._own:
-            with suppress(ClusterError):  # then the cluster's own patience decides
+            with suppress(errors.ClusterError):  # then the cluster's own patience decides
                 await self._api.delete(pod, kind=POD, grace_s=0)

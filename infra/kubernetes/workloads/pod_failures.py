@@ -15,17 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from prefect_slipway.infra.domain.errors import (
-    ClusterError,
-    RolloutCrashed,
-    RolloutError,
-    RolloutImagePull,
-    RolloutOutOfMemory,
-    RolloutProbeFailed,
-    RolloutRefused,
-    RolloutUnschedulable,
-    RolloutVolumeMissing,
-)
+from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import EVENT, Object, name_of
 from prefect_slipway.infra.kubernetes.access.pods import (
@@ -62,7 +52,7 @@ class PodFailure:
     `passes_s` seconds.
     """
 
-    cause: type[RolloutError]
+    cause: type[errors.RolloutError]
     text: str
     details: str = ""
     pod: Object | None = None
@@ -81,13 +71,13 @@ def pod_failure(pod: Object) -> PodFailure | None:
             return found
     if status.get("phase") == "Failed":  # evicted, or the kubelet did not admit it: a new pod takes its place
         reason, message = str(status.get("reason") or "no reason given"), str(status.get("message") or "")
-        return PodFailure(RolloutRefused, f"the node rejects {name} ({reason})", message, may_pass=True)
+        return PodFailure(errors.RolloutRefused, f"the node rejects {name} ({reason})", message, may_pass=True)
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable":
         message = str(scheduled.get("message") or "")
         if NO_VOLUME.search(message):
-            return PodFailure(RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
-        return PodFailure(RolloutUnschedulable, f"no node can run {name}", message, may_pass=True)
+            return PodFailure(errors.RolloutVolumeMissing, f"{name} waits for its volume", message, may_pass=True)
+        return PodFailure(errors.RolloutUnschedulable, f"no node can run {name}", message, may_pass=True)
     return None
 
 
@@ -103,10 +93,12 @@ def _container_failure(pod: Object, container: dict[str, Any]) -> PodFailure | N
         for_good = reason in _PULL_FOR_GOOD or _FOR_GOOD.search(message) is not None
         text = f"{where}: {image} cannot be pulled ({reason})"
         passes_s = _SECRET_SEEN_S if _DENIED.search(message) else math.inf
-        return PodFailure(RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
+        return PodFailure(errors.RolloutImagePull, text, message, may_pass=not for_good, passes_s=passes_s)
     if reason in REFUSED_REASONS:
         # A Secret or ConfigMap that the pod names may still be on its way.
-        return PodFailure(RolloutRefused, f"the kubelet cannot create {where} ({reason})", message, may_pass=True)
+        return PodFailure(
+            errors.RolloutRefused, f"the kubelet cannot create {where} ({reason})", message, may_pass=True
+        )
     last = (container.get("lastState") or {}).get("terminated")
     ended, previous = (state["terminated"], False) if "terminated" in state else (last, True)
     if not ended or (ended.get("exitCode") == 0 and reason != _LOOP):
@@ -115,13 +107,13 @@ def _container_failure(pod: Object, container: dict[str, Any]) -> PodFailure | N
     if ended.get("reason") == "OOMKilled":
         limit = memory_limit(pod, which)
         text = f"{where} was killed at its memory limit{f' of {limit}' if limit else ''} (OOMKilled)"
-        return PodFailure(RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
+        return PodFailure(errors.RolloutOutOfMemory, text, pod=pod, container=which, previous=previous)
     restarts = int(container.get("restartCount") or 0)
     if reason == _LOOP or restarts >= _RESTARTS or (pod["spec"].get("restartPolicy") == "Never"):
         code = ended.get("exitCode")
         why = ended.get("reason") or "no reason given"
         text = f"{where} keeps crashing: exit code {code} ({why}), {restarts} restarts"
-        return PodFailure(RolloutCrashed, text, pod=pod, container=which, previous=previous)
+        return PodFailure(errors.RolloutCrashed, text, pod=pod, container=which, previous=previous)
     return None
 
 
@@ -131,11 +123,11 @@ def creation_failure(workload: Object, events: Iterable[Object], since: datetime
     refused = condition(workload, "ReplicaFailure")
     if refused.get("status") == "True":
         text = f"the pods of {name} cannot be created ({refused.get('reason')})"
-        return PodFailure(RolloutRefused, text, str(refused.get("message") or ""), may_pass=True)
+        return PodFailure(errors.RolloutRefused, text, str(refused.get("message") or ""), may_pass=True)
     for event in events:
         if event.get("reason") == "FailedCreate" and _seen(event) >= since:
             text = f"the pods of {name} cannot be created (FailedCreate)"
-            return PodFailure(RolloutRefused, text, str(event.get("message") or ""), may_pass=True)
+            return PodFailure(errors.RolloutRefused, text, str(event.get("message") or ""), may_pass=True)
     return None
 
 
@@ -144,7 +136,7 @@ async def probe_failure(api: KubernetesApi, pod: Object, *, killed: bool = False
 
     Without the right to read events there is no failure to see.
     """
-    with suppress(ClusterError):
+    with suppress(errors.ClusterError):
         events = await api.find(EVENT, fields=f"involvedObject.uid={pod['metadata']['uid']}")
         if killed and not any(_KILLED.search(_message(each)) for each in events if each.get("reason") == "Killing"):
             return None
@@ -156,17 +148,17 @@ async def probe_failure(api: KubernetesApi, pod: Object, *, killed: bool = False
             text = f"the {message.partition(' ')[0].lower()} probe of pod/{name_of(pod)} fails"
             statuses = (pod.get("status") or {}).get("containerStatuses") or ()
             unready = next((str(each["name"]) for each in statuses if not each.get("ready")), None)
-            return PodFailure(RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killed)
+            return PodFailure(errors.RolloutProbeFailed, text, message, pod=pod, container=unready, previous=killed)
     return None
 
 
-async def error_of(api: KubernetesApi, failure: PodFailure) -> RolloutError:
+async def error_of(api: KubernetesApi, failure: PodFailure) -> errors.RolloutError:
     """The failure as an error, with the container's last lines where they belong to it."""
-    if failure.cause is RolloutCrashed and failure.pod is not None:
+    if failure.cause is errors.RolloutCrashed and failure.pod is not None:
         failure = await probe_failure(api, failure.pod, killed=True) or failure
     details = [failure.details] if failure.details else []
     if failure.pod is not None:
-        with suppress(ClusterError):  # the lines are an extra; the failure stands without them
+        with suppress(errors.ClusterError):  # the lines are an extra; the failure stands without them
             lines = await api.logs(
                 name_of(failure.pod), lines=_LOG_LINES, container=failure.container, previous=failure.previous
             )
