@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,6 +126,16 @@ def older(postgresql: PostgreSQL, home: Path) -> None:
     """Give the database the schema that Prefect had before, by Prefect's own migrations."""
     url = postgresql.url.replace("postgresql://", "postgresql+asyncpg://")
     env = {**postgresql.env, "PREFECT_HOME": str(home), "PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
-    downgrade = ("prefect", "server", "database", "downgrade", "--yes", "--revision", OLDER_SCHEMA)
+    downgrade = (
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "database",
+        "downgrade",
+        "--yes",
+        "--revision",
+        OLDER_SCHEMA,
+    )
     done = run_program(*downgrade, env=env)
     assert done.returncode == 0, done.stdout + done.stderr

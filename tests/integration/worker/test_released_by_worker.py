@@ -223,6 +223,8 @@ def test_a_run_has_a_name_before_a_worker_takes_it_and_a_report_of_refused_param
     refused = server.start(f"release/{name}", {"source": "/no/such", "version": {"exact": "one"}})
     with worker(stack.env, tmp_path / "worker"):
         assert [server.end(run)["type"] for run in (waiting, refused)] == ["FAILED", "FAILED"]
+        # What never began is reported when its state is known.
+        server.until(lambda: bool(_reports(server, refused)))
     assert "SourceMissing" in server.state(waiting)["message"]
     assert "'one' is not a semantic version\nNext: use MAJOR.MINOR.PATCH" in server.state(refused)["message"]
     assert "pydantic" not in server.state(refused)["message"]
@@ -231,10 +233,14 @@ def test_a_run_has_a_name_before_a_worker_takes_it_and_a_report_of_refused_param
         (waiting, f"team/{name} was not released"),
         (refused, f"release {name} did not start: its parameters were refused"),
     ):
-        (report,) = [one["data"] for one in _artifacts(server, run) if one["type"] == "markdown" and one["key"]]
+        (report,) = _reports(server, run)
         assert report.startswith(f"# {title}\n")
         assert "\nNext: " in report
         assert f"| deployment | [{name}](" in report
+
+
+def _reports(server: PrefectServer, run: str) -> list[str]:
+    return [one["data"] for one in _artifacts(server, run) if one["type"] == "markdown" and one["key"]]
 
 
 def _artifacts(server: PrefectServer, run: str) -> list[dict[str, Any]]:
