@@ -53,19 +53,10 @@ def register_blocks(connection: StackConnection) -> None:
     if mark.exists() and mark.read_text() == known:
         return
     _use(connection)
-    from prefect_slipway.blocks import (
-        Builder,
-        GateFile,
-        KubernetesBuilder,
-        Policy,
-        Registry,
-        Source,
-        SourcePolicy,
-        Vault,
-    )
+    from prefect_slipway.flows.registration.blocks import BLOCK_TYPES
 
     async def register() -> None:
-        for block in (Builder, GateFile, KubernetesBuilder, Policy, Registry, Source, SourcePolicy, Vault):
+        for block in BLOCK_TYPES:
             await block.aregister_type_and_schema()
 
     asyncio.run(register())

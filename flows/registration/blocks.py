@@ -9,7 +9,7 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
-from prefect_slipway.blocks import Builder, GateFile, KubernetesBuilder, Policy, Registry, Source, SourcePolicy, Vault
+from prefect_slipway import blocks
 from prefect_slipway.flows.registration.outcome import Outcome, Registered
 
 KIND = "block type"
@@ -17,16 +17,7 @@ SAVED = "block"
 
 _SHOWN = {"name", "description", "logo_url", "documentation_url", "code_example"}
 
-BLOCK_TYPES: tuple[type[Block], ...] = (
-    Builder,
-    GateFile,
-    KubernetesBuilder,
-    Policy,
-    Registry,
-    Source,
-    SourcePolicy,
-    Vault,
-)
+BLOCK_TYPES: tuple[type[Block], ...] = tuple(getattr(blocks, name) for name in blocks.__all__)
 
 
 async def register_block_type(client: PrefectClient, block: type[Block]) -> Registered:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from prefect import get_client
@@ -21,9 +21,10 @@ from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import ComponentsFailed
 from prefect_slipway.infra.registry import RegistryClient
 from tests.conftest import RunningStack
-from tests.git_repository import commit, git, make_repository
+from tests.git_repository import commit, git
 from tests.integration.release.conftest import Release
-from tests.releases import BASE, Traces, complaint, make_source, result_of, run_line
+from tests.integration.release.shop import make_shop
+from tests.releases import Traces, complaint, result_of, run_line
 from tests.warm import WarmStarter
 
 FILE = """\
@@ -38,17 +39,8 @@ depends_on = ["api"]
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """base ← api ← app, and web alone; its name is this test's own."""
-    folder = make_repository(tmp_path / f"shop-{uuid4().hex[:8]}", {"slipway.toml": FILE})
-    make_source(folder / "base", BASE + "COPY message /base\n")
-    (folder / "base/message").write_text("one")
-    for name, below in {"api": "base", "app": "api"}.items():
-        (folder / name).mkdir()
-        (folder / name / "Dockerfile").write_text(f"FROM {below}\nCOPY message /{name}\n")
-        (folder / name / "message").write_text(name)
-    make_source(folder / "web", BASE)
-    commit(folder, "feat: four components", {})
-    return folder
+    """base ← api ← app, and web alone."""
+    return make_shop(tmp_path, FILE, {"api": "base", "app": "api"})
 
 
 def states(result: dict[str, object]) -> dict[str, str]:

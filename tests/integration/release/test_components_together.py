@@ -12,11 +12,12 @@ import pytest
 
 from prefect_slipway.infra.registry import RegistryClient
 from tests.forges.double import REPOSITORY, TOKEN, forge_double
-from tests.git_repository import commit, git, make_bare, make_repository
+from tests.git_repository import commit, git, make_bare
 from tests.git_server import GitServer, serve_git
 from tests.integration.release.conftest import Release
 from tests.integration.release.keys import Place
-from tests.releases import BASE, Traces, complaint, make_source, result_of
+from tests.integration.release.shop import make_shop
+from tests.releases import Traces, complaint, result_of
 from tests.warm import WarmStarter
 
 FILE = """\
@@ -29,16 +30,8 @@ depends_on = ["base"]
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
-    """base ← api, and web alone; its name is this test's own."""
-    folder = make_repository(tmp_path / f"shop-{uuid4().hex[:8]}", {"slipway.toml": FILE})
-    make_source(folder / "base", BASE + "COPY message /base\n")
-    (folder / "base/message").write_text("one")
-    (folder / "api").mkdir()
-    (folder / "api/Dockerfile").write_text("FROM base\nCOPY message /api\n")
-    (folder / "api/message").write_text("api")
-    make_source(folder / "web", BASE)
-    commit(folder, "feat: three components", {})
-    return folder
+    """base ← api, and web alone."""
+    return make_shop(tmp_path, FILE, {"api": "base"})
 
 
 @pytest.fixture
