@@ -67,9 +67,10 @@ def run(args: argparse.Namespace) -> int:
     request = with_release_file(_request(args, typed))
     if args.plan:
         from prefect_slipway.flows.cli.display.choice import progress_of
+        from prefect_slipway.flows.cli.folding import print_facts
         from prefect_slipway.flows.cli.plan import plan_of, plan_text
 
-        print(plan_text(plan_of(request, progress_of(args))))
+        print_facts(plan_text(plan_of(request, progress_of(args))))
         return 0
 
     with result_files(None, args.metadata_file) as (_, metadata):

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from prefect_slipway.flows.cli.folding import print_facts
 from prefect_slipway.flows.cli.formats import add_format_option
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     elif not pages:
         print("nothing was released yet")
     else:
-        print("\n\n".join(_as_text(page, url) for page, url in pages))
+        print_facts("\n\n".join(_as_text(page, url) for page, url in pages))
     return 0
 
 

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.cluster_options import add_cluster_options
+from prefect_slipway.flows.cli.folding import print_facts
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.cli.stack_options import stack_config
 from prefect_slipway.infra.domain.errors import ClusterError
@@ -38,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         width = max(len(finding.part) for finding in findings)
         for finding in findings:
-            print(f"{'ok  ' if finding.ok else 'FIX '}  {finding.part.ljust(width)}  {finding.found}")
+            print_facts(f"{'ok  ' if finding.ok else 'FIX '}  {finding.part.ljust(width)}  {finding.found}")
             if finding.fix:
-                print(f"      {' ' * width}  -> {finding.fix}")
+                print_facts(f"      {' ' * width}  -> {finding.fix}")
     return 0 if all(finding.ok for finding in findings) else 1
 
 

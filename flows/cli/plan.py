@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
+from prefect_slipway.flows.cli.folding import print_facts
 from prefect_slipway.flows.cli.formats import add_format_option
 from prefect_slipway.flows.values.components import ComponentsPlan
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps(plan.as_dict()))
     else:
-        print(plan_text(plan))
+        print_facts(plan_text(plan))
     return 0
 
 

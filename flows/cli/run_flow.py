@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prefect_slipway.flows.cli.display.choice import display, progress_of
+from prefect_slipway.flows.cli.folding import print_facts
 from prefect_slipway.infra.domain.errors import Interrupted, SlipwayError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def follow(request: ReleaseRequest, args: argparse.Namespace, metadata: ResultFi
     elif args.quiet:
         print("".join(f"{image.reference}\n" for image in result.images), end="")
     else:
-        print(terminal.report or result.reason)
+        print_facts(terminal.report or result.reason)
     if result.left_behind:
         return NOT_CLEANED_UP
     if result.not_deployed:

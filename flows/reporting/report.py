@@ -139,8 +139,9 @@ class Report:
         lines += [f"  WARN: {one_line(warning)}" for warning in self.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline, width - 2))]
-        for commands in filter(None, (self.pull, self.verify)):
-            lines += ["", *(f"  {command}" for command in commands)]
+        for title, commands in (("pull", self.pull), ("verify", self.verify)):
+            if commands:
+                lines += ["", f"  {title}:", *(f"    {command}" for command in commands)]
         lines += left_behind_as_text(self.result.left_behind)
         return "\n".join(lines)
 
