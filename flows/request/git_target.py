@@ -61,7 +61,7 @@ class GitTarget(Request, title="Git"):
     )
     pull_request: Annotated[bool, Option("git-pull-request")] = Field(
         default=False,
-        description="Push to a branch of its own instead of to the branch, and open a pull request with `forge_token`.",
+        description="Push to a branch of its own instead of to the branch. With a forge token, open a pull request.",
     )
     forge_token: Annotated[TokenPlace | None, Option("git-forge-token", "vault:MOUNT/PATH")] = Field(
         default=None,

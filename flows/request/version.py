@@ -39,7 +39,7 @@ class VersionChoice(Request, title="Version"):
         default_factory=dict,
         description=(
             "Prerelease channels by branch, `beta=beta`: releases of the branch are prereleases of the channel "
-            "(2.0.0-beta.1), and `moving_tags` moves the channel's tag to the highest one. In `feature/*={branch}`, "
+            "(2.0.0-beta.1). Moving tags then include the channel's, on the highest one. In `feature/*={branch}`, "
             "`*` matches the rest of a branch's name, which `{branch}` stands for."
         ),
     )

@@ -18,6 +18,7 @@ from prefect_slipway.infra.local.daemon import check_port
 from prefect_slipway.infra.local.extra import INSTALL, missing_packages
 from prefect_slipway.infra.local.findings import Finding, install, program
 from prefect_slipway.infra.local.own_parts import problem
+from prefect_slipway.infra.local.registry import examine_registry
 from prefect_slipway.infra.local.stack import PREFECT, REGISTRY, VAULT, PartStatus, Stack
 
 _MIN_FREE_GIB = 5
@@ -62,11 +63,7 @@ def _registry(parts: dict[str, PartStatus]) -> Finding:
         return _in_use(parts[REGISTRY])
     if parts[VAULT].state == "foreign":
         return Finding(REGISTRY, "not started when you use your own Vault: choose a registry with --image")
-    path = program("docker-registry")
-    if path is None:
-        found = "the program docker-registry is not installed"
-        return Finding(REGISTRY, found, fix=install("docker-registry"))
-    return Finding(REGISTRY, f"{path}, not started")
+    return examine_registry()
 
 
 def _prefect(part: PartStatus) -> Finding:

@@ -8,11 +8,20 @@ from pathlib import Path
 
 from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.local.daemon import DaemonSpec
+from prefect_slipway.infra.local.findings import Finding, install, program
 from prefect_slipway.infra.local.probe import http_status
 
 # The registry verifies the hash at every single request. Stretching protects passwords that can be guessed;
 # these are random, so the hash may be as cheap as bcrypt has it (4 takes 2 ms, 10 takes 60 ms).
 _BCRYPT_COST = 4
+
+
+def examine_registry() -> Finding:
+    """Whether the registry can be started here."""
+    path = program("docker-registry")
+    if path is None:
+        return Finding("registry", "the program docker-registry is not installed", fix=install("docker-registry"))
+    return Finding("registry", f"{path}, not started")
 
 
 def registry_spec(home: Path, port: int) -> DaemonSpec:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from prefect_slipway.infra.common.private_files import private_folder
-from prefect_slipway.infra.domain.errors import PortTaken
-from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, choose_builder, forget_dead_engine
+from prefect_slipway.infra.domain.errors import PartMissing, PortTaken
+from prefect_slipway.infra.local.builder import (
+    BUILDER,
+    BuilderChoice,
+    choose_builder,
+    examine_builder,
+    forget_dead_engine,
+)
 from prefect_slipway.infra.local.daemon import Daemon, DaemonSpec, check_port
 from prefect_slipway.infra.local.disk import START_NEEDS, check_space
 from prefect_slipway.infra.local.extra import check_packages
+from prefect_slipway.infra.local.findings import Finding
 from prefect_slipway.infra.local.ports import Ports, last_ports
 from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.start_up import ThreadedJobs, raise_all
@@ -44,13 +51,14 @@ class Start:
         self._jobs.run(jobs)
         return self._builders[0]
 
-    def check(self, parts: Iterable[str]) -> None:
+    def check(self, parts: Collection[str]) -> None:
         """Check whether these parts can start, before any of them is started or stopped.
 
-        Raises PartMissing, DiskFull, PortTaken (all taken ports are told).
+        Raises PartMissing, DiskFull, PortTaken (all that is missing and all taken ports are told).
         """
         if "vault" in parts:
             check_packages()
+        raise_all([PartMissing(each.found, action=each.fix) for each in self._examine(parts) if each.fix is not None])
         check_space(self._home, START_NEEDS)
         last, taken = dataclasses.asdict(last_ports(self._home)), []
         for name, port in dataclasses.asdict(self._ports).items():
@@ -61,6 +69,14 @@ class Start:
                 except PortTaken as error:
                     taken.append(error)
         raise_all(taken)
+
+    def _examine(self, parts: Collection[str]) -> list[Finding]:
+        """What the parts that do not run yet need of this machine."""
+        from prefect_slipway.infra.local.registry import examine_registry
+
+        stopped = [name for name in parts if noted_daemon(self._home, name).process() is None]
+        findings = examine_builder() if BUILDER in stopped else []
+        return [*findings, examine_registry()] if "registry" in stopped else findings
 
     def builder(self) -> None:
         private_runs = noted_daemon(self._home, BUILDER).process() is not None

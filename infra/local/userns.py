@@ -28,7 +28,7 @@ def user_namespaces() -> Finding:
     if user is None:
         fix = "run as a user that has an entry in /etc/passwd"
         return Finding(_PART, f"the user id {os.getuid()} has no name, which a rootless engine needs", fix=fix)
-    for file in ("/etc/subuid", "/etc/subgid"):
+    for file in () if _ids_are_elsewhere() else ("/etc/subuid", "/etc/subgid"):
         if not _has_range(Path(file), user):
             fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
             return Finding(_PART, f"{file} gives {user} no subordinate ids", fix=fix)
@@ -45,8 +45,19 @@ def _switch(name: str) -> str | None:
         return None
 
 
-def _has_range(file: Path, user: str) -> bool:
+def _ids_are_elsewhere() -> bool:
+    """Whether a directory service gives subordinate ids: nsswitch.conf, as subuid(5) says."""
     try:
-        return any(line.startswith(f"{user}:") for line in file.read_text().splitlines())
+        lines = Path("/etc/nsswitch.conf").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("subid:") and line.split()[1:] != ["files"] for line in lines)
+
+
+def _has_range(file: Path, user: str) -> bool:
+    """By name or by number, as subuid(5) says."""
+    owners = (f"{user}:", f"{os.getuid()}:")
+    try:
+        return any(line.startswith(owners) for line in file.read_text().splitlines())
     except OSError:
         return False

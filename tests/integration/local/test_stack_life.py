@@ -233,6 +233,16 @@ def test_a_taken_port_names_its_holder_and_the_option() -> None:
         assert moved.returncode == 0, moved.stderr
 
 
+def test_what_is_not_installed_is_told_before_anything_starts(tmp_path: Path) -> None:
+    """With the command that installs it."""
+    with stack_home(PREFECT_API_URL="http://127.0.0.1:9/api", PATH=str(tmp_path)) as env:
+        failed = run_slipway("up", env=env)
+        assert failed.returncode == 1
+        assert "the program docker-registry is not installed" in failed.stderr
+        assert re.search("Next: .*install .*docker-registry", failed.stderr)
+        assert sorted(path.name for path in Path(env["SLIPWAY_HOME"]).iterdir()) == ["lock", "version.json"]
+
+
 def test_ones_own_servers_are_used_instead() -> None:
     """PREFECT_API_URL and VAULT_ADDR: neither Prefect nor Vault nor registry are started, and `up` says so."""
     own = {"PREFECT_API_URL": "http://127.0.0.1:9/api", "VAULT_ADDR": "https://vault.example.com"}
