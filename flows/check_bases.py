@@ -25,7 +25,7 @@ from prefect_slipway.flows.trust.checked import verify_image
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.version import Bump
-from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.signing.keys import TrustedKeys
 
 TRIGGER_TAG = "trigger: base image"
 """A tag of the runs that a moved base has started."""

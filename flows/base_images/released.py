@@ -13,7 +13,8 @@ from prefect_slipway.infra.domain.errors import DockerfileInvalid, DockerfileMis
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, latest, version_of_tag
-from prefect_slipway.infra.registry import ImageConfig, Manifest, RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import ImageConfig, Manifest
 from prefect_slipway.infra.source.resolve import GitSpec, parse_source
 
 _MOST_DOCKERFILE = 1 << 20

@@ -95,7 +95,7 @@ def _without_block(credentials: str | None) -> str:
 async def _try(login: Login) -> None:
     """See that Vault has the credential and that the registry takes it."""
     from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
-    from prefect_slipway.infra.registry import RegistryClient
+    from prefect_slipway.infra.registry.client import RegistryClient
 
     credential = await login.credential(os.environ)
     host = ImageReference.parse(f"{login.registry}/any/image").api_host

@@ -45,7 +45,7 @@ async def _verified(request: VerifyRequest) -> Verified:
     from prefect_slipway.flows.inspecting.read import named
     from prefect_slipway.flows.run.trusted_keys import in_vault, public_keys
     from prefect_slipway.flows.trust.checked import verify_image
-    from prefect_slipway.infra.signing import TrustedKeys
+    from prefect_slipway.infra.signing.keys import TrustedKeys
 
     async with open_image(request, keys_in_vault=in_vault(request.trusted_keys)) as (client, image, vault):
         verifier = TrustedKeys(await public_keys(request.trusted_keys, vault))

@@ -11,7 +11,7 @@ from prefect_slipway.flows.gates.tested import TestedImage
 from prefect_slipway.flows.inspecting.attested import Attestations
 from prefect_slipway.flows.inspecting.read import based_on, read_platform
 from prefect_slipway.infra.domain.predicates import CYCLONEDX, SPDX
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import PlatformImage, platform_images
 from prefect_slipway.infra.signing.reading import objects_in
 

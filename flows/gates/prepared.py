@@ -17,7 +17,7 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.saved_blocks import load_text
 from prefect_slipway.infra.domain.errors import GateForbidden, GateMissing
 from prefect_slipway.infra.rego.evaluator import check_engine, package_of
-from prefect_slipway.infra.signing import Waiver
+from prefect_slipway.infra.signing.gate_result import Waiver
 from prefect_slipway.infra.source.checkout import Checkout
 
 ALLOWED = "SLIPWAY_GATE_COMMANDS"

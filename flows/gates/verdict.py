@@ -10,7 +10,7 @@ from typing import Any, Literal
 from prefect_slipway.flows.gates.findings import Finding, ReadReport, finding
 from prefect_slipway.flows.gates.waivers import ANY, find_waiver
 from prefect_slipway.infra.domain.errors import PolicyInvalid
-from prefect_slipway.infra.signing import Waiver
+from prefect_slipway.infra.signing.gate_result import Waiver
 
 WARNED = 80
 """The exit code of a command that lets the image pass with a warning."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect_slipway.infra.domain.errors import WaiverInvalid
 from prefect_slipway.infra.domain.outside import one_line
-from prefect_slipway.infra.signing import Waiver
+from prefect_slipway.infra.signing.gate_result import Waiver
 
 ANY = "*"
 """A waiver of this finding lets any failure of its gate pass."""

@@ -11,8 +11,9 @@ from typing import Any
 from prefect_slipway.flows.inspecting.values import Attestation
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, SignatureMalformed
 from prefect_slipway.infra.domain.predicates import CYCLONEDX, PREDICATE, SLSA, SPDX
-from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import Descriptor
 from prefect_slipway.infra.signing.provenance import provenance_of
 from prefect_slipway.infra.signing.reading import member, object_in, objects_in, read_object, text_in
 

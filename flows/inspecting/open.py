@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.credentials import CredentialSource, EitherOf
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 from prefect_slipway.infra.vault.session import VaultSession
 

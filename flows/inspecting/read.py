@@ -13,7 +13,7 @@ from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.text import with_rest
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, version_of_tag
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import PlatformImage, platform_images, total_size
 
 # annotations.md, "Pre-Defined Annotation Keys" (OCI image specification).

@@ -36,7 +36,7 @@ from prefect_slipway.infra.domain.labels import SLIPWAY_FINGERPRINT, image_label
 from prefect_slipway.infra.domain.ledger import Claim, Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 from prefect_slipway.infra.domain.version import Version, image_tag, version_of_tag
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.ledger import RegistryLedger
 from prefect_slipway.infra.source.ledger import GitLedger
 

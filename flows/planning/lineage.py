@@ -19,7 +19,7 @@ from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.domain.ledger import Released, VersionLedger
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, is_of_series
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.history import History, Series
 from prefect_slipway.infra.source.ledger import GitLedger

@@ -27,7 +27,7 @@ from prefect_slipway.infra.domain.version import (
     parse_version,
     tags_that_stay,
 )
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.history import History
 from prefect_slipway.infra.source.ledger import GitLedger

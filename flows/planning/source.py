@@ -24,7 +24,7 @@ from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.source.checkout import Checkout
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.registry import RegistryClient
+    from prefect_slipway.infra.registry.client import RegistryClient
 
 Images = Mapping[ImageReference, "RegistryClient"]
 """The public images, in the order of the request, each with the way to its registry."""

@@ -28,12 +28,12 @@ from prefect_slipway.infra.domain.errors import NotRebuildable, NotRebuilt
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.predicates import SLSA
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
 from prefect_slipway.infra.registry.model import ImageConfig, Manifest
 from prefect_slipway.infra.registry.referrers import Referrers
-from prefect_slipway.infra.signing import BUNDLE, Statement
-from prefect_slipway.infra.signing.statement import REBUILT
+from prefect_slipway.infra.signing.bundle import BUNDLE
+from prefect_slipway.infra.signing.statement import REBUILT, Statement
 from prefect_slipway.infra.source.checkout import Checkout
 
 Step = Callable[[str], AbstractContextManager[None]]

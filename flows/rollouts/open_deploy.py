@@ -22,7 +22,7 @@ from prefect_slipway.infra.kubernetes.workloads.workload import Workload
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession
 

@@ -18,7 +18,7 @@ from prefect_slipway.infra.vault.session import VaultSession
 
 if TYPE_CHECKING:
     # It brings the HTTP client, which whoever asks no registry does without.
-    from prefect_slipway.infra.registry import RegistryClient
+    from prefect_slipway.infra.registry.client import RegistryClient
 
 
 class Registries:
@@ -62,7 +62,7 @@ class Registries:
         apply."""
         host = image.registry
         if host not in self._open:
-            from prefect_slipway.infra.registry import RegistryClient
+            from prefect_slipway.infra.registry.client import RegistryClient
 
             ca = None if as_usual else self._access.registry_ca
             client = RegistryClient(

@@ -9,7 +9,7 @@ from prefect_slipway.flows.request.requirements import PEM
 from prefect_slipway.flows.run.registries import needed
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.signing import read_public_keys
+from prefect_slipway.infra.signing.keys import read_public_keys
 from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 

@@ -48,7 +48,7 @@ from prefect_slipway.infra.domain.errors import (
     PolicyTimedOut,
 )
 from prefect_slipway.infra.rego.evaluator import evaluate
-from prefect_slipway.infra.signing import GateReport, GateResult
+from prefect_slipway.infra.signing.gate_result import GateReport, GateResult
 from prefect_slipway.infra.source.checkout import remove
 from prefect_slipway.infra.source.workdir import fetch_folder
 

@@ -9,7 +9,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption, ManifestUnknown
 from prefect_slipway.infra.domain.labels import OCI_VERSION
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import image_tag, parse_version, version_of_tag
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 
 
 @step("resolve image")

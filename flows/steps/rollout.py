@@ -21,7 +21,7 @@ from prefect_slipway.infra.kubernetes.access.rights import DEPLOY_ROLE, check_ri
 from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret, pull_secret_name
 from prefect_slipway.infra.kubernetes.workloads.rollout import check_rolls, watch_rollout
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState, service_account
-from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.signing.keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
 

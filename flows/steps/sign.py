@@ -14,9 +14,9 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import VerifiedImage
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import Descriptor, RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
-from prefect_slipway.infra.registry.model import Manifest
+from prefect_slipway.infra.registry.model import Descriptor, Manifest
 from prefect_slipway.infra.vault.transit import TransitKey
 
 

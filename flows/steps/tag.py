@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.version import Version, image_tag, latest, moving_tags, parse_version, version_of_tag
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
 
 logger = logging.getLogger(__name__)

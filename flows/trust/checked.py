@@ -15,13 +15,16 @@ from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.predicates import SLSA, predicate_name
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Verifier
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import platform_images
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE, TEST_RESULT, Attestation, GateResult, statement
-from prefect_slipway.infra.signing.bundle import MAX_BUNDLE_BYTES
+from prefect_slipway.infra.signing import statement
+from prefect_slipway.infra.signing.bundle import BUNDLE, MAX_BUNDLE_BYTES
+from prefect_slipway.infra.signing.gate_result import GateResult
 from prefect_slipway.infra.signing.provenance import Provenance, provenance_of
+from prefect_slipway.infra.signing.statement import TEST_RESULT
+from prefect_slipway.infra.signing.verification import Attestation
 
 T = TypeVar("T")
 

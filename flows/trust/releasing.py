@@ -9,11 +9,14 @@ from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import SignatureMalformed
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Signer
-from prefect_slipway.infra.registry import Descriptor, RegistryClient
 from prefect_slipway.infra.registry.blobs import read_blob
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import Descriptor
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE, TEST_RESULT, GateResult, Statement
+from prefect_slipway.infra.signing.bundle import BUNDLE
+from prefect_slipway.infra.signing.gate_result import GateResult
+from prefect_slipway.infra.signing.statement import TEST_RESULT, Statement
 
 # An SBOM of a large distribution's image has a few MB.
 _LIMIT = 32 << 20

@@ -12,21 +12,12 @@ from prefect_slipway.flows.trust.attached import read
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attached, Attachment, Attachments, Signer
-from prefect_slipway.infra.signing import (
-    IN_TOTO,
-    PREDICATE_ANNOTATION,
-    Attestation,
-    Envelope,
-    Signature,
-    SimplePayload,
-    Statement,
-    TrustedKeys,
-    bundle_attachment,
-    pae,
-    signature_attachment,
-    verify_bundle,
-    verify_signature,
-)
+from prefect_slipway.infra.signing.bundle import PREDICATE_ANNOTATION, bundle_attachment
+from prefect_slipway.infra.signing.dsse import Envelope, pae
+from prefect_slipway.infra.signing.keys import TrustedKeys
+from prefect_slipway.infra.signing.simple import SimplePayload, signature_attachment
+from prefect_slipway.infra.signing.statement import IN_TOTO, Statement
+from prefect_slipway.infra.signing.verification import Attestation, Signature, verify_bundle, verify_signature
 
 
 async def sign(image: ImageReference, signer: Signer, store: Attachments) -> bool:

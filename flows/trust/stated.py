@@ -17,8 +17,9 @@ from prefect_slipway.infra.domain.errors import (
     TooOld,
 )
 from prefect_slipway.infra.domain.options import seconds_of
-from prefect_slipway.infra.signing import Attestation, GateResult
+from prefect_slipway.infra.signing.gate_result import GateResult
 from prefect_slipway.infra.signing.provenance import Provenance
+from prefect_slipway.infra.signing.verification import Attestation
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 _UNKNOWN = datetime.min.replace(tzinfo=UTC)

@@ -8,9 +8,9 @@ from prefect_slipway.flows.trust.attached import read
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attached, Attachments, Verifier
-from prefect_slipway.infra.signing import (
-    PREDICATE_ANNOTATION,
-    SIGNED,
+from prefect_slipway.infra.signing.bundle import PREDICATE_ANNOTATION
+from prefect_slipway.infra.signing.statement import SIGNED
+from prefect_slipway.infra.signing.verification import (
     Attestation,
     Signature,
     verify_bundle,

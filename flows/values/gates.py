@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from prefect_slipway.infra.signing import Waiver
+from prefect_slipway.infra.signing.gate_result import Waiver
 
 Outcome = Literal["passed", "warned", "failed", "timed out"]
 

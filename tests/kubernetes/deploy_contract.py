@@ -26,7 +26,7 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, SECRET
-from prefect_slipway.infra.signing import TEST_RESULT
+from prefect_slipway.infra.signing.statement import TEST_RESULT
 from tests.docs.events_page import EVENTS
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.kubernetes.rollout_parts import LAST_WORDS, running_images

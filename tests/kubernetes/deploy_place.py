@@ -27,10 +27,11 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import DEPLOYMENT, Object
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload, WorkloadState
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE, Statement
+from prefect_slipway.infra.signing.bundle import BUNDLE
+from prefect_slipway.infra.signing.statement import Statement
 from tests.conftest import RunningStack
 from tests.contract.registry.conftest import Fixed
 from tests.kubernetes.rollout_parts import Images, make

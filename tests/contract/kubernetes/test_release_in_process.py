@@ -15,7 +15,7 @@ from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.kinds import CONFIG_MAP, POD, name_of
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
 from prefect_slipway.infra.kubernetes.builders.sweep import everything
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.contract.buildkit.parts import busybox_context
 from tests.kubernetes.cluster import ClusterUnderTest
 from tests.kubernetes.release_contract import Command, ReleaseParts, pod_at_work, slow_dockerfile

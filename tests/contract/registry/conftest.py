@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.images import Pusher
 from tests.servers import registry_server
 from tests.waiting import PATIENCE_S

@@ -22,7 +22,7 @@ from prefect_slipway.infra.domain.errors import (
     WritesCollide,
 )
 from prefect_slipway.infra.domain.signing import Attachment, Attachments
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, Manifest
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from prefect_slipway.infra.common.retry_after import retry_after
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, RegistryError, RegistryProtocolError
-from prefect_slipway.infra.registry import Manifest, RegistryClient
 from prefect_slipway.infra.registry.answers import own_path, tags_of, token_of, upload_of
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.errors import error_of
 from prefect_slipway.infra.registry.images import platform_images
-from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, digest_of
+from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST, ImageConfig, Manifest, digest_of
 from tests.contract.registry.conftest import client
 from tests.faults import front
 

@@ -23,7 +23,7 @@ from prefect_slipway.infra.domain.errors import (
     TagImmutable,
     UploadBroken,
 )
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.model import OCI_MANIFEST
 from prefect_slipway.infra.registry.wire import MOST_BYTES
 from tests.certificates import make_certificates

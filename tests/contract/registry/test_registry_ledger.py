@@ -21,7 +21,7 @@ from prefect_slipway.infra.common.processes import Owner, is_alive
 from prefect_slipway.infra.domain.errors import RegistryUnavailable, VersionReserved, VersionTaken
 from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
 from prefect_slipway.infra.domain.version import Version, image_tag, parse_version, version_of_tag
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.ledger import RegistryLedger
 from prefect_slipway.infra.registry.markers import Markers, new_order
 from tests import patient

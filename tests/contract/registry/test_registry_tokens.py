@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.errors import (
     RegistryUnauthorized,
     RegistryUnavailable,
 )
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.wire import Wire
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import Fixed, client

@@ -12,10 +12,10 @@ import pytest
 
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
-from prefect_slipway.infra.signing import BUNDLE
+from prefect_slipway.infra.signing.bundle import BUNDLE
 from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath

@@ -28,9 +28,12 @@ from prefect_slipway.infra.domain.errors import (
 )
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attachment
-from prefect_slipway.infra.registry import Manifest, RegistryClient
-from prefect_slipway.infra.signing import BUNDLE, PREDICATE_ANNOTATION, SIMPLE_SIGNING, Statement, TrustedKeys
-from prefect_slipway.infra.signing.statement import PROVENANCE, SPDX
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import Manifest
+from prefect_slipway.infra.signing.bundle import BUNDLE, PREDICATE_ANNOTATION
+from prefect_slipway.infra.signing.keys import TrustedKeys
+from prefect_slipway.infra.signing.simple import SIMPLE_SIGNING
+from prefect_slipway.infra.signing.statement import PROVENANCE, SPDX, Statement
 from tests.contract.signing.conftest import Stores
 from tests.faults import Front, front
 from tests.images import Pusher

@@ -16,8 +16,9 @@ from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
 from prefect_slipway.infra.domain.errors import UntrustedKey
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.signing import Signature, Statement, TrustedKeys, read_public_keys
-from prefect_slipway.infra.signing.statement import PROVENANCE
+from prefect_slipway.infra.signing.keys import TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.statement import PROVENANCE, Statement
+from prefect_slipway.infra.signing.verification import Signature
 from tests.contract.signing.conftest import Stores
 from tests.contract.signing.test_real_verifiers import PREDICATES
 from tests.contract.signing.tools import Tools

@@ -13,9 +13,10 @@ from prefect_slipway.flows.trust.verifying import verify_attested, verify_signed
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import NotAttested, NotSigned, SignatureInvalid, UntrustedKey
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.signing import SIGNED, Attestation, Signature, Statement, TrustedKeys
-from prefect_slipway.infra.signing.statement import PROVENANCE, TEST_RESULT
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.signing.keys import TrustedKeys
+from prefect_slipway.infra.signing.statement import PROVENANCE, SIGNED, TEST_RESULT, Statement
+from prefect_slipway.infra.signing.verification import Attestation, Signature
 from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.contract.signing.conftest import Stores

@@ -6,8 +6,7 @@ from typing import Any
 
 from prefect_slipway.flows.trust.signing import attest, sign
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.signing import SIGNED, Statement
-from prefect_slipway.infra.signing.statement import CYCLONEDX, PROVENANCE, SPDX, TEST_RESULT
+from prefect_slipway.infra.signing.statement import CYCLONEDX, PROVENANCE, SIGNED, SPDX, TEST_RESULT, Statement
 from prefect_slipway.infra.vault.transit import TransitKey
 from tests.contract.signing.conftest import Stores
 from tests.contract.signing.tools import Tools

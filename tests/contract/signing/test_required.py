@@ -26,8 +26,9 @@ from prefect_slipway.infra.domain.errors import (
     UntrustedKey,
 )
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.signing import GateResult, Statement, TrustedKeys
-from prefect_slipway.infra.signing.statement import CYCLONEDX, PROVENANCE, REBUILT, SPDX, TEST_RESULT
+from prefect_slipway.infra.signing.gate_result import GateResult
+from prefect_slipway.infra.signing.keys import TrustedKeys
+from prefect_slipway.infra.signing.statement import CYCLONEDX, PROVENANCE, REBUILT, SPDX, TEST_RESULT, Statement
 from tests.contract.signing.conftest import Stores
 from tests.images import Pusher
 from tests.signers import LocalSigner

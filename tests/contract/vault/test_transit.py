@@ -23,7 +23,7 @@ from prefect_slipway.infra.domain.errors import (
     VaultTokenExpired,
 )
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.signing.keys import TrustedKeys
 from prefect_slipway.infra.vault.access import AppRoleAuth, TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath

@@ -12,7 +12,7 @@ import pytest
 from prefect_slipway.flows.trust.signing import sign
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.signatures import TaggedAttachments
 from tests.conftest import RunningStack
 from tests.contract.registry.conftest import Fixed

@@ -18,7 +18,7 @@ from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.open_run import OpenRun, open_run
 from prefect_slipway.flows.values.result import ReleaseResult
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.vault.transit import TransitPath
 from tests.conftest import RunningStack
 from tests.integration.release.keys import KEY, Place

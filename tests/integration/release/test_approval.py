@@ -15,7 +15,7 @@ from prefect.states import Cancelling
 
 from prefect_slipway.flows.run.approval import Approval, give_answer
 from prefect_slipway.infra.domain.errors import ApprovalOutdated, ApprovalRefused, ApprovalTimedOut, InvalidOption
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release, git
 from tests.releases import Traces, result_of
 from tests.waiting import calm_looks

@@ -23,7 +23,7 @@ from prefect_slipway.flows.reporting.events import IMAGE_RELEASED, RELEASE_FAILE
 from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import StepFailed
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.conftest import RunningStack
 from tests.docs.events_page import EVENTS
 from tests.integration.release import chained

@@ -19,7 +19,7 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.values.components import RELEASED, UNCHANGED
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import ComponentsFailed
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.conftest import RunningStack
 from tests.git_repository import commit, git
 from tests.integration.release.conftest import Release

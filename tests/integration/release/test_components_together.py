@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.forges.double import REPOSITORY, TOKEN, forge_double
 from tests.git_repository import commit, git, make_bare
 from tests.git_server import GitServer, serve_git

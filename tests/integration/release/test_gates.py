@@ -18,9 +18,12 @@ from prefect_slipway.flows.trust.verifying import verify_attested
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import NotAttested
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
-from prefect_slipway.infra.signing import BUNDLE, TEST_RESULT, GateResult, TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.bundle import BUNDLE
+from prefect_slipway.infra.signing.gate_result import GateResult
+from prefect_slipway.infra.signing.keys import TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.statement import TEST_RESULT
 from tests.integration.release.keys import KEY, SIGNED, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
 from tests.waiting import PATIENCE_S, looks

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import pytest
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.model import OCI_INDEX
 from tests.conftest import RunningStack
 from tests.declaring import DeclaringRelay

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect_slipway.flows.values.notes import NOTES_ARTIFACT, NOTES_MEDIA
 from prefect_slipway.infra.domain.signing import Attachment
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
 from tests.git_server import serve_git
 from tests.integration.release.conftest import Release, commit, git

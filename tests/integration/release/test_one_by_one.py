@@ -14,7 +14,7 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.flows.values.result import BuiltImage, ReleaseResult
 from prefect_slipway.infra.domain.errors import InvalidOption, RegistryUnavailable, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_VERSION
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release
 from tests.releases import Traces
 

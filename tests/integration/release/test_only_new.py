@@ -9,7 +9,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from prefect_slipway.flows.values.result import ReleaseResult
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
 from tests.releases import Traces
 

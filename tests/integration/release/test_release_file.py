@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.infra.domain.errors import ReleaseFileInvalid, ReleaseFileRefused
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.conftest import RunningStack
 from tests.integration.release.conftest import Release, commit, git
 from tests.releases import Traces, complaint, make_source, result_of

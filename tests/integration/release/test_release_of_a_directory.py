@@ -9,7 +9,7 @@ import pytest
 
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_CREATED, OCI_TITLE, OCI_VERSION
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release
 from tests.releases import Traces, complaint
 from tests.warm import WarmStarter

@@ -18,7 +18,7 @@ from prefect_slipway.flows.run.sources import open_source
 from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import BranchUnknown, DirtyTree, RefUnknown, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release, commit, git, make_source
 
 

@@ -16,7 +16,7 @@ from prefect.states import AwaitingRetry
 from prefect_slipway.flows.release import release
 from prefect_slipway.flows.request.bake import Bake
 from prefect_slipway.flows.request.release import ReleaseRequest
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from tests.integration.release.conftest import Release, commit, git
 from tests.releases import Traces
 

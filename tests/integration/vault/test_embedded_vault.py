@@ -16,8 +16,8 @@ from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.registry import registry_spec
 from prefect_slipway.infra.local.vault import REGISTRY_SECRET, SIGNING_KEY, approle_file, prepare_vault, vault_spec
 from prefect_slipway.infra.local.vault_api import VaultApi, root_token
-from prefect_slipway.infra.registry import RegistryClient
-from prefect_slipway.infra.signing import TrustedKeys
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.signing.keys import TrustedKeys
 from prefect_slipway.infra.vault.access import AppRoleAuth, VaultAccess
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession

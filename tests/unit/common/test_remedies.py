@@ -18,7 +18,7 @@ from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import RegistryUnreachable, SlipwayError
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.registry import RegistryClient
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.session import VaultSession
 from tests.certificates import Certificates, make_certificates

@@ -10,8 +10,8 @@ import pytest
 
 from prefect_slipway.flows.base_images.released import _configs, _platforms
 from prefect_slipway.infra.domain.credentials import Anonymous
-from prefect_slipway.infra.registry import Manifest, RegistryClient
-from prefect_slipway.infra.registry.model import OCI_INDEX
+from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.model import OCI_INDEX, Manifest
 from tests.images import Pusher
 from tests.servers import registry_server
 

@@ -23,9 +23,10 @@ from prefect_slipway.infra.domain.errors import (
     TooOld,
 )
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.signing import Attestation, GateResult, Statement
+from prefect_slipway.infra.signing.gate_result import GateResult
 from prefect_slipway.infra.signing.provenance import Provenance
-from prefect_slipway.infra.signing.statement import REBUILT, TEST_RESULT
+from prefect_slipway.infra.signing.statement import REBUILT, TEST_RESULT, Statement
+from prefect_slipway.infra.signing.verification import Attestation
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 SOURCE = "https://git.example.com/team/app"

@@ -11,20 +11,10 @@ from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed, TrustError
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.signing import (
-    BUNDLE,
-    IN_TOTO,
-    SIGNED,
-    Envelope,
-    SimplePayload,
-    Statement,
-    bundle_attachment,
-    pae,
-    signature_attachment,
-)
-from prefect_slipway.infra.signing.bundle import Bundle
-from prefect_slipway.infra.signing.simple import signature_of
-from prefect_slipway.infra.signing.statement import Subject
+from prefect_slipway.infra.signing.bundle import BUNDLE, Bundle, bundle_attachment
+from prefect_slipway.infra.signing.dsse import Envelope, pae
+from prefect_slipway.infra.signing.simple import SimplePayload, signature_attachment, signature_of
+from prefect_slipway.infra.signing.statement import IN_TOTO, SIGNED, Statement, Subject
 from tests.signers import LocalSigner
 
 HEX = "ab" * 32

@@ -13,8 +13,8 @@ from prefect_slipway.flows.trust.signing import attest
 from prefect_slipway.infra.domain.errors import SignatureMalformed
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.domain.signing import Attached, Attachment
-from prefect_slipway.infra.signing import TEST_RESULT, GateReport, GateResult, Statement, Waiver
-from prefect_slipway.infra.signing.gate_result import MAX_EMBEDDED_BYTES
+from prefect_slipway.infra.signing.gate_result import MAX_EMBEDDED_BYTES, GateReport, GateResult, Waiver
+from prefect_slipway.infra.signing.statement import TEST_RESULT, Statement
 from tests.signers import LocalSigner
 
 IMAGE = ImageReference.parse(f"registry.example/team/app@sha256:{'a' * 64}")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidKey, SignatureInvalid, UntrustedKey
 from prefect_slipway.infra.domain.signing import PublicKey
-from prefect_slipway.infra.signing import TrustedKeys, read_public_keys
+from prefect_slipway.infra.signing.keys import TrustedKeys, read_public_keys
 from tests.signers import KEY_TYPES, LocalSigner
 
 

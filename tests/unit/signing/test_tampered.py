@@ -28,23 +28,18 @@ from prefect_slipway.infra.domain.errors import (
     UntrustedKey,
 )
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.signing import (
-    IN_TOTO,
+from prefect_slipway.infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
+from prefect_slipway.infra.signing.dsse import Envelope, pae
+from prefect_slipway.infra.signing.keys import TrustedKeys
+from prefect_slipway.infra.signing.simple import SIGNATURE_ANNOTATION, SimplePayload, signature_attachment
+from prefect_slipway.infra.signing.statement import IN_TOTO, PROVENANCE, SPDX, Statement
+from prefect_slipway.infra.signing.verification import (
     Attestation,
-    Envelope,
     Signature,
-    SimplePayload,
-    Statement,
-    TrustedKeys,
-    pae,
-    signature_attachment,
     verify_bundle,
     verify_envelope,
     verify_signature,
 )
-from prefect_slipway.infra.signing.bundle import MAX_BUNDLE_BYTES, Bundle
-from prefect_slipway.infra.signing.simple import SIGNATURE_ANNOTATION
-from prefect_slipway.infra.signing.statement import PROVENANCE, SPDX
 from tests.signers import LocalSigner
 
 IMAGE = ImageReference("registry.example.com", "team/app", digest="sha256:" + "ab" * 32)
