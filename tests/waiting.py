@@ -7,6 +7,7 @@ says what was waited for.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -51,3 +52,8 @@ def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) 
 async def soon(awaitable: Awaitable[T]) -> T:
     """What ends by itself, unless something hangs."""
     return await asyncio.wait_for(awaitable, PATIENCE_S)
+
+
+def long_sleep() -> int:
+    """Seconds that nothing else on this machine sleeps, so that a step's process is found by them."""
+    return 10**6 + secrets.randbelow(10**8)

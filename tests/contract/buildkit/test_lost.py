@@ -41,9 +41,14 @@ from tests.contract.buildkit.relay import Relay, listener
 from tests.contract.buildkit.self_signed import self_signed
 from tests.engine import engine as engine_by_hand
 from tests.ports import free_port
-from tests.waiting import PATIENCE_S, calm_looks, soon
+from tests.waiting import PATIENCE_S, calm_looks, long_sleep, soon
 
 Context = Callable[[str], Path]
+
+
+@pytest.fixture
+def seconds() -> int:
+    return long_sleep()
 
 
 def sleeping(seconds: int) -> str:
@@ -93,17 +98,17 @@ def processes_with(text: str) -> list[int]:
     return found
 
 
-async def test_cancel_ends_the_daemons_build(engine: Engine, context: Context) -> None:
+async def test_cancel_ends_the_daemons_build(engine: Engine, context: Context, seconds: int) -> None:
     """When a cancelled build has returned, its step's process is gone from the daemon."""
-    async with begun_build(engine.address, context(sleeping(45671))) as task:
-        assert running_steps(45671)
+    async with begun_build(engine.address, context(sleeping(seconds))) as task:
+        assert running_steps(seconds)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert not running_steps(45671)
+        assert not running_steps(seconds)
 
 
-async def test_a_killed_daemon_is_lost(context: Context) -> None:
+async def test_a_killed_daemon_is_lost(context: Context, seconds: int) -> None:
     """A daemon that is killed mid-build is lost, which a retry can help."""
     with tempfile.TemporaryDirectory(prefix="engine-") as home:
         daemon = engine_by_hand(Path(home))
@@ -111,24 +116,24 @@ async def test_a_killed_daemon_is_lost(context: Context) -> None:
         try:
             process = daemon.process()
             assert process is not None
-            async with begun_build(engine_address(Path(home)), context(sleeping(45672))) as task:
+            async with begun_build(engine_address(Path(home)), context(sleeping(seconds))) as task:
                 process.kill()
                 with pytest.raises(BuilderLost) as error:
                     await soon(task)
             assert error.value.retryable
         finally:
             daemon.stop()
-            for pid in (*processes_with(home), *running_steps(45672)):
+            for pid in (*processes_with(home), *running_steps(seconds)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_half_open_connection_is_lost(engine: Engine, context: Context) -> None:
+async def test_a_half_open_connection_is_lost(engine: Engine, context: Context, seconds: int) -> None:
     """A connection through which nothing comes any more, without being closed, is lost after the keepalive."""
     keepalive = Keepalive(idle_s=0.3, timeout_s=0.3)
     async with (
         Relay(engine.upstream) as relay,
-        begun_build(relay.address, context(sleeping(45673)), keepalive) as task,
+        begun_build(relay.address, context(sleeping(seconds)), keepalive) as task,
     ):
         relay.frozen.set()
         with pytest.raises(BuilderLost, match="no response for"):
@@ -143,16 +148,16 @@ async def test_a_quiet_build_is_not_lost(engine: Engine, context: Context) -> No
             assert (await soon(task)).steps == 2
 
 
-async def test_a_cut_connection_is_lost(engine: Engine, context: Context) -> None:
+async def test_a_cut_connection_is_lost(engine: Engine, context: Context, seconds: int) -> None:
     """A connection that is reset is lost, and the daemon ends the build by itself."""
-    async with Relay(engine.upstream) as relay, begun_build(relay.address, context(sleeping(45674))) as task:
+    async with Relay(engine.upstream) as relay, begun_build(relay.address, context(sleeping(seconds))) as task:
         relay.cut()
         with pytest.raises(BuilderLost):
             await soon(task)
     async for _ in calm_looks():
-        if not running_steps(45674):
+        if not running_steps(seconds):
             break
-    assert not running_steps(45674)
+    assert not running_steps(seconds)
 
 
 @pytest.mark.parametrize(
@@ -194,11 +199,11 @@ async def test_nobody_listens(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_daemon_that_does_not_end_is_not_waited_for(engine: Engine, context: Context) -> None:
+async def test_a_daemon_that_does_not_end_is_not_waited_for(engine: Engine, context: Context, seconds: int) -> None:
     """A cancelled build returns after the time that was set even if the daemon says nothing more."""
     async with Relay(engine.upstream) as relay:
         builder = BuildKit(BuilderAddress.parse(relay.address), cancel_timeout_s=0.2)
-        async with begun_build(builder, context(sleeping(45675))) as task:
+        async with begun_build(builder, context(sleeping(seconds))) as task:
             relay.frozen.set()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

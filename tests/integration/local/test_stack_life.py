@@ -23,7 +23,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.stack import PARTS, Stack
 from tests.conftest import clean_environment, run_slipway, stack_home
 from tests.ports import free_port
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, long_sleep
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -56,8 +56,7 @@ def living_below(home: str) -> list[str]:
     return found
 
 
-# Looks like no other process on this machine.
-SLEEP = "86399"
+SLEEP = str(long_sleep())
 
 
 def sleeping() -> list[int]:

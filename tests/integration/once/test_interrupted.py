@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import SLIPWAY, RunningStack
 from tests.integration.once.conftest import BUILDING, Place
 from tests.releases import Traces, complaint, result_of
+from tests.waiting import long_sleep
 from tests.warm import WarmStarter
 
 BEFORE = ["> provision builder", "> plan version", BUILDING, "> verify"]
@@ -103,12 +104,13 @@ def test_an_interruption_that_comes_too_late_changes_nothing(commands: WarmStart
 
 def test_the_builds_processes_are_gone(commands: WarmStarter, directory: Place) -> None:
     """An interrupted step's process does not run on in the builder."""
+    seconds = str(long_sleep())
     directory.source.joinpath("Dockerfile").write_text(
-        directory.source.joinpath("Dockerfile").read_text().replace("sleep 1", "sleep 4711")
+        directory.source.joinpath("Dockerfile").read_text().replace("sleep 1", f"sleep {seconds}")
     )
     release = commands.start("release", directory.source)
     release.until(BUILDING)
-    sleeping = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "4711"]]
+    sleeping = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", seconds]]
     assert len(sleeping) == 1
     release.signal(signal.SIGINT)
     complaint(release.end(), code=130)
