@@ -11,6 +11,7 @@ import array
 import atexit
 import gc
 import importlib
+import io
 import json
 import os
 import signal
@@ -56,7 +57,7 @@ class Command:
         self.pid = pid
         self._status = status
         self._news = threading.Condition()
-        self._said = ""
+        self._lines = io.StringIO()
         self._result = ""
         self._readers = [
             threading.Thread(target=self._read_result, args=(stdout,)),
@@ -64,6 +65,10 @@ class Command:
         ]
         for reader in self._readers:
             reader.start()
+
+    @property
+    def _said(self) -> str:
+        return self._lines.getvalue()
 
     def until(self, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the command has said `text` on its error output."""
@@ -101,7 +106,7 @@ class Command:
         with stream:
             for line in stream:
                 with self._news:
-                    self._said += line
+                    self._lines.write(line)
                     self._news.notify_all()
         with self._news:
             self._news.notify_all()

@@ -38,6 +38,9 @@ from tests.warm import WarmStarter
 # Heartbeats are waited for.
 pytestmark = pytest.mark.timeout(1800)
 
+# Heartbeats are missing alike whatever a run was doing; what differs is what it leaves for the next one.
+_NOBODY_SAW = ("fetched", "waiting for an approval", BUILDING, "tagged")
+
 # With the time it takes to start, the server is away for less than a minute.
 _AWAY_S = 45.0
 
@@ -83,7 +86,7 @@ def drill(
     (folder / "served").mkdir()
     with serve_git(folder / "served") as served:
         seen = Drill(
-            {moment: make_case(moment, folder / "both", served) for moment in MOMENTS},
+            {moment: make_case(moment, folder / "both", served) for moment in _NOBODY_SAW},
             # Its build lasts until the server is away, so that the worker is full until then.
             {moment: make_case(moment, folder / "flow", served, builds_s=100) for moment in MOMENTS},
             make_case(BUILDING, folder / "worker", served),
@@ -126,7 +129,7 @@ def drill(
         for case in (*seen.both.values(), seen.worker, seen.told):
             case.ended = case.ended or server.end(case.run)
             # Whoever asks once more for what is released already gets the next version, unless the version is named.
-            named = ("--version", "0.1.0") if case.moment == "cleaned up" or case is seen.worker else ()
+            named = ("--version", "0.1.0") if case is seen.worker else ()
             asked[case.run] = commands.start("release", case.source, *named, "--format", "json")
         for case in (*seen.both.values(), seen.worker, seen.told):
             case.again = result_of(asked[case.run].end())
@@ -149,7 +152,7 @@ def _approve(commands: WarmStarter, case: Case) -> None:
     assert done.code == 0, done.stderr
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", _NOBODY_SAW)
 def test_a_run_that_nobody_saw_die_is_crashed(drill: Drill, moment: str) -> None:
     """Worker and flow are dead: the automation on missing heartbeats says so."""
     ended = drill.both[moment].ended
