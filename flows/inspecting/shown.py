@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from prefect_slipway.flows.inspecting.values import Attestation, Change, Comparison, InspectedImage, Layer, Platform
 from prefect_slipway.infra.domain.outside import one_line
 from prefect_slipway.infra.domain.predicates import predicate_name
-from prefect_slipway.infra.domain.reference import is_digest
 from prefect_slipway.infra.domain.text import human_size, shortened, with_rest
 
 _NARROWEST = 40
@@ -21,7 +20,7 @@ Fact = tuple[str, str]
 
 
 def as_text(image: InspectedImage, width: int) -> str:
-    """Lines of at most `width` columns, 40 at least; only a digest may be longer."""
+    """Lines of at most `width` columns, 40 at least; only a word may be longer."""
     width = max(width, _NARROWEST)
     name = f"{image.image}:{image.tag}" if image.tag else image.image
     lines = [*_wrapped(name, width, 0), *_facts(_of_image(image), width, 2)]
@@ -119,11 +118,10 @@ def _facts(facts: Sequence[Fact], width: int, indent: int) -> Iterator[str]:
     column = max((len(label) for label, _ in facts), default=0) + 2
     for label, value in facts:
         first = f"{' ' * indent}{label:<{column}}"
-        if is_digest(value) and len(first) + len(value) > width:
-            # It is copied as a whole.
+        if " " not in value and len(first) + len(value) > width:
+            # A digest or a URL, which is copied as a whole.
             yield first.rstrip()
-            yield f"{' ' * (indent + 2)}{value}"
-            continue
+            first = " " * (indent + 2)
         yield from _wrapped(value, width, len(first), first)
 
 
@@ -132,5 +130,5 @@ def _wrapped(text: str, width: int, indent: int, first: str | None = None) -> li
     shown = shortened(one_line(text), _MOST_CHARACTERS)
     return textwrap.wrap(
         shown, width, initial_indent=begin, subsequent_indent=" " * (indent + (2 if first is None else 0)),
-        break_on_hyphens=False,
+        break_on_hyphens=False, break_long_words=False,
     ) or [begin.rstrip()]  # fmt: skip

@@ -77,7 +77,9 @@ class Report:
         facts = [("image", plan.reference)] if plan.only is not None else [("version", plan.version or "none")]
         if plan.only is not None and result.released:
             facts += [("tags", ", ".join(result.tags)), ("digest", result.digest or "")]
-        facts += [("why", plan.why), *source_facts(plan), *build_facts(plan)]
+        if result.released or self.error is not None:  # otherwise it is in the title
+            facts.append(("why", plan.why))
+        facts += [*source_facts(plan), *build_facts(plan)]
         if plan.git_tag and result.released:
             facts.append(("git tag", plan.git_tag))
         facts += [(f"deploy {each.target}", each.line) for each in result.deploys]
