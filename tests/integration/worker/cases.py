@@ -69,7 +69,9 @@ class Case:
 
     def reached(self) -> bool:
         """Whether the run stands at its moment (or its step runs in the builder)."""
-        return (self.folder / "held").exists() and (self.moment != BUILDING or bool(self.steps()))
+        return (self.folder / "held").exists() and (
+            self.moment != BUILDING or any(step.children() for step in self.steps())
+        )
 
     def process(self) -> psutil.Process:
         """The run's, once the moment is reached."""
@@ -81,17 +83,24 @@ class Case:
             p for p in psutil.process_iter(["cmdline"]) if any(self.mark in word for word in p.info["cmdline"] or ())
         ]
 
+    def log(self, server: PrefectServer) -> str:
+        query = {"logs": {"flow_run_id": {"any_": [self.run]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(f"{each['timestamp']} {each['message']}" for each in server.ask("POST", "/logs/filter", query))
+
     def go(self) -> None:
+        """Let the run go on, and its build's step end."""
         (self.folder / "go").touch()
+        for shell in self.steps():
+            for sleeping in shell.children():
+                sleeping.kill()
 
 
-def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 60) -> Case:
-    """One whose build lasts `builds_s` seconds if it is to be killed in it: on a busy machine others that begin at once
-    come half a minute later, and all are to be in it together."""
+def make_case(moment: str, folder: Path, served: GitServer) -> Case:
+    """One whose build lasts until `go` if it is to be killed in it: all cases are to stand still together."""
     mark = uuid.uuid4().hex
     name = f"app-{mark[:8]}"
     # The shell stays, because it has something to do after the sleep.
-    step = f": {mark}; sleep {builds_s}; true" if moment == BUILDING else f": {mark}"
+    step = f": {mark}; sleep 3600; true" if moment == BUILDING else f": {mark}"
     source = make_source(folder / name / "work", BASE + run_line(step))
     git(source, "init", "--quiet", "--initial-branch=main")
     commit(source, "feat: begin", {})
@@ -106,15 +115,17 @@ def make_case(moment: str, folder: Path, served: GitServer, *, builds_s: int = 6
 
 
 def start_all(cases: list[Case], server: PrefectServer, *, retry: bool = False) -> None:
-    """Start them (or start them again) and wait until each has reached its moment; the build last, as it goes on."""
-    for standing in (True, False):
-        these = [case for case in cases if (case.moment != BUILDING) == standing]
-        for case in these:
-            case.retry(server) if retry else case.start(server)
-        server.until(partial(_all_reached, these))
+    """Start them (or start them again) and wait until each has reached its moment."""
+    for case in cases:
+        case.retry(server) if retry else case.start(server)
+    try:
+        server.until(partial(all_reached, cases))
+    except AssertionError as error:
+        late = [f"{case.moment}: {server.state(case.run)}\n{case.log(server)}" for case in cases if not case.reached()]
+        raise AssertionError("\n".join(late)) from error
 
 
-def _all_reached(cases: list[Case]) -> bool:
+def all_reached(cases: list[Case]) -> bool:
     return all(case.reached() for case in cases)
 
 

@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,16 @@ from prefect_slipway.infra.local.start import noted_daemon
 from tests.conftest import SLIPWAY, Run, RunningStack
 from tests.git_repository import git
 from tests.git_server import serve_git
-from tests.integration.worker.cases import BUILDING, DEPLOYMENT, MOMENTS, Case, make_case, start_all, worker_environment
+from tests.integration.worker.cases import (
+    BUILDING,
+    DEPLOYMENT,
+    MOMENTS,
+    Case,
+    all_reached,
+    make_case,
+    start_all,
+    worker_environment,
+)
 from tests.integration.worker.conftest import worker
 from tests.prefect_server import PrefectServer
 from tests.releases import Traces, digest_of_tag, registry_login, result_of
@@ -87,8 +97,7 @@ def drill(
     with serve_git(folder / "served") as served:
         seen = Drill(
             {moment: make_case(moment, folder / "both", served) for moment in _NOBODY_SAW},
-            # Its build lasts until the server is away, so that the worker is full until then.
-            {moment: make_case(moment, folder / "flow", served, builds_s=100) for moment in MOMENTS},
+            {moment: make_case(moment, folder / "flow", served) for moment in MOMENTS},
             make_case(BUILDING, folder / "worker", served),
             make_case(BUILDING, folder / "told", served),
             folder / "tmp",
@@ -116,6 +125,7 @@ def drill(
                 seen.kill(list(seen.both.values()))
             _restart(stack, again)
             _approve(commands, seen.flow["waiting for an approval"])
+            seen.worker.go()
             for case in again:
                 case.again = server.end(case.run)
             seen.worker.ended = server.end(seen.worker.run)
@@ -125,12 +135,17 @@ def drill(
             psutil.wait_procs([second], timeout=PATIENCE_S)
             seen.told.ended = server.state(seen.told.run)
 
+        building = [seen.both[BUILDING], seen.told]
+        server.until(lambda: not any(case.steps() for case in building))
         asked = {}
         for case in (*seen.both.values(), seen.worker, seen.told):
             case.ended = case.ended or server.end(case.run)
             # Whoever asks once more for what is released already gets the next version, unless the version is named.
             named = ("--version", "0.1.0") if case is seen.worker else ()
             asked[case.run] = commands.start("release", case.source, *named, "--format", "json")
+        server.until(partial(all_reached, building))
+        for case in building:
+            case.go()
         for case in (*seen.both.values(), seen.worker, seen.told):
             case.again = result_of(asked[case.run].end())
         yield seen
