@@ -73,7 +73,7 @@ class Output:
         before = self._bytes
         self._bytes += len(raw) + 1
         if before > _MOST_BYTES:
-            raw = raw[-_TAIL * _LONGEST_LINE :]
+            raw = b"\n".join(raw.rsplit(b"\n", _TAIL)[-_TAIL:])
         # All at once: a gate may write millions of lines.
         text = plain(self.mask.text(raw.decode(errors="replace")))
         lines = [line[:_LONGEST_LINE].rstrip() for line in text.split("\n")]
