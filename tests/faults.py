@@ -26,7 +26,8 @@ class Fault:
     An answer of `status`, `headers` and `body`; status None drops the connection after the request's headers
     (an upload that breaks off), `hang` keeps it silent until the front is closed. `late`: it is passed on, so many
     seconds later; `until`: it is passed on once that has happened; `rewritten`: it is passed on, and these headers of
-    the answer are replaced. `agent`: only of clients that call themselves so.
+    the answer are replaced. `lost`: it is passed on, and instead of its answer the connection is dropped. `agent`: only
+    of clients that call themselves so.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Fault:
     until: threading.Event | None = None
     times: int = 1_000_000
     agent: str = ""
+    lost: bool = False
 
     def is_for(self, request: Seen) -> bool:
         ours = self.method in {"*", request.method} and self.path.search(request.path) is not None
@@ -93,6 +95,11 @@ class Front:
         """Pass such requests on, and replace these headers of the answers."""
         with self._lock:
             self._faults.append(Fault(method, re.compile(path), rewritten=headers))
+
+    def lose(self, method: str, path: str, times: int) -> None:
+        """Pass so many such requests on, and drop their answers."""
+        with self._lock:
+            self._faults.append(Fault(method, re.compile(path), times=times, lost=True))
 
     def heal(self) -> None:
         """Forget all faults."""
@@ -159,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.front.fault_for(seen)
         if fault is None:
             self._pass_on(self._body())
+        elif fault.lost:
+            self._pass_on(self._body(), lost=True)
         elif fault.late is not None:
             body = self._body()
             self.front.closing.wait(fault.late())
@@ -172,13 +181,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.front.closing.wait()
             self.close_connection = True
         elif fault.status is None:
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self._drop()
         else:
             self._body()
             self._answer(fault.status, list(fault.headers.items()), fault.body)
 
-    def _pass_on(self, body: bytes, rewritten: Mapping[str, str] | None = None) -> None:
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _pass_on(self, body: bytes, rewritten: Mapping[str, str] | None = None, *, lost: bool = False) -> None:
         upstream = http.client.HTTPConnection(self.target, timeout=PATIENCE_S)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -193,6 +205,9 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.endheaders(body)
             answer = upstream.getresponse()
             content = answer.read()
+            if lost:
+                self._drop()
+                return
             headers = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
             if self.command == "HEAD" and (length := answer.getheader("Content-Length")):
                 headers.append(("Content-Length", length))

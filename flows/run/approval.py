@@ -11,8 +11,10 @@ import asyncio
 import logging
 import platform
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Literal, cast
 from uuid import UUID
 
@@ -31,6 +33,8 @@ from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.input import RunInput, keyset_from_paused_state
+from prefect.input.actions import acreate_flow_run_input
+from prefect.input.run_input import Keyset
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Paused
 from pydantic import Field, ValidationError
@@ -115,7 +119,7 @@ async def give_answer(run: str, answer: Approval) -> str:
     async with prefect_client() as client:
         waiting = await _waiting(client, run)
         outcome = await client.resume_flow_run(waiting.id, answer.model_dump())
-        if outcome.status is not SetStateStatus.ACCEPT:
+        if outcome.status is not SetStateStatus.ACCEPT and not await _is_given(answer, waiting):
             raise _waits_not(run)
         return waiting.name
 
@@ -155,10 +159,9 @@ async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline
     keys = keyset_from_paused_state(paused)
     paused.state_details.run_input_keyset = cast(dict[str, str], keys)
     outcome = await client.set_flow_run_state(run_id, paused)
-    if outcome.status is not SetStateStatus.ACCEPT:
+    if outcome.status is not SetStateStatus.ACCEPT and not await _is_paused_by(client, run_id, paused):
         raise ApprovalRefused("the run was cancelled before it could ask for an approval")
-    shown = [question.markdown, "", *markdown.items([asked, unanswered])]
-    await Approval.with_initial_data(description="\n".join(shown)).asave(keys, run_id)
+    await _save(question.markdown, [asked, unanswered], keys, run_id)
     said = f"{question.text}\n  {asked}\n  {unanswered}\n\n{how_to_answer(str(run_id), flow_run.ui_url)}"
     get_run_logger().info("waiting for an approval:\n%s", said)
     watcher().say(f"{said}\nwaiting until {until}")
@@ -167,6 +170,36 @@ async def _ask(client: PrefectClient, run_id: UUID, question: Question, deadline
         return await Approval.aload(keys, run_id)
     except ValidationError as error:
         raise ApprovalRefused("the run was resumed without an answer") from error
+
+
+# Prefect's client sends a request again whose answer was lost or late, and the server refuses what is done already. So
+# what was refused may have been done.
+
+
+async def _is_paused_by(client: PrefectClient, run_id: UUID, paused: State[Any]) -> bool:
+    state = (await client.read_flow_run(run_id)).state
+    return state is not None and state.is_paused() and state.state_details.pause_key == paused.state_details.pause_key
+
+
+async def _save(question: str, facts: list[str], keys: Keyset, run_id: UUID) -> None:
+    """The form of the answer: its schema, then its description."""
+    description = "\n".join([question, "", *markdown.items(facts)])
+    try:
+        await Approval.with_initial_data(description=description).asave(keys, run_id)
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.CONFLICT:
+            raise
+        with suppress(PrefectHTTPStatusError):
+            await acreate_flow_run_input(keys["description"], description, run_id)
+
+
+async def _is_given(answer: Approval, run: FlowRun) -> bool:
+    """Whether it is the answer that the run has got."""
+    keys = run.state.state_details.run_input_keyset if run.state is not None else None
+    try:
+        return keys is not None and (await Approval.aload(cast(Keyset, keys), run.id)).said == answer.said
+    except ValidationError:  # it has none
+        return False
 
 
 def how_to_answer(run_id: str, ui_url: str | None) -> str:

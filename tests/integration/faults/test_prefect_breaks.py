@@ -76,3 +76,21 @@ def test_once_it_is_public_the_release_is_a_success(breaking: Breaking, traces: 
     assert "warning: the image is public, but its record is incomplete: the Prefect server" in ended.stderr
     assert "Traceback" not in ended.stderr, ended.stderr
     traces.assert_nothing_left()
+
+
+def test_what_was_done_is_not_refused_because_its_answer_was_lost(
+    breaking: Breaking, traces: Traces, source: Path
+) -> None:
+    """The client sends such a request again: the pause, the question and the approval count once."""
+    release = breaking.commands.start("release", source, "--approval", "--format", "json")
+    release.until("> plan version")
+    for path in ("set_state", "input", "resume"):
+        breaking.prefect.lose("POST", f"^/api/flow_runs/[^/]+/{path}$", times=1)
+    release.until("waiting until")
+    run = traces.runs(source.name)[0]["id"]
+    approved = breaking.commands.run("approve", run)
+    assert approved.code == 0, approved.stderr
+    assert result_of(release.end())["version"] == "0.1.0"
+    assert [request.path for request in breaking.prefect.seen if request.path.endswith("/resume")] == [
+        f"/api/flow_runs/{run}/resume"
+    ] * 2
