@@ -107,12 +107,12 @@ async def start_run(
             details=error.cause,
             action=error.action,
         ) from None
-    body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags)}
+    # A request whose answer was lost is sent again: a key of its own keeps it from creating a second run.
+    key = idempotency_key or str(uuid.uuid4())
+    body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags), "idempotency_key": key}
     # Until a worker takes it up, nobody else names it.
     if name := run_name(models, {**deployment.parameters, **parameters}):
         body["name"] = name
-    if idempotency_key is not None:
-        body["idempotency_key"] = idempotency_key
     if parent is not None:
         body["parent_task_run_id"] = parent
     with prefect_errors():
@@ -127,7 +127,8 @@ async def start_run(
             ) from None
     run = response.json()
     state = (run.get("state") or {}).get("name") or "Scheduled"
-    return StartedRun(run["id"], run["name"], run_page(run["id"]), state, response.status_code == httpx.codes.CREATED)
+    new = idempotency_key is None or response.status_code == httpx.codes.CREATED
+    return StartedRun(run["id"], run["name"], run_page(run["id"]), state, new)
 
 
 async def emit(

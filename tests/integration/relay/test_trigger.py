@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import uuid
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests import patient
+from tests.faults import front
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
 from tests.releases import complaint
 from tests.waiting import looks
@@ -47,6 +49,19 @@ def test_the_same_key_finds_the_same_run(commands: WarmStarter, probe: Probe) ->
     assert (first["new"], second["new"]) == (True, False)
     assert first["run"] == second["run"]
     assert len(probe.runs_of(commit)) == 1
+
+
+def test_a_lost_answer_starts_nothing_twice(commands: WarmStarter, probe: Probe) -> None:
+    """The run is there, and the request is sent again; a key of the user's is not needed."""
+    commit = commit_id()
+    with front(urlsplit(probe.api).netloc) as prefect:
+        prefect.lose("POST", "/create_flow_run$", times=1)
+        there = {"PREFECT_API_URL": f"http://{prefect.host}/api"}
+        arguments = ("trigger", probe.name, "--param", f"request.ref={commit}", "--format", "json")
+        document = shown(commands.run(*arguments, env=there))
+        assert any(request.path.endswith("/create_flow_run") for request in prefect.seen)
+    assert document["new"] is True
+    assert [run["id"] for run in probe.runs_of(commit)] == [document["run"]]
 
 
 @pytest.mark.parametrize(
