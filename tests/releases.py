@@ -112,7 +112,8 @@ class Traces:
 
     def assert_nothing_left(self) -> None:
         """No fetched source, no image in the builder's store. (A reservation would be among the tags.)"""
-        assert (self.fetched(), self.images()) == ([], [])
+        left = (self.fetched(), self.images())
+        assert left == ([], []), left
 
     def assert_failed(self, name: str, cause: str) -> None:
         """Nothing is left, no tag was made, and the run's final state says the cause."""

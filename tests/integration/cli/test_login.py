@@ -178,7 +178,7 @@ def test_what_the_report_prints_works(user: User, tmp_path: Path) -> None:
     assert "Status: " in done.stdout
     user.remove(pull.rpartition(" ")[2])
     again = run_slipway("release", source, env={**user.stack, **by_default}).stdout.splitlines()
-    assert again[-2] == ""
+    assert again[-2] == "  pull:"
     assert again[-1].startswith("  docker ")
 
 
