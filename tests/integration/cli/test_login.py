@@ -179,7 +179,7 @@ def test_what_the_report_prints_works(user: User, tmp_path: Path) -> None:
     user.remove(pull.rpartition(" ")[2])
     again = run_slipway("release", source, env={**user.stack, **by_default}).stdout.splitlines()
     assert again[-2] == "  pull:"
-    assert again[-1].startswith("  docker ")
+    assert again[-1].startswith("    docker ")
 
 
 def test_docker_login_and_logout_go_through_it(user: User, released: str, tmp_path: Path) -> None:

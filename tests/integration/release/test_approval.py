@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling
 
 from prefect_slipway.flows.run.approval import Approval, give_answer
@@ -73,8 +75,11 @@ async def test_an_approved_release_goes_on(
     async with get_client() as client:
         keys = run.state.state_details.run_input_keyset
         assert keys is not None
-        await asyncio.sleep(0.2)
-        description = await client.read_flow_run_input(run.id, keys["description"])
+        # The form follows the pause.
+        async for _ in calm_looks():
+            with suppress(PrefectHTTPStatusError):
+                description = await client.read_flow_run_input(run.id, keys["description"])
+                break
     assert f"{repository.name}:0.1.0" in description
     await asyncio.sleep(5)
     answered = time.monotonic()
