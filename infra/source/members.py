@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import calendar
+import errno
 import gzip
 import io
 import lzma
@@ -106,7 +107,8 @@ def _parsing() -> Iterator[None]:
     except BadArchive:
         raise
     except OSError as error:
-        if error.errno is None:  # gzip and bz2 say so of bad data
+        # gzip and bz2 say so of bad data; and a zip's entry may begin before the file does.
+        if error.errno in {None, errno.EINVAL}:
             raise BadArchive(_UNREADABLE) from error
         raise
     except MemoryError as error:

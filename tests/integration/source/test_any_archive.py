@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Literal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.common.removal import remove_tree
@@ -155,7 +155,17 @@ def test_any_tar_is_unpacked_or_refused(content: bytes) -> None:
     check(content)
 
 
+# An entry that begins before the file does.
+BEFORE_THE_FILE = zlib.decompress(
+    base64.b64decode(
+        "eJwL8GZmEWHABhiBOC2AsLQ9AxMDH1xYGFmak4WVIZaBoYGBofn/7///DwDFArwZmUSYcRsJAw1gThrxyuVhyu2ZcbsIodwOopyVDcRl"
+        "BsJeIF0AVgMAe5cRYw=="
+    )
+)
+
+
 @SETTINGS
+@example(BEFORE_THE_FILE)
 @given(st.one_of(zips(), damaged(zips(), summed=False)))
 def test_any_zip_is_unpacked_or_refused(content: bytes) -> None:
     """The same for zip."""
