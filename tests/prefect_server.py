@@ -47,6 +47,12 @@ class PrefectServer:
         state: dict[str, Any] = self.ask("GET", f"/flow_runs/{run}")["state"]
         return state
 
+    def log(self, run: str) -> list[dict[str, Any]]:
+        """The records of a run's log and of its tasks', oldest first."""
+        query = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        records: list[dict[str, Any]] = self.ask("POST", "/logs/filter", query)
+        return records
+
     def end(self, run: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The state a run ends in."""
         self.until(lambda: self.state(run)["type"] in FINAL, timeout_s)

@@ -15,6 +15,7 @@ from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.local.vault_api import VaultApi
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
+from tests.prefect_server import PrefectServer
 from tests.waiting import PATIENCE_S
 from tests.warm import Ended
 
@@ -102,9 +103,7 @@ class Traces:
 
     def log(self, run: str) -> list[str]:
         """The messages of a run's log and of its tasks', oldest first."""
-        query = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
-        answer = patient.post(f"{self.connection.prefect_api_url}/logs/filter", json=query)
-        return [record["message"] for record in answer.raise_for_status().json()]
+        return [record["message"] for record in PrefectServer(self.connection.prefect_api_url).log(run)]
 
     def tags(self, repository: str) -> list[str]:
         """The tags in the stack's registry."""

@@ -27,5 +27,7 @@ def _parts(line: str, width: int) -> list[str]:
     before = _BEFORE_VALUE.match(line)
     if len(line) <= width or before is None or width - len(before[0]) < _LEAST:
         return [line]
-    value = textwrap.wrap(line[before.end() :], width - len(before[0]), break_long_words=False, break_on_hyphens=False)
-    return [lead + part for lead, part in zip([before[0], *[" " * len(before[0])] * len(value)], value, strict=False)]
+    return textwrap.wrap(
+        line[before.end() :], width, initial_indent=before[0], subsequent_indent=" " * len(before[0]),
+        break_on_hyphens=False, break_long_words=False,
+    ) or [line]  # fmt: skip

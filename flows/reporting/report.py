@@ -126,9 +126,8 @@ class Report:
         if self.timeline:
             title = "Steps" if self.plan.only is not None else "Times"
             lines += ["", f"## {title}", "", f"![timeline]({as_data_uri(as_svg(self.timeline))})"]
-        for title, commands in (("Pull", self.pull), ("Verify", self.verify)):
-            if commands:
-                lines += ["", f"## {title}", "", markdown.block("\n".join(commands))]
+        for title, commands in self._commands():
+            lines += ["", f"## {title}", "", markdown.block("\n".join(commands))]
         return "\n".join(lines) + "\n"
 
     def as_text(self, width: int = 100) -> str:
@@ -141,11 +140,13 @@ class Report:
         lines += [f"  WARN: {one_line(warning)}" for warning in self.warnings]
         if self.timeline:
             lines += ["", *(f"  {line}" for line in as_text(self.timeline, width - 2))]
-        for title, commands in (("pull", self.pull), ("verify", self.verify)):
-            if commands:
-                lines += ["", f"  {title}:", *(f"    {command}" for command in commands)]
+        for title, commands in self._commands():
+            lines += ["", f"  {title.lower()}:", *(f"    {command}" for command in commands)]
         lines += left_behind_as_text(self.result.left_behind)
         return "\n".join(lines)
+
+    def _commands(self) -> list[tuple[str, tuple[str, ...]]]:
+        return [(title, commands) for title, commands in (("Pull", self.pull), ("Verify", self.verify)) if commands]
 
 
 def report_key(kind: str, plan: ReleasePlan) -> str:

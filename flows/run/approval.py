@@ -11,7 +11,8 @@ import asyncio
 import logging
 import platform
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -183,14 +184,20 @@ async def _is_paused_by(client: PrefectClient, run_id: UUID, paused: State[Any])
 
 async def _save(question: str, facts: list[str], keys: Keyset, run_id: UUID) -> None:
     """The form of the answer: its schema, then its description."""
-    description = "\n".join([question, "", *markdown.items(facts)])
+    with _existing():
+        await Approval.with_initial_data().asave(keys, run_id)
+    with _existing():
+        await acreate_flow_run_input(keys["description"], "\n".join([question, "", *markdown.items(facts)]), run_id)
+
+
+@contextmanager
+def _existing() -> Iterator[None]:
+    """Within: what exists already is not created again."""
     try:
-        await Approval.with_initial_data(description=description).asave(keys, run_id)
+        yield
     except PrefectHTTPStatusError as error:
         if error.response.status_code != HTTPStatus.CONFLICT:
             raise
-        with suppress(PrefectHTTPStatusError):
-            await acreate_flow_run_input(keys["description"], description, run_id)
 
 
 async def _is_given(answer: Approval, run: FlowRun) -> bool:

@@ -28,8 +28,8 @@ def user_namespaces() -> Finding:
     if user is None:
         fix = "run as a user that has an entry in /etc/passwd"
         return Finding(_PART, f"the user id {os.getuid()} has no name, which a rootless engine needs", fix=fix)
-    for file in () if _ids_are_elsewhere() else ("/etc/subuid", "/etc/subgid"):
-        if not _has_range(Path(file), user):
+    for file in ("/etc/subuid", "/etc/subgid"):
+        if not (_has_range(file, user) or _ids_are_elsewhere()):
             fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
             return Finding(_PART, f"{file} gives {user} no subordinate ids", fix=fix)
     for name, package in (("rootlesskit", "rootlesskit"), ("newuidmap", "uidmap")):
@@ -47,17 +47,17 @@ def _switch(name: str) -> str | None:
 
 def _ids_are_elsewhere() -> bool:
     """Whether a directory service gives subordinate ids: nsswitch.conf, as subuid(5) says."""
-    try:
-        lines = Path("/etc/nsswitch.conf").read_text().splitlines()
-    except OSError:
-        return False
+    lines = _lines("/etc/nsswitch.conf")
     return any(line.startswith("subid:") and line.split()[1:] != ["files"] for line in lines)
 
 
-def _has_range(file: Path, user: str) -> bool:
+def _has_range(file: str, user: str) -> bool:
     """By name or by number, as subuid(5) says."""
-    owners = (f"{user}:", f"{os.getuid()}:")
+    return any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _lines(file))
+
+
+def _lines(file: str) -> list[str]:
     try:
-        return any(line.startswith(owners) for line in file.read_text().splitlines())
+        return Path(file).read_text().splitlines()
     except OSError:
-        return False
+        return []

@@ -84,8 +84,7 @@ class Case:
         ]
 
     def log(self, server: PrefectServer) -> str:
-        query = {"logs": {"flow_run_id": {"any_": [self.run]}}, "sort": "TIMESTAMP_ASC"}
-        return "\n".join(f"{each['timestamp']} {each['message']}" for each in server.ask("POST", "/logs/filter", query))
+        return "\n".join(f"{each['timestamp']} {each['message']}" for each in server.log(self.run))
 
     def go(self) -> None:
         """Let the run go on, and its build's step end."""

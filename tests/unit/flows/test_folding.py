@@ -12,7 +12,6 @@ WIDTH = 40
 @pytest.mark.parametrize(
     "line, shown",
     [
-        pytest.param("short  enough", ["short  enough"], id="fits"),
         pytest.param(
             "  why   the first release begins with this version",
             ["  why   the first release begins with", "        this version"],
@@ -33,25 +32,23 @@ WIDTH = 40
             ["    - push registry.example/app:1.0.0", "      after all gates"],
             id="effect",
         ),
-        pytest.param(
-            f"  digest  sha256:{'a' * 64}",
-            [f"  digest  sha256:{'a' * 64}"],
-            id="a word is never broken",
-        ),
-        pytest.param(
-            "    docker pull registry.example/team/app:1.0.0",
-            ["    docker pull registry.example/team/app:1.0.0"],
-            id="command",
-        ),
-        pytest.param(
-            "  a very long label of a fact here  and its value",
-            ["  a very long label of a fact here  and its value"],
-            id="no room for a value",
-        ),
     ],
 )
 def test_lines(line: str, shown: list[str]) -> None:
     assert folded(line, WIDTH).splitlines() == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("short  enough", id="fits"),
+        pytest.param(f"  digest  sha256:{'a' * 64}", id="a word is never broken"),
+        pytest.param("    docker pull registry.example/team/app:1.0.0", id="command"),
+        pytest.param("  a very long label of a fact here  and its value", id="no room for a value"),
+    ],
+)
+def test_lines_that_stay(line: str) -> None:
+    assert folded(line, WIDTH) == line
 
 
 def test_nothing_is_lost() -> None:
