@@ -14,7 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # What is built of them.
-_BUILT_OF = ("prefect_slipway", "flows", "blocks", "infra", "deployments", "pyproject.toml", "README.md", "LICENSE")
+_BUILT_OF = (
+    "prefect_slipway",
+    "flows",
+    "blocks",
+    "infra",
+    "deployments",
+    "pyproject.toml",
+    "setup.py",
+    "README.md",
+    "LICENSE",
+)
 _PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 _SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import zipfile
-from email.parser import HeaderParser
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 
+from prefect_slipway.infra.domain.documentation import SITE
 from tests.conftest import clean_environment
-from tests.installed import Installed, build_sdist, build_wheel, install
+from tests.installed import ROOT, Installed, build_sdist, build_wheel, install
 from tests.waiting import PATIENCE_S
 
 NAMES = ("slipway", "docker-credential-slipway")
@@ -55,13 +58,30 @@ def test_a_wheel_of_the_sdist_is_the_same(tree: Path, wheel: Path, tmp_path: Pat
     assert files_in(build_wheel(sdist, tmp_path / "wheel")) == files_in(wheel)
 
 
-def test_its_extras_are_what_the_readme_tells(wheel: Path) -> None:
-    """`prefect-slipway[local]` and the like exist."""
+def metadata_of(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
-        metadata = HeaderParser().parsestr(archive.read(name).decode())
+        return Parser().parsestr(archive.read(name).decode())
+
+
+def test_its_extras_are_what_the_readme_tells(wheel: Path) -> None:
+    """`prefect-slipway[local]` and the like exist."""
+    metadata = metadata_of(wheel)
     assert metadata["Name"] == "prefect-slipway"
     assert metadata.get_all("Provides-Extra") == ["local", "worker", "policy", "telemetry"]
+
+
+def test_an_index_shows_the_readme_with_absolute_links(wheel: Path) -> None:
+    """An index has no neighbours of README.md; what is linked instead is on the documentation site."""
+    page = metadata_of(wheel).get_payload()
+    assert isinstance(page, str) and page.startswith("# Slipway\n")
+    links = re.findall(r"\]\(([^)\s]+)\)", page)
+    assert [link for link in links if "://" not in link] == []
+    pages = [ROOT / "docs" / link.removeprefix(SITE) for link in links if link.startswith(SITE)]
+    assert len(pages) > 5
+    assert [
+        each for each in pages if not (each.is_file() or each.with_suffix(".md").is_file() or each == ROOT / "docs")
+    ] == []
 
 
 @pytest.fixture(scope="module")
