@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Error, Page, Route, sync_playwright
+from playwright.sync_api import Error, Page, Route, ViewportSize, sync_playwright
 
 from tests.conftest import RunningStack
 
@@ -20,6 +20,7 @@ _OPTIONS = (
 )
 # A busy machine takes its time with a UI of many modules.
 _PATIENCE_MS = 60_000
+VIEWPORT = ViewportSize(width=1400, height=1000)
 
 
 # For a module, not for the session: while Playwright runs, this thread has an event loop that async tests stumble over.
@@ -33,7 +34,7 @@ def tab(stack: RunningStack) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_OPTIONS))
         # Nobody watches the animations, which are drawn without a GPU.
-        context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+        context = browser.new_context(viewport=VIEWPORT, reduced_motion="reduce")
         context.set_default_timeout(_PATIENCE_MS)
         context.route("**/*", _OnlyTheServer(stack.connection.prefect_ui_url))
         yield context.new_page()
@@ -50,6 +51,7 @@ def page(tab: Page) -> Iterator[Page]:
         errors.append(str(error))
 
     tab.on("pageerror", note)
+    tab.set_viewport_size(VIEWPORT)
     yield tab
     tab.remove_listener("pageerror", note)
     assert errors == []

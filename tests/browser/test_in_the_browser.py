@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from prefect_slipway.flows.reporting.artifact_keys import history_key, key_of
 from prefect_slipway.flows.request.release import ReleaseRequest
 from tests import patient
+from tests.browser.conftest import VIEWPORT
 from tests.conftest import Run, RunningStack
 from tests.git_repository import commit, git
 from tests.integration.worker.conftest import worker
@@ -25,8 +26,9 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @pytest.fixture(scope="module")
 def released(commands: WarmStarter, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A release with a step that takes its time."""
-    source = make_source(tmp_path_factory.mktemp("seen") / "seen", DOCKERFILE + run_line("sleep 1"))
+    """A release with a step that takes its time and has more to say than a screen holds."""
+    step = run_line("for n in $(seq 60); do echo line $n; done; sleep 1")
+    source = make_source(tmp_path_factory.mktemp("seen") / "seen", DOCKERFILE + step)
     return result_of(commands.run("release", source, "--format", "json"))
 
 
@@ -63,7 +65,11 @@ def test_the_page_of_a_failed_run_says_why(page: Page, commands: WarmStarter, tr
 
 @pytest.mark.parametrize("ui", ["", "/v2"], ids=["v1", "v2"])
 def test_the_run_says_in_its_log_what_it_does_and_did(page: Page, released: dict[str, Any], ui: str) -> None:
-    """What the page shows first: the name, then the plan in a line, and at the end what was released."""
+    """What the page shows first: the name, then the plan in a line, and at the end what was released.
+
+    Prefect's second UI draws only the records that its log has room for.
+    """
+    page.set_viewport_size({"width": VIEWPORT["width"], "height": 5 * VIEWPORT["height"]})
     page.goto(released["ui_url"].replace("/runs/", f"{ui}/runs/").replace("/flow-runs/", f"{ui}/runs/"))
     expect(page.get_by_text(f"{released['image']}:0.1.0: the first version").first).to_be_visible()
     expect(page.get_by_text(released["reference"]).first).to_be_attached()
