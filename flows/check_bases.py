@@ -30,8 +30,6 @@ from prefect_slipway.infra.signing.keys import TrustedKeys
 TRIGGER_TAG = "trigger: base image"
 """A tag of the runs that a moved base has started."""
 
-_FAILED = {"Failed", "Crashed", "Cancelled", "TimedOut"}
-
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -149,7 +147,7 @@ def _outcome(number: int, moves: Sequence[Move], started: StartedRun | None) -> 
     if started.new:
         return f"{moved} changed: patch release {name}"
     # Not retried automatically: what failed once for this base would fail every night.
-    hint = "; start it again yourself" if started.state in _FAILED else ""
+    hint = "; start it again yourself" if started.failed else ""
     return f"{moved} changed: the patch release {name} is {started.state}{hint}"
 
 

@@ -46,6 +46,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--idempotency-key", metavar="KEY", help="Key that makes a repeated command find the same run or event."
     )
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="Start another run if the one of this key failed, crashed or was cancelled.",
+    )
     add_format_option(parser)
     add_progress_option(parser)
 
@@ -56,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidOption("name either a deployment or an --event")
     if args.wait and args.event:
         raise InvalidOption("--wait needs a deployment, not an event")
+    if args.retry_failed and (args.event or not args.idempotency_key):
+        raise InvalidOption("--retry-failed needs a deployment and an --idempotency-key")
     given = [read_parameter(text) for text in args.param]
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
@@ -127,25 +134,31 @@ async def _start(args: argparse.Namespace, given: list[tuple[list[str], Any]]) -
     async with quick_client() as client:
         deployment = await find_deployment(client, args.deployment)
         parameters = merged(deployment.parameters, given)
-        started = await start_run(client, deployment, parameters, idempotency_key=args.idempotency_key)
+        key = args.idempotency_key
+        started = await start_run(client, deployment, parameters, idempotency_key=key)
+        while args.retry_failed and started.failed and not started.new:
+            # The failed run is part of the next one's key: two commands at once start one run, too.
+            key = f"{key}/{started.run_id}"
+            started = await start_run(client, deployment, parameters, idempotency_key=key)
         shown = {"deployment": args.deployment, "run": started.run_id, "url": started.url, "new": started.new}
         if not args.wait:
-            _print(args, shown | {"state": started.state})
+            _print(args, started, shown | {"state": started.state})
             return 0
         with display(args.progress) as progress:
             progress.run(started.run_id, started.url)
             kind, name, message = await _followed(client, started, progress)
-    _print(args, shown | {"state": name, "message": message})
+    _print(args, started, shown | {"state": name, "message": message})
     if kind == "COMPLETED":
         return 0
     return _CANCELLED if kind == "CANCELLED" else 1
 
 
-def _print(args: argparse.Namespace, shown: dict[str, Any]) -> None:
+def _print(args: argparse.Namespace, started: StartedRun, shown: dict[str, Any]) -> None:
     if args.format == "json":
         print(json.dumps(shown))
         return
-    print(f"run {shown['run']} {shown['state']}" + ("" if shown["new"] else " (started before with this key)"))
+    hint = "; start another with --retry-failed" if started.failed else ""
+    print(f"run {shown['run']} {shown['state']}" + ("" if started.new else f" (started before with this key{hint})"))
     for line in (shown["url"], shown.get("message")):
         if line:
             print(line)

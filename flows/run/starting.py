@@ -29,19 +29,27 @@ _DEFINITIONS = "#/definitions/"
 # hydration, 422 the request itself (prefect/server/api/deployments.py).
 _PARAMETERS_REFUSED = {400, 409, 422}
 
+_FAILED = {"FAILED", "CRASHED", "CANCELLED"}
+
 # The same event gets the same id when sent again: the server drops repeated ids of the last minutes.
 _EVENT_IDS = uuid.uuid5(uuid.NAMESPACE_DNS, "slipway.dev")
 
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A run of a deployment. `new`: False if the idempotency key started it before. `url`: "" without a UI."""
+    """A run of a deployment. `kind`, `state`: type and name of its state. `new`: False if the idempotency key started
+    it before. `url`: "" without a UI."""
 
     run_id: str
     name: str
     url: str
+    kind: str
     state: str
     new: bool
+
+    @property
+    def failed(self) -> bool:
+        return self.kind in _FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +134,10 @@ async def start_run(
                 f"the deployment {deployment.name} does not accept these parameters", details=_detail(error.response)
             ) from None
     run = response.json()
-    state = (run.get("state") or {}).get("name") or "Scheduled"
+    state = run.get("state") or {}
+    kind, said = state.get("type") or "SCHEDULED", state.get("name") or "Scheduled"
     new = idempotency_key is None or response.status_code == httpx.codes.CREATED
-    return StartedRun(run["id"], run["name"], run_page(run["id"]), state, new)
+    return StartedRun(run["id"], run["name"], run_page(run["id"]), kind, said, new)
 
 
 async def emit(

@@ -51,6 +51,45 @@ def test_the_same_key_finds_the_same_run(commands: WarmStarter, probe: Probe) ->
     assert len(probe.runs_of(commit)) == 1
 
 
+def test_a_failed_run_is_retried_if_asked_for(commands: WarmStarter, probe: Probe) -> None:
+    """A CI job is run again because the run failed: by default it finds that run, and says how to start another. Only
+    a run that failed has a successor, and just one."""
+    commit, key = commit_id(), str(uuid.uuid4())
+    arguments = ("trigger", probe.name, "--param", f"request.ref={commit}", "--idempotency-key", key)
+
+    def started(*options: str) -> tuple[str, bool]:
+        document = shown(commands.run(*arguments, *options, "--format", "json"))
+        return document["run"], document["new"]
+
+    def ends(run: str, state: str) -> None:
+        state_of = {"state": {"type": state}, "force": True}
+        patient.post(f"{probe.api}/flow_runs/{run}/set_state", json=state_of).raise_for_status()
+
+    first, _ = started("--retry-failed")
+    assert started("--retry-failed") == (first, False)  # it has not ended
+    ends(first, "CRASHED")
+    assert started() == (first, False)
+    said = commands.run(*arguments).stdout.splitlines()[0]
+    assert said == f"run {first} Crashed (started before with this key; start another with --retry-failed)"
+    second, new = started("--retry-failed")
+    assert new and second != first
+    assert started("--retry-failed") == (second, False)
+    ends(second, "CANCELLED")
+    third, new = started("--retry-failed")
+    assert new and third not in (first, second)
+    ends(third, "COMPLETED")
+    assert started("--retry-failed") == (third, False)
+    assert len(probe.runs_of(commit)) == 3
+
+
+def test_retries_need_a_key(commands: WarmStarter, probe: Probe) -> None:
+    """Without one there is no run to find."""
+    for options in ((probe.name,), ("--event", "x", "--idempotency-key", "y")):
+        assert "--retry-failed needs a deployment and an --idempotency-key" in complaint(
+            commands.run("trigger", *options, "--retry-failed"), 2
+        )
+
+
 def test_a_lost_answer_starts_nothing_twice(commands: WarmStarter, probe: Probe) -> None:
     """The run is there, and the request is sent again; a key of the user's is not needed."""
     commit = commit_id()
