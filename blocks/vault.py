@@ -12,14 +12,14 @@ from prefect_slipway.blocks.addresses import documentation, logo
 from prefect_slipway.infra.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+    from prefect_slipway.infra.vault.access import Auth, VaultAccess
 
 
 class Vault(Block):
     """Vault's address and the role that a release logs in with.
 
-    Whoever may call Prefect's API can read a block, so prefer Kubernetes auth (nothing to steal) or an AppRole whose
-    secret id lies in a file of the worker.
+    Whoever may call Prefect's API can read a block, so prefer Kubernetes or JWT auth (nothing to steal) or an AppRole
+    whose secret id lies in a file of the worker.
 
     Example:
         Release an image with credentials that are there:
@@ -43,10 +43,13 @@ class Vault(Block):
     _documentation_url = documentation(_block_type_slug)
 
     address: str = Field(description="Address of Vault or OpenBao: https://HOST:PORT.")
-    method: Literal["kubernetes", "approle", "token"] = Field(
+    method: Literal["kubernetes", "jwt", "approle", "token"] = Field(
         default="approle", description="Auth method of a release; use a token only to try things out."
     )
-    role: str | None = Field(default=None, description="Name of the Kubernetes role, or the AppRole's role id.")
+    role: str | None = Field(default=None, description="Name of the role (Kubernetes, JWT), or the AppRole's role id.")
+    jwt_file: str | None = Field(
+        default=None, description="File with a signed token, for the method jwt, on the machine that runs the release."
+    )
     secret_id_file: str | None = Field(
         default=None, description="File with the AppRole's secret id on the machine that runs the release."
     )
@@ -64,6 +67,8 @@ class Vault(Block):
             raise InvalidOption(f"the method {self.method} needs a role")
         if self.method == "approle" and self.secret_id is None and self.secret_id_file is None:
             raise InvalidOption("the method approle needs a secret id or a file with it")
+        if self.method == "jwt" and self.jwt_file is None:
+            raise InvalidOption("the method jwt needs a file with the token")
         return self
 
     def access(self) -> VaultAccess:
@@ -73,15 +78,17 @@ class Vault(Block):
 
         return VaultAccess(self.address, namespace=self.namespace, ca_file=_path(self.ca_file), auth=self._auth())
 
-    def _auth(self) -> TokenAuth | AppRoleAuth | KubernetesAuth:
-        from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth
+    def _auth(self) -> Auth:
+        from prefect_slipway.infra.vault.access import AppRoleAuth, JwtAuth, TokenAuth, TokenFile
 
         if self.method == "token":
             assert self.token is not None, "validated"
             return TokenAuth(self.token.get_secret_value())
         assert self.role is not None, "validated"
         if self.method == "kubernetes":
-            return KubernetesAuth(self.role, mount=self.mount or "kubernetes")
+            return JwtAuth(self.role, TokenFile(), mount=self.mount or "kubernetes")
+        if self.method == "jwt":
+            return JwtAuth(self.role, TokenFile(Path(self.jwt_file or "")), mount=self.mount or "jwt")
         return AppRoleAuth(self.role, self._secret_id(), mount=self.mount or "approle")
 
     def _secret_id(self) -> str:

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -73,11 +73,16 @@ class TokenServer:
             "iat": now,
             "exp": now + self.lifetime_s,
         }
-        signed = f"{_b64(json.dumps(header).encode())}.{_b64(json.dumps(claims).encode())}"
-        key = serialization.load_pem_private_key(self.certificates.key.read_bytes(), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{_b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+        return signed_token(self.certificates.key, header, claims)
+
+
+def signed_token(key_file: Path, header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """A JWT, signed as ES256 (RFC 7518, section 3.4) with a key on P-256."""
+    signed = f"{_b64(json.dumps(header).encode())}.{_b64(json.dumps(claims).encode())}"
+    key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
+    return f"{signed}.{_b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from prefect_slipway.flows.gates.findings import LIMIT
 from prefect_slipway.infra.buildkit.build.masking import Masking
-from prefect_slipway.infra.common.child_process import child_process
+from prefect_slipway.infra.common.child_process import child_process, environment_of_others
 from prefect_slipway.infra.common.docker_auths import entry_of, key_of
 from prefect_slipway.infra.common.private_files import private_folder, write_private
 from prefect_slipway.infra.domain.credentials import Credential
@@ -28,8 +28,6 @@ from prefect_slipway.infra.domain.outside import one_line, plain
 Say = Callable[[str], None]
 
 _VARIABLE = re.compile(r"\$(?:\{(SLIPWAY_GATE_\w+)\}|(SLIPWAY_GATE_\w+))")
-# What leads to the run's own secrets, or would make the command a part of the run.
-_KEPT_BACK = ("VAULT_", "PREFECT_", "SLIPWAY_")
 _FLUSH_S = 0.25
 _PIECE = 1 << 16
 _LONGEST_LINE = 4000
@@ -103,13 +101,14 @@ async def run_command(
     auths = {key_of(host): entry_of(credential)} if credential is not None else {}
     write_private(config / "config.json", json.dumps({"auths": auths}))
     given = {**variables, "SLIPWAY_GATE_REPORT": str(report), "DOCKER_CONFIG": str(config)}
-    kept = {name: value for name, value in env.items() if not name.startswith(_KEPT_BACK)}
     argv = [_VARIABLE.sub(lambda match: given.get(match[1] or match[2], match[0]), word) for word in argv]
     secrets = [credential.password.encode(), entry_of(credential)["auth"].encode()] if credential is not None else []
     output = Output(say, Masking(secrets))
     options = {"stdin": asyncio.subprocess.DEVNULL, "stdout": asyncio.subprocess.PIPE}
     try:
-        async with child_process(*argv, **options, stderr=asyncio.subprocess.STDOUT, env={**kept, **given}) as child:
+        async with child_process(
+            *argv, **options, stderr=asyncio.subprocess.STDOUT, env=environment_of_others(env) | given
+        ) as child:
             code = await _followed(child, output)
     except OSError as error:
         raise GateMissing(f"the program {argv[0]!r} cannot be started ({error.strerror})") from None

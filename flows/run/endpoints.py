@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KUBERNETES = "kubernetes"
 """What `--builder` says for a builder that is made in a cluster."""
 
-NO_VAULT_ACTION = "set VAULT_ADDR and VAULT_TOKEN (or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
+NO_VAULT_ACTION = "set VAULT_ADDR and a login (VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID), or run `slipway up`"
 """Where a secret is named and no Vault is known."""
 
 Network = Literal["host", "none"] | None

@@ -7,10 +7,16 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 _GRACE_S = 2.0
+_OWN = ("ACTIONS_ID_TOKEN_REQUEST_", "BAO_", "PREFECT_", "SLIPWAY_", "VAULT_")
+
+
+def environment_of_others(env: Mapping[str, str]) -> dict[str, str]:
+    """Without what leads to the run's own secrets, or would make a program a part of the run."""
+    return {name: value for name, value in env.items() if not name.startswith(_OWN)}
 
 
 @contextlib.asynccontextmanager

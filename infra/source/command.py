@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prefect_slipway.infra.common.child_process import child_process
+from prefect_slipway.infra.common.child_process import child_process, environment_of_others
 from prefect_slipway.infra.common.private_files import in_memory
 from prefect_slipway.infra.domain.credentials import Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import PartMissing, SourceDenied
@@ -35,13 +35,11 @@ _REDIRECTED = re.compile(r"^warning: redirecting to (\S+)", re.MULTILINE)
 
 logger = logging.getLogger(__name__)
 
-# Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic, open windows, or
-# hold secrets that are none of git's business.
+# Variables that tie git to another repository (git-rev-parse(1), --local-env-vars), trace traffic, or open windows.
 _DROPPED = re.compile(
     r"GIT_(?:DIR|WORK_TREE|INDEX_FILE|INDEX_VERSION|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR"
     r"|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE|INTERNAL_SUPER_PREFIX|IMPLICIT_WORK_TREE"
     r"|CONFIG_PARAMETERS|CURL_VERBOSE|TRACE.*|(?:LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS)|SSH_ASKPASS|LANGUAGE"
-    r"|VAULT_.*|BAO_.*|PREFECT_.*|SLIPWAY_.*"
 )
 _CONFIG = {
     "core.hooksPath": "/dev/null",
@@ -176,7 +174,7 @@ async def _split(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 def _environment(remote: Remote | None, config: list[tuple[str, str]], *, submodules: bool) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if not _DROPPED.fullmatch(name)}
+    env = {name: value for name, value in environment_of_others(os.environ).items() if not _DROPPED.fullmatch(name)}
     # Submodules may point anywhere: only those of a repository on this machine may be on this machine. Nothing that is
     # asked for by https is answered by http, wherever the server leads to.
     local = remote is None or remote.url.scheme == "file"

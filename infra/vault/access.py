@@ -39,12 +39,45 @@ class AppRoleAuth(InMemory):
 
 
 @dataclass(frozen=True, slots=True)
-class KubernetesAuth(InMemory):
-    """Login by a pod's service account. `token_file` is read at each login, since Kubernetes rotates it."""
+class GivenToken(InMemory):
+    """An identity token that is given once, as GitLab's `id_tokens`."""
+
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenFile(InMemory):
+    """An identity token in a file, read at each login, since whoever issues it replaces it."""
+
+    path: Path = _SERVICE_ACCOUNT_TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class GithubToken(InMemory):
+    """An identity token that GitHub Actions issues to the job on request.
+
+    `audience`: None for GitHub's default, the address of the repository's owner. See docs.github.com, "OpenID Connect
+    reference", the variables ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN.
+    """
+
+    url: str
+    request_token: str = field(repr=False)
+    audience: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JwtAuth(InMemory):
+    """Login by a signed token (JWT) that says who runs this: a pod's service account, a job of a CI.
+
+    Vault's auth methods `jwt` and `kubernetes` take it the same way. `mount`: where the method is mounted.
+    """
 
     role: str
-    mount: str = "kubernetes"
-    token_file: Path = _SERVICE_ACCOUNT_TOKEN
+    identity: GivenToken | TokenFile | GithubToken
+    mount: str = "jwt"
+
+
+Auth = TokenAuth | AppRoleAuth | JwtAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +89,7 @@ class VaultAccess(InMemory):
     """
 
     address: str
-    auth: TokenAuth | AppRoleAuth | KubernetesAuth
+    auth: Auth
     namespace: str | None = None
     ca_file: Path | None = None
 
@@ -74,7 +107,10 @@ class VaultAccess(InMemory):
         Empty variables count as unset.
 
         In this order: VAULT_TOKEN; VAULT_ROLE_ID with VAULT_SECRET_ID; VAULT_KUBERNETES_ROLE, optionally with
-        VAULT_KUBERNETES_MOUNT and VAULT_KUBERNETES_TOKEN_FILE. Raises InvalidOption.
+        VAULT_KUBERNETES_TOKEN_FILE; VAULT_JWT_ROLE with VAULT_JWT, VAULT_JWT_FILE or what GitHub Actions sets,
+        optionally with VAULT_JWT_AUDIENCE for the latter; the token that `vault login` has stored in the home folder.
+        VAULT_APPROLE_MOUNT, VAULT_KUBERNETES_MOUNT and VAULT_JWT_MOUNT say where a method is mounted. Raises
+        InvalidOption.
         """
         address = env.get("VAULT_ADDR")
         if not address:
@@ -88,21 +124,45 @@ class VaultAccess(InMemory):
         )
 
 
-def _auth(env: Mapping[str, str]) -> TokenAuth | AppRoleAuth | KubernetesAuth:
+def _auth(env: Mapping[str, str]) -> Auth:
     if token := env.get("VAULT_TOKEN"):
         return TokenAuth(token)
     role_id, secret_id = env.get("VAULT_ROLE_ID"), env.get("VAULT_SECRET_ID")
     if role_id and secret_id:
-        return AppRoleAuth(role_id, secret_id)
+        return AppRoleAuth(role_id, secret_id, mount=env.get("VAULT_APPROLE_MOUNT") or "approle")
     if role_id or secret_id:
         raise InvalidOption("only one of VAULT_ROLE_ID and VAULT_SECRET_ID is set", action="set both, or VAULT_TOKEN")
     if role := env.get("VAULT_KUBERNETES_ROLE"):
-        return KubernetesAuth(
-            role,
-            mount=env.get("VAULT_KUBERNETES_MOUNT") or "kubernetes",
-            token_file=Path(env.get("VAULT_KUBERNETES_TOKEN_FILE") or _SERVICE_ACCOUNT_TOKEN),
-        )
+        file = TokenFile(Path(env.get("VAULT_KUBERNETES_TOKEN_FILE") or _SERVICE_ACCOUNT_TOKEN))
+        return JwtAuth(role, file, mount=env.get("VAULT_KUBERNETES_MOUNT") or "kubernetes")
+    if role := env.get("VAULT_JWT_ROLE"):
+        return JwtAuth(role, _identity(env), mount=env.get("VAULT_JWT_MOUNT") or "jwt")
+    if token := _stored_token(env):
+        return TokenAuth(token)
     raise InvalidOption(
         "VAULT_ADDR is set, but no login is",
-        action="set VAULT_TOKEN, or VAULT_ROLE_ID and VAULT_SECRET_ID, or VAULT_KUBERNETES_ROLE",
+        action="run `vault login` or `bao login`, or set VAULT_TOKEN, VAULT_ROLE_ID and VAULT_SECRET_ID, "
+        "VAULT_KUBERNETES_ROLE or VAULT_JWT_ROLE",
     )
+
+
+def _identity(env: Mapping[str, str]) -> GivenToken | TokenFile | GithubToken:
+    if token := env.get("VAULT_JWT"):
+        return GivenToken(token)
+    if file := env.get("VAULT_JWT_FILE"):
+        return TokenFile(Path(file))
+    url, request_token = env.get("ACTIONS_ID_TOKEN_REQUEST_URL"), env.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+    if url and request_token:
+        return GithubToken(url, request_token, env.get("VAULT_JWT_AUDIENCE") or None)
+    raise InvalidOption(
+        "VAULT_JWT_ROLE is set, but there is no token to log in with",
+        action="set VAULT_JWT or VAULT_JWT_FILE; in GitHub Actions, give the job the permission `id-token: write`",
+    )
+
+
+def _stored_token(env: Mapping[str, str]) -> str | None:
+    """What the clients of Vault and OpenBao store at a login (their documentation, "Token helper")."""
+    try:
+        return (Path(env["HOME"]) / ".vault-token").read_text().strip() or None
+    except (KeyError, OSError, UnicodeDecodeError):
+        return None

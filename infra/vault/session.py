@@ -16,14 +16,14 @@ from prefect_slipway.infra.domain.errors import (
     SecretMissing,
     VaultDenied,
     VaultError,
-    VaultLoginRefused,
     VaultProtocolError,
     VaultTokenExpired,
 )
 from prefect_slipway.infra.domain.reference import is_loopback
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.access import AppRoleAuth, JwtAuth, TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.answers import denied_by_policy
+from prefect_slipway.infra.vault.identity import identity_token
 from prefect_slipway.infra.vault.secrets import SecretValues
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class VaultSession:
             raise VaultProtocolError(f"Vault at {self._access.address} does not describe the token") from error
         return _Lease(client, float(data.get("ttl") or 0), bool(data.get("renewable")), own=False)
 
-    async def _obtain(self, auth: AppRoleAuth | KubernetesAuth) -> _Lease:
+    async def _obtain(self, auth: AppRoleAuth | JwtAuth) -> _Lease:
         # An empty token keeps hvac from looking for one in the environment and the home folder.
         client = self._client("")
         answer = await self._call("logging in", lambda: _login(client, auth), login=True)
@@ -333,16 +333,11 @@ def _failed(login: asyncio.Task[_Lease]) -> bool:
     return login.done() and (login.cancelled() or login.exception() is not None)
 
 
-def _login(client: hvac.Client, auth: AppRoleAuth | KubernetesAuth) -> Any:
+def _login(client: hvac.Client, auth: AppRoleAuth | JwtAuth) -> Any:
     if isinstance(auth, AppRoleAuth):
         return client.auth.approle.login(auth.role_id, auth.secret_id, use_token=False, mount_point=auth.mount)
-    try:
-        jwt = auth.token_file.read_text().strip()
-    except OSError as error:
-        raise VaultLoginRefused(
-            f"the service account token {auth.token_file} cannot be read ({error.strerror})"
-        ) from error
-    return client.auth.kubernetes.login(auth.role, jwt, use_token=False, mount_point=auth.mount)
+    # The method `kubernetes` has the same endpoint.
+    return client.auth.jwt.jwt_login(auth.role, identity_token(auth.identity), use_token=False, path=auth.mount)
 
 
 def _within(mount: dict[str, Any], path: SecretPath) -> SecretPath:

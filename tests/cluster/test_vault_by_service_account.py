@@ -10,7 +10,7 @@ import pytest
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import VaultLoginRefused
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault.access import KubernetesAuth, VaultAccess
+from prefect_slipway.infra.vault.access import JwtAuth, TokenFile, VaultAccess
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession
 from tests.cluster.conftest import kubectl
@@ -39,11 +39,11 @@ async def read_by_service_account(namespace: str, tmp_path: Path) -> None:
             kubectl("-n", namespace, "create", "serviceaccount", account)
             (tmp_path / account).write_text(token(namespace, account))
         path = SecretPath.parse("vault:secret/team/registry")
-        access = VaultAccess(vault.address, KubernetesAuth("slipway", token_file=tmp_path / "releaser"))
+        access = VaultAccess(vault.address, JwtAuth("slipway", TokenFile(tmp_path / "releaser"), "kubernetes"))
         async with VaultSession(access) as session:
             found = await VaultCredentials(session, {"registry.example": path}).credential("registry.example")
         assert found == Credential("robot", "from Vault")
-        stranger = VaultAccess(vault.address, KubernetesAuth("slipway", token_file=tmp_path / "stranger"))
+        stranger = VaultAccess(vault.address, JwtAuth("slipway", TokenFile(tmp_path / "stranger"), "kubernetes"))
         async with VaultSession(stranger) as session:
             with pytest.raises(VaultLoginRefused):
                 await session.read(path)

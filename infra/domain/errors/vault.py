@@ -32,11 +32,11 @@ class VaultDenied(VaultError):
 
 
 class VaultTokenExpired(VaultError):
-    default_action = "set a new VAULT_TOKEN, or let Slipway log in (VAULT_ROLE_ID, VAULT_SECRET_ID)"
+    default_action = "log in again or set a new VAULT_TOKEN, or let Slipway log in (VAULT_ROLE_ID, VAULT_SECRET_ID)"
 
 
 class VaultLoginRefused(VaultError):
-    default_action = "check the role id and secret id (or the Kubernetes role and its bound service account)"
+    default_action = "check the role id and secret id, or the role and whom it is bound to (service account, job)"
 
 
 class SecretMissing(VaultError):

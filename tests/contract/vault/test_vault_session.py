@@ -22,7 +22,7 @@ from prefect_slipway.infra.domain.errors import (
     VaultUnreachable,
 )
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.access import AppRoleAuth, TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.session import VaultSession
 from tests.certificates import make_certificates
 from tests.contract.vault.conftest import reader
@@ -264,19 +264,6 @@ async def test_a_wrong_role_or_secret_id_is_refused(vault: VaultServer, name: st
             with pytest.raises(VaultLoginRefused) as caught:
                 await session.read(SecretPath.parse(f"vault:secret/{name}"))
             assert auth.secret_id not in str(caught.value)
-
-
-async def test_kubernetes_login_reads_its_token_file(vault: VaultServer, name: str, tmp_path: Path) -> None:
-    """Without the file the cause is the file; with it the login reaches Vault (which has no such method
-    here).
-    """
-    auth = KubernetesAuth("builder", token_file=tmp_path / "token")
-    async with VaultSession(VaultAccess(vault.address, auth)) as session:
-        with pytest.raises(VaultLoginRefused, match="cannot be read"):
-            await session.read(SecretPath.parse(f"vault:secret/{name}"))
-        auth.token_file.write_text("a.jwt.token\n")
-        with pytest.raises(VaultLoginRefused, match="refuses the login"):
-            await session.read(SecretPath.parse(f"vault:secret/{name}"))
 
 
 async def test_a_vault_that_is_not_there_is_unreachable() -> None:

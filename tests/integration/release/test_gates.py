@@ -35,7 +35,7 @@ folder = pathlib.Path(os.environ["DOCKER_CONFIG"])
 seen = {
     "argv": sys.argv[1:],
     "env": {name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
-    "secrets": [name for name in os.environ if name.startswith(("VAULT_", "PREFECT_"))],
+    "secrets": [name for name in os.environ if name.startswith(("VAULT_", "BAO_", "PREFECT_", "ACTIONS_"))],
     "folder": str(folder),
     "modes": [oct(stat.S_IMODE(path.stat().st_mode)) for path in (folder, folder / "config.json")],
     "auths": list(json.loads((folder / "config.json").read_text())["auths"]),
@@ -75,7 +75,8 @@ def test_a_command_is_given_the_image_by_its_digest(commands: WarmStarter, trace
     gate = f"probe: {python(tmp_path, PROBE)} $SLIPWAY_GATE_REFERENCE ${{SLIPWAY_GATE_VERSION}} $HOME"
     planned = commands.run("plan", source, "--gate", gate)
     assert "let it pass the gates probe (command), before it has a tag" in planned.stdout
-    ended = commands.run("release", source, "--gate", gate, "--format", "json", env={"SEEN": str(seen_by)})
+    there = {"SEEN": str(seen_by), "BAO_TOKEN": "of the run", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of the job"}
+    ended = commands.run("release", source, "--gate", gate, "--format", "json", env=there)
     result = result_of(ended)
     assert ended.stderr.index("> verify") < ended.stderr.index("> gates") < ended.stderr.index("> tag")
     reference = f"{image_of(traces, source)}@{result['digest']}"

@@ -10,11 +10,20 @@ from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.secret_path import SecretPath
-from prefect_slipway.infra.vault.access import AppRoleAuth, KubernetesAuth, TokenAuth, VaultAccess
+from prefect_slipway.infra.vault.access import (
+    AppRoleAuth,
+    GithubToken,
+    GivenToken,
+    JwtAuth,
+    TokenAuth,
+    TokenFile,
+    VaultAccess,
+)
 from prefect_slipway.infra.vault.secrets import SecretValues
 
 SECRET = "s.a-secret-of-a-test"
 ADDRESS = {"VAULT_ADDR": "https://vault.example.com:8200/"}
+GITHUB = {"ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example.com?v=1", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": SECRET}
 
 
 @pytest.mark.parametrize(
@@ -75,22 +84,49 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ({"VAULT_TOKEN": SECRET}, TokenAuth(SECRET)),
         ({"VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": SECRET}, AppRoleAuth("role", SECRET)),
         ({"VAULT_TOKEN": SECRET, "VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": "x"}, TokenAuth(SECRET)),
-        ({"VAULT_TOKEN": "", "VAULT_KUBERNETES_ROLE": "builder"}, KubernetesAuth("builder")),
+        (
+            {"VAULT_ROLE_ID": "role", "VAULT_SECRET_ID": SECRET, "VAULT_APPROLE_MOUNT": "teams"},
+            AppRoleAuth("role", SECRET, "teams"),
+        ),
+        ({"VAULT_TOKEN": "", "VAULT_KUBERNETES_ROLE": "builder"}, JwtAuth("builder", TokenFile(), "kubernetes")),
         (
             {
                 "VAULT_KUBERNETES_ROLE": "builder",
                 "VAULT_KUBERNETES_MOUNT": "k8s/prod",
                 "VAULT_KUBERNETES_TOKEN_FILE": "/run/token",
             },
-            KubernetesAuth("builder", "k8s/prod", Path("/run/token")),
+            JwtAuth("builder", TokenFile(Path("/run/token")), "k8s/prod"),
+        ),
+        ({"VAULT_JWT_ROLE": "ci", "VAULT_JWT": SECRET, **GITHUB}, JwtAuth("ci", GivenToken(SECRET))),
+        (
+            {"VAULT_JWT_ROLE": "ci", "VAULT_JWT_FILE": "/run/jwt", "VAULT_JWT_MOUNT": "gitlab"},
+            JwtAuth("ci", TokenFile(Path("/run/jwt")), "gitlab"),
+        ),
+        ({"VAULT_JWT_ROLE": "ci", **GITHUB}, JwtAuth("ci", GithubToken("https://token.example.com?v=1", SECRET))),
+        (
+            {"VAULT_JWT_ROLE": "ci", "VAULT_JWT_AUDIENCE": "vault", **GITHUB},
+            JwtAuth("ci", GithubToken("https://token.example.com?v=1", SECRET, "vault")),
         ),
     ],
 )
 def test_the_environment_names_the_way_in(env: dict[str, str], auth: object) -> None:
-    """A token comes before a role, and a role before a service account; empty variables are none."""
+    """A token comes before a role, and a role before a service account and a CI's job; empty variables are none."""
     access = VaultAccess.from_env({**ADDRESS, **env})
     assert access.auth == auth
     assert (access.address, access.namespace, access.ca_file) == ("https://vault.example.com:8200", None, None)
+
+
+def test_the_token_of_a_login_is_the_last_way_in(tmp_path: Path) -> None:
+    """`vault login` and `bao login` store it in the home folder."""
+    env = {**ADDRESS, "HOME": str(tmp_path)}
+    stored = tmp_path / ".vault-token"
+    for nothing in (b"", b"\n", b"\xff"):
+        stored.write_bytes(nothing)
+        with pytest.raises(InvalidOption, match="no login is"):
+            VaultAccess.from_env(env)
+    stored.write_text(f"{SECRET}\n")
+    assert VaultAccess.from_env(env).auth == TokenAuth(SECRET)
+    assert VaultAccess.from_env({**env, "VAULT_KUBERNETES_ROLE": "r"}).auth == JwtAuth("r", TokenFile(), "kubernetes")
 
 
 def test_the_environment_names_namespace_and_ca() -> None:
@@ -108,6 +144,8 @@ def test_the_environment_names_namespace_and_ca() -> None:
         ADDRESS,
         {**ADDRESS, "VAULT_ROLE_ID": "role"},
         {**ADDRESS, "VAULT_SECRET_ID": SECRET},
+        {**ADDRESS, "VAULT_JWT_ROLE": "ci"},
+        {**ADDRESS, "VAULT_JWT_ROLE": "ci", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": SECRET},
         {"VAULT_ADDR": "vault.example.com", "VAULT_TOKEN": SECRET},
         {"VAULT_ADDR": "ftp://vault.example.com", "VAULT_TOKEN": SECRET},
         {"VAULT_ADDR": f"https://user:{SECRET}@vault.example.com", "VAULT_TOKEN": "t"},
@@ -125,6 +163,8 @@ def test_an_incomplete_environment_is_refused(env: dict[str, str]) -> None:
     [
         TokenAuth(SECRET),
         AppRoleAuth("role", SECRET),
+        GivenToken(SECRET),
+        GithubToken("https://token.example.com", SECRET),
         VaultAccess("http://127.0.0.1:8200", TokenAuth(SECRET)),
         SecretValues(SecretPath("secret", "app"), {"password": SECRET}),
     ],
