@@ -34,8 +34,8 @@ class Builder(Block):
 
     address: BuilderPlace = Field(
         description=(
-            "Address of the builder: tcp://HOST:PORT, unix://PATH or docker://[PATH]. Several, separated by commas, "
-            "build each platform where it is native."
+            "Address of the builder: tcp://HOST:PORT, unix://PATH, docker://[PATH] or docker-container://NAME. "
+            "Several, separated by commas, build each platform where it is native."
         )
     )
     ca_file: str | None = Field(default=None, description="PEM file with the builder's CA; enables TLS for tcp://.")

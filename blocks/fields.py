@@ -41,8 +41,10 @@ _ACTION = (
     "such as a presigned one, belongs in Vault as a whole: vault:MOUNT/PATH#FIELD"
 )
 
-_BUILDER_ACTION = "use tcp://HOST:PORT, unix://PATH or docker://[PATH], and TLS files for authentication"
-_NODE = r"(?:tcp://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|(?:unix|docker)://[^\s,@?#\\]*)"
+_BUILDER_ACTION = (
+    "use tcp://HOST:PORT, unix://PATH, docker://[PATH] or docker-container://NAME, and TLS files for authentication"
+)
+_NODE = r"(?:tcp://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}|(?:unix|docker|docker-container)://[^\s,@?#\\]*)"
 _NODES = rf"{_NODE}(?:,{_NODE})+"
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def add_address_options(parser: argparse.ArgumentParser) -> None:
     """Address and TLS files."""
     parser.add_argument(
-        "--builder", metavar="ADDRESS", help="Address: tcp://HOST:PORT, unix://PATH or docker://[PATH]. [BUILDKIT_HOST]"
+        "--builder",
+        metavar="ADDRESS",
+        help="Address: tcp://HOST:PORT, unix://PATH, docker://[PATH] or docker-container://NAME. [BUILDKIT_HOST]",
     )
     parser.add_argument("--builder-ca", metavar="FILE", help="PEM file with the builder's CA; enables TLS for tcp://.")
     parser.add_argument("--builder-cert", metavar="FILE", help="PEM file with the client certificate.")

@@ -18,8 +18,9 @@ class BuilderChoice(Request, title="Builder"):
     address: Annotated[BuilderPlace | None, Option("builder")] = Field(
         default=None,
         description=(
-            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], `kubernetes` or `block:NAME`; several addresses, "
-            "separated by commas, build each platform where it is native. Leave empty for the embedded engine."
+            "Builder: tcp://HOST:PORT, unix://PATH, docker://[PATH], docker-container://NAME, `kubernetes` or "
+            "`block:NAME`; several addresses, separated by commas, build each platform where it is native. Leave empty "
+            "for the embedded engine."
         ),
     )
     context: str | None = Field(

@@ -12,7 +12,9 @@ DEFAULT_ENGINE_SOCKET = Path("/var/run/docker.sock")
 # sun_path of sockaddr_un(7), less the terminating NUL.
 _SOCKET_PATH_LIMIT = 107
 _TCP = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
-_ACTION = "name the builder as tcp://HOST:PORT, unix://PATH or docker://[PATH]"
+# A container's name or id (moby, daemon/names/names.go).
+_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_ACTION = "name the builder as tcp://HOST:PORT, unix://PATH, docker://[PATH] or docker-container://NAME"
 
 
 class TlsFiles(NamedTuple):
@@ -28,9 +30,10 @@ class TlsFiles(NamedTuple):
 
 
 class BuilderAddress(NamedTuple):
-    """A parsed address. `tcp` has `host` and `port` (and `tls`), the other kinds have `path`."""
+    """A parsed address. `tcp` has `host` and `port` (and `tls`), `unix` and `docker` have `path`, and
+    `docker-container` has the container's name as `host`."""
 
-    kind: Literal["tcp", "unix", "docker"]
+    kind: Literal["tcp", "unix", "docker", "docker-container"]
     host: str = ""
     port: int = 0
     path: Path = Path()
@@ -38,12 +41,13 @@ class BuilderAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, tls: TlsFiles | None = None) -> BuilderAddress:
-        """Read `tcp://HOST:PORT`, `unix://PATH` or `docker://[PATH]` (a Docker engine's socket).
+        """Read `tcp://HOST:PORT`, `unix://PATH`, `docker://[PATH]` (a Docker engine's socket) or
+        `docker-container://NAME` (a buildkitd in a container of the engine of DOCKER_HOST).
 
         Raises InvalidOption.
         """
         scheme, separator, rest = text.partition("://")
-        if not separator or scheme not in {"tcp", "unix", "docker"}:
+        if not separator or scheme not in {"tcp", "unix", "docker", "docker-container"}:
             raise InvalidOption(f"{text!r} is not a builder's address", action=_ACTION)
         if tls is not None and (tls.cert is None) != (tls.key is None):
             raise InvalidOption("a client certificate and its key belong together", action="pass both files or neither")
@@ -51,6 +55,10 @@ class BuilderAddress(NamedTuple):
             return cls._parse_tcp(text, rest, tls)
         if tls is not None:
             raise InvalidOption(f"{text!r}: TLS files belong to a tcp:// address", action="remove the TLS files")
+        if scheme == "docker-container":
+            if not _CONTAINER.fullmatch(rest):
+                raise InvalidOption(f"{text!r} is not docker-container://NAME", action=_ACTION)
+            return cls("docker-container", host=rest)
         path = Path(rest) if rest else DEFAULT_ENGINE_SOCKET
         if not path.is_absolute() or (scheme == "unix" and not rest):
             raise InvalidOption(
@@ -71,6 +79,8 @@ class BuilderAddress(NamedTuple):
         return cls("tcp", host=match["host"].strip("[]"), port=int(match["port"]), tls=tls)
 
     def __str__(self) -> str:
+        if self.kind == "docker-container":
+            return f"{self.kind}://{self.host}"
         if self.kind != "tcp":
             return f"{self.kind}://{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -301,7 +301,11 @@ def _exporter_missing(failure: _Failure) -> errors.SlipwayError | None:
         return None
     action = None
     if failure.address.kind == "docker":
-        action = 'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true})'
+        action = (
+            'turn on the engine\'s containerd image store ("features": {"containerd-snapshotter": true}), or run '
+            "`docker buildx create --name slipway --bootstrap` and use "
+            "--builder docker-container://buildx_buildkit_slipway0"
+        )
     return errors.BuilderTooOld(f"builder {failure.address} has no exporter {match['name']!r}", action=action)
 
 

@@ -18,11 +18,11 @@ from typing import NamedTuple, Self
 from hpack import Encoder
 
 from prefect_slipway.infra.buildkit.http2 import frames
+from prefect_slipway.infra.buildkit.http2.byte_stream import ByteStream
 from prefect_slipway.infra.buildkit.http2.errors import ConnectionLost, ErrorCode, ProtocolViolation, StreamReset
 from prefect_slipway.infra.buildkit.http2.frames import Buffer, FrameReader, ReceiveWindow
 from prefect_slipway.infra.buildkit.http2.headers import MAX_HEADERS, HeaderList, HeaderReader, Headers
 from prefect_slipway.infra.buildkit.http2.stream import Http2Stream
-from prefect_slipway.infra.buildkit.http2.transport import ByteStream
 from prefect_slipway.infra.common.reasons import reason
 from prefect_slipway.infra.common.tasks import cause_of
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from google.protobuf.message import DecodeError
 
+from prefect_slipway.infra.buildkit.http2.byte_stream import ByteStream
 from prefect_slipway.infra.buildkit.http2.connection import Http2Connection, Keepalive
 from prefect_slipway.infra.buildkit.http2.frames import Buffer
 from prefect_slipway.infra.buildkit.http2.stream import (
@@ -27,7 +28,6 @@ from prefect_slipway.infra.buildkit.http2.stream import (
     ProtocolViolation,
     StreamReset,
 )
-from prefect_slipway.infra.buildkit.http2.transport import ByteStream
 from prefect_slipway.infra.buildkit.wire.rpc_pb2 import Status
 
 # containerd's defaults.DefaultMaxRecvMsgSize, which buildkitd sets for its servers and clients.

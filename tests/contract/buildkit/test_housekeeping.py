@@ -16,8 +16,8 @@ from prefect_slipway.infra.buildkit.build.outputs import ImagePush, LocalOutput
 from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.buildkit.housekeeping import RecordedBuild
+from prefect_slipway.infra.buildkit.http2.byte_stream import AsyncioStream
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcError, GrpcServer, Handler, ServerCall, decode
-from prefect_slipway.infra.buildkit.http2.transport import AsyncioStream
 from prefect_slipway.infra.buildkit.http2.unary import send, unary
 from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     BuildkitVersion,

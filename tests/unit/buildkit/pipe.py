@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from prefect_slipway.infra.buildkit.http2.transport import ByteStream
+from prefect_slipway.infra.buildkit.http2.byte_stream import ByteStream
 
 
 class _End:

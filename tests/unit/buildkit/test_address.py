@@ -19,6 +19,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
         ("unix:///run/buildkit/buildkitd.sock", "unix:///run/buildkit/buildkitd.sock"),
         ("docker://", "docker:///var/run/docker.sock"),
         ("docker:///run/user/1000/docker.sock", "docker:///run/user/1000/docker.sock"),
+        ("docker-container://buildx_buildkit_slipway0", "docker-container://buildx_buildkit_slipway0"),
     ],
 )
 def test_addresses_are_read(text: str, shown: str) -> None:
@@ -33,6 +34,12 @@ def test_addresses_are_read(text: str, shown: str) -> None:
         *("", "builder:1234", "tcp://", "tcp://builder", "tcp://builder:0", "tcp://builder:65536", "tcp://:1234"),
         *("tcp://user@builder:1", "tcp://builder:1/x", "http://builder:1", "unix://", "unix://relative.sock"),
         *("docker://builder", "unix:///" + "x" * 120),
+        *(
+            "docker-container://",
+            "docker-container://-x",
+            "docker-container://a/../b",
+            "docker-container://a?context=b",
+        ),
     ],
 )
 def test_nonsense_is_refused(text: str) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.buildkit.http2 import frames
+from prefect_slipway.infra.buildkit.http2.byte_stream import ByteStream
 from prefect_slipway.infra.buildkit.http2.errors import ConnectionLost, ProtocolViolation
 from prefect_slipway.infra.buildkit.http2.grpc import GrpcClient, GrpcError, GrpcServer, ServerCall, frame
-from prefect_slipway.infra.buildkit.http2.transport import ByteStream
 from prefect_slipway.infra.buildkit.wire.control_pb2 import BytesMessage
 from tests.unit.buildkit.pipe import pipe
 from tests.waiting import soon
