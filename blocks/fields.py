@@ -14,7 +14,14 @@ from pydantic import AfterValidator, Field
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import IMAGE_NAME
-from prefect_slipway.infra.domain.secret_path import PLACE, SecretField, SecretPath, split_host
+from prefect_slipway.infra.domain.secret_path import (
+    LOGIN_FIELDS,
+    PLACE,
+    CredentialPath,
+    SecretField,
+    SecretPath,
+    split_host,
+)
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
 from prefect_slipway.infra.domain.version import parse_version
 
@@ -70,7 +77,7 @@ def _check_place(text: str, *, host: bool) -> str:
     name, place = split_host(text) if host else (None, text)
     if name is not None:
         check_address("a credential's host", f"https://{name}")
-    SecretPath.parse(place)
+    CredentialPath.parse(place)
     return text
 
 
@@ -139,13 +146,15 @@ GitRemote = Annotated[
 ]
 """A remote's name, or its URL."""
 
-SecretPlace = Annotated[str, AfterValidator(partial(_check_place, host=False)), _pattern(_BLOCK, PLACE)]
-"""`vault:MOUNT/PATH` or `block:NAME`."""
+_LOGIN = rf"{PLACE}(?:{LOGIN_FIELDS})?"
+
+SecretPlace = Annotated[str, AfterValidator(partial(_check_place, host=False)), _pattern(_BLOCK, _LOGIN)]
+"""`vault:MOUNT/PATH`, `vault:MOUNT/PATH#FIELD[,user=NAME]` or `block:NAME`."""
 
 CredentialPlace = Annotated[
-    str, AfterValidator(partial(_check_place, host=True)), _pattern(_BLOCK, rf"(?:[^\s@/?#=]+=)?{PLACE}")
+    str, AfterValidator(partial(_check_place, host=True)), _pattern(_BLOCK, rf"(?:[^\s@/?#=]+=)?{_LOGIN}")
 ]
-"""The same, or `HOST=vault:MOUNT/PATH`."""
+"""The same, or with `HOST=` before it."""
 
 ImageName = Annotated[str, _pattern(IMAGE_NAME)]
 """REGISTRY/REPOSITORY."""

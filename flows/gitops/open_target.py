@@ -12,7 +12,7 @@ from prefect_slipway.flows.request.git_target import GitTarget
 from prefect_slipway.flows.run.registries import OneSecret
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.forge_place import ForgePlace
-from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretField, SecretPath
 from prefect_slipway.infra.gitops.places import Kind, Part, Wanted
 from prefect_slipway.infra.local.home import stack_home
 from prefect_slipway.infra.source.command import Remote, SshIdentity
@@ -48,9 +48,9 @@ def open_target(name: str, target: GitTarget, vault: NeededVault) -> OpenTarget:
     url = GitUrl.parse(target.repository)
     credentials = identity = None
     if target.credentials is not None:
-        session, place = vault("the git credentials are in Vault"), SecretPath.parse(target.credentials)
+        session, place = vault("the git credentials are in Vault"), CredentialPath.parse(target.credentials)
         if url.scheme == "ssh":
-            identity = partial(_identity, session, place)
+            identity = partial(_identity, session, place.secret)
         else:
             credentials = OneSecret(session, place)
     ca = Path(target.ca) if target.ca is not None else None

@@ -17,7 +17,8 @@ class RegistryAccess(Request, title="Credentials"):
         default_factory=list,
         description=(
             "`vault:MOUNT/PATH` or `block:NAME` for the image's registry, HOST=vault:MOUNT/PATH for a base image's. "
-            "Leave empty for the embedded registry's own credential, or anonymous access elsewhere."
+            "`#FIELD,user=NAME` behind it names other fields than `username` and `password`. Leave empty for the "
+            "embedded registry's own credential, or anonymous access elsewhere."
         ),
     )
     vault: SavedVault = None

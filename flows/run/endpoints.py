@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress, TlsFiles
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
-from prefect_slipway.infra.domain.secret_path import SecretPath, split_host
+from prefect_slipway.infra.domain.secret_path import CredentialPath, split_host
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.local.connection import StackConnection
@@ -72,14 +72,16 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
     return VaultAccess(stack.vault_address, auth=AppRoleAuth(role["role_id"], role["secret_id"]))
 
 
-def secret_paths(texts: Iterable[str], registry: str | None, stack: StackConnection | None) -> dict[str, SecretPath]:
+def secret_paths(
+    texts: Iterable[str], registry: str | None, stack: StackConnection | None
+) -> dict[str, CredentialPath]:
     """The place of each registry's credential in Vault: `vault:…` for `registry`, `HOST=vault:…` for others, and the
     embedded registry's own. Raises InvalidOption."""
     paths = {}
     for text in texts:
         host, place = split_host(text)
         if (asked := host or registry) is not None:
-            paths[asked] = SecretPath.parse(place)
+            paths[asked] = CredentialPath.parse(place)
     if stack is not None and stack.registry and stack.registry_secret:
-        paths.setdefault(stack.registry, SecretPath.parse(stack.registry_secret))
+        paths.setdefault(stack.registry, CredentialPath.parse(stack.registry_secret))
     return paths

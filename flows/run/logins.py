@@ -68,13 +68,13 @@ class Login:
 
     async def credential(self, env: Mapping[str, str]) -> Credential:
         """The current credential from Vault. Raises VaultErrors, InvalidOption, StackDown."""
-        from prefect_slipway.infra.domain.secret_path import SecretPath
+        from prefect_slipway.infra.domain.secret_path import CredentialPath
         from prefect_slipway.infra.vault.credentials import VaultCredentials
         from prefect_slipway.infra.vault.session import VaultSession
 
         try:
             async with VaultSession(self.access(env), outlived=True) as vault:
-                source = VaultCredentials(vault, {self.registry: SecretPath.parse(self.secret)})
+                source = VaultCredentials(vault, {self.registry: CredentialPath.parse(self.secret)})
                 credential = await source.credential(self.registry)
         except VaultUnreachable as error:
             if self.home is None:

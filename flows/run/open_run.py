@@ -17,7 +17,7 @@ from prefect_slipway.flows.run.saved_blocks import block_name, find_vault, load,
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.secret_path import SecretField, SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretField
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.source.checkout import Checkout
@@ -115,7 +115,7 @@ class OpenRun:
         if (place := self.request.checkout.credentials) is None:
             return None
         vault = needed(self.vault, "the git credentials are in Vault")
-        return OneSecret(vault, SecretPath.parse(place))
+        return OneSecret(vault, CredentialPath.parse(place))
 
 
 @asynccontextmanager

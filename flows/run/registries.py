@@ -11,7 +11,7 @@ from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths
 from prefect_slipway.infra.domain.credentials import Anonymous, Credential, CredentialSource
 from prefect_slipway.infra.domain.errors import StackDown
 from prefect_slipway.infra.domain.reference import ImageReference, is_loopback
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession
@@ -42,7 +42,7 @@ class Registries:
         self._open: dict[str, RegistryClient] = {}
         self.host = host
 
-    def paths(self) -> dict[str, SecretPath]:
+    def paths(self) -> dict[str, CredentialPath]:
         """The place of each registry's credential in Vault."""
         return secret_paths(self._access.registries, self.host, self._stack)
 
@@ -78,7 +78,7 @@ class Registries:
 class OneSecret:
     """One secret for every host: the source's git server and the repository's remote may have several names."""
 
-    def __init__(self, vault: VaultSession, path: SecretPath) -> None:
+    def __init__(self, vault: VaultSession, path: CredentialPath) -> None:
         self._vault = vault
         self._path = path
 

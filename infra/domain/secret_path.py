@@ -14,6 +14,8 @@ PLACE = rf"vault:{SEGMENT}(?:/{SEGMENT})+"
 
 _PATH = re.compile(rf"vault:(?P<mount>{SEGMENT})/(?P<path>{SEGMENT}(?:/{SEGMENT})*)")
 _FIELD = re.compile(r"[A-Za-z0-9_.-]+")
+LOGIN_FIELDS = r"#[A-Za-z0-9_.-]+(?:,user=[A-Za-z0-9_.$+~-]+)?"
+"""What may follow the place of a user name and a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,37 @@ class SecretPath:
 
     def __str__(self) -> str:
         return f"vault:{self.mount}/{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPath:
+    """A user name and a password, written `vault:MOUNT/PATH` for a secret with the fields `username` and `password`, or
+    `vault:MOUNT/PATH#FIELD[,user=NAME]` for one with other fields: `field` holds the password, and `user` is the name
+    itself, None for the field `username`."""
+
+    secret: SecretPath
+    field: str = "password"
+    user: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> CredentialPath:
+        """Raises InvalidOption, which does not repeat the text."""
+        place, hash_sign, rest = text.partition("#")
+        secret = SecretPath.parse(place)
+        if not hash_sign:
+            return cls(secret)
+        if re.fullmatch(LOGIN_FIELDS, f"#{rest}") is None:
+            raise InvalidOption(
+                "what follows a secret's place in Vault is not of the form #FIELD or #FIELD,user=NAME",
+                action="write e.g. vault:secret/team/registry#token,user=robot",
+            )
+        field, _, user = rest.partition(",user=")
+        return cls(secret, field, user or None)
+
+    def __str__(self) -> str:
+        if self == CredentialPath(self.secret):
+            return str(self.secret)
+        return f"{self.secret}#{self.field}" + (f",user={self.user}" if self.user is not None else "")
 
 
 def split_host(text: str) -> tuple[str | None, str]:

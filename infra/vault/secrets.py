@@ -19,12 +19,14 @@ class SecretValues(InMemory, Mapping[str, Any]):
         self.source = source
         self._values = dict(values)
 
-    def text(self, field: str) -> str:
-        """A field that must be there and hold text. Raises SecretFieldMissing."""
+    def text(self, field: str, *, action: str | None = None) -> str:
+        """A field that must be there and hold text. Raises SecretFieldMissing, with `action`."""
         value = self._values.get(field)
         if not isinstance(value, str) or not value:
             there = ", ".join(sorted(self._values)) or "none"
-            raise SecretFieldMissing(f"{self.source} has no text in the field {field!r}; its fields: {there}")
+            raise SecretFieldMissing(
+                f"{self.source} has no text in the field {field!r}; its fields: {there}", action=action
+            )
         return value
 
     def __getitem__(self, field: str) -> Any:

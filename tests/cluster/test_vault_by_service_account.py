@@ -9,7 +9,7 @@ import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import VaultLoginRefused
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretPath
 from prefect_slipway.infra.vault.access import JwtAuth, TokenFile, VaultAccess
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession
@@ -41,7 +41,9 @@ async def read_by_service_account(namespace: str, tmp_path: Path) -> None:
         path = SecretPath.parse("vault:secret/team/registry")
         access = VaultAccess(vault.address, JwtAuth("slipway", TokenFile(tmp_path / "releaser"), "kubernetes"))
         async with VaultSession(access) as session:
-            found = await VaultCredentials(session, {"registry.example": path}).credential("registry.example")
+            found = await VaultCredentials(session, {"registry.example": CredentialPath(path)}).credential(
+                "registry.example"
+            )
         assert found == Credential("robot", "from Vault")
         stranger = VaultAccess(vault.address, JwtAuth("slipway", TokenFile(tmp_path / "stranger"), "kubernetes"))
         async with VaultSession(stranger) as session:

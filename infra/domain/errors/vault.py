@@ -44,7 +44,7 @@ class SecretMissing(VaultError):
 
 
 class SecretFieldMissing(VaultError):
-    default_action = "write the fields `username` and `password` (and optionally `registry`) to this secret"
+    default_action = "write this field to the secret"
 
 
 class KvVersionMismatch(VaultError):

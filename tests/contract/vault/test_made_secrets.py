@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretPath
 from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.credentials import VaultCredentials
 from prefect_slipway.infra.vault.session import VaultSession
@@ -30,7 +30,7 @@ async def test_a_made_credential_is_kept_for_its_lease_and_replaced_before_it_en
 ) -> None:
     """Not one a call; and the next one while the last one is still good. All are gone with the session."""
     async with reader(vault, name, f"{name}/creds/push") as session:
-        source = VaultCredentials(session, {"registry.example": SecretPath(name, "creds/push")})
+        source = VaultCredentials(session, {"registry.example": CredentialPath(SecretPath(name, "creds/push"))})
         first = await asyncio.gather(*(source.credential("registry.example") for _ in range(3)))
         assert first[0] is not None
         assert len({each.username for each in first if each is not None}) == 1

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from prefect_slipway.infra.domain.errors import DaemonFailed, RegistryUnauthorized, VaultDenied
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretPath
 from prefect_slipway.infra.local.daemon import Daemon
 from prefect_slipway.infra.local.registry import registry_spec
 from prefect_slipway.infra.local.vault import REGISTRY_SECRET, SIGNING_KEY, approle_file, prepare_vault, vault_spec
@@ -65,7 +65,7 @@ async def push(home: Path, vault_port: int, host: str) -> str:
     """Do as a release does: log in, read the credential, check the right to push. Gives the password."""
     async with VaultSession(release_access(home, vault_port)) as session:
         path = SecretPath.parse(REGISTRY_SECRET)
-        credentials = VaultCredentials(session, {host: path})
+        credentials = VaultCredentials(session, {host: CredentialPath(path)})
         async with RegistryClient(host, credentials, insecure=True, ca_file=None) as registry:
             await registry.check_push("team/app")
         return (await session.read(path)).text("password")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretPath
 from prefect_slipway.infra.vault.access import (
     AppRoleAuth,
     GithubToken,
@@ -65,6 +65,31 @@ def test_nonsense_is_no_place(text: str) -> None:
     """Whatever could mean another path of Vault's API is refused."""
     with pytest.raises(InvalidOption, match="vault:MOUNT/PATH"):
         SecretPath.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("vault:secret/app", CredentialPath(SecretPath("secret", "app"))),
+        ("vault:secret/app#token", CredentialPath(SecretPath("secret", "app"), "token")),
+        (
+            "vault:gcp/roleset/push/token#token,user=oauth2accesstoken",
+            CredentialPath(SecretPath("gcp", "roleset/push/token"), "token", "oauth2accesstoken"),
+        ),
+    ],
+)
+def test_a_credentials_place_is_read(text: str, path: CredentialPath) -> None:
+    """Fields other than `username` and `password` are named, and shown again."""
+    assert CredentialPath.parse(text) == path
+    assert str(path) == text
+
+
+@pytest.mark.parametrize("rest", ["#", "#a b", "#a,user=", "#a,user=x y", "#a,b", "#a,user=x,user=y", "#user:pa55word"])
+def test_other_words_behind_a_place_are_refused(rest: str) -> None:
+    """And not repeated: a password may have been typed there."""
+    with pytest.raises(InvalidOption, match="#FIELD") as caught:
+        CredentialPath.parse(f"vault:secret/app{rest}")
+    assert "pa55word" not in f"{caught.value} {caught.value.action}"
 
 
 @given(st.text(max_size=40))
