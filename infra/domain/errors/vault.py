@@ -32,7 +32,9 @@ class VaultDenied(VaultError):
 
 
 class VaultTokenExpired(VaultError):
-    default_action = "log in again or set a new VAULT_TOKEN, or let Slipway log in (VAULT_ROLE_ID, VAULT_SECRET_ID)"
+    default_action = (
+        "set a new VAULT_TOKEN, log in again with `vault login`, or let Slipway log in (VAULT_ROLE_ID, VAULT_SECRET_ID)"
+    )
 
 
 class VaultLoginRefused(VaultError):

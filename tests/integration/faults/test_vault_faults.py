@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.integration.faults.conftest import Elsewhere, Make
-from tests.releases import Traces, complaint
+from tests.integration.faults.conftest import PASSWORD, USER, Elsewhere, Make
+from tests.releases import Traces, complaint, result_of
 from tests.servers import VaultServer
 
 
@@ -63,11 +63,14 @@ def test_nothing_at_the_path_is_said(elsewhere: Elsewhere, traces: Traces, sourc
 
 
 def test_a_missing_field_is_named(elsewhere: Elsewhere, vault: VaultServer, traces: Traces, source: Make) -> None:
-    """Which one, and which there are; never a value."""
-    vault.put("secret/odd", {"username": "alice", "pass": "a-value-to-keep"})
+    """Which one, and which there are; never a value. Named, it is used."""
+    vault.put("secret/odd", {"username": "alice", "pass": PASSWORD})
     said = fail(elsewhere, traces, source, "has no text in the field 'password'", "--credentials", "vault:secret/odd")
     assert "its fields: pass, username" in said
-    assert "a-value-to-keep" not in said
+    assert "Next: write the fields `username` and `password` to it, or name others: vault:secret/odd#" in said
+    assert PASSWORD not in said
+    result = result_of(elsewhere.release(source(), "--credentials", f"vault:secret/odd#pass,user={USER}"))
+    assert result["released"] is True
 
 
 def test_a_mount_of_version_1_is_said(elsewhere: Elsewhere, vault: VaultServer, traces: Traces, source: Make) -> None:
