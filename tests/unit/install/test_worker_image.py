@@ -61,7 +61,7 @@ def test_its_context_has_the_packages_and_little_else() -> None:
     named = {line[1:] for line in lines if line.startswith("!")}
     packages = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     packages |= {path.name for package in packages for path in (ROOT / package).iterdir() if path.is_symlink()}
-    assert named == packages | {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
+    assert named == packages | {"pyproject.toml", "setup.py", "README.md", *PROJECT["project"]["license-files"]}
 
 
 def test_it_runs_as_nobody_in_particular() -> None:
