@@ -19,7 +19,6 @@ from prefect_slipway.infra.domain.secret_path import (
     PLACE,
     CredentialPath,
     SecretField,
-    SecretPath,
     split_host,
 )
 from prefect_slipway.infra.domain.urls import ADDRESS, LEAK, check_address
@@ -110,8 +109,8 @@ def _check_block(text: str) -> str:
     return text
 
 
-def _check_secret(text: str) -> str:
-    SecretPath.parse(text)
+def _check_token(text: str) -> str:
+    SecretField.of_token(text)
     return text
 
 
@@ -165,10 +164,12 @@ SigningKey = Annotated[str, AfterValidator(_check_key), _pattern(PLACE)]
 SignerPlace = Annotated[str, AfterValidator(_check_signer), _pattern(NO_KEY, PLACE)]
 """The same, or `none`."""
 
-TokenPlace = Annotated[str, AfterValidator(_check_secret), _pattern(PLACE)]
-"""`vault:MOUNT/PATH` of a secret."""
+_FIELD = rf"{PLACE}(?:#[\w.-]+)?"
 
-CommitSigner = Annotated[str, AfterValidator(_check_commit_signer), _pattern(rf"{PLACE}(?:#[\w.-]+)?")]
+TokenPlace = Annotated[str, AfterValidator(_check_token), _pattern(_FIELD)]
+"""`vault:MOUNT/PATH` of a secret with the field `token`, or `vault:MOUNT/PATH#FIELD`."""
+
+CommitSigner = Annotated[str, AfterValidator(_check_commit_signer), _pattern(_FIELD)]
 """`vault:MOUNT/KEY` of a Transit engine, or `vault:MOUNT/PATH#FIELD` of a private key."""
 
 SemanticVersion = Annotated[str, AfterValidator(_check_version)]

@@ -65,7 +65,7 @@ def open_target(name: str, target: GitTarget, vault: NeededVault) -> OpenTarget:
     remote = Remote(url, credentials, ca, identity)
     forge = None
     if target.forge_token is not None:
-        session, secret = vault("the forge's token is in Vault"), SecretPath.parse(target.forge_token)
+        session, secret = vault("the forge's token is in Vault"), SecretField.of_token(target.forge_token)
         forge = _forge(target, url), partial(_token, session, secret)
     workdir = stack_home(os.environ) / "work"
     return OpenTarget(name, target, check_subdirectory(target.path), wanted, remote, author, workdir, forge)
@@ -79,8 +79,8 @@ def _forge(target: GitTarget, url: GitUrl) -> ForgePlace:
         raise InvalidOption(error.cause, action=action) from None
 
 
-async def _token(vault: VaultSession, place: SecretPath) -> str:
-    return (await vault.read(place)).text("token")
+async def _token(vault: VaultSession, place: SecretField) -> str:
+    return (await vault.read(place.path)).text(place.field)
 
 
 async def _identity(vault: VaultSession, place: SecretPath) -> SshIdentity:

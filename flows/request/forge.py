@@ -18,7 +18,8 @@ class ForgeChoice(Request, title="Forge"):
     token: Annotated[TokenPlace | None, Option("forge-token", "vault:MOUNT/PATH")] = Field(
         default=None,
         description=(
-            "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's. Leave empty for no release on a forge."
+            "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's; `#FIELD` behind it names another one. "
+            "Leave empty for no release on a forge."
         ),
     )
     kind: Annotated[ForgeKind | None, Option("forge")] = Field(

@@ -66,8 +66,8 @@ class GitTarget(Request, title="Git"):
     forge_token: Annotated[TokenPlace | None, Option("git-forge-token", "vault:MOUNT/PATH")] = Field(
         default=None,
         description=(
-            "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's. Leave empty to open pull requests "
-            "yourself."
+            "`vault:MOUNT/PATH` of a secret whose field `token` is the forge's; `#FIELD` behind it names another one. "
+            "Leave empty to open pull requests yourself."
         ),
     )
     forge: Annotated[ForgeKind | None, Option("git-forge")] = Field(

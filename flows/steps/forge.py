@@ -23,7 +23,7 @@ from prefect_slipway.flows.values.plan import ReleasePlan
 from prefect_slipway.infra.domain.errors import AnswerTooLarge, SignatureMalformed, SlipwayError
 from prefect_slipway.infra.domain.predicates import CYCLONEDX, PREDICATE, SPDX
 from prefect_slipway.infra.domain.reference import ImageReference
-from prefect_slipway.infra.domain.secret_path import SecretPath
+from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.domain.version import image_tag, parse_version
 
@@ -97,7 +97,8 @@ async def release_on_forge(
 async def read_token(run: OpenRun) -> str:
     """The forge's token, as Vault has it now. Raises VaultErrors and StackDown."""
     vault = needed(run.vault, "the forge's token is in Vault")
-    return (await vault.read(SecretPath.parse(str(run.request.forge.token)))).text("token")
+    place = SecretField.of_token(str(run.request.forge.token))
+    return (await vault.read(place.path)).text(place.field)
 
 
 def page_of(done: Published) -> str:

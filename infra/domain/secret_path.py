@@ -97,3 +97,8 @@ class SecretField:
                 "a secret's place in Vault does not name a field", action="write e.g. vault:secret/team/app#url"
             )
         return cls(SecretPath.parse(place), field)
+
+    @classmethod
+    def of_token(cls, text: str) -> SecretField:
+        """The same, or `vault:MOUNT/PATH` for the field `token`. Raises InvalidOption without the text."""
+        return cls.parse(text) if "#" in text else cls(SecretPath.parse(text), "token")

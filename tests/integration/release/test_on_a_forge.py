@@ -25,7 +25,7 @@ def double(request: pytest.FixtureRequest) -> Iterator[ForgeDouble]:
 def options(double: ForgeDouble, place: Place) -> tuple[str, ...]:
     place.vault.put("secret/forge", {"token": TOKEN})
     named = ("--forge", double.kind, "--forge-url", double.api, "--forge-repository", REPOSITORY[double.kind])
-    return (*named, "--forge-token", "vault:secret/forge", *place.credentials)
+    return (*named, "--forge-token", "vault:secret/forge#token", *place.credentials)
 
 
 def test_a_release_is_on_its_forge(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretPath
+from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretField, SecretPath
 from prefect_slipway.infra.vault.access import (
     AppRoleAuth,
     GithubToken,
@@ -82,6 +82,17 @@ def test_a_credentials_place_is_read(text: str, path: CredentialPath) -> None:
     """Fields other than `username` and `password` are named, and shown again."""
     assert CredentialPath.parse(text) == path
     assert str(path) == text
+
+
+def test_a_tokens_place_is_read() -> None:
+    """In the field `token`, or in the one that is named."""
+    path = SecretPath("secret", "forge")
+    assert SecretField.of_token("vault:secret/forge") == SecretField(path, "token")
+    assert SecretField.of_token("vault:secret/forge#pat") == SecretField(path, "pat")
+    for text in ("ghp_0123456789", "vault:secret/forge#", "vault:secret/forge#a b"):
+        with pytest.raises(InvalidOption) as caught:
+            SecretField.of_token(text)
+        assert text not in str(caught.value)
 
 
 @pytest.mark.parametrize("rest", ["#", "#a b", "#a,user=", "#a,user=x y", "#a,b", "#a,user=x,user=y", "#user:pa55word"])
