@@ -61,8 +61,12 @@ def container(engine: Engine, image: str, port: int, *options: str) -> Iterator[
         docker(engine, "rm", "--force", name)
 
 
-def processes(engine: Engine, name: str) -> int:
-    return len(docker(engine, "top", name).splitlines()) - 1
+async def processes_become(engine: Engine, name: str, number: int) -> None:
+    async for _ in calm_looks():
+        running = len(docker(engine, "top", name).splitlines()) - 1
+        if running == number:
+            return
+    raise AssertionError(f"{running} processes")
 
 
 @asynccontextmanager
@@ -85,12 +89,11 @@ async def test_a_build_in_a_container(engine: Engine, image: str, context: Calla
         events: list[BuildEvent] = []
         await build(str(address), folder, events=events)
         assert any("COPY large" in event.name for event in events if isinstance(event, Step))
+        await processes_become(engine, name, 1)
         async with BuildKit(address) as client:
             assert (await client.info()).version
-            assert processes(engine, name) == 2
-        async for _ in calm_looks():
-            if processes(engine, name) == 1:
-                break
+            await processes_become(engine, name, 2)
+        await processes_become(engine, name, 1)
 
 
 async def test_several_connections_at_once(engine: Engine, image: str) -> None:
