@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption, SourceDenied, Ver
 from prefect_slipway.infra.domain.ledger import Claim, Reservation, VersionLedger
 from prefect_slipway.infra.source.directory import open_directory
 from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.history import History, remote_of
 from prefect_slipway.infra.source.ledger import GitLedger
 from tests.contract.ledger_contract import DIGEST, LedgerContract, exactly, minor
 from tests.git_repository import commit, git, make_bare, make_repository
@@ -317,6 +319,26 @@ async def test_a_fetched_source_is_released_over_http(server: GitServer, tmp_pat
         "refs/heads/main",
         "refs/tags/v0.1.0",
     ]
+
+
+@pytest.mark.parametrize("kept", ["a header, as GitHub's checkout", "in the URL, as GitLab's runner"])
+async def test_the_credential_of_a_cis_checkout_is_used(server: GitServer, tmp_path: Path, kept: str) -> None:
+    """A shallow clone in a pipeline is completed, and pushes its version, by what the CI has left in it."""
+    commit(tmp_path / "origin", "fix: a second commit", {"a.txt": "a"})
+    git(tmp_path / "origin", "push", "--quiet", str(server.root / "app.git"), "main")
+    work, url = tmp_path / "work", server.url("app.git").replace("://", "://robot:hidden-treasure@")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", url, str(work))
+    if "header" in kept:
+        header = base64.b64encode(b"robot:hidden-treasure").decode()
+        git(work, "remote", "set-url", "origin", server.url("app.git"))
+        git(work, "config", f"http.http://{server.host}/.extraheader", f"AUTHORIZATION: Basic {header}")
+    checkout = await open_directory(work, allow_dirty=False)
+    history = History(checkout, await remote_of(work, "origin", None))
+    await history.complete()
+    assert git(work, "rev-parse", "--is-shallow-repository") == "false"
+    ledger = await GitLedger.open(checkout, prefix="v")
+    await ledger.publish(await ledger.reserve(Claim("one", "a"), minor))
+    assert "refs/tags/v0.1.0" in git(server.root / "app.git", "for-each-ref", "--format=%(refname)").split()
 
 
 async def test_a_read_only_server_refuses_by_name(server: GitServer, tmp_path: Path) -> None:
