@@ -22,7 +22,7 @@ from tests.kubernetes.store import Key, Object, Store
 
 _KINDS = ("deployments", "statefulsets", "daemonsets")
 _START_S = 0.05
-_THINK_S = 0.1
+_THINK_S = 0.02
 _NODES = 1
 _numbers = itertools.count(1)
 

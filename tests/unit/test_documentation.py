@@ -206,5 +206,5 @@ def test_troubleshooting_names_errors_that_exist(name: str) -> None:
 def test_each_block_is_of_a_known_kind(page: Path) -> None:
     """`sh`: run by a test; `shell`: checked here; `python`: compiled; others: a file's content. No block escapes."""
     opened = re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)[::2]
-    assert set(opened) <= {"sh", "shell", "python", "toml", "yaml", "dockerfile", "groovy", "text"}
+    assert set(opened) <= {"sh", "shell", "python", "toml", "yaml", "hcl", "dockerfile", "groovy", "text"}
     assert len(opened) == sum(len(blocks(page, kind)) for kind in set(opened))

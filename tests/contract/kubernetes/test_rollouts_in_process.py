@@ -30,7 +30,7 @@ async def kubernetes() -> AsyncIterator[KubernetesServer]:
 
 @pytest.fixture
 def rollouts(api: KubernetesApi) -> Rollouts:
-    return Rollouts(api, IMAGES, CREDENTIAL, RolloutRules(timeout_s=10.0, settle_s=0.2, patience_s=2.0), overdue_s=1.0)
+    return Rollouts(api, IMAGES, CREDENTIAL, RolloutRules(timeout_s=10.0, settle_s=0.5, patience_s=2.0), overdue_s=1.0)
 
 
 class TestRolloutInProcess(RolloutContract):

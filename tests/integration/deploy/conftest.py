@@ -86,7 +86,7 @@ async def place(
     options = {
         "pull_credentials": stack.connection.registry_secret,
         "timeout_s": 20.0,
-        "settle_s": 0.1,
+        "settle_s": 0.5,  # many times what the controller here takes to think
         "patience_s": 1.0,
     }
 

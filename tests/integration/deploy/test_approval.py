@@ -29,7 +29,7 @@ async def assert_untouched(place: DeployPlace, before: object) -> None:
 
 async def waiting(commands: WarmStarter, place: DeployPlace, behaviour: str) -> Command:
     """`slipway deploy --approval`, once it has asked."""
-    options = ("--workload", "deployment/app", "--settle-s", "0.1", "--approval", "--format", "json")
+    options = ("--workload", "deployment/app", "--settle-s", "0.5", "--approval", "--format", "json")
     secret = ("--pull-credentials", place.options["pull_credentials"])
     command = commands.start("deploy", place.images[behaviour], *options, *secret, env=place.env)
     await asyncio.to_thread(command.until, "waiting until")
@@ -98,7 +98,7 @@ async def test_a_rollback_that_is_told_to_end_before_it_has_set_anything_says_so
     for behaviour in ("good", "better"):
         await place.deploy(behaviour)
     before = (await place.state()).obj
-    options = ("--settle-s", "0.1", "--approval", "--pull-credentials", place.options["pull_credentials"])
+    options = ("--settle-s", "0.5", "--approval", "--pull-credentials", place.options["pull_credentials"])
     command = commands.start("rollback", "deployment/app", *options, env=place.env)
     await asyncio.to_thread(command.until, "waiting until")
     command.signal(signal.SIGTERM)

@@ -17,7 +17,7 @@ STEPS = ["> look at the workload", "> write the pull secret", "> set image", "ch
 
 
 def start(commands: WarmStarter, place: DeployPlace, behaviour: str, *options: str) -> Command:
-    usual = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.3", "--format", "json")
+    usual = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.5", "--format", "json")
     image = place.images[behaviour]
     return commands.start("deploy", image, "--workload", "deployment/app", *usual, *options, env=place.env)
 
@@ -84,7 +84,7 @@ async def test_a_rollback_that_was_killed_goes_on(commands: WarmStarter, place: 
     await place.make()
     for behaviour in ("good", "better"):
         await place.deploy(behaviour)
-    options = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.3")
+    options = ("--pull-credentials", place.options["pull_credentials"], "--settle-s", "0.5")
     await kill_at(commands.start("rollback", "deployment/app", *options, env=place.env), "checking for")
     ended = await end(commands.start("rollback", "deployment/app", *options, env=place.env))
     assert ended.code == 0, ended.stderr
