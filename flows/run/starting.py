@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ _DEFINITIONS = "#/definitions/"
 # Statuses of create_flow_run for parameters that are not what the deployment's schema says: 409 validation, 400
 # hydration, 422 the request itself (prefect/server/api/deployments.py).
 _PARAMETERS_REFUSED = {400, 409, 422}
+
+# What else a 409 says (prefect/server/api/server.py): the task run that the run belongs to is not recorded yet, as task
+# runs are from events and a busy server is behind with them; or a request with the same key is under way.
+_CONFLICT = "Data integrity conflict"
+_RECORDED_S = 60.0
+_LOOK_S = 0.5
 
 _FAILED = {"FAILED", "CRASHED", "CANCELLED"}
 
@@ -123,21 +130,31 @@ async def start_run(
         body["name"] = name
     if parent is not None:
         body["parent_task_run_id"] = parent
-    with prefect_errors():
-        try:
-            # Not the client's own method: that does not say whether the run is new (201).
-            response = await client.request("POST", f"/deployments/{deployment.id}/create_flow_run", json=body)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code not in _PARAMETERS_REFUSED:
-                raise
-            raise ParametersRefused(
-                f"the deployment {deployment.name} does not accept these parameters", details=_detail(error.response)
-            ) from None
+    response = await _created(client, deployment, body)
     run = response.json()
     state = run.get("state") or {}
     kind, said = state.get("type") or "SCHEDULED", state.get("name") or "Scheduled"
     new = idempotency_key is None or response.status_code == httpx.codes.CREATED
     return StartedRun(run["id"], run["name"], run_page(run["id"]), kind, said, new)
+
+
+async def _created(client: Client, deployment: Deployment, body: Mapping[str, Any]) -> httpx.Response:
+    deadline = time.monotonic() + _RECORDED_S
+    while True:
+        with prefect_errors():
+            try:
+                # Not the client's own method: that does not say whether the run is new (201).
+                return await client.request("POST", f"/deployments/{deployment.id}/create_flow_run", json=body)
+            except httpx.HTTPStatusError as error:
+                said = _detail(error.response)
+                conflict = said.startswith(_CONFLICT)
+                if error.response.status_code not in _PARAMETERS_REFUSED or (conflict and time.monotonic() > deadline):
+                    raise
+                if not conflict:
+                    raise ParametersRefused(
+                        f"the deployment {deployment.name} does not accept these parameters", details=said
+                    ) from None
+        await asyncio.sleep(_LOOK_S)
 
 
 async def emit(

@@ -66,19 +66,18 @@ async def to_container(name: str, connect: Connect, subject: str) -> ByteStream:
         await stream.close()
     if status != 201:
         failure = BuilderUnreachable(
-            f"{subject}: {_message(body) or f'the Docker engine gave HTTP {status}'}",
+            f"{subject}: {_text(body, 'message') or f'the Docker engine gave HTTP {status}'}",
             action="list the running containers with `docker ps`",
         )
         raise once(failure) if status == 404 else failure
-    try:
-        process = str(json.loads(body)["Id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BuilderProtocolError(f"{subject}: the answer is not a Docker engine's") from error
+    process = _text(body, "Id")
+    if not process.isalnum():
+        raise BuilderProtocolError(f"{subject}: the answer is not a Docker engine's")
     stream = await connect()
     try:
         status, body = await _post(stream, f"/exec/{process}/start", subject, {"Detach": False}, upgrade="tcp")
         if status != 101:
-            raise BuilderUnreachable(f"{subject}: {_message(body) or f'the Docker engine gave HTTP {status}'}")
+            raise BuilderUnreachable(f"{subject}: {_text(body, 'message') or f'the Docker engine gave HTTP {status}'}")
         output = _Output(stream)
         first = await output.read()
         # The engine writes to the same stream why it cannot start the process.
@@ -101,14 +100,10 @@ async def _post(
     """The answer's status and body; after a 101 the stream is the other protocol's. Raises BuilderProtocolError,
     OSError."""
     content = json.dumps(body).encode() if body is not None else b""
-    head = [
-        f"POST {path} HTTP/1.1",
-        "Host: docker",
-        f"Content-Length: {len(content)}",
-        "Content-Type: application/json",
-    ]
-    head += ["Connection: Upgrade", f"Upgrade: {upgrade}"] if upgrade else ["Connection: close"]
-    await stream.write("\r\n".join([*head, "", ""]).encode() + content)
+    # To HTTP/1.0 the answer is not chunked, and ends with the connection.
+    head = [f"POST {path} HTTP/1.{1 if upgrade else 0}", "Host: docker", "Content-Type: application/json"]
+    head += ["Connection: Upgrade", f"Upgrade: {upgrade}"] if upgrade else []
+    await stream.write("\r\n".join([*head, f"Content-Length: {len(content)}", "", ""]).encode() + content)
     data, end = b"", -1
     while end < 0:
         more = await stream.read()
@@ -128,10 +123,10 @@ async def _post(
     return code, rest
 
 
-def _message(body: bytes) -> str:
-    """What the engine says of a failure: {"message": TEXT}."""
+def _text(body: bytes, key: str) -> str:
+    """A value of the answer's JSON object, "" without one."""
     try:
-        return one_line(str(json.loads(body)["message"]))
+        return one_line(str(json.loads(body)[key]))
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -148,6 +148,7 @@ async def test_an_engine_elsewhere(monkeypatch: pytest.MonkeyPatch, named: str) 
         (b"HTTP/1.1 99999999999 OK\r\n\r\n{}",),
         (b"HTTP/1.1 201 Created\r\n\r\nno JSON",),
         (b"HTTP/1.1 201 Created\r\n\r\n[]",),
+        (b'HTTP/1.1 201 Created\r\n\r\n{"Id": "../x"}',),
         (b'HTTP/1.1 201 Created\r\n\r\n{"Id": "x"}', b""),
         (b'HTTP/1.1 201 Created\r\n\r\n{"Id": "x"}', b"HTTP/1.1 500 Oops\r\n\r\n"),
         (b'HTTP/1.1 201 Created\r\n\r\n{"Id": "x"}', b"HTTP/1.1 101 Upgraded\r\n\r\n"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prefect.client.orchestration import PrefectClient
 
+from prefect_slipway.flows.run.starting import find_deployment, start_run
 from tests import patient
 from tests.faults import front
 from tests.integration.relay.conftest import Probe, commit_id, make_deployment
@@ -101,6 +104,25 @@ def test_a_lost_answer_starts_nothing_twice(commands: WarmStarter, probe: Probe)
         assert any(request.path.endswith("/create_flow_run") for request in prefect.seen)
     assert document["new"] is True
     assert [run["id"] for run in probe.runs_of(commit)] == [document["run"]]
+
+
+async def test_a_parent_that_is_not_recorded_yet(probe: Probe) -> None:
+    """A server records task runs from events, a busy one late. Until then it refuses a run that belongs to one."""
+    commit, parent = commit_id(), str(uuid.uuid4())
+
+    async def recorded() -> None:
+        await asyncio.sleep(1)
+        task = {"id": parent, "task_key": "gates", "dynamic_key": parent, "flow_run_id": None}
+        answer = await asyncio.to_thread(patient.post, f"{probe.api}/task_runs/", json=task)
+        answer.raise_for_status()
+
+    async with PrefectClient(probe.api) as client:
+        deployment = await find_deployment(client, probe.name)
+        recording = asyncio.create_task(recorded())
+        started = await start_run(client, deployment, {"request": {"ref": commit}}, parent=parent)
+        await recording
+    (run,) = probe.runs_of(commit)
+    assert (run["id"], run["parent_task_run_id"]) == (started.run_id, parent)
 
 
 @pytest.mark.parametrize(
