@@ -88,7 +88,8 @@ class Vault(Block):
         if self.method == "kubernetes":
             return JwtAuth(self.role, TokenFile(), mount=self.mount or "kubernetes")
         if self.method == "jwt":
-            return JwtAuth(self.role, TokenFile(Path(self.jwt_file or "")), mount=self.mount or "jwt")
+            assert self.jwt_file is not None, "validated"
+            return JwtAuth(self.role, TokenFile(Path(self.jwt_file)), mount=self.mount or "jwt")
         return AppRoleAuth(self.role, self._secret_id(), mount=self.mount or "approle")
 
     def _secret_id(self) -> str:

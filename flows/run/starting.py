@@ -146,14 +146,15 @@ async def _created(client: Client, deployment: Deployment, body: Mapping[str, An
                 # Not the client's own method: that does not say whether the run is new (201).
                 return await client.request("POST", f"/deployments/{deployment.id}/create_flow_run", json=body)
             except httpx.HTTPStatusError as error:
-                said = _detail(error.response)
-                conflict = said.startswith(_CONFLICT)
-                if error.response.status_code not in _PARAMETERS_REFUSED or (conflict and time.monotonic() > deadline):
+                if error.response.status_code not in _PARAMETERS_REFUSED:
                     raise
-                if not conflict:
+                said = _detail(error.response)
+                if not said.startswith(_CONFLICT):
                     raise ParametersRefused(
                         f"the deployment {deployment.name} does not accept these parameters", details=said
                     ) from None
+                if time.monotonic() > deadline:
+                    raise
         await asyncio.sleep(_LOOK_S)
 
 

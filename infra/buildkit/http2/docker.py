@@ -141,16 +141,13 @@ class _Output:
         self._raw = b""
         self._kind = 0
         self._left = 0
-        self._unread = b""
         self.errors = b""
 
     def unread(self, data: bytes) -> None:
-        self._unread = data
+        """The next `read` gives `data`, which the last one gave, again."""
+        self._raw, self._left = data + self._raw, self._left + len(data)
 
     async def read(self) -> bytes:
-        if self._unread:
-            data, self._unread = self._unread, b""
-            return data
         while True:
             if not self._left:
                 while len(self._raw) < 8:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,14 @@ async def older_than(engine: Engine, major: int, minor: int) -> bool:
 def output_of(events: list[BuildEvent]) -> str:
     """All that the steps wrote."""
     return b"".join(event.data for event in events if isinstance(event, LogChunk)).decode()
+
+
+def docker(engine: Engine, *arguments: str, given: bytes | None = None) -> str:
+    """What the command prints, with `given` as its input."""
+    command = ["docker", "--host", f"unix://{engine.socket}", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
 
 
 def open_descriptors() -> int:

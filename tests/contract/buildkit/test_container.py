@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import subprocess
 import tarfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,7 +17,7 @@ from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.events import BuildEvent, Step
 from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderUnreachable, InvalidOption
-from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, build
+from tests.contract.buildkit.parts import BASE, BUSYBOX, Engine, build, docker
 from tests.contract.buildkit.relay import Relay, listener
 from tests.waiting import calm_looks
 
@@ -26,12 +25,6 @@ _BUILDCTL = """#!/bin/busybox sh
 echo "a warning of no consequence" >&2
 [ "$*" = dial-stdio ] && exec /bin/busybox nc 127.0.0.1 "$PORT"
 """
-
-
-def docker(engine: Engine, *words: str, given: bytes | None = None) -> str:
-    done = subprocess.run(["docker", "--host", f"unix://{engine.socket}", *words], input=given, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode().strip()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +38,7 @@ def image(engine: Engine) -> Iterator[str]:
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o755
             archive.addfile(member, io.BytesIO(content))
-    name = docker(engine, "import", "-", "builder-in-a-container:test", given=packed.getvalue())
+    name = docker(engine, "import", "-", "builder-in-a-container:test", given=packed.getvalue()).strip()
     yield name
     docker(engine, "image", "rm", "--force", name)
 

@@ -16,7 +16,16 @@ import pytest
 from prefect_slipway.infra.buildkit.build.outputs import DockerOutput, ImageStore, LocalOutput, OciOutput, TarOutput
 from prefect_slipway.infra.domain.errors import BuildError, BuilderTooOld, InvalidOption, OutputError
 from prefect_slipway.infra.local.engine import engine_address
-from tests.contract.buildkit.parts import BASE, Engine, build, busybox_context, older_than, run
+from tests.contract.buildkit.parts import (
+    BASE,
+    Engine,
+    build,
+    busybox_context,
+    docker,
+    older_than,
+    open_descriptors,
+    run,
+)
 from tests.engine import engine as engine_by_hand
 from tests.integration.buildkit.buildx import buildx, copy_everything
 from tests.integration.buildkit.trees import listing, make_tree
@@ -27,15 +36,6 @@ Context = Callable[[str], Path]
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     return lambda dockerfile: busybox_context(tmp_path / "context", dockerfile)
-
-
-def docker(engine: Engine, *arguments: str) -> str:
-    env = {**os.environ, "DOCKER_HOST": f"unix://{engine.socket}"}
-    return subprocess.run(["docker", *arguments], env=env, capture_output=True, text=True, check=True).stdout
-
-
-def open_descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_an_output_that_deletes_the_rest(engine: Engine, tmp_path: Path) -> None:
