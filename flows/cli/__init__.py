@@ -33,8 +33,20 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code (see `overview`)."""
+    _open_streams()
+    if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
+        # A user without a name, and without HOME: container engines give it this one.
+        os.environ["HOME"] = "/"
     with guarded():
         return _run(argv)
+
+
+def _open_streams() -> None:
+    """What a closed standard stream (`>&-`) is given goes nowhere, instead of into the next file that is opened."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # The lowest descriptor that is free, and so the stream's own.
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -118,12 +130,12 @@ def _tell(cause: SlipwayError, args: Namespace | None) -> None:
 
 def _cause(error: Exception) -> SlipwayError | None:
     """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
-    from prefect_slipway.infra.local.disk import full_disk_behind
+    from prefect_slipway.infra.local.folders import folder_behind
     from prefect_slipway.infra.local.home import stack_home
 
     named = error if isinstance(error, SlipwayError) else _prefects(error)
     try:
-        return full_disk_behind(error, stack_home(os.environ)) or named
+        return folder_behind(error, stack_home(os.environ)) or named
     except SlipwayError:
         return named
 

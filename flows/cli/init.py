@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
             f"{path} exists already", action="edit it, or see with --print what `slipway init` would write"
         ) from None
     except OSError as error:
-        raise InvalidOption(f"{path} cannot be written: {error.strerror}") from error
+        raise InvalidOption(
+            f"{path} cannot be written: {error.strerror}", action="copy what `slipway init --print` shows"
+        ) from error
     print(f"{path}\nNext: read it, then `slipway plan {args.directory}`")
     return 0

@@ -49,10 +49,8 @@ def full_disk_behind(error: BaseException, home: Path) -> DiskFull | None:
     The daemons of the stack in `home` show a full disk in many ways: by status 500, by breaking off, by ending.
     """
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
-        import tempfile  # a command that starts fast does not pay for it
-
-        named = [Path(os.fsdecode(error.filename)).parent] if error.filename else []
-        found = (_full(folder) for folder in (*named, home, Path(tempfile.gettempdir())))
+        named = [Path(os.fsdecode(error.filename)).parent] if isinstance(error.filename, str | bytes) else []
+        found = (_full(folder) for folder in (*named, home, *_temporary()))
         return next(filter(None, found), None) or DiskFull("a disk is full", details=str(error))
     if isinstance(error, SlipwayError) and not error.retryable and not isinstance(error, _SAY_SO):
         return None
@@ -64,3 +62,12 @@ def full_disk_behind(error: BaseException, home: Path) -> DiskFull | None:
         full.details = f"{error.name}: {error.cause}" if isinstance(error, SlipwayError) else type(error).__name__
         return full
     return None
+
+
+def _temporary() -> list[Path]:
+    import tempfile  # a command that starts fast does not pay for it
+
+    try:
+        return [Path(tempfile.gettempdir())]
+    except FileNotFoundError:  # each that it tried is full or cannot be written
+        return []

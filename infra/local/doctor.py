@@ -86,6 +86,8 @@ def _ports(stack: Stack, parts: dict[str, PartStatus]) -> Iterator[Finding]:
 
 def _disk(home: Path) -> Finding:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("disk", f"{home} cannot be written", fix="set SLIPWAY_HOME to a directory of your own")
     free = shutil.disk_usage(existing).free / 2**30
     if free < _MIN_FREE_GIB:
         fix = f"free some space, or set SLIPWAY_HOME to a directory on a disk with {_MIN_FREE_GIB} GiB"

@@ -7,8 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from prefect_slipway.infra.source.causes import git_error, run_git
-from prefect_slipway.infra.source.command import git
+from prefect_slipway.infra.source.causes import run_git
 
 _STATUS = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames")
 _UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
@@ -42,24 +41,22 @@ async def changes(path: Path) -> list[str]:
 
 async def _tracked(path: Path, overlooked: Iterable[str]) -> list[str]:
     names = "".join(f"{name}\0" for name in overlooked)
-    with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
-        index = None
-        if names:
+    if names:
+        with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
             # A copy without the marks: what belongs to the user is not written to.
             index = Path(folder, "index")
             place = (await run_git(str(path), "rev-parse", "--git-path", "index", cwd=path)).removesuffix("\n")
             # With its time: git looks into a file that changed in the second in which the index was written.
             shutil.copy2(path / place, index)
             for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
-                unmark = ("update-index", "-z", mark, "--stdin")
-                answer = await git(*unmark, cwd=path, stdin=names, index=index)
-                if answer.status != 0:
-                    raise await git_error(str(path), answer)
-        answer = await git(*_STATUS, "--", ".", cwd=path, index=index)
-    if answer.status != 0:
-        raise await git_error(str(path), answer)
+                await run_git(str(path), "update-index", "-z", mark, "--stdin", cwd=path, stdin=names, index=index)
+            found = _split(await run_git(str(path), *_STATUS, "--", ".", cwd=path, index=index))
+    else:
+        found = _split(await run_git(str(path), *_STATUS, "--", ".", cwd=path))
+    if not found:
+        return []
     top = (await run_git(str(path), "rev-parse", "--show-prefix", cwd=path)).removesuffix("\n")
-    return [entry[3:].removeprefix(top) for entry in _split(answer.out)]
+    return [entry[3:].removeprefix(top) for entry in found]
 
 
 async def _untracked(path: Path) -> list[str]:

@@ -184,6 +184,7 @@
     │   ├── DaemonFailed               a part started and died, with its last lines
     │   ├── DiskFull                   no space left on a disk of this machine
     │   ├── StateFolderUnusable        another user's, or one that cannot be written
+    │   ├── TemporaryFolderUnusable    there is none, or none with space
     │   ├── StateFolderTooNew          written by a newer Slipway
     │   └── StackDown                  nothing is running and nothing else was named
     └── Interrupted                    Ctrl-C or SIGTERM, exit code 130

@@ -29,6 +29,10 @@ class StateFolderUnusable(StackError):
     default_action = "set SLIPWAY_HOME to a directory of your own"
 
 
+class TemporaryFolderUnusable(StackError):
+    default_action = "set TMPDIR to a directory that you can write to, on a disk with free space"
+
+
 class StateFolderTooNew(StackError):
     default_action = "use that version, or set SLIPWAY_HOME to another directory"
 

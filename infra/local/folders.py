@@ -1,0 +1,49 @@
+"""Folders of this machine as the cause of failures: full, read-only, or gone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from prefect_slipway.infra.domain.errors import (
+    InvalidOption,
+    SlipwayError,
+    StateFolderUnusable,
+    TemporaryFolderUnusable,
+)
+from prefect_slipway.infra.local.disk import full_disk_behind
+
+_NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def folder_behind(error: BaseException, home: Path) -> SlipwayError | None:
+    """What is wrong with a folder of this machine, if that explains `error`; else None. `home`: the state folder."""
+    if full := full_disk_behind(error, home):
+        return full
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in _NOT_WRITABLE and isinstance(error.filename, str | bytes):
+        there = Path(os.fsdecode(error.filename)).absolute()
+        # Its parents as well: it is created with them.
+        if there.is_relative_to(home) or home.is_relative_to(there):
+            return StateFolderUnusable(f"the state directory {home} cannot be used ({error.strerror})")
+    if isinstance(error, FileNotFoundError):
+        return _current_gone() or _no_temporary(error)
+    return None
+
+
+def _current_gone() -> InvalidOption | None:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return InvalidOption("the current directory does not exist any more", action="change to one that exists")
+    return None
+
+
+def _no_temporary(error: FileNotFoundError) -> TemporaryFolderUnusable | None:
+    # `tempfile` raises it without a name, also where every disk that it tried is full.
+    if error.filename is not None or "temporary directory" not in str(error.strerror):
+        return None
+    tried = str(error.strerror).partition("[")[2].rstrip("]").replace("'", "")
+    return TemporaryFolderUnusable(f"no directory for temporary files can be written to: {tried}")

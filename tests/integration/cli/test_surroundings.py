@@ -1,0 +1,68 @@
+"""Commands where a folder cannot be written or is gone, or a standard stream is closed: an error with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SLIPWAY, clean_environment, run_program
+from tests.git_repository import git, make_repository
+
+# Bind mounts of its own, in which these folders cannot be written: for root and for others.
+READ_ONLY = 'for each in $FOLDERS; do mount --bind "$each" "$each" && mount -o remount,bind,ro "$each" || exit 9; done'
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return clean_environment(SLIPWAY_HOME=str(tmp_path / "state" / "home"))
+
+
+def read_only(*folders: Path, arguments: list[str], env: Mapping[str, str], cwd: Path) -> str:
+    """What the command says that fails there."""
+    inside = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'{READ_ONLY}; cd "$PWD"; exec "$@"', "sh")
+    env = {**env, "FOLDERS": " ".join(str(folder) for folder in folders if folder.is_dir())}
+    if run_program(*inside, "true", env=env, cwd=cwd).returncode != 0:
+        pytest.skip("this machine lets nobody mount")
+    done = run_program(*inside, SLIPWAY, *arguments, env=env, cwd=cwd)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(tmp_path: Path, env: Mapping[str, str]) -> None:
+    """By what fetches a source into it, and by the check of this machine."""
+    state = tmp_path / "state"
+    state.mkdir()
+    for arguments in (["plan", "https://127.0.0.1:1/a.git", "--image", "127.0.0.1:1/a"], ["doctor"], ["up"]):
+        said = read_only(state, arguments=arguments, env=env, cwd=tmp_path)
+        assert str(state / "home") in said
+        assert "set SLIPWAY_HOME to a directory of your own" in said
+
+
+def test_no_folder_for_temporary_files_is_named(tmp_path: Path, env: Mapping[str, str]) -> None:
+    source = make_repository(tmp_path / "source")
+    git(source, "update-index", "--assume-unchanged", "Dockerfile")
+    arguments = ["plan", ".", "--image", "127.0.0.1:1/a"]
+    folders = [Path(name) for name in ("/tmp", "/var/tmp", "/usr/tmp")]
+    said = read_only(*folders, source, arguments=arguments, env=env, cwd=source)
+    assert "no directory for temporary files can be written to: /tmp, " in said
+    assert "Next: set TMPDIR" in said
+
+
+@pytest.mark.parametrize("command", ["plan . --image 127.0.0.1:1/a", "release", "bake --print", "init"])
+def test_a_current_folder_that_is_gone_is_named(command: str, tmp_path: Path, env: Mapping[str, str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = run_program("sh", "-c", f'rmdir "$PWD"; exec {SLIPWAY} {command}', env=env, cwd=gone)
+    assert done.stderr == "slipway: the current directory does not exist any more\nNext: change to one that exists\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_as_good_as_one_that_nobody_reads(closed: str, env: Mapping[str, str]) -> None:
+    done = run_program("sh", "-c", f"{SLIPWAY} status {closed}", env=env)
+    assert done.returncode == 1  # nothing is running
+    assert done.stderr == ""
+    assert done.stdout.startswith("PART") != (">&- " in f"{closed} " and not closed.startswith("2"))
