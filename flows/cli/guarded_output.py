@@ -35,6 +35,9 @@ class Guarded(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self.unguarded = stream
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's encoding does not have is shown as Python shows it on standard error.
+            stream.reconfigure(errors="backslashreplace")
         self._harmless = coloured if shows_colours(stream) else plain
 
     @property

@@ -1,4 +1,4 @@
-"""Commands where a folder cannot be written or is gone, or a standard stream is closed: an error with its cause."""
+"""Commands where a folder cannot be written or is gone, a standard stream is closed, or a terminal knows no Unicode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SLIPWAY, clean_environment, run_program
-from tests.git_repository import git, make_repository
+from tests.git_repository import commit, git, make_repository
 
 # Bind mounts of its own, in which these folders cannot be written: for root and for others.
 READ_ONLY = 'for each in $FOLDERS; do mount --bind "$each" "$each" && mount -o remount,bind,ro "$each" || exit 9; done'
@@ -66,3 +66,12 @@ def test_a_closed_stream_is_as_good_as_one_that_nobody_reads(closed: str, env: M
     assert done.returncode == 1  # nothing is running
     assert done.stderr == ""
     assert done.stdout.startswith("PART") != (">&- " in f"{closed} " and not closed.startswith("2"))
+
+
+def test_a_terminal_without_unicode_shows_the_rest(tmp_path: Path, env: Mapping[str, str]) -> None:
+    source = make_repository(tmp_path / "source")
+    commit(source, "feat: grüße", {"a": "a"})
+    for arguments, shown in ((["notes"], "gr\\xfc\\xdfe"), (["help", "release"], "vault:MOUNT/PATH")):
+        done = run_program(SLIPWAY, *arguments, env={**env, "PYTHONIOENCODING": "ascii"}, cwd=source)
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout
