@@ -130,12 +130,12 @@ def _tell(cause: SlipwayError, args: Namespace | None) -> None:
 
 def _cause(error: Exception) -> SlipwayError | None:
     """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
-    from prefect_slipway.infra.local.folders import folder_behind
+    from prefect_slipway.infra.local.causes import local_cause
     from prefect_slipway.infra.local.home import stack_home
 
     named = error if isinstance(error, SlipwayError) else _prefects(error)
     try:
-        return folder_behind(error, stack_home(os.environ)) or named
+        return local_cause(error, stack_home(os.environ)) or named
     except SlipwayError:
         return named
 

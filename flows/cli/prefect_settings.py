@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 def use_prefect_server() -> None:
     """Point Prefect at the server to record with: PREFECT_API_URL, else the embedded one.
 
-    Raises StackDown, InvalidOption for what is not an address.
+    Raises StackDown, InvalidOption for what is not an address and for CAs that Prefect's client cannot read.
     """
+    from prefect_slipway.infra.common.tls import unusable_cas
     from prefect_slipway.infra.local.config import StackConfig
 
+    # Prefect reads them when it is imported, also where its server needs none, and logs a traceback.
+    if cas := unusable_cas(os.environ, ["SSL_CERT_FILE"]):
+        raise cas
     config = StackConfig.from_env(os.environ)
     if config.own_prefect_url is None:
         from prefect_slipway.infra.local.stack import Stack

@@ -21,7 +21,7 @@ from prefect.runtime import task_run
 from prefect_slipway.flows.reporting.watch import StepNews, shown_step, watcher
 from prefect_slipway.infra.common.concurrently import run_concurrently as run_concurrently
 from prefect_slipway.infra.domain.errors import SlipwayError
-from prefect_slipway.infra.local.folders import folder_behind
+from prefect_slipway.infra.local.causes import local_cause
 from prefect_slipway.infra.local.home import stack_home
 
 P = ParamSpec("P")
@@ -99,7 +99,7 @@ def _timed(name: str) -> Iterator[None]:
         yield
     except Exception as error:
         # On a full disk everything else is its consequence, and no retry helps.
-        if cause := folder_behind(error, stack_home(os.environ)):
+        if cause := local_cause(error, stack_home(os.environ)):
             raise cause from error
         raise
     finally:

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import InvalidOption
+
+# Files with CAs that a library takes from the environment: httpx, and with it Prefect's client (httpx/_config.py);
+# requests, and with it hvac (requests/sessions.py, merge_environment_settings).
+_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def unusable_cas(env: Mapping[str, str], names: Iterable[str] = _CA_FILES) -> InvalidOption | None:
+    """The first of these variables whose file of CAs cannot be read."""
+    for name in names:
+        path = Path(env.get(name) or ".")
+        try:
+            if not path.is_dir():  # requests takes these as well
+                ssl.create_default_context(cafile=path)
+        except OSError as error:
+            why = "has no CA certificate in PEM" if isinstance(error, ssl.SSLError) else str(error.strerror)
+            return InvalidOption(f"{name}: {path}: {why}", action="name a file with the CAs to trust, or unset it")
+    return None
 
 
 def trusting(what: str, ca: Path | None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from prefect_slipway.infra.common.tls import unusable_cas
 from prefect_slipway.infra.domain.errors import PortTaken
 from prefect_slipway.infra.local.builder import BUILDER, examine_builder
 from prefect_slipway.infra.local.config import StackConfig
@@ -32,6 +33,8 @@ def diagnose(config: StackConfig) -> list[Finding]:
     builder = parts[BUILDER]
     findings += examine_builder() if builder.state == "stopped" else [_builder(builder)]
     findings += [_vault(parts[VAULT]), _registry(parts), _prefect(parts[PREFECT])]
+    if cas := unusable_cas(os.environ):
+        findings.append(Finding("certificates", cas.cause, fix=cas.action))
     return [*findings, *_ports(stack, parts), _disk(config.home)]
 
 

@@ -75,3 +75,32 @@ def test_a_terminal_without_unicode_shows_the_rest(tmp_path: Path, env: Mapping[
         done = run_program(SLIPWAY, *arguments, env={**env, "PYTHONIOENCODING": "ascii"}, cwd=source)
         assert done.returncode == 0, done.stderr
         assert shown in done.stdout
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+@pytest.mark.parametrize(("text", "why"), [(None, "No such file or directory"), ("a", "has no CA certificate in PEM")])
+def test_cas_that_cannot_be_read_are_named(
+    name: str, text: str | None, why: str, tmp_path: Path, env: Mapping[str, str]
+) -> None:
+    """Each library that loads them says something else, at the first request over TLS or before it."""
+    file = tmp_path / "ca.pem"
+    if text is not None:
+        file.write_text(text)
+    env = {**env, name: str(file), "VAULT_ADDR": "https://vault.example", "VAULT_TOKEN": "token"}
+    checked = run_program(SLIPWAY, "doctor", env=env)
+    assert f"{name}: {file}: {why}" in checked.stdout
+    if name == "SSL_CERT_FILE":
+        server = {"PREFECT_API_URL": "https://prefect.example/api"}
+        commands = [
+            ["plan", ".", "--image", "r.example/a"],
+            ["history", "a"],
+            ["release", ".", "--image", "r.example/a"],
+        ]
+    else:
+        server, commands = {}, [["key", "vault:transit/a"]] if text is None else []
+    make_repository(tmp_path / "source")
+    for arguments in commands:
+        done = run_program(SLIPWAY, *arguments, env={**env, **server}, cwd=tmp_path / "source")
+        _, _, said = done.stderr.rpartition("plan version\n")
+        assert said == f"slipway: {name}: {file}: {why}\nNext: name a file with the CAs to trust, or unset it\n"
+        assert done.returncode == 2

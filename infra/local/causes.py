@@ -1,4 +1,4 @@
-"""Folders of this machine as the cause of failures: full, read-only, or gone."""
+"""This machine as the cause of failures: folders that are full, read-only or gone, and CAs that cannot be read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from prefect_slipway.infra.common.tls import unusable_cas
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
     SlipwayError,
@@ -17,8 +18,8 @@ from prefect_slipway.infra.local.disk import full_disk_behind
 _NOT_WRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def folder_behind(error: BaseException, home: Path) -> SlipwayError | None:
-    """What is wrong with a folder of this machine, if that explains `error`; else None. `home`: the state folder."""
+def local_cause(error: BaseException, home: Path) -> SlipwayError | None:
+    """What is wrong with this machine, if that explains `error`; else None. `home`: the state folder."""
     if full := full_disk_behind(error, home):
         return full
     if not isinstance(error, OSError):
@@ -28,9 +29,10 @@ def folder_behind(error: BaseException, home: Path) -> SlipwayError | None:
         # Its parents as well: it is created with them.
         if there.is_relative_to(home) or home.is_relative_to(there):
             return StateFolderUnusable(f"the state directory {home} cannot be used ({error.strerror})")
-    if isinstance(error, FileNotFoundError):
-        return _current_gone() or _no_temporary(error)
-    return None
+    if isinstance(error, FileNotFoundError) and (gone := _current_gone() or _no_temporary(error)):
+        return gone
+    # The libraries that load them say neither whose they are nor, mostly, which file it was.
+    return unusable_cas(os.environ) if error.filename is None else None
 
 
 def _current_gone() -> InvalidOption | None:

@@ -15,14 +15,14 @@ from prefect_slipway.infra.domain.errors import (
     StateFolderUnusable,
     TemporaryFolderUnusable,
 )
-from prefect_slipway.infra.local.folders import folder_behind
+from prefect_slipway.infra.local.causes import local_cause
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
 @pytest.mark.parametrize("where", ["home", "home/sources/x", "."])
 def test_a_state_folder_that_cannot_be_written_is_named(number: int, where: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    cause = folder_behind(OSError(number, os.strerror(number), str(tmp_path / where)), home)
+    cause = local_cause(OSError(number, os.strerror(number), str(tmp_path / where)), home)
     assert isinstance(cause, StateFolderUnusable)
     assert cause.cause == f"the state directory {home} cannot be used ({os.strerror(number)})"
 
@@ -41,7 +41,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(number: int, where: str,
     ],
 )
 def test_other_errors_have_other_causes(error: Exception, tmp_path: Path) -> None:
-    assert folder_behind(error, tmp_path / "home") is None
+    assert local_cause(error, tmp_path / "home") is None
 
 
 def test_no_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_no_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/1/fdinfo", "/nonexistent"])
     with pytest.raises(FileNotFoundError) as missing:
         tempfile.mkdtemp()
-    cause = folder_behind(missing.value, tmp_path)
+    cause = local_cause(missing.value, tmp_path)
     assert isinstance(cause, TemporaryFolderUnusable)
     assert cause.cause.endswith("can be written to: /proc/1/fdinfo, /nonexistent")
 
@@ -58,7 +58,7 @@ def test_no_temporary_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_full_disk_is_told_without_a_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/nonexistent"])
-    cause = folder_behind(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    cause = local_cause(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert cause is not None
     assert "full" in cause.cause
 
@@ -70,6 +70,6 @@ def test_a_current_folder_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch,
     gone.rmdir()
     with pytest.raises(FileNotFoundError) as missing:
         Path("a").resolve()
-    cause = folder_behind(missing.value, tmp_path / "home")
+    cause = local_cause(missing.value, tmp_path / "home")
     assert isinstance(cause, InvalidOption)
     assert cause.cause == "the current directory does not exist any more"
