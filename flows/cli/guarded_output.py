@@ -35,9 +35,6 @@ class Guarded(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self.unguarded = stream
-        if isinstance(stream, io.TextIOWrapper):
-            # What the terminal's encoding does not have is shown as Python shows it on standard error.
-            stream.reconfigure(errors="backslashreplace")
         self._harmless = coloured if shows_colours(stream) else plain
 
     @property
@@ -54,7 +51,12 @@ class Guarded(io.TextIOBase):
         return self.unguarded.errors
 
     def write(self, text: str, /) -> int:
-        self.unguarded.write(self._harmless(text))
+        harmless = self._harmless(text)
+        try:
+            self.unguarded.write(harmless)
+        except UnicodeEncodeError:
+            # What the terminal's encoding lacks is shown as Python shows it on standard error.
+            self.unguarded.write(harmless.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:

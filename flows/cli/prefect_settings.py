@@ -22,6 +22,7 @@ def use_prefect_server() -> None:
     from prefect_slipway.infra.common.tls import unusable_cas
     from prefect_slipway.infra.local.config import StackConfig
 
+    _spare_loopback()
     # Prefect reads them when it is imported, also where its server needs none, and logs a traceback.
     if cas := unusable_cas(os.environ, ["SSL_CERT_FILE"]):
         raise cas
@@ -91,6 +92,7 @@ def rename_histories(connection: StackConnection, before: str) -> None:
 
 
 def _use(connection: StackConnection) -> None:
+    _spare_loopback()
     os.environ["PREFECT_API_URL"] = connection.prefect_api_url
     os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
     # Separate client settings for the embedded server, so that the user's profile for another server does not
@@ -100,6 +102,13 @@ def _use(connection: StackConnection) -> None:
     # It is this installation's Prefect, and has no CSRF tokens: each client would ask for its version and for one.
     os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")
     os.environ.setdefault("PREFECT_CLIENT_CSRF_SUPPORT_ENABLED", "false")
+
+
+def _spare_loopback() -> None:
+    """Prefect's client would ask the proxy for a server on this machine, too."""
+    from prefect_slipway.infra.common.proxies import spare_loopback
+
+    spare_loopback()
 
 
 def _client_folder(connection: StackConnection) -> Path:

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from typing import TypeVar
 
+from prefect_slipway.infra.common.proxies import proxy_for, shown_proxy
 from prefect_slipway.infra.domain.errors import SlipwayError
 
 E = TypeVar("E", bound=SlipwayError)
@@ -33,13 +34,14 @@ _WORDS = (
     ("NewConnectionError", "no connection"),
 )
 _WAY = "check {address}, and the firewalls and proxies between this machine and it"
+_PROXIES = "check the proxy, and the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY"
 _REMEDIES = (
     (NO_HOST, "check the host name in {address}, and this machine's DNS"),
     (NO_NAME_SERVER, "check this machine's network and DNS"),
     (_SILENT, _WAY),
     ("no route to host", _WAY),
     ("network is unreachable", _WAY),
-    ("the proxy refused the connection", "check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+    ("the proxy refused the connection", _PROXIES),
 )
 _BROKEN = "the connection was closed before the answer was complete"
 
@@ -70,7 +72,10 @@ def unreachable(kind: type[E], what: str, error: BaseException, address: str, *,
 
     A host that does not exist is tried once: name servers keep that answer for longer than a step is tried.
     """
-    found = kind(f"{what}: {reason(error)}", action=remedy(error, address), details=details)
+    proxy, action = _proxy_of(error), remedy(error, address)
+    if proxy is not None and tls_reason(error) is None:
+        what, action = f"{what} through the proxy {proxy}", _PROXIES
+    found = kind(f"{what}: {reason(error)}", action=action, details=details)
     return once(found) if reason(error) == NO_HOST else found
 
 
@@ -94,6 +99,18 @@ def tls_reason(error: BaseException) -> str | None:
         if isinstance(link, ssl.SSLError):
             found = getattr(link, "verify_message", None) or getattr(link, "reason", None)
             return str(found).replace("_", " ").lower() if found else "no connection"
+    return None
+
+
+def _proxy_of(error: BaseException) -> str | None:
+    """The proxy of the request that failed. httpx keeps the request in `_request`, requests in `request`; aiohttp has
+    a class of error for it."""
+    for link in _causes(error):
+        request = getattr(link, "_request", None) or vars(link).get("request")
+        if (url := getattr(request, "url", None)) is not None and (proxy := proxy_for(str(url))) is not None:
+            return shown_proxy(proxy)
+        if type(link).__name__ == "ClientProxyConnectionError":
+            return f"{getattr(link, 'host', '')}:{getattr(link, 'port', '')}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""This machine as the cause of failures: folders that are full, read-only or gone, and CAs that cannot be read."""
+"""This machine as the cause of failures: folders that are full, read-only or gone, CAs and proxies that are wrong."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from prefect_slipway.infra.common.proxies import unusable_proxy
 from prefect_slipway.infra.common.tls import unusable_cas
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
@@ -23,7 +24,8 @@ def local_cause(error: BaseException, home: Path) -> SlipwayError | None:
     if full := full_disk_behind(error, home):
         return full
     if not isinstance(error, OSError):
-        return None
+        # The libraries have a class each for a proxy that they do not understand.
+        return unusable_proxy() if not isinstance(error, SlipwayError) else None
     if error.errno in _NOT_WRITABLE and isinstance(error.filename, str | bytes):
         there = Path(os.fsdecode(error.filename)).absolute()
         # Its parents as well: it is created with them.

@@ -11,6 +11,7 @@ import hvac.exceptions as hvac_errors
 import requests.exceptions as requests_errors
 
 from prefect_slipway.infra.common.causes import Cause, first
+from prefect_slipway.infra.common.proxies import unusable_proxy
 from prefect_slipway.infra.common.reasons import unreachable
 from prefect_slipway.infra.domain import errors
 from prefect_slipway.infra.vault.http import RedirectRefused, StatusTold
@@ -57,10 +58,12 @@ LIBRARY_ERRORS = (hvac_errors.VaultError, requests_errors.RequestException)
 """All that hvac's calls raise on an answer, or on none."""
 
 
-def vault_error(error: Exception, address: str, doing: str, *, login: bool = False) -> errors.VaultError:
+def vault_error(error: Exception, address: str, doing: str, *, login: bool = False) -> errors.SlipwayError:
     """The cause for one of LIBRARY_ERRORS. `doing`: "reading vault:secret/app"; the server's text is dropped."""
     if login and isinstance(error, _LOGIN_REFUSALS):
         return errors.VaultLoginRefused(f"{doing}: Vault at {address} refuses the login ({type(error).__name__})")
+    if isinstance(error, requests_errors.InvalidURL) and (proxy := unusable_proxy()):
+        return proxy
     if isinstance(error, StatusTold):
         cause = first(_STATUSES, error.status.__eq__)
         assert cause is not None, "it is raised for these alone"

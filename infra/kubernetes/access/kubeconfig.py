@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio.client import ApiClient, Configuration
@@ -17,8 +18,9 @@ from kubernetes.aio.config import ConfigException, list_kube_config_contexts, lo
 from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from prefect_slipway.infra.common.private_files import PrivateFiles
+from prefect_slipway.infra.common.proxies import proxy_for, shown_proxy, unusable_proxy
 from prefect_slipway.infra.common.reasons import reason
-from prefect_slipway.infra.domain.errors import KubeconfigInvalid
+from prefect_slipway.infra.domain.errors import InvalidOption, KubeconfigInvalid
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -80,7 +82,7 @@ def context_names(env: Mapping[str, str]) -> list[str]:
 
 
 async def log_in(access: ClusterAccess) -> Login:
-    """A client for the cluster, without any request yet. Raises KubeconfigInvalid."""
+    """A client for the cluster, without any request yet. Raises KubeconfigInvalid, InvalidOption for its proxy."""
     configuration = Configuration()
     files = PrivateFiles()
     with _understood(access):
@@ -90,10 +92,22 @@ async def log_in(access: ClusterAccess) -> Login:
                 return Login(ApiClient(configuration), None, access.namespace or _pod_namespace(), in_cluster=True)
             loader = _loader(access.kubeconfig, access.context, files)
             await loader.load_and_set(configuration)
+            # As kubectl does it (client-go, http.ProxyFromEnvironment); the official client knows `proxy-url` alone.
+            configuration.proxy = _http_proxy(configuration.proxy or proxy_for(configuration.host, or_all=False))
             client = ApiClient(configuration)
         finally:
             files.close()  # OpenSSL has read them
     return Login(client, loader, access.namespace or _context_namespace(loader), in_cluster=False)
+
+
+def _http_proxy(address: str | None) -> str | None:
+    """Raises InvalidOption for what aiohttp does not speak to."""
+    if address is None or urlsplit(address).scheme in {"http", "https"}:
+        return address
+    raise unusable_proxy() or InvalidOption(
+        f"the API server cannot be reached through the proxy {shown_proxy(address) or 'that the kubeconfig names'}",
+        action="use a proxy for HTTP: set `proxy-url` in the kubeconfig, or HTTPS_PROXY, to http://HOST:PORT",
+    )
 
 
 def namespace_of(access: ClusterAccess) -> str:

@@ -257,6 +257,11 @@ def _container(spec: BuilderSpec) -> Object:
             "appArmorProfile": {"type": "Unconfined"},
         },
     }
+    if spec.proxy is not None:
+        # Go reads both cases (net/http, ProxyFromEnvironment), curl, by which git fetches, `http_proxy` in lower case.
+        values = {"HTTP_PROXY": spec.proxy, "HTTPS_PROXY": spec.proxy, "NO_PROXY": ",".join(spec.no_proxy)}
+        named = {case(name): value for name, value in values.items() if value for case in (str.upper, str.lower)}
+        container["env"] = [{"name": name, "value": value} for name, value in named.items()]
     if spec.pull_policy is not None:
         container["imagePullPolicy"] = spec.pull_policy
     return container

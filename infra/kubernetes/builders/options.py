@@ -162,6 +162,8 @@ OPTIONS = {
     "mirrors": _Option("registries", "mirrors", _Kind(_mirrors, "HOST=MIRROR,…")),
     "plain_http": _Option("registries", "plain_http", _Kind(_words, "HOST,…")),
     "registry_ca": _Option("registries", "ca", _Kind(_cas, "HOST=FILE,…")),
+    "proxy": _Option("spec", "proxy", _TEXT),
+    "no_proxy": _Option("spec", "no_proxy", _Kind(_words, "HOST,…")),
     "idle_s": _Option("spec", "idle_s", _NUMBER),
     "ready_s": _Option("spec", "ready_s", _NUMBER),
     "scheduling_patience_s": _Option("spec", "scheduling_patience_s", _NUMBER),

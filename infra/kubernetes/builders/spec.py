@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from prefect_slipway.infra.common.proxies import shown_proxy
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.platform import check_architecture
 from prefect_slipway.infra.kubernetes.access.labels import MANAGED_BY, SLIPWAY
@@ -102,6 +103,8 @@ class BuilderSpec:
     ones of the pod.
     `gc_limit`: what the cache is trimmed to; None for three quarters of its size, so that no pod is evicted for it.
     `registries`: by host.
+    `proxy`: the HTTP or SOCKS proxy by which the daemon reaches registries, git servers and archives; `no_proxy`: hosts
+    that it reaches without, as in NO_PROXY.
     `idle_s`: seconds without a user until a shared builder may be swept; a working day keeps it warm.
     `scheduling_patience_s`: seconds a pod may find no node before that is taken as the answer; more where nodes are
     added on demand. `ready_s`: seconds until a builder has to be ready.
@@ -123,6 +126,8 @@ class BuilderSpec:
     cache: Cache = Cache()
     gc_limit: str | None = None
     registries: Mapping[str, RegistrySettings] = field(default_factory=dict)
+    proxy: str | None = None
+    no_proxy: tuple[str, ...] = ()
     idle_s: int = 8 * 3600
     scheduling_patience_s: float = 15.0
     ready_s: float = 300.0
@@ -146,6 +151,11 @@ class BuilderSpec:
             _check_label_value(value)
         for architecture in self.architectures:
             check_architecture(architecture)
+        if self.proxy is not None and self.proxy.rstrip("/") != shown_proxy(self.proxy):
+            raise InvalidOption(
+                "the builder's proxy is not http://HOST:PORT",
+                action="name it without a user and password, which whoever reads the pod would see",
+            )
         if len(self.architectures) != len(set(self.architectures)):
             raise InvalidOption("a builder has the same architecture twice", action="name each architecture once")
 

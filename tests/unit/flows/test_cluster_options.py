@@ -44,6 +44,8 @@ def test_options_become_fields() -> None:
             "pull_secrets": "a,b",
             "node_selector": "disk=ssd,arch=amd64",
             "tolerations": "ci=yes:NoSchedule,spot",
+            "proxy": "http://proxy.example:3128/",
+            "no_proxy": "r.example,10.0.0.0/8",
         },
         {},
     )
@@ -51,6 +53,7 @@ def test_options_become_fields() -> None:
     assert spec.resources.memory_limit == "4Gi"
     assert spec.cache.size == "10Gi"
     assert spec.pull_secrets == ("a", "b")
+    assert (spec.proxy, spec.no_proxy) == ("http://proxy.example:3128/", ("r.example", "10.0.0.0/8"))
     assert spec.node_selector == {"disk": "ssd", "arch": "amd64"}
     assert spec.tolerations == (Toleration("ci", "yes", "NoSchedule"), Toleration("spot"))
 
@@ -69,6 +72,8 @@ def test_options_become_fields() -> None:
         {"mirrors": "docker.io"},
         {"registry_ca": "reg.example=/no/such/file"},
         {"ready_s": "soon"},
+        {"proxy": "proxy.example"},
+        {"proxy": "http://ci:hidden@proxy.example:3128"},
         {"architectures": "x86_64"},
         {"architectures": "arm65"},
         {"architectures": "amd64,amd64"},

@@ -169,6 +169,17 @@ def test_registries_are_told_to_the_daemon() -> None:
     assert config["data"][path.rpartition("/")[2]] == settings.ca
 
 
+def test_a_proxy_is_told_to_the_daemon() -> None:
+    """To Go and to curl; a builder without one keeps its pods."""
+    spec = BuilderSpec(proxy="http://proxy.example:3128", no_proxy=("r.example", "10.0.0.0/8"))
+    (container,) = pod(spec)["spec"]["containers"]
+    told = {each["name"]: each["value"] for each in container["env"]}
+    assert told["HTTPS_PROXY"] == told["http_proxy"] == "http://proxy.example:3128"
+    assert told["NO_PROXY"] == told["no_proxy"] == "r.example,10.0.0.0/8"
+    (container,) = pod(BuilderSpec())["spec"]["containers"]
+    assert "env" not in container
+
+
 def test_the_clients_key_is_in_no_object_of_a_run() -> None:
     """It is in this process's memory only."""
     assert CERTIFICATES.client_key.decode() not in repr(everything(BuilderSpec()))
