@@ -22,6 +22,7 @@ from prefect_slipway.infra.domain.errors import (
     SourceDenied,
     SourceMissing,
 )
+from prefect_slipway.infra.source.bare import first_fetch
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.checkout import remove
 from prefect_slipway.infra.source.command import FETCH, Remote
@@ -166,7 +167,6 @@ async def remote_branch(remote: Remote, branch: str, workdir: Path) -> AsyncIter
     check_ref(branch)
     async with fetch_folder(workdir) as folder:
         repository = folder / "git"
-        await run_git(str(repository), "init", "--quiet", "--bare", "--template=", str(repository))
         settings = {
             "remote.origin.url": remote.url.text,
             "remote.origin.promisor": "true",
@@ -174,11 +174,9 @@ async def remote_branch(remote: Remote, branch: str, workdir: Path) -> AsyncIter
             "core.repositoryformatversion": "1",
             "extensions.partialClone": "origin",
         }
-        for name, value in settings.items():
-            await run_git(str(repository), "config", name, value, cwd=repository)
+        opened = RemoteBranch(repository, remote, branch)
         try:
-            opened = RemoteBranch(repository, remote, branch)
-            await opened.fetch()
+            await first_fetch(repository, settings, opened.fetch)
             yield opened
         finally:
             await asyncio.to_thread(remove, folder)

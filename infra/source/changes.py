@@ -11,6 +11,8 @@ from prefect_slipway.infra.source.causes import run_git
 
 _STATUS = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames")
 _UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
+SKIPPED = "skip-worktree"
+"""How a change is marked to a file that git is told to leave out, as in a sparse checkout (git-sparse-checkout(1))."""
 _GITLINK = "160000"
 
 
@@ -31,7 +33,7 @@ async def changes(path: Path) -> list[str]:
         if flag.islower():
             overlooked[name] = "assume-unchanged"
         elif flag == "S":
-            overlooked[name] = "skip-worktree"
+            overlooked[name] = SKIPPED
     found = await _tracked(path, overlooked) + await _untracked(path)
     for name in submodules:
         if (path / name / ".git").exists() and name not in found:

@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.errors import (
     SourceMissing,
 )
 from prefect_slipway.infra.source.causes import git_error, run_git
-from prefect_slipway.infra.source.changes import changes
+from prefect_slipway.infra.source.changes import SKIPPED, changes
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Answer, git
 from prefect_slipway.infra.source.limits import unusable
@@ -25,6 +25,7 @@ from prefect_slipway.infra.source.url import GitUrl
 from prefect_slipway.infra.source.workdir import in_thread
 
 _SHOWN_CHANGES = 10
+_WHOLE = "check these files out (`git sparse-checkout disable`), release the repository's URL, or add --allow-dirty"
 # A folder that looks like a repository without a work tree is one that came with the files: its configuration, which
 # may name programs and a work tree, is not the user's (git-config(1), safe.bareRepository).
 _NO_WORK_TREE = ("not a git repository", "must be run in a work tree", "cannot use bare repository")
@@ -133,7 +134,9 @@ def _dirty(path: Path, tree: _WorkTree, changed: list[str]) -> DirtyTree:
     if tree.revision is None:
         return DirtyTree(f"nothing is committed yet in {tree.top}", details=details)
     count = "1 uncommitted change" if len(changed) == 1 else f"{len(changed)} uncommitted changes"
-    return DirtyTree(f"{path} has {count}", details=details)
+    # All of them are left out of the work tree, most likely, and there is nothing to commit.
+    sparse = all(change.endswith(f"({SKIPPED})") for change in changed)
+    return DirtyTree(f"{path} has {count}", action=_WHOLE if sparse else None, details=details)
 
 
 async def _source_url(top: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption, RefUnknown, SourceError
+from prefect_slipway.infra.source.bare import first_fetch
 from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.checkout import Checkout, enter_subdirectory
 from prefect_slipway.infra.source.command import FETCH, Remote, git, streamed
@@ -48,8 +49,9 @@ async def fetch_git(
     remote = Remote(address, credentials, _existing(ca_file))
     async with fetch_folder(workdir) as folder:
         repository, tree = folder / "git", folder / "tree" / address.name
-        await _initialise(repository, remote)
-        revision = await _fetch(repository, remote, ref)
+        revision = await first_fetch(
+            repository, {"remote.origin.url": address.text}, lambda: _fetch(repository, remote, ref)
+        )
         await _check_paths(repository, remote, revision)
         tree.mkdir(parents=True)
         await _check_out(repository, tree, remote, revision, submodules=submodules)
@@ -74,11 +76,6 @@ def _existing(ca_file: Path | None) -> Path | None:
     if ca_file is not None and not ca_file.is_file():
         raise InvalidOption(f"the CA file {ca_file} does not exist", action="check --source-ca")
     return ca_file
-
-
-async def _initialise(repository: Path, remote: Remote) -> None:
-    await run_git(str(repository), "init", "--quiet", "--bare", "--template=", str(repository))
-    await run_git(str(repository), "config", "remote.origin.url", remote.url.text, cwd=repository)
 
 
 async def _fetch(repository: Path, remote: Remote, ref: str) -> str:

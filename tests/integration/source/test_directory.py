@@ -181,6 +181,12 @@ async def test_a_sparse_checkout_lacks_what_its_commit_has(work: Path) -> None:
     with pytest.raises(DirtyTree) as caught:
         await open_directory(work, allow_dirty=False)
     assert "other/file (skip-worktree)" in caught.value.details
+    assert "git sparse-checkout disable" in caught.value.action
+    (work / "app" / "main").write_text("changed\n")
+    with pytest.raises(DirtyTree) as caught:
+        await open_directory(work, allow_dirty=False)
+    assert "commit or stash the changes" in caught.value.action
+    git(work, "checkout", "--quiet", ".")
     assert not (await open_directory(work / "app", allow_dirty=False)).dirty
 
 

@@ -24,8 +24,12 @@ from prefect_slipway.infra.domain.errors import (
     SourceTlsError,
     SourceUnreachable,
 )
+from prefect_slipway.infra.source.branch_writer import remote_branch
+from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.commits import SLIPWAY, Commit
 from prefect_slipway.infra.source.git import fetch_git
 from prefect_slipway.infra.source.ledger import GitLedger
+from prefect_slipway.infra.source.url import GitUrl
 from tests.certificates import make_certificates
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
@@ -102,6 +106,30 @@ async def test_a_repository_is_fetched_in_every_form(form: str, bare: Path, serv
         assert (checkout.path / "app").stat().st_mode & 0o777 == 0o755
         assert checkout.source_url == (server.url("app.git") if "http" in form else None)
     assert left(tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+@pytest.mark.parametrize("default", ["sha1", "sha256"])
+async def test_the_object_format_is_the_remotes(
+    object_format: str, default: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this machine's git uses for new repositories; its history and its tags can be read and written."""
+    monkeypatch.setenv("GIT_DEFAULT_HASH", object_format)
+    work = make_repository(tmp_path / "work")
+    git(work, "tag", "v1.0.0")
+    revision = commit(work, "fix: two", {"file": "two"})
+    bare = make_bare(tmp_path / "bare", work)
+    monkeypatch.setenv("GIT_DEFAULT_HASH", default)
+    for ref in (None, "main", revision):
+        async with await fetch_git(f"file://{bare}", ref=ref, workdir=tmp_path / "sources") as checkout:
+            assert checkout.revision == revision
+            ledger = await GitLedger.open(checkout, prefix="v")
+            assert [str(version) for version in await ledger.versions()] == ["1.0.0"]
+    async with remote_branch(Remote(GitUrl.parse(f"file://{bare}")), "main", tmp_path / "sources") as branch:
+        made = await branch.commit(Commit({"file": "three"}, "docs: three\n"), SLIPWAY)
+        assert await branch.push(made, "main", revision)
+    assert git(bare, "show", "main:file") == "three"
+    assert left(tmp_path / "sources") == []
 
 
 async def test_exactly_the_ref_is_fetched(bare: Path, server: GitServer, tmp_path: Path) -> None:
