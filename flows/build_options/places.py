@@ -114,7 +114,7 @@ def read_text(path: Path, name: str, most_bytes: int, error: type[SlipwayError])
     try:
         with path.open("rb") as opened:
             content = opened.read(most_bytes + 1)
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # as Windows' editors write it
     except OSError as failure:
         raise error(f"{name} cannot be read: {failure.strerror}") from None
     except UnicodeDecodeError:

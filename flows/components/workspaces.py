@@ -203,7 +203,7 @@ def _text(folder: Path, name: str) -> str:
             content = opened.read(_MOST_BYTES + 1)
         if len(content) > _MOST_BYTES:
             raise ReleaseFileInvalid(f"{name} is larger than {_MOST_BYTES >> 20} MiB")
-        return content.decode()
+        return content.decode("utf-8-sig")
     except OSError as error:
         why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         raise ReleaseFileInvalid(f"{name}, which describes the workspace, {why}", action="check `workspace`") from None

@@ -186,6 +186,15 @@ def test_a_person_allows_a_directory_s_values_until_they_change(tmp_path: Path) 
         with_release_file(request, env)
 
 
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
+    """With a byte order mark and its line ends."""
+    (tmp_path / "slipway.toml").write_bytes(b'\xef\xbb\xbfimage = "r.example/a"\r\nbump = "minor"\r\n')
+    request = ReleaseRequest.read({"source": str(tmp_path)})
+    file = find_release_file(request, tmp_path)
+    assert file is not None
+    assert file.applied(request, ["image"]).image == "r.example/a"
+
+
 def test_hostile_files(tmp_path: Path) -> None:
     outside = tmp_path / "outside.toml"
     outside.write_text('image = "x/y"')
