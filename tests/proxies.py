@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.cluster.exposed import pass_on
 from tests.ports import free_port
 from tests.serving import serving
 from tests.ssh_server import serve_ssh
@@ -29,13 +30,14 @@ class HttpProxy(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), _Handler)
         self.asked: list[str] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -57,22 +59,15 @@ class _Handler(socketserver.StreamRequestHandler):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
                 upstream.sendall(first)
-            answers = threading.Thread(target=_pass_on, args=(upstream, self.connection))
+            answers = threading.Thread(target=pass_on, args=(upstream, self.connection))
             answers.start()
-            _pass_on(self.connection, upstream)
+            pass_on(self.connection, upstream)
             answers.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while chunk := source.recv(1 << 16):
-            target.sendall(chunk)
-        target.shutdown(socket.SHUT_WR)
-
-
 @contextmanager
-def http_proxy() -> Iterator[HttpProxy]:
-    with HttpProxy() as proxy, serving(proxy):
+def http_proxy(host: str = "127.0.0.1") -> Iterator[HttpProxy]:
+    with HttpProxy(host) as proxy, serving(proxy):
         yield proxy
 
 

@@ -16,9 +16,9 @@ def exposed(host: str, port: int) -> Iterator[str]:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(("127.0.0.1", port)) as there:
-                back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
+                back = threading.Thread(target=pass_on, args=(there, self.request), daemon=True)
                 back.start()
-                _copy(self.request, there)
+                pass_on(self.request, there)
                 back.join()
 
     class Server(socketserver.ThreadingTCPServer):
@@ -33,7 +33,8 @@ def exposed(host: str, port: int) -> Iterator[str]:
             server.shutdown()
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """What comes from one, to the other, to its end."""
     with suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)

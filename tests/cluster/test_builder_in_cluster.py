@@ -30,6 +30,7 @@ from tests.contract.buildkit.parts import run as run_step
 from tests.kubernetes.cluster import ClusterUnderTest, build, buildkit, names_left, new_run, small_context
 from tests.kubernetes.contract import OURS, BuilderContract
 from tests.kubernetes.script import Script
+from tests.proxies import http_proxy
 from tests.waiting import soon
 
 ROLE = Path(prefect_slipway.infra.kubernetes.__file__).parent / "role.yaml"
@@ -51,6 +52,22 @@ async def test_a_privileged_builder_builds(
         context = small_context(tmp_path, run_step(f"echo {run.id} > /id"))
         assert (await build(provisioned, context, image, cluster.credentials)).digest
     assert await names_left(api, OURS) == []
+
+
+async def test_a_builder_pushes_through_its_proxy(
+    cluster: ClusterUnderTest, api: KubernetesApi, host_address: str, tmp_path: Path
+) -> None:
+    """Not to a host that it is told to reach without."""
+    with http_proxy(host_address) as proxy:
+        for no_proxy, through in ((), {cluster.registry}), ((host_address,), set()):
+            proxy.asked.clear()
+            run = new_run()
+            spec = cluster.spec(proxy=proxy.url, no_proxy=no_proxy)
+            async with KubernetesBuilder(api, spec, run, source="s") as builder:
+                context = small_context(tmp_path / run.id, run_step(f"echo {run.id} > /id"))
+                image = f"{cluster.registry}/team/proxied:{run.id}"
+                assert (await build(await builder.provision(), context, image, cluster.credentials)).digest
+            assert set(proxy.asked) == through
 
 
 @pytest.mark.parametrize("lifetime", ["run", "shared"])
