@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.build_options.outputs import Surroundings
     from prefect_slipway.flows.cli.build_options import build_request
     from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
-    from prefect_slipway.infra.registry.docker_config import DockerConfig
+    from prefect_slipway.infra.common.docker_config import DEFAULT_ENGINE, DockerConfig
 
     progress = _progress(args)
     stack = embedded_stack()
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     config = DockerConfig.from_env(os.environ)
 
     def local_engine(context: str) -> DockerEngine:
-        return DockerEngine.of_docker(os.environ, config.read(), config.folder, context)
+        return DockerEngine.of_docker(os.environ, context)
 
     # The embedded one is a builder and nothing else: nobody looks for images there.
     engine = builder.kind == "docker" and network is None
     surroundings = Surroundings(engine, local_engine)
     with contextlib.ExitStack() as exits:
-        proxies = config.proxies(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+        proxies = config.proxies(os.environ.get("DOCKER_HOST", DEFAULT_ENGINE))
         asked = build_request(args, network, os.environ, surroundings, exits, proxies)
         try:
             return asyncio.run(_run(args, progress, builder, asked, stack, engine=engine))

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 
-DEFAULT_ENGINE_SOCKET = Path("/var/run/docker.sock")
 # sun_path of sockaddr_un(7), less the terminating NUL.
 _SOCKET_PATH_LIMIT = 107
 _TCP = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
@@ -31,7 +30,8 @@ class TlsFiles(NamedTuple):
 
 class BuilderAddress(NamedTuple):
     """A parsed address. `tcp` has `host` and `port` (and `tls`), `unix` and `docker` have `path`, and
-    `docker-container` has the container's name as `host`."""
+    `docker-container` has the container's name as `host`. An engine without a `path` is the one of the `docker`
+    command."""
 
     kind: Literal["tcp", "unix", "docker", "docker-container"]
     host: str = ""
@@ -42,7 +42,8 @@ class BuilderAddress(NamedTuple):
     @classmethod
     def parse(cls, text: str, tls: TlsFiles | None = None) -> BuilderAddress:
         """Read `tcp://HOST:PORT`, `unix://PATH`, `docker://[PATH]` (a Docker engine's socket) or
-        `docker-container://NAME` (a buildkitd in a container of the engine of DOCKER_HOST).
+        `docker-container://NAME` (a buildkitd in a container of an engine). Without a path, and of a container, it is
+        the engine that the `docker` command talks to.
 
         Raises InvalidOption.
         """
@@ -59,8 +60,10 @@ class BuilderAddress(NamedTuple):
             if not _CONTAINER.fullmatch(rest):
                 raise InvalidOption(f"{text!r} is not docker-container://NAME", action=_ACTION)
             return cls("docker-container", host=rest)
-        path = Path(rest) if rest else DEFAULT_ENGINE_SOCKET
-        if not path.is_absolute() or (scheme == "unix" and not rest):
+        if scheme == "docker" and not rest:
+            return cls("docker")
+        path = Path(rest)
+        if not path.is_absolute():
             raise InvalidOption(
                 f"{text!r}: the socket's path must be absolute", action="use three slashes: unix:///run/…"
             )
@@ -78,10 +81,14 @@ class BuilderAddress(NamedTuple):
             raise InvalidOption(f"{text!r} is not tcp://HOST:PORT", action=_ACTION)
         return cls("tcp", host=match["host"].strip("[]"), port=int(match["port"]), tls=tls)
 
+    @property
+    def has_path(self) -> bool:
+        return self.path != Path()
+
     def __str__(self) -> str:
         if self.kind == "docker-container":
             return f"{self.kind}://{self.host}"
         if self.kind != "tcp":
-            return f"{self.kind}://{self.path}"
+            return f"{self.kind}://{self.path if self.has_path else ''}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"tcp://{host}:{self.port}"

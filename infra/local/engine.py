@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from prefect_slipway.infra.common.docker_config import DEFAULT_ENGINE, docker_endpoint
 from prefect_slipway.infra.common.private_files import private_folder
 from prefect_slipway.infra.domain.errors import InvalidOption, StackError
 from prefect_slipway.infra.local.daemon import DaemonSpec
@@ -46,10 +47,13 @@ class FoundEngine:
 
 def usable_engine() -> FoundEngine:
     """The engine that the docker command would use, if it runs and has the containerd image store."""
-    named = os.environ.get("DOCKER_HOST", "")
-    if named and not named.startswith("unix://"):
-        return FoundEngine(None, f"DOCKER_HOST is {named.partition('://')[0]}://…, not a unix socket")
-    candidates = [Path(named.removeprefix("unix://"))] if named else _default_sockets()
+    try:
+        named = docker_endpoint(os.environ).address
+    except InvalidOption as error:
+        return FoundEngine(None, error.cause)
+    if not named.startswith("unix://"):
+        return FoundEngine(None, f"docker's engine is {named.partition('://')[0]}://…, not a unix socket")
+    candidates = [Path(named.removeprefix("unix://"))] if named != DEFAULT_ENGINE else _default_sockets()
     reasons = []
     for path in candidates:
         found = _look_at(path)
@@ -73,7 +77,11 @@ def find_dockerd() -> Path | None:
 
 def default_engine_answers() -> bool:
     """Whether the docker command finds an engine by itself, one that Slipway can use or not."""
-    return bool(os.environ.get("DOCKER_HOST")) or any(_info(socket) is not None for socket in _default_sockets())
+    try:
+        chosen = docker_endpoint(os.environ).address != DEFAULT_ENGINE
+    except InvalidOption:
+        return False
+    return chosen or any(_info(socket) is not None for socket in _default_sockets())
 
 
 def engine_address(home: Path) -> str:
@@ -206,7 +214,7 @@ def _fits(folder: Path) -> bool:
 
 
 def _default_sockets() -> list[Path]:
-    sockets = [Path("/var/run/docker.sock")]
+    sockets = [Path(DEFAULT_ENGINE.removeprefix("unix://"))]
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         sockets.append(Path(runtime) / "docker.sock")
     return sockets

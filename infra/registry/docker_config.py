@@ -1,4 +1,4 @@
-"""What docker keeps in `config.json`: credentials (`auths`, `credHelpers`, `credsStore`), proxies, the current context.
+"""The credentials in docker's `config.json`: `auths`, `credHelpers`, `credsStore`.
 
 Credentials are read again at each call, and helpers are run again, so that a fresh token is found during a long build.
 Format: docker/cli `cli/config/configfile/file.go`; a helper's protocol: github.com/docker/docker-credential-helpers
@@ -12,63 +12,13 @@ import json
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from prefect_slipway.infra.common.child_process import child_process
 from prefect_slipway.infra.common.docker_auths import credential_of, key_of
+from prefect_slipway.infra.common.docker_config import DockerConfig, docker_config_file
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import normalize_registry_host
-
-
-def docker_config_file(env: Mapping[str, str]) -> Path:
-    """In DOCKER_CONFIG's folder, else in `~/.docker`."""
-    return (Path(env.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json").absolute()
-
-
-# ParseProxyConfig in cli/config/configfile/file.go (docker/cli); each is set in both cases.
-_PROXIES = {
-    "httpProxy": "HTTP_PROXY",
-    "httpsProxy": "HTTPS_PROXY",
-    "noProxy": "NO_PROXY",
-    "ftpProxy": "FTP_PROXY",
-    "allProxy": "ALL_PROXY",
-}
-
-
-class DockerConfig:
-    """Docker's configuration in a folder; empty if it has none."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / "config.json"
-
-    @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> DockerConfig:
-        """DOCKER_CONFIG's folder, else `~/.docker`."""
-        return cls(docker_config_file(env).parent)
-
-    def read(self) -> dict[str, Any]:
-        """Raises InvalidOption for a file that cannot be read."""
-        try:
-            config = json.loads(self.file.read_text())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise InvalidOption(
-                f"{self.file} is not a readable docker configuration", action="fix or remove it"
-            ) from error
-        return config if isinstance(config, dict) else {}
-
-    def proxies(self, engine: str) -> dict[str, str]:
-        """Build arguments for the proxies that are configured for this engine (`unix:///var/run/docker.sock`), else for
-        all. Raises InvalidOption."""
-        configured = self.read().get("proxies")
-        named = configured if isinstance(configured, dict) else {}
-        found = named.get(engine, named.get("default"))
-        found = found if isinstance(found, dict) else {}
-        values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)}
-        return {each: value for name, value in values.items() for each in (name, name.lower())}
 
 
 class DockerConfigCredentials:

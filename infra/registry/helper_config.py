@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect_slipway.infra.common.docker_auths import HUB_KEY
+from prefect_slipway.infra.common.docker_config import docker_config_file
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import DOCKER_HUB
-from prefect_slipway.infra.registry.docker_config import docker_config_file
 
 _HELPERS = "credHelpers"
 

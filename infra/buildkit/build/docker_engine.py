@@ -1,21 +1,19 @@
 """Load an image into a Docker engine (`docker load`) over its HTTP API.
 
-API: `GET /info`, `POST /images/load` (docs.docker.com/reference/api/engine). Which engine: DOCKER_HOST, DOCKER_CONTEXT
-and docker's configuration, as the `docker` command reads them (cli/command/cli.go, cli/context/store in docker/cli).
+API: `GET /info`, `POST /images/load` (docs.docker.com/reference/api/engine).
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
+from prefect_slipway.infra.common.docker_config import docker_endpoint
 from prefect_slipway.infra.common.tls import trusting
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 
@@ -36,38 +34,10 @@ class DockerEngine(NamedTuple):
     verified: bool = True
 
     @classmethod
-    def of_docker(
-        cls, env: Mapping[str, str], config: Mapping[str, Any], folder: Path, context: str = ""
-    ) -> DockerEngine:
-        """The engine of this context, else the one that the `docker` command would talk to.
-
-        `config`: docker's configuration, which lies in `folder`. Raises InvalidOption.
-        """
-        named = env.get("DOCKER_HOST", "")
-        if not context and not named:
-            context = env.get("DOCKER_CONTEXT") or str(config.get("currentContext") or "")
-        if context not in {"", "default"}:
-            return cls._of_context(folder / "contexts", context)
-        # docker/cli `opts`: either variable turns TLS on.
-        verified = bool(env.get("DOCKER_TLS_VERIFY"))
-        certificates = None
-        if verified or env.get("DOCKER_TLS"):
-            certificates = Path(env.get("DOCKER_CERT_PATH") or folder)
-        return cls.parse(named or f"unix://{DEFAULT_ENGINE_SOCKET}", certificates, verified=verified)
-
-    @classmethod
-    def _of_context(cls, folder: Path, name: str) -> DockerEngine:
-        key = hashlib.sha256(name.encode()).hexdigest()
-        try:
-            endpoint = json.loads((folder / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
-            host, unverified = str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InvalidOption(
-                f"docker has no readable context {name!r}",
-                action="list the contexts with `docker context ls`",
-            ) from error
-        certificates = folder / "tls" / key / "docker"
-        return cls.parse(host, certificates if certificates.is_dir() or unverified else None, verified=not unverified)
+    def of_docker(cls, env: Mapping[str, str], context: str = "") -> DockerEngine:
+        """See `docker_endpoint`. Raises InvalidOption."""
+        endpoint = docker_endpoint(env, context)
+        return cls.parse(endpoint.address, endpoint.certificates, verified=endpoint.verified)
 
     @classmethod
     def parse(cls, text: str, certificates: Path | None = None, *, verified: bool = True) -> DockerEngine:

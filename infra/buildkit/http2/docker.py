@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect_slipway.infra.buildkit.address import DEFAULT_ENGINE_SOCKET
 from prefect_slipway.infra.buildkit.http2.byte_stream import ByteStream, SocketStream
+from prefect_slipway.infra.common.docker_config import docker_endpoint
 from prefect_slipway.infra.common.reasons import once
 from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderUnreachable, InvalidOption
 from prefect_slipway.infra.domain.outside import one_line
@@ -28,12 +28,11 @@ Connect = Callable[[], Awaitable[SocketStream]]
 
 
 def engine_socket(env: Mapping[str, str], subject: str) -> Path:
-    """Of the engine that DOCKER_HOST names. Raises InvalidOption if that has no socket on this machine."""
-    named = env.get("DOCKER_HOST") or f"unix://{DEFAULT_ENGINE_SOCKET}"
-    scheme, _, path = named.partition("://")
+    """Of the engine that the `docker` command talks to. Raises InvalidOption if that has no socket on this machine."""
+    scheme, _, path = docker_endpoint(env).address.partition("://")
     if scheme != "unix" or not path.startswith("/"):
         raise InvalidOption(
-            f"{subject}: DOCKER_HOST is {scheme}://…, and not a socket on this machine",
+            f"{subject}: docker's engine is {scheme}://…, and not a socket on this machine",
             action="set DOCKER_HOST to unix://PATH, or name the builder's address: tcp://HOST:PORT",
         )
     return Path(path)

@@ -24,9 +24,13 @@ async def open_stream(address: BuilderAddress, *, timeout_s: float = 10.0) -> By
     """Connect to `address`, giving up after `timeout_s` seconds.
 
     Raises BuilderUnreachable (a container that cannot be entered, too), BuilderTlsError, BuilderProtocolError (a Docker
-    engine that offers no BuildKit) or InvalidOption (a TLS file that cannot be read).
+    engine that offers no BuildKit) or InvalidOption (a TLS file or docker's configuration that cannot be read).
     """
     context = _tls_context(address.tls) if address.tls is not None else None
+    if address.kind in {"docker", "docker-container"} and not address.has_path:
+        from prefect_slipway.infra.buildkit.http2.docker import engine_socket
+
+        address = address._replace(path=engine_socket(os.environ, f"builder {address}"))
     try:
         async with asyncio.timeout(timeout_s):
             return await _connect(address, context)
@@ -54,12 +58,13 @@ async def _connect(address: BuilderAddress, context: ssl.SSLContext | None) -> B
         return SocketStream(await _tcp_socket(address))
     if address.kind == "unix":
         return await _unix_stream(address.path)
-    from prefect_slipway.infra.buildkit.http2.docker import engine_socket, to_buildkit, to_container
+    from prefect_slipway.infra.buildkit.http2.docker import to_buildkit, to_container
 
     subject = f"builder {address}"
+    connect = partial(_unix_stream, address.path)
     if address.kind == "docker":
-        return await to_buildkit(partial(_unix_stream, address.path), subject)
-    return await to_container(address.host, partial(_unix_stream, engine_socket(os.environ, subject)), subject)
+        return await to_buildkit(connect, subject)
+    return await to_container(address.host, connect, subject)
 
 
 async def _unix_stream(path: Path) -> SocketStream:

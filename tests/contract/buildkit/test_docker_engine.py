@@ -5,13 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption, OutputError
 from tests.certificates import Certificates, make_certificates
 from tests.contract.buildkit.parts import Engine
@@ -73,6 +76,31 @@ async def test_an_engine_of_docker(engine: Engine) -> None:
     assert await docker.keeps_layouts()
     with pytest.raises(OutputError, match=r"did not accept|refuses"):
         await docker.load(archive())
+
+
+async def test_a_builder_without_a_path_is_dockers_engine(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By DOCKER_HOST or docker's current context, as the `docker` command finds it; an error names its socket."""
+    if not engine.is_docker:
+        pytest.skip("docker talks to no buildkitd")
+    address = BuilderAddress.parse("docker://")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine.socket}")
+    async with BuildKit(address) as client:
+        assert (await client.info()).version
+    monkeypatch.setenv("DOCKER_HOST", "")
+    made = ("docker", "context", "create", "here", "--docker", f"host=unix://{engine.socket}")
+    subprocess.run(made, check=True, capture_output=True)
+    subprocess.run(("docker", "context", "use", "here"), check=True, capture_output=True)
+    async with BuildKit(address) as client:
+        assert (await client.info()).version
+    monkeypatch.setenv("DOCKER_CONTEXT", "gone")
+    with pytest.raises(InvalidOption, match="no readable context 'gone'"):
+        await BuildKit(address).__aenter__()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(BuilderUnreachable, match=f"docker://{tmp_path}/none.sock: the socket does not exist"):
+        await BuildKit(address).__aenter__()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from prefect_slipway.infra.domain.errors import InvalidOption
         ("tcp://10.0.0.1:1", "tcp://10.0.0.1:1"),
         ("tcp://[::1]:1234", "tcp://[::1]:1234"),
         ("unix:///run/buildkit/buildkitd.sock", "unix:///run/buildkit/buildkitd.sock"),
-        ("docker://", "docker:///var/run/docker.sock"),
+        ("docker://", "docker://"),
         ("docker:///run/user/1000/docker.sock", "docker:///run/user/1000/docker.sock"),
         ("docker-container://buildx_buildkit_slipway0", "docker-container://buildx_buildkit_slipway0"),
     ],

@@ -39,12 +39,13 @@ def test_which_engine(tmp_path: Path, env: dict[str, str], config: dict[str, Any
     """A context that is asked for goes first, then DOCKER_HOST, DOCKER_CONTEXT and the configuration's."""
     context(tmp_path, "far", {"Host": "tcp://far.example:2375", "SkipTLSVerify": False})
     context(tmp_path, "near", {"Host": "unix:///near.sock"})
-    assert str(DockerEngine.of_docker(env, config, tmp_path, asked)) == address
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert str(DockerEngine.of_docker({"DOCKER_CONFIG": str(tmp_path), **env}, asked)) == address
 
 
 def test_certificates(tmp_path: Path) -> None:
     """Those of the environment, or of the context; only what is verified has to be vouched for."""
-    host = {"DOCKER_HOST": "tcp://h:1"}
+    docker = {"DOCKER_CONFIG": str(tmp_path)}
     for env, certificates, verified in (
         ({}, None, False),
         ({"DOCKER_TLS_VERIFY": "1"}, tmp_path, True),
@@ -52,12 +53,12 @@ def test_certificates(tmp_path: Path) -> None:
         ({"DOCKER_TLS": "1", "DOCKER_CERT_PATH": "/certs"}, Path("/certs"), False),
         ({"DOCKER_CERT_PATH": "/certs"}, None, False),
     ):
-        found = DockerEngine.of_docker({**host, **env}, {}, tmp_path)
+        found = DockerEngine.of_docker({**docker, "DOCKER_HOST": "tcp://h:1", **env})
         assert (found.certificates, found.verified) == (certificates, verified)
     context(tmp_path, "safe", {"Host": "tcp://h:2"})
     place = tmp_path / "contexts" / "tls" / hashlib.sha256(b"safe").hexdigest() / "docker"
     place.mkdir(parents=True)
-    assert DockerEngine.of_docker({}, {}, tmp_path, "safe") == DockerEngine(host="h:2", certificates=place)
+    assert DockerEngine.of_docker(docker, "safe") == DockerEngine(host="h:2", certificates=place)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_certificates(tmp_path: Path) -> None:
 def test_what_is_no_engine(text: str, tmp_path: Path) -> None:
     """An address that an image cannot be sent to is refused."""
     with pytest.raises(InvalidOption, match="Docker engine"):
-        DockerEngine.of_docker({"DOCKER_HOST": text}, {}, tmp_path)
+        DockerEngine.of_docker({"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": text})
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"Endpoints": {}}', '{"Endpoints": {"docker": "x"}}', "\udcff"])
@@ -77,4 +78,4 @@ def test_contexts_that_are_none(tmp_path: Path, content: str | None) -> None:
         (file,) = tmp_path.rglob("meta.json")
         file.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InvalidOption, match="no readable context 'odd'"):
-        DockerEngine.of_docker({}, {}, tmp_path, "odd")
+        DockerEngine.of_docker({"DOCKER_CONFIG": str(tmp_path)}, "odd")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from prefect_slipway.infra.common.docker_config import DockerConfig
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.registry.docker_config import DockerConfig, DockerConfigCredentials
+from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 
 
 def _source(folder: Path, config: Any) -> DockerConfigCredentials:
