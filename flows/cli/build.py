@@ -125,7 +125,8 @@ async def _run(
                     text, code = await _call(args, buildkit, asked, credentials, news)
                 else:
                     text, code = await _build(args, buildkit, asked, credentials, news, engine=engine), 0
-    if text:
+    # With --quiet, where there is no image, buildx prints an empty line for its id.
+    if text or (args.quiet and asked.call is None):
         print(text)
     return code
 
