@@ -12,9 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.cluster.exposed import pass_on
 from tests.ports import free_port
-from tests.serving import serving
+from tests.serving import pass_on, serving
 from tests.ssh_server import serve_ssh
 from tests.waiting import wait_until
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -34,3 +35,12 @@ def folder_served(root: Path) -> Iterator[str]:
     handler = partial(Quiet, directory=str(root))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
+
+
+def pass_on(source: socket.socket, target: socket.socket) -> None:
+    """What comes from one, to the other, to its end."""
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

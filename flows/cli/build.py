@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.cli.builder_address import add_address_options, chosen_builder, embedded_stack
@@ -65,12 +66,9 @@ def run(args: argparse.Namespace) -> int:
     builder, network = chosen_builder(args, stack)
     config = DockerConfig.from_env(os.environ)
 
-    def local_engine(context: str) -> DockerEngine:
-        return DockerEngine.of_docker(os.environ, context)
-
     # The embedded one is a builder and nothing else: nobody looks for images there.
     engine = builder.kind == "docker" and network is None
-    surroundings = Surroundings(engine, local_engine)
+    surroundings = Surroundings(engine, partial(DockerEngine.of_docker, os.environ))
     with contextlib.ExitStack() as exits:
         proxies = config.proxies(os.environ.get("DOCKER_HOST", DEFAULT_ENGINE))
         asked = build_request(args, network, os.environ, surroundings, exits, proxies)

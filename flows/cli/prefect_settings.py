@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect_slipway.infra.common.proxies import spare_loopback
 from prefect_slipway.infra.domain.errors import StackDown
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ def use_prefect_server() -> None:
     from prefect_slipway.infra.common.tls import unusable_cas
     from prefect_slipway.infra.local.config import StackConfig
 
-    _spare_loopback()
     # Prefect reads them when it is imported, also where its server needs none, and logs a traceback.
     if cas := unusable_cas(os.environ, ["SSL_CERT_FILE"]):
         raise cas
@@ -38,6 +38,8 @@ def use_prefect_server() -> None:
                 action="run `slipway up`, or set PREFECT_API_URL to your own server",
             ) from error
         _use(connection)
+    else:
+        spare_loopback()
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # The automation on dead runs (deployments/automations) waits for these; Prefect's default is 180 s.
     os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
@@ -92,7 +94,7 @@ def rename_histories(connection: StackConnection, before: str) -> None:
 
 
 def _use(connection: StackConnection) -> None:
-    _spare_loopback()
+    spare_loopback()
     os.environ["PREFECT_API_URL"] = connection.prefect_api_url
     os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
     # Separate client settings for the embedded server, so that the user's profile for another server does not
@@ -102,13 +104,6 @@ def _use(connection: StackConnection) -> None:
     # It is this installation's Prefect, and has no CSRF tokens: each client would ask for its version and for one.
     os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")
     os.environ.setdefault("PREFECT_CLIENT_CSRF_SUPPORT_ENABLED", "false")
-
-
-def _spare_loopback() -> None:
-    """Prefect's client would ask the proxy for a server on this machine, too."""
-    from prefect_slipway.infra.common.proxies import spare_loopback
-
-    spare_loopback()
 
 
 def _client_folder(connection: StackConnection) -> Path:

@@ -14,7 +14,7 @@ _SCHEMES = {"http", "https", "socks5", "socks5h"}
 
 
 def spare_loopback() -> None:
-    """Add this machine's own addresses to NO_PROXY, which most libraries ask for them as well."""
+    """Add this machine's own addresses to NO_PROXY. Prefect's client would ask the proxy for a server here, too."""
     if not _proxies():
         return
     # Where both are there, lower case counts.

@@ -43,18 +43,21 @@ async def changes(path: Path) -> list[str]:
 
 async def _tracked(path: Path, overlooked: Iterable[str]) -> list[str]:
     names = "".join(f"{name}\0" for name in overlooked)
-    if names:
-        with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
-            # A copy without the marks: what belongs to the user is not written to.
-            index = Path(folder, "index")
-            place = (await run_git(str(path), "rev-parse", "--git-path", "index", cwd=path)).removesuffix("\n")
-            # With its time: git looks into a file that changed in the second in which the index was written.
-            shutil.copy2(path / place, index)
-            for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
-                await run_git(str(path), "update-index", "-z", mark, "--stdin", cwd=path, stdin=names, index=index)
-            found = _split(await run_git(str(path), *_STATUS, "--", ".", cwd=path, index=index))
-    else:
-        found = _split(await run_git(str(path), *_STATUS, "--", ".", cwd=path))
+    if not names:
+        return await _differing(path, None)
+    with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
+        # A copy without the marks: what belongs to the user is not written to.
+        index = Path(folder, "index")
+        place = (await run_git(str(path), "rev-parse", "--git-path", "index", cwd=path)).removesuffix("\n")
+        # With its time: git looks into a file that changed in the second in which the index was written.
+        shutil.copy2(path / place, index)
+        for mark in ("--no-assume-unchanged", "--no-skip-worktree"):
+            await run_git(str(path), "update-index", "-z", mark, "--stdin", cwd=path, stdin=names, index=index)
+        return await _differing(path, index)
+
+
+async def _differing(path: Path, index: Path | None) -> list[str]:
+    found = _split(await run_git(str(path), *_STATUS, "--", ".", cwd=path, index=index))
     if not found:
         return []
     top = (await run_git(str(path), "rev-parse", "--show-prefix", cwd=path)).removesuffix("\n")

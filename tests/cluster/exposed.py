@@ -6,7 +6,9 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+
+from tests.serving import pass_on
 
 
 @contextmanager
@@ -31,12 +33,3 @@ def exposed(host: str, port: int) -> Iterator[str]:
             yield f"{host}:{server.server_address[1]}"
         finally:
             server.shutdown()
-
-
-def pass_on(source: socket.socket, target: socket.socket) -> None:
-    """What comes from one, to the other, to its end."""
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_WR)

@@ -69,7 +69,9 @@ async def test_the_id_elsewhere(remote: Engine, engine: Engine, source: Path) ->
     create = ("docker", "buildx", "create", "--name", "named", "--driver", "remote", remote.address)
     await asyncio.to_thread(subprocess.run, create, env=env, check=True, capture_output=True)
     theirs = (*BUILDX, "--builder", "named", "-q", "-o", "type=oci,dest=o.tar", source)
-    peer = await asyncio.to_thread(subprocess.run, theirs, env=env, capture_output=True, text=True, check=True)
+    peer = await asyncio.to_thread(
+        subprocess.run, theirs, env=env, cwd=source, capture_output=True, text=True, check=True
+    )
     assert done.stdout == peer.stdout
     none = await asyncio.to_thread(build, remote, source, "-q", "-o", "type=cacheonly")
     assert (none.returncode, none.stdout) == (0, "\n")
