@@ -43,7 +43,7 @@ from prefect_slipway.infra.buildkit.build.outputs import annotations_without
 from prefect_slipway.infra.buildkit.build.request import BuildOutcome, BuildRequest
 from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.common.concurrently import run_concurrently
-from prefect_slipway.infra.domain.errors import BuilderUnreachable, InvalidOption
+from prefect_slipway.infra.domain.errors import BuilderConflict, BuilderUnreachable, InvalidOption
 from prefect_slipway.infra.domain.nodes import Share
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry.combined import combine
@@ -82,6 +82,8 @@ class Builds:
         self._building: dict[str, asyncio.Task[BuiltImage]] = {}
         self._started = time.monotonic()
         self._recorded: dict[str, str] = {}
+        # Targets that met a record of the builder's cache which is broken and stays.
+        self._uncached: set[str] = set()
         self.outputs = OutputsBeside(run.request.build.outputs, source.places)
         self.recorders: dict[Key, BuildRecorder] = {}
         self.built: dict[str, BuiltImage] = {}
@@ -157,7 +159,12 @@ class Builds:
 
             async def at(address: BuilderAddress) -> BuildOutcome:
                 async with BuildKit(address) as buildkit, live_log(recorder, shown_as):
-                    outcome = await buildkit.build(request, credentials, on_event, traceparent=traceparent())
+                    try:
+                        outcome = await buildkit.build(request, credentials, on_event, traceparent=traceparent())
+                    except BuilderConflict as conflict:
+                        if not conflict.pruned:
+                            self._uncached.add(image.target)
+                        raise
                 if image.cache is not None and image.cache.export is not None:
                     reference = cache_of(image.cache.export, share.platforms if share.platforms != wanted else ())
                     self.exports[image.target, share.platforms] = CacheExport(reference, request, node, address)
@@ -229,7 +236,7 @@ class Builds:
             git_modes=self._plan.source_date_epoch is not None and self._plan.source.revision is not None,
             # That of a single image is its target's.
             network=(run.request.build.network if run.request.bake is not None else None) or node.network,
-            no_cache=run.request.build.no_cache,
+            no_cache=run.request.build.no_cache or image.target in self._uncached,
             insecure=self._source.registries.insecure(ImageReference.parse(image.image).registry),
             read_secret=run.read_secret,
             output=run.request.build.output,

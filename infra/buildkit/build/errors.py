@@ -46,9 +46,13 @@ CALL_ERRORS: dict[Code, type[errors.BuilderError]] = {
 
 _PUSH = re.compile(r"failed to push (?P<name>\S+): ")
 _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
-# Two builds that finish the same step of the cache at the same time (seen with Docker 26): the second one's snapshot is
-# gone when it is committed (cache/refs.go, `finalize`; core/metadata in containerd).
-_CONFLICT = re.compile(r"failed to commit \S+ to \S+ during finalize: .*does not exist")
+# The snapshot of a cached step is gone when it is committed (cache/refs.go, `finalize`) or mounted: another build
+# finished the same step, or one was cancelled while the daemon committed it (seen with Docker 26). The step's record
+# stays in the cache, and every build that meets it fails, until it is pruned.
+_CONFLICT = re.compile(
+    r"failed to commit (?P<record>\w+) to \w+ during finalize: .*(?:does not exist|already exists)"
+    r"|\bsnapshot (?P<mounted>[a-z0-9]{25}) does not exist: not found$"
+)
 # executor/runcexecutor/executor_linux.go, detectOOM: where the step has a cgroup (v2) of its own.
 _NO_MEMORY = re.compile(r"did not complete successfully: cannot allocate memory")
 _NO_DOCKERFILE = re.compile(r"failed to read dockerfile: open (?P<name>\S+): no such file")
@@ -197,10 +201,11 @@ def _disk_full(failure: _Failure) -> errors.SlipwayError | None:
 
 
 def _met_in_the_cache(failure: _Failure) -> errors.SlipwayError | None:
-    if not _CONFLICT.search(failure.message):
+    if (match := _CONFLICT.search(failure.message)) is None:
         return None
     return errors.BuilderConflict(
-        f"builder {failure.address}: another build finished the same step: {scrub(failure.message)}"
+        f"builder {failure.address}: its cache lost a step's result: {scrub(failure.message)}",
+        record=match["record"] or match["mounted"],
     )
 
 

@@ -72,7 +72,7 @@
     │   ├── BuilderUnreachable         nobody listens at the address                   (retry)
     │   ├── BuilderTlsError            wrong CA, certificate or name
     │   ├── BuilderLost                the daemon went away mid-build                  (retry)
-    │   ├── BuilderConflict            two builds met in the daemon's cache            (retry)
+    │   ├── BuilderConflict            a snapshot of the daemon's cache is gone         (retry)
     │   ├── BuilderTooOld              the daemon lacks a feature that was requested
     │   ├── BuilderDiskFull            no space left on the daemon's disk
     │   ├── BuilderImagePull           its pod's image cannot be pulled

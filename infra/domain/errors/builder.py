@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect_slipway.infra.domain.errors.base import SlipwayError
 
 
@@ -26,8 +28,16 @@ class BuilderLost(BuilderError):
 
 
 class BuilderConflict(BuilderError):
+    """`record`: id of the cache's record whose snapshot is gone; `pruned`: whether it was removed, so that the next
+    build makes it again."""
+
     retryable = True
-    default_action = "run the command again: what was built is in the builder's cache"
+    default_action = "run the command again; if it fails in the same way, once with --no-cache"
+
+    def __init__(self, cause: str, *, record: str = "", **more: Any) -> None:
+        super().__init__(cause, **more)
+        self.record = record
+        self.pruned = False
 
 
 class BuilderTooOld(BuilderError):

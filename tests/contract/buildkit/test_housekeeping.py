@@ -12,7 +12,7 @@ import pytest
 
 from prefect_slipway.infra.buildkit.address import BuilderAddress
 from prefect_slipway.infra.buildkit.build.events import BuildEvent, Warned
-from prefect_slipway.infra.buildkit.build.outputs import ImagePush, LocalOutput
+from prefect_slipway.infra.buildkit.build.outputs import ImagePush, LocalOutput, OciOutput
 from prefect_slipway.infra.buildkit.build.request import BuildRequest
 from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.buildkit.housekeeping import RecordedBuild
@@ -30,9 +30,10 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
     Vertex,
 )
 from prefect_slipway.infra.domain.credentials import Anonymous
-from prefect_slipway.infra.domain.errors import BuilderTooOld, StepFailed
+from prefect_slipway.infra.domain.errors import BuilderConflict, BuilderTooOld, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, run
 from tests.contract.buildkit.relay import listener
+from tests.engine import remove_snapshot
 from tests.source_policies import policy, rule
 
 Context = Callable[[str], Path]
@@ -57,6 +58,24 @@ async def test_disk_usage_and_prune(engine: Engine, context: Context) -> None:
         removed = [record async for record in builder.prune([f"id=={big.id}"])]
         assert [record.id for record in removed] == [big.id]
         assert big.id not in {record.id for record in await builder.disk_usage()}
+
+
+@pytest.mark.parametrize("kind", ["committed", "mounted"])
+async def test_a_broken_record_fails_one_build(engine: Engine, context: Context, tmp_path: Path, kind: str) -> None:
+    """A cached step whose snapshot is gone, as after a build that was cancelled during a commit, is built anew by the
+    next build, and nothing else is."""
+    if not engine.is_docker:
+        pytest.skip("the snapshots of another daemon are out of reach")
+    folder = context(BASE + run(f"echo {kind} > /kept") + run(f"echo lost {kind} > /lost"))
+    await build(engine.address, folder)
+    async with connect(engine) as builder:
+        (lost,) = [record for record in await builder.disk_usage() if f"echo lost {kind}" in record.description]
+    remove_snapshot(engine.socket, lost.id)
+    output = OciOutput(tmp_path / "o.tar") if kind == "committed" else LocalOutput(tmp_path / "out")
+    with pytest.raises(BuilderConflict, match="lost a step's result"):
+        await build(engine.address, folder, output=output)
+    outcome = await build(engine.address, folder, output=output)
+    assert outcome.cached_steps == outcome.steps - 1
 
 
 async def test_history(engine: Engine, context: Context) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from prefect_slipway.infra.buildkit.address import BuilderAddress
+from prefect_slipway.infra.buildkit.client import BuildKit
 from prefect_slipway.infra.local.engine import engine_address
 from tests.certificates import make_certificates
-from tests.engine import engine, kill
+from tests.engine import engine, kill, private_engine, remove_snapshot
 from tests.faults import front
 from tests.integration.faults.conftest import Make, OwnRegistry
 from tests.releases import BASE, Traces, complaint, result_of, run_line
@@ -62,3 +64,23 @@ def test_a_builder_that_comes_back_finishes_the_release(
         daemon.stop()
     assert traces.tags(folder.name) == [result["version"]] == ["0.1.0"]
     traces.assert_nothing_left()
+
+
+@pytest.mark.root
+async def test_a_broken_record_in_the_cache_is_built_anew(
+    commands: WarmStarter, traces: Traces, source: Make, short_path: Path
+) -> None:
+    """The snapshot that a new step is to be built upon is gone, and the daemon does not let its record be pruned: the
+    release builds once without the cache."""
+    folder = source(BASE + run_line("echo lost > /lost"))
+    with private_engine(short_path) as address:
+        on, builder = ("--builder", address, "--network", "none"), BuilderAddress.parse(address)
+        assert commands.run("build", folder, *on, "--output", "type=cacheonly").code == 0
+        async with BuildKit(builder) as buildkit:
+            (lost,) = [record for record in await buildkit.disk_usage() if "echo lost" in record.description]
+        remove_snapshot(builder.path, lost.id)
+        dockerfile = folder / "Dockerfile"
+        dockerfile.write_text(dockerfile.read_text() + run_line("echo more > /more"))
+        ended = commands.run("release", folder, *on, "--format", "json")
+    assert "its cache lost a step's result" in ended.stderr
+    assert traces.tags(folder.name) == [result_of(ended)["version"]]

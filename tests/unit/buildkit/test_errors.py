@@ -72,6 +72,8 @@ def test_what_ends_a_connection() -> None:
             "snapshot udw7 does not exist: not found",
             errors.BuilderConflict,
         ),
+        ("failed to commit udw7 to epfx during finalize: snapshot epfx: already exists", errors.BuilderConflict),
+        ("snapshot ddoqxexr72136ue3tyuz2v987 does not exist: not found", errors.BuilderConflict),
         ('exporter "image" could not be found', errors.BuilderTooOld),
         ("failed to solve: secret token: not found", errors.BuildSecretMissing),
         ('failed to solve: no SSH key "" forwarded from the client', errors.BuildSecretMissing),
