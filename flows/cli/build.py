@@ -59,19 +59,17 @@ def run(args: argparse.Namespace) -> int:
     from prefect_slipway.flows.build_options.outputs import Surroundings
     from prefect_slipway.flows.cli.build_options import build_request
     from prefect_slipway.infra.buildkit.build.docker_engine import DockerEngine
-    from prefect_slipway.infra.common.docker_config import DEFAULT_ENGINE, DockerConfig
+    from prefect_slipway.infra.common.docker_config import docker_proxies
 
     progress = _progress(args)
     stack = embedded_stack()
     builder, network = chosen_builder(args, stack)
-    config = DockerConfig.from_env(os.environ)
 
     # The embedded one is a builder and nothing else: nobody looks for images there.
     engine = builder.kind == "docker" and network is None
     surroundings = Surroundings(engine, partial(DockerEngine.of_docker, os.environ))
     with contextlib.ExitStack() as exits:
-        proxies = config.proxies(os.environ.get("DOCKER_HOST", DEFAULT_ENGINE))
-        asked = build_request(args, network, os.environ, surroundings, exits, proxies)
+        asked = build_request(args, network, os.environ, surroundings, exits, docker_proxies(os.environ))
         try:
             return asyncio.run(_run(args, progress, builder, asked, stack, engine=engine))
         except (KeyboardInterrupt, asyncio.CancelledError) as signal:

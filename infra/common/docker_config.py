@@ -56,16 +56,6 @@ class DockerConfig:
             ) from error
         return config if isinstance(config, dict) else {}
 
-    def proxies(self, engine: str) -> dict[str, str]:
-        """Build arguments for the proxies that are configured for this engine (`unix:///var/run/docker.sock`), else for
-        all. Raises InvalidOption."""
-        configured = self.read().get("proxies")
-        named = configured if isinstance(configured, dict) else {}
-        found = named.get(engine, named.get("default"))
-        found = found if isinstance(found, dict) else {}
-        values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)}
-        return {each: value for name, value in values.items() for each in (name, name.lower())}
-
 
 class DockerEndpoint(NamedTuple):
     """`address`: an engine's, as docker writes it (`unix:///PATH`, `tcp://HOST:PORT`). `certificates`: a folder with
@@ -89,6 +79,18 @@ def docker_endpoint(env: Mapping[str, str], context: str = "") -> DockerEndpoint
     verified = bool(env.get("DOCKER_TLS_VERIFY"))
     certificates = Path(env.get("DOCKER_CERT_PATH") or config.folder) if verified or env.get("DOCKER_TLS") else None
     return DockerEndpoint(named or DEFAULT_ENGINE, certificates, verified)
+
+
+def docker_proxies(env: Mapping[str, str]) -> dict[str, str]:
+    """Build arguments for the proxies that docker's configuration has for the engine of `docker_endpoint`, else for
+    all. Raises InvalidOption as it does."""
+    configured = DockerConfig.from_env(env).read().get("proxies")
+    if not isinstance(configured, dict) or not configured:
+        return {}
+    found = configured.get(docker_endpoint(env).address, configured.get("default"))
+    found = found if isinstance(found, dict) else {}
+    values = {name: str(found[key]) for key, name in _PROXIES.items() if found.get(key)}
+    return {each: value for name, value in values.items() for each in (name, name.lower())}
 
 
 def _of_context(folder: Path, name: str) -> DockerEndpoint:

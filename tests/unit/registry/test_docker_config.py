@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_slipway.infra.common.docker_config import DockerConfig
+from prefect_slipway.infra.common.docker_config import DockerConfig, docker_proxies
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
@@ -87,10 +88,15 @@ async def test_what_cannot_be_read_is_said(tmp_path: Path, config: Any) -> None:
     ],
 )
 def test_proxies(tmp_path: Path, proxies: Any, found: dict[str, str]) -> None:
-    """An engine's own, else those for all, each by both of its names."""
-    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    """An engine's own, by DOCKER_HOST or docker's context, else those for all, each by both of its names."""
     both = found | {name.lower(): value for name, value in found.items()}
-    assert DockerConfig(tmp_path).proxies("unix:///d.sock") == both
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}))
+    assert docker_proxies({"DOCKER_CONFIG": str(tmp_path), "DOCKER_HOST": "unix:///d.sock"}) == both
+    meta = tmp_path / "contexts" / "meta" / hashlib.sha256(b"desk").hexdigest()
+    meta.mkdir(parents=True)
+    (meta / "meta.json").write_text(json.dumps({"Endpoints": {"docker": {"Host": "unix:///d.sock"}}}))
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies, "currentContext": "desk"}))
+    assert docker_proxies({"DOCKER_CONFIG": str(tmp_path)}) == both
 
 
 def test_where_docker_keeps_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
