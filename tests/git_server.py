@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import ssl
 import subprocess
@@ -83,9 +84,26 @@ class _Handler(BaseHTTPRequestHandler):
             expected = base64.b64encode(f"robot:{settings.password}".encode()).decode()
             if authorization != f"Basic {expected}":
                 return self._answer(401, {"WWW-Authenticate": 'Basic realm="git"'})
+        if "/info/lfs/" in self.path:
+            return self._lfs(body)
         if "git-receive-pack" in self.path and not settings.writable:
             return self._answer(403, {})
         return self._run(body)
+
+    def _lfs(self, body: bytes) -> None:
+        """Git LFS (docs/api/batch.md, "basic" transfers) out of the repository's `lfs/objects/OID`."""
+        repository, _, rest = self.path.partition("/info/lfs/objects/")
+        stored = self.settings.root / repository.strip("/") / "lfs" / "objects"
+        if rest != "batch":
+            return self._answer(200, {}, (stored / rest).read_bytes())
+        objects = [
+            {**wanted, "actions": {"download": {"href": f"{self.settings.url(repository[1:])}/info/lfs/objects/{oid}"}}}
+            if (stored / (oid := wanted["oid"])).exists()
+            else {**wanted, "error": {"code": 404, "message": "no such object"}}
+            for wanted in json.loads(body)["objects"]
+        ]
+        content = json.dumps({"transfer": "basic", "objects": objects}).encode()
+        return self._answer(200, {"Content-Type": "application/vnd.git-lfs+json"}, content)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":

@@ -119,6 +119,7 @@ test_packages() {
     has openssl || need openssl
     has ssh-agent || need openssh-client
     has sshd || need openssh-server
+    has git-lfs || need git-lfs
     has tmux || need tmux
     has chromium || need chromium
     for program in podman cosign oras prometheus kustomize; do

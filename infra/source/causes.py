@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect_slipway.infra.common.causes import Cause, first
 from prefect_slipway.infra.common.reasons import unreachable
 from prefect_slipway.infra.domain.errors import (
+    LfsFilesMissing,
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -28,6 +29,18 @@ _EXCERPT_LINES = 6
 # git's builtin/fetch.c, connect.c, remote-curl.c, http.c, transport.c, upload-pack.c, setup.c and ssh's messages.
 CAUSES: tuple[Cause[str, SourceError], ...] = (
     Cause(r"No space left on device", SourceDiskFull, "no space is left on this machine's disk"),
+    Cause(
+        r"git-lfs: (?:command )?not found",
+        LfsFilesMissing,
+        "it has files in Git LFS, and git-lfs is not installed",
+        "install it (Debian: apt install git-lfs); to build with the pointers set GIT_LFS_SKIP_SMUDGE=1",
+    ),
+    Cause(
+        r"smudge filter lfs failed|Smudge error",
+        LfsFilesMissing,
+        "its files in Git LFS cannot be fetched",
+        "check that the LFS server has them, and that the credentials may read them",
+    ),
     Cause(
         r"dubious ownership",
         SourceDenied,

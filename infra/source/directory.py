@@ -20,6 +20,7 @@ from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.changes import SKIPPED, changes
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Answer, git
+from prefect_slipway.infra.source.lfs import check_no_pointers
 from prefect_slipway.infra.source.limits import unusable
 from prefect_slipway.infra.source.url import GitUrl
 from prefect_slipway.infra.source.workdir import in_thread
@@ -46,6 +47,7 @@ async def open_directory(path: Path, *, allow_dirty: bool) -> Checkout:
     changed = await changes(path)
     if changed and not allow_dirty:
         raise _dirty(path, tree, changed)
+    await check_no_pointers(tree.top, tree.subdirectory, os.environ)
     clean = tree.revision is not None and not changed
     return Checkout(
         path=path,

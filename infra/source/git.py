@@ -13,6 +13,7 @@ from prefect_slipway.infra.source.bare import first_fetch
 from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.checkout import Checkout, enter_subdirectory
 from prefect_slipway.infra.source.command import FETCH, Remote, git, streamed
+from prefect_slipway.infra.source.lfs import lfs_settings
 from prefect_slipway.infra.source.limits import UnpackLimits, unusable
 from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
 from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
@@ -120,10 +121,9 @@ async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str
     steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
+    config = _CHECKOUT_CONFIG | lfs_settings(os.environ)
     for step in steps:
-        answer = await git(
-            *where, *step, cwd=tree, remote=remote, config=_CHECKOUT_CONFIG, umask=_UMASK, submodules=submodules
-        )
+        answer = await git(*where, *step, cwd=tree, remote=remote, config=config, umask=_UMASK, submodules=submodules)
         if answer.status != 0:
             what = "a submodule of " if step[0] == "submodule" else ""
             raise await git_error(f"{what}{remote.url.shown}", answer)

@@ -21,6 +21,7 @@
     │   ├── HistoryIncomplete          a shallow clone that nothing can complete
     │   ├── BranchUnknown              prerelease channels are by branch, and it is not known which one this is
     │   ├── DirtyTree                  uncommitted changes (refused unless allowed)
+    │   ├── LfsFilesMissing            the source has pointers in place of its files in Git LFS
     │   ├── ChecksumMismatch           the archive is not the one that was named
     │   ├── SourceDenied               the git server or the archive's server refuses the credentials
     │   ├── SourceTlsError             the server's certificate is not trusted

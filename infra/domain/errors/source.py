@@ -29,6 +29,10 @@ class DirtyTree(SourceError):
     default_action = "commit or stash the changes, or add --allow-dirty"
 
 
+class LfsFilesMissing(SourceError):
+    default_action = "run `git lfs pull`; to build with the pointers set GIT_LFS_SKIP_SMUDGE=1"
+
+
 class ChecksumMismatch(SourceError):
     default_action = "compare the checksum with the publisher's, and release the archive only if they match"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_slipway.infra.domain.errors import DirtyTree, PartMissing, SourceDenied, SourceMissing
+from prefect_slipway.infra.domain.errors import DirtyTree, LfsFilesMissing, PartMissing, SourceDenied, SourceMissing
 from prefect_slipway.infra.source.directory import open_directory
 from tests.git_repository import commit, git, make_repository
 
@@ -217,6 +217,24 @@ async def test_what_a_submodule_overlooks_is_a_change(work: Path, tmp_path: Path
     (work / "library" / "a").write_text("2")
     with pytest.raises(DirtyTree, match=r"library/a \(assume-unchanged\)"):
         await open_directory(work, allow_dirty=False)
+
+
+@pytest.mark.parametrize("attributes", [".gitattributes", "app/.gitattributes"])
+async def test_lfs_pointers_are_not_taken_for_files(
+    work: Path, monkeypatch: pytest.MonkeyPatch, attributes: str
+) -> None:
+    """Unless somebody wants them, or they lie outside of the source. A file that merely reads like one is a file."""
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    commit(work, "docs: how LFS works", {"pointer.md": pointer, "lib/main": "x\n"})
+    assert (await open_directory(work, allow_dirty=False)).path == work
+    # Without the filter, as in a clone that was made without git-lfs.
+    git(work, "config", "filter.lfs.process", "")
+    commit(work, "feat: a model", {attributes: "*.bin filter=lfs\n", "app/ä.bin": pointer, "app/real.bin": "x\n"})
+    with pytest.raises(LfsFilesMissing, match=r"in place of files: app/ä\.bin"):
+        await open_directory(work / "app", allow_dirty=False)
+    assert (await open_directory(work / "lib", allow_dirty=False)).subdirectory == "lib"
+    monkeypatch.setenv("GIT_LFS_SKIP_SMUDGE", "1")
+    assert (await open_directory(work, allow_dirty=False)).path == work
 
 
 async def test_a_repository_without_a_commit_is_dirty(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import shutil
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -18,6 +21,7 @@ from prefect_slipway.infra.common.processes import this_process
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import (
     InvalidOption,
+    LfsFilesMissing,
     RefUnknown,
     SourceDenied,
     SourceMissing,
@@ -395,6 +399,58 @@ async def test_a_missing_submodule_is_said(origin: Path, server: GitServer, tmp_
     git(origin, "push", "--quiet", str(server.root / "app.git"), "main")
     with pytest.raises(SourceMissing, match="a submodule of"):
         await fetch_git(server.url("app.git"), ref=None, submodules=True, workdir=tmp_path / "work")
+
+
+@pytest.fixture
+def with_lfs(origin: Path, server: GitServer) -> GitServer:
+    """The served repository keeps `model.bin` in Git LFS, its server asks for the password."""
+    content = b"weights " * 1000
+    oid = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n"
+    commit(origin, "feat: a model", {".gitattributes": "*.bin filter=lfs -text\n", "model.bin": pointer})
+    git(origin, "push", "--quiet", str(server.root / "app.git"), "main")
+    stored = server.root / "app.git" / "lfs" / "objects" / oid
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(content)
+    server.password = PASSWORD
+    return server
+
+
+async def test_files_in_lfs_come_with_it(
+    with_lfs: GitServer, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever this user's git is set to do; pointers only for who wants them."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    fetch = partial(fetch_git, with_lfs.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work")
+    async with await fetch() as checkout:
+        assert (checkout.path / "model.bin").read_bytes() == b"weights " * 1000
+    assert left(tmp_path / "work") == []
+    monkeypatch.setenv("GIT_LFS_SKIP_SMUDGE", "1")
+    async with await fetch() as checkout:
+        assert (checkout.path / "model.bin").read_text().startswith("version https://git-lfs")
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"), [("program", "git-lfs is not installed"), ("object", "files in Git LFS cannot be fetched")]
+)
+async def test_files_in_lfs_that_cannot_be_had_are_said(
+    with_lfs: GitServer, origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, said: str
+) -> None:
+    """A pointer is never taken for the file, not even if the repository's own configuration allows that."""
+    if missing == "program":
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        for name in ("git", "sh", "cat", "ssh"):
+            (programs / name).symlink_to(shutil.which(name) or f"/usr/bin/{name}")
+        monkeypatch.setenv("PATH", str(programs))
+    else:
+        shutil.rmtree(with_lfs.root / "app.git" / "lfs")
+        commit(origin, "build: pointers do", {".lfsconfig": "[lfs]\n\tskipdownloaderrors = true\n"})
+        git(origin, "push", "--quiet", str(with_lfs.root / "app.git"), "main")
+    with pytest.raises(LfsFilesMissing, match=said):
+        await fetch_git(with_lfs.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work")
+    assert left(tmp_path / "work") == []
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from prefect_slipway.infra.domain.errors import (
+    LfsFilesMissing,
     RefUnknown,
     SourceDenied,
     SourceDiskFull,
@@ -21,6 +22,8 @@ from prefect_slipway.infra.source.command import Answer
 SAID = [
     ("fatal: write error: No space left on device", SourceDiskFull),
     ("fatal: detected dubious ownership in repository at '/srv/app'", SourceDenied),
+    ("git-lfs filter-process: 1: git-lfs: not found\nfatal: the remote end hung up unexpectedly", LfsFilesMissing),
+    ("error: external filter 'git-lfs filter-process' failed\nfatal: a: smudge filter lfs failed", LfsFilesMissing),
     ("fatal: couldn't find remote ref nowhere", RefUnknown),
     ("fatal: remote error: upload-pack: not our ref 1111111111111111111111111111111111111111", RefUnknown),
     ("error: Server does not allow request for unadvertised object 1111", RefUnknown),
