@@ -22,6 +22,7 @@ from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.submodules import empty_submodules
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.registry.client import RegistryClient
@@ -78,8 +79,17 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
             check_platform(platform)
     if request.build.network == "host" and not run.builder.has_only_host_network:
         places.entitlement("--network host", "network.host")
+    targets = targets._replace(warnings=(*targets.warnings, *_empty_submodules(checkout)))
     host = images[targets.wanted[0]].registry
     return FetchedSource(checkout, targets, places, images, run.registries(host))
+
+
+def _empty_submodules(checkout: Checkout) -> tuple[str, ...]:
+    here = checkout.temporary is None
+    remedy = "run `git submodule update --init --recursive`" if here else "fetch it with --submodules"
+    return tuple(
+        f"the submodule {name} is empty; {remedy}" for name in empty_submodules(checkout.path, checkout.subdirectory)
+    )
 
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:

@@ -305,3 +305,22 @@ async def test_a_plan_does_nothing(repository: Path, registry: RegistryClient) -
     assert plan.effects()[0].startswith(f"build {repository} and push it")
     assert git(repository, "for-each-ref", "refs/slipway", "refs/tags") == ""
     assert await registry.tags(repository.name) == []
+
+
+async def test_submodules_that_were_not_fetched_are_said(repository: Path, tmp_path: Path) -> None:
+    """Of a URL and of a clone, each with its way out; git calls both of them clean."""
+    library = make_source(tmp_path / "library")
+    git(library, "init", "--quiet")
+    commit(library, "feat: first")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(library), "lib")
+    commit(repository, "feat: a library")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    for source, way_out in (
+        (repository.as_uri(), ("the submodule lib is empty; fetch it with --submodules",)),
+        (str(clone), ("the submodule lib is empty; run `git submodule update --init --recursive`",)),
+        (str(repository), ()),
+    ):
+        async with open_run(ReleaseRequest(source=source)) as run, await open_source(run) as checkout:
+            plan, _ = await plan_release(run, look_into(run, checkout), claimant=None)
+        assert plan.warnings == way_out

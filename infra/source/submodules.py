@@ -1,0 +1,28 @@
+"""Submodules of a source that nobody fetched: empty folders, which git takes for clean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+
+_PATH = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+_LONGEST = 1 << 20
+
+
+def empty_submodules(path: Path, subdirectory: str) -> tuple[str, ...]:
+    """The submodules below `path` that are empty, relative to it. `subdirectory`: of `path` in the repository, whose
+    `.gitmodules` (gitmodules(5)) names them."""
+    root = path
+    for _ in PurePosixPath(subdirectory).parts:
+        root = root.parent
+    file = root / ".gitmodules"
+    if file.is_symlink() or not file.is_file():
+        return ()
+    with file.open(encoding="utf-8", errors="replace") as opened:
+        named = {root / name for name in _PATH.findall(opened.read(_LONGEST)) if ".." not in PurePosixPath(name).parts}
+    inside = sorted(folder for folder in named if folder != path and folder.is_relative_to(path))
+    return tuple(str(folder.relative_to(path)) for folder in inside if _is_empty(folder))
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
