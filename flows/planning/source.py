@@ -85,11 +85,14 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
 
 
 def _empty_submodules(checkout: Checkout) -> tuple[str, ...]:
-    here = checkout.temporary is None
-    remedy = "run `git submodule update --init --recursive`" if here else "fetch it with --submodules"
-    return tuple(
-        f"the submodule {name} is empty; {remedy}" for name in empty_submodules(checkout.path, checkout.subdirectory)
-    )
+    if checkout.repository is None:
+        remedy = "release the repository instead, with --submodules"
+    elif checkout.temporary is None:
+        remedy = "run `git submodule update --init --recursive`"
+    else:
+        remedy = "fetch it with --submodules"
+    empty = empty_submodules(checkout.path, checkout.subdirectory)
+    return tuple(f"the submodule {name} is empty; {remedy}" for name in empty)
 
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:
