@@ -82,5 +82,6 @@ def spent(where: str, number: int) -> None:
         left[0] -= number
         if left[0] < 0:
             raise InvalidOption(
-                f"{where}: expressions make more than {_MOST_CHARACTERS >> 20} million characters", action=_ACTION
+                f"{where}: expressions make more than {_MOST_CHARACTERS >> 20} million characters or steps",
+                action=_ACTION,
             )

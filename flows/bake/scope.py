@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any, NamedTuple
 
-from prefect_slipway.flows.bake.bounds import MOST_LEVELS, too_deep
+from prefect_slipway.flows.bake.bounds import MOST_LEVELS, spent, too_deep
 from prefect_slipway.flows.bake.expression import CONVERT, NAME, Lookup
 from prefect_slipway.flows.bake.fields import FIELDS, text
 from prefect_slipway.flows.bake.functions import FUNCTIONS
@@ -23,6 +23,8 @@ from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, csv_fields
 
 _MOST_COMBINATIONS = 1000
+_OF_ONE = 128
+"""What it costs to compute one of a file's names, in characters (bounds.py): a hundred thousand take a second."""
 _BLOCKS = {"group", "target", "variable", "function"}
 # The directory of the build and the place of a remote definition: here both are the source's directory.
 _BUILT_IN = {"BAKE_CMD_CONTEXT": "cwd://"}
@@ -122,7 +124,9 @@ class Scope:
         return found
 
     def once(self, what: str, value: Any, lookup: Lookup) -> Any:
-        """Compute something that nothing it depends on may need."""
+        """Compute something that nothing it depends on may need. It counts even if it makes nothing: functions and
+        fields that use others twice are computed exponentially often."""
+        spent(what, _OF_ONE)
         if what in self._busy:
             raise InvalidOption(f"the variable {what} depends on itself")
         if len(self._busy) > MOST_LEVELS:

@@ -341,7 +341,7 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 _TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
-_KEY = re.compile(r"\s*([\w.\"' -]+?)\s*=")
+_KEY = re.compile(r"[\w.\"' -]+")
 
 
 def _lines(text: str) -> dict[Place, int]:
@@ -352,8 +352,10 @@ def _lines(text: str) -> dict[Place, int]:
         if header := _TABLE.match(line):
             table = _names(header[1])
             found.setdefault(table, number)
-        elif key := _KEY.match(line):
-            found.setdefault((*table, *_names(key[1])), number)
+            continue
+        key, equals, _ = line.partition("=")
+        if equals and _KEY.fullmatch(key):
+            found.setdefault((*table, *_names(key.strip())), number)
     return found
 
 

@@ -8,17 +8,21 @@ does not say which stages a target needs.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from prefect_slipway.infra.domain.errors import DockerfileInvalid
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*")
 _HEREDOC = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\2")
-_VARIABLE = re.compile(r"\\(.)|\$(\w+)|\$\{(\w+)(?:(:?[-+])([^}]*))?\}")
-_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^,\s]+)")
+_VARIABLE = re.compile(r"\\(.)|\$(\w+)|\$\{(\w+)(?:(:?[-+])([^}]{0,4096}))?\}")
+_MOUNT_FROM = re.compile(r"--mount=(?:[^,\s]*,)*?from=([^,\s]+)")
 _COPY_FROM = re.compile(r"--from=(\S+)")
 _SCRATCH = "scratch"
+# An image's name is shorter; ARGs that use each other twice would fill any memory.
+_LONGEST = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,24 @@ class BaseImage:
     runtime: bool
 
 
+class _Use(NamedTuple):
+    """The image or stage `name`, which the stage `by` uses; `ours`: the built image begins with its layers."""
+
+    by: int
+    name: str
+    ours: bool
+
+
 @dataclass
 class _Stage:
     base: str
     name: str = ""
     uses: list[str] = field(default_factory=list)
+
+    def named(self, number: int, *, ours: bool) -> Iterator[_Use]:
+        """What the stage, whose number this is, builds on."""
+        yield _Use(number, self.base, ours)
+        yield from (_Use(number, used, ours=False) for used in self.uses)
 
 
 def base_images(
@@ -48,37 +65,36 @@ def base_images(
     stages = _stages(text, build_args or {})
     if not stages:
         raise DockerfileInvalid("the Dockerfile has no FROM")
-    last = len(stages) - 1
-    if target is not None:
-        found = _index(stages, target, len(stages))
-        if found is None:
-            raise DockerfileInvalid(f"the Dockerfile has no stage {target!r}")
-        last = found
+    numbers: dict[str, list[int]] = {}
+    for number, stage in enumerate(stages):
+        numbers.setdefault(stage.name, []).append(number)
+    last: int | None = len(stages) - 1
+    if target is not None and (last := _index(numbers, target, len(stages))) is None:
+        raise DockerfileInvalid(f"the Dockerfile has no stage {target!r}")
+    assert last is not None
     runtime: dict[str, bool] = {}
-    seen: set[int] = set()
-
-    def visit(number: int, *, ours: bool) -> None:
-        if number in seen and not ours:
-            return
-        seen.add(number)
-        stage = stages[number]
-        for name, is_base in [(stage.base, True), *((used, False) for used in stage.uses)]:
-            inner = _index(stages, name, number)
-            if inner is not None:
-                visit(inner, ours=ours and is_base)
-            elif name.lower() != _SCRATCH:
-                runtime[name] = runtime.get(name, False) or (ours and is_base)
-
-    visit(last, ours=True)
+    # Not recursive: there may be more stages than Python's stack is deep.
+    waiting, seen = [stages[last].named(last, ours=True)], {last}
+    while waiting:
+        if (use := next(waiting[-1], None)) is None:
+            waiting.pop()
+            continue
+        found = _index(numbers, use.name, use.by)
+        if found is None:
+            if use.name.lower() != _SCRATCH:
+                runtime[use.name] = runtime.get(use.name, False) or use.ours
+        elif use.ours or found not in seen:
+            seen.add(found)
+            waiting.append(stages[found].named(found, ours=use.ours))
     return [BaseImage(name, ours) for name, ours in runtime.items()]
 
 
-def _index(stages: list[_Stage], name: str, before: int) -> int | None:
+def _index(numbers: Mapping[str, list[int]], name: str, before: int) -> int | None:
     """The stage that a name or number means at this place: only earlier ones can be meant, the latest of a name."""
-    for number in range(before - 1, -1, -1):
-        if stages[number].name == name.lower():
-            return number
-    return int(name) if name.isdecimal() and int(name) < before else None
+    named = numbers.get(name.lower(), [])
+    if earlier := bisect_left(named, before):
+        return named[earlier - 1]
+    return int(name) if name.isdecimal() and len(name) < 10 and int(name) < before else None
 
 
 def _stages(text: str, build_args: Mapping[str, str]) -> list[_Stage]:
@@ -105,8 +121,8 @@ def _stages(text: str, build_args: Mapping[str, str]) -> list[_Stage]:
         elif stages and word in {"COPY", "ADD", "RUN"}:
             pattern = _MOUNT_FROM if word == "RUN" else _COPY_FROM
             # Flags stand first; what looks like one later on is an argument of the command.
-            flags = " ".join(_leading_flags(rest))
-            stages[-1].uses += [found.strip("'\"") for found in pattern.findall(flags) if "$" not in found]
+            found = [match[1] for flag in _leading_flags(rest) if (match := pattern.match(flag)) is not None]
+            stages[-1].uses += [name.strip("'\"") for name in found if "$" not in name]
     return stages
 
 
@@ -118,7 +134,18 @@ def _leading_flags(rest: str) -> Iterator[str]:
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
+    """With the values of its variables. Raises DockerfileInvalid."""
+    size = 0
+
     def value(match: re.Match[str]) -> str:
+        nonlocal size
+        found = chosen(match)
+        size += len(found)
+        if size > _LONGEST:
+            raise DockerfileInvalid(f"an ARG has more than {_LONGEST} characters", action="shorten it")
+        return found
+
+    def chosen(match: re.Match[str]) -> str:
         escaped, plain, name, operator, word = match.groups()
         if escaped is not None:
             return str(escaped)

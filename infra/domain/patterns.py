@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from prefect_slipway.infra.domain.globs import ANY, NO_SLASH, Folders, Loop, One, Part, glob, literal
 
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|[^*?]+")
-_REGULAR = {"**/": r"(?:.*/)?", "**": r".*", "*": r"[^/]*", "?": r"[^/]"}
+_PARTS: dict[str, list[Part]] = {
+    "**/": [Folders(ANY)],
+    "**": [Loop(ANY)],
+    "*": [Loop(NO_SLASH)],
+    "?": [One(NO_SLASH)],
+}
 
 
 def matches(patterns: Sequence[str], name: str) -> bool:
@@ -18,13 +25,13 @@ def matches(patterns: Sequence[str], name: str) -> bool:
     """
     wanted = [pattern for pattern in patterns if not pattern.startswith("!")]
     unwanted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
-    return (not wanted or any(_regular(pattern).fullmatch(name) for pattern in wanted)) and not any(
-        _regular(pattern).fullmatch(name) for pattern in unwanted
+    return (not wanted or any(_compiled(pattern)(name) for pattern in wanted)) and not any(
+        _compiled(pattern)(name) for pattern in unwanted
     )
 
 
 @functools.lru_cache(maxsize=1024)
-def _regular(pattern: str) -> re.Pattern[str]:
-    # More than two stars mean the same as two, but are slower.
+def _compiled(pattern: str) -> Callable[[str], bool]:
+    # More than two stars mean the same as two.
     tokens = _TOKEN.findall(re.sub(r"\*{3,}", "**", pattern))
-    return re.compile("".join(_REGULAR.get(token) or re.escape(token) for token in tokens), re.DOTALL)
+    return glob([part for token in tokens for part in _PARTS.get(token) or literal(token)])

@@ -12,7 +12,8 @@ _SEMVER = r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
 _ALONE = re.compile(rf"\s*v?{_SEMVER}\s*|\s*")
 # package.json, pyproject.toml, Cargo.toml, Chart.yaml and the like: the first one is the file's own.
 _KEY = re.compile(rf"""(?P<before>(?:^|[{{,])[ \t]*["']?version["']?[ \t]*[:=][ \t]*["']?){_SEMVER}""", re.MULTILINE)
-_MARKED = re.compile(rf"{_SEMVER}(?=[^\n]*\bslipway-version\b)")
+_VERSION = re.compile(rf"(?<!\d){_SEMVER}")
+_MARK = re.compile(r"\bslipway-version\b")
 _TRAILER = re.compile(r"\n*^Release-As: \S+\s*\Z", re.MULTILINE)
 
 
@@ -53,7 +54,13 @@ def with_version(text: str, version: object, name: str) -> str:
     `slipway-version`, or the first `version` key. Raises InvalidOption if there is none; `name`: the file's."""
     if _ALONE.fullmatch(text):
         return f"{version}\n"
-    changed, count = _MARKED.subn(str(version), text)
+    lines, count = text.split("\n"), 0
+    for number, line in enumerate(lines):
+        if marks := [match.start() for match in _MARK.finditer(line)]:
+            before, found = _VERSION.subn(str(version), line[: marks[-1]])
+            lines[number] = before + line[marks[-1] :]
+            count += found
+    changed = "\n".join(lines)
     if not count:
         changed, count = _KEY.subn(lambda match: f"{match['before']}{version}", text, count=1)
     if not count:

@@ -54,7 +54,8 @@ LEAK = (
 """A URL with a secret somewhere in a longer text: user information, or a query as presigned URLs and tokens have it."""
 
 _ADDRESS, _LEAK = re.compile(ADDRESS), re.compile(LEAK)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+# A scheme has at most as many characters as the longest that anybody registered: it is looked for at each character.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}://\S+")
 
 
 def check_address(what: str, text: str, *, action: str | None = None) -> str:

@@ -33,7 +33,7 @@ _PASSWORD_S = 5.0
 _BASIC = "basic"
 
 _PARAMETER = re.compile(
-    r"(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*"
+    r"(?<![\w-])(?:(?P<scheme>[A-Za-z][\w-]*)\s+)?(?P<key>[\w-]+)\s*=\s*"
     r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s,"]+))'
 )
 

@@ -10,6 +10,8 @@ import posixpath
 import re
 from collections.abc import Callable, Iterable
 
+from prefect_slipway.infra.domain.globs import ANY, NO_SLASH, Folders, Loop, One, Part, glob, literal
+
 SPECIAL = frozenset("*[]?^\\")
 
 
@@ -88,13 +90,12 @@ def _compile(text: str) -> Callable[[str], bool]:
     check_syntax(text)
     if not SPECIAL & set(text):
         return text.__eq__
-    regex = re.compile(_regex(text))
-    return lambda path: regex.fullmatch(path) is not None
+    return glob(_parts(text))
 
 
-def _regex(text: str) -> str:
-    """The regular expression for a pattern: `**` crosses separators but not newlines, `*` the other way round."""
-    parts = []
+def _parts(text: str) -> list[Part]:
+    """What a pattern consists of: `**` crosses separators but not newlines, `*` the other way round."""
+    parts: list[Part] = []
     position = 0
     while position < len(text):
         char = text[position]
@@ -105,37 +106,37 @@ def _regex(text: str) -> str:
             parts.append(_double_star(text, start, position))
             continue
         if char == "*":
-            parts.append("[^/]*")
+            parts.append(Loop(NO_SLASH))
         elif char == "?":
-            parts.append("[^/]")
+            parts.append(One(NO_SLASH))
         elif char == "[":
             end, expression = _char_class(text, position)
-            parts.append(expression)
+            parts.append(One(expression))
             position = end
             continue
         elif char == "\\":
             position += 1
             if position == len(text):
                 # moby/patternmatcher does not escape it, and it removes the `$` that would end the expression.
-                parts.append(re.escape("$") + "(?s:.*)")
+                parts += [*literal("$"), Loop(ANY)]
             else:
-                parts.append(re.escape(text[position]))
+                parts += literal(text[position])
         else:
-            parts.append(re.escape(char))
+            parts += literal(char)
         position += 1
-    return "".join(parts)
+    return parts
 
 
-def _double_star(text: str, start: int, end: int) -> str:
+def _double_star(text: str, start: int, end: int) -> Part:
     rest = text[end:]
     literal_before = not SPECIAL & set(text[:start])
     if not rest:
         # Nothing special before it: a plain prefix, which newlines do not end.
-        return "(?s:.*)" if literal_before else ".*"
+        return Loop(ANY if literal_before else ".")
     if start == 0 and not SPECIAL & set(rest):
         # `**/name` and `**name`: a plain suffix, on a component's border if there is a slash.
-        return "(?s:.*/)?" if text[end - 1] == "/" else "(?s:.*)"
-    return "(?:.*/)?"
+        return Folders(ANY) if text[end - 1] == "/" else Loop(ANY)
+    return Folders(".")
 
 
 def check_syntax(text: str) -> None:

@@ -263,13 +263,24 @@ def test_bombs(tmp_path: Path, text: str) -> None:
         read(tmp_path, f'target "default" {{\n  {text}\n}}\n')
 
 
-def test_functions_that_call_each_other_too_deep(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["x", ""])
+def test_functions_that_call_each_other_too_often(tmp_path: Path, value: str) -> None:
+    """Twice each, forty deep, whether or not anything comes of it."""
     functions = "".join(
         f'function "f{n}" {{\n  params = [x]\n  result = "${{f{n + 1}(x)}}${{f{n + 1}(x)}}"\n}}\n' for n in range(40)
     )
     last = 'function "f40" {\n  params = [x]\n  result = x\n}\n'
     with pytest.raises(InvalidOption, match="million characters"):
-        read(tmp_path, f'{functions}{last}target "default" {{\n  args = {{ A = f0("x") }}\n}}\n')
+        read(tmp_path, f'{functions}{last}target "default" {{\n  args = {{ A = f0("{value}") }}\n}}\n')
+
+
+def test_targets_that_use_each_other_too_often(tmp_path: Path) -> None:
+    chain = "".join(
+        f'target "t{n}" {{\n  args = {{ A = "${{target.t{n + 1}.args.A}}${{target.t{n + 1}.args.A}}" }}\n}}\n'
+        for n in range(40)
+    )
+    with pytest.raises(InvalidOption, match="million characters"):
+        read(tmp_path, f'{chain}target "t40" {{\n  args = {{ A = "" }}\n}}\n')
 
 
 @given(st.text(max_size=60) | st.text(alphabet='{}[]()"=.$%~<\n ,:?!abfor inEOT10*', max_size=60))

@@ -1,0 +1,67 @@
+"""What strangers write is read in linear time and little memory: with a quadratic step, none of these ends in the time
+that a test has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from prefect_slipway.flows.request.release_file import ReleaseFile
+from prefect_slipway.infra.domain.dockerfile import base_images
+from prefect_slipway.infra.domain.errors import DockerfileInvalid, InvalidOption, SlipwayError
+from prefect_slipway.infra.domain.options import byte_count
+from prefect_slipway.infra.domain.release_commit import with_version
+from prefect_slipway.infra.domain.urls import without_secrets
+from prefect_slipway.infra.registry.auth import parse_challenges
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (base_images, "FROM a\nRUN " + "--mount=" * MANY + " x\n"),
+        (base_images, "FROM a\nRUN " + "--mount=a, " * MANY + " x\n"),
+        (base_images, "FROM " + "${a-" * (MANY // 100) + "\n"),
+        (lambda text: ReleaseFile.read(text, "slipway.toml"), 'target = """\n' + " " * MANY + '\n"""\n'),
+        (lambda text: parse_challenges([text]), "a" * MANY),
+        (lambda text: parse_challenges([text]), "Bearer " + "a-" * MANY),
+        (lambda text: with_version(text, "1.2.0", "file"), "1." * MANY + "# slipway-version"),
+        (lambda text: with_version(text, "1.2.0", "file"), "1.1.1 slipway-version " * (MANY // 10)),
+        (lambda text: with_version(text, "1.2.0", "file"), "1" * MANY + "# slipway-version"),
+        (without_secrets, "a" * MANY),
+        (without_secrets, "https:/" * MANY),
+        (lambda text: byte_count("shm-size", text), "1" * MANY + "x"),
+    ],
+)
+def test_long_texts(read: Callable[[str], object], text: str) -> None:
+    """Each is read or refused."""
+    with suppress(SlipwayError):
+        read(text)
+
+
+def test_arguments_that_grow_fill_no_memory() -> None:
+    """Forty ARGs, each of which is twice the one before."""
+    arguments = "".join(f"ARG B{number + 1}=$B{number}$B{number}\n" for number in range(40))
+    with pytest.raises(DockerfileInvalid, match="an ARG has more than"):
+        base_images(f"ARG B0=aaaaaaaaaa\n{arguments}FROM scratch\n")
+
+
+def test_many_stages_fill_no_stack() -> None:
+    """Stages upon stages, and stages that copy from each other."""
+    upon = "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(20_000))
+    assert [base.name for base in base_images(f"FROM a AS s0\n{upon}")] == ["a"]
+    copying = "".join(f"FROM b AS s{number + 1}\nCOPY --from=s{number} / /\n" for number in range(20_000))
+    assert [(base.name, base.runtime) for base in base_images(f"FROM a AS s0\n{copying}")] == [
+        ("b", True),
+        ("a", False),
+    ]
+
+
+def test_a_size_may_have_a_point() -> None:
+    """As before the pattern was made linear."""
+    assert [byte_count("x", text) for text in ("1.5k", "1.k", ".5k", "+2", "1e3")] == [1536, 1024, 512, 2, 1000]
+    with pytest.raises(InvalidOption):
+        byte_count("x", ".")
