@@ -22,6 +22,9 @@ DIST ?= dist
 JOBS ?= 3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 
+# pytest keeps what it made of the tests as byte code; without, each process of theirs makes it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -42,7 +45,7 @@ release: setup ## start the embedded stack, release SOURCE and show the result
 	@$(BIN)/slipway release "$(SOURCE)" --bump "$(BUMP)" $(if $(IMAGE),--image "$(IMAGE)") $(ARGS)
 
 quick: $(STAMP) ## run the tests that need neither the stack nor root, in under a minute
-	@$(BIN)/python -m pytest tests/unit -q -n $(CORES) --hypothesis-profile quick $(ARGS)
+	@$(BIN)/python -m pytest tests/unit -q -n $$(($(CORES) + 1)) --hypothesis-profile quick $(ARGS)
 
 # What is pure, each to reach COVERED percent by branch: by the unit tests, and by the histories for planning, whose facts
 # come from git and a registry. What talks to a daemon or a server is run by the contract tests.

@@ -39,7 +39,7 @@ _OPERATORS = (("||",), ("&&",), ("==", "!="), ("<=", ">=", "<", ">"), ("+", "-")
 _DEEPEST = 50
 _SHOWN = 80
 # What a step of a loop counts for: it costs more time than a character.
-_OF_AN_ITEM = 16
+_OF_AN_ITEM = 64
 
 
 def parse(where: str, source: str, position: int = 0) -> tuple[Expression, int]:
