@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-_PATH = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+_PATH = re.compile(r"^[ \t]*path[ \t]*=(.*)$", re.MULTILINE)
 _LONGEST = 1 << 20
 
 
@@ -19,7 +19,8 @@ def empty_submodules(path: Path, subdirectory: str) -> tuple[str, ...]:
     if file.is_symlink() or not file.is_file():
         return ()
     with file.open(encoding="utf-8", errors="replace") as opened:
-        named = {root / name for name in _PATH.findall(opened.read(_LONGEST)) if ".." not in PurePosixPath(name).parts}
+        names = [name.strip() for name in _PATH.findall(opened.read(_LONGEST))]
+    named = {root / name for name in names if name and ".." not in PurePosixPath(name).parts}
     inside = sorted(folder for folder in named if folder != path and folder.is_relative_to(path))
     return tuple(str(folder.relative_to(path)) for folder in inside if _is_empty(folder))
 

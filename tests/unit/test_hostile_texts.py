@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.release_commit import with_version
 from prefect_slipway.infra.domain.urls import without_secrets
 from prefect_slipway.infra.registry.auth import parse_challenges
+from prefect_slipway.infra.source.submodules import empty_submodules
 
 MANY = 300_000
 
@@ -40,6 +42,12 @@ def test_long_texts(read: Callable[[str], object], text: str) -> None:
     """Each is read or refused."""
     with suppress(SlipwayError):
         read(text)
+
+
+@pytest.mark.parametrize("text", ["\n" * MANY, "path = a" + " " * MANY + "x", " " * MANY, "path" + " " * MANY + "\n"])
+def test_a_long_gitmodules(tmp_path: Path, text: str) -> None:
+    (tmp_path / ".gitmodules").write_text(text)
+    assert empty_submodules(tmp_path, "") == ()
 
 
 def test_arguments_that_grow_fill_no_memory() -> None:
