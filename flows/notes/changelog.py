@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
-_HEADING = re.compile(r" {0,3}## +(?P<text>.*?)\s*#*\s*$")
+_HEADING = re.compile(r" {0,3}## +(?P<text>.*)")
 _UNDERLINE = re.compile(r" {0,3}-{3,}\s*$")
 _UNRELEASED = re.compile(r"\W*unreleased\b", re.IGNORECASE)
-_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_VERSION = re.compile(r"(?<!\d)\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _REFERENCE = re.compile(r" {0,3}\[[^\]]+\]:\s")
 
@@ -52,7 +52,7 @@ def _headings(lines: list[str]) -> list[tuple[int, str]]:
                 fence = ""
         elif not fence:
             if heading := _HEADING.match(line):
-                found.append((number, heading["text"]))
+                found.append((number, heading["text"].rstrip().rstrip("#").rstrip()))
             elif number and _UNDERLINE.match(line) and _VERSION.search(lines[number - 1]):
                 found.append((number - 1, lines[number - 1].strip()))
     return found

@@ -340,7 +340,7 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return joined
 
 
-_TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]")
+_TABLE = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"[\w.\"' -]+")
 
 

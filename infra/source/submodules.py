@@ -26,4 +26,7 @@ def empty_submodules(path: Path, subdirectory: str) -> tuple[str, ...]:
 
 
 def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    try:
+        return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+    except (OSError, ValueError):  # no name that a file can have, or nothing to look into
+        return False

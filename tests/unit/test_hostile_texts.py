@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from prefect_slipway.flows.notes.changelog import with_notes
 from prefect_slipway.flows.request.release_file import ReleaseFile
 from prefect_slipway.infra.domain.dockerfile import base_images
 from prefect_slipway.infra.domain.errors import DockerfileInvalid, InvalidOption, SlipwayError
@@ -28,6 +29,9 @@ MANY = 300_000
         (base_images, "FROM a\nRUN " + "--mount=a, " * MANY + " x\n"),
         (base_images, "FROM " + "${a-" * (MANY // 100) + "\n"),
         (lambda text: ReleaseFile.read(text, "slipway.toml"), 'target = """\n' + " " * MANY + '\n"""\n'),
+        (lambda text: ReleaseFile.read(text, "slipway.toml"), 'target = """\n[' + " " * MANY + '\n"""\n'),
+        (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "## a" + " " * MANY + "x"),
+        (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "## " + "1" * MANY),
         (lambda text: parse_challenges([text]), "a" * MANY),
         (lambda text: parse_challenges([text]), "Bearer " + "a-" * MANY),
         (lambda text: with_version(text, "1.2.0", "file"), "1." * MANY + "# slipway-version"),
@@ -44,7 +48,9 @@ def test_long_texts(read: Callable[[str], object], text: str) -> None:
         read(text)
 
 
-@pytest.mark.parametrize("text", ["\n" * MANY, "path = a" + " " * MANY + "x", " " * MANY, "path" + " " * MANY + "\n"])
+@pytest.mark.parametrize(
+    "text", ["\n" * MANY, "path = a" + " " * MANY + "x", " " * MANY, "path" + " " * MANY + "\n", "path=\0"]
+)
 def test_a_long_gitmodules(tmp_path: Path, text: str) -> None:
     (tmp_path / ".gitmodules").write_text(text)
     assert empty_submodules(tmp_path, "") == ()
