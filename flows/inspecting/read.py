@@ -21,7 +21,7 @@ _BASE_NAME = "org.opencontainers.image.base.name"
 _BASE_DIGEST = "org.opencontainers.image.base.digest"
 _SHOWN_VERSIONS = 5
 # How BuildKit and docker mark what they write into a history.
-_NOISE = re.compile(r"^(?:RUN )?/bin/sh -c #\(nop\) +|\s+# buildkit$")
+_NOISE = re.compile(r"^(?:RUN )?/bin/sh -c #\(nop\) +|(?<!\s)\s+# buildkit$")
 
 
 async def inspect(client: RegistryClient, image: ImageReference) -> InspectedImage:

@@ -39,7 +39,7 @@ _LOOKED_AT = 20_000
 _LONGEST_SUBJECT, _LONGEST_BREAKING = 200, 2_000
 _MOST_ISSUES = 10
 
-_SQUASHED = re.compile(r"\s*\((?:#|!)(?P<number>\d{1,9})\)$")
+_SQUASHED = re.compile(r"(?<!\s)\s*\((?:#|!)(?P<number>\d{1,9})\)$")
 _MERGED = (
     re.compile(r"Merge pull request #(?P<number>\d{1,9}) from .*"),
     re.compile(r"Merge pull request '(?P<title>.*)' \([#!](?P<number>\d{1,9})\) from .*"),

@@ -27,7 +27,7 @@ MOST_BYTES = 64 << 10
 TIMEOUT_S = 10.0
 
 # What Markdown makes HTML, a picture or another character of, unless it is escaped; and addresses that are programs.
-_MARKUP = re.compile(r"(\\*)(<(?=[A-Za-z/!?])(?!https?://[^\s<>]*>)|!(?=\[)|&(?=[#A-Za-z]))")
+_MARKUP = re.compile(r"(?<!\\)(\\*)(<(?=[A-Za-z/!?])(?!https?://[^\s<>]*>)|!(?=\[)|&(?=[#A-Za-z]))")
 _PROGRAM = re.compile(r"([(<]\s*|\]:\s*)(javascript|vbscript|data|file)(?=\s*\\?:)", re.IGNORECASE)
 
 

@@ -14,7 +14,7 @@ _ALONE = re.compile(rf"\s*v?{_SEMVER}\s*|\s*")
 _KEY = re.compile(rf"""(?P<before>(?:^|[{{,])[ \t]*["']?version["']?[ \t]*[:=][ \t]*["']?){_SEMVER}""", re.MULTILINE)
 _VERSION = re.compile(rf"(?<!\d){_SEMVER}")
 _MARK = re.compile(r"\bslipway-version\b")
-_TRAILER = re.compile(r"\n*^Release-As: \S+\s*\Z", re.MULTILINE)
+_TRAILER = re.compile(r"(?<!\n)\n*^Release-As: \S+\s*\Z", re.MULTILINE)
 
 
 def release_title(version: object) -> str:

@@ -45,11 +45,11 @@ LEAK = (
     r"(?:[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
     # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
-    r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]*@"
+    r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]{0,2048}@"
     # A query that grants access to anyone who has it.
-    r"|://[^\s?]*\?[^\s#]*(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
+    r"|://[^\s?]{0,2048}\?[^\s#]{0,2048}(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
     r"[\w.-]{0,64}=[^\s&#]"
-    r"|://[^\s?]*\?(?:[^\s#]*&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
+    r"|://[^\s?]{0,2048}\?(?:[^\s#]{0,2048}&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
 )
 """A URL with a secret somewhere in a longer text: user information, or a query as presigned URLs and tokens have it."""
 

@@ -18,7 +18,7 @@ _MOST_LEVELS = 100
 
 # What a plain scalar would not be a string for, in YAML 1.1 or 1.2; and what it may consist of here.
 _NOT_TEXT = re.compile(
-    r"[-+]?[0-9_]*\.?[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?0[xXoObB][0-9a-fA-F_]+|[-+]?[0-9_]+(?::[0-5]?[0-9])+"
+    r"[-+]?[0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|[-+]?0[xXoObB][0-9a-fA-F_]+|[-+]?[0-9_]+(?::[0-5]?[0-9])+"
     r"|y|n|yes|no|on|off|true|false|null|~",
     re.IGNORECASE,
 )

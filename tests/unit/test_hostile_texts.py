@@ -14,8 +14,8 @@ from prefect_slipway.flows.request.release_file import ReleaseFile
 from prefect_slipway.infra.domain.dockerfile import base_images
 from prefect_slipway.infra.domain.errors import DockerfileInvalid, InvalidOption, SlipwayError
 from prefect_slipway.infra.domain.options import byte_count
-from prefect_slipway.infra.domain.release_commit import with_version
-from prefect_slipway.infra.domain.urls import without_secrets
+from prefect_slipway.infra.domain.release_commit import with_version, without_trailer
+from prefect_slipway.infra.domain.urls import holds_secret, without_secrets
 from prefect_slipway.infra.registry.auth import parse_challenges
 from prefect_slipway.infra.source.submodules import empty_submodules
 
@@ -37,6 +37,9 @@ MANY = 300_000
         (lambda text: with_version(text, "1.2.0", "file"), "1." * MANY + "# slipway-version"),
         (lambda text: with_version(text, "1.2.0", "file"), "1.1.1 slipway-version " * (MANY // 10)),
         (lambda text: with_version(text, "1.2.0", "file"), "1" * MANY + "# slipway-version"),
+        (holds_secret, "://" * (MANY // 10)),
+        (holds_secret, "://a?" * (MANY // 30)),
+        (without_trailer, "a" + "\n" * MANY + "b"),
         (without_secrets, "a" * MANY),
         (without_secrets, "https:/" * MANY),
         (lambda text: byte_count("shm-size", text), "1" * MANY + "x"),
