@@ -121,7 +121,7 @@ async def _check_out(repository: Path, tree: Path, remote: Remote, revision: str
     steps: list[tuple[str, ...]] = [("checkout", "--quiet", "--detach", "--force", revision)]
     if submodules:
         steps.append(("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"))
-    config = _CHECKOUT_CONFIG | lfs_settings(os.environ)
+    config = _CHECKOUT_CONFIG | lfs_settings(os.environ, local=remote.url.scheme == "file")
     for step in steps:
         answer = await git(*where, *step, cwd=tree, remote=remote, config=config, umask=_UMASK, submodules=submodules)
         if answer.status != 0:

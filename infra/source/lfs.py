@@ -19,11 +19,15 @@ _SHOWN = 3
 _TRUE = {"true", "1", "on", "yes", "t"}  # config/environment.go (git-lfs), `Bool`
 
 
-def lfs_settings(env: Mapping[str, str]) -> dict[str, str]:
+def lfs_settings(env: Mapping[str, str], *, local: bool) -> dict[str, str]:
     """Settings (git-config(1)) by which a checkout brings the files themselves, whatever this user's settings are; git
-    then fails if git-lfs is missing. With GIT_LFS_SKIP_SMUDGE it brings pointers, as git-lfs does."""
+    then fails if git-lfs is missing. With GIT_LFS_SKIP_SMUDGE it brings pointers, as git-lfs does.
+
+    `local`: the repository is on this machine, and so may its files be. The `.lfsconfig` of another one may name a
+    repository of this machine as well, which it does not get.
+    """
     wanted = not _skips(env)
-    return {
+    return ({} if local else {"lfs.standaloneTransferAgent": ""}) | {
         "filter.lfs.process": "git-lfs filter-process" if wanted else "",
         "filter.lfs.smudge": "git-lfs smudge -- %f" if wanted else "",
         "filter.lfs.required": "true" if wanted else "false",

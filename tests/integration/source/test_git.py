@@ -453,6 +453,23 @@ async def test_files_in_lfs_that_cannot_be_had_are_said(
     assert left(tmp_path / "work") == []
 
 
+@pytest.mark.parametrize("scheme", ["file://", "file://localhost", "FILE://", ""])
+async def test_lfs_may_not_read_this_machine(with_lfs: GitServer, origin: Path, tmp_path: Path, scheme: str) -> None:
+    """A remote repository whose `.lfsconfig` points to a repository of this machine does not get its files."""
+    stored = with_lfs.root / "app.git" / "lfs"
+    (content,) = (stored / "objects").iterdir()
+    ours = make_bare(tmp_path / "ours.git", origin) / "lfs" / "objects" / content.name[:2] / content.name[2:4]
+    ours.mkdir(parents=True)
+    content.rename(ours / content.name)
+    url = f"{scheme}{tmp_path / 'ours.git'}"
+    commit(origin, "build: elsewhere", {".lfsconfig": f'[lfs]\n\turl = {url}\n[remote "origin"]\n\tlfsurl = {url}\n'})
+    git(origin, "push", "--quiet", str(with_lfs.root / "app.git"), "main")
+    with pytest.raises(LfsFilesMissing, match="cannot be fetched"):
+        await fetch_git(with_lfs.url("app.git"), ref=None, credentials=Robot(), workdir=tmp_path / "work")
+    async with await fetch_git(str(with_lfs.root / "app.git"), ref=None, workdir=tmp_path / "work") as checkout:
+        assert (checkout.path / "model.bin").read_bytes() == b"weights " * 1000
+
+
 @contextmanager
 def silent_server() -> Iterator[int]:
     """Takes connections and never answers."""
