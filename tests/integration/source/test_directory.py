@@ -228,7 +228,8 @@ async def test_lfs_pointers_are_not_taken_for_files(
     commit(work, "docs: how LFS works", {"pointer.md": pointer, "lib/main": "x\n"})
     assert (await open_directory(work, allow_dirty=False)).path == work
     # Without the filter, as in a clone that was made without git-lfs.
-    git(work, "config", "filter.lfs.process", "")
+    for name, value in (("process", ""), ("clean", ""), ("smudge", ""), ("required", "false")):
+        git(work, "config", f"filter.lfs.{name}", value)
     commit(work, "feat: a model", {attributes: "*.bin filter=lfs\n", "app/ä.bin": pointer, "app/real.bin": "x\n"})
     with pytest.raises(LfsFilesMissing, match=r"in place of files: app/ä\.bin"):
         await open_directory(work / "app", allow_dirty=False)
