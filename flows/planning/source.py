@@ -79,12 +79,12 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
             check_platform(platform)
     if request.build.network == "host" and not run.builder.has_only_host_network:
         places.entitlement("--network host", "network.host")
-    targets = targets._replace(warnings=(*targets.warnings, *_empty_submodules(checkout)))
+    targets = targets._replace(warnings=(*targets.warnings, *_submodule_warnings(checkout)))
     host = images[targets.wanted[0]].registry
     return FetchedSource(checkout, targets, places, images, run.registries(host))
 
 
-def _empty_submodules(checkout: Checkout) -> tuple[str, ...]:
+def _submodule_warnings(checkout: Checkout) -> tuple[str, ...]:
     if checkout.repository is None:
         remedy = "release the repository instead, with --submodules"
     elif checkout.temporary is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
@@ -46,7 +48,7 @@ from prefect_slipway.infra.buildkit.wire.control_pb2 import (
 )
 from prefect_slipway.infra.common.tasks import in_thread
 from prefect_slipway.infra.domain.credentials import Anonymous, CredentialSource
-from prefect_slipway.infra.domain.errors import BuilderProtocolError, BuilderTooOld
+from prefect_slipway.infra.domain.errors import BuilderConflict, BuilderError, BuilderProtocolError, BuilderTooOld
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.build.bridge import Bridge
@@ -198,7 +200,7 @@ class BuildKit:
             answer = await self._connected().unary(f"{CONTROL}/Solve", solve, SolveResponse, metadata)
             return answer.ExporterResponse
 
-        response = await self._conversation(request, record, offered).run(solve.Ref, session, work)
+        response = await self._converse(request, record, offered, solve.Ref, session, work)
         if request.source_check is not None and not was_asked(offered):
             raise self._asks_no_policy()
         if not all_delivered(request, offered, response):
@@ -282,8 +284,9 @@ class BuildKit:
         solve.Frontend, solve.Internal = "", True
         solve.FrontendAttrs.clear()
 
-        return await self._conversation(request, BuildRecord(on_event), offered).run(
-            solve.Ref, session, lambda: answered(self._connected(), solve, question)
+        return await self._converse(
+            *(request, BuildRecord(on_event), offered, solve.Ref, session),
+            lambda: answered(self._connected(), solve, question),
         )
 
     async def _prepared(self, request: BuildRequest) -> BuildRequest:
@@ -367,8 +370,18 @@ class BuildKit:
 
             raise call_error(error, self._address) from error
 
-    def _conversation(self, request: BuildRequest, record: BuildRecord, offered: Sequence[Attachable]) -> Conversation:
-        return Conversation(
+    async def _converse(
+        self,
+        request: BuildRequest,
+        record: BuildRecord,
+        offered: Sequence[Attachable],
+        ref: str,
+        session: Session,
+        work: Callable[[], Awaitable[T]],
+    ) -> T:
+        """As `Conversation.run`. A broken record of the cache is pruned, so that the next build makes it again; some
+        daemons never let go of the one that a step was to be built upon (seen with Docker 26)."""
+        conversation = Conversation(
             self._connected(),
             self._address,
             request,
@@ -377,6 +390,14 @@ class BuildKit:
             self._cancel_timeout_s,
             masking(request, offered),
         )
+        try:
+            return await conversation.run(ref, session, work)
+        except BuilderConflict as conflict:
+            with suppress(BuilderError):
+                # As containerd's filters are written, in quotes: an id may have any sign.
+                found = [each async for each in self.prune([f"id=={json.dumps(conflict.record)}"])]
+                conflict.pruned = bool(found)
+            raise
 
     def _connected(self) -> GrpcClient:
         if self._client is None:

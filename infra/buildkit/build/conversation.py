@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from prefect_slipway.infra.buildkit.build.attachables import unanswered
 from prefect_slipway.infra.buildkit.build.events import events_of
 from prefect_slipway.infra.buildkit.http2.grpc import Code, GrpcClient, GrpcError
-from prefect_slipway.infra.buildkit.http2.stream import ConnectionLost, ProtocolViolation, StreamReset
-from prefect_slipway.infra.buildkit.wire.control_pb2 import PruneRequest, StatusRequest, StatusResponse, UsageRecord
+from prefect_slipway.infra.buildkit.wire.control_pb2 import StatusRequest, StatusResponse
 from prefect_slipway.infra.common.tasks import cause_of
-from prefect_slipway.infra.domain.errors import BuilderConflict
 
 if TYPE_CHECKING:
     from prefect_slipway.infra.buildkit.address import BuilderAddress
@@ -91,21 +89,8 @@ class Conversation:
                 raise session.failure from error
             from prefect_slipway.infra.buildkit.build.errors import build_error
 
-            cause = build_error(error, self.address, self.request, self.record, unanswered(self.offered))
-            if isinstance(cause, BuilderConflict):
-                cause.pruned = await self._prune(cause.record)
-            raise cause from error
+            raise build_error(error, self.address, self.request, self.record, unanswered(self.offered)) from error
         return answer
-
-    async def _prune(self, record: str) -> bool:
-        """Remove a broken record from the daemon's cache. False if it is still there: some daemons never let go of the
-        one that a step was to be built upon (seen with Docker 26)."""
-        prune = PruneRequest(filter=[f"id=={record}"])
-        try:
-            return bool([one async for one in self.client.stream(f"{CONTROL}/Prune", prune, UsageRecord)])
-        except (GrpcError, ConnectionLost, ProtocolViolation, StreamReset) as error:
-            _log.debug("builder %s: record %s cannot be pruned: %s", self.address, record, error)
-            return False
 
     async def _follow(self, ref: str) -> None:
         try:
