@@ -354,8 +354,8 @@ def _lines(text: str) -> dict[Place, int]:
             found.setdefault(table, number)
             continue
         key, equals, _ = line.partition("=")
-        if equals and _KEY.fullmatch(key):
-            found.setdefault((*table, *_names(key.strip())), number)
+        if equals and _KEY.fullmatch(key.strip()):
+            found.setdefault((*table, *_names(key)), number)
     return found
 
 

@@ -17,12 +17,13 @@ from prefect_slipway.infra.domain.errors import DockerfileInvalid
 
 _DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(\S+)\s*")
 _HEREDOC = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\2")
-_VARIABLE = re.compile(r"\\(.)|\$(\w+)|\$\{(\w+)(?:(:?[-+])([^}]{0,4096}))?\}")
-_MOUNT_FROM = re.compile(r"--mount=(?:[^,\s]*,)*?from=([^,\s]+)")
+_VARIABLE = re.compile(r"\\(.)|\$(\w+)|\$\{(\w+)(?:(:?[-+])([^}]*))?\}")
+_UNBRACED = re.compile(r"\\(.)|\$(\w+)")
+_MOUNT_FROM = re.compile(r"--mount=\S*?\bfrom=([^,\s]+)")
 _COPY_FROM = re.compile(r"--from=(\S+)")
 _SCRATCH = "scratch"
-# An image's name is shorter; ARGs that use each other twice would fill any memory.
-_LONGEST = 16 << 10
+# An image's name is shorter; ARGs that use each other twice, or one long one often, would fill any memory.
+_LONGEST, _LONGEST_TOGETHER = 16 << 10, 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +95,21 @@ def _index(numbers: Mapping[str, list[int]], name: str, before: int) -> int | No
     named = numbers.get(name.lower(), [])
     if earlier := bisect_left(named, before):
         return named[earlier - 1]
-    return int(name) if name.isdecimal() and len(name) < 10 and int(name) < before else None
+    # Python refuses to read a number of thousands of digits.
+    number = name.lstrip("0") or "0"
+    return int(number) if name.isdecimal() and len(number) < 10 and int(number) < before else None
 
 
 def _stages(text: str, build_args: Mapping[str, str]) -> list[_Stage]:
     stages: list[_Stage] = []
-    values: dict[str, str] = {}
+    arguments = _Arguments(build_args)
     for word, rest in _instructions(text):
         if word == "ARG" and not stages:
-            for given in rest.split():
-                name, equals, default = given.partition("=")
-                if name in build_args:
-                    values[name] = build_args[name]
-                elif equals:
-                    values[name] = _filled(default.strip("'\""), values)
+            for declared in rest.split():
+                arguments.add(declared)
         elif word == "FROM":
             parts = [part for part in rest.split() if not part.startswith("--")]
-            base = _filled(parts[0].strip("'\""), values) if parts else ""
+            base = arguments.filled(parts[0].strip("'\"")) if parts else ""
             if not base:
                 raise DockerfileInvalid(
                     f"FROM {rest}: the image is empty after its ARGs are substituted",
@@ -133,32 +132,62 @@ def _leading_flags(rest: str) -> Iterator[str]:
         yield part
 
 
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    """With the values of its variables. Raises DockerfileInvalid."""
-    size = 0
+class _Arguments:
+    """The ARGs before the first FROM, by their names."""
 
-    def value(match: re.Match[str]) -> str:
-        nonlocal size
-        found = chosen(match)
-        size += len(found)
-        if size > _LONGEST:
-            raise DockerfileInvalid(f"an ARG has more than {_LONGEST} characters", action="shorten it")
-        return found
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self._values: dict[str, str] = {}
+        self._left = _LONGEST_TOGETHER
 
-    def chosen(match: re.Match[str]) -> str:
-        escaped, plain, name, operator, word = match.groups()
+    def add(self, declared: str) -> None:
+        """NAME or NAME=DEFAULT. Raises DockerfileInvalid as `filled`."""
+        name, equals, default = declared.partition("=")
+        if name in self._given:
+            self._values[name] = self._given[name]
+        elif equals:
+            self._values[name] = self.filled(default.strip("'\""))
+
+    def filled(self, text: str) -> str:
+        """The text with their values. Raises DockerfileInvalid for values that are too long."""
+        size = 0
+
+        def value(match: re.Match[str]) -> str:
+            nonlocal size
+            found = self._chosen(*match.groups())
+            size += len(found)
+            self._left -= len(found)
+            if size > _LONGEST or self._left < 0:
+                what = (
+                    f"an ARG has more than {_LONGEST}"
+                    if size > _LONGEST
+                    else f"ARGs give more than {_LONGEST_TOGETHER}"
+                )
+                raise DockerfileInvalid(f"{what} characters", action="shorten them")
+            return found
+
+        # Behind the last brace none is closed, and looking for it from each that opens takes quadratic time.
+        closed, brace, rest = text.rpartition("}")
+        return _VARIABLE.sub(value, closed + brace) + _UNBRACED.sub(value, rest)
+
+    def _chosen(
+        self,
+        escaped: str | None,
+        plain: str | None,
+        name: str | None = None,
+        operator: str | None = None,
+        word: str | None = None,
+    ) -> str:
         if escaped is not None:
-            return str(escaped)
-        known = values.get(plain or name)
+            return escaped
+        known = self._values.get(plain or name or "")
         if operator is None:
             return known or ""
         # With a colon an empty value counts as none.
         there = bool(known) if operator.startswith(":") else known is not None
         if operator.endswith("+"):
-            return _filled(word, values) if there else ""
-        return (known or "") if there else _filled(word, values)
-
-    return _VARIABLE.sub(value, text)
+            return self.filled(word or "") if there else ""
+        return (known or "") if there else self.filled(word or "")
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ MOST_BYTES = 256 << 10
 
 _ACTION = 'write BuildKit\'s JSON, e.g. {"rules": [{"action": "DENY", "selector": {"identifier": "docker-image://*"}}]}'
 _MOST_CONVERSIONS = 20
-_REGO = re.compile(r"^[ \t]*package\s", re.MULTILINE)
+_REGO = re.compile(r"^[^\S\n]*package\s", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 

@@ -39,23 +39,27 @@ ADDRESS = (
 """The forms in which an address cannot hold a secret, as a regular expression that JSON Schema reads as well: a URL
 without user (but for ssh's) and with a harmless query, `[USER@]HOST:PATH`, a path."""
 
-LEAK = (
-    # A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is not a
-    # secret.
-    r"(?:[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
+# A user or a password before a host (not a name before its digest). Of ssh a password alone: its user is not a secret.
+_USER = (
+    r"[Ss][Ss][Hh]://[^\s/?#@:]*:[^\s/?#@]*@"
     r"|(?:^|[^Hh]|[^Ss][Hh])://[^\s/?#@]*@(?!sha(?:256:[0-9a-f]{64}|512:[0-9a-f]{128}))"
-    # A password with `/`, `?` or `#` in it: what follows the colon is not a port.
-    r"|://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))[^\s@]{0,2048}@"
-    # A query that grants access to anyone who has it.
-    r"|://[^\s?]{0,2048}\?[^\s#]{0,2048}(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
-    r"[\w.-]{0,64}=[^\s&#]"
-    r"|://[^\s?]{0,2048}\?(?:[^\s#]{0,2048}&)?(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#])"
 )
-"""A URL with a secret somewhere in a longer text: user information, or a query as presigned URLs and tokens have it."""
+# A password with `/`, `?` or `#` in it, which an `@` ends: what follows the colon is not a port.
+_ODD_USER = r"://[^\s/?#@:]*:(?![0-9]{1,5}(?:[/?#\s]|$))"
+# Parts of a query that grant access to anyone who has it: anywhere in it, or with these names alone.
+_GRANT = (
+    r"(?:[Tt]oken|TOKEN|[Ss]ecret|SECRET|[Ss]ignature|[Pp]assw|PASSW|[Aa]pi[_-]?[Kk]ey|[Cc]redential)"
+    r"[\w.-]{0,64}=[^\s&#]"
+)
+_NAMED = r"(?:[Ss]ig|[Kk]ey|[Aa]uth)=[^\s&#]"
 
-_ADDRESS, _LEAK = re.compile(ADDRESS), re.compile(LEAK)
-# A scheme has at most as many characters as the longest that anybody registered: it is looked for at each character.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,63}://\S+")
+LEAK = rf"(?:{_USER}|{_ODD_USER}[^\s@]*@|://[^\s?]*\?[^\s#]*{_GRANT}|://[^\s?]*\?(?:[^\s#]*&)?{_NAMED})"
+"""A URL with a secret somewhere in a longer text: user information, or a query as presigned URLs and tokens have it.
+`holds_secret` says the same in linear time."""
+
+_ADDRESS, _WORD = re.compile(ADDRESS), re.compile(r"(?:^|\s)\S*://\S*")
+_USERS, _ODD_USERS, _GRANTS, _NAMES = map(re.compile, (_USER, _ODD_USER, _GRANT, _NAMED))
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])([0-9+.-]*)([A-Za-z][A-Za-z0-9+.-]*://\S+)")
 
 
 def check_address(what: str, text: str, *, action: str | None = None) -> str:
@@ -74,7 +78,7 @@ def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
     Raises InvalidOption, which says where it is and does not repeat it.
     """
     for place, text in _texts(where, value):
-        if _LEAK.search(text):
+        if holds_secret(text):
             raise InvalidOption(
                 f"{place} contains a URL with a user name, a password or a token, which would be recorded",
                 action=action or "remove it from the URL and keep the credential in Vault: vault:MOUNT/PATH",
@@ -83,7 +87,29 @@ def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
 
 def holds_secret(text: str) -> bool:
     """Whether a text holds a URL with user information, or with a query as tokens and signatures have it."""
-    return _LEAK.search(text) is not None
+    return any(_is_leak(word[0]) for word in _WORD.finditer(text))
+
+
+def _is_leak(word: str) -> bool:
+    """Of what stands between white space, with the white space before it."""
+    # Up to the last `@`: behind a place where a password begins there is one.
+    before_host = word[: word.rfind("@") + 1]
+    return bool(_USERS.search(word) or _ODD_USERS.search(before_host) or _grants_access(word))
+
+
+def _grants_access(word: str) -> bool:
+    end = 0
+    start = word.find("://")
+    # The first `?` behind each `://`; that of the next one is the same, or lies behind it.
+    while start >= 0 and (query := word.find("?", start + 3) + 1):
+        if query > end:
+            end = position if (position := word.find("#", query)) >= 0 else len(word)
+            if _GRANTS.search(word, query, end) or re.search(f"&{_NAMED}", word[query:end]):
+                return True
+        if _NAMES.match(word, query):
+            return True
+        start = word.find("://", query)
+    return False
 
 
 def shown(url: str) -> str:
@@ -102,7 +128,7 @@ def shown(url: str) -> str:
 
 def without_secrets(text: str) -> str:
     """A text with each URL in it as it may be shown."""
-    return _URL.sub(lambda match: shown(match[0]), text)
+    return _URL.sub(lambda match: match[1] + shown(match[2]), text)
 
 
 def _bare(text: str) -> str:

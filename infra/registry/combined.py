@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 _OF = "vnd.docker.reference.digest"
 """The annotation with the digest of the image that an attestation is about (docs/attestations/attestation-storage.md,
 moby/buildkit)."""
-_VERSION = re.compile(r"\([^()]*\)")
+_VERSION = re.compile(r"\([^)]*\)")
 # What Go's encoding/json writes as \uXXXX.
 _ESCAPED = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 

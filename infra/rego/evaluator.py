@@ -18,7 +18,7 @@ from prefect_slipway.infra.common.child_process import child_process
 from prefect_slipway.infra.domain.errors import PartMissing, PolicyInvalid, PolicyTimedOut
 from prefect_slipway.infra.rego import program
 
-_PACKAGE = re.compile(r"^[ \t]*package\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:#.*)?$", re.MULTILINE)
+_PACKAGE = re.compile(r"^[^\S\n]*package\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:#.*)?$", re.MULTILINE)
 _MEMORY = 2 << 30
 _LOOK_S = 0.1
 _MOST_BYTES = 16 << 20

@@ -3,23 +3,46 @@ that a test has."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prefect_slipway.flows.notes.changelog import with_notes
 from prefect_slipway.flows.request.release_file import ReleaseFile
 from prefect_slipway.infra.domain.dockerfile import base_images
-from prefect_slipway.infra.domain.errors import DockerfileInvalid, InvalidOption, SlipwayError
+from prefect_slipway.infra.domain.errors import DockerfileInvalid, InvalidOption, ReleaseFileInvalid, SlipwayError
 from prefect_slipway.infra.domain.options import byte_count
 from prefect_slipway.infra.domain.release_commit import with_version, without_trailer
-from prefect_slipway.infra.domain.urls import holds_secret, without_secrets
+from prefect_slipway.infra.domain.urls import LEAK, holds_secret, without_secrets
 from prefect_slipway.infra.registry.auth import parse_challenges
 from prefect_slipway.infra.source.submodules import empty_submodules
 
 MANY = 300_000
+PIECES = [
+    "://",
+    "ssh://",
+    "h",
+    "a",
+    ":",
+    "8080",
+    "@",
+    "sha256:" + "0" * 64,
+    "/",
+    "?",
+    "#",
+    "&",
+    "token=",
+    "key=",
+    "=",
+    "x",
+    " ",
+    "\n",
+]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +89,23 @@ def test_arguments_that_grow_fill_no_memory() -> None:
         base_images(f"ARG B0=aaaaaaaaaa\n{arguments}FROM scratch\n")
 
 
+def test_one_long_argument_fills_no_memory() -> None:
+    """Which many others repeat."""
+    repeated = "".join(f"ARG C{number}=$B\n" for number in range(2_000))
+    with pytest.raises(DockerfileInvalid, match="ARGs give more than"):
+        base_images(f"ARG B={'a' * 16_000}\n{repeated}FROM scratch\n")
+
+
+def test_what_was_read_before_still_is() -> None:
+    """Where the patterns were made linear: quotes, tabs, long defaults, zeros before a stage's number."""
+    mounts = "FROM a\nRUN --mount=\"from=b,target=/b\" --mount=type=bind,'from=c' x\n"
+    assert {base.name for base in base_images(mounts)} == {"a", "b", "c"}
+    assert base_images(f"ARG A=1\nFROM ${{A:+{'a' * 5000}}}\n")[0].name == "a" * 5000
+    assert [base.name for base in base_images("FROM a\nFROM b\nCOPY --from=000000000000 / /\n")] == ["b", "a"]
+    with pytest.raises(ReleaseFileInvalid, match="line 2"):
+        ReleaseFile.read("\n\tnonsense\t= 1\n", "slipway.toml")
+
+
 def test_many_stages_fill_no_stack() -> None:
     """Stages upon stages, and stages that copy from each other."""
     upon = "".join(f"FROM s{number} AS s{number + 1}\n" for number in range(20_000))
@@ -82,3 +122,9 @@ def test_a_size_may_have_a_point() -> None:
     assert [byte_count("x", text) for text in ("1.5k", "1.k", ".5k", "+2", "1e3")] == [1536, 1024, 512, 2, 1000]
     with pytest.raises(InvalidOption):
         byte_count("x", ".")
+
+
+@given(st.text("sShH:/@?#&=k1. \n", max_size=24) | st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+def test_secrets_in_urls_are_found_as_by_the_pattern(text: str) -> None:
+    """The pattern that forms have, and what is looked for in linear time."""
+    assert holds_secret(text) is (re.search(LEAK, text) is not None)

@@ -50,7 +50,7 @@ _DISK_FULL = re.compile(r"no space left on device|disk quota exceeded", re.IGNOR
 # finished the same step, or one was cancelled while the daemon committed it (seen with Docker 26). The step's record
 # stays in the cache, and every build that meets it fails, until it is pruned.
 _CONFLICT = re.compile(
-    r"failed to commit (?P<record>\w+) to \w+ during finalize: .*(?:does not exist|already exists)"
+    r"failed to commit (?P<record>\S+) to \S+ during finalize: .*(?:does not exist|already exists)"
     r"|\bsnapshot (?P<mounted>[a-z0-9]{25}) does not exist: not found$"
 )
 # executor/runcexecutor/executor_linux.go, detectOOM: where the step has a cgroup (v2) of its own.

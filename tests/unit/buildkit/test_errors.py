@@ -73,6 +73,7 @@ def test_what_ends_a_connection() -> None:
             errors.BuilderConflict,
         ),
         ("failed to commit udw7 to epfx during finalize: snapshot epfx: already exists", errors.BuilderConflict),
+        ("failed to commit sha256:0 to sha256:1 during finalize: snapshot does not exist", errors.BuilderConflict),
         ("snapshot ddoqxexr72136ue3tyuz2v987 does not exist: not found", errors.BuilderConflict),
         ('exporter "image" could not be found', errors.BuilderTooOld),
         ("failed to solve: secret token: not found", errors.BuildSecretMissing),
