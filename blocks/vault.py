@@ -97,8 +97,8 @@ class Vault(Block):
             assert self.secret_id is not None, "validated"
             return self.secret_id.get_secret_value()
         try:
-            return Path(self.secret_id_file).read_text().strip()
-        except OSError as error:
+            return Path(self.secret_id_file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
             raise InvalidOption(f"the secret id's file {self.secret_id_file} cannot be read") from error
 
 

@@ -208,7 +208,7 @@ def _named(option: str, text: str) -> tuple[str, str, str]:
 def text_of_file(option: str, name: str) -> str:
     """The text of a file that an option names. Raises InvalidOption."""
     try:
-        return Path(name).read_text()
+        return Path(name).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InvalidOption(f"{option}: {name!r} cannot be read: {reason}", action="check the file's name") from error

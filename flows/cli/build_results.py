@@ -55,9 +55,9 @@ class ResultFile:
         """Raises OutputError."""
         try:
             if self._temporary is None:
-                self._path.write_text(text)
+                self._path.write_text(text, encoding="utf-8")
             else:
-                self._temporary.write_text(text)
+                self._temporary.write_text(text, encoding="utf-8")
                 self._temporary.replace(self._path)
                 self._temporary = None
         except OSError as error:

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     path = folder / RELEASE_FILE
     try:
-        with path.open("x") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise InvalidOption(

@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Ends with Ctrl-C or SIGTERM. Raises InvalidOption, PortTaken, StackDown, PrefectErrors."""
     if args.grafana:
-        print((Path(deployments.__path__[0]) / "grafana" / "slipway.json").read_text(), end="")
+        print((Path(deployments.__path__[0]) / "grafana" / "slipway.json").read_text(encoding="utf-8"), end="")
         return 0
     from prefect_slipway.flows.cli.prefect_settings import use_prefect_server
 
@@ -117,5 +117,5 @@ async def _follow(metrics: Metrics, feed: EventFeed, state: Path | None) -> None
 
 def _write(file: Path, text: str) -> None:
     part = file.with_name(file.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(file)

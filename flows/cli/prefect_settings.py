@@ -57,7 +57,7 @@ def register_blocks(connection: StackConnection) -> None:
     state = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     mark = _client_folder(connection) / "blocks"
     known = f"{connection.prefect_api_url} {state}\n"
-    if mark.exists() and mark.read_text() == known:
+    if mark.exists() and mark.read_text(encoding="utf-8") == known:
         return
     _use(connection)
     from prefect_slipway.flows.registration.blocks import BLOCK_TYPES
@@ -68,7 +68,7 @@ def register_blocks(connection: StackConnection) -> None:
 
     asyncio.run(register())
     mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mark.write_text(known)
+    mark.write_text(known, encoding="utf-8")
 
 
 def rename_histories(connection: StackConnection, before: str) -> None:

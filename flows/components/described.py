@@ -160,7 +160,7 @@ def used_images(folder: Path, component: Component) -> list[str]:
     try:
         if "bake" in component.values or not path.resolve().is_relative_to(folder.resolve()):
             return []
-        with path.open(errors="replace") as opened:
+        with path.open(encoding="utf-8", errors="replace") as opened:
             text = opened.read(_MOST_CHARACTERS)
         bases = base_images(text, build_args=component.values.get("build_args"), target=target)
     except (OSError, DockerfileInvalid):

@@ -49,7 +49,7 @@ def shipped_pools() -> list[Pool]:
     pools = []
     for path in sorted((SHIPPED / "pools").glob("*.json")):
         name, _, kind = path.stem.rpartition(".")
-        pools.append(Pool(name, kind, json.loads(path.read_text())))
+        pools.append(Pool(name, kind, json.loads(path.read_text(encoding="utf-8"))))
     return pools
 
 
@@ -62,7 +62,7 @@ def automation_files(folder: Path = SHIPPED) -> list[dict[str, Any]]:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping. Raises InvalidOption."""
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidOption(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

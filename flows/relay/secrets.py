@@ -78,7 +78,7 @@ class SourceSecrets:
 
 def _from_file(place: str) -> list[str]:
     try:
-        lines = Path(place).read_text().splitlines()
+        lines = Path(place).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = reason(error) if isinstance(error, OSError) else "it is not text"
         raise InvalidOption(f"the secret's file {place} cannot be read: {why}") from error

@@ -79,4 +79,4 @@ def resume(file: Path | None) -> EventFeed:
     """The feed saved in `file`, or one that starts now."""
     if file is None or not file.exists():
         return EventFeed.from_now()
-    return EventFeed.resumed(file.read_text())
+    return EventFeed.resumed(file.read_text(encoding="utf-8"))

@@ -66,7 +66,7 @@ def vault_access(stack: StackConnection | None, env: Mapping[str, str]) -> Vault
         # A stack that runs with your own Vault has no role file; VAULT_ADDR may also name the embedded one.
         return VaultAccess.from_env(env) if env.get("VAULT_ADDR") else None
     try:
-        role = json.loads(stack.approle_file.read_text())
+        role = json.loads(stack.approle_file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StackDown("the embedded Vault's role cannot be read") from error
     return VaultAccess(stack.vault_address, auth=AppRoleAuth(role["role_id"], role["secret_id"]))

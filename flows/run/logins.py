@@ -136,7 +136,7 @@ class Logins:
 
     def _read(self) -> dict[str, Login]:
         try:
-            noted: dict[str, Any] = json.loads(self._file.read_text())
+            noted: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
             return {registry: Login(**values) for registry, values in noted.items()}
         except FileNotFoundError:
             return {}

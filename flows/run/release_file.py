@@ -82,7 +82,7 @@ class Allowed:
 
     def _read(self) -> dict[str, str]:
         try:
-            found = json.loads(self._path.read_text())
+            found = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return found if isinstance(found, dict) else {}

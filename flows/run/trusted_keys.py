@@ -38,7 +38,7 @@ async def public_keys(
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(errors="replace")
+        return file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise InvalidOption(
             f"the key {str(file)!r} cannot be read: {error.strerror}", action="use a PEM file, or vault:MOUNT/KEY"

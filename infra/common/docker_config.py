@@ -47,7 +47,7 @@ class DockerConfig:
     def read(self) -> dict[str, Any]:
         """Raises InvalidOption for a file that cannot be read."""
         try:
-            config = json.loads(self.file.read_text())
+            config = json.loads(self.file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -97,7 +97,7 @@ def _of_context(folder: Path, name: str) -> DockerEndpoint:
     """As cli/context/store keeps it."""
     key = hashlib.sha256(name.encode()).hexdigest()
     try:
-        endpoint = json.loads((folder / "meta" / key / "meta.json").read_text())["Endpoints"]["docker"]
+        endpoint = json.loads((folder / "meta" / key / "meta.json").read_text(encoding="utf-8"))["Endpoints"]["docker"]
         address, unverified = str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidOption(

@@ -18,7 +18,7 @@ def write_private(path: Path, text: str) -> None:
     # mkstemp creates with 0600, so that the text is at no moment readable by others.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         Path(temporary).replace(path)
     except BaseException:

@@ -40,7 +40,7 @@ def is_alive(owner: Owner) -> bool | None:
 def _status(pid: int) -> tuple[str, int] | None:
     """State and start time (proc_pid_stat(5), fields 3 and 22), None if there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = text.rpartition(")")[2].split()
@@ -49,5 +49,5 @@ def _status(pid: int) -> tuple[str, int] | None:
 
 @cache
 def _host() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     return f"{socket.gethostname()}/{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"

@@ -54,7 +54,7 @@ def read_connection(home: Path) -> StackConnection:
 def read_state(home: Path) -> StackState:
     """What `write_state` noted last. Raises StackDown when there is nothing, or another version's."""
     try:
-        values = json.loads((home / STATE_FILE).read_text())
+        values = json.loads((home / STATE_FILE).read_text(encoding="utf-8"))
         connection = values["connection"]
         approle = connection.pop("approle_file")
         connection |= {"home": home, "approle_file": Path(approle) if approle else None}

@@ -59,7 +59,7 @@ class Daemon:
     def process(self) -> psutil.Process | None:
         """The running process, None if there is none (a reused pid does not count)."""
         try:
-            noted = json.loads(self.pid_file.read_text())
+            noted = json.loads(self.pid_file.read_text(encoding="utf-8"))
             process = psutil.Process(noted["pid"])
             if noted["started"] == _start_mark(process.pid) and process.status() != psutil.STATUS_ZOMBIE:
                 return process
@@ -92,7 +92,7 @@ class Daemon:
             except FileNotFoundError as error:
                 raise PartMissing(f"{self.spec.name}: the program {self.spec.argv[0]!r} is not installed") from error
         # The child is not reaped before _wait_ready polls it, so its entry in /proc is still there.
-        self.pid_file.write_text(json.dumps({"pid": child.pid, "started": _start_mark(child.pid)}))
+        self.pid_file.write_text(json.dumps({"pid": child.pid, "started": _start_mark(child.pid)}), encoding="utf-8")
         self._wait_ready(child)
 
     def stop(self) -> bool:
@@ -177,8 +177,10 @@ def _start_mark(pid: int) -> str:
 
     The boot's id and the start time in clock ticks after it: proc_pid_stat(5), field 22.
     """
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    fields_after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    fields_after_name = (
+        Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    )
     return f"{boot}/{fields_after_name[19]}"
 
 

@@ -47,7 +47,9 @@ def _git() -> Finding:
     path = program("git")
     if path is None:
         return Finding("git", "the program git is not installed", fix=install("git"))
-    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, encoding="utf-8", errors="replace", check=False
+    )
     return Finding("git", answer.stdout.strip() or path)
 
 

@@ -97,7 +97,7 @@ def engine_daemon(home: Path) -> DaemonSpec:
     state = private_folder(home / "engine")
     run = runtime_folder(home)
     config = state / "daemon.json"
-    config.write_text(json.dumps(_CONFIG | _storage(state)))
+    config.write_text(json.dumps(_CONFIG | _storage(state)), encoding="utf-8")
     private_folder(_docker_config(home) / _CERTS)
     dockerd = (
         *(str(find_dockerd() or "dockerd"), "--config-file", str(config)),

@@ -85,7 +85,7 @@ def _name(user: int | None) -> str:
 def _version(home: Path) -> int:
     """The version of what lies in `home`; of an empty folder, 0. Raises StateFolderTooNew."""
     try:
-        noted = json.loads((home / VERSION_FILE).read_text())
+        noted = json.loads((home / VERSION_FILE).read_text(encoding="utf-8"))
         version, needs = int(noted["version"]), str(noted["slipway"])
     except FileNotFoundError:
         return 0

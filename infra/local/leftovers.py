@@ -58,20 +58,26 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
         if process.name().startswith(_ENGINE_PROGRAMS) and any(below in word for word in process.cmdline()):
             return True
         # A build step's root file system is made of layers below the home: proc_pid_mountinfo(5).
-        mounts = Path(f"/proc/{process.pid}/mountinfo").read_text(errors="replace").splitlines()
-        return any(line.split()[4] == "/" and below.replace(" ", r"\040") in line for line in mounts)
+        return any(
+            line.split(" ")[4] == "/" and below.replace(" ", r"\040") in line for line in _mounts(str(process.pid))
+        )
     except (psutil.Error, OSError):
         return False
 
 
 def _mounts_below(home: Path) -> list[Path]:
     points = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in _mounts("self"):
         # Space, tab, newline and backslash are written as three octal digits.
-        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split()[4]))
+        point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]))
         if point.is_relative_to(home):
             points.append(point)
     return points
+
+
+def _mounts(process: str) -> list[str]:
+    """The paths in them are decoded as those of files are."""
+    return os.fsdecode(Path(f"/proc/{process}/mountinfo").read_bytes()).rstrip("\n").split("\n")
 
 
 def _remove_tree(path: Path) -> None:

@@ -49,6 +49,6 @@ def remember_ports(home: Path, ports: Ports) -> None:
 def last_ports(home: Path) -> Ports:
     """Those of the last start, the defaults if there was none."""
     try:
-        return Ports(**json.loads((home / PORTS_FILE).read_text()))
+        return Ports(**json.loads((home / PORTS_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return Ports()

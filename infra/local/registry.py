@@ -71,7 +71,7 @@ def knows_user(home: Path, name: str, password: str) -> bool:
     import bcrypt  # of the extra `local`
 
     try:
-        lines = _users_file(home).read_text().splitlines()
+        lines = _users_file(home).read_text(encoding="utf-8").splitlines()
     except OSError:
         return False
     hashes = [line.partition(":")[2] for line in lines if line.partition(":")[0] == name]

@@ -40,7 +40,7 @@ def user_namespaces() -> Finding:
 
 def _switch(name: str) -> str | None:
     try:
-        return Path("/proc/sys", *name.split(".")).read_text().strip()
+        return Path("/proc/sys", *name.split(".")).read_text(encoding="utf-8").strip()
     except OSError:
         return None
 
@@ -58,6 +58,6 @@ def _has_range(file: str, user: str) -> bool:
 
 def _lines(file: str) -> list[str]:
     try:
-        return Path(file).read_text().splitlines()
+        return Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

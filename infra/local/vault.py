@@ -101,7 +101,7 @@ def prepare_vault(home: Path, port: int, registry_host: str) -> None:
 def _may(home: Path, api: VaultApi, registry_host: str) -> tuple[bool, bool]:
     """Whether the role reads the credential of the registry, and whether it has the signing key."""
     try:
-        login = api.call("POST", "auth/approle/login", json.loads(approle_file(home).read_text()))
+        login = api.call("POST", "auth/approle/login", json.loads(approle_file(home).read_text(encoding="utf-8")))
         role = api.with_token(login["auth"]["client_token"])
     except (OSError, ValueError, DaemonFailed):
         return False, False

@@ -114,7 +114,7 @@ def _initialise(home: Path, api: VaultApi) -> str:
 
 def _unseal_key(home: Path) -> str:
     try:
-        return str(json.loads(_key_file(home).read_text())["unseal_key"])
+        return str(json.loads(_key_file(home).read_text(encoding="utf-8"))["unseal_key"])
     except (OSError, ValueError, KeyError) as error:
         raise DaemonFailed(
             f"the embedded Vault is sealed and its key cannot be read from {_key_file(home)}",

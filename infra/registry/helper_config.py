@@ -93,7 +93,7 @@ def _change(file: Path, change: Callable[[dict[str, str]], None]) -> None:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
@@ -127,7 +127,7 @@ def _replace(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:
-        with os.fdopen(handle, "w") as new:
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
             new.write(text)
         if file.exists():
             status = file.stat()

@@ -99,6 +99,6 @@ async def _end_if_too_large(child: Process) -> None:
 def _resident(pid: int) -> int | None:
     """Bytes in memory; None if it has ended, or this is not Linux (proc_pid_statm(5))."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGESIZE")
     except (OSError, IndexError):
         return None

@@ -17,7 +17,7 @@ def main() -> int:
     # The engine aborts where memory ends.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # It writes for people to stdout.
-    answer = os.fdopen(os.dup(1), "w")
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     from regopy import Interpreter, RegoError
 

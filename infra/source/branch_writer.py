@@ -123,7 +123,9 @@ class RemoteBranch:
     async def parent(self, revision: str) -> str | None:
         """None for the first commit, or the last that was fetched."""
         parents = (await self._git("show", "-s", "--format=%P", revision)).split()
-        grafted = (self._folder / "shallow").is_file() and revision in (self._folder / "shallow").read_text().split()
+        grafted = (self._folder / "shallow").is_file() and revision in (self._folder / "shallow").read_text(
+            encoding="utf-8"
+        ).split()
         return None if grafted or not parents else parents[0]
 
     async def _fetch(self, branch: str, to: str, *how: str, depth: int = 1) -> str:

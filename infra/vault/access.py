@@ -163,6 +163,6 @@ def _identity(env: Mapping[str, str]) -> GivenToken | TokenFile | GithubToken:
 def _stored_token(env: Mapping[str, str]) -> str | None:
     """What the clients of Vault and OpenBao store at a login (their documentation, "Token helper")."""
     try:
-        return (Path(env["HOME"]) / ".vault-token").read_text().strip() or None
+        return (Path(env["HOME"]) / ".vault-token").read_text(encoding="utf-8").strip() or None
     except (KeyError, OSError, UnicodeDecodeError):
         return None

@@ -17,7 +17,7 @@ def identity_token(identity: GivenToken | TokenFile | GithubToken) -> str:
     if isinstance(identity, GithubToken):
         return _of_github(identity)
     try:
-        return identity.path.read_text().strip()
+        return identity.path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not text"
         raise VaultLoginRefused(f"the token file {identity.path} cannot be read ({why})") from error

@@ -60,7 +60,7 @@ def _aws_profile(env: Mapping[str, str]) -> dict[str, str]:
     path = Path(named) if named else Path(env["HOME"]) / ".aws" / "credentials"
     file = configparser.RawConfigParser(default_section="\0")
     try:
-        file.read_string(path.read_text())
+        file.read_string(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, configparser.Error):

@@ -82,7 +82,7 @@ class Layout:
 
     def _replace(self, name: str, content: Mapping[str, Any]) -> None:
         temporary = self.path / f".{name}.{os.urandom(4).hex()}"
-        temporary.write_text(json.dumps(content))
+        temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self.path / name)
 
     @contextmanager
@@ -91,7 +91,7 @@ class Layout:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self.path / "index.json.lock"
         while True:
-            with lock.open("w") as file:
+            with lock.open("w", encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 # The previous holder removed the file, so its lock no longer excludes anyone.
                 if not _is(lock, file):

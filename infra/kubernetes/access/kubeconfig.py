@@ -157,7 +157,7 @@ def _inline(part: dict[str, Any], fields: tuple[str, ...], files: PrivateFiles) 
 
 
 def _pod_namespace() -> str:
-    return _NAMESPACE_FILE.read_text().strip() or "default"
+    return _NAMESPACE_FILE.read_text(encoding="utf-8").strip() or "default"
 
 
 def _what_is_wrong(access: ClusterAccess, error: Exception) -> str:

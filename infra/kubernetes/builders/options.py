@@ -65,7 +65,7 @@ def _with_settings(
 
 def _pem(option: str, file: str) -> str:
     try:
-        return Path(file).read_text()
+        return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidOption(f"the CA file {file} cannot be read", action=f"check {option}") from error
 
