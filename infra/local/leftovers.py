@@ -53,16 +53,19 @@ def remove_state(home: Path) -> None:
 
 
 def _belongs(process: psutil.Process, home: Path) -> bool:
-    below = f"{home}/"
     try:
-        if process.name().startswith(_ENGINE_PROGRAMS) and any(below in word for word in process.cmdline()):
+        if process.name().startswith(_ENGINE_PROGRAMS) and any(_names(home, word) for word in process.cmdline()):
             return True
         # A build step's root file system is made of layers below the home: proc_pid_mountinfo(5).
-        return any(
-            line.split(" ")[4] == "/" and below.replace(" ", r"\040") in line for line in _mounts(str(process.pid))
-        )
+        escaped = Path(str(home).replace(" ", r"\040"))
+        return any(line.split(" ")[4] == "/" and _names(escaped, line) for line in _mounts(str(process.pid)))
     except (psutil.Error, OSError):
         return False
+
+
+def _names(home: Path, text: str) -> bool:
+    """Whether `text` has a path below `home`: not one that only contains the same names, as /mnt/data does of /data."""
+    return re.search(rf"(?:^|[=:,\s\"']|//){re.escape(str(home))}/", text) is not None
 
 
 def _mounts_below(home: Path) -> list[Path]:

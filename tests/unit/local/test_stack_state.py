@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 from prefect_slipway.infra.domain.errors import Interrupted, PartMissing, PortTaken, StackDown, StackError
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection, StackState, read_state, write_state
 from prefect_slipway.infra.local.daemon import DaemonSpec
-from prefect_slipway.infra.local.leftovers import remove_state
+from prefect_slipway.infra.local.leftovers import end_processes, remove_state
 from prefect_slipway.infra.local.lock import home_lock
 from prefect_slipway.infra.local.prefect import prefect_spec
 from prefect_slipway.infra.local.stack import Stack
@@ -33,6 +36,29 @@ def test_a_purge_keeps_what_is_not_slipways(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     remove_state(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("option", "ends"),
+    [
+        ("--data-root={home}/engine/data", True),
+        ("--host=unix://{home}/engine/run/docker.sock", True),
+        ("{home}/engine/daemon.json", True),
+        ("--data-root=/mnt{home}/engine/data", False),
+        ("--data-root={home}2/engine/data", False),
+    ],
+)
+def test_an_engine_of_another_folder_is_left_alone(tmp_path: Path, option: str, ends: bool) -> None:
+    """What is left of this home's engine is ended, and no engine whose path only contains the home's."""
+    shutil.copy2(shutil.which("bash") or "/bin/bash", tmp_path / "dockerd")
+    engine = subprocess.Popen(
+        [tmp_path / "dockerd", "-c", "read -r line; exit 0", option.format(home=tmp_path / "home")],
+        stdin=subprocess.PIPE,
+    )
+    end_processes(tmp_path / "home")
+    ended = not psutil.pid_exists(engine.pid)
+    engine.communicate(b"\n")
+    assert ended is ends
 
 
 def test_a_purge_does_not_follow_links(tmp_path: Path) -> None:
