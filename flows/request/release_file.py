@@ -237,7 +237,10 @@ class ReleaseFile:
             keys = [key for key in model.model_fields if ".".join((*above, key)) not in NOT_IN_FILE]
             if name not in keys:
                 elsewhere = ".".join(place) in NOT_IN_FILE
-                why = "cannot be chosen by the release file" if elsewhere else f"is not a key{meant(name, keys)}"
+                # [build.args] is build_args.
+                joined = "_".join(place)
+                near = f"; did you mean {joined}?" if joined in ReleaseRequest.model_fields else meant(name, keys)
+                why = "cannot be chosen by the release file" if elsewhere else f"is not a key{near}"
                 raise ReleaseFileInvalid(f"{self.where(place)}: `{'.'.join(place)}` {why}")
             inner = section(model, name)
             if inner is not None:

@@ -54,6 +54,7 @@ def values(text: str, *allow: str, **given: Any) -> dict[str, Any]:
         ('\n[buld]\ntarget = "x"', "line 2: `buld` is not a key; did you mean build?"),
         ('[build]\n\ntaget = "x"', "line 3: `build.taget` is not a key; did you mean target?"),
         ('build = "x"', "line 1: `build` is a table: write [build]"),
+        ('[build.args]\nA = "x"', "line 1: `build.args` is not a key; did you mean build_args?"),
         ("[bake]\nfile = 3", "line 2: `bake.file` is not a key; did you mean files?"),
         ('source = "x"', "line 1: `source` cannot be chosen by the release file"),
         ('[checkout]\nref = "x"', "line 1: `checkout` cannot be chosen by the release file"),
