@@ -18,6 +18,7 @@ from contextlib import suppress
 from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.cli.guarded_output import guarded
 from prefect_slipway.flows.cli.parser import command_module, command_parser, overview, unknown_command
+from prefect_slipway.flows.cli.utf8_mode import enter_utf8_mode
 from prefect_slipway.infra.domain.errors import SlipwayError
 
 _GARBAGE_THRESHOLD = 50_000
@@ -34,6 +35,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code (see `overview`)."""
     _open_streams()
+    enter_utf8_mode()
     if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
         # A user without a name, and without HOME: container engines give it this one.
         os.environ["HOME"] = "/"

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from prefect_slipway.flows.cli.utf8_mode import enter_utf8_mode
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 
 # Clients know these words, and go on without a credential.
@@ -20,6 +21,7 @@ _NOT_FOUND = "credentials not found in native keychain"
 
 def main() -> int:
     """Answer one question. Returns the exit code."""
+    enter_utf8_mode()
     actions: dict[str, Callable[[str], None]] = {
         "get": _get,
         "store": _store,

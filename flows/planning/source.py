@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from prefect_slipway.flows.bake.builds import image_of, secrets_in_vault
@@ -22,6 +23,7 @@ from prefect_slipway.infra.domain.platform import check_platform
 from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import SecretField
 from prefect_slipway.infra.source.checkout import Checkout
+from prefect_slipway.infra.source.lfs import archived_pointers, some_of
 from prefect_slipway.infra.source.submodules import empty_submodules
 
 if TYPE_CHECKING:
@@ -79,20 +81,23 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
             check_platform(platform)
     if request.build.network == "host" and not run.builder.has_only_host_network:
         places.entitlement("--network host", "network.host")
-    targets = targets._replace(warnings=(*targets.warnings, *_submodule_warnings(checkout)))
+    targets = targets._replace(warnings=(*targets.warnings, *_warnings(checkout)))
     host = images[targets.wanted[0]].registry
     return FetchedSource(checkout, targets, places, images, run.registries(host))
 
 
-def _submodule_warnings(checkout: Checkout) -> tuple[str, ...]:
+def _warnings(checkout: Checkout) -> Iterator[str]:
+    """Parts of the source that are missing in it."""
     if checkout.repository is None:
         remedy = "release the repository instead, with --submodules"
     elif checkout.temporary is None:
         remedy = "run `git submodule update --init --recursive`"
     else:
         remedy = "fetch it with --submodules"
-    empty = empty_submodules(checkout.path, checkout.subdirectory)
-    return tuple(f"the submodule {name} is empty; {remedy}" for name in empty)
+    for name in empty_submodules(checkout.path, checkout.root):
+        yield f"the submodule {name} is empty; {remedy}"
+    if checkout.repository is None and (pointers := archived_pointers(checkout.path, checkout.root, os.environ)):
+        yield f"LFS pointers are in place of files: {some_of(pointers)}; release the repository instead"
 
 
 def read_targets(bake: Bake, places: Places) -> TargetSet:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.run.approval import refused
 from prefect_slipway.flows.run.interrupts import Interruption, interruptible, named, whatever_comes
 from prefect_slipway.flows.server.errors import prefect_cause
-from prefect_slipway.infra.domain.errors import ApprovalRefused, SlipwayError
+from prefect_slipway.infra.domain.errors import ApprovalRefused, InvalidOption, SlipwayError
 
 R = TypeVar("R")
 
@@ -85,6 +86,15 @@ def _usual(_: object) -> None:
     return None
 
 
+def _check_text() -> None:
+    """Commit messages, file names and what a build prints would be wrong in the image and in the record."""
+    if (encoding := sys.getfilesystemencoding()) != "utf-8":
+        raise InvalidOption(
+            f"Python takes file names and text for {encoding} in this process; git and BuildKit have UTF-8",
+            action="run it in a UTF-8 locale, or with PYTHONUTF8=1",
+        )
+
+
 async def as_run(
     story: Callable[[], Awaitable[R]],
     about: About,
@@ -104,6 +114,7 @@ async def as_run(
     try:
         with interruptible() as interruption:
             try:
+                _check_text()
                 with traced_run():
                     result = await story()
             except ApprovalRefused as error:

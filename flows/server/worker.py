@@ -37,7 +37,7 @@ class _Configuration(ProcessJobConfiguration):
     """
 
     def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
-        self.command = self.command or command_to_string([sys.executable, "-m", "prefect.engine"])
+        self.command = self.command or command_to_string([sys.executable, "-X", "utf8", "-m", "prefect.engine"])
         if self.working_dir is None:
             self.working_dir = StackConfig.from_env(os.environ).home / "runs"
             self.working_dir.mkdir(parents=True, exist_ok=True)

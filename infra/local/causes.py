@@ -1,4 +1,5 @@
-"""This machine as the cause of failures: folders that are full, read-only or gone, CAs and proxies that are wrong."""
+"""This machine as the cause of failures: folders that are full, read-only or gone, CAs and proxies that are wrong, text
+in another encoding."""
 
 from __future__ import annotations
 
@@ -23,6 +24,12 @@ def local_cause(error: BaseException, home: Path) -> SlipwayError | None:
     """What is wrong with this machine, if that explains `error`; else None. `home`: the state folder."""
     if full := full_disk_behind(error, home):
         return full
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        # Not the whole text: it could be a password.
+        return InvalidOption(
+            f"a name or value is not UTF-8; it contains {error.object[error.start : error.end]!r}",
+            action="write arguments, environment variables and files in UTF-8",
+        )
     if not isinstance(error, OSError):
         # The libraries have a class each for a proxy that they do not understand.
         return unusable_proxy() if not isinstance(error, SlipwayError) else None

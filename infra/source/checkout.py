@@ -55,6 +55,11 @@ class Checkout:
         """The directory that all of the source lies in, of which `path` may be a part."""
         return self.temporary or self.repository or self.path
 
+    @property
+    def root(self) -> Path:
+        """The top of the repository's or archive's files, of which `path` may be a part."""
+        return self.path.parents[len(Path(self.subdirectory).parts) - 1] if self.subdirectory else self.path
+
     async def close(self, *, keep_repository: bool = False) -> None:
         """Remove what was fetched. Safe to call twice. `keep_repository`: for a ledger that still needs it.
 

@@ -6,7 +6,7 @@ Formats: docs/spec.md (git-lfs), "The Pointer"; the filter as `git lfs install` 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import LfsFilesMissing
@@ -14,6 +14,7 @@ from prefect_slipway.infra.source.command import streamed
 
 _POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 _SHOWN = 3
+_LONGEST = 1 << 20  # of a .gitattributes
 _TRUE = {"true", "1", "on", "yes", "t"}  # config/environment.go (git-lfs), `Bool`
 
 
@@ -42,9 +43,27 @@ async def check_no_pointers(top: Path, subdirectory: str, env: Mapping[str, str]
     async with streamed("ls-files", "-z", "--", f":(literal,attr:filter=lfs){subdirectory}", cwd=top) as kept:
         pointers = [name async for name in kept if _is_pointer(top / name)]
     if pointers:
-        more = len(pointers) - _SHOWN
-        some = ", ".join(os.fsencode(name).decode(errors="replace") for name in pointers[:_SHOWN])
-        raise LfsFilesMissing(f"{top} has LFS pointers in place of files: {some}" + f" and {more} more" * (more > 0))
+        raise LfsFilesMissing(f"{top} has LFS pointers in place of files: {some_of(pointers)}")
+
+
+def archived_pointers(path: Path, root: Path, env: Mapping[str, str]) -> list[str]:
+    """Pointers below `path` in a tree outside of git, relative to it; none where GIT_LFS_SKIP_SMUDGE is set. `root` has
+    the `.gitattributes`. A repository's setting decides whether its forge makes archives of pointers or of files."""
+    attributes = root / ".gitattributes"
+    if _skips(env) or attributes.is_symlink() or not attributes.is_file():
+        return []
+    with attributes.open("rb") as file:
+        if b"filter=lfs" not in file.read(_LONGEST):
+            return []
+    below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return sorted(str(file.relative_to(path)) for file in below if not file.is_symlink() and _is_pointer(file))
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - _SHOWN
+    shown = ", ".join(os.fsencode(name).decode(errors="replace") for name in names[:_SHOWN])
+    return shown + (f" and {more} more" if more > 0 else "")
 
 
 def _skips(env: Mapping[str, str]) -> bool:
@@ -52,7 +71,10 @@ def _skips(env: Mapping[str, str]) -> bool:
 
 
 def _is_pointer(path: Path) -> bool:
-    if not path.is_file():  # not checked out, or something in its place: `changes` tells
+    try:
+        if not path.is_file():  # not checked out, or something in its place: `changes` tells
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_POINTER)) == _POINTER
+    except OSError:  # the build tells
         return False
-    with path.open("rb") as file:
-        return file.read(len(_POINTER)) == _POINTER

@@ -9,12 +9,9 @@ _PATH = re.compile(r"^[ \t]*path[ \t]*=(.*)$", re.MULTILINE)
 _LONGEST = 1 << 20
 
 
-def empty_submodules(path: Path, subdirectory: str) -> tuple[str, ...]:
-    """The submodules below `path` that are empty, relative to it. `subdirectory`: of `path` in the repository, whose
-    `.gitmodules` (gitmodules(5)) names them."""
-    root = path
-    for _ in PurePosixPath(subdirectory).parts:
-        root = root.parent
+def empty_submodules(path: Path, root: Path) -> tuple[str, ...]:
+    """The submodules below `path` that are empty, relative to it. `root`: of the repository, whose `.gitmodules`
+    (gitmodules(5)) names them."""
     file = root / ".gitmodules"
     if file.is_symlink() or not file.is_file():
         return ()

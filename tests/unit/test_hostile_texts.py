@@ -79,7 +79,7 @@ def test_long_texts(read: Callable[[str], object], text: str) -> None:
 )
 def test_a_long_gitmodules(tmp_path: Path, text: str) -> None:
     (tmp_path / ".gitmodules").write_text(text)
-    assert empty_submodules(tmp_path, "") == ()
+    assert empty_submodules(tmp_path, tmp_path) == ()
 
 
 def test_arguments_that_grow_fill_no_memory() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.domain.errors import BranchUnknown, DirtyTree, RefUnknown, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_REVISION
 from prefect_slipway.infra.registry.client import RegistryClient
+from tests.conftest import SLIPWAY, RunningStack, run_program
 from tests.integration.release.conftest import Release, commit, git, make_source
 
 
@@ -40,6 +42,58 @@ async def test_versions_are_git_tags(run_release: Release, repository: Path, reg
     assert git(repository, "rev-parse", "v0.2.0^{commit}") == second_revision
     assert await _label(registry, second, OCI_REVISION) == second.revision == second_revision
     assert git(repository, "for-each-ref", "refs/slipway") == ""
+
+
+# A locale whose encoding is not UTF-8, which every machine has: PEP 538 and PEP 540 would make it UTF-8.
+OTHER_ENCODING = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+def test_text_and_file_names_are_the_same_in_every_locale(
+    stack: RunningStack, repository: Path, tmp_path: Path
+) -> None:
+    """In the image, in the tag's message and in what is printed for programs."""
+    (repository / "Dockerfile").open("a").write("COPY größe.txt /größe.txt\nLABEL greeting=Grüße✓\n")
+    commit(repository, "feat: Grüße ✓", **{"größe.txt": "groß"})
+    for options in (
+        (
+            "release",
+            repository,
+            "--format",
+            "json",
+            "--build-arg",
+            "A=✓",
+            "--output",
+            f"type=local,dest={tmp_path / 'o'}",
+        ),
+        ("build", repository, "--output", f"type=local,dest={tmp_path / 'b'}"),
+    ):
+        done = run_program(SLIPWAY, *options, env={**stack.env, **OTHER_ENCODING})
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b" / "größe.txt").read_text("utf-8") == "groß"
+    assert "Grüße ✓" in git(repository, "tag", "--list", "--format=%(contents)")
+
+
+@pytest.mark.parametrize("command", ["release", "build"])
+def test_a_value_that_is_not_utf8_is_refused(command: str, stack: RunningStack, repository: Path) -> None:
+    done = run_program(SLIPWAY, command, repository, "--build-arg", "A=gr\udcfcn", env=stack.env)
+    assert done.returncode == 2
+    assert "slipway: a name or value is not UTF-8; it contains '\\udcfc'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert git(repository, "tag") == ""
+
+
+def test_a_flow_in_another_encoding_says_how_to_run_it(stack: RunningStack, repository: Path) -> None:
+    """Nothing is built: the file names in the image would be wrong."""
+    code = f"""
+import asyncio
+from prefect_slipway import ReleaseRequest, release
+asyncio.run(release(ReleaseRequest(source={str(repository)!r})))
+"""
+    server = {"PREFECT_API_URL": stack.connection.prefect_api_url}
+    done = run_program(sys.executable, "-c", code, env={**stack.env, **server, **OTHER_ENCODING})
+    assert "Python takes file names and text for ascii" in done.stderr
+    assert "PYTHONUTF8=1" in done.stderr
+    assert git(repository, "tag") == ""
 
 
 async def test_commits_decide_when_asked(run_release: Release, repository: Path) -> None:

@@ -29,11 +29,11 @@ def test_empty_submodules_are_named_relative_to_the_source(tmp_path: Path) -> No
     for folder in ("lib", "svc/a b", "svc/full", "../outside", "svc/also empty"):
         (root / folder).mkdir(parents=True)
     (root / "svc" / "full" / "file").write_text("x")
-    assert empty_submodules(root, "") == ()
+    assert empty_submodules(root, root) == ()
     (root / ".gitmodules").write_text(GITMODULES)
-    assert empty_submodules(root, "") == ("lib", "svc/a b")
-    assert empty_submodules(root / "svc", "svc") == ("a b",)
-    assert empty_submodules(root / "lib", "lib") == ()
+    assert empty_submodules(root, root) == ("lib", "svc/a b")
+    assert empty_submodules(root / "svc", root) == ("a b",)
+    assert empty_submodules(root / "lib", root) == ()
 
 
 def test_a_gitmodules_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:
@@ -41,4 +41,4 @@ def test_a_gitmodules_that_leads_elsewhere_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()
     (tmp_path / "elsewhere").write_text(GITMODULES)
     (tmp_path / ".gitmodules").symlink_to(tmp_path / "elsewhere")
-    assert empty_submodules(tmp_path, "") == ()
+    assert empty_submodules(tmp_path, tmp_path) == ()
