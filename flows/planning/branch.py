@@ -47,7 +47,8 @@ async def name_of_branch(run: OpenRun, checkout: Checkout, *, needed: bool, want
     `needed`, `wanted`: the remote is asked which branch is its default. Raises BranchUnknown if it is `needed`,
     SourceErrors."""
     name = run.request.checkout.branch or await branch_name(checkout, run.git_credentials(), default=needed or wanted)
-    if needed and not name:
+    name = name.removeprefix("refs/heads/")
+    if needed and (not name or name.startswith("refs/")):
         raise BranchUnknown(
             "which channel this release belongs to depends on its branch, which is not known: a detached HEAD, a tag, "
             "a commit id, or no git repository"

@@ -38,7 +38,7 @@ def recorded(plan: ReleasePlan, run_id: str, trigger: str, ref: str) -> dict[str
         RUN: run_id,
         VERSION: plan.version,
         TRIGGER: one_line(trigger),
-        REF: ref,
+        REF: one_line(ref),
         SOURCE_POLICY: plan.source_policy,
     }
     return {key: value for key, value in facts.items() if value}

@@ -10,7 +10,6 @@ from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.command import Remote, git
 from prefect_slipway.infra.source.history import remote_of
-from prefect_slipway.infra.source.url import is_full_id
 
 _HEADS = "refs/heads/"
 _USUAL = ("main", "master")
@@ -44,19 +43,17 @@ async def branch_of(checkout: Checkout, remote: str, credentials: CredentialSour
 async def branch_name(checkout: Checkout, credentials: CredentialSource | None, *, default: bool) -> str:
     """The branch that a source was read from, "" if that is not known: a tag, a commit id, a detached HEAD, no git.
 
-    `default`: ask the server of a fetched source for the name of its default branch. A short ref counts as a branch.
+    `default`: ask the server of a fetched source for the name of its default branch.
     """
-    name = await ref_of(checkout)
     if checkout.temporary is None or checkout.repository is None:
-        return name
-    if name == "HEAD":
+        return await ref_of(checkout)
+    if checkout.ref in {None, "HEAD"}:
         remote = await _remote(checkout, "origin", credentials) if default else None
         if remote is None:
             return ""
         subject = remote.url.shown
         return _read(await run_git(subject, "ls-remote", "--symref", "--", remote.url.text, "HEAD", remote=remote))[0]
-    name = name.removeprefix(_HEADS)
-    return "" if name.startswith("refs/") or is_full_id(name) else name
+    return checkout.branch
 
 
 async def ref_of(checkout: Checkout) -> str:
@@ -88,8 +85,9 @@ async def _remote(checkout: Checkout, name: str, credentials: CredentialSource |
 
 async def _own(checkout: Checkout) -> str:
     """A work tree's branch, "" with a detached HEAD."""
-    answer = await git("symbolic-ref", "--quiet", "--short", "HEAD", cwd=checkout.repository)
-    return answer.out.strip()
+    # Not --short, which is longer where a tag has the branch's name: heads/main.
+    answer = await git("symbolic-ref", "--quiet", "HEAD", cwd=checkout.repository)
+    return answer.out.strip().removeprefix(_HEADS)
 
 
 def _read(listed: str) -> tuple[str, Mapping[str, str]]:

@@ -29,7 +29,7 @@ class Checkout:
     work tree's top, or a fetched repository's own directory). `subdirectory`: of `path` in the repository or
     archive, "" at its root. `temporary`: the folder that closing removes. `ca_file`: trusted for the repository's
     server, None for git's own settings. `ref`: what was fetched, as it was asked for; None for a default branch, and
-    where nothing was fetched.
+    where nothing was fetched. `branch`: the branch that it names, "" for a tag and for a commit id.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Checkout:
     temporary: Path | None = None
     ca_file: Path | None = None
     ref: str | None = None
+    branch: str = ""
 
     @property
     def is_repository_root(self) -> bool:

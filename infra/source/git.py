@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from prefect_slipway.infra.source.limits import UnpackLimits, unusable
 from prefect_slipway.infra.source.url import GitUrl, check_no_user, check_ref, check_subdirectory, is_full_id
 from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
 
+# What git notes of a fetched branch (builtin/fetch.c): "ID TAB TAB branch 'NAME' of URL".
+_BRANCH = re.compile(r"\tbranch '(\S+)' of ")
 _UMASK = 0o022  # modes of files are part of an image's digest
 # What is checked out depends on the repository alone, not on this user's settings.
 _CHECKOUT_CONFIG = {"core.autocrlf": "false", "core.eol": "lf", "core.symlinks": "true"}
@@ -50,7 +53,7 @@ async def fetch_git(
     remote = Remote(address, credentials, _existing(ca_file))
     async with fetch_folder(workdir) as folder:
         repository, tree = folder / "git", folder / "tree" / address.name
-        revision = await first_fetch(
+        revision, branch = await first_fetch(
             repository, {"remote.origin.url": address.text}, lambda: _fetch(repository, remote, ref)
         )
         await _check_paths(repository, remote, revision)
@@ -70,6 +73,7 @@ async def fetch_git(
             temporary=folder,
             ca_file=ca_file,
             ref=asked,
+            branch=branch,
         )
 
 
@@ -79,8 +83,8 @@ def _existing(ca_file: Path | None) -> Path | None:
     return ca_file
 
 
-async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
-    """Fetch `ref` and return its commit id."""
+async def _fetch(repository: Path, remote: Remote, ref: str) -> tuple[str, str]:
+    """Fetch `ref` and return its commit id, and the branch that it names ("" if it names none)."""
     subject = f"{remote.url.shown}, ref {ref}" if ref != "HEAD" else remote.url.shown
     answer = await git(*FETCH, "--depth=1", "origin", ref, cwd=repository, remote=remote)
     if answer.status != 0:
@@ -99,7 +103,8 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> str:
     kept = f"+{ref}:refs/remotes/origin/source"
     await run_git(subject, "update-ref", "refs/heads/source", revision, cwd=repository)
     await run_git(subject, "config", "remote.origin.fetch", kept, cwd=repository)
-    return revision
+    named = _BRANCH.search((repository / "FETCH_HEAD").read_text(errors="surrogateescape"))
+    return revision, named[1] if named is not None else ""
 
 
 async def _check_paths(repository: Path, remote: Remote, revision: str) -> None:

@@ -97,7 +97,13 @@ async def test_the_branch_that_decides_about_versions(work: Path, tmp_path: Path
     assert await fetched(None) == "next"
     assert await fetched(None, default=False) == ""
     assert await fetched("topic/x") == await fetched("refs/heads/topic/x") == "topic/x"
-    assert await fetched("refs/tags/sometag") == await fetched(git(work, "rev-parse", "next")) == ""
+    assert await fetched("HEAD") == "next"
+    assert await fetched("sometag") == await fetched("refs/tags/sometag") == ""
+    assert await fetched(git(work, "rev-parse", "next")) == ""
     assert await here() == "topic/x"
+    git(work, "tag", "topic/x")
+    git(work, "push", "--quiet", "origin", "refs/tags/topic/x")
+    assert await here() == await fetched("heads/topic/x") == "topic/x"
+    assert await fetched("topic/x") == ""
     git(work, "switch", "--quiet", "--detach")
     assert await here() == ""

@@ -126,8 +126,10 @@ def test_channels_and_maintenance_branches(three: Shop) -> None:
         three.versions(source=url, checkout={"ref": three.git("rev-parse", "beta"), "branch": "beta"}, **channels)
         == expected
     )
-    with pytest.raises(BranchUnknown):
-        three.plan(**channels)
+    assert three.versions(checkout={"branch": "refs/heads/beta"}, **channels) == expected
+    for checkout in ({}, {"branch": "refs/tags/beta"}):
+        with pytest.raises(BranchUnknown):
+            three.plan(checkout=checkout, **channels)
     three.git("switch", "--quiet", "--create", "release/1.x")
     with pytest.raises(VersionOutOfLine, match=r"release/1\.x takes versions 1\.x only, and this would be 2\.0\.0"):
         three.plan(components={"names": ["lib"]})

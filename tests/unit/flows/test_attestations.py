@@ -91,14 +91,14 @@ def test_the_daemon_is_told_what_only_a_release_knows() -> None:
     """Beside the attributes that its frontend reads; a tree with changes is not its commit."""
     source = SourceFacts("app", "/src", "f", revision="b" * 40, url="https://git.example/app")
     plan = ReleasePlan(source, "1.2.0", "why", ())
-    facts = recorded(plan, "run-id", "schedule nightly\x1b[2J", "main")
+    facts = recorded(plan, "run-id", "schedule nightly\x1b[2J", "f\udce9at")
     assert facts == {
         "vcs:source": "https://git.example/app",
         "vcs:revision": "b" * 40,
         "slipway:run": "run-id",
         "slipway:version": "1.2.0",
         "slipway:trigger": "schedule nightly",
-        "slipway:ref": "main",
+        "slipway:ref": "f\ufffdat",
     }
     request = BuildRequest("https://c.example/x.git", attests={"provenance": FULL}, recorded=facts)
     attributes = solve_request(request, "ref", "session").FrontendAttrs
