@@ -26,8 +26,8 @@ from prefect_slipway.infra.domain.errors import PartMissing, SourceDenied
 from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.source.url import GitUrl
 
-FETCH = ("fetch", "--no-tags", "--no-recurse-submodules")
-"""Fetches what is requested and nothing else, whatever the user's settings are. Not `--quiet`: git would not say where
+FETCH = ("fetch", "--no-tags", "--no-prune", "--no-prune-tags", "--no-recurse-submodules")
+"""Fetches what is requested and nothing else, and removes nothing, whatever the user's settings are. Not `--quiet`: git would not say where
 a server leads to."""
 
 _CHUNK = 1 << 16
@@ -47,6 +47,8 @@ _CONFIG = {
     "core.quotePath": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
+    "log.diffMerges": "separate",
+    "log.showRoot": "true",
     "log.showSignature": "false",
     # Only the first request of a fetch or push, like git's default: the password stays with its own host.
     "http.followRedirects": "initial",

@@ -23,7 +23,12 @@ from prefect_slipway.infra.source.workdir import fetch_folder, in_thread
 _BRANCH = re.compile(r"\tbranch '(\S+)' of ")
 _UMASK = 0o022  # modes of files are part of an image's digest
 # What is checked out depends on the repository alone, not on this user's settings.
-_CHECKOUT_CONFIG = {"core.autocrlf": "false", "core.eol": "lf", "core.symlinks": "true"}
+_CHECKOUT_CONFIG = {
+    "core.attributesFile": "/dev/null",
+    "core.autocrlf": "false",
+    "core.eol": "lf",
+    "core.symlinks": "true",
+}
 
 
 async def fetch_git(

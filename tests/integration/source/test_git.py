@@ -539,6 +539,21 @@ async def test_users_settings_do_not_change_the_files(
     assert not (tmp_path / "hooked").exists()
 
 
+async def test_users_attributes_do_not_change_the_files(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In git's own place for them, and where a setting names them."""
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git" / "attributes").write_text("Dockerfile text eol=crlf\n")
+    config = tmp_path / "gitconfig"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    for text in ("", f"[core]\n\tattributesFile = {tmp_path}/git/attributes\n"):
+        config.write_text(text)
+        async with await fetch_git(str(origin), ref=None, workdir=tmp_path / "work") as checkout:
+            assert (checkout.path / "Dockerfile").read_bytes() == b"FROM scratch\n"
+
+
 async def test_a_ca_of_ones_own_is_trusted_where_it_is_named(bare: Path, tmp_path: Path) -> None:
     """Fetching and reading the tags later; without it the certificate is refused, and a file that is not there told."""
     made = make_certificates(tmp_path / "ca")

@@ -170,6 +170,16 @@ async def test_a_repositorys_settings_change_nothing(work: Path, setting: tuple[
     assert await commits_since(checkout, start) == expected
 
 
+@pytest.mark.parametrize("setting", [("log.showRoot", "false"), ("log.diffMerges", "first-parent")])
+async def test_a_repositorys_settings_hide_no_files(work: Path, setting: tuple[str, str]) -> None:
+    """A first commit has changed all of its files, and a merge what differs from any of its parents."""
+    checkout = await open_directory(work, allow_dirty=False)
+    expected = await (await History.open(checkout, paths=("app/a",))).since(None)
+    assert {"Merge branch", "feat: begin"} <= {each.subject for each in expected.commits}
+    git(work, "config", *setting)
+    assert await (await History.open(checkout, paths=("app/a",))).since(None) == expected
+
+
 async def test_messages_in_other_encodings_can_be_shown(work: Path) -> None:
     """What says its encoding is read by it; bytes that fit none become replacement characters."""
     start = revision(work, "HEAD")
@@ -251,6 +261,18 @@ async def test_a_users_shallow_clone_is_completed(work: Path, tmp_path: Path) ->
     assert await commits_since(checkout, start) == expected
     assert not (tmp_path / "clone" / ".git" / "shallow").exists()
     assert "promisor" not in (tmp_path / "clone" / ".git" / "config").read_text()
+
+
+async def test_completing_a_users_clone_takes_none_of_its_tags(work: Path, tmp_path: Path) -> None:
+    """Whatever the user's own fetches remove."""
+    bare = make_bare(tmp_path / "remote.git", work)
+    git(tmp_path, "clone", "--quiet", "--depth=1", "--no-tags", bare.as_uri(), "clone")
+    clone = tmp_path / "clone"
+    git(clone, "tag", "of-the-user")
+    for setting in ("fetch.prune", "fetch.pruneTags", "remote.origin.prune", "remote.origin.pruneTags"):
+        git(clone, "config", setting, "true")
+    assert await subjects_since(clone, revision(work, "v1.1.0"))
+    assert git(clone, "tag") == "of-the-user"
 
 
 async def test_a_shallow_clone_that_nothing_completes_is_refused(work: Path, tmp_path: Path) -> None:
