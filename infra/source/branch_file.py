@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.domain.ledger import FileEdit
 from prefect_slipway.infra.source.branch import heads_of
 from prefect_slipway.infra.source.causes import run_git
-from prefect_slipway.infra.source.command import FETCH, Remote, git
+from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git
 from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries
 from prefect_slipway.infra.source.refs import Change, RefStore
 
@@ -121,4 +121,4 @@ class BranchFile:
         return await self._run("cat-file", "blob", file.id)
 
     async def _run(self, *args: str) -> str:
-        return await run_git(self._refs.place, *args, cwd=self._repository, remote=self._remote)
+        return await run_git(self._refs.place, AS_STORED, *args, cwd=self._repository, remote=self._remote)

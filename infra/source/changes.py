@@ -8,8 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prefect_slipway.infra.source.causes import run_git
+from prefect_slipway.infra.source.command import AS_STORED
 
-_STATUS = ("status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames")
+_STATUS = (
+    *(AS_STORED, "status", "--porcelain=v1", "-z"),
+    *("--untracked-files=no", "--ignore-submodules=none", "--no-renames"),
+)
 _UNTRACKED = ("ls-files", "--others", "--directory", "--no-empty-directory", "-z")
 SKIPPED = "skip-worktree"
 """How a change is marked to a file that git is told to leave out, as in a sparse checkout (git-sparse-checkout(1))."""
@@ -21,7 +25,8 @@ async def changes(path: Path) -> list[str]:
 
     What the repository itself ignores (.gitignore) is left out. What this clone alone is told to overlook is not, since
     another clone of the same commit would have it otherwise, or not have it at all: files marked assume-unchanged or
-    skip-worktree (git-update-index(1)), and those that .git/info/exclude and core.excludesFile name (gitignore(5)).
+    skip-worktree (git-update-index(1)), those of an object in the place of another one (git-replace(1)), and those that
+    .git/info/exclude and core.excludesFile name (gitignore(5)).
     """
     overlooked: dict[str, str] = {}
     submodules: list[str] = []

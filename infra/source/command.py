@@ -30,6 +30,9 @@ FETCH = ("fetch", "--no-tags", "--no-prune", "--no-prune-tags", "--no-recurse-su
 """Fetches what is requested and nothing else, and removes nothing, whatever the user's settings are. Not `--quiet`: git would not say where
 a server leads to."""
 
+AS_STORED = "--no-replace-objects"
+"""Before a command: objects as every clone has them, not what this one alone puts in their place (git-replace(1))."""
+
 _CHUNK = 1 << 16
 _REDIRECTED = re.compile(r"^warning: redirecting to (\S+)", re.MULTILINE)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prefect_slipway.infra.source.causes import run_git
-from prefect_slipway.infra.source.command import Remote
+from prefect_slipway.infra.source.command import AS_STORED, Remote
 
 # The user's settings could have git put a part of an index into the repository.
 _WHOLE_INDEX = ("-c", "core.splitIndex=false")
@@ -72,7 +72,8 @@ async def commit_files(
     """Store a commit on top of `parent` and return its id. Nothing refers to it yet. Files keep their modes, and other
     files stay as they are. `remote`: of a repository that has a part of the objects. Raises SourceErrors."""
     with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
-        git = partial(run_git, str(repository), cwd=repository, remote=remote, index=Path(folder, "index"))
+        index = Path(folder, "index")
+        git = partial(run_git, str(repository), AS_STORED, cwd=repository, remote=remote, index=index)
         there = entries(await git("ls-tree", "-r", "-z", parent, "--", *change.files))
         lines = []
         for name, text in change.files.items():

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from prefect_slipway.infra.domain.errors import (
     DirtyTree,
@@ -19,7 +19,7 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.changes import SKIPPED, changes
 from prefect_slipway.infra.source.checkout import Checkout
-from prefect_slipway.infra.source.command import Answer, git
+from prefect_slipway.infra.source.command import AS_STORED, Answer, git
 from prefect_slipway.infra.source.lfs import check_no_pointers
 from prefect_slipway.infra.source.limits import unusable
 from prefect_slipway.infra.source.url import GitUrl
@@ -99,9 +99,7 @@ class _WorkTree:
 
 async def _work_tree(path: Path) -> _WorkTree | None:
     try:
-        answer = await git(
-            *("rev-parse", "--is-inside-work-tree", "--show-toplevel", "--show-prefix"), cwd=path, config=_NO_BARE
-        )
+        answer = await git("rev-parse", "--is-inside-work-tree", "--show-prefix", cwd=path, config=_NO_BARE)
     except PartMissing:
         if any((parent / ".git").exists() for parent in (path, *path.parents)):
             raise
@@ -110,18 +108,22 @@ async def _work_tree(path: Path) -> _WorkTree | None:
         if any(words in answer.err for words in _NO_WORK_TREE):
             return None
         raise await git_error(str(path), answer)
-    inside, top, prefix = answer.out.removesuffix("\n").split("\n")
+    # What a folder is called may hold a line break.
+    inside, _, prefix = answer.out.removesuffix("\n").partition("\n")
     if inside != "true":
         return None
+    top = path
+    for _ in PurePosixPath(prefix).parts:
+        top = top.parent
     listed = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", prefix)
-    if prefix and not await run_git(str(path), *listed, cwd=Path(top)):
+    if prefix and not await run_git(str(path), *listed, cwd=top):
         return None  # all of it is ignored
-    head = await git("log", "-1", "--format=%H %ct", "HEAD", "--", cwd=path)
+    head = await git(AS_STORED, "log", "-1", "--format=%H %ct", "HEAD", "--", cwd=path)
     if head.status == 0:
         revision, committed_at = head.out.split()
-        return _WorkTree(Path(top), prefix.rstrip("/"), revision, int(committed_at))
+        return _WorkTree(top, prefix.rstrip("/"), revision, int(committed_at))
     if _is_unborn(head):
-        return _WorkTree(Path(top), prefix.rstrip("/"), None, None)
+        return _WorkTree(top, prefix.rstrip("/"), None, None)
     raise await git_error(str(path), head)
 
 

@@ -59,6 +59,16 @@ async def test_what_was_pushed_meanwhile_stays(bare: Path) -> None:
     assert git(bare, "show", "main:more") == "x"
 
 
+async def test_no_other_file_changes(bare: Path) -> None:
+    """Also where this clone has another commit in the place of the branch's (git-replace(1))."""
+    clone = _clone(bare, "clone")
+    revision = commit(clone, "feat: more", {"more": "x"})
+    git(clone, "push", "--quiet")
+    git(clone, "replace", revision, f"{revision}~1")
+    assert await _publish(clone, "0.1.0") == ""
+    assert git(bare, "diff", "--name-only", revision, "main") == "CHANGELOG.md"
+
+
 async def test_a_fetched_source_knows_enough(bare: Path, work: Path, tmp_path: Path) -> None:
     """Over HTTP, without a history, and with a file in a folder that is not there yet."""
     with serve_git(bare.parent) as server:

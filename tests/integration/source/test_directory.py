@@ -165,6 +165,24 @@ async def test_what_git_is_told_to_overlook_is_looked_at(work: Path, mark: str) 
     assert (work / ".git" / "index").read_bytes() == before
 
 
+async def test_what_stands_in_the_place_of_a_commit_is_a_change(work: Path) -> None:
+    """The revision names the commit that every clone has (git-replace(1))."""
+    revision = commit(work, "feat: other", {"app/main": "other\n"})
+    git(work, "replace", revision, f"{revision}~1")
+    git(work, "reset", "--quiet", "--hard")
+    assert git(work, "status", "--porcelain") == ""
+    with pytest.raises(DirtyTree, match="app/main"):
+        await open_directory(work, allow_dirty=False)
+
+
+async def test_a_folder_may_be_called_anything(tmp_path: Path) -> None:
+    """With a line break, and not in UTF-8."""
+    work = make_repository(tmp_path / "a\nb\udcff", {"c\n/Dockerfile": "FROM scratch\n"})
+    checkout = await open_directory(work / "c\n", allow_dirty=False)
+    assert (checkout.repository, checkout.subdirectory) == (work, "c\n")
+    assert checkout.revision == git(work, "rev-parse", "HEAD")
+
+
 async def test_both_marks_at_once_are_looked_through(work: Path) -> None:
     """A file may carry both."""
     for mark in ("assume-unchanged", "skip-worktree"):
