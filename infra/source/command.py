@@ -27,8 +27,8 @@ from prefect_slipway.infra.domain.urls import shown
 from prefect_slipway.infra.source.url import GitUrl
 
 FETCH = ("fetch", "--no-tags", "--no-prune", "--no-prune-tags", "--no-recurse-submodules")
-"""Fetches what is requested and nothing else, and removes nothing, whatever the user's settings are. Not `--quiet`: git would not say where
-a server leads to."""
+"""Fetches what is requested and nothing else, and removes nothing, whatever the user's settings are. Not `--quiet`: git
+would not say where a server leads to."""
 
 AS_STORED = "--no-replace-objects"
 """Before a command: objects as every clone has them, not what this one alone puts in their place (git-replace(1))."""
