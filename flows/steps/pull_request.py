@@ -83,6 +83,8 @@ async def _text(branch: RemoteBranch, path: str) -> str:
         return ""  # a new file
     if path not in found:
         raise InvalidOption(f"{path} is a folder", action="name a file for the changelog, and with --version-file")
+    if "\0" in found[path]:
+        raise InvalidOption(f"{path} is not a text in UTF-8", action="convert it, or name another file")
     return found[path]
 
 

@@ -118,7 +118,10 @@ class BranchFile:
         size = int(await self._run("cat-file", "-s", file.id))
         if size > _MOST_BYTES:
             raise SourceError(f"{path} has {size} bytes; the limit is {_MOST_BYTES}")
-        return await self._run("cat-file", "blob", file.id)
+        text = await self._run("cat-file", "blob", file.id)
+        if "\0" in text:
+            raise SourceError(f"{path} is not a text in UTF-8")
+        return text
 
     async def _run(self, *args: str) -> str:
         return await run_git(self._refs.place, AS_STORED, *args, cwd=self._repository, remote=self._remote)

@@ -55,6 +55,8 @@ PIECES = [
         (lambda text: ReleaseFile.read(text, "slipway.toml"), 'target = """\n[' + " " * MANY + '\n"""\n'),
         (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "## a" + " " * MANY + "x"),
         (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "## " + "1" * MANY),
+        (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "# 1.1.1" + "-" * MANY),
+        (lambda text: with_notes(text, "1.2.0", "2026-11-27", ""), "# 1.1.1(" + ")" * MANY),
         (lambda text: parse_challenges([text]), "a" * MANY),
         (lambda text: parse_challenges([text]), "Bearer " + "a-" * MANY),
         (lambda text: with_version(text, "1.2.0", "file"), "1." * MANY + "# slipway-version"),

@@ -97,16 +97,18 @@ async def test_several_at_once_lose_nothing(bare: Path) -> None:
 
 
 async def test_what_cannot_be_written_is_a_warning(bare: Path, work: Path) -> None:
-    """The version is public: a link in place of the file, another line of history, no branch."""
+    """The version is public: a link in place of the file, another encoding, another line of history, no branch."""
     ours = _clone(bare, "ours")
     (ours / "CHANGELOG.md").symlink_to("/etc/passwd")
+    (ours / "utf-16.md").write_text("# Changelog\n", encoding="utf-16")
     commit(ours, "feat: a link", {})
     git(ours, "push", "--quiet")
+    assert "utf-16.md is not a text in UTF-8" in await _publish(ours, "0.0.9", path="utf-16.md")
     assert "leads through something" in await _publish(ours, "0.1.0")
     assert "is not a branch" in await _publish(ours, "0.2.0", ref="")
     commit(ours, "feat: not pushed", {})
     assert "does not contain the released commit" in await _publish(ours, "0.3.0", path="other.md")
-    assert git(bare, "tag").split() == ["v0.1.0", "v0.2.0", "v0.3.0"]
+    assert git(bare, "tag").split() == ["v0.0.9", "v0.1.0", "v0.2.0", "v0.3.0"]
     assert git(bare, "rev-list", "--count", "main") == "2"
 
 

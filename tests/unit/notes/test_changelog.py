@@ -43,6 +43,36 @@ def test_headings_look_like_the_others(heading: str, ours: str) -> None:
     assert _with(text) == f"# Log\n\nIntro.\n\n{ours}\n\n### Features\n\n- more\n\n{heading}\n\n- old\n"
 
 
+@pytest.mark.parametrize(
+    ("others", "ours"),
+    [
+        # semantic-release's, standard-version's, those of express and its like, and a group of versions.
+        (
+            "# [1.1.0](https://x/a) (2025-01-01)\n\n* x\n\n## [1.0.1](https://x/b) (2025-01-01)\n\n# 1.0.0\n",
+            f"## 1.2.0 - {DATE}",
+        ),
+        (
+            "### [1.1.1](https://x/a) (2025-01-01)\n\n### Bug Fixes\n\n* x\n\n## 1.1.0 (2025-01-01)\n",
+            f"## 1.2.0 - {DATE}",
+        ),
+        (
+            "1.1.0 / 2025-01-01\n==================\n\n  * x\n\n1.0.0 / 2024-01-01\n==================\n",
+            f"# 1.2.0 / {DATE}",
+        ),
+        ("## 1.x\n\n### 1.1.0\n\n- x\n", "## 1.2.0"),
+    ],
+)
+def test_versions_in_headings_of_other_levels(others: str, ours: str) -> None:
+    """What is new comes first."""
+    intro = "# Log\n\n<!--\n## 9.9.9 - how it is written\n-->\n\n"
+    assert _with(intro + others) == f"{intro}{ours}\n\n### Features\n\n- more\n\n{others}"
+
+
+def test_headings_of_no_version_stay_where_they_are() -> None:
+    """The newest version comes before the versions, not before them."""
+    assert _with("# Log\n\n## How to read it\n\n## 1.1.0\n").startswith("# Log\n\n## How to read it\n\n## 1.2.0\n")
+
+
 def test_unreleased_stays_above() -> None:
     """With what stands in it; without any version the notes follow it, above the links at the end."""
     unreleased = "# Log\n\n## [Unreleased]\n\n### Added\n\n- soon\n"
@@ -55,14 +85,27 @@ def test_unreleased_stays_above() -> None:
 
 def test_a_version_is_written_once() -> None:
     """In whatever form its heading is; one that only looks alike is another."""
-    for heading in ("## 1.2.0", "## [v1.2.0] - 2026-01-01", "1.2.0\n-----", "## app/v1.2.0"):
+    for heading in (
+        "## 1.2.0",
+        "## [v1.2.0] - 2026-01-01",
+        "1.2.0\n-----",
+        "## app/v1.2.0",
+        "# 1.2.0",
+        "### [1.2.0](x) (2026-01-01)",
+    ):
         assert with_notes(f"# Log\n\n{heading}\n", "1.2.0", DATE, "x") is None
-    for heading in ("## 1.2.0-rc.1", "## 11.2.0", "# 1.2.0", "```\n## 1.2.0\n```"):
+    for heading in ("## 1.2.0-rc.1", "## 11.2.0", "# About 1.2.0", "```\n## 1.2.0\n```", "<!--\n## 1.2.0\n-->"):
         assert with_notes(f"# Log\n\n{heading}\n", "1.2.0", DATE, "x") is not None
 
 
 def test_line_ends_stay() -> None:
-    """Those of the file."""
+    """Those of the file; each line keeps its own."""
+    mixed = "# Log\r\n\n## 1.1.0  \n\n\n"
+    assert _with(mixed) == mixed.replace("## 1.1", "## 1.2.0\n\n### Features\n\n- more\n\n## 1.1")
+    assert _with("\ufeff") == "\ufeff" + _with("")
+    assert _with("# Log\r\n\r\nx").endswith(
+        "\r\n\r\nx\r\n\r\n## 1.2.0 - 2026-11-26\r\n\r\n### Features\r\n\r\n- more\r\n"
+    )
     assert _with("# Log\r\n\r\n## 1.1.0\r\n").count("\r\n") == _with("# Log\n\n## 1.1.0\n").count("\n")
 
 
