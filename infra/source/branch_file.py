@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.domain.ledger import FileEdit
 from prefect_slipway.infra.source.branch import heads_of
 from prefect_slipway.infra.source.causes import run_git
-from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git
+from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git, text_of
 from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries
 from prefect_slipway.infra.source.refs import Change, RefStore
 
@@ -67,10 +67,13 @@ class BranchFile:
             await self._run("read-tree", "-m", "-u", str(self._last.old), str(self._last.new))
 
     async def _is_checked_out(self, ref: str) -> bool:
-        if self._remote is not None:
+        """Whether this work tree has the branch checked out. Raises SourceError if another one has it."""
+        if self._remote is not None or (await self._run("rev-parse", "--is-bare-repository")).strip() == "true":
             return False
-        bare = (await self._run("rev-parse", "--is-bare-repository")).strip() == "true"
-        return not bare and (await git("symbolic-ref", "--quiet", "HEAD", cwd=self._repository)).out.strip() == ref
+        where = (await self._run("for-each-ref", "--format=%(worktreepath)", ref)).removesuffix("\n")
+        if where and Path(where) != self._repository:
+            raise SourceError(f"{ref} is checked out in {where}")
+        return bool(where)
 
     async def _change(self, edit: FileEdit) -> Change | None:
         ref, head = await self._head(edit.ref)
@@ -88,6 +91,8 @@ class BranchFile:
             if unchanged.status != 0:
                 raise SourceError(f"{edit.path} has uncommitted changes")
         there = await self._find(head, PurePosixPath(edit.path))
+        if self._checked_out and there is None and await self._run("ls-files", "--others", "--", edit.path):
+            raise SourceError(f"{edit.path} is not committed")
         old = await self._read(there, edit.path) if there is not None else ""
         new = edit.edit(old)
         if new is None or new == old:
@@ -118,7 +123,7 @@ class BranchFile:
         size = int(await self._run("cat-file", "-s", file.id))
         if size > _MOST_BYTES:
             raise SourceError(f"{path} has {size} bytes; the limit is {_MOST_BYTES}")
-        text = await self._run("cat-file", "blob", file.id)
+        text = text_of(await self._run("cat-file", "blob", file.id))
         if "\0" in text:
             raise SourceError(f"{path} is not a text in UTF-8")
         return text

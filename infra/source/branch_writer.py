@@ -155,7 +155,7 @@ class RemoteBranch:
         for _ in blobs:
             line = raw.index(b"\n", at)
             start, size = line + 1, int(raw[at:line])
-            found.append(os.fsdecode(raw[start : start + size]))
+            found.append(raw[start : start + size].decode(errors="surrogateescape"))
             at = start + size + 1
         return found
 

@@ -173,7 +173,10 @@ class GitLedger:
                 file.give_up(error.cause)
         else:
             raise self._lost(reservation)
-        await self._refs.copy_tag(tag, made)
+        try:
+            await self._refs.copy_tag(tag, made)
+        except SourceError as error:
+            return "; ".join(filter(None, (file.warning, f"{self._repository} does not have the tag: {error.cause}")))
         return file.warning
 
     async def give_back(self, reservation: Reservation) -> None:
