@@ -7,9 +7,10 @@ Sources: npm's "workspaces" (docs.npmjs.com, package.json), uv's "Using workspac
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from prefect_slipway.infra.domain.patterns import matches
 
 _MOST_BYTES = 1 << 20
 _MOST_MEMBERS = 1_000
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SKIPPED = {"node_modules", ".git", "target", ".venv"}
 
 
@@ -39,11 +41,12 @@ def members(kind: str, folder: Path) -> list[Member]:
 
 def _npm(folder: Path) -> list[Member]:
     root = _read(folder, "package.json", json.loads)
-    patterns = _list(root, "workspaces") or _list(_table(root, "workspaces"), "packages")
+    listed = _list(root, "workspaces") or _list(_table(root, "workspaces"), "packages")
+    patterns = [each for pattern in listed for each in _alternatives(pattern)]
     found = {
         path: _read(folder, f"{path}/package.json", json.loads) for path in _folders(folder, patterns, "package.json")
     }
-    by_name = {str(manifest.get("name", path)): path for path, manifest in found.items()}
+    by_name = _by_name((str(manifest.get("name", path)), path) for path, manifest in found.items())
     kinds = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
     return [
         Member(_plain(name.rpartition("/")[2]), path, _among(by_name, _keys(found[path], kinds)))
@@ -61,12 +64,15 @@ def _uv(folder: Path) -> list[Member]:
     }
     if "project" in root:
         found[""] = root
-    by_name = {_plain(str(_table(manifest, "project").get("name", path))): path for path, manifest in found.items()}
+    by_name = _by_name(
+        (_plain(str(_table(manifest, "project").get("name", path))), path) for path, manifest in found.items()
+    )
 
     def wanted(manifest: Mapping[str, Any]) -> Iterator[str]:
         project = _table(manifest, "project")
         groups = (_table(project, "optional-dependencies"), _table(manifest, "dependency-groups"))
-        listed = [_list(project, "dependencies"), *(_list(group, name) for group in groups for name in group)]
+        of_uv = _list(_table(manifest, "tool", "uv"), "dev-dependencies")
+        listed = [_list(project, "dependencies"), of_uv, *(_list(group, name) for group in groups for name in group)]
         for text in (text for texts in listed for text in texts):
             if name := re.match(r"\s*([A-Za-z0-9._-]+)", text):
                 yield _plain(name[1])
@@ -83,28 +89,47 @@ def _cargo(folder: Path) -> list[Member]:
     }
     if "package" in root:
         found[""] = root
-    by_name = {str(_table(manifest, "package").get("name", path)): path for path, manifest in found.items()}
+    excluded = [f"!{_inside(each)}" for each in _list(workspace, "exclude")]
 
-    def wanted(manifest: Mapping[str, Any]) -> Iterator[str]:
-        for table in (manifest, *_table(manifest, "target").values()):
+    def wanted(path: str) -> Iterator[tuple[str, str]]:
+        """The packages that it depends on by their place: names and places."""
+        for table in (found[path], *_table(found[path], "target").values()):
             for kind in ("dependencies", "dev-dependencies", "build-dependencies"):
                 for name, said in _table(table, kind).items():
+                    start = path
                     if isinstance(said, Mapping) and said.get("workspace"):
-                        said = _table(workspace, "dependencies").get(name)
+                        said, start = _table(workspace, "dependencies").get(name), ""
                     if isinstance(said, Mapping) and "path" in said:
-                        yield str(said.get("package", name))
+                        yield (
+                            str(said.get("package", name)),
+                            posixpath.normpath(posixpath.join(start, str(said["path"]))),
+                        )
 
-    return [Member(_plain(name), path, _among(by_name, wanted(found[path]))) for name, path in by_name.items()]
+    # What a member depends on by its place is a member as well.
+    waiting = list(found)
+    while waiting:
+        for _, place in wanted(waiting.pop()):
+            inside = place not in {".", ".."} and not place.startswith(("../", "/"))
+            new = inside and place not in found and matches(["**", *excluded], place)
+            if new and (folder / place / "Cargo.toml").is_file():
+                found[place] = _read(folder, f"{place}/Cargo.toml", tomllib.loads)
+                waiting.append(place)
+                _check_number(found)
+    by_name = _by_name((str(_table(manifest, "package").get("name", path)), path) for path, manifest in found.items())
+    return [
+        Member(_plain(name), path, _among(by_name, (each for each, _ in wanted(path))))
+        for name, path in by_name.items()
+    ]
 
 
 def _go(folder: Path) -> list[Member]:
     work = _words(_text(folder, "go.work"))
     paths = [path for directive, (path, *_) in work if directive == "use"]
     found = {path: _words(_text(folder, f"{path}/go.mod")) for path in (_inside(path) for path in paths)}
-    by_name = {
-        next((words[0] for directive, words in lines if directive == "module"), path): path
+    by_name = _by_name(
+        (next((words[0] for directive, words in lines if directive == "module"), path), path)
         for path, lines in found.items()
-    }
+    )
     return [
         Member(
             _plain(re.sub(r"/v[0-9]+$", "", name).rpartition("/")[2]),
@@ -130,9 +155,37 @@ def _folders(folder: Path, patterns: Sequence[str], manifest: str) -> list[str]:
         for where in (path.parent.relative_to(folder) for path in paths):
             if where.parts and not set(where.parts) & _SKIPPED and matches(["**", *without], where.as_posix()):
                 found[where.as_posix()] = None
-        if len(found) > _MOST_MEMBERS:
-            raise ReleaseFileInvalid(f"the workspace has more than {_MOST_MEMBERS} members")
+        _check_number(found)
     return list(found)
+
+
+def _check_number(found: Collection[str]) -> None:
+    if len(found) > _MOST_MEMBERS:
+        raise ReleaseFileInvalid(f"the workspace has more than {_MOST_MEMBERS} members")
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """A pattern with braces (`packages/{api,web}`), as patterns without."""
+    found, waiting = [], [pattern]
+    while waiting:
+        each = waiting.pop()
+        if braces := _BRACES.search(each):
+            waiting += [f"{each[: braces.start()]}{one}{each[braces.end() :]}" for one in braces[1].split(",")][::-1]
+        else:
+            found.append(each)
+        _check_number([*waiting, *found])
+    return found
+
+
+def _by_name(members: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The members' paths. Raises ReleaseFileInvalid for a name that two of them have, as their tools do."""
+    found: dict[str, str] = {}
+    for name, path in members:
+        if (other := found.setdefault(name, path)) != path:
+            raise ReleaseFileInvalid(
+                f"two members of the workspace are called {name}: {other!r} and {path!r}", action="rename one of them"
+            )
+    return found
 
 
 def _inside(path: str) -> str:
@@ -186,7 +239,6 @@ def _words(text: str) -> list[tuple[str, list[str]]]:
 
 
 def _read(folder: Path, name: str, parse: Callable[[str], Any]) -> Mapping[str, Any]:
-    name = name.removeprefix("/")
     try:
         found = parse(_text(folder, name))
     except (ValueError, RecursionError):
@@ -195,6 +247,7 @@ def _read(folder: Path, name: str, parse: Callable[[str], Any]) -> Mapping[str, 
 
 
 def _text(folder: Path, name: str) -> str:
+    name = name.removeprefix("/")
     path = folder / name
     try:
         if not path.resolve().is_relative_to(folder.resolve()):

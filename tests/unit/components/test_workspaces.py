@@ -14,7 +14,7 @@ from prefect_slipway.infra.domain.errors import ReleaseFileInvalid
 from tests.unit.components.conftest import Shop
 
 NPM = {
-    "package.json": '{"name": "root", "workspaces": ["packages/*", "apps/web", "!packages/old"]}',
+    "package.json": '{"name": "root", "workspaces": ["packages/*", "{sites,apps}/{web,x}", "!packages/{old,older}"]}',
     "packages/ui/package.json": '{"name": "@shop/ui", "version": "1.0.0", "dependencies": {"left-pad": "1"}}',
     "packages/old/package.json": '{"name": "@shop/old", "version": "1.0.0"}',
     "packages/none/readme": "no manifest",
@@ -26,7 +26,8 @@ UV = {
     "libs/core/pyproject.toml": '[project]\nname = "lib_core"\ndependencies = ["httpx>=0.28; extra == \'x\'"]\n',
     "libs/old/pyproject.toml": '[project]\nname = "old"\n',
     "libs/api/pyproject.toml": '[project]\nname = "api"\ndependencies = ["Lib-Core[all] >= 1"]\n'
-    '[dependency-groups]\ndev = ["shop", {include-group = "x"}]\nx = []\n',
+    '[dependency-groups]\ndev = ["shop", {include-group = "x"}]\nx = []\n[tool.uv]\ndev-dependencies = ["tool"]\n',
+    "libs/tool/pyproject.toml": '[project]\nname = "tool"\n',
 }
 CARGO = {
     "Cargo.toml": '[workspace]\nmembers = ["crates/*"]\nexclude = ["crates/old"]\nresolver = "2"\n'
@@ -37,13 +38,20 @@ CARGO = {
     "[dependencies]\ncore_lib = { workspace = true }\n[target.'cfg(unix)'.dev-dependencies]\n"
     'tool = { path = "../tool", package = "tool-x" }\n',
     "crates/api/src/lib.rs": "",
-    "crates/tool/Cargo.toml": '[package]\nname = "tool-x"\nversion = "0.1.0"\nedition = "2021"\n',
+    "crates/tool/Cargo.toml": '[package]\nname = "tool-x"\nversion = "0.1.0"\nedition = "2021"\n'
+    '[dependencies]\ndeep = { path = "../../more/deep" }\n',
+    "more/deep/Cargo.toml": '[package]\nname = "deep"\nversion = "0.1.0"\nedition = "2021"\n'
+    '[build-dependencies]\ndeeper = { path = "../deeper" }\n',
+    "more/deep/src/lib.rs": "",
+    "more/deeper/Cargo.toml": '[package]\nname = "deeper"\nversion = "0.1.0"\nedition = "2021"\n',
+    "more/deeper/src/lib.rs": "",
     "crates/tool/src/lib.rs": "",
     "crates/old/Cargo.toml": '[package]\nname = "old"\nversion = "0.1.0"\nedition = "2021"\n',
     "crates/old/src/lib.rs": "",
 }
 GO = {
-    "go.work": "go 1.22 // ours\n\nuse ./api\nuse (\n\t./lib/core // the core\n\t./tools\n)\n",
+    "go.work": "go 1.22 // ours\n\nuse ./api\nuse (\n\t./lib/core // the core\n\t./tools\n\t.\n)\n",
+    "go.mod": "module example.com/shop\nrequire example.com/shop/core/v2 v2.0.0\n",
     "api/go.mod": "module example.com/shop/api\n\nrequire (\n\texample.com/shop/core/v2 v2.0.0\n\tx.org/n v0\n)\n",
     "lib/core/go.mod": "module example.com/shop/core/v2\n",
     "tools/go.mod": "module example.com/shop/tools\nrequire example.com/shop/api v0.0.0 // indirect\n",
@@ -53,9 +61,10 @@ EXPECTED = {
     "uv": (
         UV,
         [
-            Member("api", "libs/api", ("libs/core", "")),
+            Member("api", "libs/api", ("libs/core", "libs/tool", "")),
             Member("lib-core", "libs/core"),
             Member("shop", "", ("libs/core",)),
+            Member("tool", "libs/tool"),
         ],
     ),
     "cargo": (
@@ -63,12 +72,19 @@ EXPECTED = {
         [
             Member("api", "crates/api", ("crates/core", "crates/tool")),
             Member("core-lib", "crates/core"),
-            Member("tool-x", "crates/tool"),
+            Member("deep", "more/deep", ("more/deeper",)),
+            Member("deeper", "more/deeper"),
+            Member("tool-x", "crates/tool", ("more/deep",)),
         ],
     ),
     "go": (
         GO,
-        [Member("api", "api", ("lib/core",)), Member("core", "lib/core"), Member("tools", "tools", ("api",))],
+        [
+            Member("api", "api", ("lib/core",)),
+            Member("core", "lib/core"),
+            Member("shop", "", ("lib/core",)),
+            Member("tools", "tools", ("api",)),
+        ],
     ),
 }
 
@@ -111,12 +127,14 @@ def test_npm_sees_the_same_members(tmp_path: Path) -> None:
         ("npm", "other", "", "package.json, which describes the workspace, does not exist"),
         ("cargo", "Cargo.toml", "[workspace", "cannot be read"),
         ("go", "go.work", "use ../x\n", "outside of it"),
+        ("npm", "package.json", '{"workspaces": ["' + "{a,b}" * 20 + '"]}', "more than 1000 members"),
+        ("go", "go.work", "use (\n./a\n./b\n)\n", "are called x: 'a' and 'b'"),
         ("uv", "pyproject.toml", '[tool.uv.workspace]\nmembers = ["/x"]\n', "outside of it"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, kind: str, name: str, text: str, said: str) -> None:
     with pytest.raises(ReleaseFileInvalid, match=said):
-        members(kind, write(tmp_path, {name: text}))
+        members(kind, write(tmp_path, {name: text, "a/go.mod": "module x\n", "b/go.mod": "module x\n"}))
 
 
 @pytest.mark.parametrize("text", ["[]", "7", '{"workspaces": 3}', '{"workspaces": {"packages": [1]}}'])
