@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from prefect_slipway.infra.domain.commits import Commit, Left, Since, not_reverted
 from prefect_slipway.infra.domain.conventional import breaking_sign, parse_message, type_of
 from prefect_slipway.infra.domain.outside import one_line, plain
+from prefect_slipway.infra.domain.pull_requests import merged, squashed
 from prefect_slipway.infra.domain.text import shortened
 
 MAX_COMMITS = 5_000
@@ -39,12 +40,6 @@ _LOOKED_AT = 20_000
 _LONGEST_SUBJECT, _LONGEST_BREAKING = 200, 2_000
 _MOST_ISSUES = 10
 
-_SQUASHED = re.compile(r"(?<!\s)\s*\((?:#|!)(?P<number>\d{1,9})\)$")
-_MERGED = (
-    re.compile(r"Merge pull request #(?P<number>\d{1,9}) from .*"),
-    re.compile(r"Merge pull request '(?P<title>.*)' \([#!](?P<number>\d{1,9})\) from .*"),
-)
-_MERGED_ON_GITLAB = re.compile(r"^See merge request (?:\S{0,200})!(?P<number>\d{1,9})$", re.MULTILINE)
 _MERGE = re.compile(r"Merge (?:branch|branches|remote-tracking branch|tag|commit|pull request) .*|Merge [0-9a-f]{7,}.*")
 _CLOSED = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):? +#(?P<number>\d{1,9})\b", re.IGNORECASE)
 _REVERTED_SUBJECT = re.compile(r'Revert "(?P<subject>.*)"')
@@ -132,7 +127,7 @@ class _Merge:
 
 
 def _changes(left: Sequence[Left], since: Since, known: Set[str]) -> Iterator[Change]:
-    merges = {each.commit.revision: merge for each in left if (merge := _merge_of(each.commit.message)) is not None}
+    merges = {each.commit.revision: _Merge(*said) for each in left if (said := merged(each.commit.message)) is not None}
     of: dict[str, _Merge] = {}
     # Oldest first: a pull request that was merged into another one's branch keeps its commits.
     for revision, merge in reversed(merges.items()):
@@ -144,33 +139,22 @@ def _changes(left: Sequence[Left], since: Since, known: Set[str]) -> Iterator[Ch
         of[revision].typed = True
     for each in left:
         commit = each.commit
-        merge = merges.get(commit.revision)
+        own = merges.get(commit.revision)
         breaking = _breaking(commit.message)
         if each.reverts and not each.released and not breaking and not _is_typed_otherwise(commit):
             continue  # what it reverts is not told either
-        if merge is not None:
-            if breaking or (not merge.typed and merge.title):
-                yield _change(commit, merge.title or commit.subject, breaking, known, pull=merge.number)
+        if own is not None:
+            if breaking or (not own.typed and own.title):
+                yield _change(commit, own.title or commit.subject, breaking, known, pull=own.number)
         elif breaking or not _MERGE.fullmatch(commit.subject):
             inside = of.get(commit.revision)
             if breaking or commit.revision in typed or inside is None or not inside.title:
                 yield _change(commit, commit.subject, breaking, known, pull=inside.number if inside else None)
 
 
-def _merge_of(message: str) -> _Merge | None:
-    subject, _, body = message.strip().partition("\n")
-    first = next((line.strip() for line in body.split("\n") if line.strip()), "")
-    for pattern in _MERGED:
-        if found := pattern.fullmatch(subject.rstrip()):
-            return _Merge(found["number"], found.groupdict().get("title") or first)
-    if subject.startswith("Merge branch ") and (found := _MERGED_ON_GITLAB.search(body)):
-        return _Merge(found["number"], "" if first.startswith("See merge request") else first)
-    return None
-
-
 def _change(commit: Commit, subject: str, breaking: str, known: Set[str], *, pull: str | None) -> Change:
-    if found := _SQUASHED.search(subject):
-        subject, pull = subject[: found.start()], found["number"]
+    subject, number = squashed(subject)
+    pull = number or pull
     parsed = parse_message(subject) if type_of(subject) in known else None
     type_, scope = (parsed.type, parsed.scope) if parsed is not None else (UNTYPED, None)
     if parsed is not None:

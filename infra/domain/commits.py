@@ -10,7 +10,8 @@ The choices that the specification leaves open:
   mistake. So `BREAKING CHANGE:` counts in the body and in commits whose header is not conventional (merges), its text
   may begin on the next line (Angular's form), and near misses count (`breaking change:`, `feat!(api): x`).
 - A revert of a commit of the same series cancels both; one of something released is a patch; one that names both does
-  both. A revert of a merge cancels all that the merge brought in.
+  both. A revert of a merge cancels all that the merge brought in. Forges may name the pull request in place of the
+  commit. A revert that names nothing is a patch.
 - `Release-As: 2.0.0` as a trailer names the next version, as release-please has it. The newest one that is not reverted
   counts, until that version is released.
 """
@@ -23,8 +24,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import heappop, heappush
 
-from prefect_slipway.infra.domain.conventional import breaking_sign, release_as, reverted, type_of
+from prefect_slipway.infra.domain.conventional import (
+    Reverted,
+    breaking_sign,
+    calls_itself_revert,
+    release_as,
+    reverted,
+    type_of,
+)
 from prefect_slipway.infra.domain.errors import InvalidVersion, ReleaseAsRefused
+from prefect_slipway.infra.domain.pull_requests import merged, squashed
 from prefect_slipway.infra.domain.text import shortened
 from prefect_slipway.infra.domain.version import Bump, Version, parse_version
 
@@ -138,8 +147,8 @@ def _wishes(series: Iterable[Left]) -> Iterator[Wish]:
         elif type_ in _TYPES:
             yield Wish(commit, _TYPES[type_])
         elif left.released:
-            yield Wish(commit, Bump.PATCH, f"reverts {left.released[0][:8]}, which is released")
-        elif type_ == "revert" and not left.reverts:
+            yield Wish(commit, Bump.PATCH, f"reverts {left.released[0]}, which is released")
+        elif not left.reverts and calls_itself_revert(commit.message):
             yield Wish(commit, Bump.PATCH)
 
 
@@ -150,24 +159,40 @@ class Left:
 
     commit: Commit
     reverts: bool
-    released: tuple[str, ...]
+    released: tuple[Reverted, ...]
 
 
-def not_reverted(commits: Iterable[Commit], since: Since) -> Iterator[Left]:
+def not_reverted(commits: Sequence[Commit], since: Since) -> Iterator[Left]:
     """Of a series, each before its parents. A revert that was itself reverted does nothing."""
     cancelled: set[str] = set()
+    pulls: dict[str, list[str]] | None = None
     for commit in commits:
         if commit.revision in cancelled:
             continue
         reverts = reverted(commit.message)
         released = []
         for named in reverts:
-            found = since.find(named.revision)
+            if named.pull:
+                pulls = _by_pull(commits) if pulls is None else pulls
+                found = pulls.get(named.pull, [])
+            else:
+                found = since.find(named.revision)
             if not found:
-                released.append(named.revision)
+                released.append(named)
             for revision in found:
                 cancelled.update(since.brought_by(revision, named.mainline))
         yield Left(commit, bool(reverts), tuple(released))
+
+
+def _by_pull(commits: Sequence[Commit]) -> dict[str, list[str]]:
+    """The commits that merge a pull request, or that one was squashed to, by its number."""
+    found: dict[str, list[str]] = {}
+    for commit in commits:
+        merge = merged(commit.message)
+        number = merge.number if merge is not None else squashed(commit.subject)[1]
+        if number is not None:
+            found.setdefault(number, []).append(commit.revision)
+    return found
 
 
 class Since:

@@ -30,6 +30,12 @@ _GIT_REVERT = re.compile(
     r"(?:, reversing\s+changes made to (?P<mainline>[0-9a-f]{7,64})\b)?",
     re.MULTILINE,
 )
+# A forge's own words: GitHub's for a squashed revert, and GitLab's (app/models/commit.rb).
+_PULL_REVERT = re.compile(
+    r"^(?:Reverts (?:[\w.-]{1,100}/[\w.-]{1,100})?#|This reverts merge request \S{0,200}!)(?P<number>\d{1,9})\b",
+    re.MULTILINE,
+)
+_REVERT_SUBJECT = re.compile(r'Revert ".*"(?: ?\([#!]\d{1,9}\))?')
 _RELEASE_AS = re.compile(r"release-as\s*:\s*(\S.*)", re.IGNORECASE)
 # A line of a paragraph that git takes for trailers (trailer.c), or the rule that GitHub draws above co-authors.
 _TRAILER = re.compile(r"[A-Za-z0-9-]+\s*:.*|\s+\S.*|\(cherry picked from commit .*|-{3,}")
@@ -56,10 +62,14 @@ class ConventionalMessage:
 @dataclass(frozen=True, slots=True)
 class Reverted:
     """A commit that a message says to revert, by its (perhaps shortened) id; `mainline`: of a merge, the parent that
-    stays."""
+    stays. `pull`: the number of a pull request, in place of a commit."""
 
     revision: str
     mainline: str | None = None
+    pull: str = ""
+
+    def __str__(self) -> str:
+        return f"#{self.pull}" if self.pull else self.revision[:8]
 
 
 def parse_message(message: str) -> ConventionalMessage | None:
@@ -110,7 +120,7 @@ def breaking_sign(message: str) -> str | None:
 
 
 def reverted(message: str) -> list[Reverted]:
-    """What a message says to revert: in git's sentence, or as `Refs:` of a `revert:`."""
+    """What a message says to revert: in git's sentence, or as `Refs:` of a `revert:`; else in a forge's sentence."""
     if "revert" not in message.lower():
         return []
     found = [Reverted(match["id"], match["mainline"]) for match in _GIT_REVERT.finditer(message)]
@@ -118,7 +128,15 @@ def reverted(message: str) -> list[Reverted]:
     if parsed is not None and parsed.type == "revert":
         refs = (value for token, value in parsed.footers if token.lower() == "refs")
         found += [Reverted(revision) for value in refs for revision in _REVISION.findall(value)]
+    if not found and calls_itself_revert(message):
+        found = [Reverted("", pull=match["number"]) for match in _PULL_REVERT.finditer(message)]
     return found
+
+
+def calls_itself_revert(message: str) -> bool:
+    """By its type, or by the subject that git and forges give a revert."""
+    subject = message.strip().partition("\n")[0].rstrip()
+    return type_of(message) == "revert" or _REVERT_SUBJECT.fullmatch(subject) is not None
 
 
 def release_as(message: str) -> str | None:

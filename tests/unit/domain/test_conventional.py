@@ -165,6 +165,7 @@ def test_a_hostile_message_costs_no_time(text: str) -> None:
     for message in (f"{text}!", f"feat: a\n\n{text}!", f"feat: a\n\n{text}breaking{text}"):
         breaking_sign(message)
         reverted(f"{message}\nrevert")
+        reverted(f'Revert "{text}"{text}\n\nReverts {text}/{text}#1\nThis reverts merge request {text}!1')
 
 
 @pytest.mark.parametrize(
@@ -184,10 +185,19 @@ def test_a_hostile_message_costs_no_time(text: str) -> None:
         ("revert: feat: x\n\nRefs: #1234567", []),
         ("fix: a\n\nRefs: 1234567", []),
         ("docs: This reverts commit 1234567.", []),
+        ('Revert "feat: x (#12)" (#13)\r\n\r\nReverts team/app#12\r\n', [Reverted("", pull="12")]),
+        ('Revert "x"\n\nReverts #12', [Reverted("", pull="12")]),
+        (
+            "Revert \"Merge branch 'x' into 'y'\"\n\nThis reverts merge request team/sub/app!12",
+            [Reverted("", pull="12")],
+        ),
+        ('Revert "x" (#13)\n\nReverts team/app#12\n\n* This\n\nThis reverts commit 1234567.', [Reverted("1234567")]),
+        ("fix: a\n\nReverts team/app#12", []),
     ],
 )
 def test_reverts_name_what_they_revert(message: str, expected: list[Reverted]) -> None:
-    """git's sentence (also that of `revert.reference`, and of merges), and the `Refs:` of the specification."""
+    """git's sentence (also that of `revert.reference`, and of merges), the `Refs:` of the specification, and what
+    forges write of a pull request."""
     assert reverted(message) == expected
 
 

@@ -74,6 +74,15 @@ def test_what_is_reverted_is_not_told() -> None:
     again = f'Revert "Revert ..."\n\nThis reverts commit {_id("b")}.'
     undone = f'Revert "feat: new"\n\nThis reverts commit {_id("c")}.'
     assert _told(_changes(again, undone, "feat: new")) == {"Features": ["new"]}
+    pull = 'Revert "feat: new (#1)" (#2)\n\nReverts team/app#1'
+    assert _told(_changes(pull, "feat: new (#1)", "fix: bug")) == {"Bug fixes": ["bug"]}
+    merge = (
+        "Merge branch 'new' into 'main'\r\n\r\nNew\r\n\r\nSee merge request a/b!1\r\n\r\nCo-authored-by: B <b@c>",
+        "wip",
+    )
+    parents = {_id("b"): (_id("d"), _id("c")), _id("c"): (_id("d"),), _id("d"): ()}
+    undone = 'Revert "Merge branch ..."\n\nThis reverts merge request a/b!1'
+    assert _told(_changes(undone, *merge, "fix: bug", parents=parents)) == {"Bug fixes": ["bug"]}
 
 
 def test_a_squashed_pull_request_is_its_commit() -> None:
