@@ -57,6 +57,8 @@ _CONFIG = {
     "http.followRedirects": "initial",
     "log.follow": "false",
     "i18n.logOutputEncoding": "UTF-8",
+    # What is fetched is in bare repositories of ours; `directory` looks for those of others with another setting.
+    "safe.bareRepository": "all",
     # A transfer that stalls for a minute is aborted; both ends send keep-alives while they work.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",

@@ -31,7 +31,9 @@ from prefect_slipway.infra.domain.errors import (
 from prefect_slipway.infra.source.branch_writer import remote_branch
 from prefect_slipway.infra.source.command import Remote
 from prefect_slipway.infra.source.commits import SLIPWAY, Commit
+from prefect_slipway.infra.source.directory import open_directory
 from prefect_slipway.infra.source.git import fetch_git
+from prefect_slipway.infra.source.history import History
 from prefect_slipway.infra.source.ledger import GitLedger
 from prefect_slipway.infra.source.url import GitUrl
 from tests.certificates import make_certificates
@@ -537,6 +539,19 @@ async def test_users_settings_do_not_change_the_files(
     async with await fetch_git(str(origin), ref=None, workdir=tmp_path / "work") as checkout:
         assert (checkout.path / "Dockerfile").read_bytes() == b"FROM scratch\n"
     assert not (tmp_path / "hooked").exists()
+
+
+async def test_bare_repositories_that_git_is_not_to_find(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With safe.bareRepository, as many set it (git-config(1)), Slipway's own are used, and none in a directory."""
+    config = tmp_path / "gitconfig"
+    config.write_text("[safe]\n\tbareRepository = explicit\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    async with await fetch_git(str(origin), ref=None, workdir=tmp_path / "work") as checkout:
+        history = await History.open(checkout)
+        assert [each.subject for each in (await history.since(None)).commits] == ["feat: two", "feat: begin"]
+    assert (await open_directory(make_bare(tmp_path / "bare", origin), allow_dirty=False)).revision is None
 
 
 async def test_users_attributes_do_not_change_the_files(
