@@ -21,9 +21,7 @@ _OUTDATED = re.compile(
     r"|remote ref does not exist"
     r"|unexpected object ID|atomic transaction failed|atomic push failed"
 )
-_REFUSED = re.compile(
-    r"hook declined|prohibited|deny updating|hidden ref|; cannot create |Permission denied|Read-only file"
-)
+_REFUSED = re.compile(r"declined|prohibited|deny updating|hidden ref|; cannot create |Permission denied|Read-only file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -351,6 +351,14 @@ async def test_a_read_only_server_refuses_by_name(server: GitServer, tmp_path: P
     assert "Next:" in str(caught.value)
 
 
+async def test_a_tag_that_there_is_no_room_for_is_a_refusal(server: GitServer, tmp_path: Path) -> None:
+    """A tag below its name is SourceDenied, and no other release that took the version over."""
+    git(server.root / "app.git", "tag", "v0.1.0/x", "main")
+    ledger = await fetched_ledger(server, tmp_path / "work", Robot("hidden-treasure"))
+    with pytest.raises(SourceDenied, match=r"refs/tags/v0\.1\.0"):
+        await ledger.publish(await ledger.reserve(Claim("one", "a"), minor))
+
+
 async def test_a_servers_hook_that_forbids_the_ref_is_a_refusal(server: GitServer, tmp_path: Path) -> None:
     """A pre-receive hook that declines is SourceDenied, not a lost race that is tried for ever."""
     hook = server.root / "app.git" / "hooks" / "pre-receive"
