@@ -14,7 +14,7 @@ from prefect_slipway.blocks.fields import SavedBlock, without_leaks
 from prefect_slipway.flows.request.form import as_form
 from prefect_slipway.flows.request.wrong import wrong
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.urls import check_texts
+from prefect_slipway.infra.domain.urls import check_encodable, check_texts
 
 # What every request that asks a registry says in the same words.
 RegistryCa = Annotated[
@@ -59,6 +59,7 @@ class Request(BaseModel):
             if not (name in _ADDRESSES and type(value) is str) and cls.section(name) is None
         }
         check_texts("", others)
+        check_encodable(values)
         return {name: None if value == "" and cls._may_be_none(name) else value for name, value in values.items()}
 
     @model_serializer(mode="wrap")

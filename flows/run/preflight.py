@@ -14,6 +14,7 @@ from prefect_slipway.flows.run.open_run import image_of
 from prefect_slipway.flows.run.release_file import has_components
 from prefect_slipway.flows.run.saved_blocks import block_name, running_stack
 from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
+from prefect_slipway.infra.domain.text import is_encodable
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
 from prefect_slipway.infra.source.directory import existing_directory
@@ -34,7 +35,9 @@ def check_release(request: ReleaseRequest, env: Mapping[str, str] = os.environ) 
     if block_name(request.source) is None:
         source = parse_source(request.source, ref=checkout.ref, path=checkout.path, checksum=checkout.checksum)
         if isinstance(source, DirectorySpec):
-            existing_directory(source.path)
+            path = str(existing_directory(source.path))
+            if not is_encodable(path):
+                raise InvalidOption(f"the name of {path} is not UTF-8, and cannot be recorded", action="rename it")
     if request.bake is None and not has_components(request):
         image_of(request, stack, "any")
     if builder.address == KUBERNETES:

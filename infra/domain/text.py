@@ -39,3 +39,13 @@ def with_rest(shown: Sequence[str], count: int) -> list[str]:
 def shortened(text: str, most: int) -> str:
     """At most so many characters, the last one a `…` where there were more."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def is_encodable(text: str) -> bool:
+    """Whether it can be recorded and sent: names of files and arguments may hold bytes that are not UTF-8, as
+    surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefect_slipway.infra.domain.errors.usage import InvalidOption
+from prefect_slipway.infra.domain.text import is_encodable
 
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/?#@\\\[\]%]+)"
 _DOTTED = r"(?:localhost|[^\s:/?#@\\\[\]%]+\.[^\s:/?#@\\\[\]%]+)"
@@ -83,6 +84,13 @@ def check_texts(where: str, value: Any, *, action: str | None = None) -> None:
                 f"{place} contains a URL with a user name, a password or a token, which would be recorded",
                 action=action or "remove it from the URL and keep the credential in Vault: vault:MOUNT/PATH",
             )
+
+
+def check_encodable(value: Any) -> None:
+    """Check that all texts in a JSON value can be recorded. Raises InvalidOption."""
+    for place, text in _texts("", value):
+        if not is_encodable(text):
+            raise InvalidOption(f"{place} is not a text in UTF-8", action="write it in UTF-8")
 
 
 def holds_secret(text: str) -> bool:

@@ -100,6 +100,14 @@ def test_a_missing_source_is_said(commands: WarmStarter, tmp_path: Path) -> None
     assert json.loads(ended.stdout)["flow_run_id"] is None
 
 
+def test_a_directory_whose_name_is_not_utf_8_is_said(commands: WarmStarter, traces: Traces, source: Make) -> None:
+    """Before there is a run, which is recorded as JSON."""
+    folder = source()
+    folder = folder.rename(folder.with_name("a\udcff"))
+    ended = commands.run("release", ".", cwd=folder)
+    assert "is not UTF-8" in complaint(ended, 2)
+
+
 def test_a_missing_repository_is_said(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """The same for one that would have to be cloned; its folder is gone again."""
     complaint(commands.run("release", f"file://{tmp_path}/app-gone.git", "--format", "json"))

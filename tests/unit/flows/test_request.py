@@ -147,6 +147,20 @@ def test_bad_input_is_a_usage_error_that_says_what(values: dict[str, object], er
     assert str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"source": "a\udcff"}, "source"),
+        ({"source": "a", "build_args": {"\udcff": ""}}, "a name in build_args"),
+        ({"source": "a", "checkout": {"branch": "\udcff"}}, "checkout.branch"),
+    ],
+)
+def test_what_is_not_utf_8_is_named(values: dict[str, object], place: str) -> None:
+    """An argument may be any bytes; a run is recorded as JSON."""
+    with pytest.raises(InvalidOption, match=f"^{re.escape(place)} is not a text in UTF-8"):
+        ReleaseRequest.read(values)
+
+
 def test_an_unknown_field_is_named() -> None:
     """By its place in the request."""
     with pytest.raises(InvalidOption, match=r"the request has no field 'checkout\.rev'"):
