@@ -38,7 +38,9 @@ With `--format json` a command prints one JSON document on standard output; prog
 codes are the same. New fields may appear in any release; see [Compatibility](compatibility.md) for what else may
 change.
 
-A command that fails prints this, `release` and `bake` with `"released": false` in addition:
+A command that fails prints this, `release` and `bake` with `"released": false` in addition, `verify` with
+`"verified": false`, `rebuild` with `"rebuilt": false`. Options that cannot be read (exit code 2, with the command's
+usage on standard error) print nothing on standard output.
 
 | field | type | |
 |---|---|---|

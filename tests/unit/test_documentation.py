@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from prefect_slipway.flows.cli import main
 from prefect_slipway.flows.cli.commands import COMMANDS
-from prefect_slipway.flows.cli.parser import command_parser
+from prefect_slipway.flows.cli.parser import command_module, command_parser
 from prefect_slipway.flows.reporting import events
 from prefect_slipway.infra.domain import errors
 from tests.docs import errors_page, json_page, site_address
@@ -185,9 +186,20 @@ def test_the_json_of_each_command_is_described() -> None:
     assert with_json <= described, with_json - described
 
 
-def test_what_the_list_of_errors_leaves_out_exists() -> None:
-    """It shrinks when a command raises one of them."""
-    assert set(dir(errors)) >= errors_page.UNUSED
+def test_each_error_is_listed() -> None:
+    """A family by its heading, with each of its members below."""
+    listed = set(re.findall(r"^(?:## |\| `)(\w+)", errors_page.rendered(), re.MULTILINE))
+    kinds = set(errors_page.meanings()) - {"SlipwayError"}
+    assert kinds <= listed, kinds - listed
+
+
+@pytest.mark.parametrize("name", sorted(name for name in COMMANDS if hasattr(command_module(name), "FAILED")))
+def test_what_a_failure_adds_to_the_json_is_described(name: str) -> None:
+    """By the command's name, as in `"released": false`."""
+    (said,) = re.findall(r"^A command that fails prints this.*?(?=^\|)", json_page.rendered(), re.MULTILINE | re.DOTALL)
+    (added,) = command_module(name).FAILED.items()
+    assert f"`{name}`" in said
+    assert f'"{added[0]}": {json.dumps(added[1])}' in said
 
 
 def test_all_events_are_listed() -> None:
