@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from prefect_slipway.flows.cli.commands import COMMANDS
-from prefect_slipway.flows.cli.guarded_output import guarded
+from prefect_slipway.flows.cli.guarded_output import StreamUnwritable, guarded
 from prefect_slipway.flows.cli.parser import command_module, command_parser, overview, unknown_command
 from prefect_slipway.flows.cli.utf8_mode import enter_utf8_mode
-from prefect_slipway.infra.domain.errors import SlipwayError
+from prefect_slipway.infra.domain.errors import OutputUnwritable, SlipwayError
 
 _GARBAGE_THRESHOLD = 50_000
 
@@ -39,8 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
         # A user without a name, and without HOME: container engines give it this one.
         os.environ["HOME"] = "/"
-    with guarded():
-        return _run(argv)
+    try:
+        with guarded():
+            return _run(argv)
+    finally:
+        _let_go()
 
 
 def _open_streams() -> None:
@@ -49,6 +52,15 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             # The lowest descriptor that is free, and so the stream's own.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123
+
+
+def _let_go() -> None:
+    """What a stream still holds and cannot write goes nowhere: Python would end with an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -60,20 +72,20 @@ def _run(argv: Sequence[str] | None) -> int:
 
         complete(os.environ.get("COMP_LINE", ""))
     try:
-        args = _read(sys.argv[1:] if argv is None else argv)
-        code: int = command_module(args.command).run(args)
-        # A closed reader (`| head`) shows when the rest is written: here, not at exit.
+        try:
+            args = _read(sys.argv[1:] if argv is None else argv)
+            code: int = command_module(args.command).run(args)
+        except SystemExit as ended:  # --help, or wrong usage
+            code = ended.code if isinstance(ended.code, int) else USAGE
+        # A closed reader (`| head`) and a full disk show when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
-    except SystemExit as ended:  # --help, or wrong usage
-        return ended.code if isinstance(ended.code, int) else USAGE
     except KeyboardInterrupt:
         if _debug():
             raise
         print("slipway: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:
         cause = _cause(error)
@@ -135,6 +147,8 @@ def _cause(error: Exception) -> SlipwayError | None:
     from prefect_slipway.infra.local.causes import local_cause
     from prefect_slipway.infra.local.home import stack_home
 
+    if isinstance(error, StreamUnwritable):
+        return OutputUnwritable(f"the command's output cannot be written: {error.strerror}")
     named = error if isinstance(error, SlipwayError) else _prefects(error)
     try:
         return local_cause(error, stack_home(os.environ)) or named

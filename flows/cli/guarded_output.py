@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TextIO, cast
 
 from prefect_slipway.infra.domain.outside import coloured, plain
@@ -28,6 +28,10 @@ def shows_colours(stream: TextIO) -> bool:
     if os.environ.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
         return True
     return stream.isatty() and os.environ.get("TERM") != "dumb" and os.environ.get("CLICOLOR") != "0"
+
+
+class StreamUnwritable(OSError):
+    """A stream that cannot be written: its disk is full, or it is open for reading only."""
 
 
 class Guarded(io.TextIOBase):
@@ -52,15 +56,17 @@ class Guarded(io.TextIOBase):
 
     def write(self, text: str, /) -> int:
         harmless = self._harmless(text)
-        try:
-            self.unguarded.write(harmless)
-        except UnicodeEncodeError:
-            # What the terminal's encoding lacks is shown as Python shows it on standard error.
-            self.unguarded.write(harmless.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        with _writing():
+            try:
+                self.unguarded.write(harmless)
+            except UnicodeEncodeError:
+                # What the terminal's encoding lacks is shown as Python shows it on standard error.
+                self.unguarded.write(harmless.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
-        self.unguarded.flush()
+        with _writing():
+            self.unguarded.flush()
 
     def close(self) -> None:
         """The caller who opened the stream closes it."""
@@ -75,11 +81,35 @@ class Guarded(io.TextIOBase):
         return True
 
 
+class Messages(Guarded):
+    """Standard error: what cannot be written there is lost, and the command goes on."""
+
+    def write(self, text: str, /) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Tells a stream's failure from all others. A reader that went away is as usual."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StreamUnwritable(error.errno, error.strerror) from error
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Within: standard output and error are guarded."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = cast(TextIO, Guarded(sys.stdout)), cast(TextIO, Guarded(sys.stderr))
+    sys.stdout, sys.stderr = cast(TextIO, Guarded(sys.stdout)), cast(TextIO, Messages(sys.stderr))
     try:
         yield
     finally:

@@ -35,6 +35,10 @@ class Parser(argparse.ArgumentParser):
             self.error(f"no such option: {word}{meant(word, list(self._option_string_actions))}")
         self.error(f"unexpected argument: {word}")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """argparse's own says nothing where the help cannot be written."""
+        (file or sys.stderr).write(message)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             known = [str(choice) for choice in action.choices]

@@ -186,6 +186,7 @@
     │   ├── DiskFull                   no space left on a disk of this machine
     │   ├── StateFolderUnusable        another user's, or one that cannot be written
     │   ├── TemporaryFolderUnusable    there is none, or none with space
+    │   ├── OutputUnwritable           what a command prints cannot be written
     │   ├── StateFolderTooNew          written by a newer Slipway
     │   └── StackDown                  nothing is running and nothing else was named
     └── Interrupted                    Ctrl-C or SIGTERM, exit code 130

@@ -33,6 +33,10 @@ class TemporaryFolderUnusable(StackError):
     default_action = "set TMPDIR to a directory that you can write to, on a disk with free space"
 
 
+class OutputUnwritable(StackError):
+    default_action = "direct it to a file on a disk with free space; what the command did before is done"
+
+
 class StateFolderTooNew(StackError):
     default_action = "use that version, or set SLIPWAY_HOME to another directory"
 

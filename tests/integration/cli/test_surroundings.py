@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -104,3 +105,34 @@ def test_cas_that_cannot_be_read_are_named(
         _, _, said = done.stderr.rpartition("plan version\n")
         assert said == f"slipway: {name}: {file}: {why}\nNext: name a file with the CAs to trust, or unset it\n"
         assert done.returncode == 2
+
+
+# To a full disk, and to a descriptor that is open for reading.
+UNWRITABLE = ["/dev/full", "/dev/null"]
+
+
+def run_with(number: int, unwritable: str, arguments: str, env: Mapping[str, str], cwd: Path) -> CompletedProcess[str]:
+    """`number`: the stream that cannot be written."""
+    way = "<" if unwritable == "/dev/null" else ">"
+    return run_program("sh", "-c", f"exec {SLIPWAY} {arguments} {number}{way}{unwritable}", env=env, cwd=cwd)
+
+
+@pytest.mark.parametrize("unwritable", UNWRITABLE)
+@pytest.mark.parametrize("command", ["-V", "help", "release --help", "completion bash", "status", "doctor"])
+def test_output_that_cannot_be_written_is_named(
+    command: str, unwritable: str, tmp_path: Path, env: Mapping[str, str]
+) -> None:
+    done = run_with(1, unwritable, command, env, tmp_path)
+    assert done.stderr.startswith("slipway: the command's output cannot be written: ")
+    assert len(done.stderr.splitlines()) == 2
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("unwritable", UNWRITABLE)
+@pytest.mark.parametrize(
+    ("command", "code"), [("plan nowhere", 1), ("relase", 2), ("plan --nothing", 2), ("config", 0)]
+)
+def test_a_message_that_cannot_be_written_changes_no_exit_code(
+    command: str, code: int, unwritable: str, tmp_path: Path, env: Mapping[str, str]
+) -> None:
+    assert run_with(2, unwritable, command, env, tmp_path).returncode == code
