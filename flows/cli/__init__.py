@@ -19,7 +19,7 @@ from prefect_slipway.flows.cli.commands import COMMANDS
 from prefect_slipway.flows.cli.guarded_output import StreamUnwritable, guarded
 from prefect_slipway.flows.cli.parser import command_module, command_parser, overview, unknown_command
 from prefect_slipway.flows.cli.utf8_mode import enter_utf8_mode
-from prefect_slipway.infra.domain.errors import OutputUnwritable, SlipwayError
+from prefect_slipway.infra.domain.errors import Interrupted, OutputUnwritable, SlipwayError
 
 _GARBAGE_THRESHOLD = 50_000
 
@@ -29,7 +29,6 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,14 +79,9 @@ def _run(argv: Sequence[str] | None) -> int:
         # A closed reader (`| head`) and a full disk show when the rest is written: here, not at exit.
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        if _debug():
-            raise
-        print("slipway: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         return FAILED
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
         cause = _cause(error)
         if cause is None or _debug():
             raise
@@ -142,11 +136,14 @@ def _tell(cause: SlipwayError, args: Namespace | None) -> None:
         print(json.dumps({**getattr(command_module(args.command), "FAILED", {}), **failure(cause)}))
 
 
-def _cause(error: Exception) -> SlipwayError | None:
+def _cause(error: BaseException) -> SlipwayError | None:
     """The cause to tell, None for a fault of Slipway's own. On a full disk everything else is its consequence."""
     from prefect_slipway.infra.local.causes import local_cause
     from prefect_slipway.infra.local.home import stack_home
 
+    # Pydantic wraps what comes while it serializes.
+    if KeyboardInterrupt in {type(error), type(error.__cause__)}:
+        return Interrupted("interrupted", action="")
     if isinstance(error, StreamUnwritable):
         return OutputUnwritable(f"the command's output cannot be written: {error.strerror}")
     named = error if isinstance(error, SlipwayError) else _prefects(error)
@@ -156,7 +153,7 @@ def _cause(error: Exception) -> SlipwayError | None:
         return named
 
 
-def _prefects(error: Exception) -> SlipwayError | None:
+def _prefects(error: BaseException) -> SlipwayError | None:
     """The cause behind an error of Prefect's client: each command that talks to a server may meet it, at any moment."""
     if "prefect" not in sys.modules:
         return None

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -146,3 +147,43 @@ def test_an_interrupted_up_ends_at_once() -> None:
         assert (command.returncode, said) == (130, "slipway: interrupted")
         assert started and all(line.startswith("> start ") for line in started)
         assert "prefect" in run_slipway("down", env=env).stdout
+
+
+@pytest.mark.parametrize("arguments", ["history a", "dashboard", "trigger release/app --progress json"])
+def test_an_interruption_is_json_as_well(arguments: str, env: Mapping[str, str]) -> None:
+    """Before there is a run, while a server does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(30)
+        command = subprocess.Popen(
+            [SLIPWAY, *arguments.split(), "--format", "json"],
+            env={**env, "PREFECT_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/api"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        asked, _ = silent.accept()
+        with asked:
+            command.send_signal(signal.SIGINT)
+            printed, said = command.communicate(timeout=PATIENCE_S)
+    assert command.returncode == 130
+    failed = json.loads(printed)
+    assert (failed["error"]["cause"], failed["error"]["message"]) == ("Interrupted", "interrupted")
+    if "--progress" in arguments:
+        assert json.loads(said)["event"] == "error"
+    else:
+        assert said == "slipway: interrupted\n"
+
+
+def test_an_interruption_within_pydantic_is_one() -> None:
+    """It passes on what interrupts its serialization as an error of its own."""
+    script = (
+        "import os, sys, signal; from pydantic import BaseModel, model_serializer\n"
+        "class Model(BaseModel):\n"
+        "    @model_serializer\n"
+        "    def serialized(self): signal.raise_signal(signal.SIGINT)\n"
+        "import prefect_slipway.flows.cli as cli; import prefect_slipway.flows.cli.status as status\n"
+        "status.run = lambda args: Model().model_dump(); sys.exit(cli.main(['status']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "slipway: interrupted\n")
