@@ -52,7 +52,7 @@ def _login(registry: str | None, credentials: str | None) -> Login:
     """What to note. Raises InvalidOption, StackDown."""
     from prefect_slipway.flows.run.endpoints import NO_VAULT_ACTION, secret_paths, vault_access
     from prefect_slipway.flows.run.logins import Login
-    from prefect_slipway.flows.run.saved_blocks import running_stack
+    from prefect_slipway.flows.run.saved_blocks import running_stack, why_no_registry
     from prefect_slipway.infra.domain.reference import ImageReference
     from prefect_slipway.infra.domain.secret_path import split_host
     from prefect_slipway.infra.local.config import StackConfig
@@ -63,7 +63,7 @@ def _login(registry: str | None, credentials: str | None) -> Login:
         registry = split_host(named)[0] or (stack.registry if stack is not None else None)
     if registry is None:
         raise InvalidOption(
-            "no registry was given and the embedded one is not running",
+            f"no registry was given, and {why_no_registry(StackConfig.from_env(os.environ))}",
             action="slipway login REGISTRY --credentials vault:MOUNT/PATH, or run `slipway up`",
         )
     # Convert any of docker's names (https://index.docker.io/v1/) to the one in references.

@@ -34,7 +34,7 @@ def use_prefect_server() -> None:
             connection = Stack(config).connection()
         except StackDown as error:
             raise StackDown(
-                "no Prefect server is configured",
+                f"no Prefect server is configured, and {error.cause}",
                 action="run `slipway up`, or set PREFECT_API_URL to your own server",
             ) from error
         _use(connection)
@@ -99,7 +99,9 @@ def _use(connection: StackConnection) -> None:
     os.environ.setdefault("PREFECT_UI_URL", connection.prefect_ui_url)
     # Separate client settings for the embedded server, so that the user's profile for another server does not
     # interfere.
-    os.environ.setdefault("PREFECT_HOME", str(_client_folder(connection)))
+    if "PREFECT_HOME" not in os.environ:
+        os.environ["PREFECT_HOME"] = str(_client_folder(connection))
+        os.environ.pop("PREFECT_PROFILE", None)  # a name among the user's own
     os.environ.setdefault("DO_NOT_TRACK", "1")
     # It is this installation's Prefect, and has no CSRF tokens: each client would ask for its version and for one.
     os.environ.setdefault("PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED", "false")

@@ -15,6 +15,8 @@ from prefect_slipway.infra.domain.credentials import CredentialSource, EitherOf
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
+from prefect_slipway.infra.local.home import VERSION_FILE
+from prefect_slipway.infra.local.stack import Stack
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 from prefect_slipway.infra.vault.session import VaultSession
@@ -49,6 +51,11 @@ async def open_image(
 
 
 def full_name(reference: str, stack: StackConnection | None) -> ImageReference:
-    """A name alone is one in the embedded registry."""
-    here = stack.registry if stack is not None and "/" not in reference else None
+    """A name alone is one in the embedded registry, if there is one. Raises StackDown for one that is not running."""
+    if "/" in reference:
+        return ImageReference.parse(reference)
+    config = StackConfig.from_env(os.environ)
+    if stack is None and config.own_vault_address is None and (config.home / VERSION_FILE).exists():
+        stack = Stack(config).connection()
+    here = stack.registry if stack is not None else None
     return ImageReference.parse(f"{here}/{reference}" if here else reference)

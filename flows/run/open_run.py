@@ -13,7 +13,14 @@ from prefect_slipway.flows.request.release import ReleaseRequest
 from prefect_slipway.flows.run.builder import RunBuilder
 from prefect_slipway.flows.run.registries import OneSecret, Registries, needed
 from prefect_slipway.flows.run.release_file import directory_of, find_release_file
-from prefect_slipway.flows.run.saved_blocks import block_name, find_vault, load, running_stack, with_registries
+from prefect_slipway.flows.run.saved_blocks import (
+    block_name,
+    find_vault,
+    load,
+    running_stack,
+    why_no_registry,
+    with_registries,
+)
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -151,7 +158,7 @@ def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name
         return ImageReference.parse(request.image)
     if stack is None or stack.registry is None:
         raise InvalidOption(
-            "no image was given and the embedded registry is not running",
+            f"no image was given, and {why_no_registry(StackConfig.from_env(os.environ))}",
             action="choose one with --image REGISTRY/REPOSITORY, or run `slipway up`",
         )
     return ImageReference.parse(f"{stack.registry}/{source_name}")

@@ -82,3 +82,12 @@ def running_stack(config: StackConfig) -> StackConnection | None:
         return Stack(config).connection()
     except StackDown:
         return None
+
+
+def why_no_registry(config: StackConfig) -> str:
+    """Why there is no embedded registry to use."""
+    try:
+        Stack(config).connection()
+    except StackDown as error:
+        return error.cause
+    return "a Vault of your own has no embedded registry"

@@ -60,6 +60,6 @@ def read_state(home: Path) -> StackState:
         connection |= {"home": home, "approle_file": Path(approle) if approle else None}
         return StackState(StackConnection(**connection), bool(values["private_engine"]))
     except FileNotFoundError as error:
-        raise StackDown(f"the embedded stack was never started in {home}") from error
+        raise StackDown(f"the embedded stack is not running in {home}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise StackDown(f"{home / STATE_FILE} cannot be read: it may come from another version") from error

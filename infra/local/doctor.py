@@ -33,6 +33,7 @@ def diagnose(config: StackConfig) -> list[Finding]:
     builder = parts[BUILDER]
     findings += examine_builder() if builder.state == "stopped" else [_builder(builder)]
     findings += [_vault(parts[VAULT]), _registry(parts), _prefect(parts[PREFECT])]
+    findings = [_ended(finding) if finding.part in _incomplete(parts) else finding for finding in findings]
     if cas := unusable_cas(os.environ):
         findings.append(Finding("certificates", cas.cause, fix=cas.action))
     return [*findings, *_ports(stack, parts), _disk(config.home)]
@@ -77,6 +78,19 @@ def _prefect(part: PartStatus) -> Finding:
     if part.state == "foreign":
         return _own(part)
     return Finding(PREFECT, f"prefect {version('prefect')}, not started")
+
+
+def _incomplete(parts: dict[str, PartStatus]) -> set[str]:
+    """The parts that do not run while others do."""
+    if all(part.state != "running" for part in parts.values()):
+        return set()
+    needless = {REGISTRY} if parts[VAULT].state == "foreign" else set()
+    return {name for name, part in parts.items() if part.state == "stopped"} - needless
+
+
+def _ended(finding: Finding) -> Finding:
+    """What is missing before it can be started again comes first."""
+    return finding if not finding.ok else Finding(finding.part, "stopped, while other parts run", fix="slipway up")
 
 
 def _ports(stack: Stack, parts: dict[str, PartStatus]) -> Iterator[Finding]:

@@ -83,9 +83,11 @@ class Stack:
     def connection(self) -> StackConnection:
         """The running stack, with the user's own Prefect and Vault if named. Raises StackDown."""
         state = read_state(self._home)
-        for name in self._embedded(state.private_engine):
-            if noted_daemon(self._home, name).process() is None:
-                raise StackDown(f"the embedded stack is incomplete: the part {name} is not running")
+        embedded = self._embedded(state.private_engine)
+        missing = [name for name in embedded if noted_daemon(self._home, name).process() is None]
+        if missing:
+            some = f"complete: {', '.join(missing)} stopped" if missing != embedded else f"running in {self._home}"
+            raise StackDown(f"the embedded stack is not {some}")
         return self._with_own_parts(state.connection)
 
     def status(self) -> list[PartStatus]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SLIPWAY, Run, RunningStack
+from tests.conftest import SLIPWAY, Run, RunningStack, run_program
 from tests.terminal import in_terminal
 
 NAME = "a step with a name that is longer than a narrow terminal is wide, so that it has to be cut somewhere"
@@ -157,13 +157,14 @@ def test_events_of_a_release_and_of_its_failure(slipway: Run, tmp_path: Path) ->
     assert last["error"] == json.loads(failed.stdout)["error"]
 
 
-def test_quiet_leaves_the_result_and_the_error(slipway: Run, tmp_path: Path) -> None:
+def test_quiet_leaves_the_result_and_the_error(slipway: Run, stack: RunningStack, tmp_path: Path) -> None:
     """--progress quiet for the report as usual, -q for the reference alone."""
     source = _source(tmp_path / "quiet")
     done = slipway("release", source, "--progress", "quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert "0.1.0 released" in done.stdout
-    short = slipway("release", source, "-q")
+    # A profile of the user's own, which the embedded server's settings do not have.
+    short = run_program(SLIPWAY, "release", source, "-q", env={**stack.env, "PREFECT_PROFILE": "mine"})
     assert (short.returncode, short.stderr, len(short.stdout.splitlines())) == (0, "", 1)
     failed = slipway("release", tmp_path / "nothing", "--progress", "quiet")
     assert failed.stdout == ""

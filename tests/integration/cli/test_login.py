@@ -227,9 +227,7 @@ def test_a_stack_that_is_down_is_said(user: User, released: str) -> None:
     user.logins.write_text(json.dumps(noted))
     pulled = user.run("docker", "pull", released)
     assert pulled.returncode == 1
-    assert (
-        f"slipway: the embedded stack was never started in {user.home}/nothing\nNext: run `slipway up`" in pulled.stderr
-    )
+    assert f"slipway: the embedded stack is not running in {user.home}/nothing\nNext: run `slipway up`" in pulled.stderr
     user.logins.write_text("{")
     assert f"{user.logins} cannot be read" in user.helper("get", host).stdout
     user.logins.unlink()
@@ -340,7 +338,10 @@ def test_what_is_wrong_is_said_before_anything_is_written(user: User, own: Own) 
         assert "Next: " in refused.stderr
     assert "no credential was given for r.example" in user.slipway("login", "r.example").stderr
     nowhere = run_slipway("login", env={**user.env, "SLIPWAY_HOME": str(user.home / "none")})
-    assert (nowhere.returncode, "no registry was given and the embedded one is not running" in nowhere.stderr) == (
+    assert (
+        nowhere.returncode,
+        "no registry was given, and the embedded stack is not running in" in nowhere.stderr,
+    ) == (
         2,
         True,
     )

@@ -23,6 +23,7 @@ from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.stack import PARTS, Stack
 from tests.conftest import clean_environment, run_slipway, stack_home
 from tests.ports import free_port
+from tests.releases import make_source
 from tests.waiting import PATIENCE_S, long_sleep
 
 pytestmark = pytest.mark.timeout(400)
@@ -139,8 +140,18 @@ def test_a_part_that_was_killed_is_started_by_the_next_up(env: dict[str, str], p
     }
 
 
-def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
-    """A release is told which part is down before it starts."""
+def said_without_stack(env: dict[str, str], source: Path) -> set[str]:
+    """By commands of which each needs another part of the stack."""
+    make_source(source)
+    commands = (["release", "."], ["plan", "."], ["login"], ["history", "app"], ["inspect", "app"])
+    answers = [run_slipway(*command, env=env, cwd=source) for command in commands]
+    assert all(answer.returncode in {1, 2} and "run `slipway up`" in answer.stderr for answer in answers)
+    found = [re.search("the embedded stack is not .*", answer.stderr) for answer in answers]
+    return {match[0] if match else answer.stderr for match, answer in zip(found, answers, strict=True)}
+
+
+def test_a_part_that_died_is_no_connection(env: dict[str, str], tmp_path: Path) -> None:
+    """A release is told which part is down before it starts, and so is every other command; `doctor` finds it."""
     from prefect_slipway.infra.domain.errors import StackDown
 
     registry = psutil.Process(statuses(env)["registry"]["pid"])
@@ -149,7 +160,12 @@ def test_a_part_that_died_is_no_connection(env: dict[str, str]) -> None:
     with pytest.raises(StackDown, match="registry"):
         Stack(StackConfig.from_env(env)).connection()
     assert run_slipway("status", env=env).returncode == 1
+    assert said_without_stack(env, tmp_path / "source") == {"the embedded stack is not complete: registry stopped"}
+    found = run_slipway("doctor", env=env)
+    assert found.returncode == 1
+    assert re.search(r"^FIX   registry +stopped, while other parts run\n +-> slipway up$", found.stdout, re.MULTILINE)
     assert run_slipway("up", env=env).returncode == 0
+    assert run_slipway("doctor", env=env).returncode == 0
 
 
 def test_a_dead_engines_pid_files_do_not_keep_it_from_starting(env: dict[str, str]) -> None:
@@ -181,7 +197,7 @@ def test_only_the_owner_can_read_the_state(env: dict[str, str]) -> None:
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in private} == {path.name: 0o600 for path in private}
 
 
-def test_down_stops_everything_and_keeps_the_state(env: dict[str, str]) -> None:
+def test_down_stops_everything_and_keeps_the_state(env: dict[str, str], tmp_path: Path) -> None:
     """After `down` nothing runs, and the next `up` finds images, secrets and record as they were."""
     home = Path(env["SLIPWAY_HOME"])
     role = (home / "vault" / "approle.json").read_text()
@@ -190,6 +206,8 @@ def test_down_stops_everything_and_keeps_the_state(env: dict[str, str]) -> None:
     assert "registry" in down.stdout
     assert living_below(f"{home}/") == []
     assert run_slipway("down", env=env).stdout == "nothing was running\n"
+    assert said_without_stack(env, tmp_path / "source") == {f"the embedded stack is not running in {home}"}
+    assert run_slipway("doctor", env=env).returncode == 0
     assert run_slipway("up", env=env).returncode == 0
     assert (home / "vault" / "approle.json").read_text() == role
 
