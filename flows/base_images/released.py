@@ -63,7 +63,11 @@ async def sightings(run: OpenRun, release: Release) -> list[Sighting]:
     found = []
     request = run.request
     for base in base_images(
-        await _dockerfile(run, release), build_args=request.build_args, target=request.build.target
+        await _dockerfile(run, release),
+        build_args=request.build_args,
+        target=request.build.target,
+        platforms=request.platforms,
+        contexts=request.build.contexts,
     ):
         reference = ImageReference.parse(base.name)
         if reference.digest is not None:

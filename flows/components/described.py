@@ -156,13 +156,19 @@ def _built_on(folder: Path, component: Component, found: Mapping[str, Component]
 def used_images(folder: Path, component: Component) -> list[str]:
     """The images that a component's Dockerfile names; none where it cannot be read, which its release says."""
     path = folder / component.context / str(component.values.get("file", "Dockerfile"))
-    target = component.values.get("build", {}).get("target")
+    build = component.values.get("build", {})
     try:
         if "bake" in component.values or not path.resolve().is_relative_to(folder.resolve()):
             return []
         with path.open(encoding="utf-8", errors="replace") as opened:
             text = opened.read(_MOST_CHARACTERS)
-        bases = base_images(text, build_args=component.values.get("build_args"), target=target)
+        bases = base_images(
+            text,
+            build_args=component.values.get("build_args"),
+            target=build.get("target"),
+            platforms=component.values.get("platforms", ()),
+            contexts=build.get("contexts", {}),
+        )
     except (OSError, DockerfileInvalid):
         return []
     return [base.name for base in bases]

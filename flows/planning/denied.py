@@ -36,11 +36,16 @@ def _sources(target: Target, places: Places) -> Iterator[str]:
         if isinstance(where := context_place(place), str):
             yield _normal(where)
     text = _dockerfile(target, places)
-    replaced = {name.lower() for name in (*target.contexts, *target.bases)}
+    contexts = {**target.contexts, **dict.fromkeys(target.bases, "")}
     with suppress(DockerfileInvalid):
-        for base in base_images(text, build_args=target.args, target=target.target or None):
-            if base.name.lower() not in replaced:
-                yield _normal(f"{_IMAGE}{base.name}")
+        for base in base_images(
+            text,
+            build_args=target.args,
+            target=target.target or None,
+            platforms=target.platforms,
+            contexts=contexts,
+        ):
+            yield _normal(f"{_IMAGE}{base.name}")
 
 
 def _dockerfile(target: Target, places: Places) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests import patient
@@ -57,17 +59,24 @@ class Application:
 
 
 def make_application(
-    stack: RunningStack, commands: WarmStarter, folder: Path, name: str, dockerfile: str
+    stack: RunningStack,
+    commands: WarmStarter,
+    folder: Path,
+    name: str,
+    dockerfile: str,
+    files: Mapping[str, str] = MappingProxyType({}),
+    **asked: Any,
 ) -> Application:
-    """Not released yet, and with a deployment whose runs nobody takes. `dockerfile`: `PLACE` is its registry's path."""
+    """Not released yet, and with a deployment whose runs nobody takes. `dockerfile`: `PLACE` is its registry's path.
+    `files`: further ones. `asked`: further fields of the deployment's request."""
     place = f"{stack.connection.registry}/{name}"
     work = folder / "app.git"
     work.mkdir()
     git(work, "init", "--quiet", "--initial-branch=main")
-    revision = commit(work, "feat: begin", {"Dockerfile": dockerfile.replace("PLACE", place)})
+    revision = commit(work, "feat: begin", {"Dockerfile": dockerfile.replace("PLACE", place), **files})
     api = stack.connection.prefect_api_url
     flow = patient.post(f"{api}/flows/", json={"name": "release"}).raise_for_status().json()["id"]
-    request = {"source": str(work), "image": f"{place}/app", "bump": "auto", "version": {"only_new": True}}
+    request = {"source": str(work), "image": f"{place}/app", "bump": "auto", "version": {"only_new": True}, **asked}
     deployment = {"name": name, "flow_id": flow, "parameters": {"request": request}}
     made = patient.post(f"{api}/deployments/", json=deployment).raise_for_status()
     return Application(commands, Probe(api, f"release/{name}", made.json()["id"]), folder, place, revision)

@@ -59,3 +59,21 @@ def test_the_base_of_a_build_stage_moves(stack: RunningStack, commands: WarmStar
     assert len(set(seen)) == 3
     assert len(set(digests)) == 4
     shutil.rmtree(tmp_path / "app.git")
+
+
+def test_the_base_is_in_a_context_or_chosen_by_the_platform(
+    stack: RunningStack, commands: WarmStarter, tmp_path: Path
+) -> None:
+    """The image that a context names is looked at, not what the Dockerfile calls it; other contexts are no images."""
+    dockerfile = "FROM base AS for-amd64\nFROM base AS for-arm64\nFROM for-${TARGETARCH}\nCOPY --from=files /x /x\n"
+    place = f"{stack.connection.registry}/contexts"
+    contexts = {"base": f"docker-image://{place}/base:1", "files": "files"}
+    application = make_application(
+        stack, commands, tmp_path, "contexts", dockerfile, {"files/x": "x"}, build={"contexts": contexts}
+    )
+    application.move("1")
+    here = {**contexts, "files": str(tmp_path / "app.git" / "files")}
+    application.release(*(f"--build-context={name}={where}" for name, where in here.items()))
+    assert application.check()["outcome"] == "1 base image, none changed"
+    application.move("2")
+    moved_to_one_run(application, "base", 1)

@@ -242,16 +242,18 @@ def test_a_git_url_at_a_ref(three: Shop) -> None:
 
 
 def test_a_dockerfile_says_what_it_is_built_on(shop: Shop) -> None:
-    """By the image of a component, with or without a tag; not by digest."""
-    shop.write("[components.app]\n[components.base]\n[components.pinned]\n", "base", "app", "pinned")
+    """By the image of a component, with or without a tag, also in a context; not by digest."""
+    named = f'[components.named.build]\ncontexts = {{ base = "docker-image://{IMAGE}/base:1" }}\n'
+    shop.write("[components.app]\n[components.base]\n[components.pinned]\n" + named, "base", "app", "pinned", "named")
     shop.commit(
         "chore: bases",
         **{
             "app/Dockerfile": f"FROM {IMAGE}/base:1 AS x\nFROM x\n",
             "pinned/Dockerfile": f"FROM {IMAGE}/base@sha256:{'0' * 64}\n",
+            "named/Dockerfile": "FROM base\n",
         },
     )
-    assert shop.plan().rounds() == [["base", "pinned"], ["app"]]
+    assert shop.plan().rounds() == [["base", "pinned"], ["app", "named"]]
 
 
 @pytest.mark.parametrize(
