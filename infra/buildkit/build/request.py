@@ -33,11 +33,11 @@ class BuildRequest(NamedTuple):
     well. `no_cache_stages`: stages to build without the cache. `pull`: ask
     registries for newer base images; `prefer_local`: do not ask where a Docker engine has the image itself.
     `source_date_epoch`: seconds; times in the image's config come from it. `git_modes`: files and folders have the
-    modes that git knows, not those that somebody's umask gave a checkout, and none is older than
-    `source_date_epoch`. `attests`: `sbom` or `provenance` and their
-    attributes (`mode=max`); none by default. `required_attests`: those that must not be left out by a daemon that
-    cannot make them. `recorded`: facts for the provenance, which nothing else reads: `vcs:source`, `vcs:revision`, or
-    keys of one's own. `annotations`: of the images; keys may say where (`index:KEY`,
+    modes that git knows, not those that somebody's umask gave a checkout, none is older than `source_date_epoch`, and
+    what git does not know is left out: pipes, sockets, devices, the context's folders without files. `attests`: `sbom`
+    or `provenance` and their attributes (`mode=max`); none by default. `required_attests`: those that must not be left
+    out by a daemon that cannot make them. `recorded`: facts for the provenance, which nothing else reads: `vcs:source`,
+    `vcs:revision`, or keys of one's own. `annotations`: of the images; keys may say where (`index:KEY`,
     `manifest[linux/amd64]:KEY`).
 
     `source_policy`: which images, repositories and files the build may use, and what it uses in their place.

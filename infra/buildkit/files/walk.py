@@ -28,6 +28,7 @@ _GO_TYPES = {
     stat.S_IFCHR: 1 << 26 | 1 << 21,
     stat.S_IFIFO: 1 << 25,
 }
+_KNOWN_TO_GIT = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
 _GO_TYPE_BITS = 1 << 31 | 1 << 27 | 1 << 26 | 1 << 25 | 1 << 21
 _GO_SETUID, _GO_SETGID, _GO_STICKY = 1 << 23, 1 << 22, 1 << 20
 
@@ -35,26 +36,29 @@ _GO_SETUID, _GO_SETGID, _GO_STICKY = 1 << 23, 1 << 22, 1 << 20
 class Selection(NamedTuple):
     """The daemon's selection of a directory: pattern lists as its metadata carries them, "" or missing: everything.
 
-    `git_modes`: it gets the modes that git knows, instead of those that a umask gave a checkout.
+    `git_modes`: it gets the modes that git knows, instead of those that a umask gave a checkout, and no links between
+    files, pipes, sockets and devices, which git does not know. `no_empty`: nor folders without a file.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     follow: tuple[str, ...] = ()
     git_modes: bool = False
+    no_empty: bool = False
 
 
 class _Folder:
-    """A directory on the way down. `path`: from the root. `include`/`exclude`: what each pattern said of it."""
+    """A directory on the way down. `path`: from the root. `include`/`exclude`: what each pattern said of it. `picked`:
+    by these; `sent`: it itself, not only what is in it."""
 
-    __slots__ = ("exclude", "include", "names", "path", "sent", "status")
+    __slots__ = ("exclude", "include", "names", "path", "picked", "sent", "status")
 
     def __init__(self, path: bytes, status: os.stat_result, names: Iterator[bytes]) -> None:
         self.path = path
         self.status = status
         self.include: tuple[bool, ...] | None = None
         self.exclude: tuple[bool, ...] | None = None
-        self.sent = True
+        self.picked = self.sent = True
         self.names = names
 
 
@@ -83,6 +87,7 @@ class _Walk:
         self._exclude_fixed = self._exclude is not None and self._exclude.all_fixed(negative=True)
         self._first_names: dict[tuple[int, int], bytes] = {}
         self._git_modes = selection.git_modes
+        self._no_empty = selection.no_empty
 
     def stats(self) -> Iterator[Stat]:
         try:
@@ -104,9 +109,12 @@ class _Walk:
                 continue  # gone since the directory was listed, as if it had never been there
             except OSError as error:
                 raise _unreadable(path, error) from error
+            if self._git_modes and stat.S_IFMT(status.st_mode) not in _KNOWN_TO_GIT:
+                continue
             below = self._enter(folder, path, status)
             if below is None:
                 continue
+            below.sent = below.picked and not (self._no_empty and stat.S_ISDIR(status.st_mode))
             if below.sent:
                 for parent in folders:
                     if not parent.sent:
@@ -129,13 +137,13 @@ class _Walk:
             if not picked:
                 if is_folder and self._include_fixed and not self._include.may_pick_below(path, negative=False):
                     return None
-                entry.sent = False
+                entry.picked = False
         if self._exclude is not None:
             excluded, entry.exclude = self._exclude.match(path, folder.exclude)
             if excluded:
                 if is_folder and self._exclude_fixed and not self._exclude.may_pick_below(path, negative=True):
                     return None
-                entry.sent = False
+                entry.picked = False
         return entry
 
     def _names(self, folder: _Folder) -> Iterator[bytes]:
@@ -144,7 +152,7 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError):
             return iter(())
         except OSError as error:
-            if error.errno == errno.EACCES and not folder.sent:
+            if error.errno == errno.EACCES and not folder.picked:
                 return iter(())
             raise _unreadable(folder.path, error) from error
 
@@ -157,7 +165,7 @@ class _Walk:
             result.size = status.st_size
             if stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode):
                 result.devmajor, result.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
-            if status.st_nlink > 1:
+            if status.st_nlink > 1 and not self._git_modes:
                 first = self._first_names.setdefault((status.st_dev, status.st_ino), name)
                 if first is not name:
                     result.linkname = first

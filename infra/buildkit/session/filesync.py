@@ -23,6 +23,8 @@ from prefect_slipway.infra.domain.errors import ContextError
 from prefect_slipway.infra.domain.options import parse_bool
 
 _STATS_AT_ONCE = 256
+# As the daemon calls it. Others may lie outside of git.
+_MAIN = "context"
 _NS = 1_000_000_000
 # Less than a second; two times of one file have the same remainder only by an accident.
 _PRIME = 999_999_937
@@ -55,6 +57,7 @@ class FileSync:
             exclude=tuple(decoded(call.metadata, "exclude-patterns")),
             follow=tuple(decoded(call.metadata, "followpaths")),
             git_modes=self._git_modes,
+            no_empty=self._git_modes and name == _MAIN,
         )
         try:
             await _Transfer(call, directory, selection, self._clamped_to).run()

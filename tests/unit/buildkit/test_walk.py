@@ -145,3 +145,17 @@ def test_gits_modes_do_not_depend_on_a_umask(tmp_path: Path) -> None:
     assert modes["set"] == 0o755
     as_they_are = {os.fsdecode(stat.path): stat.mode & 0o777 for stat in walk(tmp_path, Selection())}
     assert (as_they_are["folder"], as_they_are["run"], as_they_are["open"]) == (0o700, 0o700, 0o666)
+
+
+def test_what_git_does_not_know_is_left_out(tmp_path: Path) -> None:
+    """A clone has no folders without files, no pipes and no sockets, and its files are not linked to each other."""
+    make(tmp_path, "folder/file", "open", "shut/file")
+    (tmp_path / "linked").hardlink_to(tmp_path / "open")
+    (tmp_path / "empty" / "emptier").mkdir(parents=True)
+    os.mkfifo(tmp_path / "folder" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    sent = {stat.path.decode(): stat.linkname for stat in walk(tmp_path, Selection(git_modes=True, no_empty=True))}
+    assert sent == dict.fromkeys(["folder", "folder/file", "linked", "open", "shut", "shut/file"], b"")
+    assert "empty/emptier" in paths(tmp_path, Selection(git_modes=True))
+    assert {"empty/emptier", "folder/pipe", "socket"} <= set(paths(tmp_path, Selection()))
