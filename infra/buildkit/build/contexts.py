@@ -83,7 +83,7 @@ class NamedContexts(NamedTuple):
 
 
 def _layout(name: str, place: str) -> tuple[str, Layout, str]:
-    """`PATH[:TAG][@DIGEST]`: an id for it, the layout, the digest."""
+    """`PATH[:TAG][@DIGEST]`: an id for it, the layout, the digest. Without a tag it is `latest`, or the only one."""
     where, _, digest = place.partition("@")
     path, colon, tag = where.partition(":")
     # Imported late: few builds have one.
@@ -94,7 +94,7 @@ def _layout(name: str, place: str) -> tuple[str, Layout, str]:
     layout = Layout(Path(path))
     if not digest:
         tag = tag if colon else "latest"
-        digest = layout.digest(tag) or ""
+        digest = layout.digest(tag) or ("" if colon else layout.only()) or ""
         if not digest:
             raise ContextError(f"the context {name!r}: no {tag!r} in the OCI layout {path}", action="check its path")
     if layout.size(digest) is None:

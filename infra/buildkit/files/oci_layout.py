@@ -45,12 +45,17 @@ class Layout:
 
     def digest(self, name: str) -> str | None:
         """The digest that index.json has under a name or tag, a name first; None if there is none."""
-        manifests = self._index().get("manifests", [])
-        for key in (_IMAGE_NAME, _REF_NAME):
+        manifests = _manifests(self._index())
+        for key in range(2):
             for descriptor in manifests:
-                if (descriptor.get("annotations") or {}).get(key) == name:
+                if _naming(descriptor)[key] == name:
                     return str(descriptor.get("digest", ""))
         return None
+
+    def only(self) -> str | None:
+        """The digest of the only one in index.json, whatever its name; None if there is another number of them."""
+        manifests = _manifests(self._index())
+        return str(manifests[0].get("digest", "")) if len(manifests) == 1 else None
 
     def put(self, descriptor: Mapping[str, Any], names: Iterable[str] = (), tags: Iterable[str] = ()) -> None:
         """Name a blob in index.json, under image names and tags; what had such a name before loses it. Raises
@@ -59,12 +64,10 @@ class Layout:
         named += [{_REF_NAME: tag} for tag in tags]
         with self._locked():
             index = self._index()
-            manifests = index.get("manifests", [])
+            manifests = _manifests(index)
             for annotations in named:
                 manifests = [m for m in manifests if _naming(m) != _naming({"annotations": annotations})]
-                manifests.append(
-                    {**descriptor, "annotations": {**(descriptor.get("annotations") or {}), **annotations}}
-                )
+                manifests.append({**descriptor, "annotations": {**_annotations(descriptor), **annotations}})
             index |= {"schemaVersion": 2, "mediaType": _INDEX_TYPE, "manifests": manifests}
             self._replace("oci-layout", {"imageLayoutVersion": "1.0.0"})
             self._replace("index.json", index)
@@ -154,8 +157,20 @@ def _is(path: Path, file: IO[str]) -> bool:
         return False
 
 
-def _naming(descriptor: Mapping[str, Any]) -> tuple[str, str]:
-    annotations = descriptor.get("annotations") or {}
+def _manifests(index: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of an index.json, which anybody may have written."""
+    found = index.get("manifests")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _annotations(descriptor: Mapping[str, Any]) -> dict[str, Any]:
+    found = descriptor.get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
+def _naming(descriptor: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Its name and its tag."""
+    annotations = _annotations(descriptor)
     return annotations.get(_IMAGE_NAME, ""), annotations.get(_REF_NAME, "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -80,6 +81,15 @@ async def test_a_layout_by_name(engine: Engine, context: Context, tmp_path: Path
         assert output_of(events) == "layout\n"
     with pytest.raises(ContextError, match="no '2' in the OCI layout"):
         await build(engine.address, context("FROM base"), contexts={"base": f"oci-layout://{layout}:2"})
+    # Without a tag the only image is meant, whatever it is called; of several, `latest`.
+    index = json.loads((layout / "index.json").read_text())
+    for manifest in index["manifests"]:
+        manifest["annotations"] = {"org.opencontainers.image.ref.name": "1.0"}
+    (layout / "index.json").write_text(json.dumps(index))
+    await build(engine.address, context("FROM base"), contexts={"base": f"oci-layout://{layout}"})
+    (layout / "index.json").write_text(json.dumps({**index, "manifests": index["manifests"] * 2}))
+    with pytest.raises(ContextError, match="no 'latest' in the OCI layout"):
+        await build(engine.address, context("FROM base"), contexts={"base": f"oci-layout://{layout}"})
 
 
 async def test_contexts_that_are_none(engine: Engine, context: Context, tmp_path: Path) -> None:

@@ -178,7 +178,18 @@ async def test_many_at_the_same_time(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"index.json", "oci-layout"}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"manifests": [{}]}', '{"manifests": [{"annotations": null}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[]", '{"manifests": [{}]}', '{"manifests": [{"annotations": null}]}'),
+        *(
+            '{"manifests": null}',
+            '{"manifests": {"a": 1}}',
+            '{"manifests": ["a"]}',
+            '{"manifests": [{"annotations": [1]}]}',
+        ),
+    ],
+)
 def test_an_index_that_is_none(tmp_path: Path, content: str) -> None:
     """A broken index names nothing, and is replaced by the next name."""
     (tmp_path / "index.json").write_text(content)
