@@ -19,6 +19,7 @@ STATE = (
     *("stack.json", "ports.json", "version.json", "lock"),
 )
 
+_ENGINE = "engine"
 _ENGINE_PROGRAMS = ("dockerd", "containerd", "buildkit", "runc", "rootlesskit", "slirp4netns", "docker-proxy")
 
 
@@ -32,8 +33,12 @@ def end_processes(home: Path) -> None:
 
 
 def unmount_all(home: Path) -> None:
-    """Detach every mount at or below `home`, innermost first."""
-    for point in reversed(_mounts_below(home)):
+    """Detach every mount that an engine of this home made, innermost first. Its folders and `home` itself may be mounts
+    of the user's."""
+    folder = home / _ENGINE
+    for point in reversed(_mounts_below(folder)):
+        if point.parent in {folder, folder.parent}:
+            continue
         subprocess.run(["umount", "--lazy", str(point)], check=False, capture_output=True)
 
 
@@ -53,27 +58,28 @@ def remove_state(home: Path) -> None:
 
 
 def _belongs(process: psutil.Process, home: Path) -> bool:
+    engine = home / _ENGINE
     try:
-        if process.name().startswith(_ENGINE_PROGRAMS) and any(_names(home, word) for word in process.cmdline()):
+        if process.name().startswith(_ENGINE_PROGRAMS) and any(_names(engine, word) for word in process.cmdline()):
             return True
-        # A build step's root file system is made of layers below the home: proc_pid_mountinfo(5).
-        escaped = Path(str(home).replace(" ", r"\040"))
+        # A build step's root file system is made of layers of the engine: proc_pid_mountinfo(5).
+        escaped = Path(str(engine).replace(" ", r"\040"))
         return any(line.split(" ")[4] == "/" and _names(escaped, line) for line in _mounts(str(process.pid)))
     except (psutil.Error, OSError):
         return False
 
 
-def _names(home: Path, text: str) -> bool:
-    """Whether `text` has a path below `home`: not one that only contains the same names, as /mnt/data does of /data."""
-    return re.search(rf"(?:^|[=:,\s\"']|//){re.escape(str(home))}/", text) is not None
+def _names(folder: Path, text: str) -> bool:
+    """Whether `text` has a path below `folder`: not one that only contains the same names, as /mnt/data does of /data."""
+    return re.search(rf"(?:^|[=:,\s\"']|//){re.escape(str(folder))}/", text) is not None
 
 
-def _mounts_below(home: Path) -> list[Path]:
+def _mounts_below(folder: Path) -> list[Path]:
     points = []
     for line in _mounts("self"):
         # Space, tab, newline and backslash are written as three octal digits.
         point = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line.split(" ")[4]))
-        if point.is_relative_to(home):
+        if point.is_relative_to(folder):
             points.append(point)
     return points
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.conftest import stack_home as empty_home
 from tests.migrated import use_database
 from tests.ports import free_port
 from tests.releases import make_source
+from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -124,3 +127,19 @@ def test_another_registry_port_does_not_rename_images_unasked(env: dict[str, str
         row["version"] for row in json.loads(run_slipway("history", "app", "--format", "json", env=moved).stdout)
     ]
     assert versions == ["0.2.0", "0.1.0"]
+
+
+@pytest.mark.root
+def test_down_leaves_the_users_mounts(tmp_path: Path) -> None:
+    """The state folder may be a volume, and so may be what is beside or in it: only what an engine mounted goes."""
+    volumes = [tmp_path, tmp_path / "data", tmp_path / "engine"]
+    made = [tmp_path / "engine" / "data" / "layer", tmp_path / "engine" / "run" / "netns"]
+    with contextlib.ExitStack() as exits:
+        for folder in volumes:
+            folder.mkdir(exist_ok=True)
+            exits.enter_context(small_disk(folder, "64k"))
+        for folder in made:
+            folder.mkdir(parents=True)
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        assert run_slipway("down", env=clean_environment(SLIPWAY_HOME=str(tmp_path))).returncode == 0
+        assert [folder.is_mount() for folder in [*volumes, *made]] == [True, True, True, False, False]
