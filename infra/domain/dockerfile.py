@@ -17,6 +17,7 @@ from typing import NamedTuple
 from prefect_slipway.infra.domain.errors import DockerfileInvalid
 from prefect_slipway.infra.domain.globs import ANY, Loop, One, Part, glob, literal
 from prefect_slipway.infra.domain.platform import this_machine
+from prefect_slipway.infra.domain.text import shortened
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES = {"syntax", "escape", "check"}
@@ -31,6 +32,7 @@ _LONGEST, _LONGEST_TOGETHER = 16 << 10, 16 << 20
 # What a pattern counts for, in characters: it costs more time.
 _OF_A_PATTERN, _LONGEST_MATCHED = 64 << 10, 128
 _DEEPEST = 50
+_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +302,9 @@ class _Word:
         raise self._wrong()
 
     def _wrong(self) -> DockerfileInvalid:
-        return DockerfileInvalid(f"{self._text!r} has a substitution that cannot be made", action="correct it")
+        return DockerfileInvalid(
+            f"{shortened(self._text, _SHOWN)!r} has a substitution that cannot be made", action="correct it"
+        )
 
 
 def _trimmed(value: str, pattern: str, *, longest: bool, end: bool) -> str:

@@ -70,7 +70,7 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
 
 
 def _names(folder: Path, text: str) -> bool:
-    """Whether `text` has a path below `folder`: not one that only contains the same names, as /mnt/data does of /data."""
+    """Whether `text` has a path below `folder`, not one that only has its names, as /mnt/data of /data."""
     return re.search(rf"(?:^|[=:,\s\"']|//){re.escape(str(folder))}/", text) is not None
 
 

@@ -12,7 +12,7 @@ from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.domain.ledger import FileEdit
 from prefect_slipway.infra.source.branch import heads_of
 from prefect_slipway.infra.source.causes import run_git
-from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git, text_of
+from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git
 from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries
 from prefect_slipway.infra.source.refs import Change, RefStore
 
@@ -123,7 +123,7 @@ class BranchFile:
         size = int(await self._run("cat-file", "-s", file.id))
         if size > _MOST_BYTES:
             raise SourceError(f"{path} has {size} bytes; the limit is {_MOST_BYTES}")
-        text = text_of(await self._run("cat-file", "blob", file.id))
+        text = await self._run("cat-file", "blob", file.id)
         if "\0" in text:
             raise SourceError(f"{path} is not a text in UTF-8")
         return text

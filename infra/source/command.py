@@ -102,17 +102,6 @@ class Remote:
         return found or self.url.embedded
 
 
-def in_utf8(text: str) -> str:
-    """A text to be given to git, which is to have it in UTF-8 even where this process has another encoding for file
-    names, and so for what it exchanges with git. `text_of` is the reverse."""
-    return os.fsdecode(text.encode(errors="surrogateescape"))
-
-
-def text_of(said: str) -> str:
-    """The text in UTF-8 that git gave; other bytes are surrogates."""
-    return os.fsencode(said).decode(errors="surrogateescape")
-
-
 async def git(
     *args: str,
     cwd: Path | None = None,

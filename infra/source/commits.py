@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prefect_slipway.infra.source.causes import run_git
-from prefect_slipway.infra.source.command import AS_STORED, Remote, in_utf8
+from prefect_slipway.infra.source.command import AS_STORED, Remote
 
 # The user's settings could have git put a part of an index into the repository.
 _WHOLE_INDEX = ("-c", "core.splitIndex=false")
@@ -77,7 +77,7 @@ async def commit_files(
         there = entries(await git("ls-tree", "-r", "-z", parent, "--", *change.files))
         lines = []
         for name, text in change.files.items():
-            blob = (await git("hash-object", "-w", "--stdin", stdin=in_utf8(text))).strip()
+            blob = (await git("hash-object", "-w", "--stdin", stdin=text)).strip()
             lines.append(f"{there[name].mode if name in there else '100644'} {blob}\t{name}\0")
         await git(*_WHOLE_INDEX, "read-tree", parent)
         await git(*_WHOLE_INDEX, "update-index", "-z", "--add", "--index-info", stdin="".join(lines))
@@ -94,7 +94,7 @@ async def store_commit(
     tree = tree or (await store("tree")).strip()
     who = author.now
     lines = [f"tree {tree}", *([f"parent {parent}"] if parent is not None else []), f"author {who}", f"committer {who}"]
-    head, body = in_utf8("".join(f"{line}\n" for line in lines)), in_utf8(f"\n{message}")
+    head, body = "".join(f"{line}\n" for line in lines), f"\n{message}"
     if author.sign is not None:
         signature = (await author.sign(os.fsencode(head + body))).rstrip("\n").replace("\n", "\n ")
         head += f"gpgsig {signature}\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import RefUnknown
 from prefect_slipway.infra.source.causes import git_error, own_words, run_git
-from prefect_slipway.infra.source.command import FETCH, Answer, Remote, git, in_utf8
+from prefect_slipway.infra.source.command import FETCH, Answer, Remote, git
 from prefect_slipway.infra.source.commits import SLIPWAY, store_commit
 from prefect_slipway.infra.source.history import read_tags
 
@@ -75,7 +75,7 @@ class RefStore:
     async def store_tag(self, name: str, revision: str, message: str) -> str:
         """Store a tag of a commit with a message, and return its id. Nothing refers to it yet."""
         text = f"object {revision}\ntype commit\ntag {name}\ntagger {SLIPWAY.now}\n\n{message.rstrip()}\n"
-        return (await self._run_here("hash-object", "-w", "-t", "tag", "--stdin", stdin=in_utf8(text))).strip()
+        return (await self._run_here("hash-object", "-w", "-t", "tag", "--stdin", stdin=text)).strip()
 
     async def texts(self, refs: Mapping[str, str]) -> dict[str, str]:
         """The messages of the commits that `refs` name, fetched if needed; refs that are gone are left out."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -144,32 +141,3 @@ async def test_a_clone_that_cannot_have_the_tag_is_a_warning(bare: Path) -> None
     git(ours, "tag", "v0.1.0/mine")
     assert "does not have the tag" in await _publish(ours, "0.1.0")
     assert git(bare, "tag") == "v0.1.0" and git(bare, "show", "main:CHANGELOG.md")
-
-
-def test_git_has_texts_in_utf_8(bare: Path) -> None:
-    """Whatever encoding this process has for file names."""
-    ours = _clone(bare, "ours")
-    commit(ours, "docs: é", {"CHANGELOG.md": "# é\n"})
-    git(ours, "push", "--quiet")
-    program = f"""if True:
-        import asyncio, sys
-        from pathlib import Path
-        from prefect_slipway.infra.domain.ledger import Announcement, Claim, FileEdit
-        from prefect_slipway.infra.domain.version import parse_version
-        from prefect_slipway.infra.source.directory import open_directory
-        from prefect_slipway.infra.source.ledger import GitLedger
-
-        async def publish():
-            ledger = await GitLedger.open(await open_directory(Path({str(ours)!r}), allow_dirty=False), prefix="v")
-            reserved = await ledger.reserve(Claim("run", "a"), lambda taken: parse_version("0.1.0"))
-            edit = FileEdit("main", "CHANGELOG.md", lambda old: old + "\\u2028\\xfc\\n", "docs: \\xfc\\n")
-            return await ledger.publish(reserved, Announcement("\\xfc", edit))
-
-        assert sys.getfilesystemencoding() == "ascii"
-        assert asyncio.run(publish()) == ""
-    """
-    env = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run([sys.executable, "-c", program], env=env, check=True)
-    assert git(bare, "show", "main:CHANGELOG.md") == "# é\n\u2028ü"
-    assert git(bare, "log", "-1", "--format=%B", "main").strip() == "docs: ü"
-    assert git(bare, "cat-file", "tag", "v0.1.0").endswith("\n\nü")
