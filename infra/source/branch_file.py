@@ -6,6 +6,7 @@ that is not public, and a tag never names a commit that nobody built.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePosixPath
 
 from prefect_slipway.infra.domain.errors import SourceError
@@ -63,8 +64,16 @@ class BranchFile:
 
     async def arrive(self) -> None:
         """The change is made: a work tree with this branch checked out gets it, too."""
-        if self._checked_out and self._last is not None and not self.warning:
+        if self._edit is None or self._last is None or not self._checked_out:
+            return
+        try:
             await self._run("read-tree", "-m", "-u", str(self._last.old), str(self._last.new))
+        except SourceError as error:
+            path = shlex.quote(self._edit.path)
+            self.warning = (
+                f"{self._edit.path} has the notes on {self._last.ref}, and not yet in this work tree: {error.cause}; "
+                f"run `git restore --source=HEAD --staged --worktree -- {path}` there"
+            )
 
     async def _is_checked_out(self, ref: str) -> bool:
         """Whether this work tree has the branch checked out. Raises SourceError if another one has it."""

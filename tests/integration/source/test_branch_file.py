@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -133,6 +135,17 @@ async def test_work_trees_stay_as_they_are(work: Path, tmp_path: Path) -> None:
     assert await _publish(tmp_path / "other", "0.3.0", ref="next") == ""
     assert (tmp_path / "other" / "CHANGELOG.md").exists()
     assert git(tmp_path / "other", "status", "--porcelain") == ""
+
+
+async def test_a_work_tree_that_is_busy_is_told_what_to_do(work: Path) -> None:
+    """The branch has the notes already: git as it is would take them back with the next commit."""
+    (work / ".git" / "index.lock").touch()
+    warning = await _publish(work, "0.1.0")
+    assert "has the notes on refs/heads/main, and not yet in this work tree" in warning
+    assert git(work, "show", "main:CHANGELOG.md").startswith("# Changelog\n\n## 0.1.0")
+    (work / ".git" / "index.lock").unlink()
+    git(work, *shlex.split(warning.split("`")[1])[1:])
+    assert git(work, "status", "--porcelain") == ""
 
 
 async def test_a_clone_that_cannot_have_the_tag_is_a_warning(bare: Path) -> None:
