@@ -88,6 +88,18 @@ class VersionChoice(Request, title="Version"):
         parse_version(f"0.0.0-{value}.1")
         return value
 
+    @field_validator("paths")
+    @classmethod
+    def _paths_can_match(cls, values: list[str]) -> list[str]:
+        for value in values:
+            parts = value.removeprefix("!").split("/")
+            if not {"", ".", ".."}.isdisjoint(parts):
+                raise InvalidOption(
+                    f"no file has a path like {value!r}",
+                    action="write the pattern from the repository's top, such as services/api/**",
+                )
+        return values
+
     @field_validator("channels")
     @classmethod
     def _channels_can_be_tags(cls, values: dict[str, str]) -> dict[str, str]:

@@ -132,6 +132,7 @@ def test_options_become_fields() -> None:
                 {"feature/*": "a-{branch}", "fix/*": "{branch}-b"},
             )
         ),
+        *(({"version": {"paths": [path]}}, InvalidOption) for path in ("./a/**", "/a", "!a/", "a//b", "../a", "")),
         ({"bump": "huge"}, InvalidOption),
         ({"version": {"only_new": True, "again": True}}, InvalidOption),
         ({"version": {"exact": "1.0.0", "prerelease": True}}, InvalidOption),
