@@ -108,7 +108,9 @@ async def _fetch(repository: Path, remote: Remote, ref: str) -> tuple[str, str]:
     kept = f"+{ref}:refs/remotes/origin/source"
     await run_git(subject, "update-ref", "refs/heads/source", revision, cwd=repository)
     await run_git(subject, "config", "remote.origin.fetch", kept, cwd=repository)
-    named = _BRANCH.search((repository / "FETCH_HEAD").read_text(encoding="utf-8", errors="surrogateescape"))
+    # Of a commit id all branches may have been fetched.
+    noted = "" if is_full_id(ref) else (repository / "FETCH_HEAD").read_text(encoding="utf-8", errors="surrogateescape")
+    named = _BRANCH.search(noted)
     return revision, named[1] if named is not None else ""
 
 

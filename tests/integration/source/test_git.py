@@ -172,7 +172,7 @@ async def test_a_server_that_refuses_commit_ids_is_asked_for_everything(server: 
             patch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
         patch.setenv("GIT_CONFIG_COUNT", "1")
         async with await fetch_git(server.url("app.git"), ref=ancestor, workdir=tmp_path / "work") as checkout:
-            assert checkout.revision == ancestor
+            assert (checkout.revision, checkout.branch) == (ancestor, "")
             assert (checkout.path / "app/main.txt").read_text() == "one\n"
 
 
