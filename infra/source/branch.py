@@ -23,17 +23,17 @@ async def branch_of(checkout: Checkout, remote: str, credentials: CredentialSour
     or else to a branch whose head it is, the default branch first. `remote`: of a work tree, `-` for none; it names the
     default branch. Raises SourceErrors, if it cannot be asked.
     """
-    repository, revision, ref = checkout.repository, checkout.revision, checkout.ref
+    repository, revision = checkout.repository, checkout.revision
     if repository is None or revision is None:
         return ""
     fetched = checkout.temporary is not None
-    if fetched and ref is None:
+    if fetched and checkout.ref is None:
         return ""
     where = (
         None if remote == "-" and not fetched else await _remote(checkout, "origin" if fetched else remote, credentials)
     )
     default, heads = await heads_of(repository, where)
-    name = await _own(checkout) if not fetched else (ref or "").removeprefix(_HEADS)
+    name = checkout.branch if fetched else await _own(checkout)
     if not name or (fetched and heads.get(name) != revision):
         # A tag, a commit id, a detached HEAD.
         name = next((each for each in (default, *sorted(heads)) if heads.get(each) == revision), "")
