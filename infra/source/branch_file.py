@@ -7,14 +7,14 @@ that is not public, and a tag never names a commit that nobody built.
 from __future__ import annotations
 
 import shlex
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.domain.ledger import FileEdit
 from prefect_slipway.infra.source.branch import heads_of
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.command import AS_STORED, FETCH, Remote, git
-from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries
+from prefect_slipway.infra.source.commits import Commit, Entry, commit_files, entries, file_at, places
 from prefect_slipway.infra.source.refs import Change, RefStore
 
 _MOST_BYTES = 4 << 20
@@ -99,7 +99,8 @@ class BranchFile:
             unchanged = await git("diff-index", "--quiet", head, "--", edit.path, cwd=self._repository)
             if unchanged.status != 0:
                 raise SourceError(f"{edit.path} has uncommitted changes")
-        there = await self._find(head, PurePosixPath(edit.path))
+        listed = await self._run("ls-tree", "-z", head, "--", *places(edit.path))
+        there = file_at(entries(listed), edit.path)
         if self._checked_out and there is None and await self._run("ls-files", "--others", "--", edit.path):
             raise SourceError(f"{edit.path} is not committed")
         old = await self._read(there, edit.path) if there is not None else ""
@@ -116,17 +117,6 @@ class BranchFile:
         if name not in heads:
             raise SourceError(f"{name or 'a detached HEAD'} is not a branch of {self._refs.place}")
         return f"refs/heads/{name}", heads[name]
-
-    async def _find(self, head: str, path: PurePosixPath) -> Entry | None:
-        """The file, None if there is none yet. Raises SourceError for a path that cannot be one."""
-        way = [str(folder) for folder in path.parents if folder.name]
-        there = entries(await self._run("ls-tree", "-z", "-t", head, "--", str(path), *way))
-        if any(name in there and there[name].kind != "tree" for name in way):
-            raise SourceError(f"{path} leads through something that is not a folder")
-        file = there.get(str(path))
-        if file is not None and not file.is_file:
-            raise SourceError(f"{path} leads through something that is not a file")
-        return file
 
     async def _read(self, file: Entry, path: str) -> str:
         size = int(await self._run("cat-file", "-s", file.id))

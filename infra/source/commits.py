@@ -9,9 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from prefect_slipway.infra.domain.errors import SourceError
 from prefect_slipway.infra.source.causes import run_git
 from prefect_slipway.infra.source.command import AS_STORED, Remote
 
@@ -66,6 +67,23 @@ def entries(listed: str) -> dict[str, Entry]:
     return {name: Entry(*facts.split(" ")) for facts, _, name in rows}
 
 
+def places(name: str) -> list[str]:
+    """The path of a file, and those of the folders that it is in: what `git ls-tree` is asked for."""
+    return [name, *(str(folder) for folder in PurePosixPath(name).parents if folder.name)]
+
+
+def file_at(there: Mapping[str, Entry], name: str) -> Entry | None:
+    """The file of that name, None if there is none yet. `there`: at its `places`. Raises SourceError for a path that
+    cannot be a file's."""
+    path, *folders = places(name)
+    if any(folder in there and there[folder].kind != "tree" for folder in folders):
+        raise SourceError(f"{name} leads through something that is not a folder")
+    file = there.get(path)
+    if file is not None and not file.is_file:
+        raise SourceError(f"{name} leads through something that is not a file")
+    return file
+
+
 async def commit_files(
     repository: Path, parent: str, change: Commit, author: Author = SLIPWAY, *, remote: Remote | None = None
 ) -> str:
@@ -74,11 +92,13 @@ async def commit_files(
     with tempfile.TemporaryDirectory(prefix="slipway-index-") as folder:
         index = Path(folder, "index")
         git = partial(run_git, str(repository), AS_STORED, cwd=repository, remote=remote, index=index)
-        there = entries(await git("ls-tree", "-r", "-z", parent, "--", *change.files))
+        named = dict.fromkeys(place for name in change.files for place in places(name))
+        there = entries(await git("ls-tree", "-z", parent, "--", *named))
         lines = []
         for name, text in change.files.items():
             blob = (await git("hash-object", "-w", "--stdin", stdin=text)).strip()
-            lines.append(f"{there[name].mode if name in there else '100644'} {blob}\t{name}\0")
+            old = file_at(there, name)
+            lines.append(f"{old.mode if old is not None else '100644'} {blob}\t{name}\0")
         await git(*_WHOLE_INDEX, "read-tree", parent)
         await git(*_WHOLE_INDEX, "update-index", "-z", "--add", "--index-info", stdin="".join(lines))
         tree = (await git("write-tree", "--missing-ok")).strip()

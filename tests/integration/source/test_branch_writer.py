@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prefect_slipway.infra.domain.credentials import Credential
-from prefect_slipway.infra.domain.errors import BranchRefused, RefUnknown, SourceDenied, SourceMissing
+from prefect_slipway.infra.domain.errors import BranchRefused, RefUnknown, SourceDenied, SourceError, SourceMissing
 from prefect_slipway.infra.signing.ssh import PrivateKeySigner, ssh_signature
 from prefect_slipway.infra.source.branch_writer import Pushed, RemoteBranch, remote_branch, write_branch
 from prefect_slipway.infra.source.command import Remote, SshIdentity
@@ -132,6 +132,19 @@ async def test_a_branch_of_its_own(bare: Path, server: GitServer, tmp_path: Path
     await write(over_http(server), tmp_path / "w", "two", to="slipway/app")
     assert lines(bare, "slipway/app") == ["two"]
     assert git(bare, "rev-list", "--count", "main..slipway/app") == "1"
+
+
+@pytest.mark.parametrize("path", ["app/link", "app", "top/more", "app/link/more"])
+async def test_only_files_are_written(bare: Path, server: GitServer, tmp_path: Path, path: str) -> None:
+    """A link would lead to what is written, and a folder or a file in the way be gone."""
+
+    async def change(branch: RemoteBranch) -> Commit:
+        return Commit({path: "text\n"}, "chore: x\n")
+
+    async with remote_branch(over_http(server), "main", tmp_path / "w") as branch:
+        with pytest.raises(SourceError, match=f"{path} leads through something that is not a"):
+            await write_branch(branch, change, SLIPWAY)
+    assert git(bare, "log", "-1", "--format=%s", "main") == "more"
 
 
 async def test_over_ssh_with_a_key(bare: Path, tmp_path: Path) -> None:
