@@ -20,6 +20,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
+from prefect_slipway.flows.bake.constraints import satisfies
 from prefect_slipway.flows.bake.fields import text
 
 _MOST_ITEMS = 1024
@@ -84,11 +85,12 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _set(values: Sequence[Any]) -> list[Any]:
-    """In go-cty's order of a set of strings or numbers."""
-    return sorted(
-        _distinct(values), key=lambda value: (_number(value), "") if isinstance(value, Decimal) else (0, _text(value))
-    )
+def as_set(values: Sequence[Any]) -> list[Any]:
+    """Each once: strings or numbers in go-cty's order of a set, others as they come."""
+    found = _distinct(values)
+    if not all(isinstance(value, str | Decimal) for value in found):
+        return found
+    return sorted(found, key=lambda value: (value, "") if isinstance(value, Decimal) else (Decimal(0), value))
 
 
 def _encoded(value: Any) -> str:
@@ -176,7 +178,7 @@ def _range(*limits: Any) -> list[Decimal]:
         raise TypeError
     start, end = (Decimal(0), numbers[0]) if len(numbers) == 1 else (numbers[0], numbers[1])
     step = numbers[2] if len(numbers) == 3 else Decimal(1 if end >= start else -1)
-    if step == 0 or (end - start) / step > _MOST_ITEMS:
+    if step == 0 or (end - start) * step < 0 or (end - start) / step > _MOST_ITEMS:
         raise ValueError
     found = []
     while start < end if step > 0 else start > end:
@@ -204,10 +206,8 @@ def _lookup(whole: Any, key: str, *default: Any) -> Any:
 
 
 def _element(values: Any, index: Any) -> Any:
-    number = _whole(index)
-    if number < 0:
-        raise ValueError
-    return _list(values)[number % len(values)]
+    # A negative one counts from the end.
+    return _list(values)[_whole(index) % len(values)]
 
 
 def _coalesce(*values: Any) -> Any:
@@ -233,7 +233,7 @@ def _chunks(values: Any, size: Any) -> list[Any]:
     count = _whole(size)
     if count < 0:
         raise ValueError
-    return [_list(values)[at : at + count] for at in range(0, len(values), count)] if count and values else [values]
+    return [_list(values)[at : at + (count or len(values))] for at in range(0, len(values), count or len(values) or 1)]
 
 
 def _parseint(value: Any, base: Any) -> Decimal:
@@ -318,32 +318,6 @@ def _formatlist(form: Any, *arguments: Any) -> list[str]:
     return [_format(form, *(each[at] if isinstance(each, list) else each for each in arguments)) for at in range(count)]
 
 
-def _semvercmp(version: Any, constraint: Any) -> bool:
-    """One comparison (`>=1.2.0`), or several joined by commas, of Masterminds/semver's constraints."""
-    # Imported late, as few files need it.
-    import semver
-
-    found = semver.Version.parse(_text(version).removeprefix("v"), optional_minor_and_patch=True)
-    for part in re.split(r"[,\s]+(?=[<>=!])", _text(constraint).strip()):
-        match = re.fullmatch(r"(<=|>=|!=|=|<|>)?\s*v?([0-9][\w.+-]*)", part.strip())
-        if match is None:
-            raise ValueError
-        other = semver.Version.parse(match[2], optional_minor_and_patch=True)
-        if not _COMPARISONS[match[1] or "="](found.compare(other)):
-            return False
-    return True
-
-
-_COMPARISONS: Mapping[str, Callable[[int], bool]] = {
-    "=": lambda order: order == 0,
-    "!=": lambda order: order != 0,
-    "<": lambda order: order < 0,
-    ">": lambda order: order > 0,
-    "<=": lambda order: order <= 0,
-    ">=": lambda order: order >= 0,
-}
-
-
 def _indent(spaces: Any, value: Any) -> str:
     count = _whole(spaces)
     if not 0 <= count <= _LARGEST_POWER:
@@ -363,7 +337,7 @@ def _join(separator: Any, *lists: Any) -> str:
 
 
 def _title(value: Any) -> str:
-    return re.sub(r"(^|[^\w'])(\w)", lambda match: match[1] + match[2].upper(), _text(value))
+    return re.sub(r"(^|[^\w])(\w)", lambda match: match[1] + match[2].upper(), _text(value))
 
 
 def _hex(name: str) -> Callable[[Any], str]:
@@ -449,16 +423,24 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "reverse": lambda value: _text(value)[::-1],
     "reverselist": lambda values: _list(values)[::-1],
     "sanitize": lambda value: re.sub(r"[^a-zA-Z0-9_-]", "_", _text(value)),
-    "semvercmp": _semvercmp,
+    "semvercmp": lambda version, constraint: satisfies(_text(version), _text(constraint)),
     "sethaselement": lambda values, value: any(equal(each, value) for each in _list(values)),
-    "setintersection": lambda first, *others: _set(
+    "setintersection": lambda first, *others: as_set(
         [value for value in _list(first) if all(any(equal(value, one) for one in _list(each)) for each in others)]
     ),
     "setproduct": _setproduct,
-    "setsubtract": lambda left, right: _set(
+    "setsubtract": lambda left, right: as_set(
         [one for one in _list(left) if not any(equal(one, each) for each in right)]
     ),
-    "setunion": lambda *lists: _set([value for each in lists for value in _list(each)]),
+    "setsymmetricdifference": lambda *lists: as_set(
+        [
+            value
+            for each in lists
+            for value in each
+            if sum(any(equal(value, one) for one in _list(o)) for o in lists) % 2
+        ]
+    ),
+    "setunion": lambda *lists: as_set([value for each in lists for value in _list(each)]),
     "sha1": _hex("sha1"),
     "sha256": _hex("sha256"),
     "sha512": _hex("sha512"),
@@ -474,7 +456,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "trimprefix": lambda value, prefix: _text(value).removeprefix(_text(prefix)),
     "trimspace": lambda value: _text(value).strip(),
     "trimsuffix": lambda value, suffix: _text(value).removesuffix(_text(suffix)),
-    "upper": lambda value: _text(value).upper(),
+    "upper": lambda value: "".join(one.upper() if len(one.upper()) == 1 else one for one in _text(value)),
     "urlencode": lambda value: quote_plus(_text(value)),
     "values": lambda whole: [_object(whole)[key] for key in sorted(whole)],
     "zipmap": lambda keys, values: dict(zip(map(_text, _list(keys)), _list(values), strict=True)),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from prefect_slipway.flows.bake.fields import FIELDS, text
 from prefect_slipway.flows.bake.functions import FUNCTIONS
 from prefect_slipway.flows.bake.hcl import Repeated
 from prefect_slipway.flows.bake.template import Attribute, evaluate
+from prefect_slipway.flows.bake.types import Type, number
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.options import boolean, csv_fields
 
@@ -48,7 +48,7 @@ class Scope:
         self._busy: list[str] = []
         self._known: dict[str, Any] = {}
         self._rules: list[tuple[str, dict[str, Any]]] = []
-        self._types: dict[str, str] = {}
+        self._types: dict[str, Type] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._documents = documents
         self.descriptions: dict[str, Any] = {}
@@ -61,7 +61,8 @@ class Scope:
                 self.descriptions[variable] = body.get("description") or self.descriptions.get(variable, "")
                 where = f"{name}: the variable {variable}"
                 if "type" in body:
-                    self._types[variable] = _type_of(where, body["type"])
+                    kind = body["type"]
+                    self._types[variable] = Type.read(where, kind.source if isinstance(kind, Attribute) else str(kind))
                 self._rules += [(where, rule) for rule in _objects(f"{where}: validation", body.get("validation"))]
             plain = {key: value for key, value in document.items() if key not in _BLOCKS and key != "//"}
             self._defaults.update(plain)
@@ -101,17 +102,16 @@ class Scope:
         elif name in self._given and name in self.descriptions:
             value = _given(name, self._given[name], default, kind)
         if kind is not None:
-            value = _typed(name, value, kind)
+            value = kind.of(name, value)
         self._known[name] = value
         return value
 
     def variable(self, name: str) -> Variable:
         """A variable, with its value."""
-        value, kind = self(name), self._types.get(name, "")
+        value = self(name)
         shown = value if isinstance(value, str | None) else FUNCTIONS["jsonencode"](value)
-        outer, _, inner = kind.rstrip(")").partition("(")
         described = text(f"the variable {name}: description", evaluate(name, self.descriptions[name], self))
-        return Variable(name, f"{outer} of {inner}" if inner else kind, shown, described)
+        return Variable(name, str(self._types.get(name, "")), shown, described)
 
     def _blocks(self, kind: str) -> Mapping[str, Any]:
         """The blocks of all files by name, those of a matrix each by its own."""
@@ -217,35 +217,6 @@ def _names(value: Any) -> list[str]:
     return [str(one) for one in (value if isinstance(value, list) else [value])]
 
 
-def _type_of(where: str, value: Any) -> str:
-    kind = re.sub(r"\s", "", value.source if isinstance(value, Attribute) else str(value)).strip('"')
-    if re.fullmatch(r"any|bool|number|string|(?:list|set|map)\((?:any|bool|number|string)\)", kind) is None:
-        raise InvalidOption(
-            f"{where}: the type {kind} is not supported",
-            action="use string, number, bool, any, or list(…), set(…), map(…) of one of them",
-        )
-    return kind
-
-
-def _typed(name: str, value: Any, kind: str) -> Any:
-    """The value as one of its type. Raises InvalidOption where it cannot be one."""
-    outer, _, inner = kind.rstrip(")").partition("(")
-    if value is None or outer == "any":
-        return value
-    if outer in {"list", "set"} and isinstance(value, list):
-        items = [_typed(name, item, inner) for item in value]
-        return items if outer == "list" else sorted(dict.fromkeys(items))
-    if outer == "map" and isinstance(value, dict):
-        return {key: _typed(name, item, inner) for key, item in value.items()}
-    if outer == "string" and not isinstance(value, list | dict):
-        return text(f"the variable {name}", value)
-    if outer == "number" and isinstance(value, str | int | Decimal) and not isinstance(value, bool):
-        return _number_of(name, value)
-    if outer == "bool" and isinstance(value, bool | str):
-        return boolean(f"the variable {name}", value) if isinstance(value, str) else value
-    raise InvalidOption(f"the variable {name} is a {kind}, not {value!r}")
-
-
 def _json(name: str, value: str) -> Any:
     try:
         return json.loads(value, parse_float=Decimal, parse_int=Decimal)
@@ -253,24 +224,14 @@ def _json(name: str, value: str) -> Any:
         raise InvalidOption(f"the value of {name}_JSON is not JSON", action=f"set {name} instead") from error
 
 
-def _number_of(name: str, value: Any) -> Decimal:
-    try:
-        number = Decimal(value)
-        if number.is_finite():
-            return number
-    except DecimalException:
-        pass
-    raise InvalidOption(f"the variable {name} is a number, not {value!r}")
-
-
-def _given(name: str, value: str, default: Any, kind: str | None) -> Any:
+def _given(name: str, value: str, default: Any, kind: Type | None) -> Any:
     """A value that was given as text, of its type, or its default's; of a list divided by commas, as buildx has it."""
     if kind is not None:
-        return csv_fields(f"the variable {name}", value) if kind.startswith(("list", "set")) else value
+        return csv_fields(f"the variable {name}", value) if kind.takes_lists else value
     if isinstance(default, bool):
         return boolean(f"the variable {name}", value)
     if isinstance(default, int | Decimal):
-        return _number_of(name, value)
+        return number(name, value)
     if isinstance(default, list | dict):
         raise InvalidOption(f"the variable {name} is not a string, so it can only be changed in the file")
     return value

@@ -156,6 +156,19 @@ def test_functions_and_operators(tmp_path: Path, call: str) -> None:
         ('dirname("/a/b.txt")', "/a"),
         ('semvercmp("1.10.0", ">=1.9.0")', "true"),
         ('semvercmp("v2.0.0", ">=1.9, <2.0")', "false"),
+        ('semvercmp("1.2.3-beta", ">1.0")', "false"),
+        ('semvercmp("1.2.3-beta", ">1.0-0")', "true"),
+        ('semvercmp("1.3.0", "~1.2")', "false"),
+        ('semvercmp("1.3.0", "^1.2")', "true"),
+        ('semvercmp("0.3.0", "^0.2.1")', "false"),
+        ('semvercmp("1.2.9", "1.2.x")', "true"),
+        ('semvercmp("2.0.0", "1.0 - 2.0")', "true"),
+        ('semvercmp("3.1.0", ">1 <2 || >3.0")', "true"),
+        ('element(["a", "b"], -1)', "b"),
+        ("jsonencode(chunklist([], 2))", "[]"),
+        ('jsonencode(setsymmetricdifference(["a", "b"], ["b", "c"]))', '["a","c"]'),
+        ('title("it\'s a-b_c")', "It'S A-B_c"),
+        ('upper("straße")', "STRAßE"),
     ],
 )
 def test_functions_of_newer_versions(tmp_path: Path, call: str, value: str) -> None:
@@ -206,8 +219,50 @@ def test_types_of_variables(tmp_path: Path) -> None:
     assert read(tmp_path, text, L='x,"y,z"', N="4", B="1").args == {"L": "x+y,z", "N": "5", "B": "on"}
     with pytest.raises(InvalidOption, match="N is a number"):
         read(tmp_path, text, N="four")
-    with pytest.raises(InvalidOption, match="type object"):
-        read(tmp_path, 'variable "X" { type = object({ a = string }) }\ntarget "default" {}')
+
+
+NESTED = """
+variable "O" {
+  type = object({
+    name  = string, ports = list(number)  # of the service
+    more  = optional(map(list(string)))
+  })
+  default = { name = "a", ports = ["1"], other = true }
+}
+variable "T" {
+  type = tuple([string, number])
+  default = ["a", "1"]
+}
+target "default" { args = { O = jsonencode(O), T = jsonencode(T) } }
+"""
+
+
+def test_nested_types_of_variables(tmp_path: Path) -> None:
+    """Objects have their fields and no others, tuples their length."""
+    assert read(tmp_path, NESTED).args == {"O": '{"more":null,"name":"a","ports":[1]}', "T": '["a",1]'}
+    given = read(tmp_path, NESTED, O_JSON='{"name": "b", "ports": [], "more": {"x": ["y"]}}', T="b,2")
+    assert given.args == {"O": '{"more":{"x":["y"]},"name":"b","ports":[]}', "T": '["b",2]'}
+    for name, value, said in (
+        ("O_JSON", '{"name": "b"}', "O is an object"),
+        ("T_JSON", '["b"]', "T is a tuple"),
+        ("T_JSON", '["b", "c"]', "T is a number"),
+    ):
+        with pytest.raises(InvalidOption, match=said):
+            read(tmp_path, NESTED, **{name: value})
+    deep = "list(" * 50 + "string" + ")" * 50
+    for kind in (
+        "object({ a })",
+        "tuple(string)",
+        "list",
+        "list(string",
+        "list(strin)",
+        "map()",
+        "(",
+        "string string",
+        deep,
+    ):
+        with pytest.raises(InvalidOption):
+            read(tmp_path, f'variable "X" {{ type = {kind}\n }}\ntarget "default" {{}}')
 
 
 def test_a_validation(tmp_path: Path) -> None:
