@@ -52,7 +52,7 @@ async def _promote(request: GitPromoteRequest) -> PromoteResult[GitWrite]:
 @step("find the image")
 async def find_image(target: OpenTarget) -> str:
     """What the first environment names. Raises NotPromoted, and as `writing.current`."""
-    there = await writing.current(target)
+    there, *_ = await writing.current(target)
     if there is None or not (there.tag or there.digest):
         raise NotPromoted(f"{target.name}: {target.request.place} names no image by a tag or digest")
     return str(there)
@@ -60,7 +60,7 @@ async def find_image(target: OpenTarget) -> str:
 
 @step("look at the previous environment")
 async def check_written(target: OpenTarget, image: DeployedImage) -> None:
-    """Check that this digest is there. Raises NotPromoted."""
-    there = await writing.current(target, image.name)
-    if there is None or there.digest != image.digest:
-        raise NotPromoted(f"{target.name}: {target.request.place} names {there}, not {image.reference}")
+    """Check that this digest is in all its places there. Raises NotPromoted."""
+    for there in await writing.current(target, image.name):
+        if there is None or there.digest != image.digest:
+            raise NotPromoted(f"{target.name}: {target.request.place} names {there}, not {image.reference}")

@@ -41,7 +41,7 @@ async def find_release(target: OpenTarget, to: str, image: str | None) -> tuple[
         there, revision = await writing.earlier(target, image)
         # The digest is what ran, whatever its tag is now.
         return str(there), None, revision
-    now = await writing.current(target, image)
+    now, *_ = await writing.current(target, image)
     name = image or (now.name if now is not None else None)
     if name is None:
         raise ReleaseUnknown(f"{target.title} names no image", action="name it with --image REGISTRY/REPOSITORY")

@@ -70,9 +70,9 @@ async def write(
     )
 
 
-async def current(target: OpenTarget, image: str | None = None) -> ImageReference | None:
-    """What the target names now, None if that cannot be read. `image`: REGISTRY/REPOSITORY, if it is known. Raises as
-    `write`."""
+async def current(target: OpenTarget, image: str | None = None) -> list[ImageReference | None]:
+    """What each of the target's places names now, None where that cannot be read; never empty. `image`:
+    REGISTRY/REPOSITORY, if it is known. Raises as `write`."""
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
         return _named(target, await _files(target, branch), image)
 
@@ -82,7 +82,7 @@ async def never_had(target: OpenTarget, image: DeployedImage) -> bool:
     back or replaced since. Raises as `write`."""
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
         now = _named(target, await _files(target, branch), image.name)
-        if now is not None and (now.digest == image.digest or _is_ahead([now], image)):
+        if all(each is not None and each.digest == image.digest for each in now) or _is_ahead(now, image):
             return False
         for depth in _DEPTHS:
             await branch.deepen(depth)
@@ -95,13 +95,13 @@ async def earlier(target: OpenTarget, image: str | None = None) -> tuple[ImageRe
     """The release before the one that the target names now, and the commit that replaced it. What was rolled back does
     not count. Raises ReleaseUnknown, and as `write`."""
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
-        now = _named(target, await _files(target, branch), image)
+        now, *_ = _named(target, await _files(target, branch), image)
         for depth in _DEPTHS:
             await branch.deepen(depth)
             for revision in await _commits_of(branch, target.path, now):
                 if (parent := await branch.parent(revision)) is None:
                     break
-                there = _named(target, await _files(target, branch, parent), image)
+                there, *_ = _named(target, await _files(target, branch, parent), image)
                 if there is not None and (there.tag or there.digest):
                     return there, revision
     raise ReleaseUnknown(f"{target.title}: no commit of Slipway's wrote {now}", action="choose one with --to VERSION")
@@ -142,9 +142,10 @@ async def _files(target: OpenTarget, branch: RemoteBranch, revision: str | None 
     return await branch.files(target.path, lambda file: target.wanted.reads(target.path, file), revision=revision)
 
 
-def _named(target: OpenTarget, files: dict[str, str], image: str | None) -> ImageReference | None:
+def _named(target: OpenTarget, files: dict[str, str], image: str | None) -> list[ImageReference | None]:
     texts = {file: YamlText(file, text) for file, text in files.items()}
-    return find(texts, target.wanted, image or target.request.image or target.wanted.name or "")[0].image
+    places = find(texts, target.wanted, image or target.request.image or target.wanted.name or "")
+    return [place.image for place in places]
 
 
 def _is_ahead(before: list[ImageReference | None], image: DeployedImage) -> bool:

@@ -150,9 +150,13 @@ def find(texts: Mapping[str, YamlText], wanted: Wanted, image: str) -> list[Plac
 
 
 def _kustomize(text: YamlText, wanted: Wanted, image: str) -> Iterator[Place]:
-    """As `kustomize edit set image NAME=IMAGE:TAG@DIGEST` does: `newTag` and `digest`, and `newName` if it differs."""
+    """As `kustomize edit set image NAME=IMAGE:TAG@DIGEST` does: `newTag` and `digest`, and `newName` if it differs.
+
+    All entries of the image: kustomize applies them one after the other, so what a later one says counts.
+    """
     root = _only(text)
     entries = text.child(root, "images")
+    found = False
     for entry in entries.value if isinstance(entries, SequenceNode) else ():
         name, new = text.at(entry, ["name"]), text.at(entry, ["newName"])
         if name is None or name.value is None or new is None:
@@ -168,6 +172,8 @@ def _kustomize(text: YamlText, wanted: Wanted, image: str) -> Iterator[Place]:
         if suffix is not None and suffix.node is not None:
             there.append((Part.SUFFIX, suffix))
         yield Place(text, there, name.value)
+        found = True
+    if found:
         return
     name_there = wanted.name or image
 

@@ -39,7 +39,7 @@ from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.conftest import Run
 from tests.forges.double import REPOSITORY, TOKEN, forge_double
-from tests.git_repository import git, make_bare, make_repository
+from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import VaultServer, vault_server
@@ -210,6 +210,20 @@ async def test_a_pull_request(config: Config, kind: str) -> None:
     with pytest.raises(ForgeUnreachable):
         await config.deploy("better", **asked)
     assert TOKEN not in str(git(config.bare, "log", "--all", "--format=%B"))
+
+
+async def test_a_promotion_of_a_part(config: Config, tmp_path: Path) -> None:
+    """An image that some places of an environment lack has not been there."""
+    images = config.place.images
+    await config.deploy("better")
+    await config.deploy("good")
+    old = git(config.bare, "show", "main~1:staging/app/kustomization.yaml").partition("images:\n")[2]
+    git(tmp_path, "clone", "--quiet", str(config.bare), "clone")
+    commit(tmp_path / "clone", "by hand", {"staging/app/kustomization.yaml": f"{config.text()}{old}\n"})
+    git(tmp_path / "clone", "push", "--quiet")
+    with pytest.raises(NotPromoted, match=images.digests["better"]):
+        await config.promote(reference=images["good"])
+    assert config.text("production") == KUSTOMIZATION
 
 
 async def test_a_token_without_a_pull_request(config: Config) -> None:

@@ -45,6 +45,21 @@ CASES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "images:\n- &a\n  name: reg.example:5000/team/app\n  tagSuffix: x\n",
         'images:\n- &a\n  name: reg.example:5000/team/app\n  tagSuffix: ""\n  newTag: 1.2.3\n  digest: DIGEST\n',
     ),
+    "several entries of one image, of which the last counts": (
+        "kustomize",
+        {},
+        "images:\n- name: web\n  newName: NAME\n  newTag: 1.0.0\n- name: b\n- name: NAME\n  newTag: 1.0.0\n",
+        "images:\n- name: web\n  newName: NAME\n  newTag: 1.2.3\n  digest: DIGEST\n- name: b\n- name: NAME\n"
+        "  newTag: 1.2.3\n  digest: DIGEST\n",
+    ),
+    "a name that is there twice": (
+        "kustomize",
+        APP,
+        "images: [{name: app, newName: NAME, newTag: '1', digest: x}, {name: app, newName: NAME, newTag: '2', "
+        "digest: y}]\n",
+        "images: [{name: app, newName: NAME, newTag: '1.2.3', digest: DIGEST}, {name: app, newName: NAME, "
+        "newTag: '1.2.3', digest: DIGEST}]\n",
+    ),
     "a new entry behind an alias, before a comment": (
         "kustomize",
         APP,
