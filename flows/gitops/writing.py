@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -47,7 +48,7 @@ async def write(
             return None
         return Commit(edited.files, _message(target.name, image, before, run, reverts, skip_ci=skip_ci))
 
-    own = f"slipway/{_word(target.name or image.name)}-{_word(image.version or image.digest[-12:])}"
+    own = _branch_of(target, image)
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
         pushed = await write_branch(branch, change, target.author, to=own if target.request.pull_request else None)
     ahead = forward and _is_ahead(before, image)
@@ -175,6 +176,14 @@ async def _pull_request(
     async with open_forge(place, await token(), ca) as opened:
         done = await propose(opened, asked)
     return shown(done.page) if done.page.startswith(("https://", "http://")) else None
+
+
+def _branch_of(target: OpenTarget, image: DeployedImage) -> str:
+    """No other image or place has it: other repositories' releases have the same versions, and often the same names of
+    targets."""
+    place = (target.name, image.name, target.request.branch, target.path, target.wanted)
+    mark = hashlib.sha256(repr(place).encode()).hexdigest()[:8]
+    return f"slipway/{_word(target.name or image.name)}-{_word(image.version or image.digest[-12:])}-{mark}"
 
 
 def _word(text: str) -> str:

@@ -212,6 +212,16 @@ async def test_a_pull_request(config: Config, kind: str) -> None:
     assert TOKEN not in str(git(config.bare, "log", "--all", "--format=%B"))
 
 
+async def test_pull_requests_of_two_places(config: Config) -> None:
+    """One version of an image for two places: each has a branch of its own, and neither takes the other's."""
+    first = await config.deploy("good", pull_request=True)
+    second = await config.deploy("good", "production", pull_request=True)
+    assert first.branch != second.branch
+    assert config.digest(branch=first.branch) == config.place.images.digests["good"]
+    assert config.text(branch=second.branch) == config.text("production", branch=first.branch) == KUSTOMIZATION
+    assert not (await config.deploy("good", pull_request=True)).changed
+
+
 async def test_a_promotion_of_a_part(config: Config, tmp_path: Path) -> None:
     """An image that some places of an environment lack has not been there."""
     images = config.place.images
