@@ -1,12 +1,13 @@
 """What a gate's report says: SARIF, CycloneDX VEX, JUnit or text. A gate may have run a stranger's code: all of it is
 hostile.
 
-Sources: SARIF 2.1.0 (OASIS), 3.27 `result`; CycloneDX 1.6, `vulnerabilities`; JUnit's XML as Jenkins reads it
-(testmoapp/junitxml).
+Sources: SARIF 2.1.0 (OASIS), 3.27 `result` and 3.49 `reportingDescriptor`; CycloneDX 1.6, `vulnerabilities`; JUnit's
+XML as Jenkins reads it (testmoapp/junitxml).
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class ReadReport:
 
 def read_report(raw: bytes) -> ReadReport:
     """What cannot be read in one of the three formats is text, which has no findings."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     start = raw[:4096].lstrip()
     if start.startswith(b"{"):
         try:
@@ -96,9 +98,13 @@ def _bounded(media_type: str, found: Iterator[Finding | str]) -> ReadReport:
 
 def _sarif(document: Mapping[str, Any]) -> Iterator[Finding | str]:
     for run in objects_in(document.get("runs")):
+        rules = _Rules(run)
         for result in objects_in(run.get("results")):
-            name = result.get("ruleId") or object_in(result, "rule").get("id") or "result"
-            level = result.get("level", "warning")
+            rule = rules.of(result)
+            name = result.get("ruleId") or object_in(result, "rule").get("id") or rule.get("id") or "result"
+            # 3.27.10: what is said of a result, else of its rule; of what is no failure nothing is.
+            default = object_in(rule, "defaultConfiguration").get("level", "warning")
+            level = result.get("level", default if result.get("kind", "fail") == "fail" else "none")
             accepted = [
                 each for each in objects_in(result.get("suppressions")) if each.get("status") in {None, "accepted"}
             ]
@@ -107,6 +113,24 @@ def _sarif(document: Mapping[str, Any]) -> Iterator[Finding | str]:
             elif level != "none" and not accepted:
                 message = object_in(result, "message").get("text", "")
                 yield finding(name, message, minor=level != "error")
+
+
+class _Rules:
+    """The rules of a run's tool, which results name by their place in the list, or by their id (3.27.5 to 3.27.7)."""
+
+    def __init__(self, run: Mapping[str, Any]) -> None:
+        listed = object_in(object_in(run, "tool"), "driver").get("rules")
+        self._rules = listed if isinstance(listed, list) else []
+        self._by_id = {each["id"]: each for each in objects_in(listed) if isinstance(each.get("id"), str)}
+
+    def of(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
+        named = object_in(result, "rule")
+        # A rule of an extension is in another list.
+        at = result.get("ruleIndex", named.get("index")) if "toolComponent" not in named else None
+        if isinstance(at, int) and 0 <= at < len(self._rules) and isinstance(self._rules[at], dict):
+            return self._rules[at]
+        name = result.get("ruleId") or named.get("id")
+        return self._by_id.get(name, {}) if isinstance(name, str) else {}
 
 
 def _vex(document: Mapping[str, Any]) -> Iterator[Finding | str]:

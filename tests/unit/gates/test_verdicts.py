@@ -51,6 +51,23 @@ JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 <testcase name="later"><skipped/></testcase></testsuite></testsuites>"""
 
 
+RULES = {
+    "runs": [
+        {
+            "tool": {"driver": {"rules": [{"id": "A", "defaultConfiguration": {"level": "error"}}, {"id": "B"}, 7]}},
+            "results": [
+                {"ruleId": "A"},
+                {"ruleIndex": 1},
+                {"ruleId": "A", "ruleIndex": 0, "level": "note"},
+                {"rule": {"index": 0}, "kind": "informational"},
+                {"ruleId": "C", "ruleIndex": 2},
+                {"ruleId": "D", "rule": {"index": 0, "toolComponent": {"index": 0}}},
+            ],
+        }
+    ]
+}
+
+
 def _ids(findings: tuple[Finding, ...]) -> list[str]:
     return [each.id for each in findings]
 
@@ -61,6 +78,9 @@ def _ids(findings: tuple[Finding, ...]) -> list[str]:
         (json.dumps(SARIF), "application/sarif+json", ["CVE-1", "CVE-2"], ["CVE-4"]),
         (json.dumps(VEX), "application/vnd.cyclonedx+json", ["CVE-1", "CVE-3"], ["CVE-2"]),
         (JUNIT, "application/junit+xml", ["web.answers"], ["web.starts"]),
+        (f"\ufeff{json.dumps(SARIF)}", "application/sarif+json", ["CVE-1", "CVE-2"], ["CVE-4"]),
+        (f"\ufeff{JUNIT}", "application/junit+xml", ["web.answers"], ["web.starts"]),
+        (json.dumps(RULES), "application/sarif+json", ["A", "B", "A", "C", "D"], []),
         ("3 findings", "text/plain", [], []),
         ('{"a": 1}', "application/json", [], []),
         (json.dumps(SARIF)[:-5], "text/plain", [], []),
@@ -89,6 +109,16 @@ def test_an_exit_code_decides_and_a_report_names_what_was_found() -> None:
     minor = {"runs": [{"results": [{"ruleId": "CVE-2"}]}]}
     assert _ids(of_command(1, read_report(json.dumps(minor).encode())).failed) == ["CVE-2"]
     assert [of_command(code, report).final for code in (1, 125, 126, 127, 137, -9)] == [False] * 2 + [True] * 4
+
+
+def test_a_result_is_as_bad_as_its_rule() -> None:
+    """Semgrep and CodeQL tell the level with the rule alone: it fails beside others as well, and needs a waiver."""
+    explicit = {"results": [{"ruleId": "X", "level": "error"}]}
+    report = read_report(json.dumps({"runs": [explicit, *RULES["runs"]]}).encode())
+    failed = of_command(1, report)
+    assert (_ids(failed.failed), _ids(failed.warned)) == (["X", "A"], ["B", "A", "C", "D"])
+    one = read_waivers("w", WAIVER.format("X", "2026-12-31"))
+    assert failed.waived("scan", one, TODAY).outcome == "failed"
 
 
 def test_a_waiver_lets_exactly_its_finding_pass() -> None:
