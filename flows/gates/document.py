@@ -8,16 +8,18 @@ from dataclasses import asdict
 from typing import Any
 
 from prefect_slipway.flows.gates.tested import TestedImage
-from prefect_slipway.flows.inspecting.attested import Attestations
+from prefect_slipway.flows.inspecting.attested import Attestations, packages_in
 from prefect_slipway.flows.inspecting.read import based_on, read_platform
-from prefect_slipway.infra.domain.predicates import CYCLONEDX, SPDX
+from prefect_slipway.infra.domain.errors import SignatureMalformed
+from prefect_slipway.infra.domain.predicates import CYCLONEDX, SLSA, SPDX, predicate_name
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.images import PlatformImage, platform_images
 from prefect_slipway.infra.signing.reading import objects_in
 
 
 async def document_of(client: RegistryClient, image: TestedImage) -> dict[str, Any]:
-    """Raises RegistryErrors."""
+    """Raises SignatureMalformed for provenance or an SBOM that cannot be read: what a policy does not see it cannot
+    deny. Raises RegistryErrors."""
     repository = image.name.repository
     manifest = await client.manifest(repository, image.verified.digest)
     images = await platform_images(client, repository, manifest)
@@ -42,6 +44,11 @@ async def _platform(client: RegistryClient, repository: str, image: PlatformImag
             packages = [*(packages or []), *_packages(kind, predicate)]
 
     found = await read_platform(client, repository, image, Attestations(client, repository, seen=seen))
+    for each in found.attestations:
+        if each.problem and each.type.startswith((SLSA, SPDX, CYCLONEDX)):
+            raise SignatureMalformed(
+                f"the {predicate_name(each.type)} of {found.digest} cannot be read: {each.problem}"
+            )
     config = await client.image_config(repository, image.manifest)
     provenance = next((each.provenance for each in found.attestations if each.provenance is not None), None)
     return {
@@ -61,7 +68,7 @@ async def _platform(client: RegistryClient, repository: str, image: PlatformImag
 def _packages(kind: str, predicate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """SPDX 2.3, 7.1 to 7.15; CycloneDX 1.6, `components`."""
     spdx = kind.startswith(SPDX)
-    for each in objects_in(predicate.get("packages" if spdx else "components")):
+    for each in packages_in(kind, predicate):
         if not isinstance(each.get("name"), str):
             continue
         version = each.get("versionInfo" if spdx else "version")

@@ -5,7 +5,7 @@ Sources: SPDX 2.3 `packages`, CycloneDX 1.6 `components`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from prefect_slipway.flows.inspecting.values import Attestation
@@ -75,15 +75,21 @@ def _too(layer: Descriptor) -> Attestation:
 
 def packages_of(kind: str, predicate: Mapping[str, Any]) -> tuple[str, ...] | None:
     """The packages in an SBOM, None for another predicate."""
-    if kind.startswith(SPDX):
-        found = [
-            (text_in(each, "name"), text_in(each, "versionInfo")) for each in objects_in(predicate.get("packages"))
-        ]
-    elif kind.startswith(CYCLONEDX):
-        found = [(text_in(each, "name"), text_in(each, "version")) for each in objects_in(predicate.get("components"))]
-    else:
+    if not kind.startswith((SPDX, CYCLONEDX)):
         return None
+    version = "versionInfo" if kind.startswith(SPDX) else "version"
+    found = [(text_in(each, "name"), text_in(each, version)) for each in packages_in(kind, predicate)]
     return tuple(sorted({f"{name} {version}".strip() for name, version in found if name}))
+
+
+def packages_in(kind: str, predicate: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """An SBOM's packages as it has them; of CycloneDX those within others as well."""
+    waiting = [predicate]
+    members = "packages" if kind.startswith(SPDX) else "components"
+    while waiting:
+        within = objects_in(waiting.pop().get(members))
+        yield from within
+        waiting += within
 
 
 def _is_about(statement: Mapping[str, Any], image: str) -> bool:

@@ -46,6 +46,7 @@ from prefect_slipway.infra.domain.errors import (
     GateTimedOut,
     PolicyInvalid,
     PolicyTimedOut,
+    SignatureMalformed,
 )
 from prefect_slipway.infra.rego.evaluator import evaluate
 from prefect_slipway.infra.signing.gate_result import GateReport, GateResult
@@ -218,15 +219,15 @@ async def _ask_command(
 
 
 async def _ask_policy(run: OpenRun, registries: Registries, gate: PreparedGate, image: TestedImage) -> _Answer:
-    document = await document_of(await registries.client(image.name), image)
     queries = [f"data.{gate.package}.{rule}" for rule in ("deny", "warn")]
     modules = {gate.gate.what: gate.text}
     try:
+        document = await document_of(await registries.client(image.name), image)
         denied, warned = await evaluate(modules, document, queries, timeout_s=run.request.gates.timeout_s)
         return _Answer(of_policy(denied, warned, gate.gate.what))
-    except PolicyInvalid as error:
+    except (PolicyInvalid, SignatureMalformed) as error:
         verdict = Verdict("failed", error.cause, final=True)
-        return _Answer(verdict, output=tuple(error.details.split("\n")))
+        return _Answer(verdict, output=tuple(error.details.splitlines()))
 
 
 def _outcome(gate: PreparedGate, image: TestedImage, verdict: Verdict, answer: _Answer, seconds: float) -> GateOutcome:

@@ -14,9 +14,13 @@ from typing import Any
 
 import pytest
 
+from prefect_slipway.flows.gates import tested
+from prefect_slipway.flows.gates.document import document_of
 from prefect_slipway.flows.trust.verifying import verify_attested
+from prefect_slipway.flows.values.plan import PlannedImage
+from prefect_slipway.flows.values.result import BuiltImage, VerifiedImage
 from prefect_slipway.infra.domain.credentials import Credential
-from prefect_slipway.infra.domain.errors import NotAttested
+from prefect_slipway.infra.domain.errors import NotAttested, SignatureMalformed
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.registry.referrers import Referrers
@@ -24,6 +28,8 @@ from prefect_slipway.infra.signing.bundle import BUNDLE
 from prefect_slipway.infra.signing.gate_result import GateResult
 from prefect_slipway.infra.signing.keys import TrustedKeys, read_public_keys
 from prefect_slipway.infra.signing.statement import TEST_RESULT
+from tests.contract.registry.conftest import Fixed
+from tests.images import Pusher
 from tests.integration.release.keys import KEY, SIGNED, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
 from tests.waiting import PATIENCE_S, looks
@@ -228,6 +234,31 @@ def test_a_policy_decides_over_what_the_registry_has(commands: WarmStarter, trac
     error = error_of(commands.run("release", source, "--again", *gate))
     assert error["cause"] == "GateFailed" and "cannot be evaluated" in error["message"]
     assert any(f"{rules}:3" in line for line in error["details"])
+
+
+@pytest.mark.parametrize("kind", ["https://spdx.dev/Document", "https://slsa.dev/provenance/v1", "https://x.example/"])
+async def test_a_policy_is_not_asked_about_what_nobody_could_read(traces: Traces, kind: str) -> None:
+    """An SBOM that is too large looked like none, and a policy about packages had nothing to deny."""
+    login = registry_login(traces.connection)
+    name = f"too-large-{len(kind)}"
+    with Pusher(traces.connection.registry, name, login) as pusher:
+        image = pusher.image()
+        about = [{"digest": {"sha256": image["digest"].partition(":")[2]}}]
+        statement = {"predicateType": kind, "subject": about, "predicate": {"packages": [{"name": "log4j"}]}}
+        stated = pusher.attestation(image, large=(kind, json.dumps(statement).encode() + b" " * (32 << 20)))
+        index = pusher.index("1.0.0", children=[(image, "linux/amd64"), (stated, "unknown/unknown")])
+    planned = PlannedImage("app", f"{traces.connection.registry}/{name}")
+    verified = VerifiedImage(BuiltImage(planned, index["digest"]), index["mediaType"], 0, 0)
+    asked = tested.TestedImage(verified, "1.0.0", insecure=True)
+    async with RegistryClient(
+        traces.connection.registry, Fixed(Credential(*login)), insecure=True, ca_file=None
+    ) as client:
+        if "x.example" in kind:
+            document = await document_of(client, asked)
+            assert document["platforms"][0]["packages"] is None
+        else:
+            with pytest.raises(SignatureMalformed, match=f"of {image['digest']} cannot be read: .* more than"):
+                await document_of(client, asked)
 
 
 def test_a_waiver_lets_a_finding_pass_until_it_ends(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_packages_of_either_format() -> None:
     assert packages_of(SPDX, spdx) == ("app", "musl 1.2")
     cyclone = {"components": [{"name": "musl", "version": "1.2"}]}
     assert packages_of("https://cyclonedx.org/bom", cyclone) == ("musl 1.2",)
+    nested = {"components": [{"name": "app", "components": [cyclone["components"][0], {"components": [1]}]}]}
+    assert packages_of("https://cyclonedx.org/bom", nested) == ("app", "musl 1.2")
     assert packages_of(SLSA, spdx) is None
 
 
