@@ -32,10 +32,12 @@ _SERVICE, _ISSUER = "a test's registry", "a test's token server"
 @dataclass
 class TokenServer:
     """Gives tokens for what `grants` allows; `asked`: the scopes, and whether a password came with them; `expired_at`:
-    when the last token has expired, seconds since the epoch."""
+    when the last token has expired, seconds since the epoch. `identities`: identity tokens that it takes in place of
+    passwords (docs/spec/auth/oauth.md)."""
 
     certificates: Certificates
     users: dict[str, str] = field(default_factory=dict)
+    identities: set[str] = field(default_factory=set)
     grants: set[str] = field(default_factory=lambda: {"pull", "push", "delete"})
     lifetime_s: int = 300
     asked: list[tuple[list[str], bool]] = field(default_factory=list)
@@ -50,6 +52,14 @@ class TokenServer:
             if self.users.get(user) != password:
                 return 401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong password"}]}
         return 200, {"token": self._token(scopes), "expires_in": self.lifetime_s}
+
+    def exchange(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        scopes = " ".join(form.get("scope", [])).split()
+        self.asked.append((scopes, True))
+        known = form["grant_type"] == ["refresh_token"] and form["service"] == [_SERVICE] and form["client_id"]
+        if not known or form["refresh_token"][0] not in self.identities:
+            return 401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong token"}]}
+        return 200, {"access_token": self._token(scopes), "expires_in": self.lifetime_s}
 
     def _token(self, scopes: list[str]) -> str:
         access = []
@@ -93,19 +103,23 @@ def token_registry(home: Path) -> Iterator[tuple[str, TokenServer]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            status, answer = tokens.answer(url.query, self.headers.get("Authorization"))
+            self._send(*tokens.answer(url.query, self.headers.get("Authorization")))
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
+            if tokens.identities:
+                self._send(*tokens.exchange(form))
+            else:
+                # No OAuth 2: clients go on as above.
+                self._send(405, {})
+
+        def _send(self, status: int, answer: dict[str, Any]) -> None:
             body = json.dumps(answer).encode()
             self.send_response_only(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def do_POST(self) -> None:
-            # No OAuth 2 (docs/spec/auth/oauth.md): clients go on as above.
-            self.send_response_only(405)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 
 from prefect_slipway.infra.domain.errors import SignatureMalformed
 from prefect_slipway.infra.domain.outside import one_line
-from prefect_slipway.infra.signing.reading import object_in, objects_in, read_object
+from prefect_slipway.infra.signing.reading import object_in, objects_in, read_object, text_in
 
 LIMIT = 16 << 20
 """Bytes of a report; a larger one counts as text."""
@@ -120,17 +120,17 @@ class _Rules:
 
     def __init__(self, run: Mapping[str, Any]) -> None:
         listed = object_in(object_in(run, "tool"), "driver").get("rules")
-        self._rules = listed if isinstance(listed, list) else []
-        self._by_id = {each["id"]: each for each in objects_in(listed) if isinstance(each.get("id"), str)}
+        self._rules: list[Any] = listed if isinstance(listed, list) else []
+        self._by_id = {text_in(each, "id"): each for each in objects_in(listed)}
 
     def of(self, result: Mapping[str, Any]) -> Mapping[str, Any]:
         named = object_in(result, "rule")
         # A rule of an extension is in another list.
         at = result.get("ruleIndex", named.get("index")) if "toolComponent" not in named else None
-        if isinstance(at, int) and 0 <= at < len(self._rules) and isinstance(self._rules[at], dict):
-            return self._rules[at]
-        name = result.get("ruleId") or named.get("id")
-        return self._by_id.get(name, {}) if isinstance(name, str) else {}
+        if isinstance(at, int) and 0 <= at < len(self._rules):
+            (rule,) = objects_in(self._rules[at : at + 1]) or [{}]
+            return rule
+        return self._by_id.get(text_in(result, "ruleId") or text_in(named, "id"), {})
 
 
 def _vex(document: Mapping[str, Any]) -> Iterator[Finding | str]:

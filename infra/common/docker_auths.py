@@ -26,6 +26,9 @@ def entry_of(credential: Credential) -> dict[str, str]:
 
 def credential_of(entry: Mapping[str, Any]) -> Credential | None:
     """What an entry holds, None for nothing. Raises ValueError for an `auth` that cannot be read."""
+    if entry.get("identitytoken"):
+        # The username beside it is nobody's.
+        return Credential("", entry["identitytoken"])
     if entry.get("username") and entry.get("password"):
         return Credential(entry["username"], entry["password"])
     if entry.get("auth"):

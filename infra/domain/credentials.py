@@ -8,7 +8,10 @@ from typing import NoReturn, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """User name and password (or token) for one registry or server. The password is never shown nor pickled."""
+    """User name and password (or token) for one registry or server. The password is never shown nor pickled.
+
+    Without a user name, the password is an identity token, which a registry's token server takes in its place.
+    """
 
     username: str
     password: str = field(repr=False)

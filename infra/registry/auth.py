@@ -1,6 +1,6 @@
 """Answer a registry's 401 with Basic credentials, or with a Bearer token from the server it names.
 
-Source: distribution's token authentication specification (docs/spec/auth/token.md).
+Source: distribution's token authentication specification (docs/spec/auth/token.md, and oauth.md for identity tokens).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 import httpx
 
@@ -81,13 +82,13 @@ class Authenticator:
 
     def __init__(
         self,
-        get: Callable[[httpx.URL, dict[str, str]], Awaitable[httpx.Response]],
+        ask: Callable[[str, httpx.URL, dict[str, str], bytes | None], Awaitable[httpx.Response]],
         host: str,
         credentials: CredentialSource,
         *,
         insecure: bool,
     ) -> None:
-        self._get = get
+        self._ask = ask
         self._host = host
         self._credentials = credentials
         self._insecure = insecure
@@ -149,13 +150,19 @@ class Authenticator:
 
     async def _fetch(self, challenge: Challenge, scope: str) -> _Header:
         realm = self._realm(challenge)
-        query = httpx.QueryParams([("scope", each) for each in scope.split()])
-        if service := challenge.parameters.get("service"):
-            query = query.add("service", service)
         credential = await self._credential()
-        headers = {} if credential is None else {"Authorization": _basic(credential)}
+        service = challenge.parameters.get("service")
         started = time.monotonic()
-        response = await self._get(realm.copy_merge_params(query), headers)
+        if credential is not None and not credential.username:
+            form = {"grant_type": "refresh_token", "refresh_token": credential.password, "client_id": "slipway"}
+            form |= {"service": service or "", "scope": scope}
+            headers = {"Content-Type": "application/x-www-form-urlencoded"}
+            response = await self._ask("POST", realm, headers, urlencode(form).encode())
+        else:
+            query = httpx.QueryParams([("scope", each) for each in scope.split()])
+            query = query.add("service", service) if service else query
+            headers = {} if credential is None else {"Authorization": _basic(credential)}
+            response = await self._ask("GET", realm.copy_merge_params(query), headers, None)
         if not response.is_success:
             raise self.explain(error_of(response))
         value, lifetime = token_of(response, self._host)

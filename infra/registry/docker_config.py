@@ -20,6 +20,9 @@ from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
 from prefect_slipway.infra.domain.reference import normalize_registry_host
 
+# What a helper gives as the name where the secret is an identity token (docker/cli, credentials/native_store.go).
+_IDENTITY_TOKEN = "<token>"  # noqa: S105
+
 
 class DockerConfigCredentials:
     """A CredentialSource over docker's configuration; anonymous for hosts it does not know."""
@@ -46,7 +49,7 @@ class DockerConfigCredentials:
         for name, entry in (config.get("auths") or {}).items():
             if normalize_registry_host(name) == normalize_registry_host(host):
                 try:
-                    return credential_of(entry)
+                    return credential_of(entry or {})
                 except ValueError as error:
                     raise InvalidOption(
                         f"{self._file}: the entry of {name} cannot be read", action=f"log in again: docker login {name}"
@@ -67,6 +70,7 @@ class DockerConfigCredentials:
             return None
         try:
             found = json.loads(answer)
-            return Credential(str(found["Username"]), str(found["Secret"]))
+            username = str(found["Username"])
+            return Credential("" if username == _IDENTITY_TOKEN else username, str(found["Secret"]))
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidOption(f"the credential helper {program} did not return a credential", action="") from error

@@ -55,7 +55,7 @@ class Wire:
 
     async def __aenter__(self) -> Self:
         self._tls = trusting_also(f"the registry {self._host}", self._ca_file) if not self._insecure else False
-        self._auth = Authenticator(self._get, self._host, self._credentials, insecure=self._insecure)
+        self._auth = Authenticator(self._ask, self._host, self._credentials, insecure=self._insecure)
         self._exits = await AsyncExitStack().__aenter__()
         return self
 
@@ -111,8 +111,8 @@ class Wire:
         """What an unsuccessful answer means to the caller."""
         return self._auth.explain(error_of(response, tag_write=tag_write))
 
-    async def _get(self, url: httpx.URL, headers: dict[str, str]) -> httpx.Response:
-        return await self._exchange("GET", url, headers, None, MOST_BYTES, follow=False)
+    async def _ask(self, method: str, url: httpx.URL, headers: dict[str, str], content: bytes | None) -> httpx.Response:
+        return await self._exchange(method, url, headers, content, MOST_BYTES, follow=False)
 
     async def _exchange(
         self,

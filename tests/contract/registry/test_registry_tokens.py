@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from prefect_slipway.infra.domain.errors import (
     RegistryUnavailable,
 )
 from prefect_slipway.infra.registry.client import RegistryClient
+from prefect_slipway.infra.registry.docker_config import DockerConfigCredentials
 from prefect_slipway.infra.registry.wire import Wire
 from tests.certificates import make_certificates
 from tests.contract.registry.conftest import Fixed, client
@@ -76,6 +79,25 @@ async def test_a_scope_that_is_not_granted_is_forbidden(guarded: tuple[str, Toke
         assert await reg.tags(repository) == []
         with pytest.raises(RegistryForbidden):
             await reg.check_push(repository)
+
+
+async def test_an_identity_token_takes_the_passwords_place(
+    guarded: tuple[str, TokenServer], repository: str, tmp_path: Path
+) -> None:
+    """As `docker login` and `az acr login` store one, beside a user name that is nobody's."""
+    host, tokens = guarded
+    tokens.identities = {"an identity&token"}
+    pair = base64.b64encode(b"00000000-0000-0000-0000-000000000000:").decode()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": {host: {"auth": pair, "identitytoken": "an identity&token"}}}))
+    async with RegistryClient(host, DockerConfigCredentials(config), insecure=True, ca_file=None) as reg:
+        await reg.check_push(repository)
+    assert tokens.asked == [([f"repository:{repository}:pull,push"], True)]
+    tokens.identities = {"another one"}
+    async with RegistryClient(host, DockerConfigCredentials(config), insecure=True, ca_file=None) as reg:
+        with pytest.raises(RegistryUnauthorized) as caught:
+            await reg.check_push(repository)
+    assert "identity&token" not in str(caught.value)
 
 
 async def test_a_wrong_password_is_unauthorized(guarded: tuple[str, TokenServer], repository: str) -> None:

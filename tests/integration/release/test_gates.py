@@ -239,15 +239,15 @@ def test_a_policy_decides_over_what_the_registry_has(commands: WarmStarter, trac
 @pytest.mark.parametrize("kind", ["https://spdx.dev/Document", "https://slsa.dev/provenance/v1", "https://x.example/"])
 async def test_a_policy_is_not_asked_about_what_nobody_could_read(traces: Traces, kind: str) -> None:
     """An SBOM that is too large looked like none, and a policy about packages had nothing to deny."""
-    login = registry_login(traces.connection)
+    host, login = str(traces.connection.registry), registry_login(traces.connection)
     name = f"too-large-{len(kind)}"
-    with Pusher(traces.connection.registry, name, login) as pusher:
+    with Pusher(host, name, login) as pusher:
         image = pusher.image()
         about = [{"digest": {"sha256": image["digest"].partition(":")[2]}}]
         statement = {"predicateType": kind, "subject": about, "predicate": {"packages": [{"name": "log4j"}]}}
         stated = pusher.attestation(image, large=(kind, json.dumps(statement).encode() + b" " * (32 << 20)))
         index = pusher.index("1.0.0", children=[(image, "linux/amd64"), (stated, "unknown/unknown")])
-    planned = PlannedImage("app", f"{traces.connection.registry}/{name}")
+    planned = PlannedImage("app", f"{host}/{name}")
     verified = VerifiedImage(BuiltImage(planned, index["digest"]), index["mediaType"], 0, 0)
     asked = tested.TestedImage(verified, "1.0.0", insecure=True)
     async with RegistryClient(

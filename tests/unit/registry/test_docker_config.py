@@ -36,6 +36,19 @@ async def test_an_entry_is_found_by_its_host(tmp_path: Path) -> None:
     assert await source.credential("other.example") is None
 
 
+async def test_an_identity_token_has_no_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file, and as a helper gives it; an entry of null is an empty one."""
+    entry = {**_auth("00000000-0000-0000-0000-000000000000", ""), "identitytoken": "t"}
+    source = _source(tmp_path, {"auths": {"r.example": entry, "null.example": None}})
+    assert await source.credential("r.example") == Credential("", "t")
+    assert await source.credential("null.example") is None
+    helper = tmp_path / "docker-credential-test"
+    helper.write_text("""#!/bin/sh\necho '{"Username": "<token>", "Secret": "t"}'\n""")
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert await _source(tmp_path, {"credsStore": "test"}).credential("r.example") == Credential("", "t")
+
+
 async def test_no_file_means_anonymous(tmp_path: Path) -> None:
     """Who never logged in anywhere has no configuration."""
     assert await DockerConfigCredentials(tmp_path / "config.json").credential("r.example") is None
