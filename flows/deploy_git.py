@@ -9,7 +9,7 @@ from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.run.approval import Question, approved
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.steps.gitops import followed, write_to_git
+from prefect_slipway.flows.steps.gitops import followed, places_of, write_to_git
 from prefect_slipway.flows.steps.resolve import resolve_image
 from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.values.gitops import GitWrite
@@ -45,7 +45,7 @@ async def written(
 ) -> GitWrite:
     """Check, ask, write and wait: what deploys, rollbacks and promotions by git share. `approval_timeout_s`: None to
     ask nobody. Raises as the steps."""
-    verified = await check_required(registries, image, require, [])
+    verified = await check_required(registries, image, require, await places_of(target))
     if approval_timeout_s is not None:
         lines = [f"Write {image.shown} to {target.title}", f"  - as {image.reference}", f"  - {target.request.place}"]
         lines += [f"  - verified: {each}" for each in verified]

@@ -13,7 +13,7 @@ from prefect_slipway.flows.rollouts.open_deploy import open_registries
 from prefect_slipway.flows.rollouts.values import DeployedImage, PromoteResult
 from prefect_slipway.flows.run.flow_run import About, as_run
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.steps.gitops import wait_until_runs
+from prefect_slipway.flows.steps.gitops import places_of, wait_until_runs
 from prefect_slipway.flows.steps.resolve import resolve_image
 from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.steps.step import step
@@ -39,7 +39,7 @@ async def _promote(request: GitPromoteRequest) -> PromoteResult[GitWrite]:
         reference = request.reference or await find_image(targets[0])
         image = await resolve_image(registries, reference, request.version)
         # By what all require, before the first gets it.
-        await check_required(registries, image, request.require, [])
+        await check_required(registries, image, request.require, await places_of(*targets))
         for (before, _), (after, environment) in pairwise(zip(targets, request.environments, strict=True)):
             await check_written(before, image)
             if before.request.workload is not None:

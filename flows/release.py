@@ -97,7 +97,7 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
             from prefect_slipway.flows.steps.deploy_targets import targets_to_finish, write_targets
 
             course.targets, images = await targets_to_finish(run, registries, plan)
-            course.deploys = await write_targets(course.targets, plan, images)
+            course.deploys = await write_targets(run, registries, course.targets, plan, images)
         await course.record()
         return
 
@@ -128,7 +128,9 @@ async def _in_order(run: OpenRun, course: Course, made: Made) -> None:
         if course.targets:
             from prefect_slipway.flows.steps.deploy_targets import released_images, write_targets
 
-            course.deploys = await write_targets(course.targets, plan, released_images(course.result()))
+            course.deploys = await write_targets(
+                run, registries, course.targets, plan, released_images(course.result())
+            )
         course.forge = await show_on_forge(run, registries, plan, course.references)
         await export_caches(run, registries, builds)
         await whatever_comes(course.record_more())

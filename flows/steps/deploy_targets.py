@@ -15,7 +15,9 @@ from prefect_slipway.flows.run.interrupts import unless_interrupted
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries, needed
 from prefect_slipway.flows.run.stopwatch import not_counted
-from prefect_slipway.flows.steps.gitops import followed, write_to_git
+from prefect_slipway.flows.run.trusted_keys import public_keys
+from prefect_slipway.flows.steps.gitops import followed, places_of, write_to_git
+from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.gitops import GitWrite
 from prefect_slipway.flows.values.plan import ReleasePlan
@@ -23,7 +25,9 @@ from prefect_slipway.flows.values.result import ReleaseResult
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import InvalidOption, SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey
 from prefect_slipway.infra.domain.version import image_tag, parse_version
+from prefect_slipway.infra.registry.client import RegistryClient
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,11 @@ async def targets_to_finish(
 
 
 async def write_targets(
-    planned: Sequence[PlannedTarget], plan: ReleasePlan, images: Iterable[DeployedImage]
+    run: OpenRun,
+    registries: Registries,
+    planned: Sequence[PlannedTarget],
+    plan: ReleasePlan,
+    images: Iterable[DeployedImage],
 ) -> list[GitWrite]:
     """Write the public images, one target after the other. Never fails; an interruption ends it."""
     public = {image.name: image for image in images}
@@ -86,8 +94,31 @@ async def write_targets(
             target, image = each.target, public[each.image]
             # The push must not start the next release where the source is what is written to.
             same = plan.source.url is not None and plan.source.url == target.remote.url.label
-            done.append(await _tried(target, image, partial(write_to_git, target, image, skip_ci=same, forward=True)))
+            done.append(await _tried(target, image, partial(_write, run, registries, target, image, skip_ci=same)))
     return done
+
+
+async def _write(
+    run: OpenRun, registries: Registries, target: OpenTarget, image: DeployedImage, *, skip_ci: bool
+) -> GitWrite:
+    """Once the image has what the policies of the workload's namespace require. Raises as `check_required` and
+    `write_to_git`."""
+    await check_required(_Verifying(run, registries), image, [], await places_of(target))
+    return await write_to_git(target, image, skip_ci=skip_ci, forward=True)
+
+
+@dataclass(frozen=True)
+class _Verifying:
+    """A release's registries, and trusted keys by its session with Vault."""
+
+    run: OpenRun
+    registries: Registries
+
+    async def client(self, image: ImageReference) -> RegistryClient:
+        return await self.registries.client(image)
+
+    async def public_keys(self, texts: Sequence[str]) -> tuple[PublicKey, ...]:
+        return await public_keys(texts, self.run.vault)
 
 
 def released_images(result: ReleaseResult) -> Iterator[DeployedImage]:

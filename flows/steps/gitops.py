@@ -11,6 +11,7 @@ from prefect.runtime import flow_run
 from prefect_slipway.flows.gitops import writing
 from prefect_slipway.flows.gitops.open_target import OpenTarget
 from prefect_slipway.flows.rollouts.values import DeployedImage
+from prefect_slipway.flows.run.required import Place
 from prefect_slipway.flows.steps.rollout import say
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.gitops import GitWrite
@@ -32,6 +33,20 @@ async def write_to_git(
     return done
 
 
+async def places_of(*targets: OpenTarget) -> list[Place]:
+    """Where the workloads are that follow the targets: the policies of their namespaces hold. Raises
+    KubeconfigInvalid."""
+    found = []
+    for each in targets:
+        if each.request.workload is not None:
+            # The cluster's client takes half a second to import.
+            from prefect_slipway.flows.run.cluster import open_api
+
+            async with open_api(each.request.context, each.request.namespace) as api:
+                found.append(Place(api.host, api.namespace, api.in_cluster))
+    return found
+
+
 async def followed(target: OpenTarget, done: GitWrite) -> GitWrite:
     """What was written, when the workload runs it; as it is where nobody is to wait. Raises as `wait_until_runs`."""
     if target.request.workload is None or done.commit is None or done.branch != target.request.branch:
@@ -49,7 +64,6 @@ async def wait_until_runs(target: OpenTarget, digest: str) -> float:
 
     Raises RolloutDeadline if nobody sets it in time, the other RolloutErrors, and ClusterErrors.
     """
-    # The cluster's client takes half a second to import.
     from prefect_slipway.flows.run.cluster import open_api
     from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules, watch_rollout
     from prefect_slipway.infra.kubernetes.workloads.workload import Workload

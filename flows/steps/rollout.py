@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.rollouts.changes import Changes
-from prefect_slipway.flows.rollouts.open_deploy import DeployRegistries, OpenDeploy
+from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.run.required import Place, Required, required_of
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.trust.checked import verify_image
 from prefect_slipway.infra.domain.errors import StackDown, TrustError, VaultError
 from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.signing import PublicKey
 from prefect_slipway.infra.kubernetes.access.api import KubernetesApi
 from prefect_slipway.infra.kubernetes.access.rights import DEPLOY_ROLE, check_rights, rollout_rights
 from prefect_slipway.infra.kubernetes.workloads.pull_secret import PullSecret, pull_secret_name
 from prefect_slipway.infra.kubernetes.workloads.rollout import check_rolls, watch_rollout
 from prefect_slipway.infra.kubernetes.workloads.workload import WorkloadState, service_account
+from prefect_slipway.infra.registry.client import RegistryClient
 from prefect_slipway.infra.signing.keys import TrustedKeys
 
 logger = logging.getLogger(__name__)
@@ -34,8 +37,16 @@ async def look(deploy: OpenDeploy) -> WorkloadState:
     return state
 
 
+class Verifying(Protocol):
+    """Where signatures are read from, and the keys that are trusted."""
+
+    async def client(self, image: ImageReference) -> RegistryClient: ...
+
+    async def public_keys(self, texts: Sequence[str]) -> tuple[PublicKey, ...]: ...
+
+
 async def check_required(
-    registries: DeployRegistries, image: DeployedImage, required: Sequence[str], places: Iterable[Place]
+    registries: Verifying, image: DeployedImage, required: Sequence[str], places: Iterable[Place]
 ) -> tuple[str, ...]:
     """What the image has of all that is required of it by the request and by the policies of these places, for people;
     nothing where nothing is required. Raises as `verify_required`; PrefectErrors."""
@@ -44,9 +55,7 @@ async def check_required(
 
 
 @step("verify signatures")
-async def verify_required(
-    registries: DeployRegistries, image: DeployedImage, required: Sequence[Required]
-) -> tuple[str, ...]:
+async def verify_required(registries: Verifying, image: DeployedImage, required: Sequence[Required]) -> tuple[str, ...]:
     """Verify an image before anything is written.
 
     Raises NotSigned, UntrustedKey and the other TrustErrors, RegistryErrors, VaultErrors, InvalidOption.

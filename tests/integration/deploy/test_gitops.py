@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from prefect_slipway.blocks import Policy
 from prefect_slipway.flows.deploy_git import deploy_git
 from prefect_slipway.flows.promote_git import promote_git
 from prefect_slipway.flows.request.gitops import GitDeployRequest, GitPromoteRequest, GitRollbackRequest
@@ -43,6 +45,7 @@ from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import VaultServer, vault_server
+from tests.signers import LocalSigner
 from tests.ssh_server import serve_ssh, ssh_key
 from tests.waiting import calm_looks
 
@@ -264,6 +267,29 @@ async def test_the_workload_that_follows(config: Config) -> None:
     with pytest.raises(RolloutDeadline, match="was not set to"):
         await config.deploy("good", **{**following, "timeout_s": 0.5})
     assert config.digest() == place.images.digests["good"]
+
+
+async def test_a_namespaces_policy_holds_for_what_its_workloads_follow(config: Config) -> None:
+    """Of deploys and promotions whose workload is named: refused before anything is written."""
+    place = config.place
+    following: dict[str, Any] = {"workload": "deployment/app", "timeout_s": 0.5, "namespace": place.api.namespace}
+    await config.deploy("good")
+    with place.prefect():
+        name = f"policy-{uuid.uuid4().hex[:8]}"
+        await Policy(trusted_keys=[LocalSigner().key.pem], namespaces=[place.api.namespace]).asave(name)
+        try:
+            with pytest.raises(NotSigned, match=name):
+                await config.deploy("better", **following)
+            with pytest.raises(NotSigned, match=name):
+                await config.roll_back(to="1.1.0", git=config.target(**following))
+            stages = [config.target(stage, name=stage, approval=False) for stage in STAGES]
+            stages[1] |= following
+            with pytest.raises(NotSigned, match=name):
+                await config.promote(environments=stages, reference=place.images["good"])
+        finally:
+            await Policy.adelete(name)
+    assert config.commits == 2
+    assert config.text("production") == KUSTOMIZATION
 
 
 async def test_what_goes_wrong(config: Config) -> None:

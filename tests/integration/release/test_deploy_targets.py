@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from prefect_slipway.blocks import Policy
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.releases import Traces, complaint, make_source, result_of
+from tests.signers import LocalSigner
 from tests.warm import WarmStarter
 
 
@@ -88,6 +91,32 @@ def test_a_target_that_refuses_leaves_a_public_image(
     options = ("--git", url, "--git-path", "app/values.yaml")
     assert commands.run("deploy", result["reference"], *options).code == 0
     assert yaml.safe_load(git(config, "show", "main:app/values.yaml"))["images"][0]["digest"] == result["digest"]
+
+
+async def test_a_target_whose_namespace_has_a_policy(
+    commands: WarmStarter, traces: Traces, tmp_path: Path, config: Path, server: GitServer
+) -> None:
+    """An image that the workload's namespace does not accept is not written for it."""
+    source = make_source(tmp_path / "app-guarded")
+    (source / "slipway.toml").write_text(
+        f'[deploy.live]\nrepository = "{server.url("config.git")}"\npath = "app/values.yaml"\nkind = "kustomize"\n'
+        'workload = "deployment/app"\nnamespace = "guarded"\n'
+    )
+    cluster = {"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    user = {"name": "u", "user": {"token": "t"}}
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        json.dumps({"current-context": "c", "clusters": [cluster], "contexts": [context], "users": [user]})
+    )
+    with temporary_settings({PREFECT_API_URL: traces.connection.prefect_api_url}):
+        await Policy(trusted_keys=[LocalSigner().key.pem], namespaces=["guarded"]).asave("guarded", overwrite=True)
+    before = git(config, "rev-parse", "main")
+    env = {"KUBECONFIG": str(kubeconfig)}
+    ended = commands.run("release", source, "--config-allow", "deploy", "--format", "json", env=env)
+    assert ended.code == 5, ended.stderr
+    assert json.loads(ended.stdout)["deploys"][0]["failure"].startswith("NotSigned: ")
+    assert git(config, "rev-parse", "main") == before
 
 
 def test_the_same_release_finishes_its_targets(
