@@ -91,7 +91,7 @@ async def read_place(run: OpenRun, checkout: Checkout, option: str, place: str) 
 
 
 def _read(path: str) -> str:
-    with Path(path).open(encoding="utf-8") as file:
+    with Path(path).open(encoding="utf-8-sig") as file:
         return file.read(_LIMIT + 1)
 
 

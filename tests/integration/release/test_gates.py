@@ -218,9 +218,10 @@ def day(days: int) -> str:
 
 
 def test_a_policy_decides_over_what_the_registry_has(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
-    """What it denies fails the release by its message, what it warns of does not."""
+    """What it denies fails the release by its message, what it warns of does not; its file may begin with a byte order
+    mark."""
     rules = tmp_path / "rules.rego"
-    rules.write_text(RULES)
+    rules.write_text(RULES, encoding="utf-8-sig")
     source = make_source(tmp_path / "app-denied")
     gate = ("--gate", f"policy:{rules}", "--format", "json")
     error = error_of(commands.run("release", source, *gate))
@@ -250,9 +251,7 @@ async def test_a_policy_is_not_asked_about_what_nobody_could_read(traces: Traces
     planned = PlannedImage("app", f"{host}/{name}")
     verified = VerifiedImage(BuiltImage(planned, index["digest"]), index["mediaType"], 0, 0)
     asked = tested.TestedImage(verified, "1.0.0", insecure=True)
-    async with RegistryClient(
-        traces.connection.registry, Fixed(Credential(*login)), insecure=True, ca_file=None
-    ) as client:
+    async with RegistryClient(host, Fixed(Credential(*login)), insecure=True, ca_file=None) as client:
         if "x.example" in kind:
             document = await document_of(client, asked)
             assert document["platforms"][0]["packages"] is None

@@ -38,9 +38,18 @@ async def test_what_does_not_compile_is_told_with_its_place() -> None:
 
 async def test_a_function_that_fails_is_not_a_rule_that_does_not_match() -> None:
     """A typo must not let everything pass."""
-    rules = 'package main\n\ndeny contains "no number" if to_number("x") > 1\n'
-    with pytest.raises(PolicyInvalid):
+    rules = 'package main\n\ndeny contains "no number" if startswith(input.size, "x")\n'
+    with pytest.raises(PolicyInvalid) as told:
+        await evaluate({"rules.rego": rules}, {"size": 5}, ["data.main.deny"], timeout_s=60)
+    assert told.value.details == "startswith: operand 1 must be string but got number: 5"
+
+
+async def test_what_contradicts_itself_is_told() -> None:
+    """Whatever ends an evaluation, the engine's own words say it."""
+    rules = "package main\n\ndeny := 1 if true\n\ndeny := 2 if true\n"
+    with pytest.raises(PolicyInvalid, match="cannot be evaluated") as told:
         await evaluate({"rules.rego": rules}, {}, ["data.main.deny"], timeout_s=60)
+    assert told.value.details == "complete rules must not produce multiple outputs"
 
 
 async def test_a_policy_sees_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
