@@ -67,8 +67,10 @@ class Referrers:
         self._pause = pause
 
     async def attached(self, digest: str) -> Sequence[Attached]:
-        # What was attached before the registry had the API may still be in the tag alone.
-        entries = await self._by_api(digest) or await self._tag(digest).entries()
+        entries = await self._by_api(digest)
+        if not any(each.get("artifactType") in (self._type, *_VAGUE) for each in entries):
+            # What was attached before the registry had the API may still be in the tag alone.
+            entries = await self._tag(digest).entries()
         known = [each for each in entries if each.get("artifactType") == self._type]
         vague = [each for each in entries if each.get("artifactType") in _VAGUE]
         looked_at = [await self._look_at(read_entry(each)) for each in vague[-_MAX_LOOKS:]]

@@ -339,18 +339,25 @@ async def test_a_list_without_an_end_is_left(registry: str, repository: str, dig
 
 
 @pytest.mark.parametrize(
-    ("status", "content_type"),
-    [(404, "application/json"), (400, "application/json"), (405, ""), (200, "text/html"), (200, OCI_INDEX)],
+    ("status", "content_type", "body"),
+    [
+        (404, "application/json", b""),
+        (400, "application/json", b""),
+        (405, "", b""),
+        (200, "text/html", b"<html>"),
+        (200, OCI_INDEX, b'{"manifests": []}'),
+        (200, OCI_INDEX, b'{"manifests": [{"digest": "sha256:%064d", "size": 1, "artifactType": ["a"]}]}' % 0),
+    ],
 )
 async def test_what_the_tag_lists_is_found_whatever_the_registry_answers(
-    registry: str, repository: str, digest: str, status: int, content_type: str
+    registry: str, repository: str, digest: str, status: int, content_type: str, body: bytes
 ) -> None:
-    """No API, a web page, or an API that came later than what is in the tag and knows nothing of it."""
+    """No API, a web page, or an API that came later than what is in the tag and knows nothing of it, but perhaps of
+    other things."""
     with front(registry) as fronted:
         async with client(fronted.host) as reg:
             store = referrers(reg, repository)
             await store.add(digest, [note("a")])
-            body = b'{"manifests": []}' if content_type == OCI_INDEX else b"<html>"
             fronted.spoil("GET", "/referrers/", status, headers={"Content-Type": content_type}, body=body)
             assert await notes(store, digest) == ["a"]
 
