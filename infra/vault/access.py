@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from prefect_slipway.infra.domain.errors import InvalidOption
 
+_SENT = ("VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID")
 _SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -115,6 +116,13 @@ class VaultAccess(InMemory):
         address = env.get("VAULT_ADDR")
         if not address:
             raise InvalidOption("no Vault address was given", action="set VAULT_ADDR")
+        for name in _SENT:
+            value = env.get(name, "")
+            if value != value.strip() or not value.isprintable():
+                raise InvalidOption(
+                    f"{name} has a line break, a space at an end, or another character that cannot be sent",
+                    action="set it without that; a file's last line break often gets into a secret",
+                )
         ca_file = env.get("VAULT_CACERT")
         return cls(
             address=address.rstrip("/"),

@@ -165,6 +165,15 @@ def test_the_token_of_a_login_is_the_last_way_in(tmp_path: Path) -> None:
     assert VaultAccess.from_env({**env, "VAULT_KUBERNETES_ROLE": "r"}).auth == JwtAuth("r", TokenFile(), "kubernetes")
 
 
+@pytest.mark.parametrize("name", ["VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"])
+@pytest.mark.parametrize("value", [f"{SECRET}\n", f" {SECRET}", f"{SECRET}\x00x"])
+def test_what_cannot_be_sent_is_told_by_its_name(name: str, value: str) -> None:
+    """A Secret that was made of a file ends in a line break; no library's words, which quote it."""
+    with pytest.raises(InvalidOption, match=f"^{name} has a line break") as told:
+        VaultAccess.from_env({**ADDRESS, "VAULT_TOKEN": "t", name: value})
+    assert SECRET not in str(told.value)
+
+
 def test_the_environment_names_namespace_and_ca() -> None:
     """VAULT_NAMESPACE and VAULT_CACERT are taken over."""
     more = {"VAULT_TOKEN": SECRET, "VAULT_NAMESPACE": "team/a", "VAULT_CACERT": "/etc/ca.pem"}
