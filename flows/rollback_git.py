@@ -13,7 +13,6 @@ from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
 from prefect_slipway.flows.steps.resolve import resolve_image
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.gitops import GitWrite
-from prefect_slipway.infra.domain.errors import ReleaseUnknown
 from prefect_slipway.infra.domain.reference import ImageReference, is_digest
 
 
@@ -44,6 +43,6 @@ async def find_release(target: OpenTarget, to: str, image: str | None) -> tuple[
     now, *_ = await writing.current(target, image)
     name = image or (now.name if now is not None else None)
     if name is None:
-        raise ReleaseUnknown(f"{target.title} names no image", action="name it with --image REGISTRY/REPOSITORY")
+        raise writing.no_image(target)
     ImageReference.parse(name)
     return (f"{name}@{to}", None, "") if is_digest(to) else (name, to, "")

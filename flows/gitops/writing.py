@@ -97,6 +97,8 @@ async def earlier(target: OpenTarget, image: str | None = None) -> tuple[ImageRe
     not count. Raises ReleaseUnknown, and as `write`."""
     async with remote_branch(target.remote, target.request.branch, target.workdir) as branch:
         now, *_ = _named(target, await _files(target, branch), image)
+        if now is None:
+            raise no_image(target)
         for depth in _DEPTHS:
             await branch.deepen(depth)
             for revision in await _commits_of(branch, target.path, now):
@@ -106,6 +108,11 @@ async def earlier(target: OpenTarget, image: str | None = None) -> tuple[ImageRe
                 if there is not None and (there.tag or there.digest):
                     return there, revision
     raise ReleaseUnknown(f"{target.title}: no commit of Slipway's wrote {now}", action="choose one with --to VERSION")
+
+
+def no_image(target: OpenTarget) -> ReleaseUnknown:
+    """Of a chart's values, say, that have a tag alone."""
+    return ReleaseUnknown(f"{target.title} names no image", action="name it with --image REGISTRY/REPOSITORY")
 
 
 def written(image: DeployedImage) -> ImageReference:
@@ -130,9 +137,9 @@ def _message(
     return "\n".join([subject, "", *was, *([f"{_REVERTS} {reverts}."] if reverts else []), "", *trailers, ""])
 
 
-async def _commits_of(branch: RemoteBranch, path: str, image: ImageReference | None) -> list[str]:
+async def _commits_of(branch: RemoteBranch, path: str, image: ImageReference) -> list[str]:
     """Those that wrote this digest, the newest first; reverts are none."""
-    if image is None or image.digest is None:
+    if image.digest is None:
         return []
     found = await branch.log(path, "-F", f"--grep={_DIGEST_LINE}: {image.digest}", "--format=%H%x00%B%x00")
     parts = found.split("\0")

@@ -292,6 +292,21 @@ async def test_a_namespaces_policy_holds_for_what_its_workloads_follow(config: C
     assert config.text("production") == KUSTOMIZATION
 
 
+async def test_a_rollback_of_values_that_name_no_image(config: Config, tmp_path: Path) -> None:
+    """A chart's values often have a tag alone: the image is asked for, and with it the rollback finds its way."""
+    git(tmp_path, "clone", "--quiet", str(config.bare), "clone")
+    commit(tmp_path / "clone", "values", {"staging/app/values.yaml": "image:\n  tag: 0.0.0\n"})
+    git(tmp_path / "clone", "push", "--quiet")
+    for behaviour in ("good", "better"):
+        await config.deploy(behaviour, kind="helm")
+    for to in ({}, {"to": "1.0.0"}):
+        with pytest.raises(ReleaseUnknown, match="names no image") as told:
+            await config.roll_back(git=config.target(kind="helm"), **to)
+        assert "--image" in told.value.action
+    back = await config.roll_back(git=config.target(kind="helm"), image=config.place.images.repository)
+    assert back.version == "1.0.0"
+
+
 async def test_what_goes_wrong(config: Config) -> None:
     """Nothing is written, and each has its own cause."""
     with pytest.raises(ImagePlaceMissing):
