@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from prefect_slipway.blocks.requirements import RequiredOfAnImage
 from prefect_slipway.flows.request.model import Option, Request
+from prefect_slipway.infra.domain.errors import InvalidOption
 
 PEM = "-----BEGIN "
 """How a key begins that is given as it is, in place of where it is."""
@@ -24,7 +25,9 @@ class Requirements(RequiredOfAnImage, Request):
             if text in _WORDS:
                 values[text] = True
             elif equals and name in _VALUES:
-                values[_VALUES[name]] = value
+                if values.setdefault(_VALUES[name], value) != value:
+                    # Not repeated: an address may hold a password.
+                    raise InvalidOption(f"{name}= is required twice, with two values", action="require it once")
             elif equals and name == "gate":
                 values["gates"].append(value)
             else:

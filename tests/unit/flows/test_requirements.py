@@ -163,6 +163,10 @@ def test_terms_of_require() -> None:
         with pytest.raises(InvalidOption) as caught:
             Requirements.of_terms([wrong])
         assert "hunter2" not in str(caught.value)
+    assert Requirements.of_terms(["ref=main", "ref=main"]).ref == "main"
+    for name in ("source", "ref", "max-age"):
+        with pytest.raises(InvalidOption, match=f"{name}= is required twice"):
+            Requirements.of_terms([f"{name}=1d", f"{name}=2d"])
 
 
 def test_a_policy_is_for_its_namespaces() -> None:
