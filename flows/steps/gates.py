@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 
 from prefect_slipway.flows.gates.command import run_command
 from prefect_slipway.flows.gates.document import document_of
-from prefect_slipway.flows.gates.findings import Finding, ReadReport, read_report
+from prefect_slipway.flows.gates.findings import LIMIT, Finding, ReadReport, read_report
 from prefect_slipway.flows.gates.prepared import (
     PreparedGate,
     PreparedGates,
@@ -251,7 +251,8 @@ def _outcome(gate: PreparedGate, image: TestedImage, verdict: Verdict, answer: _
 
 def _result(gate: PreparedGate, verdict: Verdict, answer: _Answer) -> GateResult:
     report = None
-    if answer.report is not None and answer.read is not None:
+    # Of a larger one only the beginning was read: its digest would be that of nothing.
+    if answer.report is not None and answer.read is not None and len(answer.report) <= LIMIT:
         report = GateReport.of(f"{gate.name} report", answer.read.media_type, answer.report)
     return GateResult(
         gate=gate.name,

@@ -329,7 +329,10 @@ def test_gates_are_signed_with_the_image_once(
     (source / "rules.rego").write_text(RULES)
     (source / "waivers.toml").write_text(WAIVER.format(finding="title", until=day(30)))
     image = image_of(traces, source)
-    gates = ("--gate", "policy:source:rules.rego", "--gate", "smoke: sh -c 'echo {} > $SLIPWAY_GATE_REPORT'")
+    gates = (
+        *("--gate", "policy:source:rules.rego", "--gate", "smoke: sh -c 'echo {} > $SLIPWAY_GATE_REPORT'"),
+        *("--gate", "long: sh -c 'head -c 16777217 /dev/zero > $SLIPWAY_GATE_REPORT'"),
+    )
     options = ("--image", image, *gates, "--waivers", "source:waivers.toml", *SIGNED, *place.credentials)
     for moment in ("> gates", "> sign", "> tag"):
         command = commands.start("release", source, *options, env=place.env)
@@ -345,10 +348,15 @@ def test_gates_are_signed_with_the_image_once(
     pem.write_text(commands.run("key", KEY, env=place.env).stdout)
     trusted = TrustedKeys(read_public_keys(pem.read_text(), str(pem)))
     found = asyncio.run(_results(traces, f"{image}@{result['digest']}", trusted))
-    assert [(each.gate, each.answer) for each in found] == [("rules", "WARNED"), ("smoke", "PASSED")]
-    rules, smoke = found
+    assert [(each.gate, each.answer) for each in found] == [
+        ("long", "PASSED"),
+        ("rules", "WARNED"),
+        ("smoke", "PASSED"),
+    ]
+    long, rules, smoke = found
     assert [each.by for each in rules.waivers] == ["anna@example.com"] and "title" in rules.warned
     assert smoke.report is not None and smoke.report.content == b"{}\n"
+    assert long.report is None  # more than is read: nothing is stated about a part
     for digest in result["platforms"].values():
         with pytest.raises(NotAttested):
             asyncio.run(_results(traces, f"{image}@{digest}", trusted))
