@@ -8,6 +8,7 @@ XML as Jenkins reads it (testmoapp/junitxml).
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ LIMIT = 16 << 20
 _PARTS = 2_000_000
 _MOST = 1000
 _LONGEST = 300
+# What in XML is neither an element nor text, and how it ends.
+_NO_ELEMENT = re.compile(rb"<!\[CDATA\[|<!--|<\?|<!")
+_ENDS = {b"<![CDATA[": b"]]>", b"<!--": b"-->", b"<?": b"?>"}
 # Of a vulnerability's analysis: those that leave the image as it is (CycloneDX 1.6, `impactAnalysisState`).
 _HARMLESS = {"resolved", "resolved_with_pedigree", "false_positive", "not_affected"}
 
@@ -65,11 +69,7 @@ def read_report(raw: bytes) -> ReadReport:
         if document.get("bomFormat") == "CycloneDX":
             return _bounded("application/vnd.cyclonedx+json", _vex(document))
         return ReadReport("application/json")
-    if (
-        start.startswith(b"<")
-        and len(raw) <= LIMIT
-        and b"<!" not in raw.replace(b"<![CDATA[", b"").replace(b"<!--", b"")
-    ):
+    if start.startswith(b"<") and len(raw) <= LIMIT and not _declares(raw):
         try:
             root = ElementTree.fromstring(raw.decode())  # noqa: S314
         except (ElementTree.ParseError, ValueError):
@@ -77,6 +77,17 @@ def read_report(raw: bytes) -> ReadReport:
         if root.tag in {"testsuites", "testsuite"}:
             return _bounded("application/junit+xml", _junit(root))
     return ReadReport("text/plain")
+
+
+def _declares(raw: bytes) -> bool:
+    """Whether XML has a declaration (of a DTD or in one) outside of what is only text: a test's output may be HTML."""
+    at = 0
+    while (begin := _NO_ELEMENT.search(raw, at)) is not None:
+        end = _ENDS.get(begin[0])
+        at = raw.find(end, begin.end()) if end is not None else -1
+        if at < 0:
+            return True
+    return False
 
 
 def finding(id: object, message: object = "", *, minor: bool = False) -> Finding:

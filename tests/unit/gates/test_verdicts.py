@@ -51,6 +51,10 @@ JUNIT = """<?xml version="1.0" encoding="UTF-8"?>
 <testcase name="later"><skipped/></testcase></testsuite></testsuites>"""
 
 
+PAGE = (
+    "<!-- <!DOCTYPE a> --><?x <!DOCTYPE a> ?>"
+    '<testcase name="page"><failure><![CDATA[not <!DOCTYPE html> <!-- here -->]]></failure></testcase>'
+)
 RULES = {
     "runs": [
         {
@@ -90,6 +94,10 @@ def _ids(findings: tuple[Finding, ...]) -> list[str]:
         ("<testsuite>" * 10, "text/plain", [], []),
         ('<!DOCTYPE x [<!ENTITY a "b">]><testsuite/>', "text/plain", [], []),
         ("<html/>", "text/plain", [], []),
+        (f"<testsuite>{PAGE}</testsuite>", "application/junit+xml", ["page"], []),
+        ("<testsuite><?x <!-- ?><!DOCTYPE x><?y --> ?></testsuite>", "text/plain", [], []),
+        ("<?x <!-- ?><!DOCTYPE x [<!ENTITY a 'b'>]><testsuite/><!-- -->", "text/plain", [], []),
+        ("<!--" * 1_000_000, "text/plain", [], []),
     ],
 )
 def test_reports_are_read(raw: str, kind: str, found: list[str], passed: list[str]) -> None:
