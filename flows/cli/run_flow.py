@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -78,6 +79,9 @@ def recorded(
         _handle(number, signal.default_int_handler)
     # A run waits a minute for an unreachable server: Prefect's default, 5, may give up after 50 s.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "6")
+    # What Prefect's threads cannot send they would print: each event whole, and for the log a line without an end.
+    os.environ.setdefault("PREFECT_LOGGING_INTERNAL_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False
     use_prefect_server()
     _check_space()
     # Imported late, because importing Prefect takes a second and reads its settings from the environment.
