@@ -32,5 +32,7 @@ class InspectRequest(RegistryOptions):
     @field_validator("reference")
     @classmethod
     def _reference_is_one(cls, value: str) -> str:
-        ImageReference.parse(value)
-        return value
+        # A version's tag has `_` for the `+` of its build metadata (domain/version.py), and nothing else has a `+`.
+        reference = value.replace("+", "_")
+        ImageReference.parse(reference)
+        return reference

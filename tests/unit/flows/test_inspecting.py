@@ -14,8 +14,12 @@ from prefect_slipway.flows.inspecting.changes import compared
 from prefect_slipway.flows.inspecting.read import previous
 from prefect_slipway.flows.inspecting.shown import as_text
 from prefect_slipway.flows.inspecting.values import Attestation, InspectedImage, Layer, Platform
+from prefect_slipway.flows.request.inspected import InspectRequest
+from prefect_slipway.flows.request.rebuild import RebuildRequest
+from prefect_slipway.flows.request.verified import VerifyRequest
 from prefect_slipway.infra.domain.labels import OCI_REVISION
-from prefect_slipway.infra.domain.version import parse_version
+from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.version import image_tag, parse_version
 from prefect_slipway.infra.registry.model import ImageConfig
 from prefect_slipway.infra.signing.provenance import Material, Provenance, provenance_of
 
@@ -113,6 +117,13 @@ def test_the_version_before(version: str, before: str | None) -> None:
     known = [parse_version(each) for each in ("1.0.0", "1.1.0-rc.1", "1.1.0-rc.2", "1.1.0", "1.2.0")]
     found = previous(parse_version(version), known)
     assert (str(found) if found is not None else None) == before
+
+
+@pytest.mark.parametrize("model", [InspectRequest, VerifyRequest, RebuildRequest])
+def test_a_version_with_build_metadata_is_its_tag(model: type[InspectRequest]) -> None:
+    """As `slipway history` shows it."""
+    request = model.read({"reference": "r.example/app:1.0.0+build.5"})
+    assert ImageReference.parse(request.reference).tag == image_tag(parse_version("1.0.0+build.5"))
 
 
 def test_what_changed() -> None:
