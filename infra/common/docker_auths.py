@@ -21,6 +21,8 @@ def key_of(host: str) -> str:
 def entry_of(credential: Credential) -> dict[str, str]:
     """The entry of a registry, as all of docker's kin read it."""
     pair = base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode("ascii")
+    if not credential.username:
+        return {"auth": pair, "identitytoken": credential.password}
     return {"username": credential.username, "password": credential.password, "auth": pair}
 
 

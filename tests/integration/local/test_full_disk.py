@@ -94,4 +94,4 @@ def test_another_disk_is_full() -> None:
     """What a command writes elsewhere does not fit there."""
     ended = subprocess.run(f"{SLIPWAY} status > /dev/full", shell=True, capture_output=True, text=True, check=False)
     assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
-    assert ended.stderr.startswith("slipway: a disk is full\n")
+    assert ended.stderr.startswith("slipway: the command's output cannot be written: No space left on device\n")
