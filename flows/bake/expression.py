@@ -407,6 +407,8 @@ class _Parser:
                 if not isinstance(last, list):
                     raise InvalidOption(f"{self._where}: {self._shown}: only a list can be expanded by ...")
                 values += last
+            # What a function looks at counts as well: one that looks for each item of a list in a list takes its time.
+            spent(self._where, sum(len(value) for value in values if isinstance(value, str | list | dict)))
             function = FUNCTIONS.get(name) or lookup(f"{name}()")
             try:
                 result = function(*values)

@@ -15,6 +15,7 @@ import json
 import math
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
@@ -91,6 +92,26 @@ def as_set(values: Sequence[Any]) -> list[Any]:
     if not all(isinstance(value, str | Decimal) for value in found):
         return found
     return sorted(found, key=lambda value: (value, "") if isinstance(value, Decimal) else (Decimal(0), value))
+
+
+def _keys(values: Any) -> set[str]:
+    return {_encoded(value) for value in _list(values)}
+
+
+def _setintersection(first: Any, *others: Any) -> list[Any]:
+    sets = [_keys(each) for each in others]
+    return as_set([value for value in _list(first) if all(_encoded(value) in each for each in sets)])
+
+
+def _setsubtract(left: Any, right: Any) -> list[Any]:
+    without = _keys(right)
+    return as_set([value for value in _list(left) if _encoded(value) not in without])
+
+
+def _setsymmetricdifference(*lists: Any) -> list[Any]:
+    """What is in an odd number of them."""
+    counts = Counter(key for each in lists for key in _keys(each))
+    return as_set([value for each in lists for value in each if counts[_encoded(value)] % 2])
 
 
 def _encoded(value: Any) -> str:
@@ -425,21 +446,10 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sanitize": lambda value: re.sub(r"[^a-zA-Z0-9_-]", "_", _text(value)),
     "semvercmp": lambda version, constraint: satisfies(_text(version), _text(constraint)),
     "sethaselement": lambda values, value: any(equal(each, value) for each in _list(values)),
-    "setintersection": lambda first, *others: as_set(
-        [value for value in _list(first) if all(any(equal(value, one) for one in _list(each)) for each in others)]
-    ),
+    "setintersection": _setintersection,
     "setproduct": _setproduct,
-    "setsubtract": lambda left, right: as_set(
-        [one for one in _list(left) if not any(equal(one, each) for each in right)]
-    ),
-    "setsymmetricdifference": lambda *lists: as_set(
-        [
-            value
-            for each in lists
-            for value in each
-            if sum(any(equal(value, one) for one in _list(o)) for o in lists) % 2
-        ]
-    ),
+    "setsubtract": _setsubtract,
+    "setsymmetricdifference": _setsymmetricdifference,
     "setunion": lambda *lists: as_set([value for each in lists for value in _list(each)]),
     "sha1": _hex("sha1"),
     "sha256": _hex("sha256"),

@@ -343,3 +343,28 @@ def test_any_text_is_read_or_refused_by_name(text: str) -> None:
     for whole in (text, f'target "a" {{\n  args = {{ A = {text} }}\n}}\n'):
         with suppress(InvalidOption), bounded():
             read_bake_files([("docker-bake.hcl", whole)], {})
+
+
+MANY = """
+variable "A" { default = join(",", range(1000)) }
+variable "B" { default = [for i, x in split(",", join(",", [A, A, A, A, A, A, A, A, A, A, A, A])): "${i}-${x}"] }
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("length(setsubtract(B, B))", "0"),
+        ("length(setintersection(B, B))", "12000"),
+        ("length(setsymmetricdifference(B, B, B))", "12000"),
+        ("length([for each in B: each if contains(B, each)])", None),
+    ],
+)
+def test_long_lists_take_no_quadratic_time(tmp_path: Path, expression: str, found: str | None) -> None:
+    """Each is computed at once, or refused."""
+    text = f'{MANY}target "default" {{\n  args = {{ A = {expression} }}\n}}\n'
+    if found is None:
+        with pytest.raises(InvalidOption, match="million characters or steps"):
+            read(tmp_path, text)
+    else:
+        assert read(tmp_path, text).args["A"] == found

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prefect_slipway.infra.common.docker_auths import credential_of, entry_of
 from prefect_slipway.infra.common.docker_config import DockerConfig, docker_proxies
 from prefect_slipway.infra.domain.credentials import Credential
 from prefect_slipway.infra.domain.errors import InvalidOption
@@ -123,3 +124,8 @@ def test_where_docker_keeps_its_configuration(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InvalidOption, match="not a readable docker configuration"):
         DockerConfig(tmp_path).read()
+
+
+@pytest.mark.parametrize("credential", [Credential("user", "password"), Credential("", "an identity token")])
+def test_an_entry_holds_the_credential_that_it_was_made_of(credential: Credential) -> None:
+    assert credential_of(entry_of(credential)) == credential
