@@ -37,7 +37,8 @@ async def write(
     forward: bool = False,
 ) -> GitWrite:
     """Write the image where the target names it. `run`, `reverts` (a commit), `skip_ci`: for the commit's message.
-    `forward`: a higher version that is there stays. Raises GitOpsErrors, SourceErrors and VaultErrors."""
+    `forward`: a higher version that is there stays, and a pull request that was closed stays closed. Raises
+    GitOpsErrors, SourceErrors and VaultErrors."""
     reference = written(image)
     before: list[ImageReference | None] = []
 
@@ -54,7 +55,7 @@ async def write(
     ahead = forward and _is_ahead(before, image)
     page = None
     if pushed.branch != target.request.branch:
-        page = await _pull_request(target, image, pushed.branch, before, reverts)
+        page = await _pull_request(target, image, pushed.branch, before, reverts, once=forward)
     return GitWrite(
         target=target.name,
         repository=target.remote.url.shown,
@@ -165,7 +166,13 @@ def _is_ahead(before: list[ImageReference | None], image: DeployedImage) -> bool
 
 
 async def _pull_request(
-    target: OpenTarget, image: DeployedImage, branch: str, before: list[ImageReference | None], reverts: str
+    target: OpenTarget,
+    image: DeployedImage,
+    branch: str,
+    before: list[ImageReference | None],
+    reverts: str,
+    *,
+    once: bool,
 ) -> str | None:
     """The page of the pull request, or where one can be opened, if the host's name tells the kind of forge. Raises
     ForgeErrors and VaultErrors."""
@@ -181,7 +188,7 @@ async def _pull_request(
     asked = PullRequest(branch, target.request.branch, title, f"```text\n{body.strip()}\n```")
     ca = Path(target.request.ca) if target.request.ca is not None else None
     async with open_forge(place, await token(), ca) as opened:
-        done = await propose(opened, asked)
+        done = await propose(opened, asked, once=once)
     return shown(done.page) if done.page.startswith(("https://", "http://")) else None
 
 

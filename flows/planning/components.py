@@ -20,7 +20,6 @@ from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.values.components import ComponentsPlan, PlannedComponent
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionError
 from prefect_slipway.infra.domain.ledger import Released
-from prefect_slipway.infra.domain.reference import repository_name
 from prefect_slipway.infra.domain.version import Bump, Version, parse_version, versions_of_git_tags
 from prefect_slipway.infra.source.checkout import Checkout
 from prefect_slipway.infra.source.history import tags
@@ -242,7 +241,7 @@ class _Planning:
             version["exact"] = run.asked.version.exact
         given = {**common, "checkout": {**common["checkout"], "path": place}, "version": version}
         if "image" not in values and "bake" not in values:
-            given["image"] = run.image(f"{repository_name(self._checkout.name)}/{component.name}").name
+            given["image"] = run.image(self._checkout.name, component.name).name
         file = self._file.of_component(component.name, values)
         if "bump" not in given and "bump" not in file.values:
             given["bump"] = Bump.AUTO.value

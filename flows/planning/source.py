@@ -72,7 +72,7 @@ def look_into(run: OpenRun, checkout: Checkout) -> FetchedSource:
         if not dockerfile_of(request, checkout).is_file():
             raise DockerfileMissing(f"there is no {request.file} in {_shown(checkout)}")
         targets = TargetSet({ONE: _only_target(request)}, (ONE,))
-        images = {ONE: run.image(repository_name(checkout.name))}
+        images = {ONE: run.image(checkout.name)}
     else:
         targets = read_targets(request.bake, places)
         images = _names(request.bake, run, targets, checkout.name)
@@ -113,7 +113,7 @@ def secrets_of(source: FetchedSource) -> list[SecretField]:
 def source_facts(checkout: Checkout) -> SourceFacts:
     """The plain values of a checkout."""
     return SourceFacts(
-        name=repository_name(checkout.name),
+        name=repository_name(checkout.name) or "source",
         path=str(checkout.path),
         fingerprint=checkout.fingerprint,
         revision=checkout.revision,
@@ -168,7 +168,8 @@ def _hosts(build: Build) -> dict[str, str]:
 def _names(bake: Bake, run: OpenRun, targets: TargetSet, source: str) -> dict[str, ImageReference]:
     """Every target's image; one that was not asked for and has no tags goes beside an image that is based on it."""
     stack = run.stack.registry if run.stack is not None else None
-    default = f"{stack}/{repository_name(source)}" if stack is not None else None
+    own = repository_name(source)
+    default = f"{stack}/{own}" if stack is not None and own else None
     images: dict[str, ImageReference] = {}
     for name, target in reversed(list(targets.targets.items())):
         if name in targets.wanted or target.tags:

@@ -23,7 +23,7 @@ from prefect_slipway.flows.run.saved_blocks import (
 )
 from prefect_slipway.infra.domain.credentials import CredentialSource
 from prefect_slipway.infra.domain.errors import InvalidOption
-from prefect_slipway.infra.domain.reference import ImageReference
+from prefect_slipway.infra.domain.reference import ImageReference, repository_name
 from prefect_slipway.infra.domain.secret_path import CredentialPath, SecretField
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import StackConnection
@@ -65,9 +65,10 @@ class OpenRun:
         self._exits = exits
         self._registries: dict[str, Registries] = {}
 
-    def image(self, source_name: str) -> ImageReference:
-        """The image to release: the requested one, else the source's name in the embedded registry."""
-        return image_of(self.request, self.stack, source_name)
+    def image(self, source_name: str, component: str = "") -> ImageReference:
+        """The image to release: the requested one, else one in the embedded registry named after source and component.
+        Raises InvalidOption."""
+        return image_of(self.request, self.stack, source_name, component)
 
     def signing_keys(self, images: Iterable[ImageReference]) -> tuple[str, ...]:
         """The places of the keys that sign these images: the requested ones, else the embedded Vault's if it is in use
@@ -152,7 +153,9 @@ async def open_run(
         yield OpenRun(request, config.home, stack, vault, exits, builder, asked, file)
 
 
-def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name: str) -> ImageReference:
+def image_of(
+    request: ReleaseRequest, stack: StackConnection | None, source_name: str, component: str = ""
+) -> ImageReference:
     """See `OpenRun.image`. Raises InvalidOption."""
     if request.image is not None:
         return ImageReference.parse(request.image)
@@ -161,7 +164,12 @@ def image_of(request: ReleaseRequest, stack: StackConnection | None, source_name
             f"no image was given, and {why_no_registry(StackConfig.from_env(os.environ))}",
             action="choose one with --image REGISTRY/REPOSITORY, or run `slipway up`",
         )
-    return ImageReference.parse(f"{stack.registry}/{source_name}")
+    name = repository_name(source_name)
+    if not name:
+        raise InvalidOption(
+            f"no image can be named after {source_name!r}", action="choose one with --image REGISTRY/REPOSITORY"
+        )
+    return ImageReference.parse("/".join(filter(None, (stack.registry, name, component))))
 
 
 async def load_builder(name: str) -> Builder | KubernetesBlock:

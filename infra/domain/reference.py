@@ -124,8 +124,9 @@ def normalize_registry_host(host: str) -> str:
 
 
 def repository_name(text: str) -> str:
-    """A valid repository name made from any name: lower case, with `-` for what the grammar forbids."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "image"
+    """A valid repository name made from any name: lower case, with `-` for what the grammar forbids; "" if nothing is
+    left of it."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def is_loopback(registry: str) -> bool:

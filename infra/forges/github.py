@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from prefect_slipway.infra.domain.errors import ForgeProtocolError
 from prefect_slipway.infra.forges.http import ForgeHttp
-from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest
+from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest, open_first
 from prefect_slipway.infra.forges.release import Asset, ForgeRelease, Found, text_at
 
 _PAGE, _MOST_PAGES = 50, 40
@@ -87,11 +87,11 @@ class GitHub:
             upload=text_at(answer, "upload_url"),
         )
 
-    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
+    async def find_pull(self, branch: str, base: str, *, ended: bool) -> FoundPull | None:
         owner = self._repository.partition("/")[0]
-        asked = {"head": f"{owner}:{branch}", "base": base, "state": "open"}
+        asked = {"head": f"{owner}:{branch}", "base": base, "state": "all" if ended else "open"}
         found = await self._call("GET", "/pulls", params=asked)
-        return self._pull(found[0]) if isinstance(found, list) and found else None
+        return open_first(self._pull(each) for each in (found if isinstance(found, list) else []))
 
     async def open_pull(self, wanted: PullRequest, body: str) -> FoundPull:
         new = {"title": wanted.title, "head": wanted.branch, "base": wanted.base, "body": body}
@@ -104,7 +104,10 @@ class GitHub:
         number = answer.get("number") if isinstance(answer, dict) else None
         if not isinstance(number, int):
             raise ForgeProtocolError(f"{self._http.api}: an answer that is not a pull request")
-        return FoundPull(number, text_at(answer, "title"), text_at(answer, "body"), text_at(answer, "html_url"))
+        return FoundPull(
+            *(number, text_at(answer, "title"), text_at(answer, "body"), text_at(answer, "html_url")),
+            is_open=answer.get("state") == "open",
+        )
 
 
 class Gitea(GitHub):
@@ -123,17 +126,18 @@ class Gitea(GitHub):
     async def finish(self, found: Found, wanted: ForgeRelease) -> None:
         await self._call("PATCH", f"/releases/{found.key}", body={"draft": False})
 
-    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
-        # By branch one would also get those that are closed.
+    async def find_pull(self, branch: str, base: str, *, ended: bool) -> FoundPull | None:
+        # By branch one would get one of them, whether it is open or not.
+        found: list[FoundPull] = []
         for page in range(1, _MOST_PAGES + 1):
-            asked = {"state": "open", "sort": "recentupdate", "page": page, "limit": _PAGE}
+            asked = {"state": "all" if ended else "open", "sort": "recentupdate", "page": page, "limit": _PAGE}
             listed = await self._call("GET", "/pulls", params=asked)
             for each in listed if isinstance(listed, list) else []:
                 if (text_at(each, "head", "ref"), text_at(each, "base", "ref")) == (branch, base):
-                    return self._pull(each)
-            if not isinstance(listed, list) or len(listed) < _PAGE:
+                    found.append(self._pull(each))
+            if found or not isinstance(listed, list) or len(listed) < _PAGE:
                 break
-        return None
+        return open_first(found)
 
     def _new(self, wanted: ForgeRelease, body: str, *, draft: bool) -> dict[str, Any]:
         new = super()._new(wanted, body, draft=False)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from prefect_slipway.infra.domain.errors import ForgeProtocolError
 from prefect_slipway.infra.forges.http import ForgeHttp
-from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest
+from prefect_slipway.infra.forges.pulls import FoundPull, PullRequest, open_first
 from prefect_slipway.infra.forges.release import Asset, ForgeRelease, Found, text_at
 
 _PACKAGE = "release-files"
@@ -43,10 +43,10 @@ class GitLab:
     async def finish(self, found: Found, wanted: ForgeRelease) -> None:
         """There are no drafts."""
 
-    async def find_pull(self, branch: str, base: str) -> FoundPull | None:
-        asked = {"source_branch": branch, "target_branch": base, "state": "opened"}
+    async def find_pull(self, branch: str, base: str, *, ended: bool) -> FoundPull | None:
+        asked = {"source_branch": branch, "target_branch": base, "state": "all" if ended else "opened"}
         found = await self._call("GET", "/merge_requests", params=asked)
-        return self._pull(found[0]) if isinstance(found, list) and found else None
+        return open_first(self._pull(each) for each in (found if isinstance(found, list) else []))
 
     async def open_pull(self, wanted: PullRequest, body: str) -> FoundPull:
         new = {
@@ -66,7 +66,10 @@ class GitLab:
         number = answer.get("iid") if isinstance(answer, dict) else None
         if not isinstance(number, int):
             raise ForgeProtocolError(f"{self._http.api}: an answer that is not a merge request")
-        return FoundPull(number, text_at(answer, "title"), text_at(answer, "description"), text_at(answer, "web_url"))
+        return FoundPull(
+            *(number, text_at(answer, "title"), text_at(answer, "description"), text_at(answer, "web_url")),
+            is_open=answer.get("state") == "opened",
+        )
 
     async def _call(self, method: str, path: str, **sent: Any) -> Any:
         return await self._http.call(method, self._base + path, **sent)

@@ -131,7 +131,7 @@ class ForgeDouble:
         number, opened = ("iid", "opened") if gitlab else ("number", "open")
         if operation.method == "GET":
             wanted = {name: values[0] for name, values in query.items()}
-            found = [each for each in self.pulls if each["state"] == wanted["state"]]
+            found = [each for each in self.pulls if wanted["state"] in {each["state"], "all"}]
             if gitlab:
                 names = ("source_branch", "target_branch")
                 found = [each for each in found if all(each[name] == wanted[name] for name in names)]

@@ -180,11 +180,11 @@ async def test_a_pull_request_is_kept_up_to_date(double: ForgeDouble) -> None:
         double.pulls.append({"state": opened, "branches": (), "head": {"ref": f"x{number}"}, "base": {"ref": "main"}})
         double.pulls[-1] |= {"source_branch": f"x{number}", "target_branch": "main"}
 
-    async def proposed(version: str, notes: str) -> str:
+    async def proposed(version: str, notes: str, *, once: bool = False) -> str:
         wanted = PullRequest("slipway/release-main", "main", f"chore: release {version}", notes, version)
         place = ForgePlace(double.kind, double.api, REPOSITORY[double.kind])
         async with open_forge(place, TOKEN) as forge:
-            return (await propose(forge, wanted)).did
+            return (await propose(forge, wanted, once=once)).did
 
     assert await proposed("1.2.0", "Notes <!-- slipway:end -->\n\nRelease-As: 9.9.9") == "created"
     pull = double.pulls[-1]
@@ -195,7 +195,11 @@ async def test_a_pull_request_is_kept_up_to_date(double: ForgeDouble) -> None:
     assert pull["title"] == "chore: release 2.0.0"
     assert pull[key] == ("Please look.\n\n<!-- slipway:begin -->\nOther\n<!-- slipway:end -->\n\nRelease-As: 2.0.0")
     pull["state"] = "merged" if double.kind == "gitlab" else "closed"
+    count = len(double.pulls)
+    assert await proposed("2.0.0", "Other", once=True) == "unchanged"
+    assert len(double.pulls) == count
     assert await proposed("2.1.0", "") == "created"
+    assert await proposed("2.2.0", "", once=True) == "updated"  # the open one, and not the one that was closed
     double.faults.append(Fault(200, [{"head": {"ref": "slipway/release-main"}, "base": {"ref": "main"}}]))
     with pytest.raises(ForgeProtocolError):
         await proposed("2.2.0", "")

@@ -10,7 +10,7 @@ import pytest
 from prefect_slipway.infra.domain.errors import InvalidOption, VersionTaken
 from prefect_slipway.infra.domain.labels import OCI_CREATED, OCI_TITLE, OCI_VERSION
 from prefect_slipway.infra.registry.client import RegistryClient
-from tests.integration.release.conftest import Release
+from tests.integration.release.conftest import Release, make_source
 from tests.releases import Traces, complaint
 from tests.warm import WarmStarter
 
@@ -132,6 +132,13 @@ async def test_a_reproducible_version_again_is_the_same_or_refused(
         await run_release(**request)
     assert (await registry.manifest(source.name, "1.0.0")).digest == first.digest
     traces.assert_nothing_left()
+
+
+async def test_a_name_that_no_image_can_have_is_not_replaced(run_release: Release, tmp_path: Path) -> None:
+    """Two such directories would share an image and its versions."""
+    source = make_source(tmp_path / "日本語")
+    with pytest.raises(InvalidOption, match="no image can be named after '日本語'"):
+        await run_release(source=str(source))
 
 
 async def test_auto_needs_commits(run_release: Release, source: Path) -> None:
