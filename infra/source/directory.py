@@ -16,6 +16,7 @@ from prefect_slipway.infra.domain.errors import (
     SourceError,
     SourceMissing,
 )
+from prefect_slipway.infra.domain.text import with_rest
 from prefect_slipway.infra.source.causes import git_error, run_git
 from prefect_slipway.infra.source.changes import SKIPPED, changes
 from prefect_slipway.infra.source.checkout import Checkout
@@ -132,9 +133,8 @@ def _is_unborn(answer: Answer) -> bool:
 
 
 def _dirty(path: Path, tree: _WorkTree, changed: list[str]) -> DirtyTree:
-    more = len(changed) - _SHOWN_CHANGES
     shown = [os.fsencode(change).decode(errors="replace") for change in changed[:_SHOWN_CHANGES]]
-    details = "\n".join(f"  {change}" for change in [*shown, *([f"and {more} more"] if more > 0 else [])])
+    details = "\n".join(f"  {change}" for change in with_rest(shown, len(changed)))
     if tree.revision is None:
         return DirtyTree(f"nothing is committed yet in {tree.top}", details=details)
     count = "1 uncommitted change" if len(changed) == 1 else f"{len(changed)} uncommitted changes"
