@@ -31,8 +31,9 @@ _SERVICE, _ISSUER = "a test's registry", "a test's token server"
 
 @dataclass
 class TokenServer:
-    """Gives tokens for what `grants` allows; `asked`: the scopes, and whether a password came with them; `expired_at`:
-    when the last token has expired, seconds since the epoch. `identities`: identity tokens that it takes in place of
+    """Gives tokens for what `grants` allows; `asked`: the scopes, each one's actions sorted, because the registry's
+    challenge names them in any order, and whether a password came with them; `expired_at`: when the last token has
+    expired, seconds since the epoch. `identities`: identity tokens that it takes in place of
     passwords (docs/spec/auth/oauth.md)."""
 
     certificates: Certificates
@@ -45,7 +46,7 @@ class TokenServer:
 
     def answer(self, query: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
         scopes = parse_qs(query).get("scope", [])
-        self.asked.append((scopes, authorization is not None))
+        self._note(scopes, authorization is not None)
         if authorization is not None:
             pair = base64.b64decode(authorization.removeprefix("Basic ")).decode()
             user, _, password = pair.partition(":")
@@ -55,11 +56,16 @@ class TokenServer:
 
     def exchange(self, form: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
         scopes = " ".join(form.get("scope", [])).split()
-        self.asked.append((scopes, True))
+        self._note(scopes, True)
         known = form["grant_type"] == ["refresh_token"] and form["service"] == [_SERVICE] and form["client_id"]
         if not known or form["refresh_token"][0] not in self.identities:
             return 401, {"errors": [{"code": "UNAUTHORIZED", "message": "wrong token"}]}
         return 200, {"access_token": self._token(scopes), "expires_in": self.lifetime_s}
+
+    def _note(self, scopes: list[str], with_password: bool) -> None:
+        parts = [scope.rpartition(":") for scope in scopes]
+        sorted_ = [f"{of}:{','.join(sorted(actions.split(',')))}" for of, _, actions in parts]
+        self.asked.append((sorted_, with_password))
 
     def _token(self, scopes: list[str]) -> str:
         access = []
