@@ -120,7 +120,7 @@ _BURY = """
 import shutil, subprocess, sys
 slipway, folder = sys.argv[1:]
 sys.stdin.read()
-subprocess.run([slipway, "down", "--purge"])
+subprocess.run([slipway, "down", "--purge", "--force"])
 shutil.rmtree(folder)
 """
 

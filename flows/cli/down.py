@@ -11,13 +11,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--purge", action="store_true", help="Also remove all state: images, secrets and the record of runs."
     )
+    parser.add_argument("--force", action="store_true", help="Stop it even if runs use it now; they will fail.")
 
 
 def run(args: argparse.Namespace) -> int:
     from prefect_slipway.infra.local.stack import Stack
 
     config = stack_config(args)
-    stopped = Stack(config).down(purge=args.purge)
+    stopped = Stack(config).down(purge=args.purge, force=args.force)
     if args.purge:
         from prefect_slipway.flows.cli.logout import log_out
         from prefect_slipway.flows.run.logins import Logins

@@ -29,6 +29,7 @@ from prefect_slipway.flows.run.approval import refused
 from prefect_slipway.flows.run.interrupts import Interruption, interruptible, named, whatever_comes
 from prefect_slipway.flows.server.errors import prefect_cause
 from prefect_slipway.infra.domain.errors import ApprovalRefused, InvalidOption, SlipwayError
+from prefect_slipway.infra.local.uses import in_use
 
 R = TypeVar("R")
 
@@ -115,7 +116,7 @@ async def as_run(
         with interruptible() as interruption:
             try:
                 _check_text()
-                with traced_run():
+                with in_use(os.environ, flow_run.name or about.title), traced_run():
                     result = await story()
             except ApprovalRefused as error:
                 return cast(R, refused(error))

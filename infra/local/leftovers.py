@@ -15,7 +15,7 @@ from prefect_slipway.infra.domain.errors import StackError
 
 # All that Slipway keeps in its home. A purge removes this and no more: SLIPWAY_HOME may name any folder.
 STATE = (
-    *("run", "log", "registry", "vault", "prefect", "engine", "claims", "work", "prefect-client"),
+    *("run", "log", "registry", "vault", "prefect", "engine", "claims", "work", "prefect-client", "runs"),
     *("stack.json", "ports.json", "version.json", "lock"),
 )
 

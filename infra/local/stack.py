@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from prefect_slipway.infra.domain.errors import InvalidOption, StackDown
+from prefect_slipway.infra.domain.errors import InvalidOption, StackDown, StackInUse
 from prefect_slipway.infra.local.builder import BUILDER, BuilderChoice, builder_answers, remove_sockets
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.connection import STATE_FILE, StackConnection, StackState, read_state, write_state
@@ -21,6 +21,7 @@ from prefect_slipway.infra.local.ports import last_ports, remember_ports, settle
 from prefect_slipway.infra.local.prefect import api_url, ui_url
 from prefect_slipway.infra.local.probe import http_status
 from prefect_slipway.infra.local.start import PartProgress, Progress, Start, noted_daemon
+from prefect_slipway.infra.local.uses import uses
 
 VAULT, REGISTRY, PREFECT = "vault", "registry", "prefect"
 PARTS = (BUILDER, VAULT, REGISTRY, PREFECT)
@@ -110,14 +111,17 @@ class Stack:
         embedded = self._embedded(private_engine)
         return [self._part_status(name, addresses[name], name in embedded) for name in PARTS]
 
-    def down(self, *, purge: bool = False, progress: Progress = lambda line: None) -> list[str]:
+    def down(self, *, purge: bool = False, force: bool = False, progress: Progress = lambda line: None) -> list[str]:
         """Stop all parts that Slipway started and nothing else; returns the names of those that ran.
 
-        `purge` removes all state as well: images, secrets, Prefect's record. Raises StackError.
+        `purge` removes all state as well: images, secrets, Prefect's record. `force`: also while runs use the stack.
+        Raises StackInUse, StackError.
         """
         if not self._home.exists():
             return []
         with home_lock(self._home, progress):
+            if not force and (runs := uses(self._home)):
+                raise StackInUse(f"the stack is in use: {', '.join(runs)}")
             names = sorted(path.stem for path in (self._home / "run").glob("*.pid"))
             with ThreadPoolExecutor() as pool:
                 were_running = list(pool.map(lambda name: noted_daemon(self._home, name).stop(), names))

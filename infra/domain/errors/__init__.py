@@ -183,6 +183,7 @@
     │   ├── PartMissing                a program that has to be installed first
     │   ├── PortTaken
     │   ├── DaemonFailed               a part started and died, with its last lines
+    │   ├── StackInUse                 runs use the stack that `slipway down` is to stop
     │   ├── DiskFull                   no space left on a disk of this machine
     │   ├── StateFolderUnusable        another user's, or one that cannot be written
     │   ├── TemporaryFolderUnusable    there is none, or none with space

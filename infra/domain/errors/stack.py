@@ -21,6 +21,10 @@ class DaemonFailed(StackError):
     default_action = "its last lines are shown above; `slipway doctor` checks all parts"
 
 
+class StackInUse(StackError):
+    default_action = "wait for these runs to end, or interrupt them; with `slipway down --force` they fail"
+
+
 class DiskFull(StackError):
     default_action = "free some space on that disk"
 

@@ -21,10 +21,10 @@ import pytest
 
 from prefect_slipway.infra.local.config import StackConfig
 from prefect_slipway.infra.local.stack import PARTS, Stack
-from tests.conftest import clean_environment, run_slipway, stack_home
+from tests.conftest import SLIPWAY, clean_environment, run_slipway, stack_home
 from tests.ports import free_port
 from tests.releases import make_source
-from tests.waiting import PATIENCE_S, long_sleep
+from tests.waiting import PATIENCE_S, long_sleep, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -210,6 +210,35 @@ def test_down_stops_everything_and_keeps_the_state(env: dict[str, str], tmp_path
     assert run_slipway("doctor", env=env).returncode == 0
     assert run_slipway("up", env=env).returncode == 0
     assert (home / "vault" / "approle.json").read_text() == role
+
+
+def test_a_stack_that_a_run_uses_is_not_stopped(env: dict[str, str], tmp_path: Path) -> None:
+    """`down` names the run and stops nothing, with or without a purge; a killed run counts no more."""
+    reached, over, source = tmp_path / "reached", tmp_path / "over", make_source(tmp_path / "source")
+    gate = f"waits: sh -c 'touch {reached}; until [ -e {over} ]; do sleep 0.1; done'"
+    release = subprocess.Popen(
+        [SLIPWAY, "release", source, "--gate", gate, "--progress", "quiet"],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(reached.exists)
+        for more in ([], ["--purge"]):
+            refused = run_slipway("down", *more, env=env)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert f"the stack is in use: release source (process {release.pid})" in refused.stderr
+            assert "slipway down --force" in refused.stderr
+        assert {part["state"] for part in statuses(env).values()} <= {"running", "foreign"}
+    finally:
+        release.kill()
+        release.wait()
+        over.touch()
+    notes = Path(env["SLIPWAY_HOME"]) / "runs"
+    assert len(list(notes.iterdir())) == 1
+    assert run_slipway("down", env=env).returncode == 0
+    assert list(notes.iterdir()) == []
+    assert run_slipway("up", env=env).returncode == 0
 
 
 def test_a_purge_leaves_nothing(env: dict[str, str], tmp_path: Path) -> None:
