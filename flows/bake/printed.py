@@ -10,9 +10,9 @@ _NAMES = {"dockerfile_inline": "dockerfile-inline", "secrets": "secret", "output
 
 
 def as_bake(targets: TargetSet) -> dict[str, Any]:
-    """Group `default` with what was requested, and every target with the fields that are not empty."""
+    """The groups that led to the targets, and every target with the fields that are not empty."""
     return {
-        "group": {"default": {"targets": list(targets.wanted)}},
+        "group": {name: {"targets": list(members)} for name, members in sorted(targets.groups.items())},
         "target": {name: _printed(target) for name, target in sorted(targets.targets.items())},
     }
 

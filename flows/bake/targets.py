@@ -63,11 +63,13 @@ class Target(NamedTuple):
 
 class TargetSet(NamedTuple):
     """`targets`: all that are built, each after its bases. `wanted`: those that were requested; the others are built
-    because these are based on them."""
+    because these are based on them. `groups`: the groups that led to them, with their members; `default` has what was
+    requested as well."""
 
     targets: Mapping[str, Target]
     wanted: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def choose(definition: Definition, names: Sequence[str], overrides: Sequence[str] = ()) -> TargetSet:
@@ -95,7 +97,10 @@ def choose(definition: Definition, names: Sequence[str], overrides: Sequence[str
         _check_values(target)
         for base in target.bases.values():
             _check_platforms(target, found[base])
-    return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings)
+    groups = {name: tuple(dict.fromkeys(definition.groups[name])) for name in seen}
+    requested = {name for name in asked if name != "default" or name not in groups}
+    groups["default"] = tuple(sorted({*groups.get("default", ()), *requested}))
+    return TargetSet({name: found[name] for name in _in_order(found)}, wanted, definition.warnings, groups)
 
 
 def _named(definition: Definition, text: str) -> list[str]:
