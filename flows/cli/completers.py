@@ -15,6 +15,7 @@ Values = Callable[..., Sequence[str]]
 
 _LONGEST_S = 3.0
 _MOST = 200
+_TAKE_NAMES = {"history", "inspect", "verify", "rebuild"}
 
 
 def with_completers(parser: argparse.ArgumentParser) -> None:
@@ -90,19 +91,31 @@ def waiting_runs(**_: object) -> Sequence[str]:
     return _asked_of_prefect(ask)
 
 
-def images(*, prefix: str = "", **_: object) -> Sequence[str]:
-    """Released images, and after `IMAGE:` its versions."""
+def images(*, parser: argparse.ArgumentParser, prefix: str = "", **_: object) -> Sequence[str]:
+    """Released images, and after `IMAGE:` its versions. Some commands take those of the embedded registry by a name
+    alone."""
+    here = _embedded_registry() if parser.prog.split()[-1] in _TAKE_NAMES else None
 
     async def ask(client: PrefectClient) -> Sequence[str]:
         from prefect_slipway.flows.reporting.history import images_with_history, read_history
 
         name, colon, _version = prefix.rpartition(":")
-        known = await images_with_history(client)
+        full = {each: each for each in await images_with_history(client)}
+        names = {each.removeprefix(f"{here}/"): each for each in full if here and each.count("/") == 1}
+        known = full | names
         if colon and name in known:
-            return [f"{name}:{row.version}" for row in await read_history(client, name)]
-        return known
+            return [f"{name}:{row.version}" for row in await read_history(client, known[name])]
+        return list(known)
 
     return _asked_of_prefect(ask)
+
+
+def _embedded_registry() -> str | None:
+    from prefect_slipway.flows.run.saved_blocks import running_stack
+    from prefect_slipway.infra.local.config import StackConfig
+
+    stack = running_stack(StackConfig.from_env(os.environ))
+    return stack.registry if stack is not None else None
 
 
 def _asked_of_prefect(ask: Callable[[PrefectClient], Coroutine[Any, Any, Sequence[str]]]) -> Sequence[str]:

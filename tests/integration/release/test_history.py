@@ -159,12 +159,13 @@ async def test_a_subflows_release_is_triggered_by_its_parent(run_release: Releas
 @pytest.mark.usefixtures("run_release")
 async def test_what_was_released_is_completed(tmp_path: Path, traces: Traces) -> None:
     """Images by name, and the versions of one; bash takes a colon for the end of a word."""
-    image = "r.example/team/completed"
+    image, here = "r.example/team/completed", f"{traces.connection.registry}/here-completed"
 
     @flow(name="completed")
     async def completed() -> None:
         async with get_client() as client:
             await remember(client, image, _past(1))
+            await remember(client, here, _past(2))
 
     await completed()
     env = {**os.environ, "SLIPWAY_HOME": str(traces.connection.home)}
@@ -176,3 +177,11 @@ async def test_what_was_released_is_completed(tmp_path: Path, traces: Traces) ->
             == [_past(1).version]
         )
     )
+
+    def offers(words: str, expected: list[str]) -> None:
+        wait_until(lambda: offered(tmp_path, f"slipway {words}", env) == expected)
+
+    offers("history here-com", ["here-completed"])
+    offers("verify here-completed:", [f"here-completed:{_past(2).version}"])
+    offers(f"inspect {here}:", [f"{here}:{_past(2).version}"])
+    offers("deploy here-com", [])
