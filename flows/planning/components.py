@@ -49,7 +49,7 @@ class ComponentRelease:
             named = [f"*.contexts.{name}={context}" for name, context in contexts.items()]
             changes["bake"] = self.asked.bake.changed({"overrides": [*named, *self.asked.bake.overrides]})
         elif contexts:
-            changes["build"] = {"contexts": {**contexts, **self.asked.build.contexts}}
+            changes["build"] = {"contexts": {**self.asked.build.contexts, **contexts}}
         return self.asked.changed(changes)
 
 

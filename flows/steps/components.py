@@ -35,6 +35,7 @@ from prefect_slipway.flows.values.components import (
     ComponentsPlan,
 )
 from prefect_slipway.flows.values.result import ReleaseResult
+from prefect_slipway.infra.buildkit.build.contexts import is_image
 from prefect_slipway.infra.common.concurrently import run_concurrently
 from prefect_slipway.infra.domain.errors import ComponentsFailed, ManifestUnknown, SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -159,11 +160,15 @@ class _Releases:
         contexts = {}
         # The targets of a set say by themselves what they are based on.
         bases = used_images(self._folder, each.component) if each.asked.bake is None else list(needs)
-        for base in bases:
+        named = {base.removesuffix(":latest"): base for base in bases}
+        # A context that is a component's image stands in the Dockerfile by the context's name.
+        own = each.asked.build.contexts
+        named |= {name: place.partition("://")[2] for name, place in own.items() if is_image(place)}
+        for name, base in named.items():
             planned = needs.get(base) or by_image.get(name_of(base) or None)
             if planned is not None and planned.image is not None:
                 digest = await self._digest(planned.name, planned.image)
-                contexts[base.removesuffix(":latest")] = f"docker-image://{planned.image}@{digest}"
+                contexts[name] = f"docker-image://{planned.image}@{digest}"
         return each.request(contexts)
 
     async def _digest(self, name: str, image: str) -> str:

@@ -104,6 +104,22 @@ async def test_a_failing_component_holds_up_what_needs_it_alone(
     assert run["parameters"]["request"]["version"]["reason"] == "base has a new version"
 
 
+async def test_a_context_that_is_a_component_is_by_digest_too(
+    commands: WarmStarter, shop: Path, registry: RegistryClient
+) -> None:
+    """As a base that the Dockerfile names: the version in its reference is an old one as soon as the base changes."""
+    context = f'contexts = {{ under = "docker-image://{registry.host}/{shop.name}/base:0.1.0" }}'
+    (shop / "slipway.toml").write_text(f"{FILE}[components.api.build]\n{context}\n")
+    (shop / "api/Dockerfile").write_text("FROM under\nCOPY message /api\n")
+    commit(shop, "feat: api under another name", {})
+    result_of(commands.run("release", shop, "--format", "json"))
+    commit(shop, "feat: base", {"base/message": "two"})
+    result = result_of(commands.run("release", shop, "--format", "json"))
+    assert states(result)["base"] == "released 0.2.0" and states(result)["api"] == "released 0.1.1"
+    held = await layers(registry, f"{shop.name}/base", "0.2.0")
+    assert (await layers(registry, f"{shop.name}/api", "0.1.1"))[: len(held)] == held
+
+
 async def test_two_runs_at_once_release_nothing_twice(
     run_release: Release, shop: Path, registry: RegistryClient
 ) -> None:
