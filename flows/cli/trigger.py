@@ -8,12 +8,19 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prefect_slipway.flows.cli.display.choice import add_progress_option, display
 from prefect_slipway.flows.cli.formats import add_format_option
-from prefect_slipway.infra.domain.errors import Interrupted, InvalidOption, PrefectUnavailable, PrefectUnreachable
+from prefect_slipway.infra.domain.errors import (
+    Interrupted,
+    InvalidOption,
+    ParametersRefused,
+    PrefectUnavailable,
+    PrefectUnreachable,
+)
 
 if TYPE_CHECKING:
     from prefect_slipway.flows.cli.display.lines import Display
@@ -74,6 +81,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     try:
         return asyncio.run(_start(args, given))
+    except ParametersRefused as error:
+        if key := _json_as_text(given):
+            error.action = f"a value after = is text; write --param '{key}:=…' for JSON"
+        raise
     except KeyboardInterrupt as error:
         raise Interrupted(
             "stopped waiting for the run", action="the run itself continues; cancel it on its page"
@@ -93,6 +104,16 @@ def read_parameter(text: str) -> tuple[list[str], Any]:
         return path, json.loads(value)
     except (ValueError, RecursionError) as error:
         raise InvalidOption(f"--param {key}: the value is not JSON", action="quote it for the shell") from error
+
+
+def _json_as_text(given: Iterable[tuple[list[str], Any]]) -> str | None:
+    """The first parameter with the text of a JSON object or list."""
+    for path, value in given:
+        if isinstance(value, str) and value.lstrip().startswith(("{", "[")):
+            with suppress(ValueError, RecursionError):
+                json.loads(value)
+                return ".".join(path)
+    return None
 
 
 def merged(defaults: Mapping[str, Any], given: list[tuple[list[str], Any]]) -> dict[str, Any]:

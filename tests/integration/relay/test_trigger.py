@@ -173,6 +173,8 @@ def test_parameters_that_are_refused(commands: WarmStarter, probe: Probe) -> Non
     said = complaint(commands.run("trigger", probe.name, "--param", "request.ref:=5"), 2)
     assert "does not accept these parameters" in said
     assert "'request.ref'" in said
+    said = complaint(commands.run("trigger", probe.name, "--param", 'request={"ref": "main"}'), 2)
+    assert "Next: a value after = is text; write --param 'request:=…' for JSON" in said
     for text in ("request", "=x", "request.=x", "request:={", "a..b=1"):
         complaint(commands.run("trigger", probe.name, "--param", text), 2)
 
