@@ -50,6 +50,15 @@ async def open_image(
         yield await exits.enter_async_context(client), image, vault
 
 
+def embedded_key(request: InspectRequest, env: Mapping[str, str] = os.environ) -> str | None:
+    """The embedded Vault's key as `vault:MOUNT/KEY`, if it is in use and the image is in the embedded registry.
+    Raises InvalidOption, StackDown."""
+    stack = running_stack(StackConfig.from_env(env))
+    if stack is None or request.access.vault is not None:
+        return None
+    return stack.signing_key if full_name(request.reference, stack).registry == stack.registry else None
+
+
 def full_name(reference: str, stack: StackConnection | None) -> ImageReference:
     """A name alone is one in the embedded registry, if there is one. Raises StackDown for one that is not running."""
     if "/" in reference:

@@ -97,6 +97,25 @@ def test_a_newcomers_first_release_is_signed(commands: WarmStarter, traces: Trac
         assert done.returncode == 0, (line, done.stderr)
 
 
+def test_the_embedded_key_is_trusted_for_the_embedded_registry_alone(
+    commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path
+) -> None:
+    """Without a key's name; with another Vault, without signatures, or in another registry no key is trusted."""
+    source = make_source(tmp_path / "app-trusting")
+    for env in (USUAL, {"SLIPWAY_SIGN": "none"}):
+        assert commands.run("release", source, "--again", "--format", "json", env=env).code == 0
+    verified = commands.run("verify", f"{source.name}:0.1.0", "--provenance", env=USUAL)
+    assert verified.code == 0 and f"signed by {KEY}" in verified.stdout, verified.stderr
+    assert "is not signed" in complaint(commands.run("verify", f"{source.name}:0.2.0", env=USUAL))
+    image = f"{traces.connection.registry}/{source.name}:0.1.0"
+    for env, reference in (
+        ({"SLIPWAY_SIGN": "none"}, image),
+        ({**USUAL, **place.env}, image),
+        (USUAL, "registry.example/team/app:0.1.0"),
+    ):
+        assert "no key is trusted" in complaint(commands.run("verify", reference, env=env), 2)
+
+
 @pytest.mark.parametrize("way", ["option", "setting", "registry"])
 def test_a_newcomers_release_may_do_without(
     commands: WarmStarter, traces: Traces, place: Place, tmp_path: Path, way: str
