@@ -18,8 +18,8 @@ class RequiredOfAnImage(BaseModel):
         default_factory=list,
         description=(
             "Trusted public keys: a PEM file, or `vault:MOUNT/KEY` for the versions of a key in Vault's Transit engine "
-            "that are not revoked. One of them must have signed. `slipway verify` trusts the embedded stack's key for images "
-            "of the embedded registry."
+            "that are not revoked. One of them must have signed. `slipway verify` trusts the embedded stack's key for "
+            "images of the embedded registry."
         ),
     )
     provenance: bool = Field(default=False, description="Require a signed SLSA provenance of each platform.")

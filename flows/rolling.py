@@ -11,6 +11,7 @@ from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
 from prefect_slipway.flows.run.approval import approved
 from prefect_slipway.flows.run.interrupts import named, whatever_comes
+from prefect_slipway.flows.run.stopwatch import Stopwatch
 from prefect_slipway.flows.steps.announce import cause_of
 from prefect_slipway.flows.steps.rollout import (
     check_required,
@@ -117,7 +118,7 @@ async def _undo(course: RolloutCourse, image: DeployedImage, before: WorkloadSta
         return "the image stays, because no rollback was requested"
     if good == image.reference:
         return "the image stays, because the previous image is unknown"
-    why = cause_of(error)
+    why, failing = cause_of(error), Stopwatch()
     try:
         back = await put_back(deploy, written, secret, good, why)
         if isinstance(error, asyncio.CancelledError):
@@ -125,7 +126,9 @@ async def _undo(course: RolloutCourse, image: DeployedImage, before: WorkloadSta
         await watch_back(deploy, back)
     except SlipwayError as trouble:
         return f"the rollback to {good} failed as well ({trouble.name}: {trouble.cause})"
-    await announce(IMAGE_ROLLED_BACK, image.name, course.facts() | {"to": good, "cause": why})
+    await announce(
+        IMAGE_ROLLED_BACK, image.name, course.facts() | {"to": good, "cause": why, "duration_s": failing.seconds}
+    )
     return f"rolled back to {good}, which is running again"
 
 

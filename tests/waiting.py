@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 
 def looks(patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """`for _ in looks():` one round for each look at the world, until `patience_s` is over."""
+    """`for _ in looks():` one round for each look at the world, until `patience_s` is over; what comes after
+    the loop has to fail then."""
     yield
     for pause_s in _pauses(patience_s):
         time.sleep(pause_s)
@@ -44,6 +45,13 @@ def _pauses(patience_s: float) -> Iterator[float]:
 
 def wait_until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
     for _ in looks(patience_s):
+        if condition():
+            return
+    raise AssertionError("what was waited for did not come")
+
+
+async def calmly_until(condition: Callable[[], object]) -> None:
+    async for _ in calm_looks():
         if condition():
             return
     raise AssertionError("what was waited for did not come")

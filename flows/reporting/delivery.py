@@ -191,19 +191,22 @@ def _lead_times(rows: Sequence[Delivery], since: datetime) -> list[float]:
 
 def _restored(rows: Sequence[Delivery]) -> list[tuple[datetime, float]]:
     """When each failure ended, and how long it had lasted: from a failed deploy, or from the deploy that a person
-    rolled back, to what ran well again."""
+    rolled back, to what ran well again. A deploy that restored what ran before says so first, and fails afterwards."""
+    by_themselves = {row.run for row in rows if row.what == RESTORED and row.run}
     failing: dict[str, datetime] = {}
     since: dict[str, datetime] = {}
     ended = []
     for row in rows:
         if not row.place:
             continue  # the workload was not found, so nothing had changed
-        if row.what == NOT_DEPLOYED:
+        if row.what == NOT_DEPLOYED and row.run not in by_themselves:
             failing.setdefault(row.place, row.at)
         elif row.what in {DEPLOYED, RESTORED, ROLLED_BACK}:
             bad = failing.pop(row.place, since.get(row.place) if row.what == ROLLED_BACK else None)
             if bad is not None:
                 ended.append((row.at, (row.at - bad).total_seconds()))
+            elif row.what == RESTORED:
+                ended.append((row.at, row.seconds))
             since[row.place] = row.at
     return ended
 

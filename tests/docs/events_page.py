@@ -95,7 +95,7 @@ EVENTS: Mapping[str, Event] = {
         _IMAGE,
         {
             **_ROLLOUT,
-            "duration_s": f"{_TIMES['duration_s']}, if it was asked for",
+            "duration_s": "seconds that it took, or that it took to restore the image",
             "to": "the image that runs again, after a failed deploy",
             "cause": "the name of the error of the failed deploy",
             **_RUN,

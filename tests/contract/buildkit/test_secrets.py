@@ -19,7 +19,7 @@ from prefect_slipway.infra.buildkit.session.sources import SecretEnv, SecretFile
 from prefect_slipway.infra.domain.credentials import Anonymous
 from prefect_slipway.infra.domain.errors import BuildSecretMissing, InvalidOption, StepFailed
 from tests.contract.buildkit.parts import BASE, Engine, build, output_of
-from tests.waiting import looks, soon
+from tests.waiting import soon, wait_until
 
 Context = Callable[[str], Path]
 
@@ -96,10 +96,7 @@ def agent(tmp_path: Path) -> Iterator[Path]:
     socket = tmp_path / "agent.sock"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
     try:
-        for _ in looks():
-            if socket.exists():
-                break
-            agent.poll()
+        wait_until(socket.exists)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
         env = {**os.environ, "SSH_AUTH_SOCK": str(socket)}
         subprocess.run(["ssh-add", "-q", str(tmp_path / "key")], env=env, check=True)

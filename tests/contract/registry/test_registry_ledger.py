@@ -30,7 +30,7 @@ from tests.contract.registry.conftest import PASSWORD, USER, client
 from tests.faults import Front, front
 from tests.images import Pusher
 from tests.servers import registry_server
-from tests.waiting import calm_looks
+from tests.waiting import calmly_until
 
 _ROUNDS, _MACHINES = 20, 5
 
@@ -260,9 +260,7 @@ async def test_a_deletion_that_another_write_disturbs_leaves_no_tag(tmp_path: Pa
             empty.parent.mkdir(parents=True)
             empty.touch()
             going = asyncio.create_task(ledger.give_back(reservation))
-            async for _ in calm_looks():
-                if [seen.method for seen in watched.seen].count("DELETE") > 1:
-                    break
+            await calmly_until(lambda: [seen.method for seen in watched.seen].count("DELETE") > 1)
             shutil.rmtree(tags / "1.0.0")
             await going
             assert world.tags() == []

@@ -44,6 +44,7 @@ async def test_a_teams_page_follows_its_deploys(place: DeployPlace, commands: Wa
         page = await shown(commands, team)  # the server files events some seconds late
         if page.get("rolled_back") == 1 and page["restored"] == 2:
             break
+    assert (page["rolled_back"], page["restored"]) == (1, 2), page
     assert (page["deploys"], page["failed_deploys"], page["failure_rate"]) == (2, 1, pytest.approx(2 / 3))
     assert 0 <= page["restore_s"] < 600
     text = await content(place, page)

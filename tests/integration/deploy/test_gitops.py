@@ -47,7 +47,7 @@ from tests.kubernetes.deploy_place import DeployPlace
 from tests.servers import VaultServer, vault_server
 from tests.signers import LocalSigner
 from tests.ssh_server import serve_ssh, ssh_key
-from tests.waiting import calm_looks
+from tests.waiting import calmly_until
 
 PASSWORD = "hidden-treasure-4711"
 STAGES = ("staging", "production")
@@ -252,9 +252,7 @@ async def test_the_workload_that_follows(config: Config) -> None:
     await place.deploy("good")
 
     async def reconcile() -> None:
-        async for _ in calm_looks():
-            if config.digest() == place.images.digests["better"]:
-                break
+        await calmly_until(lambda: config.digest() == place.images.digests["better"])
         workload = Workload(place.api, WorkloadName.parse("deployment/app"))
         await workload.set_image(place.images["better"], version=None, run="whoever follows")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
@@ -28,7 +29,7 @@ from tests.integration.relay.conftest import (
 )
 from tests.releases import complaint
 from tests.servers import VaultServer, vault_server
-from tests.waiting import PATIENCE_S, looks
+from tests.waiting import PATIENCE_S, looks, wait_until
 from tests.warm import WarmStarter, warm_starter
 
 PLACE = "vault:secret/webhooks/forgejo"
@@ -186,6 +187,12 @@ def test_the_rules_change(relay: RunningRelay, probe: Probe) -> None:
     raise AssertionError(relay.log)
 
 
+def refused(port: int) -> bool:
+    with socket.socket() as connection:
+        connection.settimeout(5)
+        return connection.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
+
+
 def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
     """SIGTERM in the middle of a delivery: nobody new is let in, and the delivery is answered and has its run."""
     commit = commit_id()
@@ -198,11 +205,7 @@ def test_it_finishes_what_has_begun(relay: RunningRelay, probe: Probe) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 "), "it is at work on it"
         connection.sendall(body[:10])
         relay.end()
-        for _ in looks():
-            try:
-                socket.create_connection(("127.0.0.1", relay.port), timeout=5).close()
-            except ConnectionRefusedError:
-                break
+        wait_until(lambda: refused(relay.port))
         connection.sendall(body[10:])
         answer = b""
         while data := connection.recv(65536):

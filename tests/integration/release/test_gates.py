@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from prefect_slipway.flows.gates import tested
@@ -32,7 +33,7 @@ from tests.contract.registry.conftest import Fixed
 from tests.images import Pusher
 from tests.integration.release.keys import KEY, SIGNED, Place
 from tests.releases import Traces, complaint, make_source, registry_login, result_of
-from tests.waiting import PATIENCE_S, looks
+from tests.waiting import PATIENCE_S, wait_until
 from tests.warm import Ended, WarmStarter
 
 PROBE = """\
@@ -387,6 +388,13 @@ async def _results(traces: Traces, reference: str, trusted: TrustedKeys) -> list
     return sorted((GateResult.read(each.statement.predicate) for each in found), key=lambda each: each.gate)
 
 
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_an_interrupted_gate_ends_with_the_release(commands: WarmStarter, traces: Traces, tmp_path: Path) -> None:
     """With all that it has started; its version is free."""
     source = make_source(tmp_path / "app-interrupted")
@@ -397,8 +405,6 @@ def test_an_interrupted_gate_ends_with_the_release(commands: WarmStarter, traces
     command.signal(signal.SIGINT)
     assert command.end().code == 130
     child = int(pid.read_text())
-    for _ in looks():
-        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
-            break
+    wait_until(lambda: not lives(child))
     assert traces.tags(source.name) == []
     traces.assert_nothing_left()

@@ -59,6 +59,25 @@ def test_the_four_keys() -> None:
     assert there == {"dev/deployment/app": ("1.0.0", ONE), "live/deployment/app": ("1.0.0", ONE)}
 
 
+@pytest.mark.parametrize("failed_s_later", [0, 2])
+def test_a_deploy_that_restores_what_ran(failed_s_later: float) -> None:
+    """It says that it failed after that, maybe in another second: the failure is over then, and not with the next
+    deploy a day later. What failed before and stayed lasts until that is restored as well."""
+    run = {"namespace": "live", "run": "the run", "version": "1.1.0"}
+    back = {**run, "cause": "RolloutCrashed", "to": f"{IMAGE}@{ONE}", "duration_s": 40}
+    failed_h_ago = 30 - failed_s_later / 3600
+    events_of_both = [
+        happened(events.IMAGE_ROLLED_BACK, 30, **back),
+        happened(events.DEPLOY_FAILED, failed_h_ago, **run),
+        happened(events.IMAGE_DEPLOYED, 2, version="1.2.0", namespace="live"),
+    ]
+    found = keys(merged(events_of_both), MONTH)
+    assert (found.restore_s, found.restored, found.failed_deploys) == (40, 1, 1)
+    stayed = happened(events.DEPLOY_FAILED, 31, namespace="live", version="1.1.0")
+    found = keys(merged([stayed, *events_of_both]), MONTH)
+    assert (found.restore_s, found.restored, found.failed_deploys) == (3600, 1, 2)
+
+
 def test_nothing_is_made_up() -> None:
     """Without deploys there is no failure rate; a change is then delivered by its release, if its commit is known."""
     nothing = keys([], MONTH)
