@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, announce
+from prefect_slipway.flows.reporting.events import (
+    DEPLOY_FAILED,
+    IMAGE_DEPLOYED,
+    IMAGE_ROLLED_BACK,
+    NOT_CHANGED,
+    announce,
+)
 from prefect_slipway.flows.rollouts.open_deploy import OpenDeploy
 from prefect_slipway.flows.rollouts.values import DeployedImage, DeployResult
 from prefect_slipway.flows.run.approval import approved
@@ -113,7 +119,7 @@ async def _undo(course: RolloutCourse, image: DeployedImage, before: WorkloadSta
         return f"the changes could not be read ({trouble.name}: {trouble.cause})"
     good = before.good
     if isinstance(error, RolloutSuperseded | ObjectMissing):
-        return "the workload is not changed"
+        return NOT_CHANGED
     if not deploy.request.rollback:
         return "the image stays, because no rollback was requested"
     if good == image.reference:

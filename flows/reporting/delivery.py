@@ -2,8 +2,8 @@
 
 The four keys as DORA defines them (dora.dev/guides/dora-metrics-four-keys), with what Slipway can see: a *change* is a
 version; it is delivered with its first deploy, or with its release where nothing of the team is deployed by Slipway.
-A deploy fails when its rollout does, or when a person rolls it back. Whoever may post events to the server can post
-these, so a payload's values are checked before they count.
+A deploy fails when its rollout does, or when a person rolls it back; one that changed nothing is none. Whoever may post
+events to the server can post these, so a payload's values are checked before they count.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ ROLLED_BACK = "rolled back"
 RESTORED = "restored"
 """By the deploy that failed."""
 
+_WHAT = {
+    events.IMAGE_RELEASED: RELEASED,
+    events.RELEASE_FAILED: NOT_RELEASED,
+    "deployed": DEPLOYED,
+    "failed": NOT_DEPLOYED,
+    "rolled back": ROLLED_BACK,
+    "restored": RESTORED,
+}
 MOST_ROWS = 2000
 """For each team; the oldest go first."""
 _LONGEST = 300
@@ -60,18 +68,12 @@ class Delivery:
 
     @classmethod
     def of_event(cls, event: str, payload: Mapping[str, Any], occurred: datetime) -> Self | None:
-        """None for an event that is about no image, or that Slipway did not write."""
-        what = {
-            events.IMAGE_RELEASED: RELEASED,
-            events.RELEASE_FAILED: NOT_RELEASED,
-            events.IMAGE_DEPLOYED: DEPLOYED,
-            events.DEPLOY_FAILED: NOT_DEPLOYED,
-            events.IMAGE_ROLLED_BACK: RESTORED if payload.get("cause") else ROLLED_BACK,
-        }.get(event)
+        """None for an event that is about no image, that Slipway did not write, or that says that nothing changed."""
+        what = _WHAT.get(events.deploy_outcome(event, payload) or event)
         image = _text(payload.get("image"))
         if what is None or team_of(image) is None:
             return None
-        workload = _text(payload.get("workload"))
+        workload, container = _text(payload.get("workload")), _text(payload.get("container"))
         namespace, context = _text(payload.get("namespace")), _text(payload.get("context"))
         version, digest = _text(payload.get("version")), _text(payload.get("digest"))
         if what == RESTORED:  # the other facts are those of the image that failed
@@ -83,7 +85,7 @@ class Delivery:
             image,
             version,
             digest,
-            place_title(workload, namespace, context) if workload else "",
+            place_title(workload, namespace, context, _besides(workload, container)) if workload else "",
             float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0.0,
             _text(payload.get("run")),
             _moment(payload.get("committed_at")),
@@ -209,6 +211,11 @@ def _restored(rows: Sequence[Delivery]) -> list[tuple[datetime, float]]:
                 ended.append((row.at, row.seconds))
             since[row.place] = row.at
     return ended
+
+
+def _besides(workload: str, container: str) -> str | None:
+    """A container that is not called as its workload: several of one workload run images of their own."""
+    return container if container != workload.rpartition("/")[2] else None
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -31,9 +31,25 @@ DEPLOY_FAILED = "slipway.deploy.failed"
 IMAGE_ROLLED_BACK = "slipway.image.rolled-back"
 SWEPT = "slipway.swept"
 
+NOT_CHANGED = "the workload is not changed"
+"""`outcome` of DEPLOY_FAILED where something else had changed the workload meanwhile; empty where the deploy was
+refused before it changed anything."""
+
 _PATIENCE_S = 10.0
 
 logger = logging.getLogger(__name__)
+
+
+def deploy_outcome(event: str, payload: Mapping[str, Any]) -> str | None:
+    """What an event says of a deploy: `deployed`; `failed`; `refused` (or overtaken), which changed nothing; `rolled
+    back` by a person, `restored` by the deploy that failed. None for other events."""
+    if event == IMAGE_DEPLOYED:
+        return "deployed"
+    if event == DEPLOY_FAILED:
+        return "refused" if payload.get("outcome") in ("", NOT_CHANGED) else "failed"
+    if event == IMAGE_ROLLED_BACK:
+        return "restored" if payload.get("cause") else "rolled back"
+    return None
 
 
 async def announce(event: str, subject: str, payload: Mapping[str, Any], *, kind: str = "image") -> bool:

@@ -55,7 +55,8 @@ class Metrics:
         )
         self._deploys = Counter(
             "slipway_deploys",
-            "Deploys that ended: deployed, failed, rolled back",
+            "Deploys that ended: deployed, failed, refused (nothing changed), rolled back (by a person), restored (by "
+            "the deploy that failed)",
             ["image", "outcome"],
             registry=registry,
         )
@@ -86,12 +87,8 @@ class Metrics:
                 self._releases.labels(image, "failed").inc()
                 self._failures.labels(self._causes.bounded(payload.get("cause"))).inc()
                 self._count_run("failed", payload)
-            case events.IMAGE_DEPLOYED:
-                self._deploys.labels(image, "deployed").inc()
-            case events.DEPLOY_FAILED:
-                self._deploys.labels(image, "failed").inc()
-            case events.IMAGE_ROLLED_BACK:
-                self._deploys.labels(image, "rolled back").inc()
+            case events.IMAGE_DEPLOYED | events.DEPLOY_FAILED | events.IMAGE_ROLLED_BACK:
+                self._deploys.labels(image, events.deploy_outcome(event, payload)).inc()
             case events.SWEPT:
                 self._swept.inc(_number(payload.get("count")))
             case events.PUSHED:

@@ -18,8 +18,8 @@ FOLDER = "runs"
 
 @contextmanager
 def in_use(env: Mapping[str, str], name: str) -> Iterator[None]:
-    """Note that the run `name` of this process uses this environment's stack. A note that cannot be written is no
-    trouble: it is for whoever stops the stack."""
+    """Note that the run `name` of this process uses this environment's stack. A note that cannot be written does not
+    matter to the run: it warns whoever stops the stack."""
     with ExitStack() as exits:
         with suppress(OSError, SlipwayError):
             _note(stack_home(env), name, exits)

@@ -78,6 +78,27 @@ def test_a_deploy_that_restores_what_ran(failed_s_later: float) -> None:
     assert (found.restore_s, found.restored, found.failed_deploys) == (3600, 1, 2)
 
 
+def test_a_deploy_that_changed_nothing_did_not_fail() -> None:
+    """One that was refused before, or that another one overtook; what stays broken did."""
+    outcomes = {"": False, events.NOT_CHANGED: False, "the image stays, because no rollback was requested": True}
+    for outcome, counts in outcomes.items():
+        payload = {"image": IMAGE, "workload": "deployment/app", "outcome": outcome}
+        assert (Delivery.of_event(events.DEPLOY_FAILED, payload, NOW) is not None) == counts
+
+
+def test_each_container_of_a_workload_runs_its_own_image() -> None:
+    rows = merged(
+        [
+            happened(events.IMAGE_DEPLOYED, 3, version="1.0.0", container="app"),
+            happened(events.IMAGE_DEPLOYED, 2, version="2.0.0", container="proxy", image="r.example/team/proxy"),
+        ]
+    )
+    assert {row.place: row.version for row in running(rows)} == {
+        "dev/deployment/app": "1.0.0",
+        "dev/deployment/app (proxy)": "2.0.0",
+    }
+
+
 def test_nothing_is_made_up() -> None:
     """Without deploys there is no failure rate; a change is then delivered by its release, if its commit is known."""
     nothing = keys([], MONTH)

@@ -9,6 +9,7 @@ from prefect_slipway.flows.reporting.events import (
     IMAGE_DEPLOYED,
     IMAGE_RELEASED,
     IMAGE_ROLLED_BACK,
+    NOT_CHANGED,
     PUSHED,
     RELEASE_FAILED,
     SWEPT,
@@ -52,12 +53,20 @@ def test_a_failure_is_counted_by_its_cause() -> None:
 def test_deploys_sweeps_and_pushes_are_counted() -> None:
     """Each by what became of it."""
     metrics = Metrics()
-    for event in (IMAGE_DEPLOYED, DEPLOY_FAILED, IMAGE_ROLLED_BACK):
-        metrics.count(event, {"image": "r.example/app"})
+    for event, payload in (
+        (IMAGE_DEPLOYED, {}),
+        (DEPLOY_FAILED, {"outcome": "the image stays, because no rollback was requested"}),
+        (DEPLOY_FAILED, {"outcome": [""]}),
+        (DEPLOY_FAILED, {"outcome": ""}),
+        (DEPLOY_FAILED, {"outcome": NOT_CHANGED}),
+        (IMAGE_ROLLED_BACK, {}),
+        (IMAGE_ROLLED_BACK, {"cause": "RolloutCrashed"}),
+    ):
+        metrics.count(event, {"image": "r.example/app", **payload})
     metrics.count(SWEPT, {"count": 7})
     metrics.count(PUSHED, {})
-    for outcome in ("deployed", "failed", "rolled back"):
-        assert _value(metrics, "slipway_deploys_total", image="r.example/app", outcome=outcome) == 1
+    for outcome, number in {"deployed": 1, "failed": 2, "refused": 2, "rolled back": 1, "restored": 1}.items():
+        assert _value(metrics, "slipway_deploys_total", image="r.example/app", outcome=outcome) == number
     assert _value(metrics, "slipway_swept_objects_total") == 7
     assert _value(metrics, "slipway_pushes_total") == 1
 
