@@ -8,11 +8,13 @@ from prefect_slipway.flows.rollouts.open_deploy import DeployRegistries, open_re
 from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.run.approval import Question, approved
 from prefect_slipway.flows.run.flow_run import About, as_run
+from prefect_slipway.flows.run.interrupts import whatever_comes
 from prefect_slipway.flows.run.recorded_parameters import read_before_recorded
-from prefect_slipway.flows.steps.gitops import followed, places_of, write_to_git
+from prefect_slipway.flows.steps.gitops import announce_deploy, announce_failure, followed, places_of, write_to_git
 from prefect_slipway.flows.steps.resolve import resolve_image
 from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.values.gitops import GitWrite
+from prefect_slipway.infra.domain.errors import ApprovalRefused
 
 
 @read_before_recorded
@@ -42,12 +44,23 @@ async def written(
     approval_timeout_s: float | None,
     *,
     reverts: str = "",
+    rolling_back: bool = False,
 ) -> GitWrite:
-    """Check, ask, write and wait: what deploys, rollbacks and promotions by git share. `approval_timeout_s`: None to
-    ask nobody. Raises as the steps."""
-    verified = await check_required(registries, image, require, await places_of(target))
-    if approval_timeout_s is not None:
-        lines = [f"Write {image.shown} to {target.title}", f"  - as {image.reference}", f"  - {target.request.place}"]
-        lines += [f"  - verified: {each}" for each in verified]
-        await approved(Question("\n".join(lines), "\n".join(lines)), approval_timeout_s)
-    return await followed(target, await write_to_git(target, image, reverts=reverts))
+    """Check, ask, write and wait: what deploys, rollbacks and promotions by git share; its end is an event.
+    `approval_timeout_s`: None to ask nobody. Raises as the steps."""
+    done: GitWrite | None = None
+    try:
+        verified = await check_required(registries, image, require, await places_of(target))
+        if approval_timeout_s is not None:
+            facts = [f"as {image.reference}", target.request.place, *(f"verified: {each}" for each in verified)]
+            lines = [f"Write {image.shown} to {target.title}", *(f"  - {fact}" for fact in facts)]
+            await approved(Question("\n".join(lines), "\n".join(lines)), approval_timeout_s)
+        done = await write_to_git(target, image, reverts=reverts)
+        done = await followed(target, done)
+    except ApprovalRefused:
+        raise
+    except BaseException as error:
+        await whatever_comes(announce_failure(target, image, error, done))
+        raise
+    await whatever_comes(announce_deploy(target, image, done, rolling_back=rolling_back))
+    return done

@@ -29,7 +29,7 @@ async def _rollback(request: GitRollbackRequest) -> GitWrite:
         target = open_target("", request.git, registries.needed_vault)
         reference, version, reverts = await find_release(target, request.to, request.image)
         image = await resolve_image(registries, reference, version)
-        return await written(registries, target, image, request.require, None, reverts=reverts)
+        return await written(registries, target, image, request.require, None, reverts=reverts, rolling_back=True)
 
 
 @step("find the release")

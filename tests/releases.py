@@ -16,7 +16,7 @@ from prefect_slipway.infra.local.vault_api import VaultApi
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
 from tests.prefect_server import PrefectServer
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, looks
 from tests.warm import Ended
 
 BASE = "FROM scratch\nCOPY busybox /bin/busybox\n"
@@ -100,6 +100,15 @@ class Traces:
         query = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["markdown"]}}}
         answer = patient.post(f"{self.connection.prefect_api_url}/artifacts/filter", json=query)
         return "\n".join(str(artifact["data"]) for artifact in answer.raise_for_status().json())
+
+    def told(self, event: str, image: str) -> dict[str, Any]:
+        """The payload of the newest event of that name about an image; the server writes it down some time later."""
+        query = {"filter": {"resource": {"id": [f"slipway.image/{image}"]}, "event": {"name": [event]}}}
+        for _ in looks():
+            answer = patient.post(f"{self.connection.prefect_api_url}/events/filter", json=query)
+            if found := answer.raise_for_status().json()["events"]:
+                return dict(found[0]["payload"])
+        raise AssertionError(f"no event {event} about {image}")
 
     def log(self, run: str) -> list[str]:
         """The messages of a run's log and of its tasks', oldest first."""

@@ -73,8 +73,6 @@ class Delivery:
         image = _text(payload.get("image"))
         if what is None or team_of(image) is None:
             return None
-        workload, container = _text(payload.get("workload")), _text(payload.get("container"))
-        namespace, context = _text(payload.get("namespace")), _text(payload.get("context"))
         version, digest = _text(payload.get("version")), _text(payload.get("digest"))
         if what == RESTORED:  # the other facts are those of the image that failed
             version, digest = "", _text(payload.get("to")).rpartition("@")[2]
@@ -85,7 +83,7 @@ class Delivery:
             image,
             version,
             digest,
-            place_title(workload, namespace, context, _besides(workload, container)) if workload else "",
+            _place(payload, image),
             float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0.0,
             _text(payload.get("run")),
             _moment(payload.get("committed_at")),
@@ -213,9 +211,18 @@ def _restored(rows: Sequence[Delivery]) -> list[tuple[datetime, float]]:
     return ended
 
 
-def _besides(workload: str, container: str) -> str | None:
-    """A container that is not called as its workload: several of one workload run images of their own."""
-    return container if container != workload.rpartition("/")[2] else None
+def _place(payload: Mapping[str, Any], image: str) -> str:
+    """The workload, or the place in git that somebody follows; "" where neither was found."""
+    names = ("workload", "namespace", "context", "container")
+    workload, namespace, context, container = (_text(payload.get(name)) for name in names)
+    if workload:
+        # Several containers of one workload run images of their own.
+        besides = container if container != workload.rpartition("/")[2] else None
+        return place_title(workload, namespace, context, besides)
+    if not isinstance(git := payload.get("git"), Mapping):
+        return ""
+    # One file has several images.
+    return f"{_text(git.get('repository'))} {_text(git.get('path'))} ({image.rpartition('/')[2]})"
 
 
 def _median(values: Sequence[float]) -> float | None:

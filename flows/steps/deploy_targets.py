@@ -11,12 +11,12 @@ from prefect_slipway.flows.gitops import writing
 from prefect_slipway.flows.gitops.open_target import OpenTarget, open_target
 from prefect_slipway.flows.reporting.watch import watcher
 from prefect_slipway.flows.rollouts.values import DeployedImage
-from prefect_slipway.flows.run.interrupts import unless_interrupted
+from prefect_slipway.flows.run.interrupts import unless_interrupted, whatever_comes
 from prefect_slipway.flows.run.open_run import OpenRun
 from prefect_slipway.flows.run.registries import Registries, needed
 from prefect_slipway.flows.run.stopwatch import not_counted
 from prefect_slipway.flows.run.trusted_keys import public_keys
-from prefect_slipway.flows.steps.gitops import followed, places_of, write_to_git
+from prefect_slipway.flows.steps.gitops import announce_deploy, announce_failure, followed, places_of, write_to_git
 from prefect_slipway.flows.steps.rollout import check_required
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.gitops import GitWrite
@@ -94,7 +94,8 @@ async def write_targets(
             target, image = each.target, public[each.image]
             # The push must not start the next release where the source is what is written to.
             same = plan.source.url is not None and plan.source.url == target.remote.url.label
-            done.append(await _tried(target, image, partial(_write, run, registries, target, image, skip_ci=same)))
+            write = partial(_write, run, registries, target, image, skip_ci=same)
+            done.append(await _tried(target, image, None, write))
     return done
 
 
@@ -134,15 +135,20 @@ async def follow_targets(planned: Sequence[PlannedTarget], done: Sequence[GitWri
         if write.failure is not None:
             return write
         image = DeployedImage(write.image, write.digest, write.version)
-        tried = await _tried(each.target, image, partial(followed, each.target, write))
-        return replace(write, failure=tried.failure) if tried.failure is not None else tried
+        tried = await _tried(each.target, image, write, partial(followed, each.target, write))
+        if tried.failure is not None:
+            return replace(write, failure=tried.failure)
+        await whatever_comes(announce_deploy(each.target, image, tried))
+        return tried
 
     with not_counted():
         return await run_concurrently(*(follow(*each) for each in zip(planned, done, strict=True)))
 
 
-async def _tried(target: OpenTarget, image: DeployedImage, work: Callable[[], Awaitable[GitWrite]]) -> GitWrite:
-    """The outcome, also of a failure."""
+async def _tried(
+    target: OpenTarget, image: DeployedImage, before: GitWrite | None, work: Callable[[], Awaitable[GitWrite]]
+) -> GitWrite:
+    """The outcome, also of a failure, which is an event. `before`: what was written before."""
     done = GitWrite(
         target=target.name,
         repository=target.remote.url.shown,
@@ -161,6 +167,7 @@ async def _tried(target: OpenTarget, image: DeployedImage, work: Callable[[], Aw
             done = await work()
         except SlipwayError as error:
             done = replace(done, failure=f"{error.name}: {error.cause}. Next: {error.action}")
+            await announce_failure(target, image, error, before)
 
     await unless_interrupted(attempt())
     if done.failure is not None:

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from prefect.runtime import flow_run
 
 from prefect_slipway.flows.gitops import writing
 from prefect_slipway.flows.gitops.open_target import OpenTarget
+from prefect_slipway.flows.reporting.events import (
+    DEPLOY_FAILED,
+    IMAGE_DEPLOYED,
+    IMAGE_ROLLED_BACK,
+    NOT_CHANGED,
+    announce,
+)
 from prefect_slipway.flows.rollouts.values import DeployedImage
 from prefect_slipway.flows.run.required import Place
+from prefect_slipway.flows.steps.announce import cause_of
 from prefect_slipway.flows.steps.rollout import say
 from prefect_slipway.flows.steps.step import step
 from prefect_slipway.flows.values.gitops import GitWrite
-from prefect_slipway.infra.domain.errors import ClusterError, ObjectMissing, RolloutDeadline
+from prefect_slipway.infra.domain.errors import ClusterError, NotFollowed, ObjectMissing, SlipwayError
 from prefect_slipway.infra.domain.reference import ImageReference
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
 
 _LOOK_S = 1.0
+_STAYS = "git has the image"
 
 
 @step("write to git")
@@ -57,12 +67,55 @@ async def followed(target: OpenTarget, done: GitWrite) -> GitWrite:
     return replace(done, workload=target.request.workload, seconds=seconds)
 
 
+async def announce_deploy(
+    target: OpenTarget, image: DeployedImage, done: GitWrite, *, rolling_back: bool = False
+) -> None:
+    """Emit the event of a deploy. What was there already, and what waits in a pull request, is none."""
+    if done.changed and done.branch == target.request.branch:
+        event = IMAGE_ROLLED_BACK if rolling_back else IMAGE_DEPLOYED
+        await announce(event, image.name, await _facts(target, image, done) | {"duration_s": done.seconds})
+
+
+async def announce_failure(
+    target: OpenTarget, image: DeployedImage, error: BaseException, done: GitWrite | None
+) -> None:
+    """`done`: what was written before, None for nothing."""
+    outcome = "" if done is None or not done.changed else NOT_CHANGED if isinstance(error, NotFollowed) else _STAYS
+    facts = await _facts(target, image, done)
+    await announce(DEPLOY_FAILED, image.name, facts | {"cause": cause_of(error), "outcome": outcome})
+
+
+async def _facts(target: OpenTarget, image: DeployedImage, done: GitWrite | None) -> dict[str, object]:
+    request = target.request
+    namespace = request.namespace
+    with suppress(SlipwayError):
+        if (places := await places_of(target)) and namespace is None:
+            namespace = places[0].namespace
+    return {
+        "image": image.name,
+        "reference": image.reference,
+        "digest": image.digest,
+        "version": image.version,
+        "workload": request.workload,
+        "container": request.container,
+        "namespace": namespace,
+        "context": request.context,
+        "previous": done.previous if done is not None else None,
+        "git": {
+            "repository": target.remote.url.shown,
+            "branch": request.branch,
+            "path": target.path,
+            "commit": done.commit if done is not None else None,
+        },
+    }
+
+
 @step("wait for the workload")
 async def wait_until_runs(target: OpenTarget, digest: str) -> float:
     """Wait until whatever follows the repository has set the image, and its rollout is complete. Returns the seconds
     for which it had to stay so.
 
-    Raises RolloutDeadline if nobody sets it in time, the other RolloutErrors, and ClusterErrors.
+    Raises NotFollowed if nobody sets it in time, the other RolloutErrors, and ClusterErrors.
     """
     from prefect_slipway.flows.run.cluster import open_api
     from prefect_slipway.infra.kubernetes.workloads.rollout import RolloutRules, watch_rollout
@@ -88,9 +141,8 @@ async def wait_until_runs(target: OpenTarget, digest: str) -> float:
                 if not error.retryable:
                     raise
             if left <= 0:
-                raise RolloutDeadline(
-                    f"{request.workload} was not set to {digest} within {request.timeout_s:g} s: it has {runs}",
-                    action="see what follows the repository in the cluster (Argo CD, Flux), and whether it can read it",
+                raise NotFollowed(
+                    f"{request.workload} was not set to {digest} within {request.timeout_s:g} s: it has {runs}"
                 )
             await asyncio.sleep(_LOOK_S)
         rules = RolloutRules(timeout_s=max(left, 1.0))

@@ -87,6 +87,7 @@ class RolloutCourse:
             "namespace": before.namespace,
             "context": self.deploy.request.context,
             "previous": before.image,
+            "git": None,
             "run": run_id(),
         }
 

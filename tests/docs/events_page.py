@@ -37,11 +37,12 @@ _ROLLOUT = {
     "reference": "the image by tag and digest",
     "digest": "the digest",
     "version": "the version, null if the image was named by digest only",
-    "workload": "`deployment/NAME` and the like",
+    "workload": "`deployment/NAME` and the like, null for a deploy by git that waited for none",
     "container": "the container whose image was set",
     "namespace": "the namespace",
     "context": "the kubeconfig context, null for the current one",
     "previous": "the image that ran before",
+    "git": "`repository`, `branch`, `path` and `commit` of a deploy by git, else null",
 }
 
 EVENTS: Mapping[str, Event] = {
@@ -78,7 +79,9 @@ EVENTS: Mapping[str, Event] = {
         },
     ),
     events.IMAGE_DEPLOYED: Event(
-        "A rollout is complete.", _IMAGE, {**_ROLLOUT, "duration_s": _TIMES["duration_s"], **_RUN}
+        "A rollout is complete; or an image is in git, and the workload that follows it, if one is named, runs it.",
+        _IMAGE,
+        {**_ROLLOUT, "duration_s": f"{_TIMES['duration_s']}, null where nobody waited", **_RUN},
     ),
     events.DEPLOY_FAILED: Event(
         "A deploy failed. If the workload was not read yet, only the image and the workload are known.",

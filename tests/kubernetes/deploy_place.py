@@ -108,16 +108,17 @@ class DeployPlace:
         query = {"flows": {"name": {"any_": [flow]}}, "sort": "START_TIME_DESC", "limit": 10}
         return list(await self.ask("/flow_runs/filter", query))
 
-    async def events(self, name: str) -> list[Object]:
-        """The events of that name about the images here; the server writes them down some time after it took them."""
+    async def events(self, name: str, number: int = 1) -> list[Object]:
+        """The events of that name about the images here, `number` at least; the server writes them down some time after
+        it took them."""
         about = {"id": [resource_id(self.images.repository)]}
         async for _ in calm_looks():
             answer = await self.ask(
                 "/events/filter", {"filter": {"event": {"name": [name]}, "any_resource": about}, "limit": 50}
             )
-            if answer["events"]:
+            if len(answer["events"]) >= number:
                 return list(answer["events"])
-        raise AssertionError(f"no event {name} came")
+        raise AssertionError(f"not {number} events {name} came")
 
     async def report(self, run: str) -> str:
         """The Markdown of a run's report."""

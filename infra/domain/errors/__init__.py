@@ -132,6 +132,7 @@
     │   ├── RolloutVolumeMissing       a pod's volume claim is not bound
     │   ├── RolloutRefused             a policy, a quota or the kubelet forbids a pod
     │   ├── RolloutDeadline            not complete in time, for no reason that shows
+    │   │   └── NotFollowed            the workload does not get the image that git has
     │   ├── RolloutSuperseded          somebody else changed the image meanwhile
     │   ├── RolloutImpossible          a paused workload, one that never rolls by itself, no such container
     │   ├── NotPromoted                not rolled out in the environment before

@@ -43,6 +43,10 @@ class RolloutDeadline(RolloutError):
     default_action = "look at the pods with `kubectl describe pod`; allow more time (--timeout-s) if nothing is wrong"
 
 
+class NotFollowed(RolloutDeadline):
+    default_action = "see what follows the repository in the cluster (Argo CD, Flux), and whether it can read it"
+
+
 class RolloutSuperseded(RolloutError):
     default_action = "run one deploy of a workload at a time; run the same command again if you want this image"
 

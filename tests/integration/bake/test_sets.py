@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from prefect_slipway.flows.reporting.events import IMAGE_RELEASED
 from prefect_slipway.infra.registry.model import OCI_INDEX, OCI_MANIFEST
 from tests import patient
 from tests.git_repository import commit
@@ -29,22 +30,6 @@ def layers(image_set: ImageSet, target: str, tag: str) -> list[str]:
     return [layer["digest"] for layer in manifest(manifest(tag)["manifests"][0]["digest"])["layers"]]
 
 
-def events_of(image_set: ImageSet, target: str) -> list[dict[str, Any]]:
-    """What was announced of an image."""
-    connection = image_set.traces.connection
-    resource = f"slipway.image/{connection.registry}/{image_set.prefix}/{target}"
-    query = {"filter": {"resource": {"id": [resource]}, "event": {"name": ["slipway.image.released"]}}}
-    found: list[dict[str, Any]] = []
-
-    def told() -> bool:
-        answer = patient.post(f"{connection.prefect_api_url}/events/filter", json=query)
-        found[:] = answer.raise_for_status().json()["events"]
-        return bool(found)
-
-    wait_until(told)
-    return found
-
-
 def test_a_set_is_released_under_one_version(commands: WarmStarter, image_set: ImageSet) -> None:
     """Each image is built on its base's digest, tagged with the set's version and announced; then the next version."""
     ended = commands.run("bake", "--format", "json", cwd=image_set.source)
@@ -56,9 +41,9 @@ def test_a_set_is_released_under_one_version(commands: WarmStarter, image_set: I
     base = layers(image_set, "base", "0.1.0")
     for target in ("web", "api"):
         assert layers(image_set, target, "0.1.0")[: len(base)] == base
-    (event,) = events_of(image_set, "web")
-    assert event["payload"]["digest"] == digests["web"]
-    assert event["payload"]["version"] == "0.1.0"
+    traces = image_set.traces
+    told = traces.told(IMAGE_RELEASED, f"{traces.connection.registry}/{image_set.prefix}/web")
+    assert (told["digest"], told["version"]) == (digests["web"], "0.1.0")
     assert image_set.traces.state(image_set.prefix)["message"].startswith("3 images of ")
 
     image_set.write("web", unique())

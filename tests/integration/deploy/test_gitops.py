@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from prefect_slipway.blocks import Policy
 from prefect_slipway.flows.deploy_git import deploy_git
 from prefect_slipway.flows.promote_git import promote_git
+from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED, IMAGE_ROLLED_BACK, NOT_CHANGED
 from prefect_slipway.flows.request.gitops import GitDeployRequest, GitPromoteRequest, GitRollbackRequest
 from prefect_slipway.flows.rollback_git import rollback_git
 from prefect_slipway.flows.rollouts.values import PromoteResult
@@ -29,10 +30,10 @@ from prefect_slipway.infra.domain.errors import (
     ForgeUnreachable,
     ImagePlaceMissing,
     InvalidOption,
+    NotFollowed,
     NotPromoted,
     NotSigned,
     ReleaseUnknown,
-    RolloutDeadline,
 )
 from prefect_slipway.infra.kubernetes.workloads.workload import Workload
 from prefect_slipway.infra.kubernetes.workloads.workload_name import WorkloadName
@@ -40,6 +41,7 @@ from prefect_slipway.infra.vault.access import TokenAuth, VaultAccess
 from prefect_slipway.infra.vault.session import VaultSession
 from prefect_slipway.infra.vault.transit import TransitKey, TransitPath
 from tests.conftest import Run
+from tests.docs.events_page import EVENTS
 from tests.forges.double import REPOSITORY, TOKEN, forge_double
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
@@ -147,6 +149,14 @@ async def test_deploys_and_rollbacks(config: Config, tmp_path: Path) -> None:
     ]
     assert not (await config.deploy("good")).changed
     assert config.commits == 2
+    (told,) = await place.events(IMAGE_DEPLOYED)
+    assert told["payload"].keys() == EVENTS[IMAGE_DEPLOYED].payload.keys()
+    assert told["payload"]["git"] == {
+        "repository": first.repository,
+        "branch": "main",
+        "path": "staging/app",
+        "commit": first.commit,
+    }
     before = config.text()
 
     second = await config.deploy("better", sign="vault:transit/commits")
@@ -169,6 +179,8 @@ async def test_deploys_and_rollbacks(config: Config, tmp_path: Path) -> None:
     assert f"This reverts commit {second.commit}." in git(config.bare, "log", "-1", "--format=%B", "main")
     with pytest.raises(ReleaseUnknown):  # nothing was there before the first, and the second was rolled back
         await config.roll_back()
+    (told,) = await place.events(IMAGE_ROLLED_BACK)
+    assert (told["payload"]["version"], "cause" in told["payload"]) == ("1.0.0", False)
     assert (await config.roll_back(to="1.1.0")).version == "1.1.0"
     assert config.digest() == place.images.digests["better"]
 
@@ -262,8 +274,13 @@ async def test_the_workload_that_follows(config: Config) -> None:
     await reconciler
     assert done.workload == "deployment/app"
     assert done.seconds is not None
-    with pytest.raises(RolloutDeadline, match="was not set to"):
+    (told,) = [each["payload"] for each in await place.events(IMAGE_DEPLOYED, 2) if each["payload"]["git"] is not None]
+    assert (told["workload"], told["namespace"], told["version"]) == ("deployment/app", place.api.namespace, "1.1.0")
+    with pytest.raises(NotFollowed, match="was not set to"):
         await config.deploy("good", **{**following, "timeout_s": 0.5})
+    (failed,) = await place.events(DEPLOY_FAILED)
+    assert failed["payload"].keys() == EVENTS[DEPLOY_FAILED].payload.keys()
+    assert (failed["payload"]["cause"], failed["payload"]["outcome"]) == ("NotFollowed", NOT_CHANGED)
     assert config.digest() == place.images.digests["good"]
 
 
@@ -288,6 +305,7 @@ async def test_a_namespaces_policy_holds_for_what_its_workloads_follow(config: C
             await Policy.adelete(name)
     assert config.commits == 2
     assert config.text("production") == KUSTOMIZATION
+    assert {each["payload"]["outcome"] for each in await place.events(DEPLOY_FAILED)} == {""}
 
 
 async def test_a_rollback_of_values_that_name_no_image(config: Config, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_slipway.blocks import Policy
+from prefect_slipway.flows.reporting.events import DEPLOY_FAILED, IMAGE_DEPLOYED
 from tests.git_repository import commit, git, make_bare, make_repository
 from tests.git_server import GitServer, serve_git
 from tests.releases import Traces, complaint, make_source, result_of
@@ -62,6 +63,9 @@ def test_a_release_writes_what_its_file_says(
     assert "# the version" in text
     assert yaml.safe_load(text)["image"] == {"tag": result["version"], "digest": result["digest"]}
     assert done["commit"][:12] in traces.report(result["flow_run_id"])
+    told = traces.told(IMAGE_DEPLOYED, result["image"])
+    assert (told["version"], told["workload"]) == (result["version"], None)
+    assert (told["git"]["path"], told["git"]["commit"]) == ("app", done["commit"])
 
     file.write_text(file.read_text().replace('path = "app"', 'path = "gone"'))
     before = traces.tags("app-followed")
@@ -87,6 +91,8 @@ def test_a_target_that_refuses_leaves_a_public_image(
     assert result["deploys"][0]["failure"].startswith("BranchRefused: ")
     (run,) = traces.runs("app-refused")[:1]
     assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "NotDeployed")
+    told = traces.told(DEPLOY_FAILED, result["image"])
+    assert (told["cause"], told["outcome"]) == ("BranchRefused", "")
     server.writable = True
     options = ("--git", url, "--git-path", "app/values.yaml")
     assert commands.run("deploy", result["reference"], *options).code == 0

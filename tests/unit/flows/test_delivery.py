@@ -99,6 +99,24 @@ def test_each_container_of_a_workload_runs_its_own_image() -> None:
     }
 
 
+def test_a_deploy_by_git_is_one() -> None:
+    """Of each image in a file; with a workload it is that one's."""
+    place = {"git": {"repository": "forge.example/fleet.git", "path": "live"}, "workload": None, "namespace": None}
+    rows = merged(
+        [
+            happened(events.IMAGE_DEPLOYED, 3, version="1.0.0", **place),
+            happened(events.IMAGE_DEPLOYED, 2, version="2.0.0", **{**place, "image": "r.example/team/proxy"}),
+            happened(events.IMAGE_DEPLOYED, 1, version="1.0.0", **{**place, "workload": "deployment/app"}),
+        ]
+    )
+    assert [row.place for row in running(rows)] == [
+        "deployment/app",
+        "forge.example/fleet.git live (app)",
+        "forge.example/fleet.git live (proxy)",
+    ]
+    assert Delivery.of_event(events.IMAGE_DEPLOYED, {"image": IMAGE, "git": "no table"}, NOW) is not None
+
+
 def test_nothing_is_made_up() -> None:
     """Without deploys there is no failure rate; a change is then delivered by its release, if its commit is known."""
     nothing = keys([], MONTH)
