@@ -35,6 +35,7 @@ from prefect_slipway.flows.reporting.delivery import (
     team_of,
 )
 from prefect_slipway.flows.reporting.history import images_with_history, read_history
+from prefect_slipway.flows.reporting.kept_rows import kept_rows
 from prefect_slipway.flows.reporting.links import history_link
 from prefect_slipway.infra.domain.naming import image_title
 from prefect_slipway.infra.domain.reference import ImageReference
@@ -48,6 +49,7 @@ _EVENTS = (
 )
 _PAGE = 50  # the server's limit
 _MOST_PAGES = 100
+_MOST_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,14 @@ async def update_dashboards(
         row = Delivery.of_event(event.event, event.payload, event.occurred)
         if row is not None and (team := team_of(row.image)) is not None:
             found[team].append(row)
-    for image in await images_with_history(client):
+    for image in await images_with_history(client, most=_MOST_IMAGES):
         if (team := team_of(image)) is not None:
             found[team] += [Delivery.of_history(image, row) for row in await read_history(client, image)]
     made = []
     for team, rows in sorted(found.items()):
         data_key = key_of("dashboard-data", team)
         saved = await _newest(client, data_key)
-        table = merged(map(Delivery.from_row, json.loads(str(saved.data))) if saved is not None else (), rows)
+        table = merged(kept_rows(Delivery, saved), rows)
         await _write(client, saved, "table", data_key, f"Data of the dashboard of {team}", json.dumps(as_rows(table)))
         page = Dashboard(team, table, now, days, ui_url)
         shown = await _newest(client, page.key)

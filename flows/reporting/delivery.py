@@ -62,11 +62,6 @@ class Delivery:
         return datetime.fromisoformat(self.when)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Raises KeyError for a row of another kind of table."""
-        return cls(**{name: row[name] for name in cls.__slots__})
-
-    @classmethod
     def of_event(cls, event: str, payload: Mapping[str, Any], occurred: datetime) -> Self | None:
         """None for an event that is about no image, that Slipway did not write, or that says that nothing changed."""
         what = _WHAT.get(events.deploy_outcome(event, payload) or event)

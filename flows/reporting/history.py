@@ -8,13 +8,13 @@ do: they are removed after PREFECT_SERVER_EVENTS_RETENTION_PERIOD, a week if not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect_slipway.flows.reporting.artifact_keys import history_key, older_history_key
+from prefect_slipway.flows.reporting.kept_rows import kept_rows
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
@@ -26,7 +26,7 @@ MOST_ROWS = 1000
 # Versions of the table that are looked through at a time. A release that was killed between writing and looking again
 # may have hidden another's row; it is found in one of these.
 _NEWEST = 10
-_MOST_NAMES = 200
+_PAGE = 200  # the server's limit
 _DESCRIPTION = "Releases of "
 
 
@@ -52,11 +52,6 @@ class PastRelease:
         """The cached share of the steps, for people."""
         return f"{100 * self.cached // self.steps} %" if self.steps else "-"
 
-    @classmethod
-    def from_row(cls, row: dict[str, Any]) -> Self:
-        """Raises KeyError for a row of another kind of table."""
-        return cls(**{name: row[name] for name in cls.__slots__})
-
 
 def merged(*tables: Iterable[PastRelease]) -> list[PastRelease]:
     """All rows, newest first. A release that was finished or found again later keeps its first row."""
@@ -73,14 +68,21 @@ async def read_history(client: PrefectClient, image: str) -> list[PastRelease]:
     return merged(*map(_rows, await _newest(client, image)))
 
 
-async def images_with_history(client: PrefectClient) -> list[str]:
-    """Some of the images that were released, by name."""
+async def images_with_history(client: PrefectClient, most: int = _PAGE) -> list[str]:
+    """The images that were released, by name; `most` of them at most."""
     from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+    from prefect.client.schemas.sorting import ArtifactCollectionSort
 
-    found = await client.read_latest_artifacts(
-        artifact_filter=ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_="history-%")), limit=_MOST_NAMES
-    )
-    return sorted({(artifact.description or "").removeprefix(_DESCRIPTION) for artifact in found})
+    wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(like_="history-%"))
+    found: set[str] = set()
+    for offset in range(0, most, _PAGE):
+        page = await client.read_latest_artifacts(
+            artifact_filter=wanted, sort=ArtifactCollectionSort.KEY_ASC, limit=_PAGE, offset=offset
+        )
+        found |= {(artifact.description or "").removeprefix(_DESCRIPTION) for artifact in page}
+        if len(page) < _PAGE:
+            break
+    return sorted(found)
 
 
 async def remember(client: PrefectClient, image: str, *releases: PastRelease) -> list[PastRelease]:
@@ -128,5 +130,4 @@ async def _newest(client: PrefectClient, image: str, until: set[UUID] | None = N
 
 
 def _rows(version: Artifact) -> list[PastRelease]:
-    # The server gives a table back as the JSON text it was sent as.
-    return [PastRelease.from_row(row) for row in json.loads(str(version.data))]
+    return kept_rows(PastRelease, version)

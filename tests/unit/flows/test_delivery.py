@@ -11,6 +11,7 @@ from prefect_slipway.flows.reporting import events
 from prefect_slipway.flows.reporting.dashboard import Dashboard
 from prefect_slipway.flows.reporting.delivery import MOST_ROWS, Delivery, as_rows, keys, merged, running, team_of
 from prefect_slipway.flows.reporting.history import PastRelease
+from prefect_slipway.flows.reporting.kept_rows import kept_row
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 MONTH = NOW - timedelta(days=30)
@@ -144,11 +145,30 @@ def test_each_thing_counts_once() -> None:
     rows = merged([Delivery.of_history(IMAGE, past)], [release], twice)
     assert [row.what for row in rows] == ["released", "deployed"]
     assert rows[0].committed == "2026-11-26T09:00:00Z"
-    again = merged(map(Delivery.from_row, as_rows(rows)), rows)
+    again = merged(filter(None, (kept_row(Delivery, row) for row in as_rows(rows))), rows)
     assert again == rows
     many = [released(hours, f"1.{hours}.0", ONE) for hours in range(MOST_ROWS + 5)]
     kept = merged(many)
     assert len(kept) == MOST_ROWS and kept[-1].version == "1.0.0"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"when": "yesterday"},
+        {"when": "2026-11-26T10:00:00"},
+        {"image": 5},
+        {"seconds": "long"},
+        {"committed": None},
+        {"committed": "once"},
+    ],
+)
+def test_a_row_that_somebody_else_wrote_is_none(changed: dict[str, Any]) -> None:
+    (row,) = as_rows([released(2, "1.0.0", ONE)])
+    assert kept_row(Delivery, row) is not None
+    assert kept_row(Delivery, row | changed) is None
+    for other in ("text", None, {}, {"when": row["when"]}):
+        assert kept_row(Delivery, other) is None
 
 
 @pytest.mark.parametrize(

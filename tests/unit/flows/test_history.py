@@ -1,12 +1,15 @@
 """The history's rows: what is kept of several tables that were written at the same moment."""
 
+import json
 from dataclasses import asdict, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect.client.schemas.objects import Artifact
 
 from prefect_slipway.flows.cli.history import as_text
 from prefect_slipway.flows.reporting.history import MOST_ROWS, PastRelease, merged
+from prefect_slipway.flows.reporting.kept_rows import kept_rows
 
 ROW = PastRelease(
     version="1.0.0", when="2026-01-02T03:04:05Z", seconds=12.34, steps=4, cached=3, trigger="schedule nightly",
@@ -41,8 +44,12 @@ def test_the_table_does_not_grow_without_bound() -> None:
 
 
 def test_a_row_is_what_was_written() -> None:
-    """A table artifact's row holds plain values, and is read back the same."""
-    assert PastRelease.from_row(asdict(ROW)) == ROW
+    """A table artifact's row holds plain values, and is read back the same; a table that others wrote has no rows."""
+    table = [asdict(ROW), asdict(ROW) | {"when": "yesterday"}, asdict(ROW) | {"steps": "3"}, {"model": "x"}, 5]
+    assert kept_rows(PastRelease, Artifact(data=json.dumps(table))) == [ROW]
+    for other in ("no JSON", "[" * 100_000, "5", None):
+        assert kept_rows(PastRelease, Artifact(data=other)) == []
+    assert kept_rows(PastRelease, None) == []
 
 
 def test_the_text_has_a_line_a_release() -> None:
