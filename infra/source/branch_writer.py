@@ -71,7 +71,9 @@ class RemoteBranch:
         try:
             self.revision = await self._fetch(self.branch, _TRACKING)
         except RefUnknown as error:
-            raise RefUnknown(f"{self.shown}: no such branch", action="check --branch, or create the branch") from error
+            raise RefUnknown(
+                f"{self.shown}: no such branch", action="check the branch's name, or create the branch"
+            ) from error
         return self.revision
 
     async def files(
@@ -82,7 +84,9 @@ class RemoteBranch:
         listed = await self._git("ls-tree", "-r", "-z", revision or self.revision, "--", *([path] if path else []))
         objects = {name: entry.id for name, entry in entries(listed).items() if entry.is_file and reads(name)}
         if not objects:
-            raise SourceMissing(f"{self.shown} has no such file at {path or '/'}", action="check --path")
+            raise SourceMissing(
+                f"{self.shown} has no such file at {path or '/'}", action="check the path in the repository"
+            )
         if len(objects) > MOST_FILES:
             raise ManifestInvalid(
                 f"{self.shown} has more than {MOST_FILES} files at {path or '/'}", action="use a narrower path"
