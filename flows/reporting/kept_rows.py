@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
     from prefect.client.schemas.objects import Artifact
 
-    Row = TypeVar("Row", bound=DataclassInstance)
+Row = TypeVar("Row")
+"""A dataclass of texts and numbers."""
 
 _TYPES: dict[Any, Any] = {"str": str, "int": int, "float": (int, float)}
 # The names of fields with times.
@@ -34,7 +34,7 @@ def kept_row(kind: type[Row], row: object) -> Row | None:
     if not isinstance(row, dict):
         return None
     values = {}
-    for each in fields(kind):
+    for each in fields(kind):  # type: ignore[arg-type]
         value = values[each.name] = row.get(each.name)
         if not isinstance(value, _TYPES[each.type]):
             return None
