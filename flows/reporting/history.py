@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 # A row takes some 300 bytes: the table of an image that is released daily stays below half a megabyte for years. Older
 # rows remain in the artifact's earlier versions.
 MOST_ROWS = 1000
-# Versions of the table that are looked through at a time. A release that was killed between writing and looking again
-# may have hidden another's row; it is found in one of these.
-_NEWEST = 10
+# Versions of the table that are looked through. A release that was killed between writing and looking again may have
+# hidden another's row; it is found in one of these. Not more: a table may have hundreds of kilobytes.
+_NEWEST = 3
+# What is there usually when a release looks again: its own table, and the one from before.
+_SINCE = 2
 _PAGE = 200  # the server's limit
 _DESCRIPTION = "Releases of "
 
@@ -111,21 +113,22 @@ async def rename(client: PrefectClient, before: str, now: str) -> None:
 
 
 async def _newest(client: PrefectClient, image: str, until: set[UUID] | None = None) -> list[Artifact]:
-    """The newest versions of an image's table, as far back as one that is in `until`."""
+    """The newest versions of an image's table; all as far back as one that is in `until`, if that is given."""
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
     from prefect.client.schemas.sorting import ArtifactSort
 
     keys = [history_key(image), older_history_key(image)]
+    size = _NEWEST if until is None else _SINCE
     found: list[Artifact] = []
     while True:
         page = await client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)),
             sort=ArtifactSort.CREATED_DESC,
-            limit=_NEWEST,
+            limit=size,
             offset=len(found),
         )
         found += page
-        if len(page) < _NEWEST or not until or any(version.id in until for version in page):
+        if until is None or len(page) < size or any(version.id in until for version in page):
             return found
 
 
