@@ -88,9 +88,9 @@ async def announce_failure(
 async def _facts(target: OpenTarget, image: DeployedImage, done: GitWrite | None) -> dict[str, object]:
     request = target.request
     namespace = request.namespace
-    with suppress(SlipwayError):
-        if (places := await places_of(target)) and namespace is None:
-            namespace = places[0].namespace
+    if namespace is None and request.workload is not None:
+        with suppress(SlipwayError):
+            namespace = (await places_of(target))[0].namespace
     return {
         "image": image.name,
         "reference": image.reference,

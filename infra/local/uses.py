@@ -42,11 +42,11 @@ def _note(home: Path, name: str, exits: ExitStack) -> None:
     exits.callback(Path(path).unlink, missing_ok=True)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     # Only now: an unlocked note without text is of a run that begins, one with text of a dead process.
-    os.write(descriptor, f"{name} (process {os.getpid()})".encode())
+    os.write(descriptor, f"{name} (process {os.getpid()})".encode(errors="replace"))
 
 
 def _use(path: Path) -> str | None:
-    with suppress(OSError), path.open(encoding="utf-8") as note:
+    with suppress(OSError), path.open(encoding="utf-8", errors="replace") as note:
         text = note.read()
         try:
             fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)

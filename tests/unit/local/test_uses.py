@@ -55,6 +55,14 @@ def test_a_folder_that_cannot_be_used_stops_no_run(home: Path) -> None:
         assert uses(home) == []
 
 
+def test_a_name_and_a_note_may_be_no_text(home: Path) -> None:
+    with in_use({"SLIPWAY_HOME": str(home)}, "release \udcff"):
+        (home / FOLDER / "a folder").mkdir()
+        (home / FOLDER / "odd").write_bytes(b"\xff")
+        (use,) = uses(home)
+    assert use.startswith("release ? (process ")
+
+
 def test_force_stops_it_anyway(home: Path) -> None:
     with in_use({"SLIPWAY_HOME": str(home)}, "release app"):
         assert Stack(StackConfig(home)).down(force=True) == []
