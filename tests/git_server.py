@@ -23,7 +23,8 @@ class GitServer:
 
     `password`: of the user `robot`, None for anonymous access. `status`: answered to every request instead, if set.
     `writable`: whether pushes are taken. `redirect`: where all requests are sent to, if set. `seen`: the Authorization
-    headers that arrived. `tls`: https is spoken with it.
+    headers that arrived. `begun`: the service of each conversation, `git-upload-pack` or `git-receive-pack`. `tls`:
+    https is spoken with it.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class GitServer:
     redirect: str | None = None
     tls: ssl.SSLContext | None = None
     seen: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
 
     def url(self, name: str) -> str:
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/{name}"
@@ -76,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization")
         if authorization:
             settings.seen.append(authorization)
+        if "/info/refs?service=" in self.path:
+            settings.begun.append(self.path.rpartition("=")[2])
         if settings.redirect is not None:
             return self._answer(302, {"Location": settings.redirect + self.path})
         if settings.status is not None:

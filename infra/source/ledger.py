@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from prefect_slipway.infra.source.url import GitUrl, check_ref
 
 _ATTEMPTS = 40
 _PAUSE_S = 0.05
+_MOMENT_S = 2.0
 
 
 class GitLedger:
@@ -60,6 +62,10 @@ class GitLedger:
         self._repository = repository
         self._owner_alive = owner_alive
         self._ttl_s = ttl_s
+        # Reservations as this process has written them: each is changed on the condition that it still is so, which
+        # spares a look at the remote before.
+        self._written: dict[str, _Held] = {}
+        self._looked: tuple[float, State] | None = None
 
     @classmethod
     async def open(
@@ -101,7 +107,8 @@ class GitLedger:
 
     async def released(self) -> Sequence[Released]:
         """The released versions with the commits of their tags; a tag may also point to something else."""
-        tags = (await self._refs.read()).tags
+        state = await self._refs.read()
+        self._looked, tags = (time.monotonic(), state), state.tags
         named = ((version_of_git_tag(name, self.prefix), revision) for name, revision in tags.items())
         return [Released(version, revision) for version, revision in named if version is not None]
 
@@ -118,22 +125,19 @@ class GitLedger:
 
     async def note_digest(self, reservation: Reservation, digest: str) -> Reservation:
         claim = replace(reservation.claim, digest=digest)
-        for _ in range(_ATTEMPTS):
-            held = await self._own(reservation)
-            new = await self._refs.store(self._note(reservation.version, claim).message)
-            change = Change(self._ref(reservation.version), held.revision if held else None, new)
-            if await self._refs.apply(change):
+        for attempt in range(_ATTEMPTS):
+            held = await self._own(reservation, attempt)
+            if await self._write(self._note(reservation.version, claim), held):
                 return replace(reservation, claim=claim)
         raise self._lost(reservation)
 
     async def keep(self, reservation: Reservation) -> None:
-        for _ in range(_ATTEMPTS):
-            held = await self._own(reservation)
+        for attempt in range(_ATTEMPTS):
+            held = await self._own(reservation, attempt)
             if held is None or held.note is None:
                 raise self._lost(reservation)
             # The current reservation: a digest noted at this moment must not be lost.
-            new = await self._refs.store(self._note(reservation.version, held.note.claim).message)
-            if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
+            if await self._write(self._note(reservation.version, held.note.claim), held):
                 return
         raise self._lost(reservation)
 
@@ -144,20 +148,22 @@ class GitLedger:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(random.uniform(0, _PAUSE_S * min(attempt, 10)))  # noqa: S311 (no secret)
-            state = await self._refs.read()
+            # At first the tag is thought to be missing, as it was when the version was reserved.
+            sure = attempt > 0 or reservation.resumed
+            named = (await self._refs.read()).tags.get(tag) if sure else None
             changes: list[Change] = []
-            if tag not in state.tags:
+            written: _Held | None = None
+            if named is None:
                 if made is None and told.message:
                     made = await self._refs.store_tag(tag, self.revision, told.message)
                 changes.append(Change(f"refs/tags/{tag}", None, made or self.revision))
-                if (held := await self._own(reservation)) is not None:
+                if (held := await self._own(reservation, attempt)) is not None:
                     # Written again: the tag only appears if nobody has taken over the reservation in the meantime.
-                    new = await self._refs.store(self._note(reservation.version, reservation.claim).message)
-                    changes.append(Change(self._ref(reservation.version), held.revision, new))
-            elif state.tags[tag] != self.revision:
+                    written = await self._stored(self._note(reservation.version, reservation.claim))
+                    changes.append(Change(self._ref(reservation.version), held.revision, written.revision))
+            elif named != self.revision:
                 raise VersionTaken(
-                    f"the tag {tag} of {self._refs.place} names the commit {state.tags[tag][:12]}, not "
-                    f"{self.revision[:12]}"
+                    f"the tag {tag} of {self._refs.place} names the commit {named[:12]}, not {self.revision[:12]}"
                 )
             entry = await file.next_change()
             if not changes and entry is None:
@@ -165,6 +171,8 @@ class GitLedger:
             try:
                 if await self._refs.apply(*changes, *([entry] if entry is not None else [])):
                     made = (made or self.revision) if changes else None
+                    if written is not None:
+                        self._written[self._ref(reservation.version)] = written
                     await file.arrive()
                     break
             except SourceError as error:
@@ -180,28 +188,26 @@ class GitLedger:
         return file.warning
 
     async def give_back(self, reservation: Reservation) -> None:
+        ref = self._ref(reservation.version)
         for _ in range(_ATTEMPTS):
-            found = await self._find(reservation.version)
+            found = self._written.pop(ref, None) or await self._find(reservation.version)
             if found is None or found.note is None or found.note.claim.run != reservation.claim.run:
                 return
-            if await self._refs.apply(Change(self._ref(reservation.version), found.revision, None)):
+            if await self._refs.apply(Change(ref, found.revision, None)):
                 return
         raise self._lost(reservation)
 
     async def leave(self, reservation: Reservation) -> None:
         note = Note.now(reservation.version, reservation.claim, ttl_s=0)
-        for _ in range(_ATTEMPTS):
-            held = await self._own(reservation)
-            if held is None:
-                return
-            new = await self._refs.store(note.message)
-            if await self._refs.apply(Change(self._ref(reservation.version), held.revision, new)):
+        for attempt in range(_ATTEMPTS):
+            held = await self._own(reservation, attempt)
+            if held is None or await self._write(note, held):
                 return
         raise self._lost(reservation)
 
     async def _try_reserve(self, claim: Claim, choose: Callable[[Sequence[Version]], Version]) -> Reservation | None:
         """One attempt; None when another release was quicker, so that what is known is out of date."""
-        state = await self._refs.read()
+        state = await self._just_seen()
         released = list(versions_of_git_tags(state.tags, self.prefix))
         held = await self._reservations(state)
         left = [entry for entry in held if self._is_left(entry, claim)]
@@ -217,19 +223,30 @@ class GitLedger:
             raise VersionTaken(f"the version {version} is released already: {self.tag_name(version)}")
         if version in taken:
             raise VersionReserved(f"another release has reserved the version {version} in {self._refs.place}")
-        new = await self._refs.store(self._note(version, claim).message)
+        new = await self._stored(self._note(version, claim))
         kept = False
         try:
-            if not await self._refs.apply(Change(self._ref(version), None, new)):
+            if not await self._refs.apply(Change(self._ref(version), None, new.revision)):
                 kept = True  # by somebody else
                 return None
-            # It may have been published, and its reservation be gone, between the look and the taking.
-            kept = version not in versions_of_git_tags((await self._refs.read()).tags, self.prefix)
-            return Reservation(version, claim) if kept else None
+            # It, or one that it has to follow, may have been published between the look and the taking.
+            kept = versions_of_git_tags((await self._refs.read()).tags, self.prefix).keys() <= set(released)
+            if not kept:
+                return None
+            self._written[self._ref(version)] = new
+            return Reservation(version, claim)
         finally:
             if not kept:  # also when this was cancelled, or the network failed, with the ref taken or not
                 with suppress(SourceError):
-                    await self._refs.apply(Change(self._ref(version), new, None))
+                    await self._refs.apply(Change(self._ref(version), new.revision, None))
+
+    async def _just_seen(self) -> State:
+        """What a plan has seen a moment ago, once, else what is there now. What was published or taken in between is
+        noticed when a version is taken."""
+        looked, self._looked = self._looked, None
+        if looked is not None and time.monotonic() - looked[0] < _MOMENT_S:
+            return looked[1]
+        return await self._refs.read()
 
     async def _resume(
         self,
@@ -244,8 +261,7 @@ class GitLedger:
         if left.note is None or not continues(left.note.claim, left.version, claim, choose, taken, published=published):
             return None
         continued = replace(claim, digest=left.note.claim.digest)
-        new = await self._refs.store(self._note(left.version, continued).message)
-        if not await self._refs.apply(Change(self._ref(left.version), left.revision, new)):
+        if not await self._write(self._note(left.version, continued), left):
             return None
         return Reservation(left.version, continued, resumed=True)
 
@@ -255,8 +271,23 @@ class GitLedger:
             return True
         return self._owner_alive(entry.note.owner) is False
 
-    async def _own(self, reservation: Reservation) -> _Held | None:
-        """The reservation as it stands, None if it is gone. Raises VersionReserved if another run has it."""
+    async def _stored(self, note: Note) -> _Held:
+        """Nothing refers to it yet."""
+        return _Held(note.version, await self._refs.store(note.message), note)
+
+    async def _write(self, note: Note, held: _Held | None) -> bool:
+        """Whether the reservation was as `held`, and is as `note` now."""
+        new, ref = await self._stored(note), self._ref(note.version)
+        if not await self._refs.apply(Change(ref, held.revision if held else None, new.revision)):
+            return False
+        self._written[ref] = new
+        return True
+
+    async def _own(self, reservation: Reservation, attempt: int) -> _Held | None:
+        """The reservation as it stands, at the first attempt as this process wrote it; None if it is gone. Raises
+        VersionReserved if another run has it."""
+        if attempt == 0 and (written := self._written.get(self._ref(reservation.version))) is not None:
+            return written
         found = await self._find(reservation.version)
         if found is not None and (found.note is None or found.note.claim.run != reservation.claim.run):
             raise self._lost(reservation)

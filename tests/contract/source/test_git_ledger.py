@@ -321,6 +321,33 @@ async def test_a_fetched_source_is_released_over_http(server: GitServer, tmp_pat
     ]
 
 
+async def test_a_remote_is_not_asked_what_is_known(tmp_path: Path) -> None:
+    """A conversation takes a second over the Internet: a look before and one after the version is taken, and a push for
+    each change. What somebody else changed meanwhile is noticed all the same."""
+    bare = make_bare(tmp_path / "served" / "app.git", make_repository(tmp_path / "origin"))
+    git(bare, "config", "http.receivepack", "true")
+    with serve_git(bare.parent) as server:
+        checkout = await fetch_git(server.url("app.git"), ref=None, credentials=None, workdir=tmp_path / "work")
+        ledger = await GitLedger.open(checkout, prefix="v")
+        server.begun.clear()
+        assert await ledger.versions() == []
+        reservation = await ledger.reserve(Claim("one", "a"), minor)
+        reservation = await ledger.note_digest(reservation, DIGEST)
+        await ledger.publish(reservation)
+        await ledger.give_back(reservation)
+        assert sorted(server.begun) == ["git-receive-pack"] * 4 + ["git-upload-pack"] * 2
+        taken = await ledger.reserve(Claim("two", "b"), minor)
+        other = await GitLedger.open(checkout, prefix="v")
+        git(bare, "update-ref", "refs/slipway/v0.2.0", "main")
+        with pytest.raises(VersionReserved):
+            await ledger.publish(taken)
+        with pytest.raises(VersionReserved):
+            await ledger.keep(taken)
+        assert [str(version) for version in await other.versions()] == ["0.1.0"]
+        git(bare, "tag", "v0.3.0", "main")
+        assert str((await other.reserve(Claim("three", "c"), minor)).version) == "0.4.0"
+
+
 @pytest.mark.parametrize("kept", ["a header, as GitHub's checkout", "in the URL, as GitLab's runner"])
 async def test_the_credential_of_a_cis_checkout_is_used(server: GitServer, tmp_path: Path, kept: str) -> None:
     """A shallow clone in a pipeline is completed, and pushes its version, by what the CI has left in it."""
