@@ -94,28 +94,20 @@ def waiting_runs(**_: object) -> Sequence[str]:
 def images(*, parser: argparse.ArgumentParser, prefix: str = "", **_: object) -> Sequence[str]:
     """Released images, and after `IMAGE:` its versions. Some commands take those of the embedded registry by a name
     alone."""
-    here = _embedded_registry() if parser.prog.split()[-1] in _TAKE_NAMES else None
 
     async def ask(client: PrefectClient) -> Sequence[str]:
+        from prefect_slipway.flows.cli.builder_address import embedded_stack
         from prefect_slipway.flows.reporting.history import images_with_history, read_history
 
         name, colon, _version = prefix.rpartition(":")
-        full = {each: each for each in await images_with_history(client)}
-        names = {each.removeprefix(f"{here}/"): each for each in full if here and each.count("/") == 1}
-        known = full | names
+        known = {each: each for each in await images_with_history(client)}
+        if parser.prog.split()[-1] in _TAKE_NAMES and (stack := embedded_stack()) is not None:
+            known |= {each.removeprefix(f"{stack.registry}/"): each for each in known if each.count("/") == 1}
         if colon and name in known:
             return [f"{name}:{row.version}" for row in await read_history(client, known[name])]
         return list(known)
 
     return _asked_of_prefect(ask)
-
-
-def _embedded_registry() -> str | None:
-    from prefect_slipway.flows.run.saved_blocks import running_stack
-    from prefect_slipway.infra.local.config import StackConfig
-
-    stack = running_stack(StackConfig.from_env(os.environ))
-    return stack.registry if stack is not None else None
 
 
 def _asked_of_prefect(ask: Callable[[PrefectClient], Coroutine[Any, Any, Sequence[str]]]) -> Sequence[str]:

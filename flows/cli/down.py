@@ -11,7 +11,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--purge", action="store_true", help="Also remove all state: images, secrets and the record of runs."
     )
-    parser.add_argument("--force", action="store_true", help="Stop it even if runs use it now; they will fail.")
+    parser.add_argument("--force", action="store_true", help="Stop the stack even if runs use it now; they fail.")
 
 
 def run(args: argparse.Namespace) -> int:

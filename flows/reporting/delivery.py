@@ -2,8 +2,8 @@
 
 The four keys as DORA defines them (dora.dev/guides/dora-metrics-four-keys), with what Slipway can see: a *change* is a
 version; it is delivered with its first deploy, or with its release where nothing of the team is deployed by Slipway.
-A deploy fails when its rollout does, or when a person rolls it back; one that changed nothing is none. Whoever may post
-events to the server can post these, so a payload's values are checked before they count.
+A deploy fails when its rollout does, or when a person rolls it back; one that changed nothing does not count. Whoever
+may post events to the server can post these, so a payload's values are checked before they count.
 """
 
 from __future__ import annotations

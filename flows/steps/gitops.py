@@ -70,7 +70,7 @@ async def followed(target: OpenTarget, done: GitWrite) -> GitWrite:
 async def announce_deploy(
     target: OpenTarget, image: DeployedImage, done: GitWrite, *, rolling_back: bool = False
 ) -> None:
-    """Emit the event of a deploy. What was there already, and what waits in a pull request, is none."""
+    """Emit the event of a deploy; none for what was there already, or waits in a pull request."""
     if done.changed and done.branch == target.request.branch:
         event = IMAGE_ROLLED_BACK if rolling_back else IMAGE_DEPLOYED
         await announce(event, image.name, await _facts(target, image, done) | {"duration_s": done.seconds})
@@ -80,7 +80,9 @@ async def announce_failure(
     target: OpenTarget, image: DeployedImage, error: BaseException, done: GitWrite | None
 ) -> None:
     """`done`: what was written before, None for nothing."""
-    outcome = "" if done is None or not done.changed else NOT_CHANGED if isinstance(error, NotFollowed) else _STAYS
+    outcome = ""
+    if done is not None and done.changed:
+        outcome = NOT_CHANGED if isinstance(error, NotFollowed) else _STAYS
     facts = await _facts(target, image, done)
     await announce(DEPLOY_FAILED, image.name, facts | {"cause": cause_of(error), "outcome": outcome})
 
